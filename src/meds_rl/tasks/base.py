@@ -1,0 +1,161 @@
+"""What a task is, how a prompt is named, and how a task is found by its name."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
+Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
+
+TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Problems with a grader.
+
+    Attributes:
+        name: the name that `load_task` knows it by.
+        train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold
+            answer as text) and whatever else `grade` reads.
+        test: the same columns, prompts that training never sees; None if there are none.
+        grade: `grade(completion, row) -> bool`. Module-level function or picklable callable.
+        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
+        strategy: `strategy(completion, row)` names the way of working that a completion follows, None where
+            it follows none that is known. Only tasks whose working can be checked have one.
+    """
+
+    name: str
+    train: Dataset
+    test: Dataset | None
+    grade: Grader
+    answer_marker: str = "boxed"
+    strategy: StrategyFinder | None = None
+
+
+def prompt_id(prompt: Prompt) -> str:
+    """Name a prompt by its content: the first 16 hex digits of a SHA-256.
+
+    The content is the text or the messages as the data set holds them, never a chat template's rendering:
+    the id stays the same when the tokenizer, the template or the engine changes. Keys whose value is None
+    are left out, as Arrow adds them to messages that lack a key that others have.
+
+    Raises:
+        TypeError: if the prompt is neither a string nor a sequence of messages (mappings).
+        ValueError: if it is a sequence without messages.
+
+    >>> prompt_id("2 + 2 = ?")
+    '0cb9d415cc67f282'
+    >>> prompt_id([{"role": "user", "content": "Hi"}])
+    '557f6d9586f57ae7'
+    >>> prompt_id([{"content": "Hi", "name": None, "role": "user"}])
+    '557f6d9586f57ae7'
+    """
+    canonical = json.dumps(_canonical(prompt), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _canonical(prompt: Prompt) -> Any:
+    if isinstance(prompt, str):
+        return prompt
+    if not isinstance(prompt, Iterable):
+        raise TypeError(f"a prompt is a string or a list of chat messages, got {type(prompt).__name__}")
+    messages = list(prompt)
+    if not messages:
+        raise ValueError("a prompt needs at least one chat message, got an empty list")
+    for message in messages:
+        if not isinstance(message, Mapping):
+            raise TypeError(
+                f"a chat message is a mapping with role and content, got {type(message).__name__}"
+            )
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+
+def check_dataset(
+    dataset: Dataset, columns: Sequence[str] = ("prompt", "answer"), *, name: str = "the data set"
+) -> None:
+    """Raise a ValueError that says what is wrong unless `dataset` can be trained on.
+
+    Checked: the `columns` exist, there is at least one row, no prompt is empty, no answer is missing.
+    """
+    missing = [column for column in columns if column not in dataset.column_names]
+    if missing:
+        raise ValueError(
+            f"{name} has no column {' and no column '.join(map(repr, missing))}; "
+            f"needed: {', '.join(columns)}; found: {', '.join(dataset.column_names) or 'no columns'}"
+        )
+    if len(dataset) == 0:
+        raise ValueError(f"{name} is empty: 0 rows")
+    if "prompt" in columns:
+        _refuse_rows(dataset["prompt"], _is_empty_prompt, f"{name}: empty prompt")
+    if "answer" in columns:
+        _refuse_rows(dataset["answer"], _is_blank, f"{name}: no answer")
+
+
+def _refuse_rows(values: Iterable[Any], is_bad: Callable[[Any], bool], what: str) -> None:
+    bad = [index for index, value in enumerate(values) if is_bad(value)]
+    if bad:
+        shown = ", ".join(map(str, bad[:5])) + (", ..." if len(bad) > 5 else "")
+        raise ValueError(f"{what} in {len(bad)} row(s): {shown}")
+
+
+def _is_blank(text: Any) -> bool:
+    return text is None or (isinstance(text, str) and not text.strip())
+
+
+def _is_empty_prompt(prompt: Any) -> bool:
+    if prompt is None or isinstance(prompt, str):
+        return _is_blank(prompt)
+    # A system message alone asks nothing.
+    return all(_is_blank(message.get("content")) for message in prompt if message.get("role") != "system")
+
+
+def load_task(name: str, **options: Any) -> Task:
+    """Load a task by name: "pocket", "reasoning_gym:<dataset>" or "math".
+
+    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task` or `math_task`.
+
+    Raises:
+        ValueError: unknown name or option; the message lists what is allowed.
+        ImportError: a package that the task needs is missing; the message holds the pip command.
+    """
+    family, _, dataset = name.partition(":")
+    if name == "pocket":
+        from meds_rl.tasks.pocket import pocket_task
+
+        return _call(pocket_task, name, options)
+    if name == "math":
+        from meds_rl.tasks.mathematics import math_task
+
+        return _call(math_task, name, options)
+    if family == "reasoning_gym" and dataset:
+        from meds_rl.tasks.reasoning_gym import reasoning_gym_task
+
+        return _call(reasoning_gym_task, name, options, dataset)
+    raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
+
+
+def _did_you_mean(family: str) -> str:
+    if family == "reasoning_gym":
+        return ": name one of its data sets, such as reasoning_gym:basic_arithmetic"
+    close = difflib.get_close_matches(family, [known.partition(":")[0] for known in TASK_NAMES], n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def _call(make_task: Callable[..., Task], name: str, options: Mapping[str, Any], *first: Any) -> Task:
+    """Call a task's function, with unknown options refused in words that a recipe's author can use."""
+    allowed = list(inspect.signature(make_task).parameters)[len(first) :]
+    unknown = [option for option in options if option not in allowed]
+    if unknown:
+        raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    return make_task(*first, **options)
