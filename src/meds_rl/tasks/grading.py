@@ -1,0 +1,136 @@
+"""Right or wrong: mathematical answers by math-verify, and any task's grader as a TRL reward function."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from meds_rl.tasks.base import Task
+
+Message: TypeAlias = Mapping[str, Any]
+
+TIMEOUT_SECONDS = 5
+"""Longest time for parsing one answer, and for one comparison of two expressions."""
+
+MAX_ANSWER_CHARS = 500
+"""Longer answers (and longer than twice the gold answer) are only compared as text, never parsed."""
+
+
+def math_grade(completion: str, answer: str, marker: str = "boxed") -> bool:
+    r"""Whether the completion's last marked answer equals the gold `answer`, by math-verify.
+
+    Only the last marked answer counts (the last ``\boxed{}``); a completion without one is wrong, wherever
+    else the right number may stand. Equal text is right without parsing; everything else is compared by
+    math-verify: numbers, fractions, percentages, sets, intervals, matrices, equations, units, ``\text{}``.
+
+    A gold answer that math-verify cannot parse is no error here: only the same text is right then, and every
+    other completion is wrong. Answers of absurd length are not parsed either (`MAX_ANSWER_CHARS`).
+
+    Threads: math-verify's time-outs use `signal.alarm`, which only the main thread may set; elsewhere it
+        answers
+    False to everything without a word. Off the main thread this function therefore grades *without*
+    time-outs: the results are right, but an answer like a tower of powers may take minutes. Grade in the main
+    thread (as TRL does) or in processes of your own.
+
+    Args:
+        completion: the model's text.
+        answer: the gold answer, bare, in ``$...$`` or in ``\boxed{...}``.
+        marker: how the completion marks its answer: "boxed", "answer_tag" or "hashes".
+
+    Raises:
+        ImportError: math-verify is not installed.
+
+    >>> math_grade(r"So it is \boxed{0.5}.", r"\frac{1}{2}")
+    True
+    >>> math_grade(r"First \boxed{7}, no: \boxed{8}", "7")
+    False
+    >>> math_grade("The answer is 7.", "7")
+    False
+    """
+    from meds_rl.fingerprint.answer import extract_answer
+
+    given = extract_answer(completion, marker)
+    if given is None or not given.strip():
+        return False
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    return _same_answer(bare(given), bare(answer), TIMEOUT_SECONDS if is_main_thread else None)
+
+
+def bare(answer: str) -> str:
+    r"""The answer without dollar signs, a box or white space around it.
+
+    >>> bare(r" $\boxed{\frac12}$ ")
+    '\\frac12'
+    """
+    answer = answer.strip()
+    if len(answer) > 2 and answer.startswith("$") and answer.endswith("$") and not answer.endswith(r"\$"):
+        answer = answer.strip("$").strip()
+    if answer.startswith(r"\boxed{") and answer.endswith("}") and answer.count(r"\boxed") == 1:
+        answer = answer[len(r"\boxed{") : -1].strip()
+    return answer
+
+
+@lru_cache(maxsize=16_384)  # a group's completions give the same few answers again and again
+def _same_answer(given: str, gold: str, timeout: int | None) -> bool:
+    if given == gold:
+        return True
+    if len(given) > max(MAX_ANSWER_CHARS, 2 * len(gold)):
+        return False
+    try:
+        from math_verify import LatexExtractionConfig, parse, verify
+    except ImportError as error:
+        raise ImportError('grading needs math-verify: pip install "meds-rl[trl]"') from error
+    latex = (LatexExtractionConfig(boxed_match_priority=0),)
+    parsed_gold = parse(rf"\boxed{{{gold}}}", extraction_config=latex, parsing_timeout=timeout)
+    parsed_given = parse(rf"\boxed{{{given}}}", extraction_config=latex, parsing_timeout=timeout)
+    return bool(verify(parsed_gold, parsed_given, timeout_seconds=timeout))
+
+
+@dataclass(frozen=True)
+class MathGrader:
+    """`math_grade` in the form of `Task.grade`: reads the row's `answer`. Picklable."""
+
+    marker: str = "boxed"
+
+    def __call__(self, completion: str, row: Mapping[str, Any]) -> bool:
+        return math_grade(completion, row["answer"], self.marker)
+
+
+class AccuracyReward:
+    """A task's grader as a TRL reward function: 1.0 for right, 0.0 for wrong.
+
+    Takes completions as strings or as lists of chat messages (the last message counts), and the data set's
+    columns as lists of the same length. Picklable, as it keeps the grader and not the data.
+    """
+
+    __name__ = "accuracy"
+
+    def __init__(self, task: Task) -> None:
+        self.grade: Callable[[str, Mapping[str, Any]], bool] = task.grade
+
+    def __call__(self, completions: Sequence[str | Sequence[Message]], **columns: Any) -> list[float]:
+        # TRL also passes things that are no columns (its state, its logging functions): they are no lists.
+        lists = {name: values for name, values in columns.items() if isinstance(values, list)}
+        for name, values in lists.items():
+            if len(values) != len(completions):
+                raise ValueError(
+                    f"column {name!r} has {len(values)} rows, there are {len(completions)} completions"
+                )
+        return [
+            float(self.grade(_text(completion), {name: values[i] for name, values in lists.items()}))
+            for i, completion in enumerate(completions)
+        ]
+
+
+def _text(completion: str | Sequence[Message]) -> str:
+    if isinstance(completion, str):
+        return completion
+    content = completion[-1].get("content") if completion else None
+    if content is None:  # a message that only calls a tool
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content)

@@ -1,0 +1,96 @@
+"""Mathematics with one gold answer each: what `meds data` writes, or a user's own data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.tasks.base import Task, check_dataset, prompt_id
+from meds_rl.tasks.grading import MathGrader
+from meds_rl.tasks.sources import check_columns, find_answer, find_problem, read_source, strip_instructions
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
+"""The paper's system prompt (section on the training set-up)."""
+
+
+def chat_prompt(problem: str, system_prompt: str = SYSTEM_PROMPT) -> list[dict[str, str]]:
+    """The one prompt format: the system prompt, then the bare problem as the user's message."""
+    return [{"role": "system", "content": system_prompt}, {"role": "user", "content": problem}]
+
+
+def math_task(
+    path: str | None = None,
+    test_path: str | None = None,
+    system_prompt: str = SYSTEM_PROMPT,
+    answer_marker: str = "boxed",
+) -> Task:
+    """Problems with one gold answer, graded by math-verify.
+
+    Reads what `meds data` writes, and any parquet, jsonl, json or csv file, folder or hub data set with the
+    problem in `prompt` (text or chat messages), `problem` or `question` and the answer in `answer`,
+    `solution` or `reward_model.ground_truth`. A prompt that is a list of messages is used as it is, unless it
+    carries another data set's instructions about the form of the answer (see `sources.strip_instructions`);
+    everything else gets the one prompt format. A prompt that occurs more than once is taken once.
+
+    Args:
+        path: training data.
+        test_path: prompts to measure on; none by default.
+        system_prompt: for problems that are not chat messages already.
+        answer_marker: "boxed", "answer_tag" or "hashes"; must be what the system prompt asks for.
+
+    Raises:
+        ValueError: no path, unreadable, no column with prompts or answers (the message lists what was found),
+            no rows, rows with an empty prompt or without an answer.
+    """
+    if path is None:
+        raise ValueError(
+            "task 'math' needs the option 'path': a file that `meds data` wrote, or your own data set"
+        )
+    return Task(
+        name="math",
+        train=_load(path, system_prompt),
+        test=None if test_path is None else _load(test_path, system_prompt),
+        grade=MathGrader(answer_marker),
+        answer_marker=answer_marker,
+    )
+
+
+def _load(path: str, system_prompt: str) -> Dataset:
+    from datasets import Dataset, Features, Value
+
+    source = read_source(path)
+    check_columns(source.column_names, path)
+    rows: dict[str, dict[str, Any]] = {}
+    for raw in source:
+        prompt, answer = _prompt_of(raw, system_prompt), find_answer(raw)
+        name = prompt_id(prompt)
+        rows.setdefault(
+            name, {"prompt": prompt, "prompt_id": name, "answer": answer, "solution": boxed(answer)}
+        )
+    text = Value("string")
+    features = {
+        "prompt": [{"role": text, "content": text}],
+        "prompt_id": text,
+        "answer": text,
+        "solution": text,
+    }
+    dataset = Dataset.from_list(list(rows.values()), features=Features(features))
+    check_dataset(dataset, name=path)
+    return dataset
+
+
+def boxed(answer: str | None) -> str | None:
+    r"""The answer as TRL's `accuracy_reward` wants its `solution`: in a box, so that it parses as LaTeX."""
+    return None if answer is None else rf"\boxed{{{answer}}}"
+
+
+def _prompt_of(row: Mapping[str, Any], system_prompt: str) -> list[dict[str, str]]:
+    prompt = row.get("prompt") or ""
+    messages = [] if isinstance(prompt, str) else list(prompt)
+    user = [message["content"] or "" for message in messages if message["role"] == "user"]
+    if user and all(strip_instructions(text) == text.strip() for text in user):
+        return [{"role": message["role"], "content": message["content"]} for message in messages]
+    return chat_prompt(find_problem(row), system_prompt)

@@ -1,0 +1,149 @@
+"""Problems as others store them: reading files and hub data sets, and finding problem and answer in a row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+PROBLEM_COLUMNS = ("problem", "question", "prompt")
+ANSWER_COLUMNS = ("reward_model", "answer", "solution")
+MAX_BARE_SOLUTION_CHARS = 100
+
+# What data sets wrap around a problem to say how the answer must look: DAPO-Math-17K's, then the usual ones.
+_WRAPPINGS = (
+    r"^\s*Solve the following math problem step by step\.\s*The last line of your response should be of the "
+    r"form Answer: \$?Answer \(without quotes\) where \$?Answer is the answer to the problem\.\s*",
+    r"\s*Remember to put your answer on its own line after \"Answer:\""
+    r"(?:,? and you do not need to use a \\boxed command)?\.?\s*$",
+    r"\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*$",
+    r"\s*Let's think step by step and output the final answer within \\boxed\{\}\.?\s*$",
+)
+_WRAPPING = re.compile("|".join(_WRAPPINGS), re.IGNORECASE)
+
+
+def read_source(source: str) -> Dataset:
+    """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: its training rows.
+
+    Of a data set with several configurations "all" or "default" is taken, else all of them (EleutherAI's
+    MATH has one for each subject). Of a folder or hub data set only the split "train" is taken: what others hold out
+    for testing never becomes training data by accident. Name the file itself to use it all the same.
+
+    Raises:
+        ValueError: no such file, unknown file type, unreadable, empty, or no split "train".
+        ImportError: `datasets` is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError('reading data sets needs datasets: pip install "meds-rl[trl]"') from error
+    path = Path(source).expanduser()
+    builder = _check_path(source, path)
+    try:
+        if path.is_file():
+            return datasets.load_dataset(builder, data_files=str(path), split="train")
+        location = str(path) if path.is_dir() else source
+        names = datasets.get_dataset_config_names(location)
+        preferred = [name for name in ("all", "default") if name in names]
+        parts = [datasets.load_dataset(location, name) for name in (preferred[:1] or names)]
+    except Exception as error:  # a dozen kinds, most of them without the name of the source
+        raise ValueError(
+            f"cannot read {source!r} as a file, a folder or a hub data set ({type(error).__name__}: {error})"
+        ) from error
+    for part in parts:
+        if "train" not in part:
+            raise ValueError(
+                f"{source} has no split 'train' (found: {', '.join(part)}); name a file to use it"
+            )
+    return datasets.concatenate_datasets([part["train"] for part in parts])
+
+
+def _check_path(source: str, path: Path) -> str | None:
+    """The builder for a local file, None for a folder or hub name; refuse what can only be a mistake."""
+    builder = BUILDERS.get(path.suffix.lower())
+    looks_local = builder is not None or source.startswith(("/", "./", "../", "~"))
+    if looks_local and not path.exists():
+        raise ValueError(f"no such file or folder: {source}")
+    if path.is_file() and builder is None:
+        raise ValueError(f"{source}: unknown file type {path.suffix!r}; allowed: {', '.join(BUILDERS)}")
+    if path.is_file() and path.stat().st_size == 0:
+        raise ValueError(f"{source} is empty: 0 rows")
+    return builder
+
+
+def check_columns(columns: Sequence[str], source: str) -> None:
+    """Raise a ValueError that lists what was found unless the columns hold problems and answers."""
+    for what, allowed in (("prompts", PROBLEM_COLUMNS), ("answers", ANSWER_COLUMNS)):
+        if not set(allowed) & set(columns):
+            raise ValueError(
+                f"{source} has no {what}: needed is a column {' or '.join(allowed)}; "
+                f"found: {', '.join(columns)}"
+            )
+
+
+def find_problem(row: Mapping[str, Any]) -> str:
+    """The bare problem of a row: `problem`, `question` or `prompt`, without the source's own instructions.
+
+    Of a prompt that is a list of messages, the last user message. Empty if there is none.
+    """
+    for column in PROBLEM_COLUMNS:
+        value = row.get(column)
+        if isinstance(value, str):
+            return strip_instructions(value)
+        if value:
+            user = [message["content"] for message in value if message["role"] == "user"]
+            return strip_instructions(user[-1] or "") if user else ""
+    return ""
+
+
+def strip_instructions(text: str) -> str:
+    """Take away what a data set says about the form of the answer, and white space around the problem.
+
+    >>> strip_instructions('What is $1+1$?\\n\\nRemember to put your answer on its own line after "Answer:".')
+    'What is $1+1$?'
+    """
+    return _WRAPPING.sub("", text).strip()
+
+
+def find_answer(row: Mapping[str, Any]) -> str | None:
+    r"""The gold answer of a row, or None.
+
+    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `solution`, in this order. In each
+    the last ``\boxed{}`` counts, else what follows ``####`` (GSM8K); else the whole text, but of a `solution`
+    only if it is one short line: a worked solution without a box has no answer that could be found.
+    """
+    reward_model = row.get("reward_model") or {}
+    for column, value in (
+        ("reward_model", reward_model.get("ground_truth")),
+        ("answer", row.get("answer")),
+        ("solution", row.get("solution")),
+    ):
+        answer = None if value is None else _answer_in(str(value), whole_solution=column == "solution")
+        if answer:
+            return answer
+    return None
+
+
+def _answer_in(text: str, *, whole_solution: bool) -> str | None:
+    from meds_rl.fingerprint.answer import extract_answer
+    from meds_rl.tasks.grading import bare
+
+    text = text.strip()
+    for marker, sign in (("boxed", r"\boxed"), ("hashes", "####")):
+        if sign in text:
+            marked = extract_answer(text, marker)
+            return bare(marked) if marked else None
+    if whole_solution and ("\n" in text or len(text) > MAX_BARE_SOLUTION_CHARS):
+        return None
+    return bare(text)
+
+
+def find_level(row: Mapping[str, Any]) -> int | None:
+    """The level of a MATH problem, 1 to 5: stored as 5 or as "Level 5"; None for "Level ?"."""
+    found = re.search(r"\d+", str(row.get("level")))
+    return int(found.group()) if found else None
