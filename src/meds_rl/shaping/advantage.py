@@ -1,0 +1,90 @@
+"""The group-normalised advantage of GRPO, which turns shaped rewards into what the policy is updated by."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meds_rl.shaping.checks import (
+    PromptId,
+    check_bools,
+    check_non_negative,
+    check_positive_int,
+    check_prompt_ids,
+    check_rewards,
+)
+
+
+def group_advantages(
+    rewards: ArrayLike,
+    *,
+    group_size: int | None = None,
+    prompt_ids: Iterable[PromptId] | None = None,
+    normalize_by_std: ArrayLike = True,
+    eps: float = 1e-4,
+) -> NDArray[np.float64]:
+    """Advantage of each completion over its group: (r - mean) / (std + eps), as TRL computes it.
+
+    std is the sample standard deviation (divisor G - 1), 0 for a group of one. Where `normalize_by_std` is
+    False the advantage is r - mean, which is what `ShapedBatch.normalize_by_std` asks for all-wrong groups
+    under all_wrong="center".
+
+    Args:
+        rewards: (B,) finite rewards.
+        group_size: G, where groups lie one after another; B is a multiple of it. Either this or `prompt_ids`.
+        prompt_ids: (B,) prompts; rows with the same id are a group, in any order.
+        normalize_by_std: One bool, or (B,) bool.
+        eps: Added to the deviation, >= 0. Units of reward.
+
+    Returns:
+        (B,) float64.
+
+    Raises:
+        TypeError, ValueError: An argument has a wrong type, shape or value.
+
+    Example:
+        Seven wrong answers at -0.2 and one at 0: the one gets what a lone right answer gets.
+
+        >>> group_advantages([0.0] + [-0.2] * 7, group_size=8).round(2).tolist()[:2]
+        [2.47, -0.35]
+        >>> group_advantages([1.0] + [0.0] * 7, group_size=8).round(2).tolist()[:2]
+        [2.47, -0.35]
+        >>> group_advantages([0.0] + [-0.2] * 7, group_size=8, normalize_by_std=False).round(3).tolist()[:2]
+        [0.175, -0.025]
+    """
+    values = check_rewards(rewards)
+    n_rows = len(values)
+    eps = check_non_negative("eps", eps)
+    group = _group_numbers(n_rows, group_size, prompt_ids)
+    if isinstance(normalize_by_std, (bool, np.bool_)):
+        normalize_by_std = np.full(n_rows, normalize_by_std)
+    divide = check_bools("normalize_by_std", normalize_by_std, n_rows)
+
+    counts = np.bincount(group)
+    # Measured from the group's lowest reward, so that equal rewards give 0 exactly, not the rounding of their
+    # mean.
+    lowest = np.full(len(counts), np.inf)
+    np.minimum.at(lowest, group, values)
+    above = values - lowest[group]
+    centred = above - (np.bincount(group, above) / counts)[group]
+    variance = np.bincount(group, centred**2) / np.maximum(counts - 1, 1)
+    scale = np.where(divide, np.sqrt(variance)[group] + eps, 1.0)
+    scale[scale == 0] = 1.0  # eps is 0 and the rewards are equal
+    advantages: NDArray[np.float64] = centred / scale
+    return advantages
+
+
+def _group_numbers(
+    n_rows: int, group_size: int | None, prompt_ids: Iterable[PromptId] | None
+) -> NDArray[np.intp]:
+    """(B,) which group each row is in: 0, 1, 2, ..."""
+    if (group_size is None) == (prompt_ids is None):
+        raise TypeError("give either group_size or prompt_ids")
+    if prompt_ids is not None:
+        numbers: dict[PromptId, int] = {}
+        ids = check_prompt_ids(prompt_ids, n_rows)
+        return np.array([numbers.setdefault(prompt_id, len(numbers)) for prompt_id in ids], dtype=np.intp)
+    size = check_positive_int("group_size", group_size or 0)
+    if n_rows % size:
+        raise ValueError(f"{n_rows} rewards do not divide into groups of group_size {size}")
+    return np.arange(n_rows, dtype=np.intp) // size

@@ -1,0 +1,136 @@
+"""Checks of what callers hand in, before any state changes. Each returns the value in one canonical form."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PromptId: TypeAlias = str | int
+
+
+def check_non_negative(name: str, value: float) -> float:
+    """A finite number >= 0."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} must be finite and 0 or more, got {value!r}")
+    return float(value)
+
+
+def check_positive_int(name: str, value: int) -> int:
+    """An integer >= 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value!r}")
+    return int(value)
+
+
+def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
+    """One of the allowed names."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+
+
+def check_prompt_id(prompt_id: PromptId) -> PromptId:
+    """A str or int; numpy's own strings and integers become Python's, so that equal ids are one key."""
+    # bool is an int in Python, and True == 1 would quietly share the memory of prompt 1.
+    if not isinstance(prompt_id, bool):
+        if isinstance(prompt_id, str):
+            return str(prompt_id)
+        if isinstance(prompt_id, (int, np.integer)):
+            return int(prompt_id)
+    raise TypeError(f"a prompt id must be a str or an int, got {prompt_id!r} ({type(prompt_id).__name__})")
+
+
+def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int) -> list[PromptId]:
+    """B prompt ids."""
+    if isinstance(prompt_ids, (str, bytes)):
+        raise TypeError(f"prompt_ids must be a sequence of ids, got one string: {prompt_ids!r}")
+    checked = [check_prompt_id(prompt_id) for prompt_id in prompt_ids]
+    _check_length("prompt_ids", len(checked), n_rows)
+    return checked
+
+
+def check_rewards(rewards: ArrayLike) -> NDArray[np.float64]:
+    """(B,) finite numbers."""
+    array = np.asarray(rewards)
+    if array.ndim != 1:
+        raise ValueError(f"rewards must have shape (B,), got {array.shape}")
+    if array.size and array.dtype.kind not in "fiu":
+        raise TypeError(f"rewards must be numbers, got dtype {array.dtype}")
+    converted = array.astype(np.float64)
+    if not np.isfinite(converted).all():
+        row = int(np.flatnonzero(~np.isfinite(converted))[0])
+        raise ValueError(f"rewards must be finite, got {converted[row]} in row {row}")
+    return converted
+
+
+def check_bools(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.bool_]:
+    """(B,) bool. Numbers are refused: rewards handed in by mistake must not count as true."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have shape (B,), got {array.shape}")
+    if array.size and array.dtype.kind != "b":
+        raise TypeError(f"{name} must be bool, got dtype {array.dtype}")
+    _check_length(name, array.size, n_rows)
+    return array.astype(np.bool_)
+
+
+def check_features(features: ArrayLike, n_rows: int | None = None) -> NDArray[np.float32]:
+    """(B, D) float32, each row finite or, for a completion without an answer, NaN throughout.
+
+    `n_rows` is B where the caller knows it. -0.0 becomes 0.0, so that equal vectors have equal bytes.
+    """
+    array = np.asarray(features)
+    if array.size == 0 and array.ndim == 1:
+        array = array.reshape(0, 0)  # an empty list: no rows, so no width either
+    if array.ndim != 2:
+        raise ValueError(f"features must have shape (B, D), got {array.shape}")
+    if array.size and array.dtype.kind not in "fiu":
+        raise TypeError(f"features must be floating-point numbers, got dtype {array.dtype}")
+    if n_rows is not None:
+        _check_length("features", array.shape[0], n_rows)
+    if array.shape[0] and not array.shape[1]:
+        raise ValueError(f"features must have at least one column, got shape {array.shape}")
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype=np.float32) + np.float32(0.0)
+    _check_rows(converted)
+    return converted
+
+
+def has_answer(features: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(B,) bool: which rows of checked features (B, D) are fingerprints, not NaN."""
+    if features.shape[1] == 0:
+        return np.zeros(features.shape[0], dtype=np.bool_)
+    return ~np.isnan(features[:, 0])
+
+
+def check_width(features: NDArray[np.float32], n_features: int | None) -> None:
+    """Rows, if there are any, are as wide as those in memory."""
+    if n_features is not None and features.shape[0] and features.shape[1] != n_features:
+        raise ValueError(
+            f"features must have {n_features} columns, as wide as those in memory, got {features.shape[1]}"
+        )
+
+
+def _check_rows(features: NDArray[np.float32]) -> None:
+    infinite = np.isinf(features).any(axis=1)
+    if infinite.any():
+        row = int(np.flatnonzero(infinite)[0])
+        raise ValueError(f"features must be finite in float32, or a row of NaN, got infinity in row {row}")
+    missing = np.isnan(features)
+    torn = missing.any(axis=1) & ~missing.all(axis=1)
+    if torn.any():
+        row = int(np.flatnonzero(torn)[0])
+        raise ValueError(
+            f"a row of features must be NaN throughout (no answer) or not at all, got "
+            f"{int(missing[row].sum())} NaN of {features.shape[1]} in row {row}"
+        )
+
+
+def _check_length(name: str, length: int, n_rows: int) -> None:
+    if length != n_rows:
+        raise ValueError(f"{name} must have one row per reward, {n_rows}, got {length}")

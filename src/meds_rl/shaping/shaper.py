@@ -1,0 +1,254 @@
+"""The method: score a batch against the memory, take the penalty from its rewards, then remember it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meds_rl.shaping.checks import (
+    PromptId,
+    check_bools,
+    check_choice,
+    check_features,
+    check_non_negative,
+    check_positive_int,
+    check_prompt_ids,
+    check_rewards,
+    check_width,
+    has_answer,
+)
+from meds_rl.shaping.groups import Group, GroupKind, groups_of
+from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
+from meds_rl.shaping.memory import ErrorMemory, Visit
+from meds_rl.shaping.penalty import penalty
+from meds_rl.shaping.result import Reason, ShapedBatch
+
+
+class _Side(NamedTuple):
+    """The rows of one prompt that are scored, all right or all wrong, and their fingerprints."""
+
+    prompt_id: PromptId
+    is_correct: bool
+    rows: NDArray[np.intp]
+    features: NDArray[np.float32]
+
+
+class RewardShaper:
+    """Takes reward away from errors that were made before (the paper's shaped reward).
+
+    r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the
+    remembered wrong completions of x. A group is the rows with one prompt id in one call.
+
+    Args:
+        alpha: Strength of the penalty, >= 0.
+        beta: Cap of the penalty, >= 0.
+        target: Which completions are penalised and remembered: "wrong", "right" or "both". A right completion
+            keeps the sign of its reward: r / (1 + penalty), or r (1 + penalty) for a negative r.
+        noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or
+            are "free" of penalty.
+        all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised
+            nor remembered), shaped with an advantage that is not divided by its deviation ("center"), or
+            shaped like any other ("shape"). A group that is all right is always left alone.
+        no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
+            not remembered (as released).
+        n_neighbors: How many nearest members of the memory vote on a completion's cluster.
+        memory: The memory to use and to fill; a new one by default.
+
+    Raises:
+        TypeError, ValueError: An argument has a wrong type or value.
+
+    Example:
+        >>> shaper = RewardShaper()
+        >>> batch = dict(
+        ...     prompt_ids=["x"] * 3,
+        ...     features=[[1.0, 0.1], [0.1, 1.0], [0.5, 0.5]],
+        ...     is_correct=[False, False, True],
+        ... )
+        >>> shaper.shape([0.0, 0.0, 1.0], **batch).rewards.tolist()
+        [0.0, 0.0, 1.0]
+        >>> shaped = shaper.shape([0.0, 0.0, 1.0], **batch)
+        >>> shaped.rewards.round(4).tolist()
+        [-0.1099, -0.1099, 1.0]
+        >>> shaped.reasons
+        ['noise', 'noise', 'not_target']
+    """
+
+    def __init__(
+        self,
+        alpha: float = 0.1,
+        beta: float = 0.2,
+        target: Literal["wrong", "right", "both"] = "wrong",
+        noise: Literal["cluster", "free"] = "cluster",
+        all_wrong: Literal["skip", "center", "shape"] = "skip",
+        no_answer: Literal["cluster", "free"] = "cluster",
+        n_neighbors: int = 3,
+        memory: ErrorMemory | None = None,
+    ) -> None:
+        check_choice("target", target, ("wrong", "right", "both"))
+        check_choice("noise", noise, ("cluster", "free"))
+        check_choice("all_wrong", all_wrong, ("skip", "center", "shape"))
+        check_choice("no_answer", no_answer, ("cluster", "free"))
+        if memory is not None and not isinstance(memory, ErrorMemory):
+            raise TypeError(f"memory must be an ErrorMemory, got {type(memory).__name__}")
+        self.alpha = check_non_negative("alpha", alpha)
+        self.beta = check_non_negative("beta", beta)
+        self.target = target
+        self.noise = noise
+        self.all_wrong = all_wrong
+        self.no_answer = no_answer
+        self.n_neighbors = check_positive_int("n_neighbors", n_neighbors)
+        # An empty memory is falsy, so `memory or ErrorMemory()` would drop the caller's.
+        self.memory = ErrorMemory() if memory is None else memory
+
+    def scored_rows(self, *, prompt_ids: Sequence[PromptId], is_correct: ArrayLike) -> NDArray[np.bool_]:
+        """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
+
+        An engine need not compute the others' fingerprints; rows of NaN may stand for them.
+
+        Raises:
+            TypeError, ValueError: An argument has a wrong type or shape.
+        """
+        n_rows = len(prompt_ids)
+        correct = check_bools("is_correct", is_correct, n_rows)
+        groups = groups_of(check_prompt_ids(prompt_ids, n_rows), correct)
+        return np.array([reason is None for reason in self._why_unscored(groups, correct)], dtype=np.bool_)
+
+    def shape(
+        self,
+        rewards: ArrayLike,
+        *,
+        prompt_ids: Iterable[PromptId],
+        features: ArrayLike,
+        is_correct: ArrayLike,
+    ) -> ShapedBatch:
+        """Score a batch against the memory as it is, shape its rewards, then remember it.
+
+        The order of rows does not matter to the result. After an error the memory is as it was before.
+
+        Args:
+            rewards: (B,) finite rewards before shaping.
+            prompt_ids: (B,) strings or integers; 1 and "1" are different prompts.
+            features: (B, D) fingerprints; a row of NaN means that the completion gives no answer.
+            is_correct: (B,) bool.
+
+        Raises:
+            TypeError, ValueError: An argument has a wrong type, shape or value.
+        """
+        raw_rewards = check_rewards(rewards)
+        n_rows = len(raw_rewards)
+        ids = check_prompt_ids(prompt_ids, n_rows)
+        correct = check_bools("is_correct", is_correct, n_rows)
+        fingerprints = check_features(features, n_rows)
+        check_width(fingerprints, self.memory.n_features)
+
+        groups = groups_of(ids, correct)
+        unscored = self._why_unscored(groups, correct)
+        sides = _scored_sides(groups, correct, unscored, fingerprints)
+        clusters, sizes = self._score(sides, n_rows)
+        memory_ids = self._remember(sides, n_rows)
+
+        penalties = penalty(sizes, self.alpha, self.beta)
+        return ShapedBatch(
+            rewards=_shaped(raw_rewards, penalties, correct),
+            penalties=penalties,
+            cluster_sizes=sizes,
+            clusters=clusters,
+            reasons=[
+                (reason or self._why_scored(cluster)).value
+                for reason, cluster in zip(unscored, clusters.tolist(), strict=True)
+            ],
+            normalize_by_std=self._normalize_by_std(groups, n_rows),
+            memory_ids=memory_ids,
+            prompt_ids=ids,
+            is_correct=correct,
+            raw_rewards=raw_rewards,
+        )
+
+    def _why_unscored(self, groups: list[Group], is_correct: NDArray[np.bool_]) -> list[Reason | None]:
+        """For each row why it is left alone, or None where it is scored."""
+        reasons: list[Reason | None] = [None] * len(is_correct)
+        for group in groups:
+            for row in group.rows.tolist():
+                reasons[row] = self._why_left_alone(group.kind, bool(is_correct[row]))
+        return reasons
+
+    def _why_left_alone(self, kind: GroupKind, is_correct: bool) -> Reason | None:
+        if kind is GroupKind.ALL_RIGHT:
+            return Reason.ALL_RIGHT
+        if kind is GroupKind.ALL_WRONG and self.all_wrong == "skip":
+            return Reason.ALL_WRONG
+        if self.target not in ("right" if is_correct else "wrong", "both"):
+            return Reason.NOT_TARGET
+        return None
+
+    def _why_scored(self, cluster: int) -> Reason:
+        if cluster == UNSEEN:
+            return Reason.UNSEEN
+        if cluster == NOISE:
+            return Reason.NOISE_FREE if self.noise == "free" else Reason.NOISE
+        if cluster == NO_ANSWER:
+            return Reason.NO_ANSWER_FREE if self.no_answer == "free" else Reason.NO_ANSWER
+        return Reason.CLUSTER
+
+    def _score(self, sides: list[_Side], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
+        clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
+        sizes = np.zeros(n_rows, dtype=np.int64)
+        for side in sides:
+            clusters[side.rows], sizes[side.rows] = self.memory.assign(
+                side.prompt_id, side.features, is_correct=side.is_correct, n_neighbors=self.n_neighbors
+            )
+        if self.noise == "free":
+            sizes[clusters == NOISE] = 0
+        if self.no_answer == "free":
+            # Nothing new is remembered, but the memory may come from a run that did.
+            sizes[clusters == NO_ANSWER] = 0
+        return clusters, sizes
+
+    def _remember(self, sides: list[_Side], n_rows: int) -> NDArray[np.int64]:
+        """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
+        memory_ids = np.full(n_rows, -1, dtype=np.int64)
+        if self.no_answer == "free":
+            sides = [_answered(side) for side in sides]
+        visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
+        for side, ids in zip(sides, self.memory.remember_batch(visits), strict=True):
+            memory_ids[side.rows] = ids
+        return memory_ids
+
+    def _normalize_by_std(self, groups: list[Group], n_rows: int) -> NDArray[np.bool_]:
+        normalize = np.ones(n_rows, dtype=np.bool_)
+        if self.all_wrong == "center":
+            for group in groups:
+                normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
+        return normalize
+
+
+def _scored_sides(
+    groups: list[Group],
+    is_correct: NDArray[np.bool_],
+    unscored: list[Reason | None],
+    features: NDArray[np.float32],
+) -> list[_Side]:
+    """The scored rows, those of one prompt and one side together."""
+    scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
+    sides = []
+    for group in groups:
+        for side in (False, True):
+            rows = group.rows[scored[group.rows] & (is_correct[group.rows] == side)]
+            if len(rows):
+                sides.append(_Side(group.prompt_id, side, rows, features[rows]))
+    return sides
+
+
+def _answered(side: _Side) -> _Side:
+    answered = has_answer(side.features)
+    return side._replace(rows=side.rows[answered], features=side.features[answered])
+
+
+def _shaped(
+    rewards: NDArray[np.float64], penalties: NDArray[np.float64], is_correct: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Wrong: r - penalty. Right: r / (1 + penalty), and r (1 + penalty) below 0, so that it never gains."""
+    right = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
+    return np.where(is_correct, right, rewards - penalties)
