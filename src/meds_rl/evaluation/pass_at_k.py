@@ -1,0 +1,72 @@
+"""pass@k: the chance that at least one of k completions is right."""
+
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+@overload
+def pass_at_k(n: int, c: int, k: int) -> float: ...
+@overload
+def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.float64]: ...
+def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.float64]:
+    """Unbiased estimate of pass@k from n completions of which c are right: 1 - C(n - c, k) / C(n, k).
+
+    The share of the k-subsets of the n completions that hold a right one (Chen et al. 2021, arXiv
+    2107.03374). The ratio is a product of min(c, k) factors, summed as logarithms: no binomial coefficient is
+    formed, nothing overflows, and a tiny result keeps its digits. For n = 100,000 the relative error is below
+    1e-12.
+
+    Args:
+        n: Completions sampled per problem, >= 1. Scalar or array; n, c and k broadcast.
+        c: How many of them are right, 0 <= c <= n.
+        k: How many are drawn, 1 <= k <= n.
+
+    Returns:
+        A float in [0, 1] for three scalars, else float64 of the broadcast shape.
+
+    Raises:
+        TypeError: n, c or k is not an integer.
+        ValueError: One is out of range, or the shapes do not broadcast.
+
+    Example:
+        >>> pass_at_k(4, 1, 2)
+        0.5
+        >>> pass_at_k(16, [0, 1, 16], 1).tolist()
+        [0.0, 0.0625, 1.0]
+    """
+    counts = [_integers(name, value) for name, value in (("n", n), ("c", c), ("k", k))]
+    n_, c_, k_ = np.broadcast_arrays(*counts)
+    _require("k must be 1 or more", k_ >= 1, n_, c_, k_)
+    _require("k must be at most n", k_ <= n_, n_, c_, k_)
+    _require("c must be from 0 to n", (c_ >= 0) & (c_ <= n_), n_, c_, k_)
+    values = [_pass_at_k(*row) for row in zip(n_.flat, c_.flat, k_.flat, strict=True)]
+    return values[0] if n_.ndim == 0 else np.array(values, dtype=np.float64).reshape(n_.shape)
+
+
+def _pass_at_k(n: int, c: int, k: int) -> float:
+    """1 - product over i of (n - more - i) / (n - i), i = 0 .. fewer - 1."""
+    # C(n-c, k) / C(n, k) = (n-c)! (n-k)! / ((n-c-k)! n!) does not change when c and k trade places.
+    fewer, more = sorted((int(c), int(k)))
+    if fewer == 0:  # c: none is right (the sum below would give -0.0)
+        return 0.0
+    if fewer + more > n:
+        return 1.0
+    factors = np.log1p(-more / np.arange(n - fewer + 1, n + 1))
+    return float(-np.expm1(factors.sum()))
+
+
+def _integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(value)
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be an integer or an array of integers, got dtype {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _require(
+    rule: str, holds: NDArray[np.bool_], n: NDArray[np.int64], c: NDArray[np.int64], k: NDArray[np.int64]
+) -> None:
+    if not holds.all():
+        at = np.unravel_index(int(np.argmin(holds)), holds.shape)
+        raise ValueError(f"{rule}, got n={n[at]}, c={c[at]}, k={k[at]}")
