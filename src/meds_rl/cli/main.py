@@ -1,0 +1,49 @@
+"""Parses the command line and calls the subcommand."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from meds_rl import __version__
+from meds_rl.cli import data, demo, inspect, pocket, train
+
+COMMANDS = {
+    "train": (train, "train a model from a recipe"),
+    "demo": (demo, "train the pocket model with DAPO and with MEDS and compare"),
+    "inspect": (inspect, "show what is in a run's memory"),
+    "data": (data, "write the paper's training data in one format"),
+    "pocket": (pocket, "build the pocket model from nothing, or check it"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``meds``; returns the exit status: 0 done, 2 bad input (one sentence on standard error)."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and args.command != "train":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.overrides = rest
+    try:
+        return int(COMMANDS[args.command][0].run(args))
+    except (ValueError, TypeError, FileExistsError, FileNotFoundError, ImportError) as error:
+        if os.environ.get("MEDS_TRACEBACK"):
+            raise
+        print(f"meds {args.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nmeds {args.command}: stopped.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="meds",
+        description="Reinforcement learning of language models with a memory of past mistakes (MEDS).",
+        epilog="Set MEDS_TRACEBACK=1 to see the whole traceback of an error.",
+    )
+    parser.add_argument("--version", action="version", version=f"meds-rl {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        module.add_arguments(commands.add_parser(name, help=summary, description=module.__doc__))
+    return parser

@@ -1,0 +1,15 @@
+"""Keeps libraries' notes out of the terminal that shows our progress and tables."""
+
+import os
+
+
+def quieten() -> None:
+    """Turn down transformers' loading bars and notes, unless the user asked for them; call it before importing them."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    datasets.utils.logging.disable_progress_bar()

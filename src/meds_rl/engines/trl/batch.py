@@ -1,0 +1,118 @@
+"""One generation batch as the memory and the rollouts table see it: plain arrays over the rows of all processes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meds_rl.fingerprint.answer import extract_answer
+from meds_rl.shaping.labels import NOT_SCORED
+from meds_rl.shaping.result import ShapedBatch
+from meds_rl.shaping.shaper import RewardShaper
+
+NOT_GRADED = "no reward function graded it"
+NO_MEMORY = "this method has no memory"
+
+
+@dataclass
+class Batch:
+    """B completions of one generation batch, over all processes, in TRL's order (group after group).
+
+    Attributes:
+        prompt_ids, prompts, completions, num_tokens, strategies: one value a row.
+        rewards: raw rewards r, (B,); NaN where no reward function graded the row.
+        is_correct: (B,) bool.
+        num_fillers: rows at the end that only fill the batch (dynamic sampling).
+        shaped: what the memory says of the rows that were graded; None without a memory.
+        graded: (B,) bool, the rows that ``shaped`` is about, in order.
+    """
+
+    prompt_ids: list[str | int]
+    prompts: list[Any]
+    completions: list[str]
+    num_tokens: list[int]
+    strategies: list[str | None]
+    rewards: np.ndarray
+    is_correct: np.ndarray
+    num_fillers: int = 0
+    shaped: ShapedBatch | None = None
+    graded: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    def shape(self, shaper: RewardShaper, features: np.ndarray, graded: np.ndarray) -> None:
+        """Score the graded rows against the memory and remember them."""
+        self.graded = graded
+        self.shaped = shaper.shape(
+            self.rewards[graded],
+            prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
+            features=features[graded],
+            is_correct=self.is_correct[graded],
+        )
+
+    @property
+    def in_loss(self) -> np.ndarray:
+        """(B,) bool: rows that the update uses."""
+        return np.arange(len(self)) < len(self) - self.num_fillers
+
+    @property
+    def shaped_rewards(self) -> np.ndarray:
+        """(B,): r_s, or r without a memory."""
+        return self._spread(None if self.shaped is None else self.shaped.rewards, self.rewards)
+
+    @property
+    def normalize_by_std(self) -> np.ndarray:
+        """(B,) bool: whether the advantage is divided by the group's deviation."""
+        return self._spread(None if self.shaped is None else self.shaped.normalize_by_std, np.ones(len(self), bool))
+
+    def metrics(self) -> dict[str, float]:
+        """The shaped batch's metrics."""
+        return {} if self.shaped is None else self.shaped.metrics()
+
+    def column(self, name: str) -> list[Any]:
+        """One of the memory's columns of the rollouts table, one value a row."""
+        shaped = self.shaped
+        reason = NO_MEMORY if shaped is None else NOT_GRADED
+        default, values = {
+            "cluster": (NOT_SCORED, shaped and shaped.clusters),
+            "cluster_size": (0, shaped and shaped.cluster_sizes),
+            "penalty": (0.0, shaped and shaped.penalties),
+            "memory_id": (-1, shaped and shaped.memory_ids),
+            "reason": (reason, shaped and np.asarray([str(r) for r in shaped.reasons], dtype=object)),
+        }[name]
+        fill = np.full(len(self), default, dtype=object if name == "reason" else None)
+        spread: list[Any] = self._spread(values, fill).tolist()
+        return spread
+
+    def _spread(self, values: np.ndarray | None, default: np.ndarray) -> np.ndarray:
+        """Values of the graded rows put back among all rows."""
+        if values is None or self.graded is None:
+            return default
+        spread = default.copy()
+        spread[self.graded] = values
+        return spread
+
+
+def rollout_columns(
+    batch: Batch, *, step: int, generation: int, advantages: np.ndarray, marker: str
+) -> dict[str, Sequence[Any]]:
+    """The batch as columns of the rollouts table (``runs/schema.py``)."""
+    return {
+        "step": [step] * len(batch),
+        "generation": [generation] * len(batch),
+        "prompt_id": [str(name) for name in batch.prompt_ids],
+        "prompt": [prompt if isinstance(prompt, str) else json.dumps(prompt) for prompt in batch.prompts],
+        "completion": batch.completions,
+        "num_tokens": batch.num_tokens,
+        "reward": batch.rewards,
+        "shaped_reward": batch.shaped_rewards,
+        "advantage": advantages.astype(np.float64),
+        "is_correct": batch.is_correct,
+        "answer": [extract_answer(text, marker) for text in batch.completions],
+        "strategy": batch.strategies,
+        "in_loss": batch.in_loss,
+        **{name: batch.column(name) for name in ("cluster", "cluster_size", "penalty", "reason", "memory_id")},
+    }

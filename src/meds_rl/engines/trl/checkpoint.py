@@ -1,0 +1,77 @@
+"""What a checkpoint holds beside TRL's own files: the memory, and where generation stood."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from meds_rl.runs.folder import MEMORY_FILE, write_atomically
+from meds_rl.shaping.memory import ErrorMemory
+
+if TYPE_CHECKING:
+    from meds_rl.engines.trl.trainer import MEDSTrainer
+
+STATE_FILE = "meds_state.json"
+
+
+def folder_of(trainer: MEDSTrainer, trial: Any) -> Path:
+    """The folder that the Hugging Face trainer is about to fill."""
+    return Path(trainer._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"
+
+
+def save(trainer: MEDSTrainer, folder: Path) -> None:
+    """Write the memory, the position in the prompt stream and the completions that are still to be trained on.
+
+    Without the last, a run that is resumed between generation and update would sample the batch again and
+    remember it twice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations) != 0:
+        torch.save(trainer._buffered_inputs, _buffer_file(trainer, folder))
+    if not trainer.args.should_save:
+        return
+    if trainer.memory is not None:
+        trainer.memory.save(folder / MEMORY_FILE)
+    state = {
+        "micro_steps": trainer._step,
+        "generations": trainer._num_generations_done,
+        "stream": None if trainer._stream is None else trainer._stream.state_dict(),
+    }
+    write_atomically(folder / STATE_FILE, json.dumps(state).encode())
+
+
+def load(trainer: MEDSTrainer, checkpoint: str) -> None:
+    """Bring back what :func:`save` wrote.
+
+    Raises:
+        ValueError: the method is "meds" and the checkpoint has no memory, or its memory does not load.
+    """
+    folder = Path(checkpoint)
+    if trainer.shaper is not None:
+        if not (folder / MEMORY_FILE).is_file():
+            raise ValueError(
+                f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
+                "memory; start a new run from its model instead, or resume it with the method that made it."
+            )
+        trainer.shaper.memory = ErrorMemory.load(folder / MEMORY_FILE)
+        trainer._check_memory()
+    if not (folder / STATE_FILE).is_file():
+        return
+    state = json.loads((folder / STATE_FILE).read_text())
+    trainer._step = state["micro_steps"]
+    trainer._num_generations_done = state["generations"]
+    if trainer._stream is not None and state["stream"] is not None:
+        trainer._stream.load_state_dict(state["stream"])
+    if _buffer_file(trainer, folder).is_file():
+        device = trainer.accelerator.device
+        trainer._buffered_inputs = torch.load(_buffer_file(trainer, folder), map_location=device, weights_only=True)
+    if trainer.args.log_rollouts and trainer.accelerator.is_main_process:
+        trainer._run.drop_rollouts_from(state["generations"])
+
+
+def _buffer_file(trainer: MEDSTrainer, folder: Path) -> Path:
+    return folder / f"meds_buffer_{trainer.accelerator.process_index}.pt"

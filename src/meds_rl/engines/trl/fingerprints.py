@@ -1,0 +1,146 @@
+"""Where the fingerprints of a generation batch come from: TRL's own forward where it runs one, else a forward of ours."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.fingerprint import (
+    AnswerFinder,
+    AnswerPosition,
+    Fingerprint,
+    LayerLogits,
+    PooledLogits,
+    ReferencePolicy,
+    Where,
+    answer_finder,
+    extract,
+    find_backbone,
+    num_forwards,
+    record,
+)
+
+
+def make_fingerprint(args: MEDSConfig) -> Fingerprint:
+    """The fingerprint that a configuration names."""
+    layers = args.fingerprint_layers
+    if args.fingerprint == "pooled_logits":
+        return PooledLogits(layer=layers)
+    return LayerLogits("all" if layers == -1 else layers, differences=args.fingerprint == "layer_logits_diff")
+
+
+class FingerprintSource:
+    """Gives the fingerprints of one batch after the other.
+
+    Args:
+        model: the policy, unwrapped.
+        args: names the fingerprint, the answer's marker and the model to read.
+        fingerprint, finder: the user's own, instead of those that ``args`` names.
+        tokenizer: finds answers in token ids.
+        ref_model: TRL's reference model, if it has one.
+
+    Attributes:
+        num_features: D, the width of a fingerprint of this model.
+
+    Raises:
+        ValueError: the model has no decoder layers that can be hooked, or too few for the fingerprint.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: MEDSConfig,
+        fingerprint: Fingerprint | None,
+        finder: AnswerFinder | None,
+        tokenizer: Any,
+        ref_model: Any,
+    ) -> None:
+        self._model = model
+        self._fingerprint = make_fingerprint(args) if fingerprint is None else fingerprint
+        backbone = find_backbone(model)
+        self.num_features = self._fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
+        self._find = answer_finder(args.answer_marker) if finder is None else finder
+        self._tokenizer = tokenizer
+        self._batch_size = args.per_device_train_batch_size
+        self._reference = ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
+        # A PEFT model is its own reference, with adapters off; TRL's forward with it must not be taken for the policy's.
+        self._may_listen = self._reference is None and not (args.beta and ref_model is None)
+        self._prompt_ids: list[list[int]] = []
+        self._completion_ids: list[list[int]] = []
+        self._answers: list[AnswerPosition | None] = []
+        self._heard: np.ndarray | None = None
+
+    def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
+        """A new batch: find the answers in its completions."""
+        self._prompt_ids, self._completion_ids = prompt_ids, completion_ids
+        self._answers = [self._find(ids, self._tokenizer) for ids in completion_ids]
+        self._heard = None
+
+    @contextmanager
+    def listen(self, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
+        """Take the fingerprints out of the old-log-probability forward that runs inside this context.
+
+        Args:
+            attention_mask: (B, P + C), prompts padded left and completions padded right.
+            logits_to_keep: C.
+        """
+        start = attention_mask.size(1) - logits_to_keep
+        where = self._where(attention_mask, start)
+        # Completions that are masked out of the attention (`mask_truncated_completions`) must be read apart.
+        if not self._may_listen or self._heard is not None or not self._attended(attention_mask, where):
+            yield
+            return
+        with record(self._model, self._fingerprint, where) as recorder:
+            yield
+        self._heard = recorder.features()
+
+    def features(self, wanted: np.ndarray, accelerator: Accelerator) -> np.ndarray:
+        """Fingerprints of the batch.
+
+        Args:
+            wanted: (n,) bool, the rows of this process that are needed; the others may come back as NaN.
+            accelerator: tells how many processes must stay in step.
+
+        Returns:
+            (n, D) float32, a row of NaN where there is no answer.
+        """
+        if self._heard is not None:
+            return self._heard
+        answers = [answer if keep else None for answer, keep in zip(self._answers, wanted, strict=True)]
+        forwards = 0
+        if accelerator.num_processes > 1:
+            own = torch.tensor(num_forwards(answers, batch_size=self._batch_size), device=accelerator.device)
+            forwards = int(accelerator.gather(own).max())
+        if self._reference is None:
+            return self._extract(self._model, answers, forwards)
+        with self._reference.use() as model:
+            return self._extract(model, answers, forwards)
+
+    def _extract(self, model: Any, answers: list[AnswerPosition | None], forwards: int) -> np.ndarray:
+        return extract(
+            model,
+            self._fingerprint,
+            self._prompt_ids,
+            self._completion_ids,
+            answers,
+            batch_size=self._batch_size,
+            min_forwards=forwards,
+        )
+
+    def _where(self, attention_mask: torch.Tensor, start: int) -> Where:
+        return Where.from_answers(
+            self._answers,
+            starts=[start] * len(self._answers),
+            lengths=[len(ids) for ids in self._completion_ids],
+            width=attention_mask.size(1),
+            device=attention_mask.device,
+        )
+
+    @staticmethod
+    def _attended(attention_mask: torch.Tensor, where: Where) -> bool:
+        at_answer = attention_mask.gather(1, where.positions.unsqueeze(1)).squeeze(1).bool()
+        return bool((at_answer | ~where.has_answer).all())

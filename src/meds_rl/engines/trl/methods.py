@@ -1,0 +1,61 @@
+"""The four training methods of the paper's comparison, as settings of one trainer (METHOD: the paper's training set-up)."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a method sets; every field that the user gives explicitly wins over it.
+
+    Attributes:
+        loss_type: TRL's aggregation: "grpo" averages over tokens and then over sequences, "dapo" over all tokens.
+        kl_coefficient: weight of the KL loss to the reference model (TRL's ``beta``).
+        epsilon, epsilon_high: lower and upper clip range of the probability ratio.
+        delta: cap of the ratio where the advantage is negative. TRL's two-sided clipping with ``delta`` = c is
+            the dual clip with constant c: for A < 0 both give max(min(ratio, c), 1 - epsilon) * A.
+        dynamic_sampling: drop groups whose raw accuracy is 0 or 1 and refill the batch from new prompts.
+        overlong_shaping: the soft punishment of completions that come near the length limit (DAPO, Eq. 13).
+        entropy_advantage: A += min(0.4 H, |A| / 2), H the token's entropy.
+        memory: subtract the penalty for repeated errors. This is MEDS.
+    """
+
+    loss_type: str
+    kl_coefficient: float
+    epsilon: float
+    epsilon_high: float
+    delta: float | None
+    dynamic_sampling: bool
+    overlong_shaping: bool
+    entropy_advantage: bool
+    memory: bool
+
+
+_GRPO = Method(
+    loss_type="grpo",
+    kl_coefficient=0.001,
+    epsilon=0.2,
+    epsilon_high=0.2,
+    delta=None,
+    dynamic_sampling=False,
+    overlong_shaping=False,
+    entropy_advantage=False,
+    memory=False,
+)
+_DAPO = Method(
+    loss_type="dapo",
+    kl_coefficient=0.0,
+    epsilon=0.2,
+    epsilon_high=0.28,
+    delta=10.0,
+    dynamic_sampling=True,
+    overlong_shaping=True,
+    entropy_advantage=False,
+    memory=False,
+)
+
+METHODS: dict[str, Method] = {
+    "grpo": _GRPO,
+    "grpo-entropy": replace(_GRPO, entropy_advantage=True),
+    "dapo": _DAPO,
+    "meds": replace(_DAPO, memory=True),
+}

@@ -1,0 +1,131 @@
+"""Reads a recipe: a YAML file, overridden on the command line, into checked dataclasses (TRL's parser conventions)."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from trl import ModelConfig, TrlParser
+
+from meds_rl.engines.trl.config import MEDSConfig
+
+
+@dataclass
+class RunArguments:
+    """What to train on and how to look at the result; everything else is ``MEDSConfig`` and TRL's ``ModelConfig``.
+
+    Parameters:
+        task: "pocket", "reasoning_gym:<dataset>" or "math" (``meds_rl.tasks.load_task``).
+        task_options: options of the task, a mapping (JSON on the command line).
+        eval_samples: samples per problem, before and after training; 0 skips both.
+        eval_k: k of pass@k; default ``eval_samples``.
+        eval_problems: at most so many problems of each split.
+        eval_by: a column of the task to split the figures by.
+    """
+
+    task: str | None = field(default=None, metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
+    task_options: str | None = field(default=None, metadata={"help": "Options of the task (JSON)."})
+    eval_samples: int = field(default=0, metadata={"help": "Samples per problem before and after; 0 skips both."})
+    eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
+    eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
+    eval_by: str | None = field(default=None, metadata={"help": "Column of the task to split the figures by."})
+
+    def __post_init__(self) -> None:
+        if self.task is None:
+            raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
+        if isinstance(self.task_options, str):
+            try:
+                self.task_options = json.loads(self.task_options)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
+        if self.task_options is not None and not isinstance(self.task_options, dict):
+            raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
+        if self.eval_samples < 0:
+            raise ValueError(f"eval_samples must be at least 0; got {self.eval_samples}.")
+        if self.eval_k is not None and not 1 <= self.eval_k <= max(1, self.eval_samples):
+            raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
+        if self.eval_problems < 1:
+            raise ValueError(f"eval_problems must be at least 1; got {self.eval_problems}.")
+
+
+@dataclass
+class Recipe:
+    """A resolved recipe."""
+
+    run: RunArguments
+    training: MEDSConfig
+    model: ModelConfig
+    given: dict[str, Any]
+
+
+class RecipeError(ValueError):
+    """A recipe cannot be read, or has a field that does not exist."""
+
+
+class _Parser(TrlParser):
+    """TRL's parser, but a wrong value is one sentence and not 600 lines of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(message)
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and the ``--field value`` pairs that override it.
+
+    Raises:
+        RecipeError: no such file, not a YAML mapping, an unknown field, a value of the wrong kind.
+        ValueError: a value that is not allowed.
+    """
+    given = _read_yaml(Path(path))
+    _check_names([*given, *_names_in(overrides)])
+    parser = _Parser((RunArguments, MEDSConfig, ModelConfig))
+    run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
+    return Recipe(run, training, model, {**given, **_pairs(overrides)})
+
+
+def field_names() -> list[str]:
+    """Every field that a recipe may have."""
+    names = {f.name for kind in (RunArguments, MEDSConfig, ModelConfig) for f in fields(kind) if f.init}
+    return sorted(names | {"env"})
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise RecipeError(f"There is no recipe at {path}. Shipped recipes are in the folder recipes/.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} is not YAML: {error}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise RecipeError(f"{path} must be a YAML mapping of fields to values.")
+    return content
+
+
+def _check_names(names: Sequence[str]) -> None:
+    known = field_names()
+    for name in names:
+        if name.replace("-", "_").removeprefix("no_") in known or name.replace("-", "_") in known:
+            continue
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f" Did you mean {' or '.join(close)}?" if close else " See docs/configuration.md."
+        raise RecipeError(f"Unknown field {name!r}.{hint}")
+
+
+def _names_in(overrides: Sequence[str]) -> list[str]:
+    return [token[2:].partition("=")[0] for token in overrides if token.startswith("--")]
+
+
+def _pairs(overrides: Sequence[str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    name = None
+    for token in overrides:
+        if token.startswith("--"):
+            name, has_value, value = token[2:].partition("=")
+            name = name.replace("-", "_")
+            pairs[name] = value if has_value else True
+        elif name is not None:
+            pairs[name] = token
+    return pairs

@@ -1,0 +1,182 @@
+"""One run from a recipe: check, load, look at the model, train it, look again, and leave a run folder."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+from transformers import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import get_peft_config, get_quantization_config
+
+from meds_rl.engines.trl.callbacks import MetricsFile, ProgressBar
+from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task
+from meds_rl.engines.trl.models import load_model
+from meds_rl.engines.trl.recipe import Recipe
+from meds_rl.engines.trl.trainer import MEDSTrainer
+from meds_rl.runs import RunFolder
+from meds_rl.runs.folder import MEMORY_FILE, write_atomically
+from meds_rl.tasks import AccuracyReward, Task, load_task
+
+PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
+
+
+@dataclass
+class RunResult:
+    """What a run leaves behind.
+
+    Attributes:
+        folder: the run folder.
+        before, after: evaluations; empty where ``eval_samples`` is 0.
+    """
+
+    folder: Path
+    before: list[Evaluation] = field(default_factory=list)
+    after: list[Evaluation] = field(default_factory=list)
+
+
+def train(recipe: Recipe) -> RunResult:
+    """Run a recipe.
+
+    Raises:
+        FileExistsError: the run folder exists and the recipe does not resume it.
+        ValueError: a data set, model or setting that cannot work, before anything is trained.
+    """
+    resume = _resume_from(recipe)
+    if _is_main_process():
+        _refuse_existing(recipe.training.output_dir, resume)
+    task = load_task(recipe.run.task, **(recipe.run.task_options or {}))
+    trainer = _make_trainer(recipe, task)
+    run = RunFolder(recipe.training.output_dir)
+    if trainer.accelerator.is_main_process:
+        _describe(run, recipe, trainer)
+    result = RunResult(run.path)
+    if resume is None:
+        result.before = _evaluate(recipe, task, trainer, run, "before")
+    trainer.train(resume_from_checkpoint=resume)
+    if trainer.accelerator.is_main_process and trainer.memory is not None:
+        trainer.memory.save(run.path / MEMORY_FILE)
+    trainer.save_model(str(run.path / "model"))
+    result.after = _evaluate(recipe, task, trainer, run, "after")
+    trainer.accelerator.end_training()
+    return result
+
+
+def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
+    model, tokenizer = load_model(recipe.model, recipe.training)
+    trainer = MEDSTrainer(
+        model,
+        AccuracyReward(task),
+        recipe.training,
+        task.train,
+        eval_dataset=task.test,
+        processing_class=tokenizer,
+        peft_config=get_peft_config(recipe.model),
+        quantization_config=get_quantization_config(recipe.model),
+        strategy=task.strategy,
+    )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    if not recipe.training.disable_tqdm:
+        trainer.add_callback(ProgressBar())
+    trainer.add_callback(MetricsFile(RunFolder(recipe.training.output_dir)))
+    return trainer
+
+
+def _resume_from(recipe: Recipe) -> str | None:
+    wanted = recipe.training.resume_from_checkpoint
+    if wanted is None or str(wanted).lower() in ("", "false", "none"):
+        return None
+    if str(wanted).lower() not in ("true", "latest"):
+        if not Path(wanted).is_dir():
+            raise ValueError(f"resume_from_checkpoint must be true or a checkpoint's folder; there is no {wanted}.")
+        return str(wanted)
+    folder = recipe.training.output_dir
+    last = get_last_checkpoint(folder) if Path(folder).is_dir() else None
+    if last is None:
+        raise ValueError(f"resume_from_checkpoint is true, but {folder} has no checkpoint.")
+    return str(last)
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _refuse_existing(folder: str, resume: str | None) -> None:
+    path = Path(folder)
+    if resume is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(
+            f"The run folder {path} exists; nothing was changed. Name another with --output_dir, "
+            "or continue that run with --resume_from_checkpoint true."
+        )
+
+
+def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer) -> None:
+    resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
+    text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
+    header = "# The resolved recipe: every field, as it was used. What the user gave:\n"
+    given = "".join(f"#   {line}\n" for line in yaml.safe_dump(_plain(recipe.given)).splitlines())
+    write_atomically(run.path / "recipe.yaml", (header + given + text).encode())
+    run.write_environment(
+        {
+            "packages": {name: _version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": str(trainer.accelerator.device),
+            "num_processes": trainer.accelerator.num_processes,
+            "seed": recipe.training.seed,
+            "commit": _commit(),
+        }
+    )
+
+
+def _public(arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(arguments).items() if not name.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    """Only what YAML's safe dumper knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    return value if value is None or type(value) in (str, int, float, bool) else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that this package is run from; None for an installed wheel."""
+    source = Path(__file__).parent
+    git = ["git", "-C", str(source)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        if tracked.returncode != 0:
+            return None
+        done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
+    if recipe.run.eval_samples == 0:
+        return []
+    if trainer.accelerator.num_processes > 1:
+        trainer.accelerator.print(f"No evaluation {when} training: it runs in a single process only.")
+        return []
+    splits: dict[str, Dataset] = {"train": task.train}
+    if task.test is not None:
+        splits["test"] = task.test
+    return evaluate_task(recipe, task, splits, trainer.model, trainer.processing_class, run, when)

@@ -1,0 +1,6 @@
+"""The run folder: the only thing that training hands to those who look at it. Writers and readers share this package."""
+
+from meds_rl.runs.folder import RunFolder, RunFolderError
+from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION
+
+__all__ = ["ROLLOUT_COLUMNS", "SCHEMA_VERSION", "RunFolder", "RunFolderError"]

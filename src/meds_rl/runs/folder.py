@@ -1,0 +1,193 @@
+"""Writes and reads a run folder.
+
+::
+
+    RUN/
+      recipe.yaml           what was run, all fields resolved
+      environment.json      versions, seed, commit, schema version
+      metrics.jsonl         one row a log: step and figures
+      rollouts/             one parquet file a generation batch (runs/schema.py)
+      checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
+      memory.safetensors    the memory at the end
+      evaluation/           before.parquet, after.parquet, summary.json
+      model/                the trained model
+
+A run that was killed leaves a folder that every reader still opens: files are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+MEMORY_FILE = "memory.safetensors"
+
+
+class RunFolderError(ValueError):
+    """A folder is not a run, or a run of a newer schema."""
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder. It need not exist; writers create what they need.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def rollouts_path(self) -> Path:
+        """Folder of the rollouts' parquet files."""
+        return self.path / "rollouts"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """Folder of the evaluations before and after training."""
+        return self.path / "evaluation"
+
+    @property
+    def environment_path(self) -> Path:
+        """Versions, seed, commit and schema version."""
+        return self.path / "environment.json"
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write ``environment.json``, with the schema version added."""
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **environment}, indent=2)
+        write_atomically(self.environment_path, text.encode())
+
+    def write_rollouts(self, generation: int, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write the rollouts of one generation batch.
+
+        Args:
+            generation: number of the batch, from 0; a batch written twice (after a resume) replaces the first.
+            columns: every column of :data:`~meds_rl.runs.schema.ROLLOUT_COLUMNS`, N values each.
+
+        Raises:
+            ValueError: a column is missing or unknown.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if set(columns) != set(ROLLOUT_COLUMNS):
+            difference = sorted(set(columns) ^ set(ROLLOUT_COLUMNS))
+            raise ValueError(f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}.")
+        table = pa.table({name: columns[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_atomically(self.rollouts_path / f"generation-{generation:06d}.parquet", sink.getvalue())
+
+    def drop_rollouts_from(self, generation: int) -> None:
+        """Delete the rollouts of batch ``generation`` and later: a resumed run samples them anew."""
+        for number, path in self._rollout_files():
+            if number >= generation:
+                path.unlink()
+
+    def rollouts(self) -> pd.DataFrame:
+        """All rollouts, in the order of training; empty (with its columns) where none were written.
+
+        Raises:
+            RunFolderError: the folder is not a run, or of a newer schema.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.check()
+        tables = [pq.read_table(path) for _, path in self._rollout_files()]
+        table = pa.concat_tables(tables) if tables else rollout_schema().empty_table()
+        return table.to_pandas()
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged rows; a last line that was cut off by a kill is left out."""
+        if not self.metrics_path.is_file():
+            return []
+        rows = []
+        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+    def environment(self) -> dict[str, Any]:
+        """What ``environment.json`` says; empty where there is none."""
+        if not self.environment_path.is_file():
+            return {}
+        environment: dict[str, Any] = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        return environment
+
+    def memory_path(self) -> Path | None:
+        """The newest memory: the run's own at its end, else that of the last checkpoint; None where there is none."""
+        final = self.path / MEMORY_FILE
+        if final.is_file():
+            return final
+        checkpoints = [path.parent for path in self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
+        checkpoints = [path for path in checkpoints if path.name.rpartition("-")[2].isdigit()]
+        if not checkpoints:
+            return None
+        return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2])) / MEMORY_FILE
+
+    def check(self) -> None:
+        """Check that the folder is a run this version can read.
+
+        Raises:
+            RunFolderError: it is not there, holds no run, or was written by a newer schema.
+        """
+        if not self.path.is_dir():
+            raise RunFolderError(f"There is no run folder at {self.path}.")
+        known = (self.environment_path, self.metrics_path, self.rollouts_path)
+        if not any(path.exists() for path in known) and self.memory_path() is None:
+            names = ", ".join(path.name for path in known)
+            raise RunFolderError(f"{self.path} is not a run folder: it has none of {names}, {MEMORY_FILE}.")
+        version = self.environment().get("schema_version", SCHEMA_VERSION)
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
+            )
+
+    def _rollout_files(self) -> Iterator[tuple[int, Path]]:
+        for path in sorted(self.rollouts_path.glob("generation-*.parquet")):
+            yield int(path.stem.rpartition("-")[2]), path
+
+
+def rollout_schema() -> pa.Schema:
+    """The rollouts table's Arrow schema, with the meaning of each column in its metadata."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field(name, pa.type_for_alias(type_name), metadata={"meaning": meaning})
+            for name, (type_name, meaning) in ROLLOUT_COLUMNS.items()
+        ],
+        metadata={"meds_rl_schema_version": str(SCHEMA_VERSION)},
+    )
+
+
+def write_atomically(path: Path, data: Any) -> None:
+    """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
