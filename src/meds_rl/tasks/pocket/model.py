@@ -1,0 +1,91 @@
+"""The pocket model: a Qwen3 of less than half a million parameters, and its shipped checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meds_rl.tasks.pocket.tokenizer import build_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+SHIPPED_SEEDS = (0, 1, 2)
+# Enough for every wording of the warm-up (at most 80 tokens).
+MAX_COMPLETION_LENGTH = 96
+
+
+def checkpoint_path(seed: int = 0) -> Path:
+    """Return the folder of a shipped base checkpoint, in Hugging Face format.
+
+    Raises:
+        ValueError: if no checkpoint with this seed is shipped.
+    """
+    if seed not in SHIPPED_SEEDS:
+        allowed = ", ".join(map(str, SHIPPED_SEEDS))
+        raise ValueError(
+            f"no pocket checkpoint with seed {seed!r}; shipped: {allowed}; `meds pocket` builds others"
+        )
+    return Path(__file__).parent / "checkpoints" / f"seed-{seed}"
+
+
+def load_pocket_model(seed: int = 0) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """Return a shipped base model (float32, in evaluation mode) and its tokenizer."""
+    return load_folder(checkpoint_path(seed))
+
+
+def load_folder(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """Load a model that `meds pocket` wrote, and its tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, Qwen3ForCausalLM
+
+    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def new_model(seed: int) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """Return an untrained model (float32) and its tokenizer. Sets torch's global seed."""
+    import torch
+    from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
+
+    tokenizer = build_tokenizer()
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        intermediate_size=288,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=24,
+        max_position_embeddings=256,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(seed)
+    model = Qwen3ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=MAX_COMPLETION_LENGTH,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model, tokenizer
+
+
+def save_half(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write both to `folder`, the weights in float16: half the size, and the figures stay the same.
+
+    Raises:
+        FileExistsError: if the folder exists.
+    """
+    folder.mkdir(parents=True)
+    # A copy: `half` would change the caller's model in place.
+    from copy import deepcopy
+
+    deepcopy(model).half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

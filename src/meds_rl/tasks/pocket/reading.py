@@ -1,0 +1,169 @@
+"""Read a working: which steps a completion takes, whatever the wording, and whose strategy they follow.
+
+Only the working counts. The final answer is cut off before anything is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from meds_rl.tasks.pocket.expression import MINUS, PLUS, TIMES, Expression, Step
+from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, plans
+
+SLIP = "arithmetic slip"
+OTHER = "other"
+
+_BOX = re.compile(r"\\boxed\{([^{}]*)\}")
+_CLAUSE_END = re.compile(r"[.,;:!?\n]")
+# A minus sign belongs to a number if no number stands before it: "= -17", "- -3", but not "20 - 3".
+_NUMBER = re.compile(r"(?<![\d])(?<!\d )-?\d+|\d+")
+_OPERATION_WORDS = {
+    PLUS: r"\bplus\b|\badd(?:ing)?\b|\bsum\b",
+    MINUS: r"\bminus\b|\btak(?:e|ing)\b|\bsubtract(?:ing)?\b|\bdifference\b",
+    TIMES: r"\btimes\b|\bmultiply(?:ing)?\b|\bproduct\b",
+}
+_OPERATIONS = {
+    op: re.compile(rf"{words}|(?:(?<=\d )|(?<=\d))\{op}") for op, words in _OPERATION_WORDS.items()
+}
+_SECOND_COMES_FIRST = re.compile(r"\bfrom\b")
+
+
+@dataclass(frozen=True)
+class Working:
+    """What was read of a completion.
+
+    Attributes:
+        steps: the steps in the order in which they were first taken; what is only said again is left out.
+        contradictions: how often a step was said again with another result.
+        is_legible: False if a line that does arithmetic could not be read.
+        answer: what stands in the last box, None without a box.
+    """
+
+    steps: tuple[Step, ...]
+    contradictions: int
+    is_legible: bool
+    answer: str | None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """The strategy whose steps a working takes, and how many of its results are wrong."""
+
+    strategy: str
+    slips: int
+
+
+def read_working(completion: str) -> Working:
+    r"""Read the steps of a completion.
+
+    >>> read_working("\nfirst take 3 from 20 = 17. okay; so 17 times 2 is 34\n\\boxed{34}").steps
+    (Step(left=20, op='-', right=3, result=17), Step(left=17, op='*', right=2, result=34))
+    """
+    boxes = list(_BOX.finditer(completion))
+    working = completion[: boxes[-1].start()] if boxes else completion
+    steps: dict[tuple[str, int, int], Step] = {}
+    contradictions = 0
+    is_legible = True
+    for clause in _CLAUSE_END.split(working):
+        operations = [op for op, words in _OPERATIONS.items() if words.search(clause)]
+        numbers = [int(number) for number in _NUMBER.findall(clause)]
+        if not operations and len(numbers) < 2:
+            continue
+        if len(operations) != 1 or len(numbers) != 3:
+            is_legible = False
+            continue
+        step = _step(clause, operations[0], numbers)
+        first = steps.setdefault(step.operands, step)
+        contradictions += first.result != step.result
+    return Working(
+        tuple(steps.values()), contradictions, is_legible, boxes[-1].group(1).strip() if boxes else None
+    )
+
+
+def _step(clause: str, op: str, numbers: Sequence[int]) -> Step:
+    first, second, result = numbers
+    if _SECOND_COMES_FIRST.search(clause):
+        first, second = second, first
+    return Step(first, op, second, result)
+
+
+def followed(completion: str, row: Mapping[str, Any]) -> Followed | None:
+    """Return the strategy whose steps the working takes, None if it takes no known one's.
+
+    Every step is compared with what the strategy would do after the results that were written down, right or
+    wrong. Where several strategies take the same steps, as on many easy problems, the first of `STRATEGIES`
+    is named: the right one before all others.
+    """
+    working = read_working(completion)
+    problem = Expression.from_prompt(row["prompt"])
+    if not working.is_legible or not working.steps:
+        return None
+    slips = working.contradictions + sum(not step.is_true for step in working.steps)
+    for name in STRATEGIES:
+        if any(
+            _takes(working.steps, plan.steps(problem.terms, _stated(working)))
+            for plan in plans(name, problem.ops)
+        ):
+            if working.answer is None and _may_be_unfinished(working, problem):
+                return None
+            return Followed(name, slips)
+    return None
+
+
+def strategy(completion: str, row: Mapping[str, Any]) -> str:
+    r"""Name the strategy that the working follows.
+
+    Args:
+        completion: the text of the working, with or without a final box, which is not looked at.
+        row: a row of the task's data set; its `prompt` is read.
+
+    Returns:
+        One of `STRATEGIES`; "arithmetic slip" if the steps are a strategy's but a result is wrong;
+        else "other".
+
+    >>> strategy("7 + 3 = 10, 10 * 4 is 40; 40 - 2 = 38. \\boxed{17}", {"prompt": "7 + 3 * 4 - 2 = ?"})
+    'left_to_right'
+    >>> strategy("3 * 4 = 13, 7 + 13 is 20; 20 - 2 = 18. \\boxed{18}", {"prompt": "7 + 3 * 4 - 2 = ?"})
+    'arithmetic slip'
+    """
+    found = followed(completion, row)
+    if found is None:
+        return OTHER
+    return SLIP if found.slips else found.strategy
+
+
+def grade(completion: str, row: Mapping[str, Any]) -> bool:
+    r"""Whether the last box of the completion holds exactly the row's `answer`.
+
+    >>> grade("\\boxed{17} no, \\boxed{16}", {"answer": "17"})
+    False
+    """
+    boxes = _BOX.findall(completion)
+    return bool(boxes) and boxes[-1].strip() == str(row["answer"])
+
+
+def is_exact_trace(completion: str, row: Mapping[str, Any]) -> bool:
+    """Whether the answer is right and the working is the right one, without a slip."""
+    return grade(completion, row) and strategy(completion, row) == CORRECT
+
+
+def _stated(working: Working) -> tuple[int, ...]:
+    return tuple(step.result for step in working.steps)
+
+
+def _takes(steps: Sequence[Step], expected: Sequence[Step]) -> bool:
+    return [step.operands for step in steps] == [step.operands for step in expected]
+
+
+def _may_be_unfinished(working: Working, problem: Expression) -> bool:
+    """Whether the steps are also the beginning of a longer working: without an answer, nobody can tell."""
+    n_steps = len(working.steps)
+    for name in STRATEGIES:
+        for plan in plans(name, problem.ops):
+            expected = plan.steps(problem.terms, _stated(working))
+            if n_steps < len(expected) and _takes(working.steps, expected[:n_steps]):
+                return True
+    return False

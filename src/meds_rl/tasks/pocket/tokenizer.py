@@ -1,0 +1,52 @@
+"""The pocket model's tokenizer: whole words with the spaces around them, and single digits.
+
+Spaces belong to the words and signs beside them, so that a digit is one token wherever it stands and decoding
+gives the text back exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from meds_rl.tasks.pocket.wording import all_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
+# `\boxed{` is one token and takes no space after it; a minus sign right before a digit keeps clear of spaces.
+PIECE = r"\\boxed\{|[0-9]| ?[-+*=?] ?| ?[a-z]+ ?|[.,;:] ?|\}|\n"
+
+
+def vocabulary() -> list[str]:
+    """Return all tokens, special ones first, in a fixed order."""
+    pieces = {*map(str, range(10)), "-", "\\boxed{", "}", "\n", "?"}
+    for text in all_texts():
+        pieces.update(_pieces(text))
+    return [PAD, EOS, UNKNOWN, *sorted(pieces)]
+
+
+def _pieces(text: str) -> Iterable[str]:
+    return re.findall(PIECE, text)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Make the tokenizer from nothing."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(
+        models.WordLevel({piece: i for i, piece in enumerate(vocabulary())}, unk_token=UNKNOWN)
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()  # without it decoding puts a space between any two tokens
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=EOS,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+        model_max_length=256,
+    )

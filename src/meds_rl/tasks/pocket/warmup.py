@@ -1,0 +1,140 @@
+"""The warm-up: plain supervised training of the pocket model on texts of the mixture, from nothing.
+
+Deterministic: the same seed, number of steps and number of threads give the same bytes on the same machine
+and the same version of torch. Another machine may round differently and gives a model that differs a little.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meds_rl.tasks.pocket.mixture import Mixture
+from meds_rl.tasks.pocket.model import new_model
+from meds_rl.tasks.pocket.problems import reserved
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+_IGNORED = -100
+_BATCHES_SORTED_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class WarmupConfig:
+    """How to train.
+
+    Attributes:
+        seed: of the weights and of the texts.
+        steps: optimiser steps.
+        batch_size: texts a step.
+        learning_rate: the highest one, reached after `warmup_steps`; it falls to 0 along a cosine.
+        drill_share: share of the batches of the first half of the run that hold single steps of arithmetic.
+        threads: torch's threads. Another number gives other rounding.
+    """
+
+    seed: int = 0
+    steps: int = 2000
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.01
+    drill_share: float = 0.5
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not 0 <= self.drill_share <= 1:
+            raise ValueError(f"drill_share must lie in [0, 1], got {self.drill_share}")
+
+
+class Warmup:
+    """Trains a new model step by step: iterate for the losses, then take `model` and `tokenizer`."""
+
+    def __init__(self, config: WarmupConfig) -> None:
+        import torch
+
+        torch.set_num_threads(config.threads)
+        self.config = config
+        self.model: Qwen3ForCausalLM
+        self.tokenizer: PreTrainedTokenizerFast
+        self.model, self.tokenizer = new_model(config.seed)
+        self._mixture = Mixture(config.seed, held_out=reserved())
+        self._rng = random.Random(f"batches {config.seed}")
+
+    def __iter__(self) -> Iterator[float]:
+        """Train; yield each step's loss (mean over tokens, nats)."""
+        import torch
+
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            betas=(0.9, 0.98),
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        self.model.train()
+        texts = self._text_batches()
+        for step in range(config.steps):
+            is_drill = step < config.steps // 2 and self._rng.random() < config.drill_share
+            rows = self._drill_batch() if is_drill else next(texts)
+            input_ids, labels = _pad(rows, self.tokenizer.pad_token_id)
+            loss = self.model(input_ids=input_ids, labels=labels).loss
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            yield loss.item()
+        self.model.eval()
+
+    def _rate(self, step: int) -> float:
+        config = self.config
+        if step < config.warmup_steps:
+            return (step + 1) / config.warmup_steps
+        done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def _text_batches(self) -> Iterator[list[tuple[list[int], int]]]:
+        """Batches of (token ids, number of prompt tokens); texts of about one length go together."""
+        size = self.config.batch_size
+        while True:
+            rows = [self._text() for _ in range(size * _BATCHES_SORTED_TOGETHER)]
+            rows.sort(key=lambda row: len(row[0]))
+            batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+            self._rng.shuffle(batches)
+            yield from batches
+
+    def _text(self) -> tuple[list[int], int]:
+        problem, _, completion = self._mixture.draw()
+        prompt_ids = self.tokenizer(problem.prompt)["input_ids"]
+        completion_ids = self.tokenizer(completion)["input_ids"]
+        return [*prompt_ids, *completion_ids, self.tokenizer.eos_token_id], len(prompt_ids)
+
+    def _drill_batch(self) -> list[tuple[list[int], int]]:
+        return [
+            (self.tokenizer(self._mixture.draw_drill())["input_ids"], 0)
+            for _ in range(self.config.batch_size)
+        ]
+
+
+def _pad(rows: list[tuple[list[int], int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
+    """Right-pad; the prompt and the padding carry no loss. Attention is causal, so no mask is needed."""
+    import torch
+
+    longest = max(len(ids) for ids, _ in rows)
+    input_ids = torch.full((len(rows), longest), pad_token_id)
+    labels = torch.full((len(rows), longest), _IGNORED)
+    for index, (ids, n_prompt) in enumerate(rows):
+        input_ids[index, : len(ids)] = torch.tensor(ids)
+        labels[index, n_prompt : len(ids)] = torch.tensor(ids[n_prompt:])
+    return input_ids, labels
