@@ -1,0 +1,37 @@
+"""Where to look in a model: the answer's place, and what its layers say there.
+
+`answer_finder` gives the place of the answer in token ids. `extract` runs the model for its fingerprints;
+`record` takes them from a forward that runs anyway. `LayerLogits` is the paper's fingerprint; a new one is a
+class with the members of `Fingerprint`, passed in.
+"""
+
+from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, Tokenizer, answer_finder, extract_answer
+from meds_rl.fingerprint.backbone import Backbone, find_backbone
+from meds_rl.fingerprint.base import Fingerprint, Where
+from meds_rl.fingerprint.extract import extract, num_forwards
+from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.layer_logits import LayerLogits
+from meds_rl.fingerprint.pooled_logits import PooledLogits
+from meds_rl.fingerprint.recorder import Recorder, record
+from meds_rl.fingerprint.reference import ReferencePolicy, reference_model
+
+__all__ = [
+    "AnswerFinder",
+    "AnswerPosition",
+    "Backbone",
+    "Fingerprint",
+    "Head",
+    "LayerLogits",
+    "PooledLogits",
+    "Recorder",
+    "ReferencePolicy",
+    "Tokenizer",
+    "Where",
+    "answer_finder",
+    "extract",
+    "extract_answer",
+    "find_backbone",
+    "num_forwards",
+    "record",
+    "reference_model",
+]

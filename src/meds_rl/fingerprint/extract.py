@@ -1,0 +1,182 @@
+"""Fingerprints by a forward of their own, as short and as cheap as the fingerprint allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from meds_rl.fingerprint.answer import AnswerPosition
+from meds_rl.fingerprint.backbone import find_backbone
+from meds_rl.fingerprint.base import Fingerprint, Where
+from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.recorder import record
+
+
+def num_forwards(answers: Sequence[AnswerPosition | None], *, batch_size: int = 8) -> int:
+    """How many forwards :func:`extract` needs for these completions: those with an answer, `batch_size` at a
+    time.
+
+    With sharded weights (FSDP, ZeRO-3) every rank must run as many forwards as the busiest one: take the
+    maximum over the ranks and pass it as `min_forwards`.
+
+    Example:
+        >>> answers = [AnswerPosition(3, 5), None, AnswerPosition(1, 2), AnswerPosition(0, 2)]
+        >>> num_forwards(answers, batch_size=2)
+        2
+    """
+    answered = sum(answer is not None for answer in answers)
+    return -(-answered // batch_size)
+
+
+def extract(
+    model: nn.Module,
+    fingerprint: Fingerprint,
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    answers: Sequence[AnswerPosition | None],
+    *,
+    batch_size: int = 8,
+    pad_token_id: int = 0,
+    min_forwards: int = 0,
+) -> NDArray[np.float32]:
+    """The features of B completions, by forwards of the backbone alone.
+
+    Rows are sorted by length, padded on the right and, where the fingerprint only looks at p, cut after it.
+    The model runs in evaluation mode and without gradient; its mode and the random numbers are as before
+    afterwards. The forward goes through `model` as given, so wrappers (FSDP, DeepSpeed, PEFT adapters) do
+    their part; under mixed precision, call it within the engine's autocast.
+
+    Args:
+        model: a causal language model, however wrapped.
+        fingerprint: what to read.
+        prompt_ids: B lists of token ids, without padding.
+        completion_ids: B lists of token ids, without padding.
+        answers: B places of the answers, within the completions; None where there is no answer.
+        batch_size: rows in one forward.
+        pad_token_id: what to pad with; any valid id will do.
+        min_forwards: run at least so many forwards (see :func:`num_forwards`), the missing ones on a single
+            token.
+
+    Returns:
+        (B, D) float32, NaN where there is no answer.
+
+    Raises:
+        ValueError: if the lists differ in length, an answer is not where it is said to be, or the model
+            cannot be hooked.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    backbone = find_backbone(model)
+    n_features = fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
+    features = np.full((len(answers), n_features), np.nan, dtype=np.float32)
+    rows = _rows(prompt_ids, completion_ids, answers, whole=fingerprint.reads_completion)
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    dummy = _Row(index=-1, ids=[pad_token_id], start=0, answer=None)
+    batches += [[dummy]] * (min_forwards - len(batches))
+    head = Head(backbone.model, torch.tensor([0] + [row.answer.target_id for row in rows if row.answer]))
+    with torch.no_grad(), _evaluating(model), _without_head(backbone.model):
+        for batch in batches:
+            part = _forward(model, fingerprint, batch, head, pad_token_id)
+            if batch[0] is not dummy:
+                features[[row.index for row in batch]] = part
+    return features
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One completion to run: where it stands in the results, its tokens, and where in them the completion
+    starts."""
+
+    index: int
+    ids: list[int]
+    start: int
+    answer: AnswerPosition | None
+
+
+def _rows(
+    prompt_ids: Sequence[Sequence[int]],
+    completion_ids: Sequence[Sequence[int]],
+    answers: Sequence[AnswerPosition | None],
+    *,
+    whole: bool,
+) -> list[_Row]:
+    """The completions with an answer, as long as need be; the longest first: memory runs out early."""
+    if not len(prompt_ids) == len(completion_ids) == len(answers):
+        raise ValueError(
+            f"got {len(prompt_ids)} prompts, {len(completion_ids)} completions and {len(answers)} answers; "
+            "there must be one of each for every row"
+        )
+    rows = []
+    for i, (prompt, completion, answer) in enumerate(zip(prompt_ids, completion_ids, answers, strict=True)):
+        if answer is None:
+            continue
+        p = answer.position
+        if not 0 <= p < len(completion) - 1 or completion[p + 1] != answer.target_id:
+            raise ValueError(
+                f"row {i}: token {answer.target_id} is not the one after position {p} in a completion of "
+                f"{len(completion)} tokens"
+            )
+        used = completion if whole else completion[: p + 1]
+        rows.append(_Row(index=i, ids=[*prompt, *used], start=len(prompt), answer=answer))
+    return sorted(rows, key=lambda row: -len(row.ids))
+
+
+def _forward(
+    model: nn.Module, fingerprint: Fingerprint, batch: list[_Row], head: Head, pad_token_id: int
+) -> NDArray[np.float32]:
+    device = next(model.parameters()).device
+    width = max(len(row.ids) for row in batch)
+    lengths = torch.tensor([len(row.ids) for row in batch])
+    mask = (torch.arange(width) < lengths[:, None]).long()
+    ids = torch.tensor([row.ids + [pad_token_id] * (width - len(row.ids)) for row in batch])
+    where = Where.from_answers(
+        [row.answer for row in batch],
+        starts=[row.start for row in batch],
+        lengths=[len(row.ids) - row.start for row in batch],
+        width=width,
+        device=device,
+    )
+    with record(model, fingerprint, where, head=head) as recorder:
+        model(input_ids=ids.to(device), attention_mask=mask.to(device))
+    return recorder.features()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, so that dropout neither blurs the features nor draws random numbers."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def _without_head(language_model: Any) -> Iterator[None]:
+    """Let the model's forward run its backbone only.
+
+    The call must enter by the outermost module, because FSDP and ZeRO gather the weights in its hooks; so the
+    forward of the language model inside is replaced, not by-passed.
+    """
+    patched = language_model.__dict__.get("forward")  # TRL and accelerate put theirs on the instance
+
+    def forward(input_ids: Tensor, attention_mask: Tensor, **_: Any) -> Any:
+        return language_model.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+
+    language_model.forward = forward
+    try:
+        yield
+    finally:
+        if patched is None:
+            del language_model.forward
+        else:
+            language_model.forward = patched
