@@ -65,7 +65,7 @@ def _load(path: str, system_prompt: str) -> Dataset:
     check_columns(source.column_names, path)
     rows: dict[str, dict[str, Any]] = {}
     for raw in source:
-        prompt, answer = _prompt_of(raw, system_prompt), find_answer(raw)
+        prompt, answer = _prompt_of(raw, system_prompt), find_answer(raw, bare_solution=True)
         name = prompt_id(prompt)
         rows.setdefault(
             name, {"prompt": prompt, "prompt_id": name, "answer": answer, "solution": boxed(answer)}

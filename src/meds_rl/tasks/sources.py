@@ -31,8 +31,8 @@ def read_source(source: str) -> Dataset:
     """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: its training rows.
 
     Of a data set with several configurations "all" or "default" is taken, else all of them (EleutherAI's
-    MATH has one for each subject). Of a folder or hub data set only the split "train" is taken: what others hold out
-    for testing never becomes training data by accident. Name the file itself to use it all the same.
+    MATH has one for each subject). Of a folder or hub data set only the split "train" is taken: what others
+    hold out for testing never becomes training data by accident. Name the file itself to use it all the same.
 
     Raises:
         ValueError: no such file, unknown file type, unreadable, empty, or no split "train".
@@ -110,37 +110,39 @@ def strip_instructions(text: str) -> str:
     return _WRAPPING.sub("", text).strip()
 
 
-def find_answer(row: Mapping[str, Any]) -> str | None:
+def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str | None:
     r"""The gold answer of a row, or None.
 
     Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `solution`, in this order. In each
-    the last ``\boxed{}`` counts, else what follows ``####`` (GSM8K); else the whole text, but of a `solution`
-    only if it is one short line: a worked solution without a box has no answer that could be found.
+    the last ``\boxed{}`` counts, else what follows ``####`` (GSM8K), else the whole text. A `solution`
+    without a mark is an answer only if `bare_solution` is set and it is one short line: some data sets give
+    the bare answer this name, in others it is working whose answer was never marked.
     """
     reward_model = row.get("reward_model") or {}
-    for column, value in (
-        ("reward_model", reward_model.get("ground_truth")),
-        ("answer", row.get("answer")),
-        ("solution", row.get("solution")),
+    for value, may_be_bare in (
+        (reward_model.get("ground_truth"), True),
+        (row.get("answer"), True),
+        (row.get("solution"), bare_solution and _is_short_line(row.get("solution"))),
     ):
-        answer = None if value is None else _answer_in(str(value), whole_solution=column == "solution")
+        answer = None if value is None else _answer_in(str(value).strip(), may_be_bare)
         if answer:
             return answer
     return None
 
 
-def _answer_in(text: str, *, whole_solution: bool) -> str | None:
+def _is_short_line(text: Any) -> bool:
+    return len(str(text)) <= MAX_BARE_SOLUTION_CHARS and "\n" not in str(text)
+
+
+def _answer_in(text: str, may_be_bare: bool) -> str | None:
     from meds_rl.fingerprint.answer import extract_answer
     from meds_rl.tasks.grading import bare
 
-    text = text.strip()
     for marker, sign in (("boxed", r"\boxed"), ("hashes", "####")):
         if sign in text:
             marked = extract_answer(text, marker)
             return bare(marked) if marked else None
-    if whole_solution and ("\n" in text or len(text) > MAX_BARE_SOLUTION_CHARS):
-        return None
-    return bare(text)
+    return bare(text) if may_be_bare else None
 
 
 def find_level(row: Mapping[str, Any]) -> int | None:
