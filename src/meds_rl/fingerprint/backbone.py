@@ -43,10 +43,6 @@ def find_backbone(model: nn.Module) -> Backbone:
     """
     language_model = _find_language_model(model)
     config = language_model.config.get_text_config()
-    if config.is_encoder_decoder:
-        raise ValueError(
-            f"{type(language_model).__name__} is an encoder-decoder; only decoder-only models can be read"
-        )
     return Backbone(
         model=language_model,
         body=language_model.base_model,
@@ -60,6 +56,10 @@ def _find_language_model(model: nn.Module) -> Any:
     # one.
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
+            if module.config.is_encoder_decoder:
+                raise ValueError(
+                    f"{type(module).__name__} is an encoder-decoder; only decoder-only models can be read"
+                )
             if module.get_output_embeddings() is None or module.base_model is module:
                 raise ValueError(
                     f"{type(module).__name__} has no unembedding on top of a backbone; the fingerprint needs "

@@ -1,0 +1,300 @@
+"""The answer's place in token ids, whatever the tokenizer does, and its text."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from meds_rl.fingerprint import AnswerPosition, answer_finder, extract_answer
+
+EOS = "</s>"
+boxed = answer_finder()
+
+
+def pieces_tokenizer(pieces, **special):
+    """A tokenizer whose tokens are exactly `pieces`, joined without spaces: token i is pieces[i]."""
+    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(pieces)}, unk_token=pieces[0]))
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def find(pieces, finder=boxed):
+    """The pieces (before the answer, at p and at t), or None."""
+    names = list(dict.fromkeys([*pieces, EOS, "<pad>"]))
+    tokenizer = pieces_tokenizer(names, eos_token=EOS, pad_token="<pad>")
+    ids = [names.index(piece) for piece in pieces]
+    found = finder(ids, tokenizer)
+    if found is None:
+        return None
+    assert ids[found.position + 1] == found.target_id
+    return "".join(pieces[: found.position]), pieces[found.position], names[found.target_id]
+
+
+@pytest.mark.parametrize(("pieces", "expected"), [
+    # (text before p, token p, token t)
+    (["so ", "\\", "boxed", "{", "4", "2", "}"], ("so \\boxed", "{", "4")),
+    (["so ", "\\boxed{", "4", "2", "}", EOS], ("so ", "\\boxed{", "4")),
+    (["so \\", "boxed{", "42", "}"], ("so \\", "boxed{", "42")),
+    (["so ", "\\boxed", "{4", "2", "}"], ("so \\boxed", "{4", "2")),  # the next token, even so
+    (["so ", "\\boxed", "{4", "}", EOS], ("so \\boxed", "{4", "}")),  # the next token, even so
+    (["so ", "\\boxed", "{4}", EOS], ("so ", "\\boxed", "{4}")),  # no next token in the box: the token itself
+    (["so ", "\\boxed", "{4}", "."], ("so ", "\\boxed", "{4}")),
+    (["so ", "\\boxed", "{4"], ("so ", "\\boxed", "{4")),  # cut off, but begun
+    (["\\boxed", "{\\", "frac", "{1}{2}", "}"], ("\\boxed", "{\\", "frac")),
+    (["\\boxed{\\frac", "{", "1", "}", "{2}}"], ("", "\\boxed{\\frac", "{")),
+    (["\\boxed{", "1", "}, no: ", "\\", "boxed", "{", "2", "}"], ("\\boxed{1}, no: \\boxed", "{", "2")),
+    (["\\boxed{1}, no \\boxed{", "2", "}"], ("", "\\boxed{1}, no \\boxed{", "2")),
+    (["\\boxed{", " ", "\n", "7", "}"], ("\\boxed{ ", "\n", "7")),  # p is the token before t
+    (["\\boxed{ ", " 7", "}"], ("", "\\boxed{ ", " 7")),
+    (["\\boxed{", "\\boxed{", "3", "}", "}"], ("\\boxed{", "\\boxed{", "3")),
+    (["\\boxed{", "1"], ("", "\\boxed{", "1")),  # cut off after the first token
+    (["a", "\\boxed{"], None),  # cut off at the marker
+    (["a", "\\boxed{", " "], None),
+    (["\\boxed{", EOS], None),
+    (["\\boxed{", " ", "<pad>"], None),
+    (["\\boxed{", "}"], None),  # empty
+    (["\\boxed", "{}", "."], None),
+    (["\\boxed{", " ", "}", " 7"], None),
+    (["\\boxed{", "1", "} ", "\\boxed{", "}"], None),  # the last one counts
+    (["\\boxed", " {", "1", "}"], None),  # not the marker
+    (["boxed{", "1", "}"], None),
+    (["so 42", EOS], None),
+    ([], None),
+])  # fmt: skip
+def test_boxed(pieces, expected):
+    assert find(pieces) == expected
+
+
+@pytest.mark.parametrize(("marker", "pieces", "expected"), [
+    ("answer_tag", ["so <", "answer", ">", "42", "</answer>"], ("so <answer", ">", "42")),
+    ("answer_tag", ["<answer>\n", "4", "2", "\n</answer>"], ("", "<answer>\n", "4")),
+    ("answer_tag", ["<answer>", "</answer>"], None),
+    ("answer_tag", ["<answer>3", "</answer>", "<answer>", "\n", "5"], ("<answer>3</answer><answer>", "\n", "5")),
+    ("answer_tag", ["</answer>", "3"], None),
+    ("hashes", ["so\n", "####", " ", "42"], ("so\n####", " ", "42")),
+    ("hashes", ["so\n", "##", "##", " 42"], ("so\n##", "##", " 42")),
+    ("hashes", ["#### 1\n", "####", "#", "#", "#", " 2"], ("#### 1\n#######"[:-1], "#", " 2")),
+    ("hashes", ["####", "\n"], None),
+])  # fmt: skip
+def test_other_markers(marker, pieces, expected):
+    assert find(pieces, answer_finder(marker)) == expected
+
+
+@st.composite
+def cut_texts(draw):
+    """A text with a box and the pieces that it is cut into, at random."""
+    words = st.sampled_from(["so ", "\\", "boxed", "{", "}", " ", "é", "\\boxed{1}", "7", "\n", "#"])
+    before = "".join(draw(st.lists(words, max_size=8)))
+    answer = draw(
+        st.text(st.sampled_from(" \n12é\\,"), max_size=5).filter(lambda text: not text.endswith("\\"))
+    )
+    after = draw(st.sampled_from(["}", "}.", "} $ and so on", ""]))
+    text = before + "\\boxed{" + answer + after
+    cuts = draw(st.sets(st.integers(1, len(text)), max_size=len(text)))
+    edges = sorted({0, len(text)} | cuts)
+    return before, answer, after, [text[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(cut_texts())
+@example(("", "\\}", "}", ["\\boxed{", "\\}", "}"]))
+def test_any_cutting_of_any_text(case):
+    before, answer, _, pieces = case
+    brace = len(before) + len("\\boxed{") - 1  # where the last marker ends, counted in characters
+    ends = [len("".join(pieces[: i + 1])) for i in range(len(pieces))]
+    holder = next(i for i, end in enumerate(ends) if end > brace)
+    held = "".join(pieces[: holder + 1])[brace + 1 :]
+    visible = [i for i in range(holder + 1, len(pieces)) if pieces[i].strip()]
+    if not answer.strip():
+        target = None
+    elif (held.startswith(answer) and len(held) > len(answer)) or not visible:
+        target = holder  # closed within the token, or nothing comes after it
+    else:
+        target = visible[0]
+    expected = ("".join(pieces[: target - 1]), pieces[target - 1], pieces[target]) if target else None
+    assert find(pieces) == expected
+
+
+TRAINING_TEXT = [
+    "We multiply 6 by 7, so the answer is \\boxed{42}.",
+    "Thus $x = \\boxed{\\frac{1}{2}}$ and \\boxed{-3} follows; \\boxed{ 4 }.",
+    "naïve café 你好 \\boxed{4} \\boxed{x^2}",
+] * 3
+
+
+def byte_level():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(TRAINING_TEXT, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def unsplit_byte_level():
+    """As above, but merges cross words: `\\boxed{4` may be one token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=340, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(TRAINING_TEXT, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def metaspace():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=120, initial_alphabet=list("\\{}0123456789 abcdefxé你好"), unk_token="<unk>",
+        special_tokens=["<unk>"], show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(TRAINING_TEXT, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def byte_fallback(words=("\\", "boxed", "▁", "▁so", "4", "2", "}")):
+    """Like Llama's: words, and for all else one token a byte; no word for `{`."""
+    vocabulary = {"<unk>": 0} | {f"<0x{byte:02X}>": byte + 1 for byte in range(256)}
+    vocabulary |= {word: 257 + i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+@pytest.fixture(scope="module", params=[byte_level, unsplit_byte_level, metaspace])
+def trained(request):
+    return request.param()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    before=st.text(st.characters(codec="utf-8", exclude_characters="\\"), max_size=90),
+    answer=st.from_regex(r"\A[ ]?-?[0-9x你é]{1,4}\Z"),
+    after=st.sampled_from(["}", "}.", "}$ 你好", ""]),
+)
+def test_trained_tokenizers(trained, before, answer, after):
+    text = before + " \\boxed{" + answer + after
+    encoded = trained(text, return_offsets_mapping=True, add_special_tokens=False)
+    ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
+    found = boxed(ids, trained)
+    if "<unk>" in trained.convert_ids_to_tokens(ids[-len(answer + after) - 2 :]):
+        return  # the text is lost
+    brace = len(before) + len(" \\boxed{") - 1
+    holder = next(i for i, (start, end) in enumerate(offsets) if start <= brace < end)
+    assert found is not None
+    assert ids[found.position + 1] == found.target_id
+    between = trained.decode(ids[holder + 1 : found.position + 1])
+    itself = found.position + 1 == holder  # a token that holds all of the answer
+    assert itself or (found.position >= holder and not between.strip())
+    assert not itself or (offsets[holder][1] > brace + len(answer))
+
+
+def test_a_brace_in_bytes_that_unfinished_characters_hide():
+    tokenizer = byte_fallback()
+    bytes_ = [byte + 1 for byte in "{你好}".encode()]
+    ids = [tokenizer.convert_tokens_to_ids(t) for t in ("▁so", "\\", "boxed")] + bytes_
+    texts = [tokenizer.decode(ids[:n]) for n in range(4, 9)]
+    assert [texts[0], texts[3]] == ["so\\boxed{", "so\\boxed{你"]
+    assert "{" not in texts[1]  # the decoder gives up on all bytes of the run
+    assert boxed(ids, tokenizer) == AnswerPosition(3, 0xE4 + 1)
+    ids = [*ids[:4], tokenizer.convert_tokens_to_ids("4")]
+    assert boxed(ids, tokenizer) == AnswerPosition(3, ids[4])
+
+
+def test_long_completions():
+    pieces = ["word ", "\\boxed{", "1", "} ", EOS]
+    tokenizer = pieces_tokenizer(pieces, eos_token=EOS)
+    for tail in (0, 10, 63, 64, 200, 511, 512, 1000, 2500):
+        ids = [0] * 900 + [1, 2, 3] + [0] * 700 + [1, 2, 3] + [0] * tail
+        assert boxed(ids, tokenizer) == AnswerPosition(1603, 2)
+    assert boxed([0] * 3000, tokenizer) is None
+    # A long answer: its end is in the window, its beginning is not.
+    assert boxed([0, 1] + [2] * 600 + [3], tokenizer) == AnswerPosition(1, 2)
+
+
+def test_special_tokens_that_the_tokenizer_does_not_name():
+    backend = Tokenizer(models.WordLevel({"\\boxed{": 0, "1": 1, "}": 2}, unk_token="1"))
+    backend.decoder = decoders.Fuse()
+    backend.add_special_tokens([AddedToken("<|im_end|>", special=True)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert boxed([0, end], tokenizer) is None
+    assert boxed([0, 1, 2, end], tokenizer) == AnswerPosition(0, 1)
+
+
+def test_an_own_function():
+    tokenizer = pieces_tokenizer(["a", "=", "4"])
+    after_equals = answer_finder(
+        lambda ids, _: AnswerPosition(ids.index(1), ids[ids.index(1) + 1]) if 1 in ids else None
+    )
+    assert after_equals([0, 1, 2], tokenizer) == AnswerPosition(1, 2)
+    assert after_equals([0, 2], tokenizer) is None
+    with pytest.raises(ValueError, match="position 2 of 3 tokens; allowed is 0 to 1"):
+        answer_finder(lambda *_: AnswerPosition(2, 0))([0, 1, 2], tokenizer)
+    with pytest.raises(ValueError, match="target 7, but the token after position 0 is 1"):
+        answer_finder(lambda *_: AnswerPosition(0, 7))([0, 1, 2], tokenizer)
+
+
+def test_unknown_markers():
+    with pytest.raises(ValueError, match=r"one of \['answer_tag', 'boxed', 'hashes'\].*got 'box'"):
+        answer_finder("box")
+    with pytest.raises(TypeError, match="or a function, got 3"):
+        answer_finder(3)
+    with pytest.raises(ValueError, match="got 'box'"):
+        extract_answer("", marker="box")
+
+
+@pytest.mark.parametrize(("marker", "text", "answer"), [
+    ("boxed", "\\boxed{42}", "42"),
+    ("boxed", "\\boxed{1} or \\boxed{ \\frac{1}{2} }.", "\\frac{1}{2}"),
+    ("boxed", "\\boxed{\\left\\{1\\right.}", "\\left\\{1\\right."),  # a printed brace closes nothing
+    ("boxed", "\\boxed{a\\\\} b}", "a\\\\"),  # a line break before the closing brace
+    ("boxed", "\\boxed{\\boxed{3}}", "3"),
+    ("boxed", "\\boxed{12", None),
+    ("boxed", "\\boxed{1} \\boxed{", None),
+    ("boxed", "\\boxed{ }", None),
+    ("boxed", "42", None),
+    ("answer_tag", "<answer>1</answer> <answer>\n 2\n</answer>", "2"),
+    ("answer_tag", "<answer>2", None),
+    ("hashes", "#### 1\n#### 2\nthanks", "2"),
+    ("hashes", "##### 2", "2"),
+    ("hashes", "####\n", None),
+])  # fmt: skip
+def test_extract_answer(marker, text, answer):
+    assert extract_answer(text, marker) == answer
+
+
+@given(st.text(st.sampled_from("{}ab"), max_size=12))
+def test_balanced_answers_come_back(text):
+    depth = 0
+    for character in text:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return
+    if depth == 0:
+        assert extract_answer("x \\boxed{" + text + "} y}") == (text or None)
+
+
+def test_the_file_itself_needs_no_torch():
+    from meds_rl.fingerprint import answer
+
+    code = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("answer", {answer.__file__!r})
+module = sys.modules["answer"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+assert not {{"torch", "transformers", "numpy"}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
