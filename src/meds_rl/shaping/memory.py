@@ -199,15 +199,31 @@ class ErrorMemory:
         storage.write(path, self._state)
 
     @classmethod
-    def load(cls, path: str | PathLike[str], clustering: Clustering = hdbscan_labels) -> "ErrorMemory":
+    def load(
+        cls,
+        path: str | PathLike[str],
+        clustering: Clustering = hdbscan_labels,
+        *,
+        n_features: int | None = None,
+    ) -> "ErrorMemory":
         """The memory that `save` wrote, equal to the last bit.
 
+        Args:
+            path: The file.
+            clustering: As it was when the memory was saved; the file does not say.
+            n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
+
         Raises:
-            MemoryFileError: The file is truncated, corrupted, of a newer version, or no file of ours.
+            MemoryFileError: The file is truncated, corrupted, of a newer version, of another width, or no
+                memory file.
             FileNotFoundError: There is no such file.
         """
         memory = cls(clustering)
-        memory._state = storage.read(path)
+        state = storage.read(path)
+        if n_features is not None and state.n_features not in (None, n_features):
+            reason = f"its fingerprints have {state.n_features} features, those of this run {n_features}"
+            raise storage.MemoryFileError(path, reason)
+        memory._state = state
         return memory
 
 

@@ -8,7 +8,6 @@ everything.
 import hashlib
 import json
 import os
-import uuid
 from dataclasses import dataclass
 from itertools import accumulate
 from os import PathLike
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.shaping.atomic import raw_bytes, write_safetensors
 from meds_rl.shaping.checks import check_prompt_id
 from meds_rl.shaping.entry import EntryKey, MemoryEntry
 
@@ -55,9 +55,7 @@ class MemoryState:
 
 
 def write(path: str | PathLike[str], state: MemoryState) -> None:
-    """Write the state to `path` in one atomic step: to a temporary file beside it, synced, then renamed."""
-    from safetensors.numpy import save_file
-
+    """Write the state to `path`, which at any moment holds the old file or the new one, whole."""
     tensors = _to_tensors(state)
     header: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -66,15 +64,7 @@ def write(path: str | PathLike[str], state: MemoryState) -> None:
         "n_features": state.n_features,
     }
     header["digest"] = _digest(header, tensors)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        save_file(tensors, temporary, metadata={_HEADER: json.dumps(header)})
-        _sync(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(target.parent)
+    write_safetensors(Path(path), tensors, {_HEADER: json.dumps(header)})
 
 
 def read(path: str | PathLike[str]) -> MemoryState:
@@ -128,7 +118,7 @@ def _digest(header: dict[str, Any], tensors: _Tensors) -> str:
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        digest.update(raw_bytes(array))
     return digest.hexdigest()
 
 
@@ -207,13 +197,3 @@ def _check_tensors(header: dict[str, Any], tensors: _Tensors) -> None:
 
 def _within(numbers: NDArray[np.int64], end: int) -> bool:
     return bool(((numbers >= 0) & (numbers < end)).all())
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a folder; the rename is durable without it
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,266 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from meds_rl import ErrorMemory, MemoryEntry, MemoryFileError, RewardShaper
+from meds_rl.shaping import storage
+
+from .streams import stream
+
+HEADER = "meds_rl.error_memory"
+
+
+def filled(seed: int = 0, n_batches: int = 6) -> ErrorMemory:
+    shaper = RewardShaper(target="both", all_wrong="shape")
+    for batch in stream(seed, n_batches=n_batches):
+        shaper.shape(batch.rewards, **batch.keywords())
+    return shaper.memory
+
+
+def assert_equal(one: ErrorMemory, other: ErrorMemory) -> None:
+    assert (one.step, one.n_features, one.prompt_ids) == (other.step, other.n_features, other.prompt_ids)
+    assert [type(prompt_id) for prompt_id in one.prompt_ids] == [type(p) for p in other.prompt_ids]
+    for prompt_id in one.prompt_ids:
+        for side in (False, True):
+            assert_equal_entries(one.entry(prompt_id, side), other.entry(prompt_id, side))
+
+
+def assert_equal_entries(one: MemoryEntry | None, other: MemoryEntry | None) -> None:
+    if one is None or other is None:
+        assert one is other
+        return
+    for name in ("vectors", "labels", "ids", "steps", "no_answer_ids", "no_answer_steps"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()), name
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    with safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata()[HEADER]), {name: file.get_tensor(name) for name in storage._DTYPES}
+
+
+def write_with_digest(path: Path, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+    """A file that is whole, but says what no memory says."""
+    header = {key: value for key, value in header.items() if key != "digest"}
+    header["digest"] = storage._digest(header, tensors)
+    save_file(tensors, path, metadata={HEADER: json.dumps(header)})
+
+
+def test_comes_back_to_the_last_bit(tmp_path):
+    memory = filled()
+    memory.save(tmp_path / "memory.safetensors")
+    assert_equal(memory, ErrorMemory.load(tmp_path / "memory.safetensors"))
+    assert [file.name for file in tmp_path.iterdir()] == ["memory.safetensors"]
+
+
+def test_goes_on_as_if_nothing_had_happened(tmp_path):
+    path = tmp_path / "memory"
+    kept = RewardShaper(memory=filled(), all_wrong="shape", target="both")
+    kept.memory.save(path)
+    loaded = RewardShaper(memory=ErrorMemory.load(path), all_wrong="shape", target="both")
+    for batch in stream(1, n_batches=6):
+        one, other = (s.shape(batch.rewards, **batch.keywords()) for s in (kept, loaded))
+        assert one.rewards.tolist() == other.rewards.tolist()
+        assert one.clusters.tolist() == other.clusters.tolist()
+        assert one.memory_ids.tolist() == other.memory_ids.tolist()
+    assert_equal(kept.memory, loaded.memory)
+
+
+@pytest.mark.parametrize(
+    "remembered",
+    [[], [[[np.nan]]], [[[np.nan]], [[1.0, 2.0]]], [[[1.0, 2.0]], [[np.nan, np.nan]]]],
+    ids=["nothing", "no answer", "no answer, then one", "one, then no answer"],
+)
+def test_small_memories(tmp_path, remembered):
+    memory = ErrorMemory()
+    for prompt_id, features in enumerate(remembered):
+        memory.remember(prompt_id, features)
+    memory.save(tmp_path / "memory")
+    loaded = ErrorMemory.load(tmp_path / "memory")
+    assert_equal(memory, loaded)
+    assert len(loaded) == len(remembered)
+
+
+def test_any_prompt_id_comes_back(tmp_path):
+    ids: list[Any] = ["", "1", 1, -5, 2**70, 'quote " and \\', "日本\n", "\ud800", "\x00"]
+    memory = ErrorMemory()
+    for prompt_id in ids:
+        memory.remember(prompt_id, [[1.0]])
+    memory.save(tmp_path / "memory")
+    assert ErrorMemory.load(tmp_path / "memory").prompt_ids == ids
+
+
+def test_the_same_memory_gives_the_same_file(tmp_path):
+    for name in ("a", "b"):
+        filled().save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_file_is_little_more_than_the_raw_numbers(tmp_path):
+    memory = ErrorMemory(lambda vectors: np.zeros(len(vectors), dtype=np.int64))
+    memory.remember("x", np.ones((2000, 28), dtype=np.float32))
+    memory.save(tmp_path / "memory")
+    raw = 2000 * (28 * 4 + 3 * 8)  # vectors; label, id and step of each
+    assert raw < (tmp_path / "memory").stat().st_size < raw + 2000
+
+
+def test_saving_again_replaces_the_file(tmp_path):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    memory = filled(n_batches=3)
+    memory.save(str(path))
+    assert_equal(memory, ErrorMemory.load(str(path)))
+
+
+def test_a_failing_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "memory"
+    memory = filled(n_batches=1)
+    memory.save(path)
+
+    def no_space(_descriptor):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="no space left"):
+        filled(n_batches=3).save(path)
+    assert_equal(memory, ErrorMemory.load(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_the_file_as_any_other_file(tmp_path):
+    filled(n_batches=1).save(tmp_path / "memory")
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "memory").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        ErrorMemory().save(tmp_path / "missing" / "memory")
+    with pytest.raises(FileNotFoundError, match=r"there is no memory file at .*missing"):
+        ErrorMemory.load(tmp_path / "missing")
+
+
+def test_a_truncated_file_wherever_it_ends(tmp_path):
+    filled(n_batches=1).save(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "torn.memory"
+    for length in [*range(16), *range(16, len(whole), 37), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(MemoryFileError, match=r"torn\.memory"):
+            ErrorMemory.load(path)
+
+
+def test_a_corrupted_file_wherever_the_damage_is(tmp_path):
+    memory = filled(n_batches=1)
+    memory.save(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "damaged.memory"
+    for position in range(0, len(whole), 3):
+        for flipped in (0x01, 0xFF):
+            damaged = bytearray(whole)
+            damaged[position] ^= flipped
+            path.write_bytes(damaged)
+            with pytest.raises(MemoryFileError, match=r"damaged\.memory"):
+                ErrorMemory.load(path)
+
+
+def test_bytes_after_the_end(tmp_path):
+    filled(n_batches=1).save(tmp_path / "memory")
+    with (tmp_path / "memory").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(MemoryFileError):
+        ErrorMemory.load(tmp_path / "memory")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b'{"prompts": {}}', b"\xff" * 100, b"PK\x03\x04" * 9])
+def test_a_foreign_file(tmp_path, content):
+    (tmp_path / "memory").write_bytes(content)
+    with pytest.raises(MemoryFileError, match="truncated or not a memory file"):
+        ErrorMemory.load(tmp_path / "memory")
+
+
+def test_a_folder_is_not_a_memory(tmp_path):
+    with pytest.raises(MemoryFileError):
+        ErrorMemory.load(tmp_path)
+
+
+def test_a_models_safetensors_file(tmp_path):
+    save_file({"weight": np.zeros(3)}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MemoryFileError, match="but not one of meds-rl's memory"):
+        ErrorMemory.load(tmp_path / "model.safetensors")
+
+
+def test_a_newer_version(tmp_path):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    header, tensors = contents(path)
+    write_with_digest(path, header | {"schema_version": storage.SCHEMA_VERSION + 1}, tensors)
+    with pytest.raises(MemoryFileError, match="schema version 2 and this meds-rl reads version 1"):
+        ErrorMemory.load(path)
+
+
+def test_another_feature_width(tmp_path):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    assert ErrorMemory.load(path, n_features=6).n_features == 6
+    with pytest.raises(MemoryFileError, match="have 6 features, those of this run 14"):
+        ErrorMemory.load(path, n_features=14)
+
+
+@pytest.mark.parametrize("missing", ["vectors", "entry_keys"])
+def test_a_missing_part(tmp_path, missing):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    header, tensors = contents(path)
+    del tensors[missing]
+    write_with_digest(path, header, tensors)
+    with pytest.raises(MemoryFileError, match="it should hold"):
+        ErrorMemory.load(path)
+
+
+def _set(name: str, change: Any) -> Any:
+    return lambda _, tensors: tensors.update({name: change(tensors[name])})
+
+
+CONTRADICTIONS: dict[str, tuple[Any, str]] = {
+    "wrong width": (lambda header, _: header.update(n_features=7), "vectors has shape"),
+    "no width": (lambda header, _: header.update(n_features=None), "vectors has shape"),
+    "a row too few": (_set("vectors", lambda a: a[1:].copy()), "vectors has shape"),
+    "a label too few": (_set("labels", lambda a: a[1:].copy()), "labels has shape"),
+    "float64 vectors": (_set("vectors", lambda a: a.astype(np.float64)), "vectors has dtype float64"),
+    "infinite vectors": (_set("vectors", lambda a: a * np.float32(np.inf)), "vectors are not finite"),
+    "labels below noise": (_set("labels", lambda a: a - 5), "a label is"),
+    "an id twice": (_set("ids", lambda a: a * 0), "ids are not different numbers"),
+    "ids still to come": (lambda header, _: header.update(next_id=1), "ids are not different numbers"),
+    "steps still to come": (_set("steps", lambda a: a + 100), "a step is not from 0"),
+    "negative sizes": (_set("entry_sizes", lambda a: a - 100), "entry_sizes is not"),
+    "flat sizes": (_set("entry_sizes", lambda a: a.ravel().copy()), "entry_sizes is not"),
+    "keys of no prompt": (
+        _set("entry_keys", lambda _: np.frombuffer(b"[[null, true]]", np.uint8)),
+        "prompt id must be",
+    ),
+    "keys without a side": (
+        _set("entry_keys", lambda _: np.frombuffer(b'[["x", 1]]', np.uint8)),
+        "an entry key",
+    ),
+    "too few keys": (_set("entry_keys", lambda _: np.frombuffer(b"[]", np.uint8)), "0 different entry keys"),
+    "keys of no JSON": (_set("entry_keys", lambda a: a + np.uint8(1)), "contradict"),
+    "no step": (lambda header, _: header.pop("step"), "step"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_parts_that_contradict_each_other(tmp_path, change, message):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    header, tensors = contents(path)
+    change(header, tensors)
+    write_with_digest(path, header, tensors)
+    with pytest.raises(MemoryFileError, match=message):
+        ErrorMemory.load(path)
