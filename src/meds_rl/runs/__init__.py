@@ -1,4 +1,4 @@
-"""The run folder: the only thing that training hands to those who look at it. Writers and readers share this package."""
+"""The run folder: the only thing that training hands to those who look at it; writers and readers share this."""
 
 from meds_rl.runs.folder import RunFolder, RunFolderError
 from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION

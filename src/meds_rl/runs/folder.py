@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ class RunFolder:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **environment}, indent=2)
         write_atomically(self.environment_path, text.encode())
 
-    def write_rollouts(self, generation: int, columns: Mapping[str, Sequence[Any]]) -> None:
+    def write_rollouts(self, generation: int, columns: Mapping[str, Any]) -> None:
         """Write the rollouts of one generation batch.
 
         Args:
@@ -86,7 +86,9 @@ class RunFolder:
 
         if set(columns) != set(ROLLOUT_COLUMNS):
             difference = sorted(set(columns) ^ set(ROLLOUT_COLUMNS))
-            raise ValueError(f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}.")
+            raise ValueError(
+                f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}."
+            )
         table = pa.table({name: columns[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
@@ -110,19 +112,15 @@ class RunFolder:
         self.check()
         tables = [pq.read_table(path) for _, path in self._rollout_files()]
         table = pa.concat_tables(tables) if tables else rollout_schema().empty_table()
-        return table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
     def metrics(self) -> list[dict[str, Any]]:
         """All logged rows; a last line that was cut off by a kill is left out."""
         if not self.metrics_path.is_file():
             return []
-        rows = []
-        for line in self.metrics_path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        lines = self.metrics_path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]  # what follows the last newline was cut off
 
     def environment(self) -> dict[str, Any]:
         """What ``environment.json`` says; empty where there is none."""

@@ -18,7 +18,10 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "is_correct": ("bool", "whether the first reward function calls the completion right"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "strategy": ("string", "the way of working that was followed, where the task can tell; null elsewhere"),
-    "cluster": ("int64", "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored"),
+    "cluster": (
+        "int64",
+        "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored",
+    ),
     "cluster_size": ("int64", "|C|: members of that cluster before this batch"),
     "penalty": ("float64", "min(alpha ln(|C| + 1), beta), 0 where not scored"),
     "reason": ("string", "why the penalty is what it is"),

@@ -1,7 +1,7 @@
 """One generation batch as the memory and the rollouts table see it: plain arrays over the rows of all processes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,11 @@ from meds_rl.fingerprint.answer import extract_answer
 from meds_rl.shaping.labels import NOT_SCORED
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
+from meds_rl.tasks.base import prompt_id
 
 NOT_GRADED = "no reward function graded it"
 NO_MEMORY = "this method has no memory"
+_UNSHAPED = {"cluster": NOT_SCORED, "cluster_size": 0, "penalty": 0.0, "memory_id": -1, "reason": NO_MEMORY}
 
 
 @dataclass
@@ -66,7 +68,9 @@ class Batch:
     @property
     def normalize_by_std(self) -> np.ndarray:
         """(B,) bool: whether the advantage is divided by the group's deviation."""
-        return self._spread(None if self.shaped is None else self.shaped.normalize_by_std, np.ones(len(self), bool))
+        return self._spread(
+            None if self.shaped is None else self.shaped.normalize_by_std, np.ones(len(self), bool)
+        )
 
     def metrics(self) -> dict[str, float]:
         """The shaped batch's metrics."""
@@ -75,16 +79,17 @@ class Batch:
     def column(self, name: str) -> list[Any]:
         """One of the memory's columns of the rollouts table, one value a row."""
         shaped = self.shaped
-        reason = NO_MEMORY if shaped is None else NOT_GRADED
-        default, values = {
-            "cluster": (NOT_SCORED, shaped and shaped.clusters),
-            "cluster_size": (0, shaped and shaped.cluster_sizes),
-            "penalty": (0.0, shaped and shaped.penalties),
-            "memory_id": (-1, shaped and shaped.memory_ids),
-            "reason": (reason, shaped and np.asarray([str(r) for r in shaped.reasons], dtype=object)),
+        if shaped is None:
+            return [_UNSHAPED[name]] * len(self)
+        values = {
+            "cluster": shaped.clusters,
+            "cluster_size": shaped.cluster_sizes,
+            "penalty": shaped.penalties,
+            "memory_id": shaped.memory_ids,
+            "reason": np.array(shaped.reasons, dtype=object),
         }[name]
-        fill = np.full(len(self), default, dtype=object if name == "reason" else None)
-        spread: list[Any] = self._spread(values, fill).tolist()
+        default = NOT_GRADED if name == "reason" else _UNSHAPED[name]
+        spread: list[Any] = self._spread(values, np.full(len(self), default, dtype=values.dtype)).tolist()
         return spread
 
     def _spread(self, values: np.ndarray | None, default: np.ndarray) -> np.ndarray:
@@ -98,7 +103,7 @@ class Batch:
 
 def rollout_columns(
     batch: Batch, *, step: int, generation: int, advantages: np.ndarray, marker: str
-) -> dict[str, Sequence[Any]]:
+) -> dict[str, Sequence[Any] | np.ndarray]:
     """The batch as columns of the rollouts table (``runs/schema.py``)."""
     return {
         "step": [step] * len(batch),
@@ -114,5 +119,17 @@ def rollout_columns(
         "answer": [extract_answer(text, marker) for text in batch.completions],
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
-        **{name: batch.column(name) for name in ("cluster", "cluster_size", "penalty", "reason", "memory_id")},
+        **{
+            name: batch.column(name) for name in ("cluster", "cluster_size", "penalty", "reason", "memory_id")
+        },
     }
+
+
+def prompt_id_of(row: Mapping[str, Any]) -> str | int:
+    return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
+
+
+def text_of(completion: str | list[dict[str, Any]]) -> str:
+    if isinstance(completion, str):
+        return completion
+    return "".join(str(message.get("content") or "") for message in completion)

@@ -32,17 +32,28 @@ class ProgressBar(TrainerCallback):
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=args.method, unit="step")
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **_: Any,
     ) -> None:
         if self._bar is not None and logs:
-            self._bar.set_postfix({shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs})
+            self._bar.set_postfix(
+                {shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs}
+            )
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -55,7 +66,12 @@ class MetricsFile(TrainerCallback):
         self._run = run
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **_: Any,
     ) -> None:
         if not state.is_world_process_zero or not logs:
             return

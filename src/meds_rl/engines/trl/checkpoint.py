@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from meds_rl.runs.folder import MEMORY_FILE, write_atomically
@@ -51,26 +52,43 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
         ValueError: the method is "meds" and the checkpoint has no memory, or its memory does not load.
     """
     folder = Path(checkpoint)
-    if trainer.shaper is not None:
+    step = trainer._memory_step
+    if step is not None:
         if not (folder / MEMORY_FILE).is_file():
             raise ValueError(
                 f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
                 "memory; start a new run from its model instead, or resume it with the method that made it."
             )
-        trainer.shaper.memory = ErrorMemory.load(folder / MEMORY_FILE)
-        trainer._check_memory()
+        step.shaper.memory = ErrorMemory.load(folder / MEMORY_FILE)
+        step.check()
     if not (folder / STATE_FILE).is_file():
         return
     state = json.loads((folder / STATE_FILE).read_text())
     trainer._step = state["micro_steps"]
+    _advance_sampler(trainer, folder)
     trainer._num_generations_done = state["generations"]
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
     if _buffer_file(trainer, folder).is_file():
         device = trainer.accelerator.device
-        trainer._buffered_inputs = torch.load(_buffer_file(trainer, folder), map_location=device, weights_only=True)
+        trainer._buffered_inputs = torch.load(
+            _buffer_file(trainer, folder), map_location=device, weights_only=True
+        )
     if trainer.args.log_rollouts and trainer.accelerator.is_main_process:
         trainer._run.drop_rollouts_from(state["generations"])
+
+
+def _advance_sampler(trainer: MEDSTrainer, folder: Path) -> None:
+    """Let the prompts' sampler draw the permutations of the epochs that are over.
+
+    It draws a new one each epoch from a generator that no one saves; a resumed run would go through the first
+    epoch's order again.
+    """
+    if not trainer.shuffle_dataset or trainer._train_sampler is None:
+        return
+    epochs = int(json.loads((folder / TRAINER_STATE_NAME).read_text())["epoch"])
+    for _ in range(epochs):
+        torch.randperm(trainer._train_sampler.num_samples, generator=trainer._train_sampler.generator)
 
 
 def _buffer_file(trainer: MEDSTrainer, folder: Path) -> Path:

@@ -1,21 +1,22 @@
 """``MEDSConfig``: TRL's ``GRPOConfig`` and the few fields that MEDS adds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 from trl import GRPOConfig
 
 from meds_rl.engines.trl.methods import METHODS
 
-CHOICES = {
-    "method": tuple(METHODS),
-    "meds_target": ("wrong", "right", "both"),
-    "meds_noise": ("cluster", "free"),
-    "meds_all_wrong": ("skip", "center", "shape"),
-    "meds_no_answer": ("cluster", "free"),
-    "fingerprint": ("layer_logits", "layer_logits_diff", "pooled_logits"),
-    "fingerprint_from": ("policy", "reference"),
-    "answer_marker": ("boxed", "answer_tag", "hashes"),
-}
+_CHOICES = (
+    "method",
+    "meds_target",
+    "meds_noise",
+    "meds_all_wrong",
+    "meds_no_answer",
+    "fingerprint",
+    "fingerprint_from",
+    "answer_marker",
+)
 
 
 @dataclass
@@ -56,40 +57,65 @@ class MEDSConfig(GRPOConfig):
         ValueError: an unknown choice or a value out of range, with what is allowed.
     """
 
-    method: str = field(default="meds", metadata={"help": "grpo, grpo-entropy, dapo or meds."})
+    method: Literal["grpo", "grpo-entropy", "dapo", "meds"] = field(
+        default="meds", metadata={"help": "grpo, grpo-entropy, dapo or meds."}
+    )
 
-    loss_type: str | None = field(default=None, metadata={"help": "TRL's loss type. Default: set by `method`."})
-    beta: float | None = field(default=None, metadata={"help": "TRL's KL coefficient. Default: set by `method`."})
-    epsilon: float | None = field(default=None, metadata={"help": "Lower clip range. Default: set by `method`."})
+    loss_type: str | None = field(
+        default=None, metadata={"help": "TRL's loss type. Default: set by `method`."}
+    )
+    beta: float | None = field(
+        default=None, metadata={"help": "TRL's KL coefficient. Default: set by `method`."}
+    )
+    epsilon: float | None = field(
+        default=None, metadata={"help": "Lower clip range. Default: set by `method`."}
+    )
 
     meds_alpha: float = field(default=0.1, metadata={"help": "Strength of the penalty."})
     meds_beta: float = field(default=0.2, metadata={"help": "Cap of the penalty."})
-    meds_target: str = field(default="wrong", metadata={"help": "Penalised completions: wrong, right or both."})
-    meds_noise: str = field(default="cluster", metadata={"help": "Noise points: cluster (as released) or free."})
-    meds_all_wrong: str = field(default="skip", metadata={"help": "All-wrong groups: skip, center or shape."})
-    meds_no_answer: str = field(default="cluster", metadata={"help": "No answer: cluster or free (as released)."})
+    meds_target: Literal["wrong", "right", "both"] = field(
+        default="wrong", metadata={"help": "Penalised completions: wrong, right or both."}
+    )
+    meds_noise: Literal["cluster", "free"] = field(
+        default="cluster", metadata={"help": "Noise points: cluster (as released) or free."}
+    )
+    meds_all_wrong: Literal["skip", "center", "shape"] = field(
+        default="skip", metadata={"help": "All-wrong groups: skip, center or shape."}
+    )
+    meds_no_answer: Literal["cluster", "free"] = field(
+        default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
+    )
     meds_n_neighbors: int = field(default=3, metadata={"help": "Neighbours that vote for the cluster."})
 
-    fingerprint: str = field(
+    fingerprint: Literal["layer_logits", "layer_logits_diff", "pooled_logits"] = field(
         default="layer_logits", metadata={"help": "layer_logits, layer_logits_diff or pooled_logits."}
     )
     fingerprint_layers: int | None = field(
-        default=None, metadata={"help": "Last layers to read (default L // 2; -1 for all), or the layer to pool."}
+        default=None,
+        metadata={"help": "Last layers to read (default L // 2; -1 for all), or the layer to pool."},
     )
-    fingerprint_from: str = field(default="policy", metadata={"help": "policy (as released) or reference."})
-    answer_marker: str = field(default="boxed", metadata={"help": "boxed, answer_tag or hashes."})
+    fingerprint_from: Literal["policy", "reference"] = field(
+        default="policy", metadata={"help": "policy (as released) or reference."}
+    )
+    answer_marker: Literal["boxed", "answer_tag", "hashes"] = field(
+        default="boxed", metadata={"help": "boxed, answer_tag or hashes."}
+    )
     correct_above: float = field(default=0.5, metadata={"help": "Right if the first reward is above this."})
 
     dynamic_sampling: bool | None = field(
         default=None, metadata={"help": "Refill groups of raw accuracy 0 or 1. Default: set by `method`."}
     )
     max_generation_batches: int = field(default=10, metadata={"help": "Most rounds of generation per batch."})
-    overlong_buffer: int | None = field(default=None, metadata={"help": "Tokens; 0 is off. Default: by `method`."})
+    overlong_buffer: int | None = field(
+        default=None, metadata={"help": "Tokens; 0 is off. Default: by `method`."}
+    )
     overlong_factor: float = field(default=1.0, metadata={"help": "Weight of the overlong punishment."})
     entropy_advantage_coef: float = field(default=0.4, metadata={"help": "a in A += min(a * H, |A| / k)."})
     entropy_advantage_cap: float = field(default=2.0, metadata={"help": "k in A += min(a * H, |A| / k)."})
 
-    log_rollouts: bool = field(default=True, metadata={"help": "Write training completions to output_dir/rollouts."})
+    log_rollouts: bool = field(
+        default=True, metadata={"help": "Write training completions to output_dir/rollouts."}
+    )
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -98,22 +124,27 @@ class MEDSConfig(GRPOConfig):
         self._check_bounds()
 
     def _check_choices(self) -> None:
-        for name, allowed in CHOICES.items():
+        choices = {f.name: get_args(f.type) for f in fields(MEDSConfig) if f.name in _CHOICES}
+        for name, allowed in choices.items():
             value = self.__dict__[name]
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}.")
 
     def _apply_method(self) -> None:
         method = METHODS[self.method]
-        self.loss_type = method.loss_type if self.loss_type is None else self.loss_type
-        self.beta = method.kl_coefficient if self.beta is None else self.beta
-        self.epsilon_high = method.epsilon_high if self.epsilon_high is None else self.epsilon_high
-        self.epsilon = method.epsilon if self.epsilon is None else self.epsilon
-        self.delta = method.delta if self.delta is None else self.delta
-        if self.dynamic_sampling is None:
-            self.dynamic_sampling = method.dynamic_sampling
-        if self.overlong_buffer is None:
-            self.overlong_buffer = min(512, self.max_completion_length // 4) if method.overlong_shaping else 0
+        buffer = min(512, self.max_completion_length // 4) if method.overlong_shaping else 0
+        defaults = {
+            "loss_type": method.loss_type,
+            "beta": method.kl_coefficient,
+            "epsilon": method.epsilon,
+            "epsilon_high": method.epsilon_high,
+            "delta": method.delta,
+            "dynamic_sampling": method.dynamic_sampling,
+            "overlong_buffer": buffer,
+        }
+        for name, value in defaults.items():
+            if self.__dict__[name] is None:
+                setattr(self, name, value)
 
     def _check_bounds(self) -> None:
         for name, lowest in (

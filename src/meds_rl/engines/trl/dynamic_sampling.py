@@ -1,7 +1,7 @@
-"""Dynamic sampling (DAPO): keep prompts whose raw accuracy is neither 0 nor 1 and refill the batch from new prompts.
+"""Dynamic sampling (DAPO): keep prompts whose raw accuracy is neither 0 nor 1; refill the batch from new ones.
 
-Raw accuracy only, before any shaping (METHOD: one training step, 2). The release stops with an error when the limit of
-generation batches is reached; here the batch is filled up with groups that carry no signal, which are masked from the loss.
+Raw accuracy only, before any shaping. Where the limit of generation batches is reached, the release stops with an
+error; here the batch is filled up with groups that carry no signal, and these are masked from the loss.
 """
 
 import math

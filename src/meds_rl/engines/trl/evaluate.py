@@ -49,7 +49,9 @@ def evaluate_task(
     table.to_parquet(buffer, index=False)
     write_atomically(run.evaluation_path / f"{when}.parquet", buffer.getvalue())
     k = recipe.run.eval_k or recipe.run.eval_samples
-    evaluations = [Evaluation(str(name), summarise(_by_problem(rows), k)) for name, rows in table.groupby("group")]
+    evaluations = [
+        Evaluation(str(name), summarise(_by_problem(rows), k)) for name, rows in table.groupby("group")
+    ]
     figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
     write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
     return evaluations
@@ -94,6 +96,10 @@ def _group(split: str, problem: Mapping[str, Any], column: str | None) -> str:
 
 def _by_problem(rows: pd.DataFrame) -> list[Samples]:
     return [
-        Samples(str(name), samples["is_correct"].tolist(), [a if isinstance(a, str) else None for a in samples["answer"]])
+        Samples(
+            str(name),
+            samples["is_correct"].tolist(),
+            [a if isinstance(a, str) else None for a in samples["answer"]],
+        )
         for name, samples in rows.groupby("problem_id", sort=False)
     ]

@@ -1,4 +1,4 @@
-"""Where the fingerprints of a generation batch come from: TRL's own forward where it runs one, else a forward of ours."""
+"""Where fingerprints of a batch come from: TRL's own forward where it runs one, else a forward of ours."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +66,10 @@ class FingerprintSource:
         self._find = answer_finder(args.answer_marker) if finder is None else finder
         self._tokenizer = tokenizer
         self._batch_size = args.per_device_train_batch_size
-        self._reference = ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
-        # A PEFT model is its own reference, with adapters off; TRL's forward with it must not be taken for the policy's.
+        self._reference = (
+            ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
+        )
+        # A PEFT model is its own reference, adapters off: that forward must not be taken for the policy's.
         self._may_listen = self._reference is None and not (args.beta and ref_model is None)
         self._prompt_ids: list[list[int]] = []
         self._completion_ids: list[list[int]] = []

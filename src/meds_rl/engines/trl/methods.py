@@ -1,4 +1,4 @@
-"""The four training methods of the paper's comparison, as settings of one trainer (METHOD: the paper's training set-up)."""
+"""The four training methods that the paper compares, as settings of one trainer."""
 
 from dataclasses import dataclass, replace
 

@@ -20,7 +20,9 @@ def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
     """
     name = config.model_name_or_path
     if not name:
-        raise ValueError('A recipe needs model_name_or_path: a hub name, a folder, "pocket", "pocket:SEED" or "smollm2".')
+        raise ValueError(
+            'A recipe needs model_name_or_path: a hub name, a folder, "pocket", "pocket:SEED" or "smollm2".'
+        )
     if name == "smollm2":
         from meds_rl.tasks.smollm2 import load_smollm2
 

@@ -26,21 +26,27 @@ class RunArguments:
         eval_by: a column of the task to split the figures by.
     """
 
-    task: str | None = field(default=None, metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
-    task_options: str | None = field(default=None, metadata={"help": "Options of the task (JSON)."})
-    eval_samples: int = field(default=0, metadata={"help": "Samples per problem before and after; 0 skips both."})
+    task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
+    task_options: Any = field(default=None, metadata={"help": "Options of the task (JSON)."})
+    eval_samples: int = field(
+        default=0, metadata={"help": "Samples per problem before and after; 0 skips both."}
+    )
     eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
     eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
-    eval_by: str | None = field(default=None, metadata={"help": "Column of the task to split the figures by."})
+    eval_by: str | None = field(
+        default=None, metadata={"help": "Column of the task to split the figures by."}
+    )
 
     def __post_init__(self) -> None:
-        if self.task is None:
+        if not self.task:
             raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
         if isinstance(self.task_options, str):
             try:
                 self.task_options = json.loads(self.task_options)
             except json.JSONDecodeError as error:
-                raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
+                raise ValueError(
+                    f"task_options must be a JSON mapping; got {self.task_options!r} ({error})."
+                ) from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
         if self.eval_samples < 0:

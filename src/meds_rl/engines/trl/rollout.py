@@ -1,4 +1,4 @@
-"""Generated rows on their way through dynamic sampling: what TRL's ``_generate`` returned, cut into rows and joined again."""
+"""Generated rows on their way through dynamic sampling: what ``_generate`` returned, cut into rows and joined."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +27,36 @@ class Rollout:
 def split_generated(generated: Sequence[Any], num_rows: int) -> list[tuple[Any, ...]]:
     """Cut the fields of ``_generate`` into rows. A field without one value a row (None, empty) is kept whole."""
     return [
-        tuple(field[i] if isinstance(field, list) and len(field) == num_rows else field for field in generated)
+        tuple(
+            field[i] if isinstance(field, list) and len(field) == num_rows else field for field in generated
+        )
         for i in range(num_rows)
     ]
 
 
-def join_generated(template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+def join_generated(
+    template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]
+) -> tuple[Any, ...]:
     """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) tells which fields are per row."""
     return tuple(
         [row[i] for row in rows] if isinstance(field, list) and len(field) == num_rows else field
         for i, field in enumerate(template)
     )
+
+
+class Held:
+    """Completions and rewards that dynamic sampling has already made for the batch that TRL is about to ask for."""
+
+    def __init__(
+        self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]
+    ) -> None:
+        generated, num_rows = template
+        self.generated = join_generated(generated, num_rows, [rollout.generated for rollout in local])
+        self.rewards = torch.stack([rollout.rewards for rollout in every])
+        columns = sorted({name for rollout in every for name in rollout.extra})
+        self.extra = {name: [rollout.extra.get(name) for rollout in local] for name in columns}
+
+
+def slice_of(accelerator: Any, size: int) -> slice:
+    """The rows of this process among those of all, ``size`` each."""
+    return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)

@@ -22,7 +22,8 @@ from meds_rl.engines.trl.recipe import Recipe
 from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.runs import RunFolder
 from meds_rl.runs.folder import MEMORY_FILE, write_atomically
-from meds_rl.tasks import AccuracyReward, Task, load_task
+from meds_rl.tasks import Task, load_task
+from meds_rl.tasks.grading import AccuracyReward
 
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
 
@@ -95,7 +96,9 @@ def _resume_from(recipe: Recipe) -> str | None:
         return None
     if str(wanted).lower() not in ("true", "latest"):
         if not Path(wanted).is_dir():
-            raise ValueError(f"resume_from_checkpoint must be true or a checkpoint's folder; there is no {wanted}.")
+            raise ValueError(
+                f"resume_from_checkpoint must be true or a checkpoint's folder; there is no {wanted}."
+            )
         return str(wanted)
     folder = recipe.training.output_dir
     last = get_last_checkpoint(folder) if Path(folder).is_dir() else None
@@ -161,7 +164,9 @@ def _commit() -> str | None:
     source = Path(__file__).parent
     git = ["git", "-C", str(source)]
     try:
-        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
+        tracked = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
+        )
         if tracked.returncode != 0:
             return None
         done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
@@ -170,7 +175,9 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
+def _evaluate(
+    recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str
+) -> list[Evaluation]:
     if recipe.run.eval_samples == 0:
         return []
     if trainer.accelerator.num_processes > 1:

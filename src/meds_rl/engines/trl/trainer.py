@@ -9,8 +9,6 @@ It overrides TRL's small methods at five seams and copies none of its long ones:
 5. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` carry the memory.
 """
 
-import copy
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,23 +17,22 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from trl import GRPOTrainer
-from trl.rewards import get_soft_overlong_punishment
 
 from meds_rl.engines.trl import checkpoint as checkpoints
-from meds_rl.engines.trl.batch import Batch, rollout_columns
+from meds_rl.engines.trl.arguments import as_list, check_arguments, make_shaper, name_of, with_own_rewards
+from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text_of
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
 from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.fingerprints import FingerprintSource
+from meds_rl.engines.trl.memory_step import MemoryStep
 from meds_rl.engines.trl.prompt_stream import PromptStream
-from meds_rl.engines.trl.rewards import MEDSPenalty
-from meds_rl.engines.trl.rollout import Rollout, join_generated, split_generated
+from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
 from meds_rl.runs import RunFolder
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
-from meds_rl.tasks.base import check_dataset, prompt_id
 
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 
@@ -83,62 +80,62 @@ class MEDSTrainer(GRPOTrainer):
         **trl_arguments: Any,
     ) -> None:
         if args is None:
-            args = MEDSConfig(f"{_name_of(model)}-MEDS")
+            args = MEDSConfig(f"{name_of(model)}-MEDS")
         if not isinstance(args, MEDSConfig):
-            raise TypeError(f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}.")
-        functions = _as_list(reward_funcs)
-        _check_arguments(functions, args, train_dataset, trl_arguments)
-        args, functions = _with_own_rewards(args, functions)
+            raise TypeError(
+                f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}."
+            )
+        functions = as_list(reward_funcs)
+        check_arguments(functions, args, train_dataset, trl_arguments)
+        self._num_graders = len(functions)
+        args, functions = with_own_rewards(args, functions)
         super().__init__(model, functions, args, train_dataset, **trl_arguments)
-        self.shaper = _make_shaper(args, memory) if args.uses_memory else None
-        self._fingerprints = (
-            FingerprintSource(self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model)
-            if args.uses_memory
-            else None
-        )
-        self._check_memory()
+        self._memory_step: MemoryStep | None = None
+        if args.uses_memory:
+            source = FingerprintSource(
+                self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
+            )
+            self._memory_step = MemoryStep(make_shaper(args, memory), source)
+            self._memory_step.check()
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)
         self._refilled: Refilled | None = None
-        self._held: _Held | None = None
-        self._batch: Batch | None = None
+        self._held: Held | None = None
+        self._batches: list[Batch] = []
         self._num_generations_done = 0
+        self._train_sampler: Any = None
         self._entropy_inputs: dict[str, Any] | None = None
+
+    @property
+    def shaper(self) -> RewardShaper | None:
+        """What shapes the rewards; None unless the method is "meds"."""
+        return None if self._memory_step is None else self._memory_step.shaper
 
     @property
     def memory(self) -> ErrorMemory | None:
         """The memory of past errors; None unless the method is "meds"."""
-        return None if self.shaper is None else self.shaper.memory
+        return None if self._memory_step is None else self._memory_step.shaper.memory
 
-    def _check_memory(self) -> None:
-        """A memory of other fingerprints is refused before anything is generated."""
-        if self.memory is None or self._fingerprints is None:
-            return
-        width, found = self._fingerprints.num_features, self.memory.n_features
-        if found is not None and found != width:
-            raise ValueError(
-                f"The memory holds fingerprints of {found} features; this model and fingerprint give {width}. "
-                "Take the memory of a run with the same model and fingerprint, or start with an empty one."
-            )
-
-    # ---- one generation batch --------------------------------------------------------------------------------------
+    # ---- one generation batch ----
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
-        if self.args.dynamic_sampling:
-            inputs = self._fill_batch(inputs)
+        if self._stream is not None:
+            inputs = self._fill_batch(inputs, self._stream)
         output = super()._generate_and_score_completions(inputs)
-        self._center_all_wrong(output)
-        self._mask_fillers(output)
-        self._finish_batch(output)
+        batch = self._batches.pop()
+        self._held = self._refilled = None
+        self._center_all_wrong(batch, output)
+        self._mask_fillers(batch, output)
+        self._write_rollouts(batch, output)
         return output
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         generated = super()._generate(prompts) if self._held is None else self._held.generated
-        if self._fingerprints is not None and self.model.training:
-            self._fingerprints.expect(prompt_ids=generated[0], completion_ids=generated[1])
+        if self._memory_step is not None and self.model.training:
+            self._memory_step.fingerprints.expect(prompt_ids=generated[0], completion_ids=generated[1])
         return generated
 
     def _get_per_token_logps_and_entropies(
@@ -151,14 +148,18 @@ class MEDSTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> Any:
         parent = super()._get_per_token_logps_and_entropies
-        if self._fingerprints is not None and not torch.is_grad_enabled() and model is self.model:
-            with self._fingerprints.listen(attention_mask, logits_to_keep):
+        step = self._memory_step
+        if step is not None and self.model.training and not torch.is_grad_enabled() and model is self.model:
+            with step.fingerprints.listen(attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._entropy_inputs is not None and torch.is_grad_enabled():
             inputs = self._entropy_inputs
             inputs["advantages"] = entropy_advantage(
-                inputs["advantages"], entropies, self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
+                inputs["advantages"],
+                entropies,
+                self.args.entropy_advantage_coef,
+                self.args.entropy_advantage_cap,
             )
         return logps, entropies, aux_loss
 
@@ -173,37 +174,48 @@ class MEDSTrainer(GRPOTrainer):
         finally:
             self._entropy_inputs = None
 
-    # ---- rewards ---------------------------------------------------------------------------------------------------
+    # ---- rewards ----
 
     def _calculate_rewards(
-        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+        self,
+        inputs: list[dict[str, Any]],
+        prompts: list[Any],
+        completions: list[Any],
+        completion_ids_list: list[Any],
     ) -> torch.Tensor:
         if self._held is None:
             rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         else:
             rewards_per_func = self._held.rewards
             self._pending_extra_logs.update(self._held.extra)
+        # What no user's function graded must stay ungraded: our own columns would make it a 0.
+        ungraded = torch.isnan(rewards_per_func[:, : self._num_graders]).all(dim=1)
+        rewards_per_func = torch.where(ungraded.unsqueeze(1), torch.nan, rewards_per_func)
         if not self.model.training:
             return rewards_per_func
         batch = self._observe(inputs, prompts, completions, completion_ids_list, rewards_per_func)
-        if self.shaper is not None:
-            self._shape(batch, completion_ids_list)
-            rewards_per_func = rewards_per_func.clone()
+        if self._memory_step is not None:
+            self._log_memory(batch, self._memory_step.apply(batch, self.accelerator), len(completions))
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
-            rewards_per_func[:, -1] = torch.nan_to_num(difference).to(rewards_per_func.device)
-        self._batch = batch
+            rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
+        self._batches.append(batch)
         return rewards_per_func
 
     def _observe(
-        self, inputs: Any, prompts: list[Any], completions: list[Any], ids: list[Any], rewards_per_func: torch.Tensor
+        self,
+        inputs: Any,
+        prompts: list[Any],
+        completions: list[Any],
+        ids: list[Any],
+        rewards_per_func: torch.Tensor,
     ) -> Batch:
         weights = self.reward_weights.to(rewards_per_func.device)
         rewards = (rewards_per_func * weights).nansum(dim=1)
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
-        texts = [_text(completion) for completion in completions]
+        texts = [text_of(completion) for completion in completions]
         finder = self._strategy
         return Batch(
-            prompt_ids=gather_object([_prompt_id(row) for row in inputs]),
+            prompt_ids=gather_object([prompt_id_of(row) for row in inputs]),
             prompts=gather_object(list(prompts)),
             completions=gather_object(texts),
             num_tokens=gather_object([len(row) for row in ids]),
@@ -215,45 +227,21 @@ class MEDSTrainer(GRPOTrainer):
             num_fillers=self._refilled.num_fillers * self.num_generations if self._refilled else 0,
         )
 
-    def _shape(self, batch: Batch, completion_ids: list[Any]) -> None:
-        """Score first, then remember: both happen inside ``RewardShaper.shape``."""
-        assert self.shaper is not None and self._fingerprints is not None
-        gradable = ~np.isnan(batch.rewards)  # TRL gives None-rewarded completions no advantage; they teach no error
-        wanted = np.zeros(len(gradable), dtype=bool)
-        wanted[gradable] = self.shaper.scored_rows(
-            prompt_ids=[name for name, keep in zip(batch.prompt_ids, gradable, strict=True) if keep],
-            is_correct=batch.is_correct[gradable],
-        )
-        started = time.perf_counter()
-        local = slice_of(self.accelerator, len(completion_ids))
-        with self.accelerator.autocast():
-            features = self._fingerprints.features(wanted[local], self.accelerator)
-        features = self.accelerator.gather(torch.as_tensor(features, device=self.accelerator.device)).cpu().numpy()
-        fingerprinted = time.perf_counter()
-        batch.shape(self.shaper, features, gradable)
-        remembered = time.perf_counter()
-        self._log_shaped(batch, local, fingerprinted - started, remembered - fingerprinted)
-
-    def _log_shaped(self, batch: Batch, local: slice, fingerprint_seconds: float, memory_seconds: float) -> None:
-        figures = {
-            **batch.metrics(),
-            "memory_size": float(len(self.memory)),
-            "fingerprint_ms": 1000 * fingerprint_seconds,
-            "memory_ms": 1000 * memory_seconds,
-        }
+    def _log_memory(self, batch: Batch, figures: Mapping[str, float], num_local: int) -> None:
         for name, value in figures.items():
             self._metrics["train"][f"meds/{name}"].append(value)
+        local = slice_of(self.accelerator, num_local)
         for column in ("cluster", "cluster_size", "penalty"):
             self._log_completion_extra(column, batch.column(column)[local])
 
-    # ---- dynamic sampling ------------------------------------------------------------------------------------------
+    # ---- dynamic sampling ----
 
-    def _fill_batch(self, inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
         sampler = DynamicSampler(
             generate=self._generate_rollouts,
             is_correct=lambda rollout: bool(rollout.rewards[0] > self.args.correct_above),
-            prompt_id=_prompt_id,
-            stream=self._stream,
+            prompt_id=prompt_id_of,
+            stream=stream,
             group_size=self.num_generations,
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
@@ -263,7 +251,7 @@ class MEDSTrainer(GRPOTrainer):
         refilled = self._refilled = sampler.fill(gather_object(list(inputs)))
         self._log_refilled(refilled)
         local = refilled.rollouts[slice_of(self.accelerator, len(inputs))]
-        self._held = _Held(self._template, refilled.rollouts, local)
+        self._held = Held(self._template, refilled.rollouts, local)
         return [dict(rollout.inputs) for rollout in local]
 
     def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
@@ -297,13 +285,14 @@ class MEDSTrainer(GRPOTrainer):
 
     # ---- after TRL's part ------------------------------------------------------------------------------------------
 
-    def _center_all_wrong(self, output: dict[str, Any]) -> None:
-        """``all_wrong="center"``: such groups get their shaped reward less the group's mean, not divided by its deviation."""
-        batch = self._batch
+    def _center_all_wrong(self, batch: Batch, output: dict[str, Any]) -> None:
+        """``all_wrong="center"``: such a group's advantage is not divided by the group's deviation."""
         if batch.shaped is None or batch.normalize_by_std.all():
             return
         rows = np.flatnonzero(~batch.normalize_by_std)
-        centered = group_advantages(batch.shaped_rewards, batch.prompt_ids, normalize_by_std=batch.normalize_by_std)
+        centered = group_advantages(
+            batch.shaped_rewards, prompt_ids=batch.prompt_ids, normalize_by_std=batch.normalize_by_std
+        )
         logged = self._logs["advantages"]
         for row in rows:
             logged[row - len(batch)] = float(centered[row])
@@ -312,20 +301,22 @@ class MEDSTrainer(GRPOTrainer):
         values = torch.as_tensor(centered[local], dtype=output["advantages"].dtype, device=mask.device)
         output["advantages"] = torch.where(mask, values, output["advantages"])
 
-    def _mask_fillers(self, output: dict[str, Any]) -> None:
-        """Groups that only fill the batch carry no advantage; their tokens must not enter the loss's denominator either."""
-        batch = self._batch
+    def _mask_fillers(self, batch: Batch, output: dict[str, Any]) -> None:
+        """Groups that only fill the batch carry no advantage; their tokens must not enter the loss's denominator."""
         if batch.num_fillers == 0:
             return
         local = slice_of(self.accelerator, len(output["advantages"]))
         in_loss = torch.as_tensor(batch.in_loss[local], device=output["completion_mask"].device)
         output["completion_mask"] = output["completion_mask"] * in_loss.unsqueeze(1)
-        mask = output["completion_mask"] * output["tool_mask"] if "tool_mask" in output else output["completion_mask"]
+        mask = (
+            output["completion_mask"] * output["tool_mask"]
+            if "tool_mask" in output
+            else output["completion_mask"]
+        )
         output["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
         output["advantages"] = output["advantages"] * in_loss
 
-    def _finish_batch(self, output: dict[str, Any]) -> None:
-        batch, self._batch, self._held, self._refilled = self._batch, None, None, None
+    def _write_rollouts(self, batch: Batch, output: Mapping[str, Any]) -> None:
         advantages = self.accelerator.gather(output["advantages"]).cpu().numpy()
         if self.args.log_rollouts and self.accelerator.is_main_process:
             columns = rollout_columns(
@@ -338,7 +329,11 @@ class MEDSTrainer(GRPOTrainer):
             self._run.write_rollouts(self._num_generations_done, columns)
         self._num_generations_done += 1
 
-    # ---- checkpoints -----------------------------------------------------------------------------------------------
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Any:
+        self._train_sampler = super()._get_train_sampler(dataset)
+        return self._train_sampler
+
+    # ---- checkpoints ----
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # First: a checkpoint that TRL has finished is never without its memory.
@@ -349,99 +344,3 @@ class MEDSTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             checkpoints.load(self, checkpoint)
-
-
-class _Held:
-    """Completions and rewards that dynamic sampling has already made for the batch that TRL is about to ask for."""
-
-    def __init__(self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]) -> None:
-        generated, num_rows = template
-        self.generated = join_generated(generated, num_rows, [rollout.generated for rollout in local])
-        self.rewards = torch.stack([rollout.rewards for rollout in every])
-        columns = sorted({name for rollout in every for name in rollout.extra})
-        self.extra = {name: [rollout.extra.get(name) for rollout in local] for name in columns}
-
-
-def slice_of(accelerator: Any, size: int) -> slice:
-    """The rows of this process among those of all, ``size`` each."""
-    return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
-
-
-def _make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
-    return RewardShaper(
-        alpha=args.meds_alpha,
-        beta=args.meds_beta,
-        target=args.meds_target,
-        noise=args.meds_noise,
-        all_wrong=args.meds_all_wrong,
-        no_answer=args.meds_no_answer,
-        n_neighbors=args.meds_n_neighbors,
-        memory=ErrorMemory() if memory is None else memory,
-    )
-
-
-def _with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
-    """Append the overlong punishment and the penalty's column, with their weights, in a copy of ``args``."""
-    args = copy.copy(args)
-    weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
-    functions = list(functions)
-    if args.overlong_buffer:
-        functions.append(get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer))
-        weights.append(args.overlong_factor)
-    if args.uses_memory:
-        functions.append(MEDSPenalty())
-        weights.append(1.0)
-    if args.reward_weights is not None or args.overlong_buffer or args.uses_memory:
-        args.reward_weights = weights
-    return args, functions
-
-
-def _check_arguments(
-    functions: list[Any], args: MEDSConfig, train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]
-) -> None:
-    if not functions:
-        raise ValueError("MEDSTrainer needs at least one reward function; the first one says right or wrong. Got none.")
-    if args.reward_weights is not None and len(args.reward_weights) != len(functions):
-        raise ValueError(
-            f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
-            "punishment and the penalty bring their own)."
-        )
-    if args.multi_objective_aggregation != "sum_then_normalize" and args.uses_memory:
-        raise ValueError(
-            "method 'meds' needs multi_objective_aggregation='sum_then_normalize' (the penalty is part of the reward); "
-            f"got {args.multi_objective_aggregation!r}."
-        )
-    if train_dataset is not None:
-        check_dataset(train_dataset, ["prompt"])
-    if args.dynamic_sampling:
-        _check_dynamic_sampling(train_dataset, trl_arguments)
-
-
-def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
-    off = "Set dynamic_sampling=False, or use method='grpo'."
-    if not isinstance(train_dataset, Dataset):
-        raise ValueError(f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}")
-    if trl_arguments.get("environment_factory") is not None:
-        raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
-    if {"image", "images"} & set(train_dataset.column_names):
-        raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
-
-
-def _as_list(reward_funcs: Any) -> list[Any]:
-    if reward_funcs is None:
-        return []
-    return list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
-
-
-def _name_of(model: Any) -> str:
-    return str(model if isinstance(model, str) else model.config._name_or_path).split("/")[-1]
-
-
-def _prompt_id(row: Mapping[str, Any]) -> str | int:
-    return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
-
-
-def _text(completion: str | list[dict[str, Any]]) -> str:
-    if isinstance(completion, str):
-        return completion
-    return "".join(str(message.get("content") or "") for message in completion)

@@ -1,0 +1,88 @@
+"""What is checked and added before TRL's trainer is made."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset
+from trl.rewards import get_soft_overlong_punishment
+
+from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.rewards import MEDSPenalty
+from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.shaping.shaper import RewardShaper
+from meds_rl.tasks.base import check_dataset
+
+
+def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
+    return RewardShaper(
+        alpha=args.meds_alpha,
+        beta=args.meds_beta,
+        target=args.meds_target,
+        noise=args.meds_noise,
+        all_wrong=args.meds_all_wrong,
+        no_answer=args.meds_no_answer,
+        n_neighbors=args.meds_n_neighbors,
+        memory=ErrorMemory() if memory is None else memory,
+    )
+
+
+def with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
+    """Append the overlong punishment and the penalty's column, with their weights, in a copy of ``args``."""
+    args = copy.copy(args)
+    weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
+    functions = list(functions)
+    if args.overlong_buffer:
+        functions.append(get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer))
+        weights.append(args.overlong_factor)
+    if args.uses_memory:
+        functions.append(MEDSPenalty())
+        weights.append(1.0)
+    if args.reward_weights is not None or args.overlong_buffer or args.uses_memory:
+        args.reward_weights = weights
+    return args, functions
+
+
+def check_arguments(
+    functions: list[Any], args: MEDSConfig, train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]
+) -> None:
+    if not functions:
+        raise ValueError(
+            "MEDSTrainer needs at least one reward function; the first one says right or wrong. Got none."
+        )
+    if args.reward_weights is not None and len(args.reward_weights) != len(functions):
+        raise ValueError(
+            f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
+            "punishment and the penalty bring their own)."
+        )
+    if args.multi_objective_aggregation != "sum_then_normalize" and args.uses_memory:
+        raise ValueError(
+            "method 'meds' needs multi_objective_aggregation='sum_then_normalize' (the penalty is part of the reward); "
+            f"got {args.multi_objective_aggregation!r}."
+        )
+    if isinstance(train_dataset, Dataset):
+        check_dataset(train_dataset, ["prompt"])
+    if args.dynamic_sampling:
+        _check_dynamic_sampling(train_dataset, trl_arguments)
+
+
+def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
+    off = "Set dynamic_sampling=False, or use method='grpo'."
+    if not isinstance(train_dataset, Dataset):
+        raise ValueError(
+            f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}"
+        )
+    if trl_arguments.get("environment_factory") is not None:
+        raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
+    if {"image", "images"} & set(train_dataset.column_names):
+        raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
+
+
+def as_list(reward_funcs: Any) -> list[Any]:
+    if reward_funcs is None:
+        return []
+    return list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
+
+
+def name_of(model: Any) -> str:
+    return str(model if isinstance(model, str) else model.config._name_or_path).split("/")[-1]

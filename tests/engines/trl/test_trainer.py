@@ -1,0 +1,406 @@
+"""The TRL adapter on a real, tiny training loop."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from trl import GRPOConfig, GRPOTrainer
+
+from meds_rl import ErrorMemory
+from meds_rl.engines.trl import MEDSTrainer
+from meds_rl.runs import RunFolder
+
+from .conftest import even_length, mostly_wrong, third_token
+
+
+def train(model_path, dataset, args, reward=even_length, **kwargs) -> MEDSTrainer:
+    trainer = MEDSTrainer(model_path, reward, args, dataset, answer_finder=third_token, **kwargs)
+    trainer.train()
+    return trainer
+
+
+def parameters(trainer) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+
+
+def assert_same_bits(ours, theirs) -> None:
+    ours, theirs = parameters(ours), parameters(theirs)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def test_grpo_equals_trls_own_trainer_to_the_last_bit(model_path, dataset, make_config, tmp_path):
+    ours = train(model_path, dataset, make_config(method="grpo"))
+    fields = make_config(method="grpo").to_dict()
+    shared = {
+        name: fields[name]
+        for name in ("per_device_train_batch_size", "num_generations", "max_completion_length")
+    }
+    theirs = GRPOTrainer(
+        model_path,
+        even_length,
+        GRPOConfig(
+            str(tmp_path / "trl"),
+            **shared,
+            loss_type="grpo",
+            beta=0.001,
+            epsilon=0.2,
+            epsilon_high=0.2,
+            learning_rate=1e-2,
+            max_steps=3,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            disable_tqdm=True,
+            seed=7,
+        ),
+        dataset,
+    )
+    theirs.train()
+    assert_same_bits(ours, theirs)
+
+
+@pytest.mark.parametrize("dynamic_sampling", [True, False])
+def test_alpha_0_equals_dapo_to_the_last_bit(model_path, dataset, make_config, dynamic_sampling):
+    fields = {"dynamic_sampling": dynamic_sampling, "overlong_buffer": 4}
+    dapo = train(model_path, dataset, make_config(method="dapo", **fields))
+    meds = train(model_path, dataset, make_config(method="meds", meds_alpha=0.0, **fields))
+    assert_same_bits(meds, dapo)
+    assert len(meds.memory) > 0, "the control is empty if nothing was remembered"
+
+
+def test_a_penalty_changes_the_parameters(model_path, dataset, make_config):
+    # The control of the test above: without it, a memory that is never asked would pass.
+    dapo = train(model_path, dataset, make_config(method="dapo", max_steps=6))
+    meds = train(model_path, dataset, make_config(method="meds", max_steps=6))
+    assert any(not torch.equal(parameters(meds)[name], value) for name, value in parameters(dapo).items())
+
+
+def test_rollouts_tell_what_the_memory_did(model_path, dataset, make_config):
+    args = make_config(max_steps=6)
+    trainer = train(model_path, dataset, args)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    assert len(rollouts) == 6 * 16
+    penalised = rollouts[rollouts["penalty"] > 0]
+    assert len(penalised)
+    expected = np.minimum(0.1 * np.log(penalised["cluster_size"] + 1), 0.2)
+    np.testing.assert_allclose(penalised["penalty"], expected)
+    np.testing.assert_allclose(rollouts["shaped_reward"], rollouts["reward"] - rollouts["penalty"])
+    assert not penalised["is_correct"].any()
+    remembered = rollouts[rollouts["memory_id"] >= 0]
+    assert len(remembered) == len(trainer.memory)
+    assert remembered["memory_id"].is_unique
+
+
+def test_the_first_visit_costs_nothing_and_later_ones_do(model_path, dataset, make_config):
+    args = make_config(max_steps=6, dynamic_sampling=False)
+    train(model_path, dataset, args)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    remembered_before: dict[str, int] = {}
+    for _, batch in rollouts.groupby("generation"):
+        for name, group in batch.groupby("prompt_id"):
+            if name not in remembered_before:
+                assert (group["penalty"] == 0).all()
+        for name, count in batch[batch["memory_id"] >= 0].groupby("prompt_id").size().items():
+            remembered_before[name] = remembered_before.get(name, 0) + count
+    assert (rollouts["penalty"] > 0).any()
+
+
+def test_metrics_reach_the_log(model_path, dataset, make_config):
+    trainer = train(model_path, dataset, make_config(max_steps=4))
+    logged = {name for row in trainer.state.log_history for name in row}
+    for name in (
+        "meds/share_penalised",
+        "meds/mean_penalty",
+        "meds/memory_size",
+        "meds/share_wrong_seen",
+        "meds/noise_share",
+        "meds/no_answer_share",
+        "meds/fingerprint_ms",
+        "meds/memory_ms",
+        "rewards/meds_penalty/mean",
+        "rewards/even_length/mean",
+        "dynamic_sampling/generation_batches",
+    ):
+        assert name in logged, name
+
+
+def test_columns_in_trls_completions_table(model_path, dataset, make_config):
+    args = make_config(log_completions=True, num_completions_to_print=0, max_steps=4)
+    train(model_path, dataset, args)
+    files = sorted(Path(args.output_dir).glob("completions/*.parquet"))
+    table = pd.concat([pd.read_parquet(path) for path in files])
+    assert {"cluster", "cluster_size", "penalty"} <= set(table.columns)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    assert table["penalty"].tolist() == rollouts["penalty"].tolist()
+    np.testing.assert_allclose(table["advantage"], rollouts["advantage"], rtol=1e-6)
+
+
+def test_evaluation_never_touches_the_memory(model_path, dataset, make_config):
+    args = make_config(max_steps=2, per_device_eval_batch_size=16)
+    trainer = MEDSTrainer(
+        model_path, even_length, args, dataset, answer_finder=third_token, eval_dataset=dataset
+    )
+    trainer.train()
+    size, step = len(trainer.memory), trainer.memory.step
+    trainer.evaluate()
+    assert (len(trainer.memory), trainer.memory.step) == (size, step)
+
+
+def test_fingerprints_heard_in_trls_forward_equal_our_own(model_path, dataset, make_config):
+    # steps_per_generation above gradient_accumulation_steps makes TRL compute old log-probabilities.
+    shared = {"max_steps": 4, "dynamic_sampling": False, "learning_rate": 1e-3}
+    heard = train(
+        model_path, dataset, make_config(**shared, per_device_train_batch_size=8, generation_batch_size=16)
+    )
+    assert heard._memory_step.fingerprints._heard is not None
+    own = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(**shared, per_device_train_batch_size=8, generation_batch_size=16),
+        dataset,
+        answer_finder=third_token,
+    )
+    own._memory_step.fingerprints._may_listen = False
+    own.train()
+    assert own._memory_step.fingerprints._heard is None
+    assert_same_bits(heard, own)
+    assert heard.memory.prompt_ids == own.memory.prompt_ids
+    for name in heard.memory.prompt_ids:
+        # The memory orders a batch's vectors by their bits; rounding lets the last bits differ.
+        ours, theirs = (np.round(t.memory.entry(name).vectors, 5) + 0.0 for t in (heard, own))
+        ours, theirs = (rows[np.lexsort(rows.T)] for rows in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, atol=3e-5)
+
+
+def test_reference_fingerprints_do_not_move_with_the_policy(model_path, dataset, make_config):
+    args = make_config(fingerprint_from="reference", max_steps=4, learning_rate=0.1)
+    trainer = train(model_path, dataset, args)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    assert len(trainer.memory) > 0
+    # The same text under the same prompt has the same vector at every step of training.
+    for name in trainer.memory.prompt_ids:
+        entry = trainer.memory.entry(name)
+        texts = rollouts.set_index("memory_id").loc[entry.ids, "completion"].tolist()
+        for text in set(texts):
+            same = entry.vectors[[i for i, other in enumerate(texts) if other == text]]
+            np.testing.assert_allclose(same, np.broadcast_to(same[0], same.shape), rtol=1e-4, atol=1e-5)
+
+
+def test_center_subtracts_the_mean_and_does_not_divide(model_path, dataset, make_config):
+    args = make_config(meds_all_wrong="center", max_steps=8)
+    train(model_path, dataset, args, reward=mostly_wrong)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    seen = 0
+    for _, group in rollouts.groupby(["generation", "prompt_id"]):
+        if group["is_correct"].any():
+            continue
+        seen += bool((group["penalty"] > 0).any())
+        centered = group["shaped_reward"] - group["shaped_reward"].mean()
+        np.testing.assert_allclose(group["advantage"], centered, atol=1e-6)
+    assert seen, "no all-wrong group was penalised: the test shows nothing"
+
+
+def test_shape_divides_all_wrong_groups_by_their_deviation(model_path, dataset, make_config):
+    args = make_config(meds_all_wrong="shape", max_steps=8)
+    train(model_path, dataset, args, reward=mostly_wrong)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    seen = 0
+    for _, group in rollouts.groupby(["generation", "prompt_id"]):
+        if group["is_correct"].any() or group["penalty"].nunique() < 2:
+            continue
+        seen += 1
+        shaped = group["shaped_reward"]
+        np.testing.assert_allclose(
+            group["advantage"], (shaped - shaped.mean()) / (shaped.std() + 1e-4), atol=1e-4
+        )
+    assert seen
+
+
+def test_lora(model_path, dataset, make_config):
+    from peft import LoraConfig
+
+    peft_config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    for source in ("policy", "reference"):
+        trainer = train(
+            model_path, dataset, make_config(max_steps=3, fingerprint_from=source), peft_config=peft_config
+        )
+        assert len(trainer.memory) > 0
+
+
+@pytest.mark.parametrize("fingerprint", ["layer_logits", "layer_logits_diff", "pooled_logits"])
+def test_every_fingerprint_trains(model_path, dataset, make_config, fingerprint):
+    trainer = train(model_path, dataset, make_config(fingerprint=fingerprint))
+    widths = {"layer_logits": 2, "layer_logits_diff": 1, "pooled_logits": 16}  # 4 layers, 16 hidden units
+    assert trainer.memory.n_features == widths[fingerprint]
+
+
+def test_a_fingerprint_of_ones_own(model_path, dataset, make_config):
+    class LastState:
+        """The final state at p, nothing else."""
+
+        name = "last_state"
+        reads_completion = False
+
+        def layers(self, num_layers):
+            return [num_layers]
+
+        def num_features(self, num_layers, hidden_size):
+            return hidden_size
+
+        def read(self, hidden, where, head):
+            return hidden[torch.arange(len(hidden)), where.positions]
+
+        def combine(self, kept):
+            return kept[0]
+
+    trainer = train(model_path, dataset, make_config(), fingerprint=LastState())
+    assert trainer.memory.n_features == 16
+
+
+def test_entropy_advantage_changes_the_update(model_path, dataset, make_config):
+    plain = train(model_path, dataset, make_config(method="grpo"))
+    entropy = train(model_path, dataset, make_config(method="grpo-entropy"))
+    none = train(model_path, dataset, make_config(method="grpo-entropy", entropy_advantage_coef=0.0))
+    assert_same_bits(none, plain)
+    assert any(not torch.equal(parameters(entropy)[name], value) for name, value in parameters(plain).items())
+
+
+def test_ungraded_completions_are_left_alone(model_path, dataset, make_config):
+    def sometimes_none(completion_ids, **_):
+        return [None if ids[0] % 5 == 0 else float(sum(ids) % 2) for ids in completion_ids]
+
+    args = make_config(max_steps=4, dynamic_sampling=False)
+    train(model_path, dataset, args, reward=sometimes_none)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    ungraded = rollouts[rollouts["reward"].isna()]
+    assert len(ungraded)
+    assert (ungraded["penalty"] == 0).all()
+    assert (ungraded["memory_id"] == -1).all()
+    assert (ungraded["advantage"] == 0).all()
+
+
+# ---- dynamic sampling in the loop ----
+
+
+def test_dynamic_sampling_trains_on_informative_groups_only(model_path, dataset, make_config):
+    args = make_config(method="dapo", max_steps=6)
+    trainer = train(model_path, dataset, args, reward=mostly_wrong)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    used = rollouts[rollouts["in_loss"]]
+    accuracy = used.groupby(["generation", "prompt_id"])["is_correct"].mean()
+    assert ((accuracy > 0) & (accuracy < 1)).all()
+    assert (rollouts[~rollouts["in_loss"]]["advantage"] == 0).all()
+    history = pd.DataFrame(trainer.state.log_history)
+    assert history["dynamic_sampling/generation_batches"].max() > 1
+
+
+def test_dynamic_sampling_says_when_it_gives_up(model_path, dataset, make_config):
+    def never(completion_ids, **_):
+        return [0.0] * len(completion_ids)
+
+    args = make_config(method="dapo", max_steps=2, max_generation_batches=2)
+    trainer = train(model_path, dataset, args, reward=never)
+    history = pd.DataFrame(trainer.state.log_history).dropna(
+        subset=["dynamic_sampling/groups_without_signal"]
+    )
+    assert (history["dynamic_sampling/groups_without_signal"] == 4).all()
+    assert (history["loss"] == 0).all()
+    assert not RunFolder(args.output_dir).rollouts()["in_loss"].any()
+
+
+def test_reward_functions_extra_columns_follow_the_kept_rows(model_path, dataset, make_config):
+    def logging_reward(completion_ids, log_extra, **_):
+        log_extra("checksum", [sum(ids) for ids in completion_ids])
+        return mostly_wrong(completion_ids)
+
+    args = make_config(method="dapo", log_completions=True, num_completions_to_print=0, max_steps=4)
+    train(model_path, dataset, args, reward=logging_reward)
+    files = sorted(Path(args.output_dir).glob("completions/*.parquet"))
+    table = pd.concat([pd.read_parquet(path) for path in files])
+    right = table["logging_reward"] == 1.0
+    assert ((table["checksum"] % 8 == 0) == right).all()
+
+
+# ---- checkpoints ----
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"per_device_train_batch_size": 8, "generation_batch_size": 16}],
+    ids=["between generations", "in the middle of a generation batch"],
+)
+def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_path, fields):
+    fields = {
+        "max_steps": 5,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "lr_scheduler_type": "constant",
+        **fields,
+    }
+    whole = train(model_path, dataset, make_config(output_dir=str(tmp_path / "whole"), **fields))
+    resumed = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(output_dir=str(tmp_path / "resumed"), **fields),
+        dataset,
+        answer_finder=third_token,
+    )
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert_same_bits(resumed, whole)
+    assert resumed.memory.step == whole.memory.step
+    assert set(resumed.memory.prompt_ids) == set(whole.memory.prompt_ids)
+    for name in whole.memory.prompt_ids:
+        ours, theirs = resumed.memory.entry(name), whole.memory.entry(name)
+        np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+        np.testing.assert_array_equal(ours.ids, theirs.ids)
+
+
+def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_config, tmp_path):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    train(model_path, dataset, make_config(method="dapo", output_dir=str(tmp_path / "dapo"), **fields))
+    trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match=r"memory\.safetensors"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
+
+
+def test_a_memory_of_another_width_is_refused(model_path, dataset, make_config):
+    memory = ErrorMemory()
+    memory.remember("p0", np.ones((2, 5)))
+    with pytest.raises(ValueError, match="5 features"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset, memory=memory)
+
+
+# ---- bad input ----
+
+
+def test_bad_arguments(model_path, dataset, make_config, tmp_path):
+    with pytest.raises(TypeError, match="MEDSConfig"):
+        MEDSTrainer(model_path, even_length, GRPOConfig(str(tmp_path), use_cpu=True, bf16=False), dataset)
+    with pytest.raises(ValueError, match="at least one reward function"):
+        MEDSTrainer(model_path, [], make_config(), dataset)
+    with pytest.raises(ValueError, match="prompt"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset.remove_columns(["prompt"]))
+    with pytest.raises(ValueError, match="empty"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset.select([]))
+    with pytest.raises(ValueError, match="reward_weights"):
+        MEDSTrainer(model_path, even_length, make_config(reward_weights=[1.0, 2.0]), dataset)
+    with pytest.raises(ValueError, match="sum_then_normalize"):
+        MEDSTrainer(
+            model_path, even_length, make_config(multi_objective_aggregation="normalize_then_sum"), dataset
+        )
+    with pytest.raises(ValueError, match="map-style"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset.to_iterable_dataset())
+
+
+def test_run_metadata_is_json(model_path, dataset, make_config):
+    args = make_config()
+    train(model_path, dataset, args)
+    json.dumps(args.to_dict())
