@@ -1,7 +1,7 @@
 """The method: score a batch against the memory, take the penalty from its rewards, then remember it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,22 +16,12 @@ from meds_rl.shaping.checks import (
     check_prompt_ids,
     check_rewards,
     check_width,
-    has_answer,
 )
-from meds_rl.shaping.groups import Group, GroupKind, groups_of
+from meds_rl.shaping.groups import Group, GroupKind, Side, answered, groups_of, scored_sides
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.shaping.memory import ErrorMemory, Visit
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import Reason, ShapedBatch
-
-
-class _Side(NamedTuple):
-    """The rows of one prompt that are scored, all right or all wrong, and their fingerprints."""
-
-    prompt_id: PromptId
-    is_correct: bool
-    rows: NDArray[np.intp]
-    features: NDArray[np.float32]
 
 
 class RewardShaper:
@@ -144,7 +134,8 @@ class RewardShaper:
 
         groups = groups_of(ids, correct)
         unscored = self._why_unscored(groups, correct)
-        sides = _scored_sides(groups, correct, unscored, fingerprints)
+        scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
+        sides = scored_sides(groups, correct, scored, fingerprints)
         clusters, sizes = self._score(sides, n_rows)
         memory_ids = self._remember(sides, n_rows)
 
@@ -191,7 +182,7 @@ class RewardShaper:
             return Reason.NO_ANSWER_FREE if self.no_answer == "free" else Reason.NO_ANSWER
         return Reason.CLUSTER
 
-    def _score(self, sides: list[_Side], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _score(self, sides: list[Side], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
         clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
         sizes = np.zeros(n_rows, dtype=np.int64)
@@ -206,11 +197,11 @@ class RewardShaper:
             sizes[clusters == NO_ANSWER] = 0
         return clusters, sizes
 
-    def _remember(self, sides: list[_Side], n_rows: int) -> NDArray[np.int64]:
+    def _remember(self, sides: list[Side], n_rows: int) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
         memory_ids = np.full(n_rows, -1, dtype=np.int64)
         if self.no_answer == "free":
-            sides = [_answered(side) for side in sides]
+            sides = [answered(side) for side in sides]
         visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
         for side, ids in zip(sides, self.memory.remember_batch(visits), strict=True):
             memory_ids[side.rows] = ids
@@ -222,28 +213,6 @@ class RewardShaper:
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize
-
-
-def _scored_sides(
-    groups: list[Group],
-    is_correct: NDArray[np.bool_],
-    unscored: list[Reason | None],
-    features: NDArray[np.float32],
-) -> list[_Side]:
-    """The scored rows, those of one prompt and one side together."""
-    scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
-    sides = []
-    for group in groups:
-        for side in (False, True):
-            rows = group.rows[scored[group.rows] & (is_correct[group.rows] == side)]
-            if len(rows):
-                sides.append(_Side(group.prompt_id, side, rows, features[rows]))
-    return sides
-
-
-def _answered(side: _Side) -> _Side:
-    answered = has_answer(side.features)
-    return side._replace(rows=side.rows[answered], features=side.features[answered])
 
 
 def _shaped(
