@@ -31,9 +31,9 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.fl
         ValueError: One is out of range, or the shapes do not broadcast.
 
     Example:
-        >>> pass_at_k(4, 1, 2)
+        >>> round(pass_at_k(4, 1, 2), 4)
         0.5
-        >>> pass_at_k(16, [0, 1, 16], 1).tolist()
+        >>> pass_at_k(16, [0, 1, 16], 1).round(4).tolist()
         [0.0, 0.0625, 1.0]
     """
     counts = [_integers(name, value) for name, value in (("n", n), ("c", c), ("k", k))]
