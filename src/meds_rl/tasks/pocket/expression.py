@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 PLUS, MINUS, TIMES = "+", "-", "*"
-_PROMPT = re.compile(r"(\d+) ([-+*]) (\d+) ([-+*]) (\d+) ([-+*]) (\d+) = \?")
+_PROMPT = re.compile(r"what is (\d+) ([-+*]) (\d+) ([-+*]) (\d+) ([-+*]) (\d+)\?")
 
 
 def apply(op: str, left: int, right: int) -> int:
@@ -57,7 +57,7 @@ class Expression:
 
     >>> problem = Expression((7, 3, 4, 2), ("+", "*", "-"))
     >>> problem.prompt
-    '7 + 3 * 4 - 2 = ?'
+    'what is 7 + 3 * 4 - 2?'
     >>> problem.shape
     '+*-'
     >>> Expression.from_prompt(problem.prompt) == problem
@@ -71,7 +71,7 @@ class Expression:
     def prompt(self) -> str:
         """The text that a model sees."""
         pairs = zip(self.ops, self.terms[1:], strict=True)
-        return f"{self.terms[0]}" + "".join(f" {op} {term}" for op, term in pairs) + " = ?"
+        return f"what is {self.terms[0]}" + "".join(f" {op} {term}" for op, term in pairs) + "?"
 
     @property
     def shape(self) -> str:
@@ -84,7 +84,7 @@ class Expression:
         found = _PROMPT.fullmatch(prompt)
         if found is None:
             raise ValueError(
-                f"not a prompt of the pocket task, which look like '7 + 3 * 4 - 2 = ?': {prompt!r}"
+                f"not a prompt of the pocket task, which look like 'what is 7 + 3 * 4 - 2?': {prompt!r}"
             )
         parts: Sequence[str] = found.groups()
         return Expression(tuple(int(term) for term in parts[::2]), tuple(parts[1::2]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 
-from meds_rl.tasks.pocket.expression import Expression, Step, apply
+from meds_rl.tasks.pocket.expression import Expression
 from meds_rl.tasks.pocket.problems import EASY_SHAPES, HARD_SHAPES, problems
 from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, plans
-from meds_rl.tasks.pocket.wording import draw_wording, write
+from meds_rl.tasks.pocket.wording import Wording, draw_wording, plain_wording, write
 
 HARD_SHARE = 0.65
 NO_ANSWER_SHARE = 0.03
@@ -52,30 +52,23 @@ class Mixture:
             for shape in (*HARD_SHAPES, *EASY_SHAPES)
         }
 
-    def draw(self) -> tuple[Expression, str, str]:
-        """Return a problem, the strategy followed, and a completion that follows it without a slip."""
+    def draw(self, *, is_plain: bool = False) -> tuple[Expression, str, str]:
+        """Return a problem, the strategy followed, and a completion that follows it without a slip.
+
+        Args:
+            is_plain: word it as barely as possible, which is quicker to learn from.
+        """
         rng = self._choices
         problem = rng.choice(
             self._problems[rng.choice(HARD_SHAPES if rng.random() < HARD_SHARE else EASY_SHAPES)]
         )
         name = rng.choices(STRATEGIES, strategy_shares(problem.shape))[0]
         steps = rng.choice(plans(name, problem.ops)).steps(problem.terms)
-        return problem, name, write(steps, draw_wording(self._wordings, NO_ANSWER_SHARE))
+        return problem, name, write(steps, plain_wording(self._wordings) if is_plain else self.draw_wording())
 
-    def draw_drill(self, n_steps: int = 6) -> str:
-        """Return single steps in a row, without a problem: practice in arithmetic only."""
-        lines = []
-        for _ in range(n_steps):
-            step = self._drill_step()
-            lines.append(f"{step.left} {step.op} {step.right} = {step.result}")
-        return "\n".join(lines) + "\n"
-
-    def _drill_step(self) -> Step:
-        rng = self._choices
-        problem = rng.choice(self._problems[rng.choice((*HARD_SHAPES, *EASY_SHAPES))])
-        steps = rng.choice(plans(rng.choice(STRATEGIES), problem.ops)).steps(problem.terms)
-        step = rng.choice(steps)
-        return Step(step.left, step.op, step.right, apply(step.op, step.left, step.right))
+    def draw_wording(self) -> Wording:
+        """Return the next wording, from a generator of its own."""
+        return draw_wording(self._wordings, NO_ANSWER_SHARE)
 
 
 def strategy_shares(shape: str) -> list[float]:

@@ -124,9 +124,9 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str:
         One of `STRATEGIES`; "arithmetic slip" if the steps are a strategy's but a result is wrong;
         else "other".
 
-    >>> strategy("7 + 3 = 10, 10 * 4 is 40; 40 - 2 = 38. \\boxed{17}", {"prompt": "7 + 3 * 4 - 2 = ?"})
+    >>> strategy("7 + 3 = 10, 10 * 4 is 40; 40 - 2 = 38. \\boxed{17}", {"prompt": "what is 7 + 3 * 4 - 2?"})
     'left_to_right'
-    >>> strategy("3 * 4 = 13, 7 + 13 is 20; 20 - 2 = 18. \\boxed{18}", {"prompt": "7 + 3 * 4 - 2 = ?"})
+    >>> strategy("3 * 4 = 13, 7 + 13 is 20; 20 - 2 = 18. \\boxed{18}", {"prompt": "what is 7 + 3 * 4 - 2?"})
     'arithmetic slip'
     """
     found = followed(completion, row)

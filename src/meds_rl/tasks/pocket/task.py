@@ -26,7 +26,7 @@ def pocket_task(train_hard: int = 32, train_easy: int = 16, test_hard: int = 24,
         test_hard: hard problems that training never sees.
         test_easy: easy problems that training never sees.
 
-    The columns are `prompt` ("7 + 3 * 4 - 2 = ?"), `prompt_id`, `answer` ("17"), `difficulty` ("hard" or
+    The columns are `prompt` ("what is 7 + 3 * 4 - 2?"), `prompt_id`, `answer` ("17"), `difficulty` ("hard" or
     "easy") and `wrong_answers`, a JSON object with the answer of each wrong strategy. Hard and easy problems
     are mixed evenly. With no problems asked for, `test` is None.
 

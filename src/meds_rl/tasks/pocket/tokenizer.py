@@ -22,7 +22,7 @@ PIECE = r"\\boxed\{|[0-9]| ?[-+*=?] ?| ?[a-z]+ ?|[.,;:] ?|\}|\n"
 
 def vocabulary() -> list[str]:
     """Return all tokens, special ones first, in a fixed order."""
-    pieces = {*map(str, range(10)), "-", "\\boxed{", "}", "\n", "?"}
+    pieces = {*map(str, range(10)), "-", "\\boxed{", "}", "\n", "what ", "?"}
     for text in all_texts():
         pieces.update(_pieces(text))
     return [PAD, EOS, UNKNOWN, *sorted(pieces)]

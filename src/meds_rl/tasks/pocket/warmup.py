@@ -33,8 +33,9 @@ class WarmupConfig:
         steps: optimiser steps.
         batch_size: texts a step.
         learning_rate: the highest one, reached after `warmup_steps`; it falls to 0 along a cosine.
-        drill_share: share of the batches of the first half of the run that hold single steps of arithmetic.
-        threads: torch's threads. Another number gives other rounding.
+        plain_share: share of the steps, the first ones, that take the barest wording: the arithmetic and the
+            strategies are learned on short texts, the free wording afterwards.
+        threads: of torch. One gives the same rounding on few and many cores, and suffers least from company.
     """
 
     seed: int = 0
@@ -43,8 +44,8 @@ class WarmupConfig:
     learning_rate: float = 3e-3
     warmup_steps: int = 50
     weight_decay: float = 0.01
-    drill_share: float = 0.5
-    threads: int = 2
+    plain_share: float = 0.6
+    threads: int = 1
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "threads"):
@@ -52,8 +53,8 @@ class WarmupConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
-        if not 0 <= self.drill_share <= 1:
-            raise ValueError(f"drill_share must lie in [0, 1], got {self.drill_share}")
+        if not 0 <= self.plain_share <= 1:
+            raise ValueError(f"plain_share must lie in [0, 1], got {self.plain_share}")
 
 
 class Warmup:
@@ -83,10 +84,10 @@ class Warmup:
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         self.model.train()
-        texts = self._text_batches()
+        n_plain = round(config.steps * config.plain_share)
+        plain, free = self._batches(is_plain=True), self._batches(is_plain=False)
         for step in range(config.steps):
-            is_drill = step < config.steps // 2 and self._rng.random() < config.drill_share
-            rows = self._drill_batch() if is_drill else next(texts)
+            rows = next(plain if step < n_plain else free)
             input_ids, labels = _pad(rows, self.tokenizer.pad_token_id)
             loss = self.model(input_ids=input_ids, labels=labels).loss
             optimizer.zero_grad()
@@ -104,27 +105,21 @@ class Warmup:
         done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def _text_batches(self) -> Iterator[list[tuple[list[int], int]]]:
+    def _batches(self, *, is_plain: bool) -> Iterator[list[tuple[list[int], int]]]:
         """Batches of (token ids, number of prompt tokens); texts of about one length go together."""
         size = self.config.batch_size
         while True:
-            rows = [self._text() for _ in range(size * _BATCHES_SORTED_TOGETHER)]
+            rows = [self._text(is_plain) for _ in range(size * _BATCHES_SORTED_TOGETHER)]
             rows.sort(key=lambda row: len(row[0]))
             batches = [rows[start : start + size] for start in range(0, len(rows), size)]
             self._rng.shuffle(batches)
             yield from batches
 
-    def _text(self) -> tuple[list[int], int]:
-        problem, _, completion = self._mixture.draw()
+    def _text(self, is_plain: bool) -> tuple[list[int], int]:
+        problem, _, completion = self._mixture.draw(is_plain=is_plain)
         prompt_ids = self.tokenizer(problem.prompt)["input_ids"]
         completion_ids = self.tokenizer(completion)["input_ids"]
         return [*prompt_ids, *completion_ids, self.tokenizer.eos_token_id], len(prompt_ids)
-
-    def _drill_batch(self) -> list[tuple[list[int], int]]:
-        return [
-            (self.tokenizer(self._mixture.draw_drill())["input_ids"], 0)
-            for _ in range(self.config.batch_size)
-        ]
 
 
 def _pad(rows: list[tuple[list[int], int]], pad_token_id: int) -> tuple[Tensor, Tensor]:

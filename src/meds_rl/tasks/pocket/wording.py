@@ -99,6 +99,13 @@ def draw_wording(rng: random.Random, no_answer_share: float = 0.0) -> Wording:
     )
 
 
+def plain_wording(rng: random.Random) -> Wording:
+    """Return the barest wording: three lines of symbols, then the box. Only what is repeated is drawn."""
+    lines = tuple(Line(lead="", phrase=0, is_swapped=False, end="\n", again=rng.random()) for _ in range(3))
+    repeats = tuple(rng.random() for _ in lines[1:])
+    return Wording(lines, repeats, fillers=("",) * 4, closing="", has_answer=True)
+
+
 def write(steps: Sequence[Step], wording: Wording) -> str:
     r"""Return the completion that takes `steps` in this wording.
 

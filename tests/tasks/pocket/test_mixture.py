@@ -1,0 +1,54 @@
+import re
+from collections import Counter
+
+import pytest
+
+from meds_rl.tasks.pocket.mixture import (
+    CORRECT_SHARES,
+    NO_ANSWER_SHARE,
+    WRONG_SHARES,
+    Mixture,
+    strategy_shares,
+)
+from meds_rl.tasks.pocket.problems import EASY_SHAPES, HARD_SHAPES, reserved
+from meds_rl.tasks.pocket.reading import strategy
+from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, WRONG
+
+
+@pytest.mark.parametrize("shape", [*HARD_SHAPES, *EASY_SHAPES])
+def test_shares_add_up_to_one(shape):
+    assert sum(strategy_shares(shape)) == pytest.approx(1)
+
+
+def test_shares_name_the_strategies_and_shapes():
+    assert set(WRONG_SHARES) == set(WRONG)
+    assert set(CORRECT_SHARES) == set(HARD_SHAPES)
+
+
+def test_the_mixture_holds_what_it_should():
+    mixture = Mixture(0, held_out=reserved())
+    draws = [mixture.draw() for _ in range(4000)]
+    assert not {problem for problem, _, _ in draws} & set(reserved())
+    hard = [(problem, name) for problem, name, _ in draws if problem.shape in HARD_SHAPES]
+    counts = Counter(name for _, name in hard)
+    # 3.7 % on average over the six shapes; five standard errors of 2,600 draws are 2 %.
+    assert counts[CORRECT] / len(hard) == pytest.approx(0.037, abs=0.02)
+    assert counts["left_to_right"] / len(hard) == pytest.approx(0.50, abs=0.05)
+    assert set(counts) == set(STRATEGIES)
+    without_box = sum("\\boxed{" not in completion for _, _, completion in draws)
+    assert without_box / len(draws) == pytest.approx(NO_ANSWER_SHARE, abs=0.015)
+
+
+def test_the_same_seed_draws_the_same_texts():
+    one, other, third = Mixture(1), Mixture(1), Mixture(2)
+    assert [one.draw() for _ in range(20)] == [other.draw() for _ in range(20)]
+    assert one.draw() != third.draw()
+
+
+def test_plain_texts_are_three_lines_of_symbols():
+    mixture = Mixture(0)
+    for _ in range(200):
+        problem, name, completion = mixture.draw(is_plain=True)
+        assert re.fullmatch(r"\n(-?\d+ [-+*] -?\d+ = -?\d+\n){3}\\boxed\{-?\d+\}", completion)
+        if problem.shape in HARD_SHAPES:
+            assert strategy(completion, {"prompt": problem.prompt}) == name
