@@ -75,9 +75,9 @@ def test_the_pool_has_no_doubles_and_its_order_is_fixed():
     for kind in ("hard", "easy"):
         assert len(set(pool(kind))) == len(pool(kind))
     assert [problem.prompt for problem in pool("hard")[:3]] == [
-        "what is 8 + 6 * 4 + 2?",
-        "what is 5 + 2 * 6 - 4?",
-        "what is 5 - 8 * 6 + 2?",
+        "what is 7 + 5 * 4 + 3?",
+        "what is 3 + 7 * 6 - 2?",
+        "what is 7 - 4 * 5 + 3?",
     ]
     assert len(set(reserved())) == 2 * RESERVED
 

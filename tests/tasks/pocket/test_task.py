@@ -22,17 +22,17 @@ def test_the_default_task():
 
 def test_rows():
     row = pocket_task().train[0]
-    assert row["prompt"] == "what is 8 + 6 * 4 + 2?"
+    assert row["prompt"] == "what is 7 + 5 * 4 + 3?"
     assert row["prompt_id"] == prompt_id(row["prompt"])
-    assert row["answer"] == "34"
+    assert row["answer"] == "30"
     assert json.loads(row["wrong_answers"]) == {
-        "left_to_right": "58",  # (8 + 6) * 4 + 2
-        "right_to_left": "44",  # 8 + 6 * 6
-        "additions_first": "84",  # 14 * 6
-        "drop_last": "56",  # 14 * 4
-        "drop_first": "26",  # 24 + 2
-        "misread_sign": "10",  # 2 * 4 + 2
-        "misread_times": "20",  # 8 + 6 + 4 + 2
+        "left_to_right": "51",  # (7 + 5) * 4 + 3
+        "right_to_left": "42",  # 7 + 5 * 7
+        "additions_first": "84",  # 12 * 7
+        "drop_last": "48",  # 12 * 4
+        "drop_first": "23",  # 20 + 3
+        "misread_sign": "11",  # 2 * 4 + 3
+        "misread_times": "19",  # 7 + 5 + 4 + 3
     }
 
 
@@ -54,7 +54,7 @@ def test_it_is_the_same_every_time_and_a_larger_one_contains_a_smaller_one():
 def test_its_functions_read_its_rows():
     task = pocket_task(train_hard=1, train_easy=0, test_hard=0, test_easy=0)
     assert task.test is None
-    completion = "6 times 4 is 24; 8 + 24 = 32, 32 + 2 = 34. \\boxed{34}"
+    completion = "5 times 4 is 20; 7 + 20 = 27, 27 + 3 = 30. \\boxed{30}"
     assert task.grade(completion, task.train[0])
     assert task.strategy is not None
     assert task.strategy(completion, task.train[0]) in STRATEGIES

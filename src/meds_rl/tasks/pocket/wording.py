@@ -111,7 +111,8 @@ def write(steps: Sequence[Step], wording: Wording) -> str:
 
     >>> wording = draw_wording(random.Random(1))
     >>> print(write([Step(3, "*", 4, 12), Step(7, "+", 12, 19), Step(19, "-", 2, 17)], wording).strip())
-    XX
+    okay. 4 * 3 makes 12.
+    next 12 plus 7 gives 19. next subtracting 2 from 19 gives 17. this is fine; final: \boxed{17}
     """
     said = _order_of_lines(len(steps), wording)
     text = "\n"
