@@ -27,7 +27,7 @@ class RunArguments:
     """
 
     task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
-    task_options: Any = field(default=None, metadata={"help": "Options of the task (JSON)."})
+    task_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the task (JSON)."})
     eval_samples: int = field(
         default=0, metadata={"help": "Samples per problem before and after; 0 skips both."}
     )

