@@ -7,8 +7,12 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
     parser.add_argument("run", metavar="RUN", help="a run folder, or a memory file (.safetensors)")
-    parser.add_argument("--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first")
-    parser.add_argument("--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first")
+    parser.add_argument(
+        "--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first"
+    )
+    parser.add_argument(
+        "--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first"
+    )
     parser.add_argument("--prompt-id", metavar="ID", help="show this prompt only, with all its clusters")
     parser.add_argument("--full", action="store_true", help="show examples in full")
 

@@ -90,7 +90,9 @@ def load_view(path: str) -> MemoryView:
         run.check()
         found = run.memory_path()
         if found is None:
-            raise RunFolderError(f"{path} has no memory: its method is not 'meds', or it has saved nothing yet.")
+            raise RunFolderError(
+                f"{path} has no memory: its method is not 'meds', or it has saved nothing yet."
+            )
         memory_path, rollouts = found, _by_memory_id(run)
     memory = ErrorMemory.load(memory_path)
     prompts = [
@@ -104,18 +106,25 @@ def load_view(path: str) -> MemoryView:
 
 def _by_memory_id(run: RunFolder) -> pd.DataFrame:
     rollouts = run.rollouts()
-    return rollouts[rollouts["memory_id"] >= 0].drop_duplicates("memory_id", keep="last").set_index("memory_id")
+    return (
+        rollouts[rollouts["memory_id"] >= 0].drop_duplicates("memory_id", keep="last").set_index("memory_id")
+    )
 
 
-def _prompt(prompt_id: str, is_correct: bool, entry: MemoryEntry, rollouts: pd.DataFrame | None) -> PromptView:
+def _prompt(
+    prompt_id: str, is_correct: bool, entry: MemoryEntry, rollouts: pd.DataFrame | None
+) -> PromptView:
     labels = np.concatenate([entry.labels, np.full(len(entry.no_answer_ids), NO_ANSWER)])
     ids = np.concatenate([entry.ids, entry.no_answer_ids])
     steps = np.concatenate([entry.steps, entry.no_answer_steps])
     clusters = [
-        _cluster(int(label), ids[labels == label], steps[labels == label], rollouts) for label in np.unique(labels)
+        _cluster(int(label), ids[labels == label], steps[labels == label], rollouts)
+        for label in np.unique(labels)
     ]
     text = _first(rollouts, ids, "prompt")
-    return PromptView(prompt_id, is_correct, text, len(ids), sorted(clusters, key=lambda c: (-c.size, c.name)))
+    return PromptView(
+        prompt_id, is_correct, text, len(ids), sorted(clusters, key=lambda c: (-c.size, c.name))
+    )
 
 
 def _cluster(label: int, ids: np.ndarray, steps: np.ndarray, rollouts: pd.DataFrame | None) -> ClusterView:

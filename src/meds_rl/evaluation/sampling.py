@@ -40,7 +40,11 @@ def sample_completions(
     Raises:
         ValueError: ``num_samples``, ``max_new_tokens`` or ``batch_size`` below 1, or ``temperature`` not above 0.
     """
-    for name, value in (("num_samples", num_samples), ("max_new_tokens", max_new_tokens), ("batch_size", batch_size)):
+    for name, value in (
+        ("num_samples", num_samples),
+        ("max_new_tokens", max_new_tokens),
+        ("batch_size", batch_size),
+    ):
         if value < 1:
             raise ValueError(f"{name} must be at least 1; got {value}.")
     if not temperature > 0:
@@ -80,9 +84,9 @@ def _prompt_ids(tokenizer: Any, prompt: str | Sequence[dict[str, Any]]) -> list[
     if isinstance(prompt, str):
         ids: list[int] = tokenizer(prompt)["input_ids"]
         return ids
-    return tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, tokenize=True, return_dict=True)[
-        "input_ids"
-    ]
+    return tokenizer.apply_chat_template(
+        list(prompt), add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]
 
 
 def _left_pad(prompts: list[list[int]], pad_token_id: int, device: Any) -> dict[str, torch.Tensor]:
