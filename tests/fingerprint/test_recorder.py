@@ -140,6 +140,23 @@ def test_autocast_reaches_the_states_but_not_the_products(tiny_model, batch):
     np.testing.assert_allclose(recorder.features(), expected.numpy(), rtol=1e-5, atol=1e-5)
 
 
+def test_a_fingerprint_is_read_without_autocast_and_gradient(tiny_model, batch):
+    class Projected(Broken):
+        """A matrix product, which autocast would round to bfloat16."""
+
+        def read(self, hidden, where, head):
+            product = hidden[:, 0].float() @ torch.ones(16, 2)
+            assert product.dtype == torch.float32
+            assert not product.requires_grad
+            return product
+
+    model = tiny_model("llama")
+    ids, mask, where = padded(batch, "both")
+    with torch.autocast("cpu", dtype=torch.bfloat16), record(model, Projected(), where) as recorder:
+        model(input_ids=ids, attention_mask=mask)
+    assert recorder.features().shape == (5, 2)
+
+
 def test_no_hidden_states_and_no_logits_are_asked_for(tiny_model, batch):
     model = tiny_model("llama")
     model.lm_head.register_forward_pre_hook(lambda *_: pytest.fail("the head ran over the vocabulary"))

@@ -1,6 +1,16 @@
 """Train the pocket model with DAPO and with MEDS, on the same prompts and seeds, and compare the two."""
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from meds_rl.engines.trl.run import RunResult
 
 METHODS = ("dapo", "meds")
 
@@ -8,40 +18,83 @@ METHODS = ("dapo", "meds")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to put the runs, and how long to train."""
     parser.add_argument("--recipe", default="recipes/pocket.yaml", help="the recipe of both runs")
-    parser.add_argument("--output", default="runs/demo", metavar="DIR", help="folder of the two run folders")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder of the two run folders; default runs/demo, or runs/demo-2, ...",
+    )
     parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="seed of both runs")
+    parser.add_argument("--svg", metavar="FILE", help="also write the comparison as a picture")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train both, print the comparison, say where everything is."""
-    from pathlib import Path
-
     from meds_rl.cli.quiet import quieten
 
     quieten()
-    from meds_rl.cli.tables import console, figures_table
+    from meds_rl.cli.tables import console
     from meds_rl.engines.trl.recipe import load_recipe
     from meds_rl.engines.trl.run import train
 
-    out = console()
+    folder = _free_folder(args.output)
+    if args.svg and Path(args.svg).exists():
+        raise FileExistsError(f"{args.svg} exists; nothing was changed. Name another file with --svg.")
     steps = [] if args.steps is None else ["--max_steps", str(args.steps)]
+    out = console()
     results = {}
     for method in METHODS:
-        folder = str(Path(args.output) / method)
-        overrides = ["--method", method, "--seed", str(args.seed), "--output_dir", folder, *steps]
-        results[method] = train(load_recipe(args.recipe, overrides))
-    groups = {
-        after.group: [before.summary, *(_of_group(result.after, after.group) for result in results.values())]
-        for before, after in zip(results["dapo"].before, results["dapo"].after, strict=True)
-    }
-    labels = dict.fromkeys(["before", *(f"after {method}" for method in METHODS)])
-    out.print(figures_table("One seed of a small task: look, do not conclude", labels, groups))
+        out.print(f"\n{method}: {args.recipe}, seed {args.seed}", style="bold")
+        given = ["--method", method, "--seed", str(args.seed), "--output_dir", str(folder / method), *steps]
+        results[method] = train(load_recipe(args.recipe, given))
+    table = _comparison(results, args.seed)
+    out.print()
+    out.print(table)
     for method, result in results.items():
         out.print(f"{method}: {result.folder}", soft_wrap=True)
     out.print(f"What MEDS remembered: meds inspect {results['meds'].folder}", soft_wrap=True)
+    if args.svg:
+        _write_svg(table, Path(args.svg))
     return 0
 
 
-def _of_group(evaluations: list, group: str):  # type: ignore[no-untyped-def, type-arg]
-    return next(evaluation.summary for evaluation in evaluations if evaluation.group == group)
+def _free_folder(given: str | None) -> Path:
+    """Nothing that exists is overwritten: a second demo goes beside the first."""
+    if given is not None:
+        return Path(given)
+    folder, number = Path("runs/demo"), 1
+    while folder.exists():
+        number += 1
+        folder = Path(f"runs/demo-{number}")
+    return folder
+
+
+def _comparison(results: Mapping[str, RunResult], seed: int) -> Table:
+    from meds_rl.cli.tables import figures_table
+
+    first = next(iter(results.values()))
+    groups = {
+        before.group: [before.summary]
+        + [
+            after.summary
+            for result in results.values()
+            for after in result.after
+            if after.group == before.group
+        ]
+        for before in first.before
+    }
+    labels = ["before", *(f"after {method}" for method in results)]
+    return figures_table(
+        f"The pocket task, seed {seed} (one seed of a small task proves nothing)", labels, groups
+    )
+
+
+def _write_svg(table: Table, path: Path) -> None:
+    import io
+
+    from rich.console import Console
+
+    recorder = Console(record=True, width=110, file=io.StringIO())
+    recorder.print(table)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(recorder.export_svg(title="make demo"), encoding="utf-8")

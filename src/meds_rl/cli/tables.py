@@ -1,10 +1,16 @@
 """The terminal tables that several subcommands show."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from meds_rl.engines.trl.evaluate import Evaluation
+    from meds_rl.evaluation.summary import Summary
 
 
 def console() -> Console:
@@ -12,32 +18,31 @@ def console() -> Console:
     return Console(highlight=False)
 
 
-def figures_table(title: str, rows: Mapping[str, Any], by_group: Mapping[str, Sequence[Any]]) -> Table:
-    """One row for each group and each entry of ``rows`` (a label), with the figures of a ``Summary``."""
+def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequence[Summary]]) -> Table:
+    """For each group of problems one row for each label, with the figures of a ``Summary``."""
     table = Table(title=title, title_justify="left")
     table.add_column("problems")
     table.add_column("")
-    k = next((s.k for summaries in by_group.values() for s in summaries if s is not None), 0)
+    k = next(iter(groups.values()))[0].k
     for name in ("pass@1", f"pass@{k}", "distinct wrong answers", "repeated errors", "no answer"):
         table.add_column(name, justify="right")
-    for group, summaries in by_group.items():
-        for number, (label, summary) in enumerate(zip(rows, summaries, strict=True)):
+    for group, summaries in groups.items():
+        for number, (label, summary) in enumerate(zip(labels, summaries, strict=True)):
             name = f"{group} ({summary.num_problems})" if number == 0 else ""
-            table.add_row(name, label, *_cells(summary), end_section=number == len(rows) - 1)
+            table.add_row(name, label, *_cells(summary), end_section=number == len(labels) - 1)
     return table
 
 
-def before_after_table(method: str, before: Sequence[Any], after: Sequence[Any]) -> Table:
+def before_after_table(method: str, before: Sequence[Evaluation], after: Sequence[Evaluation]) -> Table:
     """Evaluations before and after training."""
-    labels = {label: None for label, there in (("before", before), (f"after {method}", after)) if there}
-    groups: dict[str, list[Any]] = {}
-    for evaluations in (before, after):
-        for evaluation in evaluations:
-            groups.setdefault(evaluation.group, []).append(evaluation.summary)
+    labels = [label for label, there in (("before", before), (f"after {method}", after)) if there]
+    groups: dict[str, list[Summary]] = {}
+    for evaluation in (*before, *after):
+        groups.setdefault(evaluation.group, []).append(evaluation.summary)
     return figures_table("Before and after training", labels, groups)
 
 
-def _cells(summary: Any) -> list[str]:
+def _cells(summary: Summary) -> list[str]:
     return [
         f"{summary.pass_at_1:.3f}",
         f"{summary.pass_at_k:.3f}",
