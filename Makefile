@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv; Python 3.10 to 3.12 is all that must be there.
+# Every target sets up what it needs in .venv; Python 3.11 is all that must be there (PYTHON=... names another).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
