@@ -56,15 +56,14 @@ class LayerLogits:
 
     def layers(self, num_layers: int) -> Sequence[int]:
         """The last N of the layers 1 to `num_layers`."""
-        if self.last is None:
-            count = max(1, num_layers // 2)
-        else:
-            count = num_layers if self.last == "all" else self.last
+        count = max(1, num_layers // 2) if self.last is None else self.last
+        if count == "all":
+            count = num_layers
         if not 1 + self.differences <= count <= num_layers:
             raise ValueError(f"{self!r} asks for {count} layers of a model that has {num_layers}")
         return list(range(num_layers - count + 1, num_layers + 1))
 
-    def num_features(self, num_layers: int, hidden_size: int) -> int:  # noqa: ARG002
+    def num_features(self, num_layers: int, hidden_size: int) -> int:
         """N, or N - 1 with differences."""
         return len(self.layers(num_layers)) - self.differences
 

@@ -60,7 +60,7 @@ class PooledLogits:
             raise ValueError(f"{self!r} asks for layer {layer} of a model that has {num_layers}")
         return [layer]
 
-    def num_features(self, num_layers: int, hidden_size: int) -> int:  # noqa: ARG002
+    def num_features(self, num_layers: int, hidden_size: int) -> int:
         """d."""
         return hidden_size
 
