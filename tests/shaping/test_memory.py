@@ -160,3 +160,11 @@ def test_bad_input(arguments, error, message):
 def test_neighbors_are_at_least_one():
     with pytest.raises(ValueError, match="n_neighbors must be 1 or more, got 0"):
         ErrorMemory().assign("x", [[1.0]], n_neighbors=0)
+
+
+def test_minus_zero_is_zero():
+    memory = ErrorMemory()
+    memory.remember("x", [[-0.0, 1.0]])
+    entry = memory.entry("x")
+    assert entry is not None
+    assert not np.signbit(entry.vectors).any()

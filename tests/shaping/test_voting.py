@@ -64,3 +64,13 @@ def test_equal_queries_get_equal_votes_wherever_they_stand(seed):
     queries[rng.integers(19)] = rng.normal(size=7)
     same = (queries == 1).all(axis=1)
     assert len(set(vote(queries, members, np.arange(40), 3)[same])) == 1
+
+
+def test_a_difference_in_the_last_bits_is_no_difference():
+    # Five members of exactly one direction; their computed cosines differ. The first remembered is the nearest.
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        whole = rng.integers(1, 9, size=5)
+        members = np.array([whole * 3, whole * 7, whole * 5, whole * 11, whole], dtype=np.float32)
+        query = rng.integers(1, 9, size=(1, 5)).astype(np.float32)
+        assert vote(query, members, np.array([4, 3, 2, 1, 0]), 1).tolist() == [4]
