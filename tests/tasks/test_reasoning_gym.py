@@ -64,6 +64,17 @@ def test_the_configuration_is_passed_on():
     assert {decode_entry(entry)["metadata"]["num_terms"] for entry in task.train["entry"]} == {2}
 
 
+def test_worked_examples_stand_before_the_question():
+    task = reasoning_gym_task("chain_sum", 2, 0, system_prompt="", examples=[["1 + 1 =", r"\boxed{2}"]])
+    for row in task.train:
+        assert row["prompt"][:2] == [
+            {"role": "user", "content": "1 + 1 ="},
+            {"role": "assistant", "content": r"\boxed{2}"},
+        ]
+        assert row["prompt"][2]["role"] == "user"
+        assert len(row["prompt"]) == 3
+
+
 def test_part_of_a_point_is_wrong():
     """chain_sum's scorer gives 0.5 where the right answer stands inside one of twice its length."""
     task = reasoning_gym_task("chain_sum", 1, 0, config={"min_digits": 3, "max_digits": 3})
@@ -137,6 +148,10 @@ def test_entries_survive_json():
         ({"dataset": "chain_sum", "config": {"terms": 2}}, r"refuses config .*terms"),
         ({"dataset": "chain_sum", "config": {"min_terms": 9, "max_terms": 2}}, "refuses config"),
         ({"dataset": "chain_sum", "config": {"seed": 2}}, "set 'seed' by the task's options"),
+        (
+            {"dataset": "chain_sum", "examples": ["1 + 1 ="]},
+            "an example is a pair of a question and a completion",
+        ),
         ({"dataset": "chain_sum", "train_size": 0}, "train_size must be at least 1"),
         (
             {"dataset": "coin_flip", "train_size": 5000, "config": {"min_trials": 3, "max_trials": 3}},

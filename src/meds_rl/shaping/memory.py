@@ -50,7 +50,7 @@ class ErrorMemory:
     def __init__(self, clustering: Clustering = hdbscan_labels) -> None:
         if not callable(clustering):
             raise TypeError(f"clustering must be a function from vectors to labels, got {clustering!r}")
-        self._clustering = clustering
+        self.clustering = clustering
         self._state = storage.MemoryState(entries={}, step=0, next_id=0, n_features=None)
 
     @property
@@ -180,7 +180,7 @@ class ErrorMemory:
         vectors, labels = old.vectors, old.labels
         if answered.any():
             vectors = np.concatenate([old.vectors, rows[answered]]) if len(old.vectors) else rows[answered]
-            labels = labels_from(self._clustering, unit_vectors(vectors))
+            labels = labels_from(self.clustering, unit_vectors(vectors))
         steps = np.full(len(rows), self.step, dtype=np.int64)
         return MemoryEntry(
             vectors=vectors,

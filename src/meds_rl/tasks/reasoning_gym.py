@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meds_rl.tasks.base import Task, prompt_id
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+Message: TypeAlias = dict[str, str]
 
 SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
 
@@ -40,6 +42,7 @@ def reasoning_gym_task(
     seed: int = 0,
     config: Mapping[str, Any] | None = None,
     system_prompt: str = SYSTEM_PROMPT,
+    examples: Sequence[Sequence[str]] = (),
 ) -> Task:
     r"""Problems of one reasoning-gym data set, the same ones for the same arguments.
 
@@ -53,6 +56,8 @@ def reasoning_gym_task(
         seed: of the training prompts, and by that of the test prompts.
         config: options of the data set itself, such as `{"max_terms": 3}` (not its `seed` and `size`).
         system_prompt: the first message; empty for none.
+        examples: worked examples, pairs of a question and a good completion, that stand before the question as
+            earlier turns. Very small models do not box their answers without.
 
     Raises:
         ImportError: reasoning-gym is not installed.
@@ -67,9 +72,10 @@ def reasoning_gym_task(
         raise ValueError(
             f"set {reserved!r} by the task's options seed, train_size and test_size, not in config"
         )
+    opening = _opening(system_prompt, examples)
     seen: set[str] = set()
-    train = _rows(dataset, options, seed, train_size, system_prompt, seen)
-    test = _rows(dataset, options, seed + TEST_SEED_DISTANCE, test_size, system_prompt, seen)
+    train = _rows(dataset, options, seed, train_size, opening, seen)
+    test = _rows(dataset, options, seed + TEST_SEED_DISTANCE, test_size, opening, seen)
     return Task(
         name=f"reasoning_gym:{dataset}",
         train=_to_dataset(train),
@@ -121,7 +127,7 @@ def plain(answer: str) -> str:
 
 
 def _rows(
-    name: str, options: Mapping[str, Any], seed: int, size: int, system_prompt: str, seen: set[str]
+    name: str, options: Mapping[str, Any], seed: int, size: int, opening: list[Message], seen: set[str]
 ) -> list[dict[str, Any]]:
     """`size` rows with prompts that are not in `seen`; adds them to `seen`."""
     rows: list[dict[str, Any]] = []
@@ -129,7 +135,7 @@ def _rows(
     for entry in _entries(name, options, seed, attempts):
         if len(rows) == size:
             break
-        row = _row(entry, system_prompt)
+        row = _row(entry, opening)
         if row["prompt_id"] not in seen:
             seen.add(row["prompt_id"])
             rows.append(row)
@@ -148,9 +154,18 @@ def _entries(name: str, options: Mapping[str, Any], seed: int, count: int) -> It
             yield generator[index]
 
 
-def _row(entry: Mapping[str, Any], system_prompt: str) -> dict[str, Any]:
-    prompt = [{"role": "system", "content": system_prompt}] if system_prompt else []
-    prompt.append({"role": "user", "content": entry["question"].strip()})
+def _opening(system_prompt: str, examples: Sequence[Sequence[str]]) -> list[Message]:
+    messages = [{"role": "system", "content": system_prompt}] if system_prompt else []
+    for example in examples:
+        if isinstance(example, str) or len(example) != 2:
+            raise ValueError(f"an example is a pair of a question and a completion, got {example!r}")
+        messages.append({"role": "user", "content": example[0]})
+        messages.append({"role": "assistant", "content": example[1]})
+    return messages
+
+
+def _row(entry: Mapping[str, Any], opening: list[Message]) -> dict[str, Any]:
+    prompt = [*opening, {"role": "user", "content": entry["question"].strip()}]
     answer = entry["answer"]
     return {
         "prompt": prompt,

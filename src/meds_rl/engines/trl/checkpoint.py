@@ -59,7 +59,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
                 f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
                 "memory; start a new run from its model instead, or resume it with the method that made it."
             )
-        step.shaper.memory = ErrorMemory.load(folder / MEMORY_FILE)
+        memory = ErrorMemory.load(folder / MEMORY_FILE, step.shaper.memory.clustering)
+        step.shaper.memory = memory
         step.check()
     if not (folder / STATE_FILE).is_file():
         return
