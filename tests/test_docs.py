@@ -1,0 +1,211 @@
+"""The pages say what the code does: every field and column is named, every link leads somewhere, examples run.
+
+An example runs if `<!-- run -->` stands on the line before its ```python block: in a namespace of its own, in an
+empty folder. A ```text block that follows directly is what it prints.
+"""
+
+import contextlib
+import inspect
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from trl import GRPOConfig
+
+from meds_rl.engines.trl import MEDSConfig
+from meds_rl.engines.trl.methods import METHODS, Method
+from meds_rl.engines.trl.recipe import RunArguments
+from meds_rl.runs import ROLLOUT_COLUMNS
+from meds_rl.shaping import Reason, RewardShaper
+from meds_rl.tasks.mathematics import math_task
+from meds_rl.tasks.pocket import pocket_task
+from meds_rl.tasks.reasoning_gym import reasoning_gym_task
+
+ROOT = Path(__file__).parents[1]
+NOT_OURS = {"node_modules", "build", "dist", "runs"}  # and everything that begins with a dot
+RUN = re.compile(r"^<!-- run -->\n```python\n(.*?)^```\n(?:```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
+CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)|(?:src|href|srcset)=\"([^\"\s]+)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def pages() -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(ROOT):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in NOT_OURS]
+        yield from (Path(folder) / name for name in sorted(names) if name.endswith(".md"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+PAGES = sorted(pages())
+
+
+# ---- what must be named ----
+
+
+def table_cells(text: str, name: str) -> list[str]:
+    """The cells of the table row that begins with `name` in backticks."""
+    rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+    assert len(rows) == 1, f"{len(rows)} table rows begin with `{name}`"
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", rows[0])[1:-1]]
+
+
+def shown_default(field: Any) -> str:
+    if field.name == "task":
+        return "none, must be given"
+    value = field.default_factory() if field.default is MISSING else field.default
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+TRLS = {field.name: field for field in fields(GRPOConfig)}
+CHANGED = [
+    field
+    for field in fields(MEDSConfig)
+    if field.name not in TRLS or (field.default != TRLS[field.name].default and field.init)
+]
+
+
+@pytest.mark.parametrize("field", [*CHANGED, *fields(RunArguments)], ids=lambda field: field.name)
+def test_every_field_of_ours_is_in_the_configuration_with_its_default(field):
+    cells = table_cells(page("docs/configuration.md"), field.name)
+    assert cells[1] == shown_default(field)
+    assert len(cells) == 4
+    assert all(cells)
+
+
+def test_every_field_that_a_method_sets_is_in_the_configuration(tmp_path):
+    arguments = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+    plain = GRPOConfig(str(tmp_path), **arguments)
+    for method in METHODS:
+        config = MEDSConfig(str(tmp_path), method=method, **arguments)
+        for name in TRLS:
+            if config.__dict__[name] != plain.__dict__[name]:
+                table_cells(page("docs/configuration.md"), name)
+
+
+@pytest.mark.parametrize(
+    ("task", "function", "num_given"),
+    [
+        ("pocket", pocket_task, 0),
+        ("reasoning_gym:<dataset>", reasoning_gym_task, 1),
+        ("math", math_task, 0),
+    ],
+)
+def test_every_option_of_a_task_is_in_the_configuration(
+    task: str, function: Callable[..., Any], num_given: int
+):
+    options = table_cells(page("docs/configuration.md"), task)[1]
+    for parameter in list(inspect.signature(function).parameters.values())[num_given:]:
+        shown = f"`{parameter.name}`"
+        if isinstance(parameter.default, int):
+            shown += f" {parameter.default}"
+        assert shown in options
+
+
+def test_our_environment_variables_are_in_the_configuration():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    for name in set(re.findall(r"\"(MEDS_[A-Z_]+)\"", sources)):
+        table_cells(page("docs/configuration.md"), name)
+
+
+@pytest.mark.parametrize("column", ROLLOUT_COLUMNS)
+def test_every_column_of_the_rollouts_is_in_the_design(column):
+    assert table_cells(page("docs/design.md"), column)[1] == ROLLOUT_COLUMNS[column][0]
+
+
+def test_every_reason_is_in_the_design():
+    assert all(f"`{reason.value}`" in page("docs/design.md") for reason in Reason)
+
+
+def test_methods_and_options_are_in_the_method():
+    text = page("docs/method.md")
+    header = next(line for line in text.splitlines() if line.startswith("| |") and "`meds`" in line)
+    assert [cell.strip(" `") for cell in header.split("|")[2:-1]] == list(METHODS)
+    names = [field.name for field in fields(Method)] + list(inspect.signature(RewardShaper).parameters)
+    assert [name for name in names if f"`{name}`" not in text and name != "memory"] == []
+
+
+# ---- links ----
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in HEADING.findall(text):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        found.add(f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor)
+        seen[anchor] += 1
+    return found
+
+
+def dead_links(path: Path) -> list[str]:
+    text = CODE.sub("", path.read_text(encoding="utf-8"))
+    dead = []
+    for link in ("".join(groups) for groups in LINK.findall(text)):
+        if re.match(r"[a-z][a-z+.-]*:|//", link):
+            continue
+        target, _, anchor = unquote(link).partition("#")
+        file = (path.parent / target) if target else path
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_no_link_is_dead(path):
+    assert dead_links(path) == []
+
+
+def test_the_search_for_dead_links_finds_them(tmp_path):
+    (tmp_path / "there.md").write_text("# One thing, `two`\n# Twice\n# Twice\n", encoding="utf-8")
+    (tmp_path / "page.md").write_text(
+        "[a](there.md#one-thing-two) [b](there.md#twice-1) [c](https://x.y/z) [d](#here) `[e](no.md)` ![f](no.svg)\n"
+        '```\n[g](no.md)\n```\n# Here\n[h](gone.md "title") [i](there.md#nowhere) <img src="no.png"> [j](#gone)\n',
+        encoding="utf-8",
+    )
+    assert dead_links(tmp_path / "page.md") == ["no.svg", "gone.md", "there.md#nowhere", "no.png", "#gone"]
+
+
+# ---- examples ----
+
+
+def examples() -> Iterator[Any]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for match in RUN.finditer(text):
+            line = text.count("\n", 0, match.start(1)) + 1
+            yield pytest.param(path, line, match[1], match[2], id=f"{name_of(path)}:{line}")
+
+
+@pytest.mark.parametrize(("path", "line", "source", "output"), list(examples()))
+def test_examples_run_and_print_what_the_page_says(path, line, source, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        # The blank lines make a traceback show the page's own line numbers.
+        exec(compile("\n" * (line - 1) + source, str(path), "exec"), {"__name__": "example"})
+    if output is not None:
+        assert printed.getvalue().strip() == output.strip()
+
+
+def test_every_mark_is_before_a_python_block():
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        marks = re.findall(r"^<!-- run -->$", text, re.MULTILINE)
+        assert len(marks) == len(RUN.findall(text)), path
