@@ -1,6 +1,7 @@
 """The real small model: found, loaded, saved; or a sentence that says how to get it."""
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +72,19 @@ def test_half_precision():
 
     model, _ = load_smollm2("bfloat16")
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_installed")
+def test_two_steps_of_the_recipe_fill_the_memory(tmp_path):
+    from meds_rl import ErrorMemory
+    from meds_rl.engines.trl.recipe import load_recipe
+    from meds_rl.engines.trl.run import train
+    from meds_rl.runs.folder import MEMORY_FILE
+
+    recipe = Path(__file__).parents[2] / "recipes" / "smollm2.yaml"
+    run = tmp_path / "run"
+    train(load_recipe(recipe, ["--max_steps", "2", "--eval_samples", "0", "--output_dir", str(run)]))
+    memory = ErrorMemory.load(run / MEMORY_FILE)
+    assert memory.step == 2
+    assert len(memory) >= 8  # of 32 completions, most of them wrong

@@ -1,4 +1,4 @@
-"""The recipes with the paper's settings: TRL's own checks pass, and the numbers add up to the paper's batches."""
+"""The shipped recipes for real models load, and the numbers of the big ones add up to the paper's batches."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from meds_rl.engines.trl.recipe import load_recipe
+from meds_rl.tasks import load_task
+from meds_rl.tasks.grading import math_grade
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 GPUS = 8
@@ -49,3 +51,19 @@ def test_rivals_are_one_word_away(name):
     grpo = load_recipe(RECIPES / f"{name}.yaml", [*ON_THIS_MACHINE, "--method", "grpo"]).training
     assert (grpo.epsilon, grpo.epsilon_high, grpo.beta) == (0.2, 0.2, 0.001)
     assert (grpo.overlong_buffer, grpo.dynamic_sampling) == (0, False)
+
+
+def test_smollm2_is_loaded_and_asks_for_a_box():
+    recipe = load_recipe(RECIPES / "smollm2.yaml")
+    assert recipe.training.uses_memory
+    assert recipe.run.task_options is not None
+    task = load_task(recipe.run.task, **recipe.run.task_options)
+    assert [message["role"] for message in task.train[0]["prompt"]] == [
+        "system", "user", "assistant", "user", "assistant", "user",
+    ]  # fmt: skip
+    # The examples are right, and worded as the task words its questions.
+    for question, working in recipe.run.task_options["examples"]:
+        a, op, b, op2, c = question.removesuffix(" =").split()[-5:]
+        total = int(a) + (int(b) if op == "+" else -int(b)) + (int(c) if op2 == "+" else -int(c))
+        assert math_grade(working, str(total))
+        assert task.train[0]["prompt"][-1]["content"].startswith(question[: question.index(":")])
