@@ -1,6 +1,7 @@
 """The run folder: written whole, read back, opened after a kill."""
 
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -62,6 +63,15 @@ def test_a_killed_run_still_opens(tmp_path):
     assert run.memory_path() is None
 
 
+def test_a_resumed_run_logs_on_after_a_torn_line(tmp_path):
+    run = RunFolder(tmp_path)
+    run.metrics_path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 4, "lo')
+    run.drop_metrics_after(2)
+    with run.metrics_path.open("a") as file:
+        file.write('{"step": 3, "again": 1}\n')
+    assert run.metrics() == [{"step": 1}, {"step": 2}, {"step": 3, "again": 1}]
+
+
 def test_an_empty_run_has_an_empty_table(tmp_path):
     run = RunFolder(tmp_path)
     run.write_environment({"seed": 0})
@@ -83,9 +93,11 @@ def test_the_newest_memory_is_found(tmp_path):
     run = RunFolder(tmp_path)
     memory = ErrorMemory()
     memory.remember("x", np.eye(2))
-    for step in (9, 10):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        memory.save(tmp_path / f"checkpoint-{step}" / "memory.safetensors")
+    for number, step in enumerate((9, 10)):
+        path = tmp_path / f"checkpoint-{step}" / "memory.safetensors"
+        path.parent.mkdir()
+        memory.save(path)
+        os.utime(path, ns=(number, number))
     assert run.memory_path() == tmp_path / "checkpoint-10" / "memory.safetensors"
     memory.save(tmp_path / "memory.safetensors")
     assert run.memory_path() == tmp_path / "memory.safetensors"

@@ -1,6 +1,7 @@
 """Keeps libraries' notes out of the terminal that shows our progress and tables."""
 
 import os
+import warnings
 
 
 def quieten() -> None:
@@ -8,6 +9,8 @@ def quieten() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # TRL calls what transformers has renamed; nothing that a user can mend.
+    warnings.filterwarnings("ignore", message=r"`(is_)?gradient_checkpointing", category=FutureWarning)
     import datasets
     import transformers
 

@@ -24,7 +24,7 @@ def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequen
     table.add_column("problems")
     table.add_column("")
     k = next(iter(groups.values()))[0].k
-    for name in ("pass@1", f"pass@{k}", "distinct wrong answers", "repeated errors", "no answer"):
+    for name in ("pass@1", f"pass@{k}", "distinct wrong", "repeated", "no answer"):
         table.add_column(name, justify="right")
     for group, summaries in groups.items():
         for number, (label, summary) in enumerate(zip(labels, summaries, strict=True)):

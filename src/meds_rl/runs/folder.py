@@ -9,7 +9,7 @@
       rollouts/             one parquet file a generation batch (runs/schema.py)
       checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
       memory.safetensors    the memory at the end
-      evaluation/           before.parquet, after.parquet, summary.json
+      evaluation/           before and after: samples (parquet) and figures (json)
       model/                the trained model
 
 A run that was killed leaves a folder that every reader still opens: files are written whole or not at all.
@@ -66,10 +66,10 @@ class RunFolder:
         """Versions, seed, commit and schema version."""
         return self.path / "environment.json"
 
-    def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Write ``environment.json``, with the schema version added."""
+    def write_environment(self, environment: Mapping[str, Any], suffix: str = "") -> None:
+        """Write ``environment{suffix}.json``, with the schema version added."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, **environment}, indent=2)
-        write_atomically(self.environment_path, text.encode())
+        write_atomically(self.path / f"environment{suffix}.json", text.encode())
 
     def write_rollouts(self, generation: int, columns: Mapping[str, Any]) -> None:
         """Write the rollouts of one generation batch.
@@ -99,6 +99,16 @@ class RunFolder:
         for number, path in self._rollout_files():
             if number >= generation:
                 path.unlink()
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones anew."""
+        if self.metrics_path.is_file():
+            kept = [row for row in self.metrics() if row["step"] <= step]
+            write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+    def has_rollouts(self) -> bool:
+        """Whether rollouts were written."""
+        return any(self._rollout_files())
 
     def rollouts(self) -> pd.DataFrame:
         """All rollouts, in the order of training; empty (with its columns) where none were written.
@@ -130,15 +140,9 @@ class RunFolder:
         return environment
 
     def memory_path(self) -> Path | None:
-        """The newest memory: the run's own at its end, else that of the last checkpoint; None where there is none."""
-        final = self.path / MEMORY_FILE
-        if final.is_file():
-            return final
-        checkpoints = [path.parent for path in self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
-        checkpoints = [path for path in checkpoints if path.name.rpartition("-")[2].isdigit()]
-        if not checkpoints:
-            return None
-        return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2])) / MEMORY_FILE
+        """The memory that was written last, at the run's end or in a checkpoint; None where there is none."""
+        files = [*self.path.glob(MEMORY_FILE), *self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
+        return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
 
     def check(self) -> None:
         """Check that the folder is a run this version can read.

@@ -10,7 +10,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "generation": ("int64", "number of the generation batch, from 0"),
     "prompt_id": ("string", "content hash of the prompt; integers are written as text"),
     "prompt": ("string", "the prompt; chat messages as JSON"),
-    "completion": ("string", "the completion as text; chat messages as JSON"),
+    "completion": ("string", "the completion as text; of chat messages the contents, joined"),
     "num_tokens": ("int64", "length of the completion in tokens"),
     "reward": ("float64", "the raw reward r: all reward functions, weighted"),
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),

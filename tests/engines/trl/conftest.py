@@ -1,5 +1,6 @@
 """A tiny random model and a data set for the TRL adapter's tests. Nothing is downloaded."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,11 @@ def third_token(completion_ids, _tokenizer):
 def make_config(tmp_path: Path):
     """Small, CPU-only, deterministic training arguments."""
 
+    numbers = itertools.count()
+
     def make(**fields) -> MEDSConfig:
         defaults = {
-            "output_dir": str(tmp_path / "run"),
+            "output_dir": str(tmp_path / f"run-{next(numbers)}"),
             "per_device_train_batch_size": 16,
             "num_generations": 4,
             "max_completion_length": 12,

@@ -286,6 +286,36 @@ def test_ungraded_completions_are_left_alone(model_path, dataset, make_config):
     assert (ungraded["advantage"] == 0).all()
 
 
+def test_ungraded_completions_do_not_upset_center(model_path, dataset, make_config):
+    def sometimes_none(completion_ids, **_):
+        return [None if ids[0] % 5 == 0 else float(sum(ids) % 8 == 0) for ids in completion_ids]
+
+    args = make_config(max_steps=6, dynamic_sampling=False, meds_all_wrong="center")
+    train(model_path, dataset, args, reward=sometimes_none)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    ungraded = rollouts["reward"].isna()
+    assert ungraded.any()
+    assert (rollouts[ungraded]["advantage"] == 0).all()
+    assert (rollouts[ungraded]["reason"] == "not_graded").all()
+    assert rollouts["advantage"].notna().all()
+
+
+def test_all_wrong_groups_carry_no_signal_where_only_right_answers_are_shaped(make_config):
+    assert make_config(meds_all_wrong="shape").shapes_all_wrong
+    assert not make_config(meds_all_wrong="shape", meds_target="right").shapes_all_wrong
+    assert not make_config(meds_all_wrong="skip").shapes_all_wrong
+    assert not make_config(method="dapo", meds_all_wrong="shape").shapes_all_wrong
+
+
+def test_rollouts_of_another_run_are_not_overwritten(model_path, dataset, make_config):
+    args = make_config()
+    train(model_path, dataset, args)
+    before = RunFolder(args.output_dir).rollouts()
+    with pytest.raises(FileExistsError, match="another run"):
+        train(model_path, dataset, make_config(output_dir=args.output_dir, seed=8))
+    assert RunFolder(args.output_dir).rollouts().equals(before)
+
+
 # ---- dynamic sampling in the loop ----
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from meds_rl.fingerprint.answer import extract_answer
+from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.labels import NOT_SCORED
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
 
-NOT_GRADED = "no reward function graded it"
-NO_MEMORY = "this method has no memory"
+NOT_GRADED = "not_graded"
+NO_MEMORY = "no_memory"
 _UNSHAPED = {"cluster": NOT_SCORED, "cluster_size": 0, "penalty": 0.0, "memory_id": -1, "reason": NO_MEMORY}
 
 
@@ -71,6 +72,17 @@ class Batch:
         return self._spread(
             None if self.shaped is None else self.shaped.normalize_by_std, np.ones(len(self), bool)
         )
+
+    def advantages(self) -> np.ndarray:
+        """(B,): group-normalised, divided by the deviation or not as ``normalize_by_std`` says; NaN if not graded."""
+        graded = np.ones(len(self), bool) if self.graded is None else self.graded
+        advantages = np.full(len(self), np.nan)
+        advantages[graded] = group_advantages(
+            self.shaped_rewards[graded],
+            prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
+            normalize_by_std=self.normalize_by_std[graded],
+        )
+        return advantages
 
     def metrics(self) -> dict[str, float]:
         """The shaped batch's metrics."""

@@ -66,7 +66,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
         return
     state = json.loads((folder / STATE_FILE).read_text())
     trainer._step = state["micro_steps"]
-    _advance_sampler(trainer, folder)
+    progress = json.loads((folder / TRAINER_STATE_NAME).read_text())
+    _advance_sampler(trainer, epochs=int(progress["epoch"]))
     trainer._num_generations_done = state["generations"]
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
@@ -77,9 +78,10 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
         )
     if trainer.args.log_rollouts and trainer.accelerator.is_main_process:
         trainer._run.drop_rollouts_from(state["generations"])
+        trainer._run.drop_metrics_after(progress["global_step"])
 
 
-def _advance_sampler(trainer: MEDSTrainer, folder: Path) -> None:
+def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:
     """Let the prompts' sampler draw the permutations of the epochs that are over.
 
     It draws a new one each epoch from a generator that no one saves; a resumed run would go through the first
@@ -87,7 +89,6 @@ def _advance_sampler(trainer: MEDSTrainer, folder: Path) -> None:
     """
     if not trainer.shuffle_dataset or trainer._train_sampler is None:
         return
-    epochs = int(json.loads((folder / TRAINER_STATE_NAME).read_text())["epoch"])
     for _ in range(epochs):
         torch.randperm(trainer._train_sampler.num_samples, generator=trainer._train_sampler.generator)
 

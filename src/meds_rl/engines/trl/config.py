@@ -51,7 +51,7 @@ class MEDSConfig(GRPOConfig):
         overlong_factor: weight of the overlong punishment.
         entropy_advantage_coef: a in A += min(a * H, |A| / k), for "grpo-entropy".
         entropy_advantage_cap: k in the same formula.
-        log_rollouts: write every training completion to ``output_dir/rollouts`` (one parquet file a step).
+        log_rollouts: write every training completion to ``output_dir/rollouts`` (one parquet file a generation batch).
 
     Raises:
         ValueError: an unknown choice or a value out of range, with what is allowed.
@@ -167,6 +167,10 @@ class MEDSConfig(GRPOConfig):
                 f"got {self.overlong_buffer}. 0 turns the overlong punishment off."
             )
         layers = self.fingerprint_layers
+        if layers == -1 and self.fingerprint == "pooled_logits":
+            raise ValueError(
+                "fingerprint_layers=-1 (all) is for layer_logits; pooled_logits reads one layer, 1 to L."
+            )
         if layers is not None and layers != -1 and layers < 1:
             raise ValueError(f"fingerprint_layers must be -1 (all) or at least 1; got {layers}.")
 
@@ -174,6 +178,11 @@ class MEDSConfig(GRPOConfig):
     def uses_memory(self) -> bool:
         """Whether the method remembers errors, that is, whether it is MEDS."""
         return METHODS[self.method].memory
+
+    @property
+    def shapes_all_wrong(self) -> bool:
+        """Whether a group without a right answer can carry signal, so that dynamic sampling keeps it."""
+        return self.uses_memory and self.meds_all_wrong != "skip" and self.meds_target != "right"
 
     @property
     def uses_entropy_advantage(self) -> bool:

@@ -69,8 +69,10 @@ class FingerprintSource:
         self._reference = (
             ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
         )
-        # A PEFT model is its own reference, adapters off: that forward must not be taken for the policy's.
-        self._may_listen = self._reference is None and not (args.beta and ref_model is None)
+        # Not heard: a reference's fingerprints; a PEFT model's, as it is TRL's reference too, adapters off; truncated
+        # completions, which that setting takes out of the attention. Settings decide, so that all processes agree.
+        adapters_off = bool(args.beta) and ref_model is None
+        self._may_listen = not (self._reference or adapters_off or args.mask_truncated_completions)
         self._prompt_ids: list[list[int]] = []
         self._completion_ids: list[list[int]] = []
         self._answers: list[AnswerPosition | None] = []
@@ -91,12 +93,10 @@ class FingerprintSource:
             logits_to_keep: C.
         """
         start = attention_mask.size(1) - logits_to_keep
-        where = self._where(attention_mask, start)
-        # Completions that are masked out of the attention (`mask_truncated_completions`) must be read apart.
-        if not self._may_listen or self._heard is not None or not self._attended(attention_mask, where):
+        if not self._may_listen or self._heard is not None:
             yield
             return
-        with record(self._model, self._fingerprint, where) as recorder:
+        with record(self._model, self._fingerprint, self._where(attention_mask, start)) as recorder:
             yield
         self._heard = recorder.features()
 
@@ -141,8 +141,3 @@ class FingerprintSource:
             width=attention_mask.size(1),
             device=attention_mask.device,
         )
-
-    @staticmethod
-    def _attended(attention_mask: torch.Tensor, where: Where) -> bool:
-        at_answer = attention_mask.gather(1, where.positions.unsqueeze(1)).squeeze(1).bool()
-        return bool((at_answer | ~where.has_answer).all())

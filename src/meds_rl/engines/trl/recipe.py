@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,7 +27,9 @@ class RunArguments:
     """
 
     task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
-    task_options: dict[str, Any] | str | None = field(default=None, metadata={"help": "Options of the task (JSON)."})
+    task_options: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Options of the task (JSON)."}
+    )
     eval_samples: int = field(
         default=0, metadata={"help": "Samples per problem before and after; 0 skips both."}
     )
@@ -55,6 +57,11 @@ class RunArguments:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
         if self.eval_problems < 1:
             raise ValueError(f"eval_problems must be at least 1; got {self.eval_problems}.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The task's options, a mapping in any case."""
+        return self.task_options if isinstance(self.task_options, dict) else {}
 
 
 @dataclass
@@ -85,8 +92,10 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: no such file, not a YAML mapping, an unknown field, a value of the wrong kind.
         ValueError: a value that is not allowed.
     """
-    given = _read_yaml(Path(path))
-    _check_names([*given, *_names_in(overrides)])
+    path = find_recipe(path)
+    given = _read_yaml(path)
+    _check_names(given)
+    _check_names([name.replace("-", "_").removeprefix("no_") for name in _names_in(overrides)])
     parser = _Parser((RunArguments, MEDSConfig, ModelConfig))
     run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
     return Recipe(run, training, model, {**given, **_pairs(overrides)})
@@ -98,9 +107,23 @@ def field_names() -> list[str]:
     return sorted(names | {"env"})
 
 
+def find_recipe(path: str | Path) -> Path:
+    """The recipe at ``path``, or the shipped one of that file name.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    shipped = Path(__file__).parents[2] / "_recipes"
+    for candidate in (Path(path), shipped / Path(path).name):
+        if candidate.is_file():
+            return candidate
+    names = (
+        ", ".join(sorted(recipe.name for recipe in shipped.glob("*.yaml"))) or "those in the folder recipes/"
+    )
+    raise RecipeError(f"There is no recipe at {path}. Shipped recipes: {names}.")
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise RecipeError(f"There is no recipe at {path}. Shipped recipes are in the folder recipes/.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -110,14 +133,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_names(names: Sequence[str]) -> None:
+def _check_names(names: Iterable[str]) -> None:
     known = field_names()
     for name in names:
-        if name.replace("-", "_").removeprefix("no_") in known or name.replace("-", "_") in known:
-            continue
-        close = difflib.get_close_matches(name, known, n=3)
-        hint = f" Did you mean {' or '.join(close)}?" if close else " See docs/configuration.md."
-        raise RecipeError(f"Unknown field {name!r}.{hint}")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=3)
+            hint = (
+                f"Did you mean {' or '.join(close)}?" if close else "docs/configuration.md names the fields."
+            )
+            raise RecipeError(f"Unknown field {name!r}. {hint}")
 
 
 def _names_in(overrides: Sequence[str]) -> list[str]:
@@ -125,13 +149,13 @@ def _names_in(overrides: Sequence[str]) -> list[str]:
 
 
 def _pairs(overrides: Sequence[str]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    name = None
+    """What the line gives, for the record: a field's value, or its values."""
+    pairs: dict[str, list[str]] = {}
+    values: list[str] = []
     for token in overrides:
         if token.startswith("--"):
-            name, has_value, value = token[2:].partition("=")
-            name = name.replace("-", "_")
-            pairs[name] = value if has_value else True
-        elif name is not None:
-            pairs[name] = token
-    return pairs
+            name, _, value = token[2:].partition("=")
+            values = pairs[name.replace("-", "_")] = [value] if value else []
+        else:
+            values.append(token)
+    return {name: values[0] if len(values) == 1 else values or True for name, values in pairs.items()}

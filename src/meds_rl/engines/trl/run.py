@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from datasets import Dataset
@@ -52,11 +52,12 @@ def train(recipe: Recipe) -> RunResult:
     resume = _resume_from(recipe)
     if _is_main_process():
         _refuse_existing(recipe.training.output_dir, resume)
-    task = load_task(recipe.run.task, **(recipe.run.task_options or {}))
+    task = load_task(recipe.run.task, **recipe.run.options)
+    _take_answer_marker(recipe, task)
     trainer = _make_trainer(recipe, task)
     run = RunFolder(recipe.training.output_dir)
     if trainer.accelerator.is_main_process:
-        _describe(run, recipe, trainer)
+        _describe(run, recipe, trainer, resume)
     result = RunResult(run.path)
     if resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
@@ -67,6 +68,16 @@ def train(recipe: Recipe) -> RunResult:
     result.after = _evaluate(recipe, task, trainer, run, "after")
     trainer.accelerator.end_training()
     return result
+
+
+def _take_answer_marker(recipe: Recipe, task: Task) -> None:
+    """Fingerprints look where the task's grader looks."""
+    given = recipe.given.get("answer_marker", task.answer_marker)
+    if given != task.answer_marker:
+        raise ValueError(
+            f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}."
+        )
+    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
 
 
 def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
@@ -120,12 +131,14 @@ def _refuse_existing(folder: str, resume: str | None) -> None:
         )
 
 
-def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer) -> None:
+def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:
+    """Write what is run and with what; a resumed run writes it beside what it was begun with."""
+    suffix = "" if resume is None else f"-from-{Path(resume).name}"
     resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
     text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
     header = "# The resolved recipe: every field, as it was used. What the user gave:\n"
     given = "".join(f"#   {line}\n" for line in yaml.safe_dump(_plain(recipe.given)).splitlines())
-    write_atomically(run.path / "recipe.yaml", (header + given + text).encode())
+    write_atomically(run.path / f"recipe{suffix}.yaml", (header + given + text).encode())
     run.write_environment(
         {
             "packages": {name: _version(name) for name in PACKAGES},
@@ -135,7 +148,8 @@ def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer) -> None:
             "num_processes": trainer.accelerator.num_processes,
             "seed": recipe.training.seed,
             "commit": _commit(),
-        }
+        },
+        suffix,
     )
 
 

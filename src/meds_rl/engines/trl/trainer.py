@@ -30,7 +30,6 @@ from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
 from meds_rl.runs import RunFolder
-from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 
@@ -122,6 +121,7 @@ class MEDSTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
+        self._refuse_rollouts_of_another_run()
         if self._stream is not None:
             inputs = self._fill_batch(inputs, self._stream)
         output = super()._generate_and_score_completions(inputs)
@@ -131,6 +131,13 @@ class MEDSTrainer(GRPOTrainer):
         self._mask_fillers(batch, output)
         self._write_rollouts(batch, output)
         return output
+
+    def _refuse_rollouts_of_another_run(self) -> None:
+        if self.args.log_rollouts and self._num_generations_done == 0 and self._run.has_rollouts():
+            raise FileExistsError(
+                f"{self._run.rollouts_path} holds the rollouts of another run; nothing was changed. Name another "
+                "output_dir, continue that run with resume_from_checkpoint, or set log_rollouts=False."
+            )
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         generated = super()._generate(prompts) if self._held is None else self._held.generated
@@ -245,7 +252,7 @@ class MEDSTrainer(GRPOTrainer):
             group_size=self.num_generations,
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
-            keep_all_wrong=self.args.uses_memory and self.args.meds_all_wrong != "skip",
+            keep_all_wrong=self.args.shapes_all_wrong,
         )
         self._held = None
         refilled = self._refilled = sampler.fill(gather_object(list(inputs)))
@@ -290,9 +297,7 @@ class MEDSTrainer(GRPOTrainer):
         if batch.shaped is None or batch.normalize_by_std.all():
             return
         rows = np.flatnonzero(~batch.normalize_by_std)
-        centered = group_advantages(
-            batch.shaped_rewards, prompt_ids=batch.prompt_ids, normalize_by_std=batch.normalize_by_std
-        )
+        centered = batch.advantages()
         logged = self._logs["advantages"]
         for row in rows:
             logged[row - len(batch)] = float(centered[row])
