@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,8 +85,6 @@ def save_half(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folde
         FileExistsError: if the folder exists.
     """
     folder.mkdir(parents=True)
-    # A copy: `half` would change the caller's model in place.
-    from copy import deepcopy
-
-    deepcopy(model).half().save_pretrained(folder)
+    # A copy: `half` changes a model in place.
+    copy.deepcopy(model).half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
