@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class _Collection:
             self.problems[key] = None
 
 
+@lru_cache(maxsize=100_000)
 def normalise(problem: str) -> str:
     r"""What is left of a problem's text when white space and the way of marking formulas are taken out.
 

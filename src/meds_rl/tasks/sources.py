@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,7 @@ def find_problem(row: Mapping[str, Any]) -> str:
     return ""
 
 
+@lru_cache(maxsize=100_000)  # DAPO-Math-17K repeats each of its problems about a hundred times
 def strip_instructions(text: str) -> str:
     """Take away what a data set says about the form of the answer, and white space around the problem.
 
