@@ -53,6 +53,8 @@ def _pass_at_k(n: int, c: int, k: int) -> float:
         return 0.0
     if fewer + more > n:
         return 1.0
+    if fewer == 1:  # pass@1 is c / n to the last bit
+        return int(more) / int(n)
     factors = np.log1p(-more / np.arange(n - fewer + 1, n + 1))
     return float(-np.expm1(factors.sum()))
 

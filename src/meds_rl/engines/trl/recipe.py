@@ -53,7 +53,7 @@ class RunArguments:
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
         if self.eval_samples < 0:
             raise ValueError(f"eval_samples must be at least 0; got {self.eval_samples}.")
-        if self.eval_k is not None and not 1 <= self.eval_k <= max(1, self.eval_samples):
+        if self.eval_k is not None and self.eval_samples and not 1 <= self.eval_k <= self.eval_samples:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
         if self.eval_problems < 1:
             raise ValueError(f"eval_problems must be at least 1; got {self.eval_problems}.")

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,8 +43,12 @@ class RunResult:
     after: list[Evaluation] = field(default_factory=list)
 
 
-def train(recipe: Recipe) -> RunResult:
+def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     """Run a recipe.
+
+    Args:
+        recipe: what to run.
+        before: a run that began from the same model; its evaluation before training is taken over, not done again.
 
     Raises:
         FileExistsError: the run folder exists and the recipe does not resume it.
@@ -59,7 +64,12 @@ def train(recipe: Recipe) -> RunResult:
     if trainer.accelerator.is_main_process:
         _describe(run, recipe, trainer, resume)
     result = RunResult(run.path)
-    if resume is None:
+    if before is not None:
+        result.before = before.before
+        shutil.copytree(
+            before.folder / "evaluation", run.evaluation_path, ignore=shutil.ignore_patterns("after.*")
+        )
+    elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
     trainer.train(resume_from_checkpoint=resume)
     if trainer.accelerator.is_main_process and trainer.memory is not None:
