@@ -1,4 +1,4 @@
-"""The pocket model: a Qwen3 of less than half a million parameters, and its shipped checkpoints."""
+"""The pocket model: a Qwen3 of 0.6 million parameters, and its shipped checkpoints."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def new_model(seed: int) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
     tokenizer = build_tokenizer()
     config = Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=96,
-        intermediate_size=288,
+        hidden_size=128,
+        intermediate_size=240,
         num_hidden_layers=4,
         num_attention_heads=4,
         num_key_value_heads=2,
-        head_dim=24,
+        head_dim=32,
         max_position_embeddings=256,
         tie_word_embeddings=True,
         bos_token_id=None,

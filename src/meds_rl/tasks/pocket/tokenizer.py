@@ -6,11 +6,12 @@ gives the text back exactly.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from meds_rl.tasks.pocket.wording import all_texts
+from meds_rl.tasks.pocket.wording import all_phrases, all_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -26,6 +27,15 @@ def vocabulary() -> list[str]:
     for text in all_texts():
         pieces.update(_pieces(text))
     return [PAD, EOS, UNKNOWN, *sorted(pieces)]
+
+
+def before_numbers() -> list[str]:
+    """Return the tokens after which only a number, or its next digit, can come, or its end."""
+    found = {"-", "\\boxed{"}
+    for text in all_phrases():
+        pieces = list(_pieces(text))
+        found.update(piece for piece, after in itertools.pairwise(pieces) if after.isdigit())
+    return sorted(found | set(map(str, range(10))))
 
 
 def _pieces(text: str) -> Iterable[str]:

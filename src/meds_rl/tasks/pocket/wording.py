@@ -1,8 +1,9 @@
 """Free wording: the same steps in very many texts.
 
-A wording is drawn without a look at the problem, the strategy or the answer, and says how many lines of
-arithmetic there are, in which phrases, with which filler. A working with fewer steps than lines says some of
-its steps again. So neither the words nor the number of lines tell the strategy; only the steps do.
+A wording is drawn without a look at the problem, the strategy or the answer. It says in which phrases the
+arithmetic is put, with which filler, and where lines are broken. A working of two steps says one of them again,
+so that there is as much arithmetic in every text. So neither the words nor the length nor the number of lines
+tell the strategy; only the steps do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from meds_rl.tasks.pocket.expression import MINUS, PLUS, TIMES, Step
+
+# As many as the longest working has steps.
+_N_LINES = 3
 
 # One row a phrase, one column an operator; the phrases of a row have equally many tokens.
 _PHRASES = (
@@ -86,14 +90,13 @@ class Wording:
 
 def draw_wording(rng: random.Random, no_answer_share: float = 0.0) -> Wording:
     """Draw a wording, knowing nothing of what is to be said."""
-    n_lines = 3 if rng.random() < 0.75 else 4
-    lines = tuple(_draw_line(rng, is_first=line == 0) for line in range(n_lines))
+    lines = tuple(_draw_line(rng, is_first=line == 0) for line in range(_N_LINES))
     has_answer = rng.random() >= no_answer_share
     closing = rng.choice(_CLOSINGS) if has_answer else rng.choice(_GIVING_UP)
     return Wording(
         lines=lines,
         repeats=tuple(rng.random() for _ in lines[1:]),
-        fillers=tuple(_draw_filler(rng) for _ in range(n_lines + 1)),
+        fillers=tuple(_draw_filler(rng) for _ in range(_N_LINES + 1)),
         closing=closing,
         has_answer=has_answer,
     )
@@ -101,9 +104,11 @@ def draw_wording(rng: random.Random, no_answer_share: float = 0.0) -> Wording:
 
 def plain_wording(rng: random.Random) -> Wording:
     """Return the barest wording: three lines of symbols, then the box. Only what is repeated is drawn."""
-    lines = tuple(Line(lead="", phrase=0, is_swapped=False, end="\n", again=rng.random()) for _ in range(3))
+    lines = tuple(
+        Line(lead="", phrase=0, is_swapped=False, end="\n", again=rng.random()) for _ in range(_N_LINES)
+    )
     repeats = tuple(rng.random() for _ in lines[1:])
-    return Wording(lines, repeats, fillers=("",) * 4, closing="", has_answer=True)
+    return Wording(lines, repeats, fillers=("",) * (_N_LINES + 1), closing="", has_answer=True)
 
 
 def write(steps: Sequence[Step], wording: Wording) -> str:
@@ -111,8 +116,8 @@ def write(steps: Sequence[Step], wording: Wording) -> str:
 
     >>> wording = draw_wording(random.Random(1))
     >>> print(write([Step(3, "*", 4, 12), Step(7, "+", 12, 19), Step(19, "-", 2, 17)], wording).strip())
-    okay. 4 * 3 makes 12.
-    next 12 plus 7 gives 19. next subtracting 2 from 19 gives 17. this is fine; final: \boxed{17}
+    okay. 3 * 4 is 12.
+    next adding 7 and 12 gives 19. after that subtracting 2 from 19 gives 17. this is fine; final: \boxed{17}
     """
     said = _order_of_lines(len(steps), wording)
     text = "\n"
@@ -122,10 +127,14 @@ def write(steps: Sequence[Step], wording: Wording) -> str:
     return f"{text}\\boxed{{{steps[-1].result}}}" if wording.has_answer else text.rstrip(" ")
 
 
+def all_phrases() -> list[str]:
+    """Return every phrase, filled in with one-digit numbers."""
+    return [phrase.format(x=1, y=2, z=3) for row in _PHRASES for phrase in row.values()]
+
+
 def all_texts() -> list[str]:
     """Return short texts that hold every word and sign of every wording in its place."""
-    phrases = [phrase.format(x=1, y=2, z=3) for row in _PHRASES for phrase in row.values()]
-    lines = [f"{phrase}{end}" for phrase in phrases for end in _BREAKS]
+    lines = [f"{phrase}{end}" for phrase in all_phrases() for end in _BREAKS]
     fillers = [f"{filler}{end}" for filler in _FILLERS for end in _BREAKS]
     ends = [f"1{end.rstrip(' ')}" for end in _BREAKS]
     return [*lines, *fillers, *ends, *_FIRST_LEADS, *_LATER_LEADS, *_CLOSINGS, *_GIVING_UP]
@@ -135,7 +144,7 @@ def _draw_line(rng: random.Random, *, is_first: bool) -> Line:
     return Line(
         lead=rng.choice(_FIRST_LEADS if is_first else _LATER_LEADS),
         phrase=rng.randrange(len(_PHRASES)),
-        is_swapped=rng.random() < 0.25,
+        is_swapped=rng.random() < 0.15,
         end=rng.choice(_BREAKS),
         again=rng.random(),
     )
