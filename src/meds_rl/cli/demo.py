@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
         raise FileExistsError(f"{args.svg} exists; nothing was changed. Name another file with --svg.")
     steps = [] if args.steps is None else ["--max_steps", str(args.steps)]
     out = console()
-    results = {}
+    results: dict[str, RunResult] = {}
     for method in METHODS:
         out.print(f"\n{method}: {args.recipe}, seed {args.seed}", style="bold")
         given = ["--method", method, "--seed", str(args.seed), "--output_dir", str(folder / method), *steps]
-        results[method] = train(load_recipe(args.recipe, given))
+        results[method] = train(load_recipe(args.recipe, given), before=results.get(METHODS[0]))
     table = _comparison(results, args.seed)
     out.print()
     out.print(table)
@@ -94,7 +94,7 @@ def _write_svg(table: Table, path: Path) -> None:
 
     from rich.console import Console
 
-    recorder = Console(record=True, width=110, file=io.StringIO())
+    recorder = Console(record=True, width=80, file=io.StringIO())
     recorder.print(table)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(recorder.export_svg(title="make demo"), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -20,12 +21,17 @@ def console() -> Console:
 
 def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequence[Summary]]) -> Table:
     """For each group of problems one row for each label, with the figures of a ``Summary``."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("problems")
-    table.add_column("")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.caption = (
+        "distinct: different wrong answers a problem; repeated: wrong answers that\n"
+        "were already given to the problem, of all wrong; none: no final answer"
+    )
+    table.caption_justify = "left"
+    table.add_column("problems", no_wrap=True)
+    table.add_column("", no_wrap=True)
     k = next(iter(groups.values()))[0].k
-    for name in ("pass@1", f"pass@{k}", "distinct wrong", "repeated", "no answer"):
-        table.add_column(name, justify="right")
+    for name in ("pass@1", f"pass@{k}", "distinct", "repeated", "none"):
+        table.add_column(name, justify="right", no_wrap=True)
     for group, summaries in groups.items():
         for number, (label, summary) in enumerate(zip(labels, summaries, strict=True)):
             name = f"{group} ({summary.num_problems})" if number == 0 else ""
@@ -47,6 +53,6 @@ def _cells(summary: Summary) -> list[str]:
         f"{summary.pass_at_1:.3f}",
         f"{summary.pass_at_k:.3f}",
         f"{summary.distinct_wrong:.1f}",
-        f"{summary.repeated_errors:.1%}",
-        f"{summary.no_answer:.1%}",
+        f"{summary.repeated_errors:.0%}",
+        f"{summary.no_answer:.0%}",
     ]

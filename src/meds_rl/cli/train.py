@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = load_recipe(args.recipe, args.overrides)
     result = train(recipe)
+    if not result.is_main_process:
+        return 0
     if result.before or result.after:
         console().print(before_after_table(recipe.training.method, result.before, result.after))
     console().print(f"The run is in {result.folder}", soft_wrap=True)

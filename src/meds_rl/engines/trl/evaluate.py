@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from accelerate.utils import gather_object
 from datasets import Dataset
 
 from meds_rl.engines.trl.recipe import Recipe
+from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.evaluation.sampling import sample_completions
 from meds_rl.evaluation.summary import Samples, Summary, summarise
 from meds_rl.fingerprint.answer import extract_answer
@@ -32,39 +34,46 @@ class Evaluation:
 
 
 def evaluate_task(
-    recipe: Recipe,
-    task: Task,
-    splits: Mapping[str, Dataset],
-    model: Any,
-    tokenizer: Any,
-    run: RunFolder,
-    when: str,
+    recipe: Recipe, task: Task, splits: Mapping[str, Dataset], trainer: MEDSTrainer, run: RunFolder, when: str
 ) -> list[Evaluation]:
-    """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group."""
-    table = pd.concat(
-        [_sample_split(recipe, task, name, split, model, tokenizer, when) for name, split in splits.items()],
-        ignore_index=True,
-    )
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomically(run.evaluation_path / f"{when}.parquet", buffer.getvalue())
+    """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group.
+
+    Each process samples its share of the problems; the main process writes.
+    """
+    rows = [
+        row
+        for name, split in splits.items()
+        for row in _sample_split(recipe, task, name, split, trainer, when)
+    ]
+    table = pd.DataFrame(gather_object(rows))
     k = recipe.run.eval_k or recipe.run.eval_samples
     evaluations = [
-        Evaluation(str(name), summarise(_by_problem(rows), k)) for name, rows in table.groupby("group")
+        Evaluation(str(name), summarise(_by_problem(group), k)) for name, group in table.groupby("group")
     ]
-    figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
-    write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
+    if trainer.accelerator.is_main_process:
+        _write(run, when, table, evaluations)
     return evaluations
 
 
+def _write(run: RunFolder, when: str, table: pd.DataFrame, evaluations: list[Evaluation]) -> None:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomically(run.evaluation_path / f"{when}.parquet", buffer.getvalue())
+    figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
+    write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
+
+
 def _sample_split(
-    recipe: Recipe, task: Task, name: str, split: Dataset, model: Any, tokenizer: Any, when: str
-) -> pd.DataFrame:
-    problems = [dict(row) for row in split.select(range(min(len(split), recipe.run.eval_problems)))]
-    training = recipe.training
+    recipe: Recipe, task: Task, name: str, split: Dataset, trainer: MEDSTrainer, when: str
+) -> list[dict[str, Any]]:
+    accelerator, training = trainer.accelerator, recipe.training
+    chosen = range(
+        accelerator.process_index, min(len(split), recipe.run.eval_problems), accelerator.num_processes
+    )
+    problems = [dict(row) for row in split.select(chosen)]
     texts = sample_completions(
-        model,
-        tokenizer,
+        trainer.model,
+        trainer.processing_class,
         [problem["prompt"] for problem in problems],
         num_samples=recipe.run.eval_samples,
         max_new_tokens=training.max_completion_length,
@@ -72,9 +81,9 @@ def _sample_split(
         top_p=training.top_p,
         batch_size=training.per_device_eval_batch_size,
         seed=training.seed,
-        description=f"{when} training, {name} problems",
+        description=f"{when} training, {name} problems" if accelerator.is_main_process else None,
     )
-    rows = [
+    return [
         {
             "group": _group(name, problem, recipe.run.eval_by),
             "problem_id": problem["prompt_id"],
@@ -87,7 +96,6 @@ def _sample_split(
         for problem, samples in zip(problems, texts, strict=True)
         for number, text in enumerate(samples)
     ]
-    return pd.DataFrame(rows)
 
 
 def _group(split: str, problem: Mapping[str, Any], column: str | None) -> str:

@@ -35,10 +35,12 @@ class RunResult:
 
     Attributes:
         folder: the run folder.
+        is_main_process: whether this process is the one that reports.
         before, after: evaluations; empty where ``eval_samples`` is 0.
     """
 
     folder: Path
+    is_main_process: bool = True
     before: list[Evaluation] = field(default_factory=list)
     after: list[Evaluation] = field(default_factory=list)
 
@@ -63,7 +65,7 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     run = RunFolder(recipe.training.output_dir)
     if trainer.accelerator.is_main_process:
         _describe(run, recipe, trainer, resume)
-    result = RunResult(run.path)
+    result = RunResult(run.path, trainer.accelerator.is_main_process)
     if before is not None:
         result.before = before.before
         shutil.copytree(
@@ -204,10 +206,12 @@ def _evaluate(
 ) -> list[Evaluation]:
     if recipe.run.eval_samples == 0:
         return []
-    if trainer.accelerator.num_processes > 1:
-        trainer.accelerator.print(f"No evaluation {when} training: it runs in a single process only.")
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.accelerator.print(
+            f"No evaluation {when} training: the weights are sharded (FSDP or DeepSpeed)."
+        )
         return []
     splits: dict[str, Dataset] = {"train": task.train}
     if task.test is not None:
         splits["test"] = task.test
-    return evaluate_task(recipe, task, splits, trainer.model, trainer.processing_class, run, when)
+    return evaluate_task(recipe, task, splits, trainer, run, when)
