@@ -1,10 +1,12 @@
 """Recipes: every shipped one loads; mistakes are one sentence."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from meds_rl.engines.trl.recipe import RecipeError, load_recipe
+from meds_rl.engines.trl.run import reward_functions
 
 RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -60,6 +62,21 @@ def test_mistakes_are_one_sentence(tmp_path, text, overrides, said):
     path = write(tmp_path, text)
     with pytest.raises(ValueError, match=said):
         load_recipe(path, ["--use_cpu", "true", "--bf16", "false", *overrides])
+
+
+def test_reward_functions_by_import_path(tmp_path):
+    path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
+    task = SimpleNamespace(grade=None)
+    named = ["trl.rewards.accuracy_reward", "trl.rewards.think_format_reward"]
+    recipe = load_recipe(path, ["--reward_funcs", *named])
+    assert [function.__name__ for function in reward_functions(recipe, task)] == [
+        "accuracy_reward",
+        "think_format_reward",
+    ]
+    assert [function.__name__ for function in reward_functions(load_recipe(path), task)] == ["accuracy"]
+    for wrong in ("trl.rewards.nothing", "no_such_module.f", "f"):
+        with pytest.raises(ValueError, match=r"give package\.module\.function"):
+            reward_functions(load_recipe(path, ["--reward_funcs", wrong]), task)
 
 
 def test_no_such_recipe(tmp_path):

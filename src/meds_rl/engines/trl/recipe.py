@@ -20,6 +20,7 @@ class RunArguments:
     Parameters:
         task: "pocket", "reasoning_gym:<dataset>" or "math" (``meds_rl.tasks.load_task``).
         task_options: options of the task, a mapping (JSON on the command line).
+        reward_funcs: import paths of TRL reward functions, instead of the task's grader; the first says right or wrong.
         eval_samples: samples per problem, before and after training; 0 skips both.
         eval_k: k of pass@k; default ``eval_samples``.
         eval_problems: at most so many problems of each split.
@@ -29,6 +30,9 @@ class RunArguments:
     task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
     task_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the task (JSON)."}
+    )
+    reward_funcs: list[str] | None = field(
+        default=None, metadata={"help": "Import paths of reward functions, instead of the task's grader."}
     )
     eval_samples: int = field(
         default=0, metadata={"help": "Samples per problem before and after; 0 skips both."}

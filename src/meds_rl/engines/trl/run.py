@@ -1,9 +1,11 @@
 """One run from a recipe: check, load, look at the model, train it, look again, and leave a run folder."""
 
+import importlib
 import os
 import platform
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -96,7 +98,7 @@ def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
     trainer = MEDSTrainer(
         model,
-        AccuracyReward(task),
+        reward_functions(recipe, task),
         recipe.training,
         task.train,
         eval_dataset=task.test,
@@ -111,6 +113,24 @@ def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
         trainer.add_callback(ProgressBar())
     trainer.add_callback(MetricsFile(RunFolder(recipe.training.output_dir)))
     return trainer
+
+
+def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
+    """The task's grader, or the functions that the recipe names."""
+    if not recipe.run.reward_funcs:
+        return [AccuracyReward(task)]
+    sys.path.insert(0, str(Path.cwd()))  # a user's own module beside the recipe, as TRL's script does
+    return [_import(path) for path in recipe.run.reward_funcs]
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"reward_funcs: {path!r} cannot be imported ({error}); give package.module.function."
+        ) from None
 
 
 def _resume_from(recipe: Recipe) -> str | None:
