@@ -1,0 +1,136 @@
+"""The pocket recipe from the command line to the run folder, in small."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from meds_rl import ErrorMemory
+from meds_rl.cli import main
+from meds_rl.runs import RunFolder
+
+ROOT = Path(__file__).parents[2]
+SMALL = [
+    *(
+        "--max_steps",
+        "2",
+        "--save_steps",
+        "1",
+        "--eval_samples",
+        "4",
+        "--eval_k",
+        "2",
+        "--eval_problems",
+        "3",
+    ),
+    *("--per_device_train_batch_size", "16", "--num_generations", "4", "--disable_tqdm", "true"),
+]
+
+
+def train(folder, *overrides):
+    return main(
+        ["train", str(ROOT / "recipes" / "pocket.yaml"), "--output_dir", str(folder), *SMALL, *overrides]
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "run"
+    assert train(folder, "--meds_all_wrong", "shape") == 0
+    return folder
+
+
+def test_the_run_folder_holds_everything(run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    assert (recipe["method"], recipe["max_steps"], recipe["meds_all_wrong"]) == ("meds", 2, "shape")
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["seed"] == 0
+    assert environment["packages"]["trl"]
+    folder = RunFolder(run)
+    assert [row["step"] for row in folder.metrics()][:2] == [1, 2]
+    rollouts = folder.rollouts()
+    assert len(rollouts) == 2 * 16
+    assert rollouts["strategy"].notna().all(), "the pocket task knows the strategy of every completion"
+    assert len(ErrorMemory.load(folder.memory_path())) == (rollouts["memory_id"] >= 0).sum() > 0
+    assert (run / "checkpoint-2" / "memory.safetensors").is_file()
+    assert (run / "model" / "model.safetensors").is_file()
+    for when in ("before", "after"):
+        samples = pd.read_parquet(run / "evaluation" / f"{when}.parquet")
+        assert set(samples.groupby("problem_id").size()) == {4}
+        assert json.loads((run / "evaluation" / f"{when}.json").read_text())
+
+
+def test_a_run_folder_that_exists_is_left_alone(run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert train(run) == 2
+    assert "exists; nothing was changed" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_inspect_shows_what_it_remembered(run, capsys):
+    assert main(["inspect", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "completions of" in out
+    assert "boxed{" in out
+
+
+def test_resume_goes_on_and_keeps_what_was_there(run):
+    first = (run / "recipe.yaml").read_bytes()
+    assert (
+        train(run, "--meds_all_wrong", "shape", "--resume_from_checkpoint", "true", "--max_steps", "3") == 0
+    )
+    assert (run / "recipe.yaml").read_bytes() == first
+    assert (run / "recipe-from-checkpoint-2.yaml").is_file()
+    rollouts = RunFolder(run).rollouts()
+    assert rollouts["generation"].drop_duplicates().tolist() == [0, 1, 2]
+    assert (rollouts["memory_id"] >= 0).sum() == len(ErrorMemory.load(RunFolder(run).memory_path()))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["--model_name_or_path", "pocket:x"], "whole number"),
+        (["--task", "sudoku"], "sudoku"),
+        (["--resume_from_checkpoint", "true"], "no checkpoint"),
+        (["--num_generations", "1"], "at least 2 generations"),
+        (["--fingerprint_layers", "9"], "layers"),
+        (["--answer_marker", "hashes"], "answer_marker"),
+        (["--learning_rat", "1"], "Did you mean learning_rate"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_no_file(tmp_path, capsys, overrides, said):
+    assert train(tmp_path / "run", *overrides) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("meds train: ")
+    assert said in error
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipe = tmp_path / "recipe.yaml"
+    pairs = dict(zip(SMALL[::2], SMALL[1::2], strict=True))
+    settings = yaml.safe_load((ROOT / "recipes" / "pocket.yaml").read_text())
+    settings |= {name.removeprefix("--"): yaml.safe_load(value) for name, value in pairs.items()}
+    recipe.write_text(yaml.safe_dump(settings))
+    arguments = [
+        "--recipe",
+        str(recipe),
+        "--output",
+        str(tmp_path / "demo"),
+        "--svg",
+        str(tmp_path / "demo.svg"),
+    ]
+    assert main(["demo", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "after dapo" in out
+    assert "after meds" in out
+    assert (tmp_path / "demo.svg").read_text().startswith("<svg")
+    dapo, meds = (RunFolder(tmp_path / "demo" / method) for method in ("dapo", "meds"))
+    assert dapo.memory_path() is None
+    assert meds.memory_path() is not None
+    same = [pd.read_parquet(folder.evaluation_path / "before.parquet") for folder in (dapo, meds)]
+    assert same[0].equals(same[1])
+    assert main(["demo", *arguments]) == 2, "neither the runs nor the picture are overwritten"
