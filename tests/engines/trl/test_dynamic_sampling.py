@@ -99,16 +99,9 @@ def test_the_stream_passes_over_all_rows_before_it_repeats_one_and_resumes():
 
 
 def test_generated_fields_are_cut_into_rows_and_joined_again():
-    generated = ([[1], [2]], [[3], [4]], None, ["x", "y"], None, {"shared": 1}, None, [])
+    generated = ([[1], [2]], [[3], [4]], None, ["x", "y"], None, {"shared": 1, "own": [5, 6]}, None, [])
     rows = split_generated(generated, 2)
     assert rows[1][:4] == ([2], [4], None, "y")
-    assert join_generated(generated, 2, rows[::-1]) == (
-        [[2], [1]],
-        [[4], [3]],
-        None,
-        ["y", "x"],
-        None,
-        {"shared": 1},
-        None,
-        [],
-    )
+    assert rows[1][5] == {"shared": 1, "own": 6}
+    joined = join_generated(generated, 2, rows[::-1])
+    assert joined == ([[2], [1]], [[4], [3]], None, ["y", "x"], None, {"shared": 1, "own": [6, 5]}, None, [])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.fingerprint import (
@@ -37,7 +38,7 @@ class FingerprintSource:
     """Gives the fingerprints of one batch after the other.
 
     Args:
-        model: the policy, unwrapped.
+        model: the policy, before the engine wraps it.
         args: names the fingerprint, the answer's marker and the model to read.
         fingerprint, finder: the user's own, instead of those that ``args`` names.
         tokenizer: finds answers in token ids.
@@ -59,7 +60,6 @@ class FingerprintSource:
         tokenizer: Any,
         ref_model: Any,
     ) -> None:
-        self._model = model
         self._fingerprint = make_fingerprint(args) if fingerprint is None else fingerprint
         backbone = find_backbone(model)
         self.num_features = self._fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
@@ -85,10 +85,11 @@ class FingerprintSource:
         self._heard = None
 
     @contextmanager
-    def listen(self, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
+    def listen(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
         """Take the fingerprints out of the old-log-probability forward that runs inside this context.
 
         Args:
+            model: the policy, as the engine has wrapped it by now.
             attention_mask: (B, P + C), prompts padded left and completions padded right.
             logits_to_keep: C.
         """
@@ -96,15 +97,16 @@ class FingerprintSource:
         if not self._may_listen or self._heard is not None:
             yield
             return
-        with record(self._model, self._fingerprint, self._where(attention_mask, start)) as recorder:
+        with record(model, self._fingerprint, self._where(attention_mask, start)) as recorder:
             yield
         self._heard = recorder.features()
 
-    def features(self, wanted: np.ndarray, accelerator: Accelerator) -> np.ndarray:
+    def features(self, wanted: np.ndarray, model: nn.Module, accelerator: Accelerator) -> np.ndarray:
         """Fingerprints of the batch.
 
         Args:
             wanted: (n,) bool, the rows of this process that are needed; the others may come back as NaN.
+            model: the policy, as the engine has wrapped it by now.
             accelerator: tells how many processes must stay in step.
 
         Returns:
@@ -118,9 +120,9 @@ class FingerprintSource:
             own = torch.tensor(num_forwards(answers, batch_size=self._batch_size), device=accelerator.device)
             forwards = int(accelerator.gather(own).max())
         if self._reference is None:
-            return self._extract(self._model, answers, forwards)
-        with self._reference.use() as model:
             return self._extract(model, answers, forwards)
+        with self._reference.use() as reference:
+            return self._extract(reference, answers, forwards)
 
     def _extract(self, model: Any, answers: list[AnswerPosition | None], forwards: int) -> np.ndarray:
         return extract(

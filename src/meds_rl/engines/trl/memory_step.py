@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from meds_rl.engines.trl.batch import Batch
 from meds_rl.engines.trl.fingerprints import FingerprintSource
@@ -25,7 +26,7 @@ class MemoryStep:
     shaper: RewardShaper
     fingerprints: FingerprintSource
 
-    def apply(self, batch: Batch, accelerator: Accelerator) -> dict[str, float]:
+    def apply(self, batch: Batch, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Shape the batch's rewards in place; returns the figures to log."""
         # TRL gives completions that no reward function graded no advantage; they teach no error either.
         graded = ~np.isnan(batch.rewards)
@@ -35,7 +36,7 @@ class MemoryStep:
             is_correct=batch.is_correct[graded],
         )
         started = time.perf_counter()
-        features = self._gather_features(wanted, accelerator)
+        features = self._gather_features(wanted, model, accelerator)
         fingerprinted = time.perf_counter()
         batch.shape(self.shaper, features, graded)
         remembered = time.perf_counter()
@@ -46,11 +47,11 @@ class MemoryStep:
             "memory_ms": 1000 * (remembered - fingerprinted),
         }
 
-    def _gather_features(self, wanted: np.ndarray, accelerator: Accelerator) -> np.ndarray:
+    def _gather_features(self, wanted: np.ndarray, model: nn.Module, accelerator: Accelerator) -> np.ndarray:
         """(B, D) over all processes; only D numbers a row travel."""
         local = slice_of(accelerator, len(wanted) // accelerator.num_processes)
         with accelerator.autocast():
-            features = self.fingerprints.features(wanted[local], accelerator)
+            features = self.fingerprints.features(wanted[local], model, accelerator)
         gathered: torch.Tensor = accelerator.gather(torch.as_tensor(features, device=accelerator.device))
         return gathered.cpu().numpy()
 

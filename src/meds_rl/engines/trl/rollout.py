@@ -25,23 +25,33 @@ class Rollout:
 
 
 def split_generated(generated: Sequence[Any], num_rows: int) -> list[tuple[Any, ...]]:
-    """Cut the fields of ``_generate`` into rows. A field without one value a row (None, empty) is kept whole."""
-    return [
-        tuple(
-            field[i] if isinstance(field, list) and len(field) == num_rows else field for field in generated
-        )
-        for i in range(num_rows)
-    ]
+    """Cut the fields of ``_generate`` into rows. What has no value for each row (None, empty) is kept whole."""
+    return [tuple(_row(field, i, num_rows) for field in generated) for i in range(num_rows)]
 
 
 def join_generated(
     template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]
 ) -> tuple[Any, ...]:
-    """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) tells which fields are per row."""
-    return tuple(
-        [row[i] for row in rows] if isinstance(field, list) and len(field) == num_rows else field
-        for i, field in enumerate(template)
-    )
+    """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) tells what is per row."""
+    return tuple(_joined(field, num_rows, [row[i] for row in rows]) for i, field in enumerate(template))
+
+
+def _is_per_row(field: Any, num_rows: int) -> bool:
+    return isinstance(field, list) and len(field) == num_rows
+
+
+def _row(field: Any, i: int, num_rows: int) -> Any:
+    if isinstance(field, dict):  # extra fields of a user's own rollout function
+        return {name: _row(values, i, num_rows) for name, values in field.items()}
+    return field[i] if _is_per_row(field, num_rows) else field
+
+
+def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
+    if isinstance(field, dict):
+        return {
+            name: _joined(values, num_rows, [part[name] for part in parts]) for name, values in field.items()
+        }
+    return parts if _is_per_row(field, num_rows) else field
 
 
 class Held:

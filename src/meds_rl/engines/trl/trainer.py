@@ -101,6 +101,7 @@ class MEDSTrainer(GRPOTrainer):
         self._run = RunFolder(args.output_dir)
         self._refilled: Refilled | None = None
         self._held: Held | None = None
+        self._template: tuple[Sequence[Any], int] = ((), 0)
         self._batches: list[Batch] = []
         self._num_generations_done = 0
         self._train_sampler: Any = None
@@ -157,7 +158,7 @@ class MEDSTrainer(GRPOTrainer):
         parent = super()._get_per_token_logps_and_entropies
         step = self._memory_step
         if step is not None and self.model.training and not torch.is_grad_enabled() and model is self.model:
-            with step.fingerprints.listen(attention_mask, logits_to_keep):
+            with step.fingerprints.listen(model, attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._entropy_inputs is not None and torch.is_grad_enabled():
@@ -193,7 +194,7 @@ class MEDSTrainer(GRPOTrainer):
         if self._held is None:
             rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         else:
-            rewards_per_func = self._held.rewards
+            rewards_per_func = self._held.rewards.to(self.accelerator.device)
             self._pending_extra_logs.update(self._held.extra)
         # What no user's function graded must stay ungraded: our own columns would make it a 0.
         ungraded = torch.isnan(rewards_per_func[:, : self._num_graders]).all(dim=1)
@@ -202,7 +203,9 @@ class MEDSTrainer(GRPOTrainer):
             return rewards_per_func
         batch = self._observe(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self._memory_step is not None:
-            self._log_memory(batch, self._memory_step.apply(batch, self.accelerator), len(completions))
+            self._log_memory(
+                batch, self._memory_step.apply(batch, self.model, self.accelerator), len(completions)
+            )
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
             rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
         self._batches.append(batch)
@@ -290,7 +293,7 @@ class MEDSTrainer(GRPOTrainer):
         for name, value in figures.items():
             self._metrics["train"][f"dynamic_sampling/{name}"].append(float(value))
 
-    # ---- after TRL's part ------------------------------------------------------------------------------------------
+    # ---- after TRL's part ----
 
     def _center_all_wrong(self, batch: Batch, output: dict[str, Any]) -> None:
         """``all_wrong="center"``: such a group's advantage is not divided by the group's deviation."""
