@@ -45,8 +45,11 @@ def _table(prompt: Any, limit: int | None, full: bool) -> Any:
     table = Table(title=Text(title), title_justify="left", show_lines=True)
     table.add_column("cluster")
     table.add_column("size", justify="right")
-    table.add_column("first–last batch", justify="right")
+    table.add_column("batches", justify="right")
     table.add_column("answers")
+    has_strategies = any(cluster.strategies for cluster in prompt.clusters)
+    if has_strategies:
+        table.add_column("strategies")
     table.add_column("example", overflow="fold")
     shown = prompt.clusters if limit is None else prompt.clusters[:limit]
     for cluster in shown:
@@ -55,11 +58,13 @@ def _table(prompt: Any, limit: int | None, full: bool) -> Any:
             str(cluster.size),
             f"{cluster.first}–{cluster.last}",
             Text(_shorten(cluster.answers, 60, full)),
+            *([Text(_shorten(cluster.strategies, 60, full))] if has_strategies else []),
             Text(_shorten(cluster.example, 240, full)),
         )
     if len(prompt.clusters) > len(shown):
         rest = prompt.clusters[len(shown) :]
-        table.add_row("…", str(sum(cluster.size for cluster in rest)), "", "", f"{len(rest)} more clusters")
+        size = str(sum(cluster.size for cluster in rest))
+        table.add_row("…", size, "", f"{len(rest)} more clusters")
     return table
 
 

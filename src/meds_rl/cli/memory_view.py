@@ -22,13 +22,15 @@ NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
 
 @dataclass(frozen=True)
 class ClusterView:
-    """One cluster: its name, size, first and last batch, most frequent answers and the newest completion."""
+    """One cluster: its name, size, first and last batch, most frequent answers (and strategies, where the task
+    tells them), and the newest completion."""
 
     name: str
     size: int
     first: int
     last: int
     answers: str
+    strategies: str
     example: str
 
 
@@ -133,7 +135,8 @@ def _cluster(label: int, ids: np.ndarray, steps: np.ndarray, rollouts: pd.DataFr
         size=len(ids),
         first=int(steps.min()),
         last=int(steps.max()),
-        answers=_answers(rollouts, ids),
+        answers=_counts(rollouts, ids, "answer"),
+        strategies=_counts(rollouts, ids, "strategy"),
         example=_first(rollouts, ids[np.argsort(-steps, kind="stable")], "completion"),
     )
 
@@ -144,8 +147,9 @@ def _first(rollouts: pd.DataFrame | None, ids: np.ndarray, column: str) -> str:
     return next((str(rollouts.at[i, column]) for i in ids.tolist() if i in rollouts.index), "")
 
 
-def _answers(rollouts: pd.DataFrame | None, ids: np.ndarray) -> str:
+def _counts(rollouts: pd.DataFrame | None, ids: np.ndarray, column: str) -> str:
+    """The most frequent values of a column, each with how often."""
     if rollouts is None:
         return ""
-    answers = rollouts["answer"].reindex(ids).dropna()
-    return ", ".join(f"{answer} ×{count}" for answer, count in Counter(answers).most_common(4))
+    values = Counter(rollouts[column].reindex(ids).dropna())
+    return ", ".join(f"{value} ×{count}" for value, count in values.most_common(4))
