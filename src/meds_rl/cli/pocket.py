@@ -54,12 +54,12 @@ def _check_arguments(args: argparse.Namespace) -> None:
     from meds_rl.tasks.pocket.model import checkpoint_path
     from meds_rl.tasks.pocket.problems import RESERVED
 
+    if args.model is not None and (args.output is not None or not args.check):
+        raise ValueError("--model names a model to look at: it goes with --check and without --output")
     if args.output is None and not args.check:
         raise ValueError("nothing to do: give --output DIR to build a model, --check to look at one, or both")
     if args.output is not None and args.output.exists():
         raise FileExistsError(f"--output {args.output} exists; nothing is overwritten")
-    if args.model is not None and (args.output is not None or not args.check):
-        raise ValueError("--model names a model to look at: it goes with --check and without --output")
     if args.samples < 1:
         raise ValueError(f"--samples must be at least 1, got {args.samples}")
     if not 1 <= args.problems <= RESERVED:

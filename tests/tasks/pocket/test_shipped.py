@@ -24,7 +24,7 @@ def test_they_do_what_they_were_warmed_up_for(seed):
     easy = sample_figures(model, tokenizer, "easy", 8, 16, show_progress=False)
     # Loose: 256 and 128 completions. The figures on 4,096 stand in the slow test below.
     assert hard.share("left_to_right") > 0.3
-    assert sum(hard.share(name) for name in WRONG) > 0.75
+    assert sum(hard.share(name) for name in WRONG) > 0.6
     assert hard.share(CORRECT) < 0.12
     assert sum(easy.right) / easy.completions > 0.4
     assert hard.no_answer_share < 0.12
