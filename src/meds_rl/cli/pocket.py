@@ -76,7 +76,12 @@ def _build(args: argparse.Namespace) -> None:
     from meds_rl.tasks.pocket.model import save_half
     from meds_rl.tasks.pocket.warmup import Warmup, WarmupConfig
 
-    given = {name: getattr(args, name) for name in ("steps", "batch_size", "learning_rate", "threads")}
+    given = {
+        "steps": args.steps,
+        "batch_size": args.batch_size,
+        "learning_rate": args.learning_rate,
+        "threads": args.threads,
+    }
     config = WarmupConfig(
         seed=args.seed, **{name: value for name, value in given.items() if value is not None}
     )

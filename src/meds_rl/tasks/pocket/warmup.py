@@ -53,9 +53,10 @@ class WarmupConfig:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        counts = {"steps": self.steps, "batch_size": self.batch_size, "threads": self.threads}
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.plain_share <= 1:
@@ -63,7 +64,10 @@ class WarmupConfig:
 
 
 class Warmup:
-    """Trains a new model step by step: iterate for the losses, then take `model` and `tokenizer`."""
+    """Trains a new model step by step: iterate for the losses, then take `model` and `tokenizer`.
+
+    Sets torch's global seed and number of threads.
+    """
 
     def __init__(self, config: WarmupConfig) -> None:
         import torch
