@@ -25,6 +25,7 @@ class RunArguments:
         eval_k: k of pass@k; default ``eval_samples``.
         eval_problems: at most so many problems of each split.
         eval_by: a column of the task to split the figures by.
+        num_threads: CPU threads of torch; default torch's own.
     """
 
     task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
@@ -43,7 +44,13 @@ class RunArguments:
         default=None, metadata={"help": "Column of the task to split the figures by."}
     )
 
+    num_threads: int | None = field(
+        default=None, metadata={"help": "CPU threads of torch. Default: torch's own."}
+    )
+
     def __post_init__(self) -> None:
+        if self.num_threads is not None and self.num_threads < 1:
+            raise ValueError(f"num_threads must be at least 1; got {self.num_threads}.")
         if not self.task:
             raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
         if isinstance(self.task_options, str):

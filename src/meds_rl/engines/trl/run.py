@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 import yaml
 from datasets import Dataset
 from transformers import PrinterCallback, ProgressCallback
@@ -61,6 +62,8 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     resume = _resume_from(recipe)
     if _is_main_process():
         _refuse_existing(recipe.training.output_dir, resume)
+    if recipe.run.num_threads is not None:
+        torch.set_num_threads(recipe.run.num_threads)
     task = load_task(recipe.run.task, **recipe.run.options)
     _take_answer_marker(recipe, task)
     trainer = _make_trainer(recipe, task)
