@@ -11,4 +11,12 @@ from meds_rl.shaping.storage import MemoryFileError
 
 __version__ = "0.1.0"
 
-__all__ = ["ErrorMemory", "MemoryEntry", "MemoryFileError", "RewardShaper", "ShapedBatch", "__version__", "penalty"]
+__all__ = [
+    "ErrorMemory",
+    "MemoryEntry",
+    "MemoryFileError",
+    "RewardShaper",
+    "ShapedBatch",
+    "__version__",
+    "penalty",
+]
