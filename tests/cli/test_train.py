@@ -9,6 +9,8 @@ import yaml
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
+from meds_rl.engines.trl.recipe import load_recipe
+from meds_rl.engines.trl.resume import resume_from
 from meds_rl.runs import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -88,15 +90,51 @@ def test_resume_goes_on_and_keeps_what_was_there(run):
     assert (rollouts["memory_id"] >= 0).sum() == len(ErrorMemory.load(RunFolder(run).memory_path()))
 
 
+def test_the_resolved_recipe_can_be_run(run, tmp_path):
+    recipe = load_recipe(run / "recipe.yaml", ["--output_dir", str(tmp_path / "again")])
+    assert recipe.training.generation_batch_size == 16
+    assert recipe.training.meds_all_wrong == "shape"
+
+
+def test_a_checkpoint_left_in_pieces_by_a_kill_is_passed_over(run):
+    pieces = run / "checkpoint-99"
+    pieces.mkdir()
+    (pieces / "memory.safetensors").write_bytes(b"cut off")
+    training = load_recipe(
+        run / "recipe.yaml", ["--resume_from_checkpoint", "true", "--output_dir", str(run)]
+    ).training
+    try:
+        assert Path(resume_from(training)).name != "checkpoint-99"
+    finally:
+        (pieces / "memory.safetensors").unlink()
+        pieces.rmdir()
+
+
+def test_another_runs_folder_is_left_alone_by_a_resume(run, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert train(other, "--eval_samples", "0", "--method", "dapo") == 0
+    before = {path: path.stat().st_mtime_ns for path in other.rglob("*")}
+    checkpoint = max(run.glob("checkpoint-*"))
+    assert train(other, "--resume_from_checkpoint", str(checkpoint), "--max_steps", "9") == 2
+    assert "is not that of" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in other.rglob("*")} == before
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (["--model_name_or_path", "pocket:x"], "whole number"),
         (["--task", "sudoku"], "sudoku"),
         (["--resume_from_checkpoint", "true"], "no checkpoint"),
-        (["--num_generations", "1"], "at least 2 generations"),
+        (["--num_generations", "1"], "at least 2"),
         (["--fingerprint_layers", "9"], "layers"),
         (["--answer_marker", "hashes"], "answer_marker"),
+        (["--num_generations", "0"], "num_generations must be at least 2"),
+        (["--eval_by", "nothere"], "eval_by must be a column"),
+        (["--model_name_or_path", "/no/such/model"], "model"),
+        (["--reward_funcs", "math.pi"], "not a function"),
+        (["--task_options", '{"train_hard": 2, "train_easy": 1}'], "one generation batch needs 4"),
+        (["--beta", "-1"], "beta must be"),
         (["--learning_rat", "1"], "Did you mean learning_rate"),
     ],
 )

@@ -40,13 +40,20 @@ def run(args: argparse.Namespace) -> int:
     folder = _free_folder(args.output)
     if args.svg and Path(args.svg).exists():
         raise FileExistsError(f"{args.svg} exists; nothing was changed. Name another file with --svg.")
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists; nothing was changed. Name another folder with --output.")
     steps = [] if args.steps is None else ["--max_steps", str(args.steps)]
     out = console()
-    results: dict[str, RunResult] = {}
+    recipes = {}
     for method in METHODS:
-        out.print(f"\n{method}: {args.recipe}, seed {args.seed}", style="bold")
         given = ["--method", method, "--seed", str(args.seed), "--output_dir", str(folder / method), *steps]
-        results[method] = train(load_recipe(args.recipe, given), before=results.get(METHODS[0]))
+        recipes[method] = load_recipe(args.recipe, given)
+    if not recipes["meds"].run.eval_samples:
+        raise ValueError(f"{args.recipe} has eval_samples: 0; the demo compares evaluations and needs some.")
+    results: dict[str, RunResult] = {}
+    for method, recipe in recipes.items():
+        out.print(f"\n{method}: {args.recipe}, seed {args.seed}", style="bold")
+        results[method] = train(recipe, before=results.get(METHODS[0]))
     table = _comparison(results, args.seed)
     out.print()
     out.print(table)

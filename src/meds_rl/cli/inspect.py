@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     view = load_view(args.run)
     out = console()
     out.print(view.headline())
-    prompts = view.largest(args.prompts) if args.prompt_id is None else [view.find(args.prompt_id)]
+    prompts = view.largest(args.prompts) if args.prompt_id is None else view.find(args.prompt_id)
     for prompt in prompts:
         out.print(_table(prompt, args.clusters if args.prompt_id is None else None, args.full))
     if args.prompt_id is None and len(view.prompts) > len(prompts):

@@ -26,14 +26,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.overrides = rest
     try:
         return int(COMMANDS[args.command][0].run(args))
-    except (ValueError, TypeError, FileExistsError, FileNotFoundError, ImportError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("MEDS_TRACEBACK"):
             raise
-        print(f"meds {args.command}: {error}", file=sys.stderr)
+        print(f"meds {args.command}: {_sentence(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nmeds {args.command}: stopped.", file=sys.stderr)
         return 130
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f'{error}. The command line needs: pip install "meds-rl[trl]"'
+    return str(error) or type(error).__name__
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -66,16 +66,16 @@ class MemoryView:
         """The ``count`` prompts with the most remembered completions."""
         return self.prompts[:count]
 
-    def find(self, prompt_id: str) -> PromptView:
-        """One prompt.
+    def find(self, prompt_id: str) -> list[PromptView]:
+        """One prompt, its wrong and its right completions where both are remembered.
 
         Raises:
             ValueError: it is not in the memory.
         """
-        for prompt in self.prompts:
-            if prompt.prompt_id == prompt_id:
-                return prompt
-        raise ValueError(f"Prompt {prompt_id!r} is not in this memory of {len(self.prompts)} prompts.")
+        found = [prompt for prompt in self.prompts if prompt.prompt_id == prompt_id]
+        if not found:
+            raise ValueError(f"Prompt {prompt_id!r} is not in this memory of {len(self.prompts)} prompts.")
+        return found
 
 
 def load_view(path: str) -> MemoryView:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def console() -> Console:
     """The console that results are printed on (standard output)."""
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)
 
 
 def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequence[Summary]]) -> Table:

@@ -136,7 +136,14 @@ class RunFolder:
         """What ``environment.json`` says; empty where there is none."""
         if not self.environment_path.is_file():
             return {}
-        environment: dict[str, Any] = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        try:
+            environment = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunFolderError(f"{self.environment_path} is not JSON: {error}") from None
+        if not isinstance(environment, dict):
+            raise RunFolderError(
+                f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}."
+            )
         return environment
 
     def memory_path(self) -> Path | None:
@@ -164,7 +171,9 @@ class RunFolder:
 
     def _rollout_files(self) -> Iterator[tuple[int, Path]]:
         for path in sorted(self.rollouts_path.glob("generation-*.parquet")):
-            yield int(path.stem.rpartition("-")[2]), path
+            number = path.stem.rpartition("-")[2]
+            if number.isdigit():
+                yield int(number), path
 
 
 def rollout_schema() -> pa.Schema:

@@ -60,12 +60,16 @@ def test_what_the_user_gives_wins(tmp_path):
         ({"fingerprint": "text"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
         ({"meds_beta": float("nan")}, "meds_beta"),
+        ({"meds_alpha": [1]}, r"meds_alpha must be a finite number of at least 0; got \[1\]"),
+        ({"max_generation_batches": 1.5}, "whole number"),
+        ({"correct_above": float("nan")}, "correct_above"),
+        ({"beta": -1.0}, "beta must be"),
         ({"meds_n_neighbors": 0}, "at least 1"),
         ({"fingerprint_layers": 0}, "at least 1; got 0"),
         ({"overlong_buffer": 512}, "below max_completion_length"),
         ({"max_generation_batches": 0}, "max_generation_batches"),
         ({"entropy_advantage_cap": 0.0}, "above 0"),
-        ({"num_generations": 1}, "at least 2 generations"),
+        ({"num_generations": 1}, "at least 2"),
     ],
 )
 def test_bad_values_say_what_is_allowed(tmp_path, fields, said):

@@ -286,6 +286,27 @@ def test_ungraded_completions_are_left_alone(model_path, dataset, make_config):
     assert (ungraded["advantage"] == 0).all()
 
 
+def test_the_first_function_that_grades_a_completion_says_right_or_wrong(model_path, dataset, make_config):
+    # TRL's way with several tasks: each function grades its own prompts and returns None elsewhere.
+    def first_half(prompts, completion_ids, **_):
+        return [
+            float(sum(ids) % 2 == 0) if p < "e" else None
+            for p, ids in zip(prompts, completion_ids, strict=True)
+        ]
+
+    def second_half(prompts, completion_ids, **_):
+        return [
+            None if p < "e" else float(sum(ids) % 2 == 1)
+            for p, ids in zip(prompts, completion_ids, strict=True)
+        ]
+
+    args = make_config(max_steps=4, dynamic_sampling=False)
+    train(model_path, dataset, args, reward=[first_half, second_half])
+    rollouts = RunFolder(args.output_dir).rollouts()
+    assert (rollouts["is_correct"] == (rollouts["reward"] == 1.0)).all()
+    assert rollouts.groupby(rollouts["prompt"] < "e")["is_correct"].any().all()
+
+
 def test_ungraded_completions_do_not_upset_center(model_path, dataset, make_config):
     def sometimes_none(completion_ids, **_):
         return [None if ids[0] % 5 == 0 else float(sum(ids) % 8 == 0) for ids in completion_ids]
@@ -401,6 +422,24 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
 
 
+def test_a_resume_into_another_runs_folder_is_refused(model_path, dataset, make_config):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    first, second = make_config(**fields), make_config(**fields)
+    train(model_path, dataset, first)
+    train(model_path, dataset, second)
+    before = RunFolder(second.output_dir).rollouts()
+    again = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(**{**fields, "output_dir": second.output_dir}),
+        dataset,
+        answer_finder=third_token,
+    )
+    with pytest.raises(FileExistsError, match="another run"):
+        again.train(resume_from_checkpoint=f"{first.output_dir}/checkpoint-1")
+    assert RunFolder(second.output_dir).rollouts().equals(before)
+
+
 def test_a_memory_of_another_width_is_refused(model_path, dataset, make_config):
     memory = ErrorMemory()
     memory.remember("p0", np.ones((2, 5)))
@@ -420,6 +459,10 @@ def test_bad_arguments(model_path, dataset, make_config, tmp_path):
         MEDSTrainer(model_path, even_length, make_config(), dataset.remove_columns(["prompt"]))
     with pytest.raises(ValueError, match="empty"):
         MEDSTrainer(model_path, even_length, make_config(), dataset.select([]))
+    with pytest.raises(ValueError, match="one generation batch needs 4"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset.select(range(3)))
+    with pytest.raises(ValueError, match="needs a train_dataset"):
+        MEDSTrainer(model_path, even_length, make_config())
     with pytest.raises(ValueError, match="reward_weights"):
         MEDSTrainer(model_path, even_length, make_config(reward_weights=[1.0, 2.0]), dataset)
     with pytest.raises(ValueError, match="sum_then_normalize"):

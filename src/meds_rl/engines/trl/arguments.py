@@ -62,11 +62,25 @@ def check_arguments(
         )
     if isinstance(train_dataset, Dataset):
         check_dataset(train_dataset, ["prompt"])
+        _check_size(train_dataset, args)
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
 
 
+def _check_size(train_dataset: Dataset, args: MEDSConfig) -> None:
+    """TRL drops a last batch that is not full; with no full one it trains nothing and says nothing."""
+    needed = args.generation_batch_size // args.num_generations
+    if len(train_dataset) < needed:
+        raise ValueError(
+            f"The training data has {len(train_dataset)} prompts; one generation batch needs {needed} "
+            f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
+            "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
+        )
+
+
 def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
+    if train_dataset is None:
+        raise ValueError("MEDSTrainer needs a train_dataset; got None.")
     off = "Set dynamic_sampling=False, or use method='grpo'."
     if not isinstance(train_dataset, Dataset):
         raise ValueError(

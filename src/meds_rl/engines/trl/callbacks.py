@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -57,6 +58,18 @@ class ProgressBar(TrainerCallback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class OnTrainBegin(TrainerCallback):
+    """Calls a function once the trainer is ready, a checkpoint loaded if there is one."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._function()
 
 
 class MetricsFile(TrainerCallback):

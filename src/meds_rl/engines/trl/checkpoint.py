@@ -77,6 +77,11 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
             _buffer_file(trainer, folder), map_location=device, weights_only=True
         )
     if trainer.args.log_rollouts and trainer.accelerator.is_main_process:
+        if folder.resolve().parent != trainer._run.path.resolve() and trainer._run.has_rollouts():
+            raise FileExistsError(
+                f"{trainer._run.path} holds another run than that of {folder}; nothing was changed. Name another "
+                "output_dir, or the checkpoint's own."
+            )
         trainer._run.drop_rollouts_from(state["generations"])
         trainer._run.drop_metrics_after(progress["global_step"])
 

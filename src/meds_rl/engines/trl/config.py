@@ -119,6 +119,7 @@ class MEDSConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         self._check_choices()
+        self._check_sizes()
         self._apply_method()
         super().__post_init__()
         self._check_bounds()
@@ -146,8 +147,23 @@ class MEDSConfig(GRPOConfig):
             if self.__dict__[name] is None:
                 setattr(self, name, value)
 
+    def _check_sizes(self) -> None:
+        """Before TRL divides by them."""
+        if self.num_generations < 2:
+            raise ValueError(
+                f"num_generations must be at least 2: a group is compared; got {self.num_generations}."
+            )
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
+            if self.__dict__[name] < 1:
+                raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
+
     def _check_bounds(self) -> None:
+        for name in ("meds_n_neighbors", "max_generation_batches", "overlong_buffer"):
+            if not isinstance(self.__dict__[name], int):
+                raise ValueError(f"{name} must be a whole number; got {self.__dict__[name]!r}.")
         for name, lowest in (
+            ("correct_above", float("-inf")),
+            ("beta", 0),
             ("meds_alpha", 0),
             ("meds_beta", 0),
             ("meds_n_neighbors", 1),
@@ -157,8 +173,8 @@ class MEDSConfig(GRPOConfig):
             ("entropy_advantage_coef", 0),
         ):
             value = self.__dict__[name]
-            if not lowest <= value < float("inf"):
-                raise ValueError(f"{name} must be a finite number of at least {lowest}; got {value}.")
+            if not isinstance(value, int | float) or not lowest <= value < float("inf"):
+                raise ValueError(f"{name} must be a finite number of at least {lowest}; got {value!r}.")
         if not self.entropy_advantage_cap > 0:
             raise ValueError(f"entropy_advantage_cap must be above 0; got {self.entropy_advantage_cap}.")
         if self.overlong_buffer and self.overlong_buffer >= self.max_completion_length:

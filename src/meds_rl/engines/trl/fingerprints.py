@@ -62,6 +62,12 @@ class FingerprintSource:
     ) -> None:
         self._fingerprint = make_fingerprint(args) if fingerprint is None else fingerprint
         backbone = find_backbone(model)
+        head = model.get_output_embeddings()
+        if isinstance(head, nn.Linear) and head.in_features != backbone.hidden_size:
+            raise ValueError(
+                f"The unembedding reads {head.in_features} numbers, the decoder's states have {backbone.hidden_size}: "
+                "models with a projection in between have no layer logits."
+            )
         self.num_features = self._fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
         self._find = answer_finder(args.answer_marker) if finder is None else finder
         self._tokenizer = tokenizer

@@ -51,6 +51,9 @@ class RunArguments:
     def __post_init__(self) -> None:
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be at least 1; got {self.num_threads}.")
+        if isinstance(self.reward_funcs, str):
+            self.reward_funcs = [self.reward_funcs]
+        self.task = str(self.task)  # YAML reads some names as numbers
         if not self.task:
             raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
         if isinstance(self.task_options, str):
@@ -119,15 +122,16 @@ def field_names() -> list[str]:
 
 
 def find_recipe(path: str | Path) -> Path:
-    """The recipe at ``path``, or the shipped one of that file name.
+    """The recipe at ``path``, or the shipped one where only that is meant ("pocket.yaml", "recipes/pocket.yaml").
 
     Raises:
         RecipeError: there is neither.
     """
     shipped = Path(__file__).parents[2] / "_recipes"
-    for candidate in (Path(path), shipped / Path(path).name):
-        if candidate.is_file():
-            return candidate
+    if Path(path).is_file():
+        return Path(path)
+    if str(Path(path).parent) in (".", "recipes") and (shipped / Path(path).name).is_file():
+        return shipped / Path(path).name
     names = (
         ", ".join(sorted(recipe.name for recipe in shipped.glob("*.yaml"))) or "those in the folder recipes/"
     )

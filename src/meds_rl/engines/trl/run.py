@@ -16,13 +16,13 @@ import torch
 import yaml
 from datasets import Dataset
 from transformers import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
 from trl import get_peft_config, get_quantization_config
 
-from meds_rl.engines.trl.callbacks import MetricsFile, ProgressBar
+from meds_rl.engines.trl.callbacks import MetricsFile, OnTrainBegin, ProgressBar
 from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task
 from meds_rl.engines.trl.models import load_model
 from meds_rl.engines.trl.recipe import Recipe
+from meds_rl.engines.trl.resume import refuse_existing, resume_from
 from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.runs import RunFolder
 from meds_rl.runs.folder import MEMORY_FILE, write_atomically
@@ -59,17 +59,20 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         FileExistsError: the run folder exists and the recipe does not resume it.
         ValueError: a data set, model or setting that cannot work, before anything is trained.
     """
-    resume = _resume_from(recipe)
+    resume = resume_from(recipe.training)
     if _is_main_process():
-        _refuse_existing(recipe.training.output_dir, resume)
+        refuse_existing(recipe.training.output_dir, resume)
     if recipe.run.num_threads is not None:
         torch.set_num_threads(recipe.run.num_threads)
     task = load_task(recipe.run.task, **recipe.run.options)
     _take_answer_marker(recipe, task)
+    _check_evaluation(recipe, task)
     trainer = _make_trainer(recipe, task)
     run = RunFolder(recipe.training.output_dir)
-    if trainer.accelerator.is_main_process:
+    if resume is None:
         _describe(run, recipe, trainer, resume)
+    else:  # once the checkpoint is loaded: a refused one leaves no trace
+        trainer.add_callback(OnTrainBegin(lambda: _describe(run, recipe, trainer, resume)))
     result = RunResult(run.path, trainer.accelerator.is_main_process)
     if before is not None:
         result.before = before.before
@@ -85,6 +88,14 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     result.after = _evaluate(recipe, task, trainer, run, "after")
     trainer.accelerator.end_training()
     return result
+
+
+def _check_evaluation(recipe: Recipe, task: Task) -> None:
+    column = recipe.run.eval_by
+    if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
+        raise ValueError(
+            f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}."
+        )
 
 
 def _take_answer_marker(recipe: Recipe, task: Task) -> None:
@@ -129,47 +140,27 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
 def _import(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"reward_funcs: {path!r} cannot be imported ({error}); give package.module.function."
         ) from None
-
-
-def _resume_from(recipe: Recipe) -> str | None:
-    wanted = recipe.training.resume_from_checkpoint
-    if wanted is None or str(wanted).lower() in ("", "false", "none"):
-        return None
-    if str(wanted).lower() not in ("true", "latest"):
-        if not Path(wanted).is_dir():
-            raise ValueError(
-                f"resume_from_checkpoint must be true or a checkpoint's folder; there is no {wanted}."
-            )
-        return str(wanted)
-    folder = recipe.training.output_dir
-    last = get_last_checkpoint(folder) if Path(folder).is_dir() else None
-    if last is None:
-        raise ValueError(f"resume_from_checkpoint is true, but {folder} has no checkpoint.")
-    return str(last)
+    if not callable(function):
+        raise ValueError(f"reward_funcs: {path!r} is not a function but {type(function).__name__}.")
+    return function
 
 
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _refuse_existing(folder: str, resume: str | None) -> None:
-    path = Path(folder)
-    if resume is None and path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(
-            f"The run folder {path} exists; nothing was changed. Name another with --output_dir, "
-            "or continue that run with --resume_from_checkpoint true."
-        )
-
-
 def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:
     """Write what is run and with what; a resumed run writes it beside what it was begun with."""
+    if not trainer.accelerator.is_main_process:
+        return
     suffix = "" if resume is None else f"-from-{Path(resume).name}"
     resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
+    del resolved["steps_per_generation"]  # follows from generation_batch_size; TRL refuses both
     text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
     header = "# The resolved recipe: every field, as it was used. What the user gave:\n"
     given = "".join(f"#   {line}\n" for line in yaml.safe_dump(_plain(recipe.given)).splitlines())

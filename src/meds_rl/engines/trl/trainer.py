@@ -39,8 +39,8 @@ StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 class MEDSTrainer(GRPOTrainer):
     """Trains a language model with GRPO, GRPO with entropy advantage, DAPO or MEDS.
 
-    Use it where you used ``GRPOTrainer``. The first reward function says whether a completion is right (above
-    ``args.correct_above``); further ones enter the raw reward and are not shaped.
+    Use it where you used ``GRPOTrainer``. The first reward function that grades a completion (returns a number, not
+    None) says whether it is right (above ``args.correct_above``); further ones enter the raw reward.
 
     Args:
         model: as in ``GRPOTrainer``.
@@ -233,9 +233,15 @@ class MEDSTrainer(GRPOTrainer):
                 [finder(text, row) if finder else None for text, row in zip(texts, inputs, strict=True)]
             ),
             rewards=rewards.double().cpu().numpy(),
-            is_correct=(rewards_per_func[:, 0] > self.args.correct_above).cpu().numpy(),
+            is_correct=self._is_correct(rewards_per_func).cpu().numpy(),
             num_fillers=self._refilled.num_fillers * self.num_generations if self._refilled else 0,
         )
+
+    def _is_correct(self, rewards_per_func: torch.Tensor) -> torch.Tensor:
+        """(B,) bool from (B, F): what the first function says that grades the row at all (TRL: None, here NaN)."""
+        grades = rewards_per_func[:, : self._num_graders]
+        first = (~torch.isnan(grades)).int().argmax(dim=1, keepdim=True)
+        return grades.gather(1, first).squeeze(1) > self.args.correct_above
 
     def _log_memory(self, batch: Batch, figures: Mapping[str, float], num_local: int) -> None:
         for name, value in figures.items():
@@ -249,7 +255,7 @@ class MEDSTrainer(GRPOTrainer):
     def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
         sampler = DynamicSampler(
             generate=self._generate_rollouts,
-            is_correct=lambda rollout: bool(rollout.rewards[0] > self.args.correct_above),
+            is_correct=lambda rollout: bool(self._is_correct(rollout.rewards.unsqueeze(0))),
             prompt_id=prompt_id_of,
             stream=stream,
             group_size=self.num_generations,
