@@ -65,9 +65,13 @@ def prompt_id(prompt: Prompt) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _canonical(prompt: Prompt) -> Any:
-    if isinstance(prompt, str):
-        return prompt
+def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:
+    """The messages of a prompt that is not text.
+
+    Raises:
+        TypeError: if it is not a sequence of messages (mappings with role and content).
+        ValueError: if it is empty or a message has no role.
+    """
     if not isinstance(prompt, Iterable):
         raise TypeError(f"a prompt is a string or a list of chat messages, got {type(prompt).__name__}")
     messages = list(prompt)
@@ -78,6 +82,15 @@ def _canonical(prompt: Prompt) -> Any:
             raise TypeError(
                 f"a chat message is a mapping with role and content, got {type(message).__name__}"
             )
+        if not {"role", "content"} <= message.keys():
+            raise ValueError(f"a chat message needs role and content, got {', '.join(message) or 'nothing'}")
+    return messages
+
+
+def _canonical(prompt: Prompt) -> Any:
+    if isinstance(prompt, str):
+        return prompt
+    messages = chat_messages(prompt)
     return [{key: value for key, value in message.items() if value is not None} for message in messages]
 
 

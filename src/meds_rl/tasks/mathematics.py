@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.tasks.base import Task, check_dataset, prompt_id
+from meds_rl.tasks.base import Task, chat_messages, check_dataset, prompt_id
 from meds_rl.tasks.grading import MathGrader
 from meds_rl.tasks.sources import check_columns, find_answer, find_problem, read_source, strip_instructions
 
@@ -89,7 +89,7 @@ def boxed(answer: str | None) -> str | None:
 
 def _prompt_of(row: Mapping[str, Any], system_prompt: str) -> list[dict[str, str]]:
     prompt = row.get("prompt") or ""
-    messages = [] if isinstance(prompt, str) else list(prompt)
+    messages = [] if isinstance(prompt, str) else chat_messages(prompt)
     user = [message["content"] or "" for message in messages if message["role"] == "user"]
     if user and all(strip_instructions(text) == text.strip() for text in user):
         return [{"role": message["role"], "content": message["content"]} for message in messages]

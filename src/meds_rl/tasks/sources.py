@@ -8,6 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meds_rl.tasks.base import chat_messages
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -53,8 +55,9 @@ def read_source(source: str) -> Dataset:
         preferred = [name for name in ("all", "default") if name in names]
         parts = [datasets.load_dataset(location, name) for name in (preferred[:1] or names)]
     except Exception as error:  # a dozen kinds, most of them without the name of the source
+        why = error.__cause__ or error
         raise ValueError(
-            f"cannot read {source!r} as a file, a folder or a hub data set ({type(error).__name__}: {error})"
+            f"cannot read {source!r} as a file, a folder or a hub data set ({type(error).__name__}: {why})"
         ) from error
     for part in parts:
         if "train" not in part:
@@ -97,7 +100,7 @@ def find_problem(row: Mapping[str, Any]) -> str:
         if isinstance(value, str):
             return strip_instructions(value)
         if value:
-            user = [message["content"] for message in value if message["role"] == "user"]
+            user = [message["content"] for message in chat_messages(value) if message["role"] == "user"]
             return strip_instructions(user[-1] or "") if user else ""
     return ""
 

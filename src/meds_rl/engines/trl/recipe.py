@@ -51,8 +51,8 @@ class RunArguments:
     def __post_init__(self) -> None:
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be at least 1; got {self.num_threads}.")
-        if isinstance(self.reward_funcs, str):
-            self.reward_funcs = [self.reward_funcs]
+        given: Any = self.reward_funcs  # YAML may give one path as text
+        self.reward_funcs = [given] if isinstance(given, str) else given
         self.task = str(self.task)  # YAML reads some names as numbers
         if not self.task:
             raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
