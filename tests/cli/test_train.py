@@ -1,6 +1,8 @@
 """The pocket recipe from the command line to the run folder, in small."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +64,17 @@ def test_the_run_folder_holds_everything(run):
         samples = pd.read_parquet(run / "evaluation" / f"{when}.parquet")
         assert set(samples.groupby("problem_id").size()) == {4}
         assert json.loads((run / "evaluation" / f"{when}.json").read_text())
+
+
+def test_progress_is_wanted_unless_the_user_says_otherwise(tmp_path):
+    # transformers concludes from a raised log level that it is not; the command line must not raise it.
+    code = (
+        "from meds_rl.cli.quiet import quieten; quieten(); "
+        "from meds_rl.engines.trl.recipe import load_recipe; import sys; "
+        "sys.exit(load_recipe(sys.argv[1], ['--output_dir', sys.argv[2]]).training.disable_tqdm)"
+    )
+    recipe = str(ROOT / "recipes" / "pocket.yaml")
+    subprocess.run([sys.executable, "-c", code, recipe, str(tmp_path / "run")], check=True)
 
 
 def test_a_run_folder_that_exists_is_left_alone(run, capsys):

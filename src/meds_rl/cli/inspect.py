@@ -42,6 +42,9 @@ def _table(prompt: Any, limit: int | None, full: bool) -> Any:
 
     side = "right" if prompt.is_correct else "wrong"
     title = f"{prompt.size} {side} completions of {prompt.prompt_id}: {_shorten(prompt.text, 160, full)}"
+    for name, counts in (("answers", prompt.answers), ("strategies", prompt.strategies)):
+        if counts:
+            title += f"\n{name} over all clusters: {_shorten(counts, 160, full)}"
     table = Table(title=Text(title), title_justify="left", show_lines=True)
     table.add_column("cluster")
     table.add_column("size", justify="right")

@@ -36,12 +36,17 @@ class ClusterView:
 
 @dataclass(frozen=True)
 class PromptView:
-    """What is remembered of one prompt on one side (wrong or right), the largest clusters first."""
+    """What is remembered of one prompt on one side (wrong or right), the largest clusters first.
+
+    ``answers`` and ``strategies`` count over all clusters: one error may lie in several.
+    """
 
     prompt_id: str
     is_correct: bool
     text: str
     size: int
+    answers: str
+    strategies: str
     clusters: list[ClusterView]
 
 
@@ -125,7 +130,13 @@ def _prompt(
     ]
     text = _first(rollouts, ids, "prompt")
     return PromptView(
-        prompt_id, is_correct, text, len(ids), sorted(clusters, key=lambda c: (-c.size, c.name))
+        prompt_id=prompt_id,
+        is_correct=is_correct,
+        text=text,
+        size=len(ids),
+        answers=_counts(rollouts, ids, "answer"),
+        strategies=_counts(rollouts, ids, "strategy"),
+        clusters=sorted(clusters, key=lambda c: (-c.size, c.name)),
     )
 
 
@@ -152,4 +163,5 @@ def _counts(rollouts: pd.DataFrame | None, ids: np.ndarray, column: str) -> str:
     if rollouts is None:
         return ""
     values = Counter(rollouts[column].reindex(ids).dropna())
-    return ", ".join(f"{value} ×{count}" for value, count in values.most_common(4))
+    shown = [f"{value} ×{count}" for value, count in values.most_common(4)]
+    return ", ".join([*shown, "…"] if len(values) > len(shown) else shown)

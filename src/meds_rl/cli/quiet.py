@@ -5,9 +5,8 @@ import warnings
 
 
 def quieten() -> None:
-    """Turn down transformers' loading bars and notes, unless the user asked for them; call it before importing them."""
+    """Turn off loading bars; not transformers' log level, from which it concludes that no progress is wanted."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     # TRL calls what transformers has renamed; nothing that a user can mend.
     warnings.filterwarnings("ignore", message=r"`(is_)?gradient_checkpointing", category=FutureWarning)

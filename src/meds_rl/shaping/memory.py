@@ -53,6 +53,9 @@ class ErrorMemory:
         self.clustering = clustering
         self._state = storage.MemoryState(entries={}, step=0, next_id=0, n_features=None)
 
+    def __repr__(self) -> str:
+        return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
+
     @property
     def step(self) -> int:
         """Number of batches remembered so far."""

@@ -52,6 +52,7 @@ def test_the_line_overrides_the_file(tmp_path):
         ("method: meds\n", [], "needs a task"),
         ("task: pocket\nlearning_rate: fast\n", [], "invalid float value: 'fast'"),
         ("task: pocket\n", ["--method", "ppo"], "invalid choice: 'ppo'"),
+        ("task: pocket\n", ["--lora_target_modules", "q_proj", "v_proj"], "does nothing without use_peft"),
         ("- a\n- b\n", [], "YAML mapping"),
         ("a: [\n", [], "is not YAML"),
         ("task: pocket\ntask_options: '[1]'\n", [], "mapping"),

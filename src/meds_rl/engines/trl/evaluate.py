@@ -55,6 +55,15 @@ def evaluate_task(
     return evaluations
 
 
+def read_evaluations(run: RunFolder, when: str) -> list[Evaluation]:
+    """The figures that :func:`evaluate_task` wrote; none where it wrote none."""
+    path = run.evaluation_path / f"{when}.json"
+    if not path.is_file():
+        return []
+    figures = json.loads(path.read_text(encoding="utf-8"))
+    return [Evaluation(group, Summary(**values)) for group, values in figures.items()]
+
+
 def _write(run: RunFolder, when: str, table: pd.DataFrame, evaluations: list[Evaluation]) -> None:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)

@@ -112,7 +112,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     _check_names([name.replace("-", "_").removeprefix("no_") for name in _names_in(overrides)])
     parser = _Parser((RunArguments, MEDSConfig, ModelConfig))
     run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
-    return Recipe(run, training, model, {**given, **_pairs(overrides)})
+    everything = {**given, **_pairs(overrides)}
+    lora = sorted(name for name in everything if name.startswith("lora_"))
+    if lora and "use_peft" not in everything:
+        raise RecipeError(f"{', '.join(lora)} does nothing without use_peft: true.")
+    return Recipe(run, training, model, everything)
 
 
 def field_names() -> list[str]:

@@ -19,7 +19,7 @@ from transformers import PrinterCallback, ProgressCallback
 from trl import get_peft_config, get_quantization_config
 
 from meds_rl.engines.trl.callbacks import MetricsFile, OnTrainBegin, ProgressBar
-from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task
+from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task, read_evaluations
 from meds_rl.engines.trl.models import load_model
 from meds_rl.engines.trl.recipe import Recipe
 from meds_rl.engines.trl.resume import refuse_existing, resume_from
@@ -69,11 +69,12 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     _check_evaluation(recipe, task)
     trainer = _make_trainer(recipe, task)
     run = RunFolder(recipe.training.output_dir)
+    result = RunResult(run.path, trainer.accelerator.is_main_process)
     if resume is None:
         _describe(run, recipe, trainer, resume)
     else:  # once the checkpoint is loaded: a refused one leaves no trace
         trainer.add_callback(OnTrainBegin(lambda: _describe(run, recipe, trainer, resume)))
-    result = RunResult(run.path, trainer.accelerator.is_main_process)
+        result.before = read_evaluations(run, "before")
     if before is not None:
         result.before = before.before
         shutil.copytree(
@@ -86,6 +87,7 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         trainer.memory.save(run.path / MEMORY_FILE)
     trainer.save_model(str(run.path / "model"))
     result.after = _evaluate(recipe, task, trainer, run, "after")
+    trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
     return result
 

@@ -63,7 +63,17 @@ class MEDSTrainer(GRPOTrainer):
         ValueError: no reward function, a data set without prompts, a setting that cannot work.
     """
 
-    _tag_names = ["trl", "grpo", "meds"]  # noqa: RUF012 (TRL's own form)
+    # What TRL's model card says of the method.
+    _tag_names = ["trl", "grpo", "meds"]  # noqa: RUF012
+    _name = "MEDS"
+    _paper = {  # noqa: RUF012
+        "title": "The Past Is Not Past: Memory-Enhanced Dynamic Reward Shaping",
+        "id": "2604.11297",
+        "citation": (
+            "@article{meds2026, title = {{The Past Is Not Past: Memory-Enhanced Dynamic Reward Shaping}}, "
+            "year = 2026, eprint = {arXiv:2604.11297}}"
+        ),
+    }
 
     def __init__(
         self,
