@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION
+from meds_rl.shaping.atomic import atomic_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,15 +191,7 @@ def rollout_schema() -> pa.Schema:
 
 
 def write_atomically(path: Path, data: Any) -> None:
-    """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
+    """Write a file whole or not at all, and its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        file.write(data)

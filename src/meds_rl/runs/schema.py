@@ -15,7 +15,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "reward": ("float64", "the raw reward r: all reward functions, weighted"),
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
     "advantage": ("float64", "what the update was weighted with, before token-level terms"),
-    "is_correct": ("bool", "whether the first reward function calls the completion right"),
+    "is_correct": ("bool", "whether the first reward function that grades the completion calls it right"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "strategy": ("string", "the way of working that was followed, where the task can tell; null elsewhere"),
     "cluster": (

@@ -1,13 +1,14 @@
-"""Writes a safetensors file so that its path holds, at any moment, the old file or the new one, whole.
+"""Writes files so that their path holds, at any moment, the old file or the new one, whole.
 
-The format is simple: the header's length in 8 bytes, the header in JSON, the arrays end to end. It is written here
+The format of safetensors is simple: the header's length in 8 bytes, the header in JSON, the arrays end to end. It is written here
 because safetensors' own writer makes files that only their owner can read and hides the system's errors.
 """
 
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,15 +21,24 @@ _DTYPE_NAMES = {"<f4": "F32", "<i8": "I64", "|u1": "U8"}
 def write_safetensors(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
     """Write float32, int64 and uint8 arrays and a string-to-string header to `path`.
 
-    To a temporary file beside it, synced to disk, then renamed over it.
-
     Raises:
         OSError: As the system says: no such folder, no space, no permission. `path` is then as before.
+    """
+    with atomic_file(path) as file:
+        _write(file, arrays, metadata)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to: a temporary one beside `path`, at the end synced to disk and renamed over it.
+
+    Raises:
+        OSError: As the system says. After that, or any error within the context, `path` is as before.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            _write(file, arrays, metadata)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

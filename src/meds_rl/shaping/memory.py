@@ -76,7 +76,7 @@ class ErrorMemory:
         return sum(map(len, self._state.entries.values()))
 
     def __contains__(self, prompt_id: object) -> bool:
-        return any(EntryKey(prompt_id, side) in self._state.entries for side in (False, True))  # type: ignore[arg-type]
+        return any((prompt_id, side) in self._state.entries for side in (False, True))
 
     def entry(self, prompt_id: PromptId, is_correct: bool = False) -> MemoryEntry | None:
         """What is remembered of a prompt's wrong (or right) completions, or None."""

@@ -43,7 +43,7 @@ class MEDSConfig(GRPOConfig):
             layer to pool; default the middle one.
         fingerprint_from: "policy" (as released) or "reference" (the model as it was before training).
         answer_marker: where the final answer is: "boxed" (``\\boxed{``), "answer_tag" (``<answer>``), "hashes" (####).
-        correct_above: a completion is right if its first reward is above this.
+        correct_above: a completion is right if the first reward function that grades it gives more than this.
         dynamic_sampling: drop groups of raw accuracy 0 or 1 and refill from new prompts.
         max_generation_batches: at most so many rounds of generation to fill one batch.
         overlong_buffer: tokens before ``max_completion_length`` over which the overlong punishment grows from 0 to 1;
@@ -100,7 +100,7 @@ class MEDSConfig(GRPOConfig):
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = field(
         default="boxed", metadata={"help": "boxed, answer_tag or hashes."}
     )
-    correct_above: float = field(default=0.5, metadata={"help": "Right if the first reward is above this."})
+    correct_above: float = field(default=0.5, metadata={"help": "Right if its first reward is above this."})
 
     dynamic_sampling: bool | None = field(
         default=None, metadata={"help": "Refill groups of raw accuracy 0 or 1. Default: set by `method`."}

@@ -1,12 +1,14 @@
 """``MEDSTrainer``: TRL's ``GRPOTrainer`` with a memory of past errors.
 
-It overrides TRL's small methods at five seams and copies none of its long ones:
+It overrides TRL's methods at these seams and copies none of them:
 
 1. ``_generate`` hands back completions that dynamic sampling has already generated, and finds their answers.
 2. ``_get_per_token_logps_and_entropies`` is listened to where TRL runs the old-log-probability forward anyway.
 3. ``_calculate_rewards`` returns the rewards of all processes just before group normalisation: here the memory speaks.
 4. ``_generate_and_score_completions`` is wrapped, for what must happen before or after one generation batch.
-5. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` carry the memory.
+5. ``_compute_loss`` is wrapped, for the entropy advantage.
+6. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` carry the memory; ``_get_train_sampler`` keeps hold of the
+   sampler, which a resume must advance.
 """
 
 from collections.abc import Callable, Mapping, Sequence
