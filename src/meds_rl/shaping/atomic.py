@@ -1,7 +1,7 @@
 """Writes files so that their path holds, at any moment, the old file or the new one, whole.
 
-The format of safetensors is simple: the header's length in 8 bytes, the header in JSON, the arrays end to end. It is written here
-because safetensors' own writer makes files that only their owner can read and hides the system's errors.
+The format of safetensors is simple: the header's length in 8 bytes, the header in JSON, the arrays end to end. It is
+written here because safetensors' own writer makes files that only their owner can read and hides the system's errors.
 """
 
 import json
