@@ -39,7 +39,11 @@ def _hang(parent: Indices, below: int, above: int) -> None:
 
 @part
 def _measure(x: Floats, reach: float, columns: Floats, core: Floats, sums: Floats) -> None:
-    """Distances from x to all the columns. Each pair's sum runs over the dimensions in the same order as everywhere."""
+    """Distances from x to the first columns, as many as `sums` holds.
+
+    Each pair's sum runs over the dimensions in the same order as everywhere; the inner loop runs over the columns, in
+    whole rows without gaps, so that it compiles to vector instructions.
+    """
     sums[:] = 0.0
     for d in range(x.size):
         x_d, row = x[d], columns[d]
@@ -93,7 +97,7 @@ def connect(points: Floats, core: Floats, forest: Indices) -> Indices:
         while head < tail:
             v = queue[head]
             head += 1
-            _measure(points[v], core[v], columns[:, :k], reach[:k], sums[:k])
+            _measure(points[v], core[v], columns, reach, sums[:k])
             for j in range(k):
                 closer = sums[j] < best[j]
                 best[j] = sums[j] if closer else best[j]

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int32]
 Labels = NDArray[np.int64]
 
+NOISE = -1
+
 
 @part
 def _single_linkage(parent: Indices, order: Indices) -> tuple[Indices, Indices]:
