@@ -71,14 +71,15 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
     n, m = parent.size, points.shape[0] - parent.size
     order = _bottom_up(parent)
     star = _distances(points, n)
-    way = np.full((n, m), np.inf)  # below(v); after the pass back the best of all ways from v
+    # below(v), and after the pass back the best of all ways from v. nan is no way at all: comparing with it is false.
+    way = np.full((n, m), np.nan)
     for head in range(n - 1):
         v = order[head]
         own, below, above, length = star[v], way[v], way[parent[v]], lengths[v]
         for z in range(m):
-            best = own[z] if own[z] < below[z] else below[z]
+            best = below[z] if below[z] < own[z] else own[z]
             longest = best if best > length else length
-            above[z] = longest if longest < above[z] else above[z]
+            above[z] = above[z] if above[z] <= longest else longest
 
     old, new, count = np.empty(n * m, np.int32), np.empty(n * m, np.int32), 0
     beside = np.full(m, np.inf)
@@ -91,14 +92,14 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
                 beside[z] = above[z] if above[z] > length else length
         kept = 0
         for z in range(m):
-            kept += (own[z] < below[z]) & (own[z] <= beside[z])
+            kept += (not below[z] <= own[z]) & (own[z] <= beside[z])
         if kept > 0:
             for z in range(m):
-                if own[z] < below[z] and own[z] <= beside[z]:
+                if not below[z] <= own[z] and own[z] <= beside[z]:
                     old[count], new[count] = v, z
                     count += 1
         for z in range(m):
-            best = own[z] if own[z] < below[z] else below[z]
+            best = below[z] if below[z] < own[z] else own[z]
             below[z] = best if best < beside[z] else beside[z]
 
     distance = np.empty(count)
