@@ -134,3 +134,17 @@ def _check_rows(features: NDArray[np.float32]) -> None:
 def _check_length(name: str, length: int, n_rows: int) -> None:
     if length != n_rows:
         raise ValueError(f"{name} must have one row per reward, {n_rows}, got {length}")
+
+
+def check_optional_positive_int(name: str, value: int | None) -> int | None:
+    """An integer >= 1, or None."""
+    return None if value is None else check_positive_int(name, value)
+
+
+def check_half_life(value: float | None) -> float | None:
+    """A finite number above 0, or None."""
+    if value is None:
+        return None
+    if check_non_negative("half_life", value) == 0:
+        raise ValueError(f"half_life must be above 0, or None for no forgetting, got {value!r}")
+    return float(value)

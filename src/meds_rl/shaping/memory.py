@@ -1,9 +1,9 @@
 """The memory of past errors: per prompt, fingerprints and their clusters."""
 
+import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,18 +11,25 @@ from numpy.typing import ArrayLike, NDArray
 from meds_rl.shaping import storage
 from meds_rl.shaping.checks import (
     PromptId,
+    check_choice,
     check_features,
+    check_half_life,
+    check_optional_positive_int,
     check_positive_int,
     check_prompt_id,
     check_width,
     has_answer,
 )
-from meds_rl.shaping.clustering import Clustering, hdbscan_labels, labels_from
-from meds_rl.shaping.entry import EntryKey, MemoryEntry, empty_entry
+from meds_rl.shaping.clustering import PAPER_CLUSTERING, Clustering, incremental
+from meds_rl.shaping.entry import EntryKey, MemoryEntry
+from meds_rl.shaping.forgetting import ClusterSizes, DropFirst, no_sizes, weights
 from meds_rl.shaping.labels import NO_ANSWER, UNSEEN
-from meds_rl.shaping.voting import canonical_order, unit_vectors, vote
+from meds_rl.shaping.refitting import Change, Visited, plan_batch, refit, renewed
+from meds_rl.shaping.sharing import ALONE, Share, run
+from meds_rl.shaping.state import MemoryState
+from meds_rl.shaping.voting import canonical_order, vote
 
-__all__ = ["ErrorMemory", "MemoryEntry", "Visit"]
+__all__ = ["Assigned", "ErrorMemory", "MemoryEntry", "Renewal", "Visit"]
 
 
 class Visit(NamedTuple):
@@ -33,11 +40,49 @@ class Visit(NamedTuple):
     is_correct: bool = False
 
 
+class Renewal(NamedTuple):
+    """Fingerprints (m, D) taken anew of completions that are remembered under these ids (m,)."""
+
+    prompt_id: PromptId
+    ids: ArrayLike
+    features: ArrayLike
+    is_correct: bool = False
+
+
+class Assigned(NamedTuple):
+    """To which remembered cluster each of m completions belongs, and its size |C|.
+
+    Attributes:
+        clusters: (m,) int64 a lasting cluster >= 0, NOISE, NO_ANSWER, or UNSEEN where no fingerprint is remembered.
+        sizes: (m,) members of that cluster in memory, int64: for NOISE all noise points, for NO_ANSWER all completions
+            without an answer, for UNSEEN 0. With a `half_life` float64, each member counting by its age.
+    """
+
+    clusters: NDArray[np.int64]
+    sizes: ClusterSizes
+
+
 class ErrorMemory:
     """Fingerprints of past completions, kept per prompt and clustered anew whenever some are added.
 
+    It may be used from several threads: each call is one whole, and what others see is the memory before or after it.
+    (`RewardShaper.shape` makes scoring and remembering one whole.)
+
     Args:
-        clustering: From unit vectors (n, D) to labels (n,), -1 for noise. Default: HDBSCAN as in the paper.
+        clustering: what groups a prompt's completions: an `IncrementalClustering`, or a plain function from unit
+            vectors (n, D) to labels (n,), -1 for noise, which starts anew at every visit. Default: HDBSCAN as in the
+            paper.
+        capacity: most completions kept of one prompt and side (right, wrong), those without an answer included; None
+            for no bound, as published. What is left is clustered as if nothing else had ever been there.
+        total_capacity: most completions kept over all prompts; None for no bound.
+        drop_first: what goes first when a bound is reached. "oldest": what was remembered first. "largest": the oldest
+            member of a prompt's largest cluster, and over all prompts first from the one with most completions.
+        half_life: a remembered completion counts 2^(-age / half_life) to |C|, age in remembered batches; None for 1
+            whatever the age, as published.
+        num_threads: threads for the prompts of a batch; by default the number of cores. It changes no result.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type or value.
 
     Example:
         >>> memory = ErrorMemory()
@@ -47,14 +92,42 @@ class ErrorMemory:
         [2]
     """
 
-    def __init__(self, clustering: Clustering = hdbscan_labels) -> None:
-        if not callable(clustering):
-            raise TypeError(f"clustering must be a function from vectors to labels, got {clustering!r}")
+    def __init__(
+        self,
+        clustering: Clustering = PAPER_CLUSTERING,
+        *,
+        capacity: int | None = None,
+        total_capacity: int | None = None,
+        drop_first: DropFirst = "oldest",
+        half_life: float | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        check_choice("drop_first", drop_first, ("oldest", "largest"))
+        self._incremental = incremental(clustering)
         self.clustering = clustering
-        self._state = storage.MemoryState(entries={}, step=0, next_id=0, n_features=None)
+        self.capacity = check_optional_positive_int("capacity", capacity)
+        self.total_capacity = check_optional_positive_int("total_capacity", total_capacity)
+        self.drop_first = drop_first
+        self.half_life = check_half_life(half_life)
+        self.num_threads = check_optional_positive_int("num_threads", num_threads)
+        self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A lock can be neither pickled nor copied.
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
+
+    @property
+    def lock(self) -> threading.RLock:
+        """Hold it to make several calls one whole."""
+        return self._lock
 
     @property
     def step(self) -> int:
@@ -71,6 +144,11 @@ class ErrorMemory:
         """The prompts of which anything is remembered, in the order of their first batch."""
         return list(dict.fromkeys(key.prompt_id for key in self._state.entries))
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is remembered, Python's own few hundred bytes a prompt not counted."""
+        return sum(entry.nbytes for entry in self._state.entries.values())
+
     def __len__(self) -> int:
         """Number of remembered completions, those without an answer included."""
         return sum(map(len, self._state.entries.values()))
@@ -80,15 +158,11 @@ class ErrorMemory:
 
     def entry(self, prompt_id: PromptId, is_correct: bool = False) -> MemoryEntry | None:
         """What is remembered of a prompt's wrong (or right) completions, or None."""
-        entry = self._state.entries.get(EntryKey(check_prompt_id(prompt_id), bool(is_correct)))
-        if entry is None or len(entry.vectors):
-            return entry
-        # Stored before D was known: nothing but completions without an answer.
-        return replace(entry, vectors=np.zeros((0, self.n_features or 0), dtype=np.float32))
+        return self._state.entry(EntryKey(check_prompt_id(prompt_id), bool(is_correct)))
 
     def assign(
         self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False, n_neighbors: int = 3
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ) -> Assigned:
         """Look up to which remembered cluster each completion belongs, and how big it is. Changes nothing.
 
         Args:
@@ -97,29 +171,60 @@ class ErrorMemory:
             is_correct: Whether to look among the right completions instead of the wrong ones.
             n_neighbors: How many nearest members vote (`meds_rl.shaping.voting.vote`).
 
-        Returns:
-            clusters: (m,) a label >= 0, NOISE, NO_ANSWER, or UNSEEN where no fingerprint is remembered.
-            sizes: (m,) members of that cluster in memory: for NOISE all noise points, for NO_ANSWER all
-                completions without an answer, for UNSEEN 0.
-
         Raises:
             TypeError, ValueError: The arguments have a wrong type, shape or width.
         """
-        rows = check_features(features)
-        check_width(rows, self.n_features)
+        return self.assign_batch([Visit(prompt_id, features, is_correct)], n_neighbors=n_neighbors)[0]
+
+    def assign_batch(
+        self, visits: Sequence[Visit], *, n_neighbors: int = 3, share: Share = ALONE
+    ) -> list[Assigned]:
+        """`assign` for many prompts at once, in threads, and in shares over several processes.
+
+        Args:
+            visits: One for each prompt and side.
+            n_neighbors: How many nearest members vote.
+            share: The processes that hold this same memory and make this same call.
+
+        Raises:
+            TypeError, ValueError: A visit has a wrong type, shape or width.
+        """
         check_positive_int("n_neighbors", n_neighbors)
-        entry = self.entry(prompt_id, is_correct)
+        state = self._state
+        tasks = []
+        for visit in visits:
+            rows = check_features(visit.features)
+            check_width(rows, state.n_features)
+            key = EntryKey(check_prompt_id(visit.prompt_id), bool(visit.is_correct))
+            tasks.append((state.entry(key), rows))
+
+        def assigned(task: tuple[MemoryEntry | None, NDArray[np.float32]]) -> Assigned:
+            entry, rows = task
+            return self._assigned(entry, rows, n_neighbors, state.step)
+
+        costs = [len(rows) * (0 if entry is None else len(entry.vectors)) for entry, rows in tasks]
+        return run(assigned, tasks, costs=costs, share=share, num_threads=self.num_threads)
+
+    def _assigned(
+        self, entry: MemoryEntry | None, rows: NDArray[np.float32], n_neighbors: int, now: int
+    ) -> Assigned:
         answered = has_answer(rows)
         clusters = np.where(answered, UNSEEN, NO_ANSWER)
-        sizes = np.zeros(len(rows), dtype=np.int64)
+        sizes = no_sizes(len(rows), self.half_life)
         if entry is None:
-            return clusters, sizes
-        sizes[~answered] = len(entry.no_answer_ids)
+            return Assigned(clusters, sizes)
+        sizes[~answered] = self._worth(entry.no_answer_steps, now).sum()
         if len(entry.vectors):
-            clusters[answered] = vote(rows[answered], entry.vectors, entry.labels, n_neighbors)
-            names, counts = np.unique(entry.labels, return_counts=True)
-            sizes[answered] = counts[np.searchsorted(names, clusters[answered])]
-        return clusters, sizes
+            clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_neighbors)
+            # Noise, -1, is the first bin.
+            totals = np.bincount(entry.clusters + 1, weights=self._worth(entry.steps, now))
+            sizes[answered] = totals[clusters[answered] + 1]
+        return Assigned(clusters, sizes)
+
+    def _worth(self, steps: NDArray[np.int64], now: int) -> NDArray[np.float64]:
+        if self.half_life is None:
+            return np.ones(len(steps), dtype=np.float64)
+        return weights(steps, now, self.half_life)
 
     def remember(
         self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False
@@ -136,84 +241,117 @@ class ErrorMemory:
         """
         return self.remember_batch([Visit(prompt_id, features, is_correct)])[0]
 
-    def remember_batch(self, visits: Sequence[Visit]) -> list[NDArray[np.int64]]:
+    def remember_batch(self, visits: Sequence[Visit], *, share: Share = ALONE) -> list[NDArray[np.int64]]:
         """Add a batch, cluster each prompt in it anew and count one `step`; on an error nothing changes.
 
         The memory afterwards does not depend on the order of a visit's rows: they are stored sorted. It does
         depend on the order of the visits (ids count through them).
 
+        Args:
+            visits: One for each prompt and side.
+            share: The processes that hold this same memory and make this same call. Each clusters its share of the
+                prompts; trees and clusters travel, 8 bytes a remembered completion.
+
         Returns:
             For each visit the (m,) int64 ids of its completions, in the order of its rows. Rows that are
-            equal are interchangeable.
+            equal are interchangeable. A completion that does not fit into `capacity` has an id all the same.
 
         Raises:
             TypeError, ValueError: A visit has a wrong type, shape or width, or a prompt comes twice.
         """
-        entries: dict[EntryKey, MemoryEntry] = {}
-        all_ids: list[NDArray[np.int64]] = []
-        next_id, n_features = self._state.next_id, self._state.n_features
-        for visit in visits:
-            key = EntryKey(check_prompt_id(visit.prompt_id), bool(visit.is_correct))
-            if key in entries:
-                raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-            rows = check_features(visit.features)
-            check_width(rows, n_features)
-            if n_features is None and has_answer(rows).any():
-                n_features = rows.shape[1]
-            order = _storage_order(rows)
-            ids = np.empty(len(rows), dtype=np.int64)
-            ids[order] = np.arange(next_id, next_id + len(rows))
-            next_id += len(rows)
-            all_ids.append(ids)
-            if len(rows):
-                entries[key] = self._extended(self._state.entries.get(key), rows[order], ids[order])
-        self._state = storage.MemoryState(
-            entries=self._state.entries | entries,
-            step=self._state.step + 1,
-            next_id=next_id,
-            n_features=n_features,
-        )
-        return all_ids
+        with self._lock:
+            state = self._state
+            arrivals: dict[EntryKey, Visited] = {}
+            all_ids: list[NDArray[np.int64]] = []
+            next_id, n_features = state.next_id, state.n_features
+            for visit in visits:
+                key = EntryKey(check_prompt_id(visit.prompt_id), bool(visit.is_correct))
+                if key in arrivals:
+                    raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
+                rows = check_features(visit.features)
+                check_width(rows, n_features)
+                answered = has_answer(rows)
+                if n_features is None and answered.any():
+                    n_features = rows.shape[1]
+                order = np.flatnonzero(answered)[canonical_order(rows[answered])]
+                ids = np.empty(len(rows), dtype=np.int64)
+                ids[np.append(order, np.flatnonzero(~answered))] = np.arange(next_id, next_id + len(rows))
+                arrivals[key] = Visited(rows[order], len(rows) - len(order), next_id)
+                next_id += len(rows)
+                all_ids.append(ids)
+            changes = plan_batch(state, arrivals, self.capacity, self.total_capacity, self.drop_first)
+            entries = self._refitted(state, changes, share)
+            self._state = MemoryState(entries, state.step + 1, next_id, n_features)
+            return all_ids
 
-    def _extended(
-        self, entry: MemoryEntry | None, rows: NDArray[np.float32], ids: NDArray[np.int64]
-    ) -> MemoryEntry:
-        answered = has_answer(rows)
-        old = empty_entry(rows.shape[1]) if entry is None else entry
-        vectors, labels = old.vectors, old.labels
-        if answered.any():
-            vectors = np.concatenate([old.vectors, rows[answered]]) if len(old.vectors) else rows[answered]
-            labels = labels_from(self.clustering, unit_vectors(vectors))
-        steps = np.full(len(rows), self.step, dtype=np.int64)
-        return MemoryEntry(
-            vectors=vectors,
-            labels=labels,
-            ids=np.concatenate([old.ids, ids[answered]]),
-            steps=np.concatenate([old.steps, steps[answered]]),
-            no_answer_ids=np.concatenate([old.no_answer_ids, ids[~answered]]),
-            no_answer_steps=np.concatenate([old.no_answer_steps, steps[~answered]]),
+    def renew_batch(self, renewals: Sequence[Renewal], *, share: Share = ALONE) -> None:
+        """Put fingerprints that were taken anew in the place of old ones and cluster their prompts; not a `step`.
+
+        For a policy that has moved on since a completion was remembered. When and how it was remembered stays. On an
+        error nothing changes.
+
+        Args:
+            renewals: One for each prompt and side. Ids that are no longer remembered are passed over.
+            share: The processes that hold this same memory and make this same call.
+
+        Raises:
+            TypeError, ValueError: Features have a wrong type, shape or width, or a row of NaN; an id comes twice, or a
+                prompt does.
+        """
+        with self._lock:
+            state = self._state
+            changes: dict[EntryKey, Change] = {}
+            for renewal in renewals:
+                key = EntryKey(check_prompt_id(renewal.prompt_id), bool(renewal.is_correct))
+                if key in changes:
+                    raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
+                ids = np.asarray(renewal.ids, dtype=np.int64)
+                rows = check_features(renewal.features, len(ids))
+                check_width(rows, state.n_features)
+                if not has_answer(rows).all():
+                    raise ValueError(f"a renewed fingerprint of prompt {key.prompt_id!r} is NaN")
+                if len(np.unique(ids)) != len(ids):
+                    raise ValueError(f"an id of prompt {key.prompt_id!r} comes twice in one renewal")
+                entry = state.entries.get(key)
+                if entry is not None:
+                    changes[key] = renewed(entry, ids, rows, state.step)
+            self._state = state._replace(entries=self._refitted(state, changes, share))
+
+    def _refitted(
+        self, state: MemoryState, changes: dict[EntryKey, Change], share: Share
+    ) -> dict[EntryKey, MemoryEntry]:
+        """All entries, the changed ones clustered anew."""
+        tasks = list(changes.values())
+        clustering = self._incremental
+        fits = run(
+            lambda change: refit(clustering, change),
+            tasks,
+            costs=[change.cost for change in tasks],
+            share=share,
+            num_threads=self.num_threads,
         )
+        entries = dict(state.entries)
+        for (key, change), fit in zip(changes.items(), fits, strict=True):
+            entry = change.entry(fit)
+            if len(entry):
+                entries[key] = entry
+            else:
+                entries.pop(key, None)
+        return entries
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the memory to one file, so that the file is at any moment the old one or the new one, whole.
 
-        The clustering function is not written: hand the same one to `load`.
+        Nothing is copied: the file is written prompt by prompt. The settings (clustering, capacity, ...) are not
+        written: hand the same ones to `load`.
         """
         storage.write(path, self._state)
 
-    @classmethod
-    def load(
-        cls,
-        path: str | PathLike[str],
-        clustering: Clustering = hdbscan_labels,
-        *,
-        n_features: int | None = None,
-    ) -> "ErrorMemory":
-        """The memory that `save` wrote, equal to the last bit.
+    def restore(self, path: str | PathLike[str], *, n_features: int | None = None) -> None:
+        """Become the memory that `save` wrote, equal to the last bit; the settings stay. On an error nothing changes.
 
         Args:
-            path: The file.
-            clustering: As it was when the memory was saved; the file does not say.
+            path: The file. Files of older versions of meds-rl are read too.
             n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
 
         Raises:
@@ -221,16 +359,36 @@ class ErrorMemory:
                 memory file.
             FileNotFoundError: There is no such file.
         """
-        memory = cls(clustering)
         state = storage.read(path)
         if n_features is not None and state.n_features not in (None, n_features):
             reason = f"its fingerprints have {state.n_features} features, those of this run {n_features}"
             raise storage.MemoryFileError(path, reason)
-        memory._state = state
+        with self._lock:
+            self._state = state
+
+    @classmethod
+    def load(
+        cls,
+        path: str | PathLike[str],
+        clustering: Clustering = PAPER_CLUSTERING,
+        *,
+        n_features: int | None = None,
+        **settings: Any,
+    ) -> "ErrorMemory":
+        """The memory that `save` wrote, equal to the last bit.
+
+        Args:
+            path: The file. Files of older versions of meds-rl are read too.
+            clustering: As it was when the memory was saved; the file does not say.
+            n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
+            **settings: `capacity` and the other settings of the memory; the file does not say them either. A bound
+                that the file exceeds acts from the next batch on.
+
+        Raises:
+            MemoryFileError: The file is truncated, corrupted, of a newer version, of another width, or no
+                memory file.
+            FileNotFoundError: There is no such file.
+        """
+        memory = cls(clustering, **settings)
+        memory.restore(path, n_features=n_features)
         return memory
-
-
-def _storage_order(rows: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Positions (m,) in which rows are stored: fingerprints sorted, then those without an answer."""
-    answered = np.flatnonzero(has_answer(rows))
-    return np.concatenate([answered[canonical_order(rows[answered])], np.flatnonzero(~has_answer(rows))])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.shaping.checks import PromptId
+from meds_rl.shaping.forgetting import ClusterSizes
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED
 
 
@@ -25,10 +26,10 @@ class Reason(str, Enum):
 
 
 _EXPLANATIONS = {
-    Reason.CLUSTER: "its nearest remembered completions are of cluster {cluster}, which had {size} members",
-    Reason.NOISE: "its nearest remembered completions are of no cluster; {size} such count together as one",
+    Reason.CLUSTER: "its nearest remembered completions are of cluster {cluster}, which had {size:g} members",
+    Reason.NOISE: "its nearest remembered completions are of no cluster; {size:g} such count together as one",
     Reason.NOISE_FREE: "its nearest remembered completions are of no cluster, which is free (noise='free')",
-    Reason.NO_ANSWER: "it gives no answer, as {size} remembered completions did before",
+    Reason.NO_ANSWER: "it gives no answer, as {size:g} remembered completions did before",
     Reason.NO_ANSWER_FREE: "it gives no answer, which is free (no_answer='free')",
     Reason.UNSEEN: "nothing with an answer was remembered of this prompt yet",
     Reason.NOT_TARGET: "completions of its kind are no target of the penalty",
@@ -44,7 +45,8 @@ class ShapedBatch:
     Attributes:
         rewards: (B,) float64 shaped rewards r_s.
         penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta); 0 for rows that were not scored.
-        cluster_sizes: (B,) int64 |C| before this batch, as it counted: 0 for what is free or was not scored.
+        cluster_sizes: (B,) |C| before this batch, as it counted: 0 for what is free or was not scored. int64, or with a
+            half-life float64: members count by their age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
         normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center":
@@ -57,7 +59,7 @@ class ShapedBatch:
 
     rewards: NDArray[np.float64]
     penalties: NDArray[np.float64]
-    cluster_sizes: NDArray[np.int64]
+    cluster_sizes: ClusterSizes
     clusters: NDArray[np.int64]
     reasons: list[str]
     normalize_by_std: NDArray[np.bool_]

@@ -15,13 +15,14 @@ from meds_rl.shaping.checks import (
     check_positive_int,
     check_prompt_ids,
     check_rewards,
-    check_width,
 )
+from meds_rl.shaping.forgetting import no_sizes
 from meds_rl.shaping.groups import Group, GroupKind, Side, answered, groups_of, scored_sides
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
-from meds_rl.shaping.memory import ErrorMemory, Visit
+from meds_rl.shaping.memory import Assigned, ErrorMemory, Visit
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import Reason, ShapedBatch
+from meds_rl.shaping.sharing import ALONE, Share
 
 
 class RewardShaper:
@@ -111,16 +112,20 @@ class RewardShaper:
         prompt_ids: Iterable[PromptId],
         features: ArrayLike,
         is_correct: ArrayLike,
+        share: Share = ALONE,
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
 
-        The order of rows does not matter to the result. After an error the memory is as it was before.
+        The order of rows does not matter to the result. After an error the memory is as it was before. Threads may
+        call it at once: each batch is scored and remembered as one whole, one after the other.
 
         Args:
             rewards: (B,) finite rewards before shaping.
             prompt_ids: (B,) strings or integers; 1 and "1" are different prompts.
             features: (B, D) fingerprints; a row of NaN means that the completion gives no answer.
             is_correct: (B,) bool.
+            share: This process's place among several that hold the same memory and shape the same batch: each looks up
+                and clusters its share of the prompts, all get the same result.
 
         Raises:
             TypeError, ValueError: An argument has a wrong type, shape or value.
@@ -130,14 +135,13 @@ class RewardShaper:
         ids = check_prompt_ids(prompt_ids, n_rows)
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
-        check_width(fingerprints, self.memory.n_features)
-
         groups = groups_of(ids, correct)
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
         sides = scored_sides(groups, correct, scored, fingerprints)
-        clusters, sizes = self._score(sides, n_rows)
-        memory_ids = self._remember(sides, n_rows)
+        with self.memory.lock:
+            clusters, sizes = self._score(sides, n_rows, share)
+            memory_ids = self._remember(sides, n_rows, share)
 
         penalties = penalty(sizes, self.alpha, self.beta)
         return ShapedBatch(
@@ -182,28 +186,28 @@ class RewardShaper:
             return Reason.NO_ANSWER_FREE if self.no_answer == "free" else Reason.NO_ANSWER
         return Reason.CLUSTER
 
-    def _score(self, sides: list[Side], n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _score(self, sides: list[Side], n_rows: int, share: Share) -> Assigned:
         """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
         clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
-        sizes = np.zeros(n_rows, dtype=np.int64)
-        for side in sides:
-            clusters[side.rows], sizes[side.rows] = self.memory.assign(
-                side.prompt_id, side.features, is_correct=side.is_correct, n_neighbors=self.n_neighbors
-            )
+        sizes = no_sizes(n_rows, self.memory.half_life)
+        visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
+        assigned = self.memory.assign_batch(visits, n_neighbors=self.n_neighbors, share=share)
+        for side, (side_clusters, side_sizes) in zip(sides, assigned, strict=True):
+            clusters[side.rows], sizes[side.rows] = side_clusters, side_sizes
         if self.noise == "free":
             sizes[clusters == NOISE] = 0
         if self.no_answer == "free":
             # Nothing new is remembered, but the memory may come from a run that did.
             sizes[clusters == NO_ANSWER] = 0
-        return clusters, sizes
+        return Assigned(clusters, sizes)
 
-    def _remember(self, sides: list[Side], n_rows: int) -> NDArray[np.int64]:
+    def _remember(self, sides: list[Side], n_rows: int, share: Share) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
         memory_ids = np.full(n_rows, -1, dtype=np.int64)
         if self.no_answer == "free":
             sides = [answered(side) for side in sides]
         visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
-        for side, ids in zip(sides, self.memory.remember_batch(visits), strict=True):
+        for side, ids in zip(sides, self.memory.remember_batch(visits, share=share), strict=True):
             memory_ids[side.rows] = ids
         return memory_ids
 

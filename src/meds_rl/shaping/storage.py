@@ -1,15 +1,13 @@
-"""The memory's file: one safetensors file, written atomically and checked in full when read.
+"""The memory's file: one safetensors file, written atomically, piece by piece, and checked in full when read.
 
-All entries lie end to end in a few tensors; `entry_sizes` (E, 2) says how many fingerprints and how many
-completions without an answer each of the E entries has. The header carries the version and a digest of
-everything.
+All entries lie end to end in a few columns; `entry_sizes` (E, 5) says of each of the E entries how many fingerprints,
+runs and runs of completions without an answer it has, how long its tree is, and which number its next cluster gets.
+Version 1 (`storage_v1`) is read too.
 """
 
-import hashlib
 import json
 import os
-from dataclasses import dataclass
-from itertools import accumulate
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,24 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.atomic import raw_bytes, write_safetensors
+from meds_rl.shaping import storage_v1
 from meds_rl.shaping.checks import check_prompt_id
 from meds_rl.shaping.entry import EntryKey, MemoryEntry
+from meds_rl.shaping.history import Runs
+from meds_rl.shaping.state import MemoryState
+from meds_rl.shaping.tensor_file import Column, ForeignFileError, TensorFile, write_columns
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _HEADER = "meds_rl.error_memory"
-_DTYPES = {
-    "vectors": np.float32,  # (N, D)
-    "labels": np.int64,  # (N,)
-    "ids": np.int64,  # (N,)
-    "steps": np.int64,  # (N,)
-    "no_answer_ids": np.int64,  # (K,)
-    "no_answer_steps": np.int64,  # (K,)
-    "entry_sizes": np.int64,  # (E, 2)
-    # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
-    "entry_keys": np.uint8,
-}
-_Tensors = dict[str, NDArray[Any]]
 
 
 class MemoryFileError(ValueError):
@@ -44,31 +33,49 @@ class MemoryFileError(ValueError):
         super().__init__(f"cannot read the memory file {os.fspath(path)}: {reason}")
 
 
-@dataclass(frozen=True)
-class MemoryState:
-    """Everything that an `ErrorMemory` knows."""
-
-    entries: dict[EntryKey, MemoryEntry]
-    step: int
-    next_id: int
-    n_features: int | None
-
-
 def write(path: str | PathLike[str], state: MemoryState) -> None:
     """Write the state to `path`, which at any moment holds the old file or the new one, whole."""
-    tensors = _to_tensors(state)
-    header: dict[str, Any] = {
+    header = {
         "schema_version": SCHEMA_VERSION,
         "step": state.step,
         "next_id": state.next_id,
         "n_features": state.n_features,
     }
-    header["digest"] = _digest(header, tensors)
-    write_safetensors(Path(path), tensors, {_HEADER: json.dumps(header)})
+    write_columns(Path(path), _columns(state), {_HEADER: json.dumps(header)})
+
+
+def _columns(state: MemoryState) -> list[Column]:
+    entries = list(state.entries.values())
+    sizes = np.array([_sizes(entry) for entry in entries], dtype=np.int64).reshape(-1, 5)
+    n, r, k, t = (int(total) for total in sizes[:, :4].sum(axis=0))
+    keys = np.frombuffer(json.dumps(list(state.entries)).encode(), dtype=np.uint8)
+    # Where no fingerprint was taken anew, `steps` says when each was taken.
+    is_renewed = any(entry.encoded is not None for entry in entries)
+    vectors = (entry.vectors for entry in entries if len(entry.vectors))
+    return [
+        Column("vectors", np.float32, (n, state.n_features or 0), vectors),
+        Column("clusters", np.int32, (n,), (entry.clusters for entry in entries)),
+        Column("tree", np.int32, (t,), (entry.tree for entry in entries)),
+        Column("runs", np.int64, (r, 3), (entry.runs for entry in entries)),
+        Column("no_answer_runs", np.int64, (k, 3), (entry.no_answer_runs for entry in entries)),
+        Column("encoded", np.int32, (n if is_renewed else 0,), _encoded(entries) if is_renewed else ()),
+        Column("entry_sizes", np.int64, sizes.shape, [sizes]),
+        # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
+        Column("entry_keys", np.uint8, keys.shape, [keys]),
+    ]
+
+
+def _sizes(entry: MemoryEntry) -> tuple[int, ...]:
+    lengths = (len(entry.vectors), len(entry.runs), len(entry.no_answer_runs), len(entry.tree))
+    return (*lengths, entry.next_cluster)
+
+
+def _encoded(entries: list[MemoryEntry]) -> Iterator[NDArray[np.int32]]:
+    return (entry.encoded_steps.astype(np.int32) for entry in entries)
 
 
 def read(path: str | PathLike[str]) -> MemoryState:
-    """The state that `write` wrote.
+    """The state that `write` wrote, now or in an older version.
 
     Raises:
         MemoryFileError: The file is not whole and ours.
@@ -76,124 +83,126 @@ def read(path: str | PathLike[str]) -> MemoryState:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
-    header, tensors = _open(path)
     try:
-        return _from_tensors(header, tensors)
-    except (ValueError, TypeError, KeyError) as error:
+        with Path(path).open("rb") as stream:
+            file = TensorFile(stream, _HEADER)
+            header = json.loads(file.metadata[_HEADER])
+            version = header["schema_version"]
+            if version == SCHEMA_VERSION:
+                parts = _read_parts(file)
+    except ForeignFileError:
+        raise MemoryFileError(path, "it is a safetensors file, but not one of meds-rl's memory") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
+    try:
+        if version == storage_v1.SCHEMA_VERSION:
+            return storage_v1.read(path)
+        if version != SCHEMA_VERSION:
+            raise MemoryFileError(
+                path,
+                f"it has schema version {version!r} and this meds-rl reads versions 1 to {SCHEMA_VERSION}; "
+                "a newer meds-rl may read it",
+            )
+        return _state(header, parts)
+    except MemoryFileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MemoryFileError(path, f"its parts contradict each other ({error})") from error
 
 
-def _open(path: str | PathLike[str]) -> tuple[dict[str, Any], _Tensors]:
-    """Header and tensors of a file whose version, tensor names and digest are as they should be."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if _HEADER not in metadata:
-                raise MemoryFileError(path, "it is a safetensors file, but not one of meds-rl's memory")
-            header = json.loads(metadata[_HEADER])
-            version = header["schema_version"]
-            if version != SCHEMA_VERSION:
-                raise MemoryFileError(
-                    path,
-                    f"it has schema version {version!r} and this meds-rl reads version {SCHEMA_VERSION}; "
-                    "a newer meds-rl may read it",
-                )
-            if set(file.keys()) != set(_DTYPES):
-                raise MemoryFileError(path, f"it should hold {sorted(_DTYPES)}, got {sorted(file.keys())}")
-            tensors = {name: file.get_tensor(name) for name in _DTYPES}
-            digest = header.pop("digest")
-    except MemoryFileError:
-        raise
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
-    if digest != _digest(header, tensors):
-        raise MemoryFileError(path, "it is corrupted: its content does not match its digest")
-    return header, tensors
+def _read_parts(file: TensorFile) -> dict[str, list[NDArray[Any]]]:
+    """The columns cut into entries, in the order in which they lie in the file."""
+    (sizes,) = file.read("entry_sizes")
+    if sizes.dtype != np.int64 or sizes.ndim != 2 or sizes.shape[1] != 5 or (sizes < 0).any():
+        raise ValueError("entry_sizes is not (E, 5) counts")
+    n, r, k, t = sizes[:, :4].T.tolist()
+    parts = {"entry_sizes": [sizes]}
+    parts["no_answer_runs"] = file.read("no_answer_runs", k)
+    parts["runs"] = file.read("runs", r)
+    parts["clusters"] = file.read("clusters", n)
+    parts["encoded"] = file.read("encoded", n if file.shapes["encoded"][1] != (0,) else [])
+    parts["tree"] = file.read("tree", t)
+    parts["vectors"] = file.read("vectors", n)
+    parts["entry_keys"] = file.read("entry_keys")
+    file.finish()
+    return parts
 
 
-def _digest(header: dict[str, Any], tensors: _Tensors) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(raw_bytes(array))
-    return digest.hexdigest()
-
-
-def _to_tensors(state: MemoryState) -> _Tensors:
-    entries = list(state.entries.values())
-    no_vectors = np.zeros((0, state.n_features or 0), dtype=np.float32)
-    sizes = [(len(entry.vectors), len(entry.no_answer_ids)) for entry in entries]
-    keys = json.dumps(list(state.entries)).encode()
-    none = np.zeros(0, dtype=np.int64)
-    return {
-        "vectors": np.concatenate([no_vectors, *(entry.vectors for entry in entries if len(entry.vectors))]),
-        "labels": np.concatenate([none, *(entry.labels for entry in entries)]),
-        "ids": np.concatenate([none, *(entry.ids for entry in entries)]),
-        "steps": np.concatenate([none, *(entry.steps for entry in entries)]),
-        "no_answer_ids": np.concatenate([none, *(entry.no_answer_ids for entry in entries)]),
-        "no_answer_steps": np.concatenate([none, *(entry.no_answer_steps for entry in entries)]),
-        "entry_sizes": np.array(sizes, dtype=np.int64).reshape(-1, 2),
-        "entry_keys": np.frombuffer(keys, dtype=np.uint8),
-    }
-
-
-def _from_tensors(header: dict[str, Any], tensors: _Tensors) -> MemoryState:
-    _check_tensors(header, tensors)
-    sizes = tensors["entry_sizes"].tolist()
-    keys = [EntryKey(check_prompt_id(prompt_id), is_correct) for prompt_id, is_correct in _keys(tensors)]
+def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> MemoryState:
+    """The digest shows that the file is as it was written; this shows that what was written makes sense."""
+    state = MemoryState({}, header["step"], header["next_id"], header["n_features"])
+    keys = _keys(parts["entry_keys"][0])
+    sizes = parts["entry_sizes"][0]
     if len(set(keys)) != len(keys) or len(keys) != len(sizes):
         raise ValueError(f"{len(set(keys))} different entry keys for {len(sizes)} entries")
-    ends = list(accumulate(size for size, _ in sizes))
-    no_answer_ends = list(accumulate(size for _, size in sizes))
-    entries = {}
-    for key, (n, k), end, no_answer_end in zip(keys, sizes, ends, no_answer_ends, strict=True):
-        rows, no_answers = slice(end - n, end), slice(no_answer_end - k, no_answer_end)
-        # Copies: an entry that is replaced later must not keep the whole file's arrays alive.
-        entries[key] = MemoryEntry(
-            vectors=tensors["vectors"][rows].copy(),
-            labels=tensors["labels"][rows].copy(),
-            ids=tensors["ids"][rows].copy(),
-            steps=tensors["steps"][rows].copy(),
-            no_answer_ids=tensors["no_answer_ids"][no_answers].copy(),
-            no_answer_steps=tensors["no_answer_steps"][no_answers].copy(),
+    for place, key in enumerate(keys):
+        entry = MemoryEntry(
+            vectors=parts["vectors"][place],
+            clusters=parts["clusters"][place],
+            tree=parts["tree"][place],
+            runs=parts["runs"][place],
+            no_answer_runs=parts["no_answer_runs"][place],
+            next_cluster=int(sizes[place, 4]),
+            encoded=parts["encoded"][place] if parts["encoded"] else None,
         )
-    return MemoryState(entries, header["step"], header["next_id"], header["n_features"])
+        check_entry(entry, state)
+        state.entries[key] = entry
+    check_ids(
+        [runs for entry in state.entries.values() for runs in (entry.runs, entry.no_answer_runs)], state
+    )
+    return state
 
 
-def _keys(tensors: _Tensors) -> list[tuple[Any, bool]]:
-    keys = json.loads(tensors["entry_keys"].tobytes())
+def _keys(column: NDArray[np.uint8]) -> list[EntryKey]:
+    keys = json.loads(column.tobytes())
     if not all(isinstance(is_correct, bool) for _, is_correct in keys):
         raise ValueError("an entry key is not a pair of a prompt id and true or false")
-    return [(prompt_id, is_correct) for prompt_id, is_correct in keys]
+    return [EntryKey(check_prompt_id(prompt_id), is_correct) for prompt_id, is_correct in keys]
 
 
-def _check_tensors(header: dict[str, Any], tensors: _Tensors) -> None:
-    """The digest shows that the file is as it was written; this shows that what was written makes sense."""
-    for name, dtype in _DTYPES.items():
-        if tensors[name].dtype != dtype:
-            raise ValueError(f"{name} has dtype {tensors[name].dtype}, not {np.dtype(dtype)}")
-    sizes = tensors["entry_sizes"]
-    if sizes.ndim != 2 or sizes.shape[1] != 2 or (sizes < 0).any():
-        raise ValueError("entry_sizes is not (E, 2) counts")
-    n, k = sizes.sum(axis=0).tolist()
-    shapes = {"vectors": (n, header["n_features"] or 0), "labels": (n,), "ids": (n,), "steps": (n,)}
-    shapes |= {"no_answer_ids": (k,), "no_answer_steps": (k,)}
-    for name, shape in shapes.items():
-        if tensors[name].shape != shape:
-            raise ValueError(f"{name} has shape {tensors[name].shape}, not {shape}")
-    if not np.isfinite(tensors["vectors"]).all():
+def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
+    """An entry's parts belong together.
+
+    Raises:
+        ValueError: they do not.
+    """
+    n = len(entry.vectors)
+    for name, array, dtype, shape in (
+        ("vectors", entry.vectors, np.float32, (n, state.n_features or 0)),
+        ("clusters", entry.clusters, np.int32, (n,)),
+        ("tree", entry.tree, np.int32, (n if len(entry.tree) else 0,)),
+        ("runs", entry.runs, np.int64, (len(entry.runs), 3)),
+        ("no_answer_runs", entry.no_answer_runs, np.int64, (len(entry.no_answer_runs), 3)),
+    ):
+        if array.dtype != dtype or array.shape != shape:
+            raise ValueError(
+                f"{name} has dtype {array.dtype} and shape {array.shape}, not {np.dtype(dtype)}, {shape}"
+            )
+    if not np.isfinite(entry.vectors).all():
         raise ValueError("vectors are not finite")
-    if tensors["labels"].min(initial=-1) < -1:
-        raise ValueError(f"a label is {tensors['labels'].min()}")
-    ids = np.concatenate([tensors["ids"], tensors["no_answer_ids"]])
-    if len(np.unique(ids)) != len(ids) or not _within(ids, header["next_id"]):
-        raise ValueError(f"ids are not different numbers from 0 to {header['next_id']}")
-    if not _within(np.concatenate([tensors["steps"], tensors["no_answer_steps"]]), header["step"]):
-        raise ValueError(f"a step is not from 0 to {header['step']}")
+    if n and not (entry.clusters.min() >= -1 and entry.clusters.max() < entry.next_cluster):
+        raise ValueError(f"a cluster is not from -1 to {entry.next_cluster - 1}")
+    if len(entry.tree) and not (
+        entry.tree.min() == -1 and entry.tree.max() < n and (entry.tree == -1).sum() == 1
+    ):
+        raise ValueError(f"a tree has not one root and parents from 0 to {n - 1}")
+    if (entry.runs[:, 2] < 1).any() or (entry.no_answer_runs[:, 2] < 1).any() or entry.runs[:, 2].sum() != n:
+        raise ValueError(f"the runs are not of {n} fingerprints")
+    for steps in (entry.runs[:, 1], entry.no_answer_runs[:, 1], entry.encoded):
+        if steps is not None and len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
+            raise ValueError(f"a step is not from 0 to {state.step}")
 
 
-def _within(numbers: NDArray[np.int64], end: int) -> bool:
-    return bool(((numbers >= 0) & (numbers < end)).all())
+def check_ids(all_runs: list[Runs], state: MemoryState) -> None:
+    """No id is given twice or still to come, and ids ascend in each entry.
+
+    Raises:
+        ValueError: that is not so.
+    """
+    runs = np.concatenate([np.zeros((0, 3), dtype=np.int64), *all_runs])
+    ascending = all((np.diff(part[:, 0]) > 0).all() for part in all_runs)
+    runs = runs[np.argsort(runs[:, 0])]
+    ends = runs[:, 0] + runs[:, 2]
+    within = not len(runs) or (runs[0, 0] >= 0 and ends[-1] <= state.next_id)
+    if not (ascending and within and (runs[1:, 0] >= ends[:-1]).all()):
+        raise ValueError(f"ids are not different numbers from 0 to {state.next_id}")
