@@ -1,11 +1,13 @@
 """Clusters of a tree against the slow reference, above all where distances tie."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meds_rl.clustering.hierarchy import extract, tree_labels
+from meds_rl.clustering.hierarchy import _select, extract, tree_labels
 from meds_rl.clustering.incremental import IncrementalHDBSCAN
 from meds_rl.clustering.spanning_tree import build, delete, edge_lengths
 
@@ -92,6 +94,23 @@ def test_nothing_becomes_nan_at_the_ends_of_the_range(scale):
     )
     assert np.isfinite(probabilities).all()
     assert labels.min() >= -1
+
+
+def test_densities_beyond_the_largest_float_are_as_good_as_equal():
+    # 1 / 1e-310 overflows: two pairs are born at infinite density and end there. They gain 0, not inf - inf = nan.
+    parent, lengths = np.array([-1, 0, 1, 2], np.int32), np.array([np.nan, 5e-324, 1e-310, 5e-324])
+    labels, probabilities = extract(parent, lengths)
+    assert labels.tolist() == [0, 0, 1, 1]
+    assert probabilities.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("below", list(permutations([2.0**53, 1.0, 1.0])))
+def test_stabilities_are_added_up_in_one_order(below):
+    # Root 0, cluster 1, its parts 2, 3, 4. In floats 1 + 1 + 2^53 = 2^53 + 2, but 2^53 + 1 + 1 = 2^53. Smallest first,
+    # the parts win against 2^53; against 2^53 + 2 they tie, and then the whole is kept.
+    above = np.array([-1, 0, 1, 1, 1], np.int32)
+    assert _select(above, np.array([0.0, 2.0**53, *below]), False, False).tolist() == [-1, -1, 2, 3, 4]
+    assert _select(above, np.array([0.0, 2.0**53 + 2, *below]), False, False).tolist() == [-1, 1, 1, 1, 1]
 
 
 def test_few_points_are_noise():

@@ -82,7 +82,7 @@ def _condense(
         if upper[node] >= 0 and size[node] >= min_cluster_size:
             big[upper[node]] += 1
     cluster, alive = np.zeros(2 * n - 1, np.int32), np.zeros(2 * n - 1, np.bool_)
-    fell = np.empty(2 * n - 1)  # the density at which all of a node fell, if it is not alive
+    fell = np.empty(2 * n - 1)  # the density at which a node fell or, of one that is alive, its parts fall
     above_cluster, birth = np.full(n, -1, np.int32), np.zeros(n)
     stability, end = np.zeros(n), np.zeros(n)
     alive[2 * n - 2] = True
@@ -100,8 +100,8 @@ def _condense(
                     clusters += 1
                 else:
                     stability[c] += _gain(fell[above], birth[c], size[above] - size[node])
-        if node >= n and alive[node] and above != -2:
-            # The cluster ends here, unless one part goes on in it. A node's own density is what its parts fall at.
+        if node >= n and alive[node]:
+            # What falls here falls at this node's density. The cluster ends, unless one part goes on in it.
             c = cluster[node]
             fell[node] = end[c] = _density(lengths[order[node - n]])
             if big[node] != 1:

@@ -58,13 +58,15 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     all is computed anew at each `partial_fit`, and is just as exact.
 
     **Ties.** Points at exactly equal distances have several minimum spanning trees, and implementations that merge two
-    by two choose among the hierarchies that go with them. Here all merges at one distance are one, so that the clusters
-    depend on nothing but the set of points. Where all nonzero merge distances differ, and no group of identical points
-    is all that is left of the root, the partition is scikit-learn's and the hdbscan package's.
+    by two choose among the hierarchies that go with them. Here all merges at one distance are one, as in [1]_, so that
+    the clusters depend on nothing but the set of points. Where no two nonzero merge distances are equal and fewer than
+    2 * `min_cluster_size` points are identical, the partition is scikit-learn's and the hdbscan package's. With
+    `min_samples` above 2 ties are the rule, as one core distance is the length of several edges: the merge distances
+    are theirs then, and the partition may be another one.
 
     **Cost.** Memory is O(n D). Compiled by numba at the first import (about ten seconds, kept on disk after that).
 
-    **Few points.** Fewer than `min_cluster_size` or `min_samples` points are noise.
+    **Few points.** Fewer than `min_cluster_size` or `min_samples` points are noise, also with `allow_single_cluster`.
 
     References
     ----------
