@@ -121,8 +121,10 @@ class RunFolder:
         import pyarrow.parquet as pq
 
         self.check()
-        tables = [pq.read_table(path) for _, path in self._rollout_files()]
-        table = pa.concat_tables(tables) if tables else rollout_schema().empty_table()
+        # A run that an older version began and this one resumed has files of both.
+        schema = rollout_schema()
+        tables = [pq.read_table(path).cast(schema) for _, path in self._rollout_files()]
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
         frame: pd.DataFrame = table.to_pandas()
         return frame
 

@@ -1,9 +1,10 @@
 """Columns of the rollouts table and their meaning. One row is one completion that training saw.
 
-Version 1. A reader refuses a newer version; a change of meaning raises the number.
+Version 2. A reader refuses a newer version and reads older ones; a change of meaning raises the number. In version 1
+`cluster_size` was an int64, as all members counted the same; it is read as the float64 that it is now.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "step": ("int64", "optimiser steps done when the completion was sampled"),
@@ -22,7 +23,10 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
         "int64",
         "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored",
     ),
-    "cluster_size": ("int64", "|C|: members of that cluster before this batch"),
+    "cluster_size": (
+        "float64",
+        "|C|: members of that cluster before this batch; with a half-life each counts by its age",
+    ),
     "penalty": ("float64", "min(alpha ln(|C| + 1), beta), 0 where not scored"),
     "reason": ("string", "why the penalty is what it is"),
     "memory_id": ("int64", "identity of the remembered completion; -1 where it was not remembered"),

@@ -2,13 +2,18 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from datasets import Dataset
 from trl.rewards import get_soft_overlong_punishment
 
 from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.fingerprints import FingerprintSource
+from meds_rl.engines.trl.presets import PRESETS
+from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rewards import MEDSPenalty
+from meds_rl.shaping.clustering import HDBSCANClustering
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import check_dataset
@@ -23,8 +28,48 @@ def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
         all_wrong=args.meds_all_wrong,
         no_answer=args.meds_no_answer,
         n_neighbors=args.meds_n_neighbors,
-        memory=ErrorMemory() if memory is None else memory,
+        memory=_make_memory(args) if memory is None else _checked_memory(args, memory),
     )
+
+
+def _make_memory(args: MEDSConfig) -> ErrorMemory:
+    return ErrorMemory(
+        HDBSCANClustering(min_cluster_size=args.meds_min_cluster_size),
+        capacity=args.meds_capacity,
+        total_capacity=args.meds_total_capacity,
+        drop_first=args.meds_drop_first,
+        half_life=args.meds_half_life,
+    )
+
+
+def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
+    """A memory that is handed in keeps its own settings; a field that asks for others would be passed over."""
+    own: dict[str, object] = {
+        "meds_capacity": memory.capacity,
+        "meds_total_capacity": memory.total_capacity,
+        "meds_drop_first": memory.drop_first,
+        "meds_half_life": memory.half_life,
+    }
+    if isinstance(memory.clustering, HDBSCANClustering):
+        own["meds_min_cluster_size"] = memory.clustering.min_cluster_size
+    elif args.meds_min_cluster_size != 2:
+        own["meds_min_cluster_size"] = "a clustering of its own"
+    defaults = {field.name: field.default for field in fields(MEDSConfig)} | dict(PRESETS[args.preset])
+    for name, value in own.items():
+        wanted = args.__dict__[name]
+        if wanted not in (defaults[name], value):
+            raise ValueError(
+                f"{name} is {wanted!r}, but the memory that was handed in has {value!r}. It keeps its own settings: "
+                f"make it with the one you want, or leave {name} out."
+            )
+    return memory
+
+
+def make_reencoding(args: MEDSConfig, fingerprints: FingerprintSource) -> Reencoding | None:
+    """What takes old fingerprints anew, if anything does."""
+    if not args.reencodes:
+        return None
+    return Reencoding(fingerprints, tokens=args.meds_reencode_tokens or 0, age=args.meds_reencode_age)
 
 
 def with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
@@ -63,6 +108,11 @@ def check_arguments(
     if isinstance(train_dataset, Dataset):
         check_dataset(train_dataset, ["prompt"])
         _check_size(train_dataset, args)
+    if args.reencodes and isinstance(train_dataset, Dataset) and _has_images(train_dataset):
+        raise ValueError(
+            "meds_reencode_tokens cannot be used with images: completions are kept as text. Set it to 0, or use "
+            "fingerprint_from='reference'."
+        )
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
 
@@ -88,8 +138,12 @@ def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mappin
         )
     if trl_arguments.get("environment_factory") is not None:
         raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
-    if {"image", "images"} & set(train_dataset.column_names):
+    if _has_images(train_dataset):
         raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
+
+
+def _has_images(dataset: Dataset) -> bool:
+    return bool({"image", "images"} & set(dataset.column_names))
 
 
 def as_list(reward_funcs: Any) -> list[Any]:

@@ -12,11 +12,12 @@ from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.labels import NOT_SCORED
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
+from meds_rl.shaping.sharing import ALONE, Share
 from meds_rl.tasks.base import prompt_id
 
 NOT_GRADED = "not_graded"
 NO_MEMORY = "no_memory"
-_UNSHAPED = {"cluster": NOT_SCORED, "cluster_size": 0, "penalty": 0.0, "memory_id": -1, "reason": NO_MEMORY}
+_UNSHAPED = {"cluster": NOT_SCORED, "cluster_size": 0.0, "penalty": 0.0, "memory_id": -1, "reason": NO_MEMORY}
 
 
 @dataclass
@@ -46,14 +47,24 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rewards)
 
-    def shape(self, shaper: RewardShaper, features: np.ndarray, graded: np.ndarray) -> None:
-        """Score the graded rows against the memory and remember them."""
+    def shape(
+        self, shaper: RewardShaper, features: np.ndarray, graded: np.ndarray, share: Share = ALONE
+    ) -> None:
+        """Score the graded rows against the memory and remember them; several processes share the work."""
         self.graded = graded
         self.shaped = shaper.shape(
             self.rewards[graded],
             prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
             features=features[graded],
             is_correct=self.is_correct[graded],
+            share=share,
+        )
+
+    @property
+    def memory_ids(self) -> np.ndarray:
+        """(B,) int64: the id under which each row is remembered, -1 where it is not."""
+        return self._spread(
+            None if self.shaped is None else self.shaped.memory_ids, np.full(len(self), -1, dtype=np.int64)
         )
 
     @property
@@ -95,7 +106,8 @@ class Batch:
             return [_UNSHAPED[name]] * len(self)
         values = {
             "cluster": shaped.clusters,
-            "cluster_size": shaped.cluster_sizes,
+            # Whole numbers unless old errors count less: one type either way.
+            "cluster_size": shaped.cluster_sizes.astype(np.float64),
             "penalty": shaped.penalties,
             "memory_id": shaped.memory_ids,
             "reason": np.array(shaped.reasons, dtype=object),

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside TRL's own files: the memory, and where generation stood."""
+"""What a checkpoint holds beside TRL's own files: the memory, what its completions said, and where generation stood."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from meds_rl.engines.trl import completions_file
+from meds_rl.engines.trl.completions_file import COMPLETIONS_FILE
 from meds_rl.runs.folder import MEMORY_FILE, write_atomically
-from meds_rl.shaping.memory import ErrorMemory
 
 if TYPE_CHECKING:
+    from meds_rl.engines.trl.memory_step import MemoryStep
     from meds_rl.engines.trl.trainer import MEDSTrainer
 
 STATE_FILE = "meds_state.json"
@@ -31,12 +33,16 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
     remember it twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations) != 0:
+    if trainer.args.should_save:
+        # TRL writes it last: with it the checkpoint counts as whole. A folder that an earlier attempt has filled must
+        # not count as whole while it is filled again.
+        (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
+    trainer.accelerator.wait_for_everyone()
+    if _is_mid_batch(trainer, trainer._step):
         torch.save(trainer._buffered_inputs, _buffer_file(trainer, folder))
     if not trainer.args.should_save:
         return
-    if trainer.memory is not None:
-        trainer.memory.save(folder / MEMORY_FILE)
+    save_memory(trainer, folder)
     state = {
         "micro_steps": trainer._step,
         "generations": trainer._num_generations_done,
@@ -45,11 +51,22 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
     write_atomically(folder / STATE_FILE, json.dumps(state).encode())
 
 
+def save_memory(trainer: MEDSTrainer, folder: Path) -> None:
+    """Write the memory, if there is one, and what its completions said where that is kept."""
+    step = trainer._memory_step
+    if step is None:
+        return
+    if step.reencoding is not None:
+        completions_file.save(folder / COMPLETIONS_FILE, step.reencoding.store)
+    step.shaper.memory.save(folder / MEMORY_FILE)
+
+
 def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     """Bring back what :func:`save` wrote.
 
     Raises:
-        ValueError: the method is "meds" and the checkpoint has no memory, or its memory does not load.
+        ValueError: the method is "meds" and the checkpoint has no memory, or its memory does not load; it lacks what
+            fingerprints are to be taken anew from, or a batch that is still to be trained on.
     """
     folder = Path(checkpoint)
     step = trainer._memory_step
@@ -59,9 +76,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
                 f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
                 "memory; start a new run from its model instead, or resume it with the method that made it."
             )
-        memory = ErrorMemory.load(folder / MEMORY_FILE, step.shaper.memory.clustering)
-        step.shaper.memory = memory
-        step.check()
+        step.shaper.memory.restore(folder / MEMORY_FILE, n_features=step.fingerprints.num_features)
+        _load_completions(step, folder)
     if not (folder / STATE_FILE).is_file():
         return
     state = json.loads((folder / STATE_FILE).read_text())
@@ -71,7 +87,13 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     trainer._num_generations_done = state["generations"]
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
-    if _buffer_file(trainer, folder).is_file():
+    if _is_mid_batch(trainer, trainer._step):
+        if not _buffer_file(trainer, folder).is_file():
+            raise ValueError(
+                f"{folder} was saved between a generation and its last update, and has no "
+                f"{_buffer_file(trainer, folder).name}: without it the batch would be remembered twice. Resume with as "
+                "many processes as before, and the same batch sizes."
+            )
         device = trainer.accelerator.device
         trainer._buffered_inputs = torch.load(
             _buffer_file(trainer, folder), map_location=device, weights_only=True
@@ -84,6 +106,22 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
             )
         trainer._run.drop_rollouts_from(state["generations"])
         trainer._run.drop_metrics_after(progress["global_step"])
+
+
+def _load_completions(step: MemoryStep, folder: Path) -> None:
+    if step.reencoding is None:
+        return
+    if not (folder / COMPLETIONS_FILE).is_file():
+        raise ValueError(
+            f"{folder} has no {COMPLETIONS_FILE}, from which fingerprints could be taken anew: it was made without "
+            "meds_reencode_tokens. Go on with meds_reencode_tokens=0, or start a new run from its model."
+        )
+    step.reencoding.store = completions_file.load(folder / COMPLETIONS_FILE, step.shaper.memory)
+
+
+def _is_mid_batch(trainer: MEDSTrainer, micro_steps: int) -> bool:
+    """Whether a generation batch has updates to come."""
+    return bool(micro_steps % (trainer.args.steps_per_generation * trainer.num_iterations))
 
 
 def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:

@@ -1,14 +1,19 @@
 """``MEDSConfig``: TRL's ``GRPOConfig`` and the few fields that MEDS adds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from trl import GRPOConfig
 
+from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
+from meds_rl.engines.trl.presets import PRESETS
 
 _CHOICES = (
     "method",
+    "preset",
+    "meds_drop_first",
     "meds_target",
     "meds_noise",
     "meds_all_wrong",
@@ -23,14 +28,16 @@ _CHOICES = (
 class MEDSConfig(GRPOConfig):
     """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and these.
 
-    ``method`` chooses one of the paper's four methods and sets the fields below whose default is ``None``;
-    a value given explicitly always wins. ``meds_*`` fields act only where ``method`` is "meds".
+    ``method`` chooses one of the paper's four methods and sets the fields below whose default is ``None``; ``preset``
+    does so for settings of the memory. A value given explicitly always wins. ``meds_*`` fields act only where
+    ``method`` is "meds".
 
     Note:
         ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``.
 
     Parameters:
         method: "grpo", "grpo-entropy", "dapo" or "meds".
+        preset: "paper" (as published) or "recommended" (what this project found to be better).
         meds_alpha: strength of the penalty, min(alpha * ln(|C| + 1), beta).
         meds_beta: cap of the penalty.
         meds_target: which completions are penalised: "wrong" (default), "right" or "both".
@@ -38,10 +45,19 @@ class MEDSConfig(GRPOConfig):
         meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape".
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
+        meds_min_cluster_size: remembered completions that make a cluster.
+        meds_capacity: most completions kept of one prompt and side (right, wrong); None for no bound.
+        meds_total_capacity: most completions kept over all prompts; None for no bound.
+        meds_drop_first: what goes first when a bound is reached: the "oldest" completions, or the oldest ones of the
+            "largest" clusters.
+        meds_half_life: a remembered completion counts half as much after so many batches; None for the same for ever.
+        meds_reencode_tokens: tokens that may be run through the policy in each generation batch, over all processes,
+            to take fingerprints of remembered completions anew; None or 0 for none.
+        meds_reencode_age: only of fingerprints that were taken so many remembered batches ago, or more.
         fingerprint: "layer_logits", "layer_logits_diff" or "pooled_logits".
         fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits, the
             layer to pool; default the middle one.
-        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training).
+        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training); by preset.
         answer_marker: where the final answer is: "boxed" (``\\boxed{``), "answer_tag" (``<answer>``), "hashes" (####).
         correct_above: a completion is right if the first reward function that grades it gives more than this.
         dynamic_sampling: drop groups of raw accuracy 0 or 1 and refill from new prompts.
@@ -59,6 +75,9 @@ class MEDSConfig(GRPOConfig):
 
     method: Literal["grpo", "grpo-entropy", "dapo", "meds"] = field(
         default="meds", metadata={"help": "grpo, grpo-entropy, dapo or meds."}
+    )
+    preset: Literal["paper", "recommended"] = field(
+        default="paper", metadata={"help": "Defaults of the memory's settings: paper or recommended."}
     )
 
     loss_type: str | None = field(
@@ -86,6 +105,41 @@ class MEDSConfig(GRPOConfig):
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
     )
     meds_n_neighbors: int = field(default=3, metadata={"help": "Neighbours that vote for the cluster."})
+    meds_min_cluster_size: int = field(
+        default=2,
+        metadata={"help": "Completions that make a cluster. A memory handed in keeps its own clustering."},
+    )
+    meds_capacity: int | None = field(
+        default=None,
+        metadata={
+            "help": "Most completions kept of one prompt and side. Default: no bound. A memory handed in keeps its own."
+        },
+    )
+    meds_total_capacity: int | None = field(
+        default=None,
+        metadata={
+            "help": "Most completions kept over all prompts. Default: no bound. A memory handed in keeps its own."
+        },
+    )
+    meds_drop_first: Literal["oldest", "largest"] = field(
+        default="oldest",
+        metadata={"help": "What a full memory drops: oldest, or largest. A memory handed in keeps its own."},
+    )
+    meds_half_life: float | None = field(
+        default=None,
+        metadata={
+            "help": "Batches after which an old error counts half. Default: never. A memory handed in keeps its own."
+        },
+    )
+    meds_reencode_tokens: int | None = field(
+        default=None,
+        metadata={
+            "help": "Tokens a generation batch for taking old fingerprints anew. Default, and 0: none."
+        },
+    )
+    meds_reencode_age: int = field(
+        default=1, metadata={"help": "Batches after which a fingerprint may be taken anew."}
+    )
 
     fingerprint: Literal["layer_logits", "layer_logits_diff", "pooled_logits"] = field(
         default="layer_logits", metadata={"help": "layer_logits, layer_logits_diff or pooled_logits."}
@@ -94,8 +148,8 @@ class MEDSConfig(GRPOConfig):
         default=None,
         metadata={"help": "Last layers to read (default L // 2; -1 for all), or the layer to pool."},
     )
-    fingerprint_from: Literal["policy", "reference"] = field(
-        default="policy", metadata={"help": "policy (as released) or reference."}
+    fingerprint_from: Literal["policy", "reference"] | None = field(
+        default=None, metadata={"help": "policy (as released) or reference. Default: by `preset`."}
     )
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = field(
         default="boxed", metadata={"help": "boxed, answer_tag or hashes."}
@@ -118,15 +172,19 @@ class MEDSConfig(GRPOConfig):
     )
 
     def __post_init__(self) -> None:
+        self._apply_preset()
         self._check_choices()
-        self._check_sizes()
+        check_sizes(self.__dict__)
         self._apply_method()
         super().__post_init__()
-        self._check_bounds()
+        check_bounds(self.__dict__)
+        self._check_reencoding()
 
     def _check_choices(self) -> None:
-        choices = {f.name: get_args(f.type) for f in fields(MEDSConfig) if f.name in _CHOICES}
-        for name, allowed in choices.items():
+        kinds = {f.name: f.type for f in fields(MEDSConfig) if f.name in _CHOICES}
+        for name, kind in kinds.items():
+            # Of an optional choice, which the preset has made by now, the choice.
+            allowed = get_args(get_args(kind)[0]) or get_args(kind)
             value = self.__dict__[name]
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {value!r}.")
@@ -143,57 +201,33 @@ class MEDSConfig(GRPOConfig):
             "dynamic_sampling": method.dynamic_sampling,
             "overlong_buffer": buffer,
         }
+        self._fill(defaults)
+
+    def _apply_preset(self) -> None:
+        if self.preset in PRESETS:
+            self._fill(PRESETS[self.preset])
+
+    def _fill(self, defaults: Mapping[str, Any]) -> None:
         for name, value in defaults.items():
             if self.__dict__[name] is None:
                 setattr(self, name, value)
 
-    def _check_sizes(self) -> None:
-        """Before TRL divides by them."""
-        if self.num_generations < 2:
+    def _check_reencoding(self) -> None:
+        if self.uses_memory and self.meds_reencode_tokens and self.fingerprint_from == "reference":
             raise ValueError(
-                f"num_generations must be at least 2: a group is compared; got {self.num_generations}."
+                "meds_reencode_tokens takes old fingerprints anew because the policy moves on; those of "
+                "fingerprint_from='reference' never change. Set fingerprint_from='policy', or meds_reencode_tokens=0."
             )
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
-            if self.__dict__[name] < 1:
-                raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
-
-    def _check_bounds(self) -> None:
-        for name in ("meds_n_neighbors", "max_generation_batches", "overlong_buffer"):
-            if not isinstance(self.__dict__[name], int):
-                raise ValueError(f"{name} must be a whole number; got {self.__dict__[name]!r}.")
-        for name, lowest in (
-            ("correct_above", float("-inf")),
-            ("beta", 0),
-            ("meds_alpha", 0),
-            ("meds_beta", 0),
-            ("meds_n_neighbors", 1),
-            ("max_generation_batches", 1),
-            ("overlong_buffer", 0),
-            ("overlong_factor", 0),
-            ("entropy_advantage_coef", 0),
-        ):
-            value = self.__dict__[name]
-            if not isinstance(value, int | float) or not lowest <= value < float("inf"):
-                raise ValueError(f"{name} must be a finite number of at least {lowest}; got {value!r}.")
-        if not self.entropy_advantage_cap > 0:
-            raise ValueError(f"entropy_advantage_cap must be above 0; got {self.entropy_advantage_cap}.")
-        if self.overlong_buffer and self.overlong_buffer >= self.max_completion_length:
-            raise ValueError(
-                f"overlong_buffer must be below max_completion_length ({self.max_completion_length}); "
-                f"got {self.overlong_buffer}. 0 turns the overlong punishment off."
-            )
-        layers = self.fingerprint_layers
-        if layers == -1 and self.fingerprint == "pooled_logits":
-            raise ValueError(
-                "fingerprint_layers=-1 (all) is for layer_logits; pooled_logits reads one layer, 1 to L."
-            )
-        if layers is not None and layers != -1 and layers < 1:
-            raise ValueError(f"fingerprint_layers must be -1 (all) or at least 1; got {layers}.")
 
     @property
     def uses_memory(self) -> bool:
         """Whether the method remembers errors, that is, whether it is MEDS."""
         return METHODS[self.method].memory
+
+    @property
+    def reencodes(self) -> bool:
+        """Whether fingerprints of remembered completions are taken anew."""
+        return self.uses_memory and bool(self.meds_reencode_tokens)
 
     @property
     def shapes_all_wrong(self) -> bool:

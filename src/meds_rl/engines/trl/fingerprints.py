@@ -1,6 +1,6 @@
 """Where fingerprints of a batch come from: TRL's own forward where it runs one, else a forward of ours."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.fingerprint import (
     AnswerFinder,
@@ -84,6 +85,11 @@ class FingerprintSource:
         self._answers: list[AnswerPosition | None] = []
         self._heard: np.ndarray | None = None
 
+    @property
+    def follow_policy(self) -> bool:
+        """Whether fingerprints change as the policy moves; those of a frozen reference do not."""
+        return self._reference is None
+
     def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
         """A new batch: find the answers in its completions."""
         self._prompt_ids, self._completion_ids = prompt_ids, completion_ids
@@ -129,6 +135,33 @@ class FingerprintSource:
             return self._extract(model, answers, forwards)
         with self._reference.use() as reference:
             return self._extract(reference, answers, forwards)
+
+    def spoken(self, row: int) -> Spoken | None:
+        """What it takes to take this fingerprint of the batch again; None where there is no answer."""
+        answer, completion_ids = self._answers[row], self._completion_ids[row]
+        if answer is None:
+            return None
+        used = completion_ids if self._fingerprint.reads_completion else completion_ids[: answer.position + 2]
+        prompt_ids = np.array(self._prompt_ids[row], dtype=np.int32)
+        return Spoken(prompt_ids, np.array(used, dtype=np.int32), answer.position)
+
+    def encode(self, rows: Sequence[Spoken], model: nn.Module, most_rows: int) -> np.ndarray:
+        """Fingerprints (n, D) of earlier completions by the policy as it is.
+
+        Args:
+            rows: this process's n completions.
+            model: the policy, as the engine has wrapped it by now.
+            most_rows: the most that any process has; all run as many forwards.
+        """
+        return extract(
+            model,
+            self._fingerprint,
+            [row.prompt_ids.tolist() for row in rows],
+            [row.completion_ids.tolist() for row in rows],
+            [row.answer for row in rows],
+            batch_size=self._batch_size,
+            min_forwards=-(-most_rows // self._batch_size),
+        )
 
     def _extract(self, model: Any, answers: list[AnswerPosition | None], forwards: int) -> np.ndarray:
         return extract(

@@ -6,11 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from meds_rl.engines.trl.batch import Batch
+from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.fingerprints import FingerprintSource
+from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rollout import slice_of
+from meds_rl.engines.trl.sharing import share_of
+from meds_rl.shaping.checks import check_prompt_id
+from meds_rl.shaping.entry import EntryKey
+from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 
 
@@ -21,13 +28,16 @@ class MemoryStep:
     Attributes:
         shaper: the method, with its memory. Every process holds the same memory and sees the same batch.
         fingerprints: where fingerprints come from.
+        reencoding: takes those of remembered completions anew; None where they stay as they were.
     """
 
     shaper: RewardShaper
     fingerprints: FingerprintSource
+    reencoding: Reencoding | None = None
 
     def apply(self, batch: Batch, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Shape the batch's rewards in place; returns the figures to log."""
+        memory, share = self.shaper.memory, share_of(accelerator)
         # TRL gives completions that no reward function graded no advantage; they teach no error either.
         graded = ~np.isnan(batch.rewards)
         wanted = np.zeros(len(batch), dtype=bool)
@@ -35,16 +45,27 @@ class MemoryStep:
             prompt_ids=[name for name, keep in zip(batch.prompt_ids, graded, strict=True) if keep],
             is_correct=batch.is_correct[graded],
         )
-        started = time.perf_counter()
+        times = [time.perf_counter()]
         features = self._gather_features(wanted, model, accelerator)
-        fingerprinted = time.perf_counter()
-        batch.shape(self.shaper, features, graded)
-        remembered = time.perf_counter()
+        times.append(time.perf_counter())
+        compared = _keys(batch, wanted & ~np.isnan(features).any(axis=1))
+        figures: dict[str, float] = {}
+        if self.reencoding is not None:
+            figures = self.reencoding.renew(memory, compared, model, accelerator, share)
+        times.append(time.perf_counter())
+        if self.fingerprints.follow_policy:
+            figures["fingerprint_age"] = _mean_age(memory, compared)
+        batch.shape(self.shaper, features, graded, share)
+        times.append(time.perf_counter())
+        if self.reencoding is not None:
+            self.reencoding.remember(memory, self._gather_spoken(batch, accelerator), _keys(batch, wanted))
+            figures["reencode_ms"] = 1000 * (times[2] - times[1] + time.perf_counter() - times[3])
         return {
             **batch.metrics(),
-            "memory_size": float(len(self.shaper.memory)),
-            "fingerprint_ms": 1000 * (fingerprinted - started),
-            "memory_ms": 1000 * (remembered - fingerprinted),
+            **figures,
+            "memory_size": float(len(memory)),
+            "fingerprint_ms": 1000 * (times[1] - times[0]),
+            "memory_ms": 1000 * (times[3] - times[2]),
         }
 
     def _gather_features(self, wanted: np.ndarray, model: nn.Module, accelerator: Accelerator) -> np.ndarray:
@@ -54,6 +75,17 @@ class MemoryStep:
             features = self.fingerprints.features(wanted[local], model, accelerator)
         gathered: torch.Tensor = accelerator.gather(torch.as_tensor(features, device=accelerator.device))
         return gathered.cpu().numpy()
+
+    def _gather_spoken(self, batch: Batch, accelerator: Accelerator) -> list[tuple[EntryKey, int, Spoken]]:
+        """What was just remembered, of all processes."""
+        ids, local = batch.memory_ids, slice_of(accelerator, len(batch) // accelerator.num_processes)
+        rows: list[tuple[EntryKey, int, Spoken]] = []
+        for place, row in enumerate(range(local.start, local.stop)):
+            spoken = self.fingerprints.spoken(place) if ids[row] >= 0 else None
+            if spoken is not None:
+                rows.append((_key(batch, row), int(ids[row]), spoken))
+        everyone: list[tuple[EntryKey, int, Spoken]] = gather_object(rows)
+        return everyone
 
     def check(self) -> None:
         """A memory of other fingerprints is refused before anything is generated.
@@ -67,3 +99,20 @@ class MemoryStep:
                 f"The memory holds fingerprints of {found} features; this model and fingerprint give {width}. "
                 "Take the memory of a run with the same model and fingerprint, or start with an empty one."
             )
+
+
+def _key(batch: Batch, row: int) -> EntryKey:
+    return EntryKey(check_prompt_id(batch.prompt_ids[row]), bool(batch.is_correct[row]))
+
+
+def _keys(batch: Batch, chosen: np.ndarray) -> list[EntryKey]:
+    """The prompts and sides of the chosen rows (B,), in the order in which they first come."""
+    return list(dict.fromkeys(_key(batch, row) for row in np.flatnonzero(chosen).tolist()))
+
+
+def _mean_age(memory: ErrorMemory, keys: list[EntryKey]) -> float:
+    """Batches since the fingerprints were taken that a batch is compared with; 0 where there are none."""
+    entries = [entry for key in keys if (entry := memory.entry(*key)) is not None]
+    taken = sum(int(entry.encoded_steps.sum()) for entry in entries)
+    count = sum(len(entry.vectors) for entry in entries)
+    return memory.step - taken / count if count else 0.0

@@ -1,5 +1,6 @@
 """Which checkpoint a run goes on from, and what it must not touch."""
 
+import json
 from pathlib import Path
 
 from transformers.trainer import TRAINER_STATE_NAME
@@ -28,7 +29,8 @@ def resume_from(training: MEDSConfig) -> str | None:
 
 def _last_whole(folder: Path) -> Path:
     """The last checkpoint that was saved to its end: a kill may have left a later one in pieces."""
-    whole = [path.parent for path in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
+    states = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")
+    whole = [path.parent for path in states if _is_json(path)]
     numbered = {
         int(path.name.rpartition("-")[2]): path for path in whole if path.name.rpartition("-")[2].isdigit()
     }
@@ -37,6 +39,15 @@ def _last_whole(folder: Path) -> Path:
             f"resume_from_checkpoint is true, but {folder} has no checkpoint that was saved whole."
         )
     return numbered[max(numbered)]
+
+
+def _is_json(path: Path) -> bool:
+    """The file that is written last, but not atomically: a kill may have left a part of it."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return True
 
 
 def refuse_existing(output_dir: str, checkpoint: str | None) -> None:

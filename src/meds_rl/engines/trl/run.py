@@ -19,13 +19,14 @@ from transformers import PrinterCallback, ProgressCallback
 from trl import get_peft_config, get_quantization_config
 
 from meds_rl.engines.trl.callbacks import MetricsFile, OnTrainBegin, ProgressBar
+from meds_rl.engines.trl.checkpoint import save_memory
 from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task, read_evaluations
 from meds_rl.engines.trl.models import load_model
 from meds_rl.engines.trl.recipe import Recipe
 from meds_rl.engines.trl.resume import refuse_existing, resume_from
 from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.runs import RunFolder
-from meds_rl.runs.folder import MEMORY_FILE, write_atomically
+from meds_rl.runs.folder import write_atomically
 from meds_rl.tasks import Task, load_task
 from meds_rl.tasks.grading import AccuracyReward
 
@@ -83,8 +84,8 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
     trainer.train(resume_from_checkpoint=resume)
-    if trainer.accelerator.is_main_process and trainer.memory is not None:
-        trainer.memory.save(run.path / MEMORY_FILE)
+    if trainer.accelerator.is_main_process:
+        save_memory(trainer, run.path)
     trainer.save_model(str(run.path / "model"))
     result.after = _evaluate(recipe, task, trainer, run, "after")
     trainer.accelerator.wait_for_everyone()

@@ -21,7 +21,14 @@ from datasets import Dataset
 from trl import GRPOTrainer
 
 from meds_rl.engines.trl import checkpoint as checkpoints
-from meds_rl.engines.trl.arguments import as_list, check_arguments, make_shaper, name_of, with_own_rewards
+from meds_rl.engines.trl.arguments import (
+    as_list,
+    check_arguments,
+    make_reencoding,
+    make_shaper,
+    name_of,
+    with_own_rewards,
+)
 from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text_of
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
@@ -50,7 +57,8 @@ class MEDSTrainer(GRPOTrainer):
         args: a :class:`~meds_rl.engines.trl.config.MEDSConfig`.
         train_dataset: as in ``GRPOTrainer``. A ``prompt_id`` column names the prompts in the memory; without it the
             prompt's content does.
-        memory: start with this memory instead of an empty one.
+        memory: start with this memory instead of an empty one. Its own settings hold (clustering, capacity, half-life);
+            fields of ``args`` that ask for others are refused.
         fingerprint: instead of ``args.fingerprint``, an object of your own (the ``Fingerprint`` protocol).
         answer_finder: instead of ``args.answer_marker``, a function of your own.
         strategy: names the way of working of a completion, for the rollouts table.
@@ -106,7 +114,7 @@ class MEDSTrainer(GRPOTrainer):
             source = FingerprintSource(
                 self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
             )
-            self._memory_step = MemoryStep(make_shaper(args, memory), source)
+            self._memory_step = MemoryStep(make_shaper(args, memory), source, make_reencoding(args, source))
             self._memory_step.check()
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
@@ -365,6 +373,11 @@ class MEDSTrainer(GRPOTrainer):
         # First: a checkpoint that TRL has finished is never without its memory.
         checkpoints.save(self, checkpoints.folder_of(self, trial))
         super()._save_checkpoint(model, trial)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        # What follows marks the checkpoint as whole: not before every process has written its part.
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
