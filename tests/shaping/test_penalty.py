@@ -38,15 +38,21 @@ def test_never_falls_as_the_cluster_grows():
     assert (np.diff(penalty(np.arange(100), beta=100.0)) > 0).all()
 
 
-@pytest.mark.parametrize("sizes", [[0.5], [1.0], ["1"], [True]])
-def test_refuses_sizes_that_are_not_integers(sizes):
-    with pytest.raises(TypeError, match="cluster_sizes must be integers"):
+def test_sizes_need_not_be_whole():
+    # With a half-life an old member counts less than 1: 0.1 ln(1.5) = 0.0405, 0.1 ln(2.75) = 0.1012.
+    assert penalty([0.5, 1.75]).round(4).tolist() == [0.0405, 0.1012]
+
+
+@pytest.mark.parametrize("sizes", [["1"], [True]])
+def test_refuses_sizes_that_are_not_numbers(sizes):
+    with pytest.raises(TypeError, match="cluster_sizes must be numbers"):
         penalty(sizes)
 
 
-def test_refuses_a_negative_size():
-    with pytest.raises(ValueError, match="0 or more, got -2"):
-        penalty([1, -2])
+@pytest.mark.parametrize("size", [-2, -0.5, math.inf, math.nan])
+def test_refuses_a_size_that_no_cluster_has(size):
+    with pytest.raises(ValueError, match=f"finite and 0 or more, got {size}"):
+        penalty([1, size] if size < 0 else [size])
 
 
 @pytest.mark.parametrize("name", ["alpha", "beta"])

@@ -13,7 +13,8 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
     r_s(x, y) = r(x, y) - min(alpha * ln(|C| + 1), beta) (arXiv 2604.11297, the shaped reward).
 
     Args:
-        cluster_sizes: (B,) integers >= 0, |C| before the batch. Any shape is allowed and kept.
+        cluster_sizes: (B,) numbers >= 0, |C| before the batch: counts, or with a half-life sums of what each member
+            counts. Any shape is allowed and kept.
         alpha: Strength, >= 0, in units of reward.
         beta: Cap, >= 0, in units of reward.
 
@@ -21,8 +22,8 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
         (B,) float64 in [0, beta].
 
     Raises:
-        TypeError: A size is not an integer, or alpha or beta is not a number.
-        ValueError: A size is negative, or alpha or beta is negative or not finite.
+        TypeError: A size, alpha or beta is not a number.
+        ValueError: A size is negative or not finite, or alpha or beta is negative or not finite.
 
     Example:
         >>> penalty([0, 1, 2, 6, 7]).round(4).tolist()
@@ -31,9 +32,8 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
     alpha = check_non_negative("alpha", alpha)
     beta = check_non_negative("beta", beta)
     sizes = np.asarray(cluster_sizes)
-    if sizes.size and sizes.dtype.kind not in "iu":
-        raise TypeError(f"cluster_sizes must be integers, got dtype {sizes.dtype}")
-    if np.any(sizes < 0):
-        raise ValueError(f"cluster_sizes must be 0 or more, got {sizes.min()}")
-    # Not in place on `sizes`: an empty list arrives as float64, everything else as some integer type.
+    if sizes.dtype.kind not in "iuf":
+        raise TypeError(f"cluster_sizes must be numbers, got dtype {sizes.dtype}")
+    if np.any(sizes < 0) or not np.isfinite(sizes).all():
+        raise ValueError(f"cluster_sizes must be finite and 0 or more, got {sizes.min()}")
     return np.minimum(alpha * np.log1p(sizes.astype(np.float64)), beta)
