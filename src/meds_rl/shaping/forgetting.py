@@ -126,9 +126,9 @@ def _from_the_oldest(
             ids[key], taken[key] = remaining(key), 0
         rest = ids[key][taken[key] :]
         if len(rest) and rest[0] == head:
-            # All of this entry that are older than the next entry's oldest.
+            # The oldest of all, and what else of this entry is older than the next entry's oldest.
             until = heap[0][0] if heap else np.iinfo(np.int64).max
-            count = min(int(np.searchsorted(rest, until)), excess)
+            count = min(max(1, int(np.searchsorted(rest, until))), excess)
             taken[key] += count
             excess -= count
             rest = rest[count:]
