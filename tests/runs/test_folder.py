@@ -37,6 +37,23 @@ def test_a_batch_written_again_replaces_the_first_and_a_resume_drops_later_ones(
     assert run.rollouts()["step"].tolist() == [0, 99]
 
 
+def test_a_run_of_version_1_still_opens_and_may_be_resumed(tmp_path):
+    # Version 1 had whole numbers in `cluster_size`.
+    run = RunFolder(tmp_path)
+    run.write_rollouts(0, columns(2, cluster_size=[0.0, 3.0]))
+    (path,) = run.rollouts_path.iterdir()
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("cluster_size")
+    table = table.set_column(place, "cluster_size", table["cluster_size"].cast("int64"))
+    pq.write_table(table.replace_schema_metadata({"meds_rl_schema_version": "1"}), path)
+    run.environment_path.write_text(json.dumps({"schema_version": 1}))
+    assert pq.read_schema(path).field("cluster_size").type == "int64"
+    run.write_rollouts(1, columns(1, cluster_size=[1.5]))
+    rollouts = run.rollouts()
+    assert rollouts["cluster_size"].tolist() == [0.0, 3.0, 1.5]
+    assert rollouts["cluster_size"].dtype == np.float64
+
+
 def test_each_column_says_what_it_means(tmp_path):
     run = RunFolder(tmp_path)
     run.write_rollouts(0, columns(1))

@@ -1,8 +1,15 @@
 """MEDSConfig: a method sets what the user does not."""
 
+from dataclasses import fields
+
+import numpy as np
 import pytest
 
+from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig
+from meds_rl.engines.trl.arguments import make_shaper
+from meds_rl.engines.trl.presets import PRESETS
+from meds_rl.shaping import HDBSCANClustering
 
 
 def config(tmp_path, **fields) -> MEDSConfig:
@@ -50,6 +57,70 @@ def test_what_the_user_gives_wins(tmp_path):
     assert (given.dynamic_sampling, given.overlong_buffer) == (False, 0)
 
 
+def test_a_preset_sets_what_the_user_does_not(tmp_path):
+    assert config(tmp_path).fingerprint_from == "policy"
+    assert config(tmp_path, preset="recommended").fingerprint_from == "reference"
+    assert config(tmp_path, preset="recommended", fingerprint_from="policy").fingerprint_from == "policy"
+    defaults = {field.name: field.default for field in fields(MEDSConfig)}
+    for preset in PRESETS.values():
+        assert preset.keys() == PRESETS["paper"].keys()
+        assert {defaults[name] for name in preset} <= {None}, "a default of its own would win over the preset"
+
+
+def test_reencoding_is_off_unless_it_is_asked_for(tmp_path):
+    assert not config(tmp_path).reencodes
+    assert not config(tmp_path, meds_reencode_tokens=0, fingerprint_from="reference").reencodes
+    assert not config(tmp_path, meds_reencode_tokens=9, method="dapo").reencodes
+    assert config(tmp_path, meds_reencode_tokens=9).reencodes
+
+
+def test_the_memory_is_made_as_the_fields_say(tmp_path):
+    asked = {
+        "meds_capacity": 5,
+        "meds_total_capacity": 9,
+        "meds_drop_first": "largest",
+        "meds_half_life": 2.5,
+    }
+    memory = make_shaper(config(tmp_path, meds_min_cluster_size=3, **asked), None).memory
+    assert memory.clustering == HDBSCANClustering(min_cluster_size=3)
+    settings = (memory.capacity, memory.total_capacity, memory.drop_first, memory.half_life)
+    assert settings == (5, 9, "largest", 2.5)
+
+
+def test_a_memory_that_is_handed_in_keeps_its_settings(tmp_path):
+    clustering = HDBSCANClustering(min_cluster_size=4)
+    own = ErrorMemory(clustering, capacity=8, total_capacity=20, drop_first="largest", half_life=3)
+    same = {
+        "meds_min_cluster_size": 4,
+        "meds_capacity": 8,
+        "meds_total_capacity": 20,
+        "meds_drop_first": "largest",
+        "meds_half_life": 3,
+    }
+    assert make_shaper(config(tmp_path), own).memory is own
+    assert make_shaper(config(tmp_path, **same), own).memory is own
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory", "said"),
+    [
+        ({"meds_capacity": 9}, ErrorMemory(capacity=8), "meds_capacity is 9, but .* has 8"),
+        ({"meds_total_capacity": 9}, ErrorMemory(), "meds_total_capacity is 9, but .* has None"),
+        ({"meds_drop_first": "largest"}, ErrorMemory(capacity=8), "but .* has 'oldest'"),
+        ({"meds_half_life": 2.0}, ErrorMemory(half_life=3), "meds_half_life is 2.0, but .* has 3.0"),
+        ({"meds_min_cluster_size": 3}, ErrorMemory(), "meds_min_cluster_size is 3, but .* has 2"),
+        (
+            {"meds_min_cluster_size": 3},
+            ErrorMemory(lambda x: np.zeros(len(x), int)),
+            "a clustering of its own",
+        ),
+    ],
+)
+def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, asked, memory, said):
+    with pytest.raises(ValueError, match=f"{said}.*keeps its own settings"):
+        make_shaper(config(tmp_path, **asked), memory)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
@@ -70,6 +141,21 @@ def test_what_the_user_gives_wins(tmp_path):
         ({"max_generation_batches": 0}, "max_generation_batches"),
         ({"entropy_advantage_cap": 0.0}, "above 0"),
         ({"num_generations": 1}, "at least 2"),
+        ({"preset": "best"}, "preset must be one of paper, recommended; got 'best'"),
+        ({"fingerprint_from": "base"}, "fingerprint_from must be one of policy, reference"),
+        ({"meds_drop_first": "newest"}, "oldest, largest"),
+        ({"meds_capacity": 0}, "meds_capacity must be None or a whole number of at least 1; got 0"),
+        ({"meds_total_capacity": 1.5}, "meds_total_capacity must be None or a whole number"),
+        ({"meds_half_life": 0}, "meds_half_life must be None or a finite number above 0; got 0"),
+        ({"meds_half_life": float("nan")}, "meds_half_life"),
+        ({"meds_min_cluster_size": 1}, "meds_min_cluster_size must be a finite number of at least 2; got 1"),
+        ({"meds_min_cluster_size": None}, "whole number"),
+        ({"meds_reencode_tokens": -1}, "at least 0; got -1"),
+        ({"meds_reencode_age": 0}, "at least 1; got 0"),
+        (
+            {"meds_reencode_tokens": 100, "fingerprint_from": "reference"},
+            "fingerprint_from='policy', or meds_reencode_tokens=0",
+        ),
     ],
 )
 def test_bad_values_say_what_is_allowed(tmp_path, fields, said):

@@ -1,17 +1,24 @@
 """Two processes over gloo: one memory, groups that lie across processes, dynamic sampling in step."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from meds_rl import ErrorMemory
+from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.runs import RunFolder
 
+from .two_processes import SETTINGS
 
-def test_two_processes_hold_one_memory(model_path, tmp_path):
+
+@pytest.fixture(scope="module")
+def folder(model_path, tmp_path_factory) -> Path:
+    """Where two processes have trained."""
+    output = tmp_path_factory.mktemp("two")
     script = Path(__file__).with_name("two_processes.py")
     command = [
         sys.executable,
@@ -23,20 +30,53 @@ def test_two_processes_hold_one_memory(model_path, tmp_path):
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [*command, model_path, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+        [*command, model_path, str(output)], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    first, second = (ErrorMemory.load(tmp_path / f"memory-{rank}.safetensors") for rank in (0, 1))
-    assert len(first) > 0
-    assert first.prompt_ids == second.prompt_ids
-    for name in first.prompt_ids:
-        ours, theirs = first.entry(name), second.entry(name)
-        np.testing.assert_array_equal(ours.vectors, theirs.vectors)
-        np.testing.assert_array_equal(ours.labels, theirs.labels)
-        np.testing.assert_array_equal(ours.no_answer_ids, theirs.no_answer_ids)
-    rollouts = RunFolder(tmp_path).rollouts()
-    assert len(rollouts) == 6 * 12  # both processes' rows
-    assert (rollouts["memory_id"] >= 0).sum() == len(first)
+    return output
+
+
+@pytest.fixture(scope="module")
+def results(folder) -> list[dict]:
+    """What each process was given and got."""
+    return [pickle.loads((folder / f"result-{rank}.pickle").read_bytes()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", ["memory", "completions"])
+def test_two_processes_hold_the_same(folder, name):
+    first, second = ((folder / f"{name}-{rank}.safetensors").read_bytes() for rank in (0, 1))
+    assert first == second
+
+
+def test_one_process_with_the_same_completions_has_the_same_memory_and_penalties(folder, results, tmp_path):
+    ours, theirs = (result["calls"] for result in results)
+    assert [name for name, _, _ in ours] == [name for name, _, _ in theirs]
+    assert {name for name, _, _ in ours} == {"shape", "renew"}
+    alone = RewardShaper(memory=ErrorMemory(**SETTINGS), all_wrong="shape")
+    penalised = 0
+    for name, given, got in ours:
+        if name == "renew":
+            alone.memory.renew_batch(given)
+            continue
+        shaped = alone.shape(**given)
+        np.testing.assert_array_equal(shaped.penalties, got[0])
+        np.testing.assert_array_equal(shaped.memory_ids, got[1])
+        penalised += int((shaped.penalties > 0).sum())
+    assert penalised
+    alone.memory.save(tmp_path / "memory.safetensors")
+    assert (tmp_path / "memory.safetensors").read_bytes() == (folder / "memory-0.safetensors").read_bytes()
+
+
+def test_an_error_in_one_process_ends_both(results):
+    errors = sorted(result["error"] for result in results)
+    assert errors[0] == "FloatingPointError: out of numbers"
+    assert errors[1].startswith("RuntimeError: process ")
+    assert errors[1].endswith("failed: FloatingPointError: out of numbers")
+
+
+def test_the_rollouts_are_those_of_both(folder):
+    rollouts = RunFolder(folder).rollouts()
+    assert len(rollouts) == 6 * 12
     assert (rollouts.groupby(["generation", "prompt_id"]).size() == 4).all()
     used = rollouts[rollouts["penalty"] > 0]
     assert len(used)

@@ -11,6 +11,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSTrainer
+from meds_rl.engines.trl.checkpoint import save_memory
 from meds_rl.runs import RunFolder
 
 from .conftest import even_length, mostly_wrong, third_token
@@ -384,8 +385,18 @@ def test_reward_functions_extra_columns_follow_the_kept_rows(model_path, dataset
 
 @pytest.mark.parametrize(
     "fields",
-    [{}, {"per_device_train_batch_size": 8, "generation_batch_size": 16}],
-    ids=["between generations", "in the middle of a generation batch"],
+    [
+        {},
+        {"per_device_train_batch_size": 8, "generation_batch_size": 16},
+        {
+            "meds_capacity": 4,
+            "meds_total_capacity": 20,
+            "meds_half_life": 2.0,
+            "meds_reencode_tokens": 40,
+            "dynamic_sampling": False,
+        },
+    ],
+    ids=["between generations", "in the middle of a generation batch", "bounded, aged and encoded anew"],
 )
 def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_path, fields):
     fields = {
@@ -405,13 +416,12 @@ def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_pat
     )
     resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
     assert_same_bits(resumed, whole)
-    assert resumed.memory.step == whole.memory.step
-    assert set(resumed.memory.prompt_ids) == set(whole.memory.prompt_ids)
-    for name in whole.memory.prompt_ids:
-        ours, theirs = resumed.memory.entry(name), whole.memory.entry(name)
-        np.testing.assert_array_equal(ours.vectors, theirs.vectors)
-        np.testing.assert_array_equal(ours.labels, theirs.labels)
-        np.testing.assert_array_equal(ours.ids, theirs.ids)
+    for name, trainer in (("whole", whole), ("resumed", resumed)):
+        save_memory(trainer, tmp_path / name)
+    saved = sorted(path.name for path in (tmp_path / "whole").glob("*.safetensors"))
+    assert saved == ["completions.safetensors"] * ("meds_capacity" in fields) + ["memory.safetensors"]
+    for name in saved:
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_config, tmp_path):
@@ -420,6 +430,29 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
     trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
     with pytest.raises(ValueError, match=r"memory\.safetensors"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
+
+
+def test_a_checkpoint_without_its_texts_is_refused_where_they_are_needed(
+    model_path, dataset, make_config, tmp_path
+):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    args = make_config(meds_reencode_tokens=100, **fields)
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match=r"no completions\.safetensors.*Go on with meds_reencode_tokens=0"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
+
+
+def test_a_checkpoint_without_the_batch_it_was_training_on_is_refused(
+    model_path, dataset, make_config, tmp_path
+):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    fields |= {"per_device_train_batch_size": 8, "generation_batch_size": 16}
+    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    (tmp_path / "run" / "checkpoint-1" / "meds_buffer_0.pt").unlink()
+    trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match="would be remembered twice"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 
 def test_a_resume_into_another_runs_folder_is_refused(model_path, dataset, make_config):

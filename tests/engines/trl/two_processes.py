@@ -1,12 +1,23 @@
-"""Run by test_distributed.py under torchrun: trains with two processes and saves each one's memory."""
+"""Run by test_distributed.py under torchrun: two processes train, shape a batch of one prompt, and meet an error.
 
+Each saves its memory and what it handed to the core, so that one process can do the same over again.
+"""
+
+import pickle
 import sys
 from pathlib import Path
 
+import numpy as np
 from datasets import Dataset
 
+from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.engines.trl.completions_file import save
+from meds_rl.engines.trl.sharing import share_of
 from meds_rl.fingerprint import AnswerPosition
+from meds_rl.shaping import HDBSCANClustering
+
+SETTINGS = {"capacity": 9, "total_capacity": 50, "half_life": 3.0}
 
 
 def mostly_wrong(completion_ids, **_):
@@ -17,7 +28,7 @@ def third_token(completion_ids, _tokenizer):
     return AnswerPosition(2, completion_ids[3]) if len(completion_ids) > 3 else None
 
 
-def main(model_path: str, output: str) -> None:
+def make_trainer(model_path: str, output: str) -> MEDSTrainer:
     args = MEDSConfig(
         output,
         per_device_train_batch_size=6,  # 12 rows, 3 groups of 4: the second group lies across both processes
@@ -25,6 +36,8 @@ def main(model_path: str, output: str) -> None:
         max_completion_length=12,
         overlong_buffer=0,
         meds_all_wrong="shape",
+        **{f"meds_{name}": value for name, value in SETTINGS.items()},
+        meds_reencode_tokens=60,
         learning_rate=1e-2,
         max_steps=6,
         logging_steps=1,
@@ -38,10 +51,61 @@ def main(model_path: str, output: str) -> None:
     )
     prompts = ["abc", "bcd", "cde", "def", "efg", "fgh", "ghi", "hij", "ijk"]
     dataset = Dataset.from_dict({"prompt": prompts, "prompt_id": [f"p{i}" for i in range(len(prompts))]})
-    trainer = MEDSTrainer(model_path, mostly_wrong, args, dataset, answer_finder=third_token)
+    return MEDSTrainer(model_path, mostly_wrong, args, dataset, answer_finder=third_token)
+
+
+def record_calls(trainer: MEDSTrainer) -> list:
+    """What the core is given, in order, and what it answers: (name, arguments, answer)."""
+    calls = []
+    shaper, memory = trainer.shaper, trainer.memory
+    shape, renew_batch = shaper.shape, memory.renew_batch
+
+    def recorded_shape(rewards, *, share, **batch):
+        shaped = shape(rewards, share=share, **batch)
+        calls.append(("shape", {"rewards": rewards, **batch}, (shaped.penalties, shaped.memory_ids)))
+        return shaped
+
+    def recorded_renew(renewals, *, share):
+        calls.append(("renew", renewals, None))
+        renew_batch(renewals, share=share)
+
+    shaper.shape, memory.renew_batch = recorded_shape, recorded_renew
+    return calls
+
+
+class FailsOnOne(HDBSCANClustering):
+    """A clustering that fails in one process only."""
+
+    def refit(self, points, tree, sources):
+        raise FloatingPointError("out of numbers")
+
+
+def outcome_of_an_error(share) -> str:
+    """Only the process that has the prompt to cluster fails; the other must not wait for ever."""
+    shaper = RewardShaper(memory=ErrorMemory(FailsOnOne()), all_wrong="shape")
+    try:
+        shaper.shape(
+            [0.0, 0.0], prompt_ids=["x", "x"], features=np.eye(2), is_correct=[False] * 2, share=share
+        )
+    except (RuntimeError, FloatingPointError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
+def main(model_path: str, output: str) -> None:
+    trainer = make_trainer(model_path, output)
+    calls = record_calls(trainer)
     trainer.train()
-    rank = trainer.accelerator.process_index
+    share, rank = share_of(trainer.accelerator), trainer.accelerator.process_index
+    # One prompt: the other process has nothing to cluster.
+    rows = np.random.default_rng(0).normal(size=(5, trainer.memory.n_features))
+    one_prompt = {"prompt_ids": ["p0"] * 5, "features": rows, "is_correct": np.zeros(5, dtype=bool)}
+    trainer.shaper.shape(np.zeros(5), share=share, **one_prompt)  # recorded like the others
     trainer.memory.save(Path(output) / f"memory-{rank}.safetensors")
+    save(Path(output) / f"completions-{rank}.safetensors", trainer._memory_step.reencoding.store)
+    result = {"calls": calls, "error": outcome_of_an_error(share)}
+    (Path(output) / f"result-{rank}.pickle").write_bytes(pickle.dumps(result))
+    trainer.accelerator.wait_for_everyone()
     trainer.accelerator.end_training()
 
 

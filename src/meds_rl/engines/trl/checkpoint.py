@@ -37,6 +37,8 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
         # TRL writes it last: with it the checkpoint counts as whole. A folder that an earlier attempt has filled must
         # not count as whole while it is filled again.
         (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
+        for unfinished in folder.glob(".*.tmp"):
+            unfinished.unlink()
     trainer.accelerator.wait_for_everyone()
     if _is_mid_batch(trainer, trainer._step):
         torch.save(trainer._buffered_inputs, _buffer_file(trainer, folder))
