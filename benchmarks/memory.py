@@ -1,9 +1,9 @@
 """What the memory costs a training step, next to a straightforward implementation of the same method.
 
 For each length of history and number of prompts, all in one run: the time to score and remember one batch
-(`RewardShaper.shape`), the time of a straightforward implementation (the memory of each prompt clustered from scratch with
-the hdbscan package, one neighbour index fitted per completion), their ratio, the bytes of the memory, and the peak beyond
-it during a step. Then the exponent with which the time grows with the history. Run it while nothing else runs.
+(`RewardShaper.shape`), the time of a straightforward implementation (the memory of each prompt clustered from scratch
+with the hdbscan package, one neighbour index fitted per completion), their ratio, the bytes of the memory, and the peak
+beyond it during a step. Then the exponent with which the time grows with the history. Run it while nothing else runs.
 
     python benchmarks/memory.py
     python benchmarks/memory.py --histories 1024 --prompts 64        # one case, in seconds

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +336,34 @@ def test_a_file_that_cannot_be_read_leaves_the_memory_as_it_was(tmp_path):
     with pytest.raises(MemoryFileError):
         memory.restore(tmp_path / "torn")
     assert_equal(memory, filled())
+
+
+def test_saving_copies_nothing_and_loading_nothing_twice(tmp_path):
+    memory = ErrorMemory()
+    rng = np.random.default_rng(0)
+    for prompt in range(20):
+        memory.remember(prompt, rng.normal(size=(1000, 14)))
+    ErrorMemory().save(tmp_path / "warm")
+    ErrorMemory.load(tmp_path / "warm")
+    tracemalloc.start()
+    try:
+        memory.save(tmp_path / "memory")
+        assert tracemalloc.get_traced_memory()[1] < 0.1 * memory.nbytes
+        tracemalloc.reset_peak()
+        held = tracemalloc.get_traced_memory()[0]
+        loaded = ErrorMemory.load(tmp_path / "memory")
+        assert tracemalloc.get_traced_memory()[1] - held < 1.2 * memory.nbytes
+    finally:
+        tracemalloc.stop()
+    assert len(loaded) == 20_000
+
+
+@pytest.mark.slow
+def test_ten_million_vectors_without_a_second_copy():
+    script = Path(__file__).parents[2] / "benchmarks" / "memory_file.py"
+    output = subprocess.run([sys.executable, script, "--json"], check=True, capture_output=True, text=True)
+    save, load = (json.loads(line) for line in output.stdout.splitlines())
+    assert (save["vectors"], load["vectors"]) == (10_000_000, 10_000_000)
+    assert save["file_over_raw"] < 1.2
+    assert save["peak_over_raw"] < 0.1
+    assert load["peak_over_raw"] < 1.2

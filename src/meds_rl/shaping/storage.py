@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from meds_rl.shaping import storage_v1
 from meds_rl.shaping.checks import check_prompt_id
+from meds_rl.shaping.clustering import NO_TREE
 from meds_rl.shaping.entry import EntryKey, MemoryEntry
-from meds_rl.shaping.history import Runs
+from meds_rl.shaping.history import NO_RUNS, Runs
 from meds_rl.shaping.state import MemoryState
 from meds_rl.shaping.tensor_file import Column, ForeignFileError, TensorFile, write_columns
 
@@ -139,9 +140,10 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         entry = MemoryEntry(
             vectors=parts["vectors"][place],
             clusters=parts["clusters"][place],
-            tree=parts["tree"][place],
+            # An empty array is as large as any other to Python; of a prompt there may be a million.
+            tree=parts["tree"][place] if sizes[place, 3] else NO_TREE,
             runs=parts["runs"][place],
-            no_answer_runs=parts["no_answer_runs"][place],
+            no_answer_runs=parts["no_answer_runs"][place] if sizes[place, 2] else NO_RUNS,
             next_cluster=int(sizes[place, 4]),
             encoded=parts["encoded"][place] if parts["encoded"] else None,
         )
