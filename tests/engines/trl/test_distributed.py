@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.runs import RunFolder
@@ -15,10 +16,7 @@ from meds_rl.runs import RunFolder
 from .two_processes import SETTINGS
 
 
-@pytest.fixture(scope="module")
-def folder(model_path, tmp_path_factory) -> Path:
-    """Where two processes have trained."""
-    output = tmp_path_factory.mktemp("two")
+def run_two(what: str, model_path: str, output: Path) -> None:
     script = Path(__file__).with_name("two_processes.py")
     command = [
         sys.executable,
@@ -30,9 +28,20 @@ def folder(model_path, tmp_path_factory) -> Path:
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [*command, model_path, str(output)], env=environment, capture_output=True, text=True, check=False
+        [*command, what, model_path, str(output)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def folder(model_path, tmp_path_factory) -> Path:
+    """Where two processes have trained."""
+    output = tmp_path_factory.mktemp("two")
+    run_two("main", model_path, output)
     return output
 
 
@@ -81,3 +90,20 @@ def test_the_rollouts_are_those_of_both(folder):
     used = rollouts[rollouts["penalty"] > 0]
     assert len(used)
     np.testing.assert_allclose(used["penalty"], np.minimum(0.1 * np.log(used["cluster_size"] + 1), 0.2))
+
+
+@pytest.mark.slow
+def test_two_processes_resume_as_if_nothing_had_happened(model_path, tmp_path):
+    run_two("resume", model_path, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "whole" / "checkpoint-3").glob("meds_buffer*")) == [
+        "meds_buffer_0.pt",
+        "meds_buffer_1.pt",
+    ], "it was saved in the middle of a generation batch"
+    for rank in (0, 1):
+        for name in (f"memory-{rank}.safetensors", f"completions-{rank}.safetensors"):
+            assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "resumed" / name).read_bytes()
+        whole, resumed = (
+            torch.load(tmp_path / run / f"model-{rank}.pt", weights_only=True) for run in ("whole", "resumed")
+        )
+        assert whole.keys() == resumed.keys()
+        assert all(torch.equal(value, resumed[name]) for name, value in whole.items())

@@ -35,7 +35,7 @@ def assert_same_end(ours: Path, theirs: Path) -> None:
     pd.testing.assert_frame_equal(run.rollouts(), whole.rollouts())
     for name in ("step", "loss", "reward", "meds/memory_size", "meds/mean_penalty", "meds/reencoded_tokens"):
         # Rows of steps; the one at the end says how long it took, once for each process that came so far.
-        logged = [[row[name] for row in one.metrics() if "loss" in row] for one in (run, whole)]
+        logged = [[row.get(name) for row in one.metrics() if "loss" in row] for one in (run, whole)]
         assert logged[0] == logged[1], f"{ours.name}: {name}"
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 
 from meds_rl import ErrorMemory, RewardShaper
@@ -28,9 +29,8 @@ def third_token(completion_ids, _tokenizer):
     return AnswerPosition(2, completion_ids[3]) if len(completion_ids) > 3 else None
 
 
-def make_trainer(model_path: str, output: str) -> MEDSTrainer:
-    args = MEDSConfig(
-        output,
+def make_trainer(model_path: str, output: str, **fields) -> MEDSTrainer:
+    defaults = dict(
         per_device_train_batch_size=6,  # 12 rows, 3 groups of 4: the second group lies across both processes
         num_generations=4,
         max_completion_length=12,
@@ -49,6 +49,7 @@ def make_trainer(model_path: str, output: str) -> MEDSTrainer:
         disable_tqdm=True,
         seed=7,
     )
+    args = MEDSConfig(output, **{**defaults, **fields})
     prompts = ["abc", "bcd", "cde", "def", "efg", "fgh", "ghi", "hij", "ijk"]
     dataset = Dataset.from_dict({"prompt": prompts, "prompt_id": [f"p{i}" for i in range(len(prompts))]})
     return MEDSTrainer(model_path, mostly_wrong, args, dataset, answer_finder=third_token)
@@ -92,6 +93,23 @@ def outcome_of_an_error(share) -> str:
     return "no error"
 
 
+def save_all(trainer: MEDSTrainer, output: str) -> None:
+    rank = trainer.accelerator.process_index
+    trainer.memory.save(Path(output) / f"memory-{rank}.safetensors")
+    save(Path(output) / f"completions-{rank}.safetensors", trainer._memory_step.reencoding.store)
+    torch.save(trainer.model.state_dict(), Path(output) / f"model-{rank}.pt")
+
+
+def train_and_resume(model_path: str, output: str) -> None:
+    """A run that is not interrupted, and one that goes on from the middle of a generation batch of it."""
+    fields = {"generation_batch_size": 24, "save_strategy": "steps", "save_steps": 3, "max_steps": 5}
+    for name, checkpoint in (("whole", None), ("resumed", f"{output}/whole/checkpoint-3")):
+        trainer = make_trainer(model_path, f"{output}/{name}", lr_scheduler_type="constant", **fields)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        save_all(trainer, f"{output}/{name}")
+    trainer.accelerator.end_training()
+
+
 def main(model_path: str, output: str) -> None:
     trainer = make_trainer(model_path, output)
     calls = record_calls(trainer)
@@ -101,8 +119,7 @@ def main(model_path: str, output: str) -> None:
     rows = np.random.default_rng(0).normal(size=(5, trainer.memory.n_features))
     one_prompt = {"prompt_ids": ["p0"] * 5, "features": rows, "is_correct": np.zeros(5, dtype=bool)}
     trainer.shaper.shape(np.zeros(5), share=share, **one_prompt)  # recorded like the others
-    trainer.memory.save(Path(output) / f"memory-{rank}.safetensors")
-    save(Path(output) / f"completions-{rank}.safetensors", trainer._memory_step.reencoding.store)
+    save_all(trainer, output)
     result = {"calls": calls, "error": outcome_of_an_error(share)}
     (Path(output) / f"result-{rank}.pickle").write_bytes(pickle.dumps(result))
     trainer.accelerator.wait_for_everyone()
@@ -110,4 +127,4 @@ def main(model_path: str, output: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    {"main": main, "resume": train_and_resume}[sys.argv[1]](*sys.argv[2:])

@@ -97,6 +97,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
                 "many processes as before, and the same batch sizes."
             )
         device = trainer.accelerator.device
+        if device.type == "cpu":  # accelerate numbers it, which torch.load does not know
+            device = torch.device("cpu")
         trainer._buffered_inputs = torch.load(
             _buffer_file(trainer, folder), map_location=device, weights_only=True
         )
