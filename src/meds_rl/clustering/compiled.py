@@ -20,6 +20,7 @@ VALUES = types.Array(types.float64, 1, "C", readonly=True)
 INDICES = types.Array(types.int32, 1, "C", readonly=True)
 FLAG = types.boolean
 INTEGER = types.int64
+REAL = types.float64
 
 
 def compiled(*arguments: Any) -> Callable[[Function], Function]:

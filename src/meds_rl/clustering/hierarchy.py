@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.clustering.compiled import FLAG, INDICES, INTEGER, VALUES, compiled, part
+from meds_rl.clustering.compiled import FLAG, INDICES, INTEGER, REAL, VALUES, compiled, part
 from meds_rl.clustering.sorting import ascending
 from meds_rl.clustering.spanning_tree import edge_lengths
 
@@ -69,8 +69,8 @@ def _gain(density: float, birth: float, size: int) -> float:
 @part
 def _condense(
     upper: Indices, size: Indices, lengths: Floats, order: Indices, min_cluster_size: int
-) -> tuple[Indices, Floats, Indices, Floats, Floats]:
-    """For each point the cluster it falls out of and at which density; for each cluster its parent, stability, end.
+) -> tuple[Indices, Floats, Indices, Floats, Floats, Floats]:
+    """For each point: the cluster it falls out of, and when. For each cluster: its parent, birth, stability, end.
 
     Clusters are numbered from the root (0) down, parents first. At a merge, walked top-down: parts of
     min_cluster_size points and more are big. Two big parts or more are new clusters; one goes on as the old cluster;
@@ -106,7 +106,8 @@ def _condense(
             fell[node] = end[c] = _density(lengths[order[node - n]])
             if big[node] != 1:
                 stability[c] += _gain(fell[node], birth[c], size[node])
-    return cluster[:n], fell[:n], above_cluster[:clusters], stability[:clusters], end[:clusters]
+    below = slice(clusters)
+    return cluster[:n], fell[:n], above_cluster[below], birth[below], stability[below], end[below]
 
 
 @part
@@ -148,7 +149,38 @@ def _select(above: Indices, stability: Floats, leaf: bool, allow_single_cluster:
     return chosen
 
 
-@compiled(INDICES, VALUES, INDICES, INTEGER, FLAG, FLAG)
+@part
+def _join_near(
+    chosen: Indices, above: Indices, birth: Floats, epsilon: float, allow_single_cluster: bool
+) -> Indices:
+    """`chosen`, but clusters that split off at a distance below epsilon go up to the one that did not.
+
+    That is the lowest ancestor that split off at more than epsilon. The root is taken only if it may be a cluster;
+    else the highest one below it is.
+    """
+    joined = np.zeros(chosen.size, np.bool_)
+    for c in range(chosen.size):
+        if chosen[c] != c:
+            continue
+        top = c
+        if c > 0 and 1.0 / birth[c] < epsilon:
+            while above[top] > 0:
+                top = above[top]
+                if 1.0 / birth[top] > epsilon:
+                    break
+            else:
+                if allow_single_cluster:
+                    top = 0
+        joined[top] = True
+    higher = np.full(chosen.size, -1, np.int32)
+    for c in range(chosen.size):
+        higher[c] = higher[above[c]] if c > 0 else -1
+        if higher[c] < 0 and joined[c]:
+            higher[c] = c
+    return higher
+
+
+@compiled(INDICES, VALUES, INDICES, INTEGER, FLAG, FLAG, REAL)
 def _extract(
     parent: Indices,
     lengths: Floats,
@@ -156,6 +188,7 @@ def _extract(
     min_cluster_size: int,
     leaf: bool,
     allow_single_cluster: bool,
+    epsilon: float,
 ) -> tuple[Labels, Floats]:
     """Labels and probabilities from the tree and the order of its edges by length."""
     n = parent.size
@@ -164,13 +197,16 @@ def _extract(
         return labels, probabilities
     binary, size = _single_linkage(parent, order)
     upper = _merge_ties(n, binary, lengths, order)
-    cluster, fell, above, stability, end = _condense(upper, size, lengths, order, min_cluster_size)
+    cluster, fell, above, birth, stability, end = _condense(upper, size, lengths, order, min_cluster_size)
     chosen = _select(above, stability, leaf, allow_single_cluster)
+    if epsilon > 0.0:
+        chosen = _join_near(chosen, above, birth, epsilon, allow_single_cluster)
     number, count = np.full(above.size, -1, np.int64), 0
     for i in range(n):
         c = chosen[cluster[i]]
-        # A root that is the one cluster holds the points that stay until its end; those that fell before are noise.
-        if c < 0 or (c == 0 and fell[i] < end[0]):
+        # A root that is the one cluster holds the points that stay until its end, or that are within epsilon of others;
+        # those that fell before are noise.
+        if c < 0 or (c == 0 and fell[i] < (1.0 / epsilon if epsilon > 0.0 else end[0])):
             continue
         if number[c] < 0:
             number[c] = count
@@ -188,15 +224,19 @@ def extract(
     *,
     leaf: bool = False,
     allow_single_cluster: bool = False,
+    epsilon: float = 0.0,
 ) -> tuple[Labels, Floats]:
     """Labels (n,), -1 for noise, and probabilities (n,) from a minimum spanning tree and the lengths of its edges.
 
-    Clusters are numbered by their first point. `leaf` selects the smallest clusters, not those of most excess of mass.
+    Clusters are numbered by their first point. `leaf` selects the smallest clusters, not those of most excess of mass;
+    clusters that are less than `epsilon` apart are joined.
 
     >>> extract(np.array([-1, 0, 1, 2], np.int32), np.array([np.nan, 1.0, 5.0, 2.0]))
     (array([0, 0, 1, 1]), array([1., 1., 1., 1.]))
     """
-    return _extract(parent, lengths, ascending(lengths), min_cluster_size, leaf, allow_single_cluster)
+    return _extract(
+        parent, lengths, ascending(lengths), min_cluster_size, leaf, allow_single_cluster, epsilon
+    )
 
 
 def tree_labels(
@@ -204,6 +244,7 @@ def tree_labels(
     parent: Indices,
     min_cluster_size: int = 2,
     cluster_selection_method: Literal["eom", "leaf"] = "eom",
+    cluster_selection_epsilon: float = 0.0,
 ) -> Labels:
     """The cluster of each of (n, D) points, -1 for noise, from their minimum spanning tree.
 
@@ -213,4 +254,5 @@ def tree_labels(
     array([0, 0, 1, 1])
     """
     leaf = cluster_selection_method == "leaf"
-    return extract(parent, edge_lengths(points, parent), min_cluster_size, leaf=leaf)[0]
+    lengths = edge_lengths(points, parent)
+    return extract(parent, lengths, min_cluster_size, leaf=leaf, epsilon=cluster_selection_epsilon)[0]

@@ -1,6 +1,6 @@
 """HDBSCAN as an estimator that takes points as they come."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,9 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         The core distance of a point is the distance to its `min_samples`-th nearest, itself the first, as in
         scikit-learn (the hdbscan package leaves the point out: its 1 is 2 here). None takes `min_cluster_size`.
         With 1 and 2 a `partial_fit` costs O(n m D); with more it computes all anew, O(n^2 D) (see Notes).
+    cluster_selection_epsilon : float, default=0.0
+        Clusters that split off at a distance below this are joined again, as in scikit-learn: groups that are closer
+        than that are one, however dense they are inside.
     cluster_selection_method : {"eom", "leaf"}, default="eom"
         Excess of mass, or the smallest clusters of the hierarchy.
     allow_single_cluster : bool, default=False
@@ -89,11 +92,13 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         min_cluster_size: int = 2,
         min_samples: int | None = 2,
         *,
+        cluster_selection_epsilon: float = 0.0,
         cluster_selection_method: Literal["eom", "leaf"] = "eom",
         allow_single_cluster: bool = False,
     ) -> None:
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
+        self.cluster_selection_epsilon = cluster_selection_epsilon
         self.cluster_selection_method = cluster_selection_method
         self.allow_single_cluster = allow_single_cluster
 
@@ -139,6 +144,11 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         _check_integer("min_cluster_size", self.min_cluster_size, 2)
         if self.min_samples is not None:
             _check_integer("min_samples", self.min_samples, 1)
+        epsilon: object = self.cluster_selection_epsilon
+        if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= float(epsilon) < np.inf:
+            raise ValueError(
+                f"cluster_selection_epsilon must be a finite number of at least 0, got {epsilon!r}"
+            )
         if self.cluster_selection_method not in ("eom", "leaf"):
             raise ValueError(
                 f"cluster_selection_method must be 'eom' or 'leaf', got {self.cluster_selection_method!r}"
@@ -184,6 +194,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
             self.min_cluster_size,
             leaf=self.cluster_selection_method == "leaf",
             allow_single_cluster=bool(self.allow_single_cluster),
+            epsilon=float(self.cluster_selection_epsilon),
         )
         if self.n_samples_seen_ < self._effective_min_samples():
             self.labels_[:], self.probabilities_[:] = hierarchy.NOISE, 0.0

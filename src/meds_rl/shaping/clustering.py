@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.checks import check_choice, check_positive_int
+from meds_rl.shaping.checks import check_choice, check_non_negative, check_positive_int
 from meds_rl.shaping.labels import NOISE
 
 ClusteringFunction: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.integer]]
@@ -58,6 +58,8 @@ class HDBSCANClustering(IncrementalClustering):
     Args:
         min_cluster_size: members that make a cluster, >= 2; the paper's is 2.
         cluster_selection_method: "eom" (excess of mass, the paper's) or "leaf".
+        cluster_selection_epsilon: clusters that split off at less than this distance (of unit vectors: 0 to 2) are
+            joined again, so that one error in many wordings is one cluster; the paper's is 0.
 
     Example:
         >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
@@ -71,11 +73,13 @@ class HDBSCANClustering(IncrementalClustering):
 
     min_cluster_size: int = 2
     cluster_selection_method: Literal["eom", "leaf"] = "eom"
+    cluster_selection_epsilon: float = 0.0
 
     def __post_init__(self) -> None:
         if check_positive_int("min_cluster_size", self.min_cluster_size) < 2:
             raise ValueError("min_cluster_size must be 2 or more, got 1")
         check_choice("cluster_selection_method", self.cluster_selection_method, ("eom", "leaf"))
+        check_non_negative("cluster_selection_epsilon", self.cluster_selection_epsilon)
 
     def refit(
         self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
@@ -88,7 +92,13 @@ class HDBSCANClustering(IncrementalClustering):
         if moved:
             points, sources = points[order], sources[order]
         tree = _next_tree(points, tree, sources)
-        labels = tree_labels(points, tree, self.min_cluster_size, self.cluster_selection_method)
+        labels = tree_labels(
+            points,
+            tree,
+            self.min_cluster_size,
+            self.cluster_selection_method,
+            float(self.cluster_selection_epsilon),
+        )
         return _put_back(labels, tree, order) if moved else Refit(labels, tree)
 
 
