@@ -24,7 +24,6 @@ from meds_rl.shaping import tensor_file
 ROOT = Path(__file__).parents[3]
 # Two updates a generation batch, so that checkpoint 3 falls between them and checkpoint 6 does not.
 FIELDS = {
-    "max_steps": 8,
     "save_steps": 3,
     "num_generations": 4,
     "per_device_train_batch_size": 8,
@@ -33,8 +32,8 @@ FIELDS = {
     "eval_samples": 0,
     "task_options": '{"train_hard": 6, "train_easy": 2}',
     "meds_all_wrong": "shape",
-    "meds_capacity": 10,
-    "meds_total_capacity": 40,
+    "meds_capacity": 8,
+    "meds_total_capacity": 24,
     "meds_drop_first": "largest",
     "meds_half_life": 2.0,
     "meds_reencode_tokens": 400,
@@ -108,7 +107,7 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def attempt(output: Path, point: str | None, *, resume: bool) -> int:
+def attempt(output: Path, max_steps: int, point: str | None, *, resume: bool) -> int:
     """One process's way through the run; how it ended: 0, or minus the signal."""
     child = os.fork()
     if child:
@@ -118,7 +117,14 @@ def attempt(output: Path, point: str | None, *, resume: bool) -> int:
         if point is not None:
             POINTS[point]()
         overrides = [token for name, value in FIELDS.items() for token in (f"--{name}", str(value))]
-        overrides += ["--output_dir", str(output), "--resume_from_checkpoint", str(resume).lower()]
+        overrides += [
+            "--max_steps",
+            str(max_steps),
+            "--output_dir",
+            str(output),
+            "--resume_from_checkpoint",
+            str(resume).lower(),
+        ]
         train(load_recipe(ROOT / "recipes" / "pocket.yaml", overrides))
     except BaseException:
         import traceback
@@ -128,15 +134,16 @@ def attempt(output: Path, point: str | None, *, resume: bool) -> int:
     os._exit(0)
 
 
-def main(output: str, runs: dict[str, list[str]]) -> None:
+def main(output: str, max_steps: int, runs: dict[str, list[str]]) -> None:
     ends = {}
     for name, points in runs.items():
         folder = Path(output) / name
         ends[name] = [
-            attempt(folder, point, resume=number > 0) for number, point in enumerate([*points, None])
+            attempt(folder, max_steps, point, resume=number > 0)
+            for number, point in enumerate([*points, None])
         ]
     json.dump(ends, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3]))
