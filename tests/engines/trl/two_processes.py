@@ -3,6 +3,7 @@
 Each saves its memory and what it handed to the core, so that one process can do the same over again.
 """
 
+import faulthandler
 import pickle
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from datasets import Dataset
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.completions_file import save
+from meds_rl.engines.trl.run import end_together
 from meds_rl.engines.trl.sharing import share_of
 from meds_rl.fingerprint import AnswerPosition
 from meds_rl.shaping import HDBSCANClustering
@@ -107,7 +109,7 @@ def train_and_resume(model_path: str, output: str) -> None:
         trainer = make_trainer(model_path, f"{output}/{name}", lr_scheduler_type="constant", **fields)
         trainer.train(resume_from_checkpoint=checkpoint)
         save_all(trainer, f"{output}/{name}")
-    trainer.accelerator.end_training()
+    end_together(trainer.accelerator)
 
 
 def main(model_path: str, output: str) -> None:
@@ -122,9 +124,10 @@ def main(model_path: str, output: str) -> None:
     save_all(trainer, output)
     result = {"calls": calls, "error": outcome_of_an_error(share)}
     (Path(output) / f"result-{rank}.pickle").write_bytes(pickle.dumps(result))
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
+    end_together(trainer.accelerator)
 
 
 if __name__ == "__main__":
+    # Processes that wait for each other for ever say where, and end.
+    faulthandler.dump_traceback_later(240, exit=True)
     {"main": main, "resume": train_and_resume}[sys.argv[1]](*sys.argv[2:])

@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import torch
 import yaml
+from accelerate import Accelerator
 from datasets import Dataset
 from transformers import PrinterCallback, ProgressCallback
 from trl import get_peft_config, get_quantization_config
@@ -88,9 +90,18 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         save_memory(trainer, run.path)
     trainer.save_model(str(run.path / "model"))
     result.after = _evaluate(recipe, task, trainer, run, "after")
-    trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()
+    end_together(trainer.accelerator)
     return result
+
+
+def end_together(accelerator: Accelerator) -> None:
+    """Wait for the other processes and leave them."""
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        # Gloo's thread still lets go of the barrier, for which it needs the interpreter's lock; torch, when it exits,
+        # holds that lock while it waits for the thread. Seen to hang for ever where this does not come first.
+        time.sleep(0.1)
+    accelerator.end_training()
 
 
 def _check_evaluation(recipe: Recipe, task: Task) -> None:
