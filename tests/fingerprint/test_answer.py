@@ -208,7 +208,7 @@ def test_a_brace_in_bytes_that_unfinished_characters_hide():
     texts = [tokenizer.decode(ids[:n]) for n in range(4, 9)]
     assert [texts[0], texts[3]] == ["so\\boxed{", "so\\boxed{你"]
     assert "{" not in texts[1]  # the decoder gives up on all bytes of the run
-    assert boxed(ids, tokenizer) == AnswerPosition(3, 0xE4 + 1)
+    assert boxed(ids, tokenizer) == AnswerPosition(3, 0xE4 + 1, 9)  # 4 bytes to the `{`, 6 of the answer
     ids = [*ids[:4], tokenizer.convert_tokens_to_ids("4")]
     assert boxed(ids, tokenizer) == AnswerPosition(3, ids[4])
 
@@ -221,7 +221,7 @@ def test_long_completions():
         assert boxed(ids, tokenizer) == AnswerPosition(1603, 2)
     assert boxed([0] * 3000, tokenizer) is None
     # A long answer: its end is in the window, its beginning is not.
-    assert boxed([0, 1] + [2] * 600 + [3], tokenizer) == AnswerPosition(1, 2)
+    assert boxed([0, 1] + [2] * 600 + [3], tokenizer) == AnswerPosition(1, 2, 601)
 
 
 def test_special_tokens_that_the_tokenizer_does_not_name():
@@ -287,14 +287,15 @@ def test_balanced_answers_come_back(text):
         assert extract_answer("x \\boxed{" + text + "} y}") == (text or None)
 
 
-def test_the_file_itself_needs_no_torch():
+def test_finding_answers_needs_no_torch():
     from meds_rl.fingerprint import answer
 
+    # In place of the package, whose __init__ imports everything, one that has but its folder.
     code = f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("answer", {answer.__file__!r})
-module = sys.modules["answer"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-assert not {{"torch", "transformers", "numpy"}} & set(sys.modules)
+import pathlib, sys, types
+package = sys.modules["meds_rl.fingerprint"] = types.ModuleType("meds_rl.fingerprint")
+package.__path__ = [str(pathlib.Path({answer.__file__!r}).parent)]
+import meds_rl.fingerprint.answer
+assert not {{"torch", "transformers"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)

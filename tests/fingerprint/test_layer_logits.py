@@ -87,6 +87,7 @@ def test_hand_made_dot_product_is_not_rounded_under_autocast():
         target_ids=torch.tensor([5]),
         completion_mask=torch.tensor([[False, True]]),
         has_answer=torch.tensor([True]),
+        ends=torch.tensor([0]),
     )
     head = SimpleNamespace(rows=lambda ids: torch.ones(len(ids), 2, dtype=torch.bfloat16))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -51,6 +51,7 @@ def read_one(fingerprint, states, weight):
         target_ids=torch.tensor([0]),
         completion_mask=torch.ones(1, T, dtype=torch.bool),
         has_answer=torch.tensor([True]),
+        ends=torch.tensor([0]),
     )
     model = SimpleNamespace(get_output_embeddings=lambda: SimpleNamespace(weight=weight))
     return fingerprint.read(states[None], where, Head(model, torch.tensor([0])))[0]
@@ -109,6 +110,7 @@ def test_padding_may_hold_anything():
         target_ids=torch.tensor([0]),
         completion_mask=torch.tensor([[True, True, False]]),
         has_answer=torch.tensor([True]),
+        ends=torch.tensor([0]),
     )
     model = SimpleNamespace(get_output_embeddings=lambda: SimpleNamespace(weight=torch.eye(1)))
     hidden = torch.tensor([[[1.0], [3.0], [torch.nan]]])

@@ -247,9 +247,21 @@ def test_no_rows(tiny_model):
 def test_where_is_checked():
     ones = torch.ones(2, dtype=torch.int64)
     mask = torch.ones(2, 3, dtype=torch.bool)
+    good = {
+        "positions": ones,
+        "target_ids": ones,
+        "completion_mask": mask,
+        "has_answer": ones.bool(),
+        "ends": ones,
+    }
+    assert len(Where(**good)) == 2
     with pytest.raises(ValueError, match="completion_mask must be"):
-        Where(positions=ones, target_ids=ones, completion_mask=mask[0], has_answer=ones.bool())
+        Where(**good | {"completion_mask": mask[0]})
     with pytest.raises(ValueError, match=r"target_ids must be \(2,\)"):
-        Where(positions=ones, target_ids=ones[:1], completion_mask=mask, has_answer=ones.bool())
+        Where(**good | {"target_ids": ones[:1]})
+    with pytest.raises(ValueError, match=r"ends must be \(2,\)"):
+        Where(**good | {"ends": ones[:1]})
     with pytest.raises(ValueError, match="positions must be 0 to 2"):
-        Where(positions=3 * ones, target_ids=ones, completion_mask=mask, has_answer=ones.bool())
+        Where(**good | {"positions": 3 * ones})
+    with pytest.raises(ValueError, match="ends must be 0 to 2"):
+        Where(**good | {"ends": -ones})

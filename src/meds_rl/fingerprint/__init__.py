@@ -2,15 +2,17 @@
 
 `answer_finder` gives the place of the answer in token ids. `extract` runs the model for its fingerprints;
 `record` takes them from a forward that runs anyway. `LayerLogits` is the paper's fingerprint; a new one is a
-class with the members of `Fingerprint`, passed in.
+class with the members of `Fingerprint`, passed in. `AnswerStates` is one of this project's own.
 """
 
-from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, Tokenizer, answer_finder, extract_answer
+from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, answer_finder, extract_answer
+from meds_rl.fingerprint.answer_states import AnswerStates
 from meds_rl.fingerprint.backbone import Backbone, find_backbone
-from meds_rl.fingerprint.base import Fingerprint, Where
+from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
 from meds_rl.fingerprint.extract import extract, num_forwards
 from meds_rl.fingerprint.head import Head
 from meds_rl.fingerprint.layer_logits import LayerLogits
+from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.pooled_logits import PooledLogits
 from meds_rl.fingerprint.recorder import Recorder, record
 from meds_rl.fingerprint.reference import ReferencePolicy, reference_model
@@ -18,6 +20,7 @@ from meds_rl.fingerprint.reference import ReferencePolicy, reference_model
 __all__ = [
     "AnswerFinder",
     "AnswerPosition",
+    "AnswerStates",
     "Backbone",
     "Fingerprint",
     "Head",
@@ -32,6 +35,7 @@ __all__ = [
     "extract_answer",
     "find_backbone",
     "num_forwards",
+    "num_tokens_read",
     "record",
     "reference_model",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -23,15 +23,18 @@ class Where:
         target_ids: (B,) int64, the id of t, the answer's first token; 0 where there is no answer.
         completion_mask: (B, T) bool, True at the completion's tokens.
         has_answer: (B,) bool.
+        ends: (B,) int64, the column of the answer's last token, or of the last token that is there where a row
+            is cut off before it; 0 where there is no answer.
 
     Raises:
-        ValueError: if the shapes do not belong together or a position is outside the T columns.
+        ValueError: if the shapes do not belong together or a column is outside the T columns.
     """
 
     positions: Tensor
     target_ids: Tensor
     completion_mask: Tensor
     has_answer: Tensor
+    ends: Tensor
 
     def __post_init__(self) -> None:
         if self.completion_mask.dim() != 2:
@@ -41,13 +44,15 @@ class Where:
             ("positions", self.positions),
             ("target_ids", self.target_ids),
             ("has_answer", self.has_answer),
+            ("ends", self.ends),
         ]:
             if tuple(value.shape) != (size,):
                 raise ValueError(
                     f"{name} must be ({size},) like completion_mask's rows, got {tuple(value.shape)}"
                 )
-        if size and not bool(((self.positions >= 0) & (self.positions < width)).all()):
-            raise ValueError(f"positions must be 0 to {width - 1}, got {self.positions.tolist()}")
+        for name, columns in [("positions", self.positions), ("ends", self.ends)]:
+            if size and not bool(((columns >= 0) & (columns < width)).all()):
+                raise ValueError(f"{name} must be 0 to {width - 1}, got {columns.tolist()}")
 
     @classmethod
     def from_answers(
@@ -74,17 +79,20 @@ class Where:
             >>> where = Where.from_answers(answers, starts=[2, 2], lengths=[3, 1], width=5)
             >>> where.positions.tolist(), where.target_ids.tolist(), where.completion_mask.int().tolist()
             ([3, 0], [7, 0], [[0, 0, 1, 1, 1], [0, 0, 1, 0, 0]])
+            >>> where.ends.tolist()
+            [4, 0]
         """
         columns = torch.arange(width)
         begin, count = (torch.tensor(list(x), dtype=torch.int64)[:, None] for x in (starts, lengths))
-        rows = list(zip(answers, starts, strict=True))
+        rows = list(zip(answers, starts, lengths, strict=True))
+        positions = [start + a.position if a else 0 for a, start, _ in rows]
+        ends = [start + min(a.end, length - 1) if a else 0 for a, start, length in rows]
         return cls(
-            positions=torch.tensor(
-                [start + a.position if a else 0 for a, start in rows], dtype=torch.int64
-            ).to(device),
+            positions=torch.tensor(positions, dtype=torch.int64).to(device),
             target_ids=torch.tensor([a.target_id if a else 0 for a in answers], dtype=torch.int64).to(device),
             completion_mask=((columns >= begin) & (columns < begin + count)).to(device),
             has_answer=torch.tensor([a is not None for a in answers], dtype=torch.bool).to(device),
+            ends=torch.tensor(ends, dtype=torch.int64).to(device),
         )
 
     def __len__(self) -> int:
@@ -97,6 +105,7 @@ class Where:
             target_ids=self.target_ids[start:stop].to(device),
             completion_mask=self.completion_mask[start:stop].to(device),
             has_answer=self.has_answer[start:stop].to(device),
+            ends=self.ends[start:stop].to(device),
         )
 
 
@@ -111,15 +120,15 @@ class Fingerprint(Protocol):
 
     Attributes:
         name: how it is called in recipes and tables.
-        reads_completion: True if states other than the one at p are read, or states after it; otherwise the
-            forward may stop at p.
+        reads_completion: how far it reads. False: only the state at p, so that the forward may stop there;
+            "answer": states up to the answer's last token; True: all of the completion.
     """
 
     @property
     def name(self) -> str: ...
 
     @property
-    def reads_completion(self) -> bool: ...
+    def reads_completion(self) -> bool | Literal["answer"]: ...
 
     def layers(self, num_layers: int) -> Sequence[int]:
         """Which of the layers 1 to `num_layers` to read, ascending; ValueError if the model has too few."""
@@ -139,3 +148,17 @@ class Fingerprint(Protocol):
     def combine(self, kept: list[Tensor]) -> Tensor:
         """From one (b, k) tensor a layer to the features (b, D)."""
         ...
+
+
+def num_tokens_read(fingerprint: Fingerprint, answer: AnswerPosition, length: int) -> int:
+    """How many tokens of a completion of `length` tokens the forward must run on for its fingerprint.
+
+    Example:
+        >>> from meds_rl.fingerprint import AnswerStates, LayerLogits, PooledLogits
+        >>> fingerprints = LayerLogits(), AnswerStates(), PooledLogits()
+        >>> [num_tokens_read(one, AnswerPosition(6, 20, 8), length=10) for one in fingerprints]
+        [7, 9, 10]
+    """
+    if fingerprint.reads_completion == "answer":
+        return answer.end + 1
+    return length if fingerprint.reads_completion else answer.position + 1

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from meds_rl.fingerprint.answer import AnswerPosition
 from meds_rl.fingerprint.backbone import find_backbone
-from meds_rl.fingerprint.base import Fingerprint, Where
+from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
 from meds_rl.fingerprint.head import Head
 from meds_rl.fingerprint.recorder import record
 
@@ -48,7 +48,7 @@ def extract(
 ) -> NDArray[np.float32]:
     """The features of B completions, by forwards of the backbone alone.
 
-    Rows are sorted by length, padded on the right and, where the fingerprint only looks at p, cut after it.
+    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads.
     The model runs in evaluation mode and without gradient; its mode and the random numbers are as before
     afterwards. The forward goes through `model` as given, so wrappers (FSDP, DeepSpeed, PEFT adapters) do
     their part; under mixed precision, call it within the engine's autocast.
@@ -76,7 +76,7 @@ def extract(
     backbone = find_backbone(model)
     n_features = fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
     features = np.full((len(answers), n_features), np.nan, dtype=np.float32)
-    rows = _rows(prompt_ids, completion_ids, answers, whole=fingerprint.reads_completion)
+    rows = _rows(fingerprint, prompt_ids, completion_ids, answers)
     batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     dummy = _Row(index=-1, ids=[pad_token_id], start=0, answer=None)
     batches += [[dummy]] * (min_forwards - len(batches))
@@ -101,11 +101,10 @@ class _Row:
 
 
 def _rows(
+    fingerprint: Fingerprint,
     prompt_ids: Sequence[Sequence[int]],
     completion_ids: Sequence[Sequence[int]],
     answers: Sequence[AnswerPosition | None],
-    *,
-    whole: bool,
 ) -> list[_Row]:
     """The completions with an answer, as long as need be; the longest first: memory runs out early."""
     if not len(prompt_ids) == len(completion_ids) == len(answers):
@@ -123,7 +122,11 @@ def _rows(
                 f"row {i}: token {answer.target_id} is not the one after position {p} in a completion of "
                 f"{len(completion)} tokens"
             )
-        used = completion if whole else completion[: p + 1]
+        if not p < answer.end < len(completion):
+            raise ValueError(
+                f"row {i}: an answer after position {p} of {len(completion)} tokens cannot end at {answer.end}"
+            )
+        used = completion[: num_tokens_read(fingerprint, answer, len(completion))]
         rows.append(_Row(index=i, ids=[*prompt, *used], start=len(prompt), answer=answer))
     return sorted(rows, key=lambda row: -len(row.ids))
 

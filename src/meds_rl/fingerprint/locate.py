@@ -1,0 +1,136 @@
+"""Where in token ids a marked answer begins and ends.
+
+Tokenizers cut `\\boxed{4` in many ways, so nothing here knows tokens: everything goes through `decode`, and a
+token is judged by the text that appears when it is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from meds_rl.fingerprint.marker import Marker
+
+
+class Tokenizer(Protocol):
+    """What is needed of a tokenizer; every Hugging Face tokenizer has it."""
+
+    @property
+    def all_special_ids(self) -> Sequence[int]: ...
+
+    def decode(
+        self,
+        token_ids: list[int],
+        skip_special_tokens: bool = ...,
+        *,
+        clean_up_tokenization_spaces: bool = ...,
+    ) -> str: ...
+
+
+def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, int] | None:
+    """The answer's first token, of which there is one before it, and its last; None where there is no answer."""
+    found = _window(marker.opening, ids, tokenizer)
+    if found is None:
+        return None
+    start, text = found
+    if marker.is_blank(marker.read(text.rpartition(marker.opening)[2])[0]):
+        return None
+    tail = _Tail(marker, ids[start:], text.count(marker.opening), tokenizer)
+    first = tail.first()
+    # The token before it may stand outside of the tail.
+    return (start + first, start + tail.last(first)) if first is not None and start + first else None
+
+
+class _Tail:
+    """The last tokens of a completion, with the last marker in their text.
+
+    Args:
+        ids: n token ids.
+        count: how many markers the text of all of them has.
+    """
+
+    def __init__(self, marker: Marker, ids: list[int], count: int, tokenizer: Tokenizer) -> None:
+        self._marker, self._ids, self._count, self._tokenizer = marker, ids, count, tokenizer
+
+    def first(self) -> int | None:
+        """The answer's first token; None if a special token or the end comes before it."""
+        length = _fewest(lambda n: self._marked(n) is not None, 1, len(self._ids))
+        held, closed = self._read(length)
+        holder = length - 1  # has the end of the marker, and perhaps the start of the answer
+        blank = self._marker.is_blank(held)
+        following = self._next_visible(length) if blank or not closed else None
+        return holder if following is None and not blank else following
+
+    def last(self, first: int) -> int:
+        """The answer's last token, not before its `first`."""
+        closing = _fewest(lambda n: self._read(n)[1], first + 1, len(self._ids))
+        special = {i for i in set(self._ids[first:closing]) if _is_special(i, self._tokenizer)}
+        stop = next((n for n in range(first, closing) if self._ids[n] in special), closing)
+        answer, closed = self._read(stop)
+        if self._marker.must_close and not closed:  # cut off: all that was written
+            return stop - 1
+        answer = answer.strip()
+        # Once the answer is there it stays, though the first part of a `</answer>` may look like more of it.
+        return _fewest(lambda n: self._read(n)[0].strip().startswith(answer), first + 1, stop) - 1
+
+    def _marked(self, n: int) -> str | None:
+        """What the first n tokens say after the last marker; None if they end before it."""
+        text = _decode(self._ids[:n], self._tokenizer)
+        return text.rpartition(self._marker.opening)[2] if self._has_all_markers(text) else None
+
+    def _has_all_markers(self, text: str) -> bool:
+        return text.count(self._marker.opening) >= self._count
+
+    def _read(self, n: int) -> tuple[str, bool]:
+        """The answer in the first n tokens, and whether it is closed."""
+        return self._marker.read(self._marked(n) or "")
+
+    def _next_visible(self, begin: int) -> int | None:
+        """The first token from `begin` that shows something; None if a special token or the end comes first."""
+        for i in range(begin, len(self._ids)):
+            if _is_special(self._ids[i], self._tokenizer):
+                return None
+            if not self._marker.is_blank(_decode([self._ids[i]], self._tokenizer)):
+                return i
+        return None
+
+
+def _window(opening: str, ids: list[int], tokenizer: Tokenizer) -> tuple[int, str] | None:
+    """Where a tail of the completion begins that has the last marker, and the tail's text.
+
+    Answers stand near the end, so a short tail is tried first: decoding is all that this costs, and there are
+    thousands of completions in a step.
+    """
+    for length in (64, 512, len(ids)):
+        start = max(len(ids) - length, 0)
+        text = _decode(ids[start:], tokenizer)
+        if opening in text:
+            return start, text
+    return None
+
+
+def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int:
+    """The smallest number of tokens, `least` to `most`, that is enough; `most` if none is."""
+    low, high, step = least, least, 1
+    while high < most and not enough(high):
+        low, high, step = high + 1, min(high + step, most), 2 * step
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    # With byte fallback, a character that is still incomplete spoils the bytes before it, the `{` among them,
+    # so more tokens can show fewer markers; a UTF-8 character has at most three incomplete prefixes.
+    while earlier := [n for n in range(max(high - 4, least), high) if enough(n)]:
+        high = earlier[0]
+    return high
+
+
+def _is_special(token_id: int, tokenizer: Tokenizer) -> bool:
+    """End of text, padding and the like; `all_special_ids` lists but some of a chat model's."""
+    if token_id in tokenizer.all_special_ids:
+        return True
+    visible = tokenizer.decode([token_id], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return not visible and bool(_decode([token_id], tokenizer))
+
+
+def _decode(ids: list[int], tokenizer: Tokenizer) -> str:
+    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
