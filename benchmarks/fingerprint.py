@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 import transformers
 
-from meds_rl.fingerprint import AnswerPosition, LayerLogits, PooledLogits, extract
+from meds_rl.fingerprint import AnswerPosition, AnswerStates, Fingerprint, LayerLogits, PooledLogits, extract
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -32,6 +32,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--answer-at", type=float, default=0.9, help="where the answer stands, as a share of the length"
     )
+    parser.add_argument("--answer-length", type=int, default=3, help="tokens of an answer")
     parser.add_argument("--batch-size", type=int, default=8, help="rows in one forward")
     parser.add_argument("--repeats", type=int, default=5, help="measurements; the median is shown")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
@@ -70,14 +71,15 @@ def main() -> None:
     p = int(arguments.answer_at * (arguments.length - 2))
     prompts = ids[:, : arguments.prompt].tolist()
     completions = ids[:, arguments.prompt :].tolist()
-    answers = [AnswerPosition(p, completion[p + 1]) for completion in completions]
+    end = min(p + arguments.answer_length, arguments.length - 1)
+    answers = [AnswerPosition(p, completion[p + 1], end) for completion in completions]
 
     def full(**options: bool) -> None:
         with torch.no_grad():
             for part in ids.to(arguments.device).split(arguments.batch_size):  # type: ignore[no-untyped-call]
                 model(input_ids=part, use_cache=False, **options)
 
-    def fingerprint(kind: LayerLogits | PooledLogits) -> Callable[[], object]:
+    def fingerprint(kind: Fingerprint) -> Callable[[], object]:
         return lambda: extract(model, kind, prompts, completions, answers, batch_size=arguments.batch_size)
 
     runs: dict[str, Callable[[], object]] = {
@@ -85,6 +87,7 @@ def main() -> None:
         "full forward with head and output_hidden_states": lambda: full(output_hidden_states=True),
         "extract, layer_logits": fingerprint(LayerLogits()),
         "extract, layer_logits of all layers": fingerprint(LayerLogits("all")),
+        "extract, answer_states": fingerprint(AnswerStates()),
         "extract, pooled_logits": fingerprint(PooledLogits()),
     }
     print(

@@ -110,9 +110,9 @@ def batch() -> tuple[list[list[int]], list[list[int]], list[Any]]:
     ]
     answers = [
         AnswerPosition(3, 23),
-        AnswerPosition(0, 25),
+        AnswerPosition(0, 25, end=2),
         None,
         AnswerPosition(0, 35),
-        AnswerPosition(6, 22),
+        AnswerPosition(6, 22, end=8),
     ]
     return prompts, completions, answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from meds_rl.fingerprint import AnswerPosition, answer_finder, extract_answer
+from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
 EOS = "</s>"
 boxed = answer_finder()
@@ -27,14 +29,19 @@ def pieces_tokenizer(pieces, **special):
 
 def find(pieces, finder=boxed):
     """The pieces (before the answer, at p and at t), or None."""
+    found = place(pieces, finder)
+    return found and ("".join(pieces[: found.position]), *pieces[found.position : found.position + 2])
+
+
+def place(pieces, finder=boxed):
+    """Where the answer is, by a tokenizer of these pieces."""
     names = list(dict.fromkeys([*pieces, EOS, "<pad>"]))
     tokenizer = pieces_tokenizer(names, eos_token=EOS, pad_token="<pad>")
     ids = [names.index(piece) for piece in pieces]
     found = finder(ids, tokenizer)
-    if found is None:
-        return None
-    assert ids[found.position + 1] == found.target_id
-    return "".join(pieces[: found.position]), pieces[found.position], names[found.target_id]
+    assert found is None or found.position < found.end < len(ids)
+    assert found is None or ids[found.position + 1] == found.target_id
+    return found
 
 
 @pytest.mark.parametrize(("pieces", "expected"), [
@@ -87,6 +94,42 @@ def test_other_markers(marker, pieces, expected):
     assert find(pieces, answer_finder(marker)) == expected
 
 
+@pytest.mark.parametrize(("marker", "pieces", "end"), [
+    # The answer's last piece is number `end`, counted from 0.
+    ("boxed", ["so ", "\\", "boxed", "{", "4", "2", "}"], 5),
+    ("boxed", ["\\boxed{", "5", "1", "}", ".", EOS], 2),
+    ("boxed", ["\\boxed{", "42", "}"], 1),
+    ("boxed", ["\\boxed{", "5", "1}", EOS], 2),  # shares its token with the closing brace
+    ("boxed", ["\\boxed{", "5", "1}.", "\n"], 2),
+    ("boxed", ["\\boxed{", "5", "1", " ", "\n", "}"], 2),  # white space is no part of it
+    ("boxed", ["\\boxed{", "\n", "5", " 1", " }"], 3),
+    ("boxed", ["\\boxed", "{4}", "."], 1),
+    ("boxed", ["\\boxed", "{4", "}", EOS], 2),  # ends at p, but an end comes after p
+    ("boxed", ["\\boxed{", "\\frac", "{", "1", "}{", "2", "}", "}", "."], 6),  # nested braces
+    ("boxed", ["\\boxed{\\frac", "{", "1", "}", "{2}}", "}"], 4),
+    ("boxed", ["\\boxed{", "\\{", "1", "\\", "}", "}", "}"], 4),  # a printed brace closes nothing
+    ("boxed", ["\\boxed{", "1", "} or ", "\\boxed{", "2", "3", "}"], 5),
+    ("boxed", ["\\boxed{", "\\boxed{", "3", "}", "}"], 2),
+    ("boxed", ["\\boxed{", "1", "2"], 2),  # cut off: the last token written
+    ("boxed", ["\\boxed{", "1", "2", EOS, "<pad>", "<pad>"], 2),
+    ("boxed", ["\\boxed{", "1", " ", EOS], 2),
+    ("boxed", ["\\boxed{", "1", "2", EOS, "}"], 2),  # closed too late
+    ("boxed", ["\\boxed{", "\\frac", "{", "1", "}"], 4),
+    ("boxed", ["\\boxed", "{4"], 1),
+    ("answer_tag", ["so <answer>", "4", "2", "</answer>"], 2),
+    ("answer_tag", ["<answer>", "4", "2", "</", "answer", ">"], 2),  # the tag begins like more of the answer
+    ("answer_tag", ["<answer>\n", "4", "2", "\n</answer>"], 2),
+    ("answer_tag", ["<answer>", "4", "2</answer>", EOS], 2),
+    ("answer_tag", ["<answer>", "4", "</", "ans"], 3),  # cut off
+    ("hashes", ["so\n", "####", " ", "4", "2"], 4),
+    ("hashes", ["####", " 4", "2", EOS], 2),
+    ("hashes", ["####", " 4", "2", " ", "\n", "Thanks"], 2),
+    ("hashes", ["#### 1\n", "####", "#", " 2", "3\n", "yes"], 4),
+])  # fmt: skip
+def test_where_answers_end(marker, pieces, end):
+    assert place(pieces, answer_finder(marker)).end == end
+
+
 @st.composite
 def cut_texts(draw):
     """A text with a box and the pieces that it is cut into, at random."""
@@ -106,7 +149,7 @@ def cut_texts(draw):
 @given(cut_texts())
 @example(("", "\\}", "}", ["\\boxed{", "\\}", "}"]))
 def test_any_cutting_of_any_text(case):
-    before, answer, _, pieces = case
+    before, answer, after, pieces = case
     brace = len(before) + len("\\boxed{") - 1  # where the last marker ends, counted in characters
     ends = [len("".join(pieces[: i + 1])) for i in range(len(pieces))]
     holder = next(i for i, end in enumerate(ends) if end > brace)
@@ -120,6 +163,10 @@ def test_any_cutting_of_any_text(case):
         target = visible[0]
     expected = ("".join(pieces[: target - 1]), pieces[target - 1], pieces[target]) if target else None
     assert find(pieces) == expected
+    if target:
+        last = brace + len(answer.rstrip())  # the answer's last character
+        end = next(i for i, end in enumerate(ends) if end > last) if after else len(pieces) - 1
+        assert place(pieces).end == max(end, target)
 
 
 TRAINING_TEXT = [
@@ -199,6 +246,21 @@ def test_trained_tokenizers(trained, before, answer, after):
     itself = found.position + 1 == holder  # a token that holds all of the answer
     assert itself or (found.position >= holder and not between.strip())
     assert not itself or (offsets[holder][1] > brace + len(answer))
+    last = brace + len(answer)  # a character of several tokens is there with the last of them
+    end = max(i for i, (start, end) in enumerate(offsets) if start <= last < end) if after else len(ids) - 1
+    assert found.end == max(end, found.position + 1)
+
+
+def test_the_pocket_tokenizer():
+    tokenizer = build_tokenizer()
+    ids = tokenizer("7 + 5 is 12.\n\\boxed{12}").input_ids
+    assert tokenizer.convert_ids_to_tokens(ids)[-4:] == ["\\boxed{", "1", "2", "}"]
+    n = len(ids)
+    assert boxed(ids, tokenizer) == AnswerPosition(n - 4, ids[-3], n - 2)
+    assert boxed([*ids, tokenizer.eos_token_id], tokenizer) == AnswerPosition(n - 4, ids[-3], n - 2)
+    assert boxed([*ids[:-2], tokenizer.eos_token_id], tokenizer) == AnswerPosition(n - 4, ids[-3], n - 3)
+    minus = tokenizer("\\boxed{-3}").input_ids
+    assert boxed(minus, tokenizer) == AnswerPosition(0, minus[1], 2)
 
 
 def test_a_brace_in_bytes_that_unfinished_characters_hide():
@@ -210,7 +272,7 @@ def test_a_brace_in_bytes_that_unfinished_characters_hide():
     assert "{" not in texts[1]  # the decoder gives up on all bytes of the run
     assert boxed(ids, tokenizer) == AnswerPosition(3, 0xE4 + 1, 9)  # 4 bytes to the `{`, 6 of the answer
     ids = [*ids[:4], tokenizer.convert_tokens_to_ids("4")]
-    assert boxed(ids, tokenizer) == AnswerPosition(3, ids[4])
+    assert boxed(ids, tokenizer) == AnswerPosition(3, ids[4], 4)
 
 
 def test_long_completions():
@@ -220,6 +282,7 @@ def test_long_completions():
         ids = [0] * 900 + [1, 2, 3] + [0] * 700 + [1, 2, 3] + [0] * tail
         assert boxed(ids, tokenizer) == AnswerPosition(1603, 2)
     assert boxed([0] * 3000, tokenizer) is None
+    assert boxed([0, 1] + [2] * 9 + [0] * 2500, tokenizer) == AnswerPosition(1, 2, 2510)  # never closed
     # A long answer: its end is in the window, its beginning is not.
     assert boxed([0, 1] + [2] * 600 + [3], tokenizer) == AnswerPosition(1, 2, 601)
 
@@ -241,10 +304,24 @@ def test_an_own_function():
     )
     assert after_equals([0, 1, 2], tokenizer) == AnswerPosition(1, 2)
     assert after_equals([0, 2], tokenizer) is None
+    assert answer_finder(lambda *_: (0, 1))([0, 1, 2], tokenizer) == AnswerPosition(0, 1, 1)  # a plain pair
+    assert answer_finder(lambda *_: AnswerPosition(0, 1, 2))([0, 1, 2], tokenizer).end == 2
+    for end in (0, 3):
+        with pytest.raises(
+            ValueError, match=f"position 0 and end {end} of 3 tokens; allowed ends are 1 to 2"
+        ):
+            answer_finder(lambda *_, end=end: AnswerPosition(0, 1, end))([0, 1, 2], tokenizer)
     with pytest.raises(ValueError, match="position 2 of 3 tokens; allowed is 0 to 1"):
         answer_finder(lambda *_: AnswerPosition(2, 0))([0, 1, 2], tokenizer)
     with pytest.raises(ValueError, match="target 7, but the token after position 0 is 1"):
         answer_finder(lambda *_: AnswerPosition(0, 7))([0, 1, 2], tokenizer)
+
+
+def test_an_end_left_out_is_the_first_token():
+    place = AnswerPosition(3, 7)
+    assert place == AnswerPosition(position=3, target_id=7, end=4) != AnswerPosition(3, 7, 5)
+    assert pickle.loads(pickle.dumps(place)) == place
+    assert type(place._replace(end=6)) is AnswerPosition
 
 
 def test_unknown_markers():

@@ -7,10 +7,10 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from meds_rl.fingerprint import AnswerPosition, LayerLogits, PooledLogits, extract, num_forwards
+from meds_rl.fingerprint import AnswerPosition, AnswerStates, LayerLogits, PooledLogits, extract, num_forwards
 
 
-@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits()])
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates()])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_batches_do_not_matter(batch_size, fingerprint, tiny_model, batch):
     model = tiny_model("qwen3")
@@ -34,6 +34,10 @@ def test_only_what_is_needed_runs(tiny_model, batch):
     extract(model, LayerLogits(), *batch, batch_size=2)
     # Row lengths up to p: 4 + 4, 2 + 1, (none), 6 + 1, 3 + 7; the longest first, two at a time.
     assert shapes == [(2, 10), (2, 7)]
+    shapes.clear()
+    extract(model, AnswerStates(), *batch, batch_size=2)
+    # Up to the answer's last token: 4 + 5, 2 + 3, (none), 6 + 2, 3 + 9.
+    assert shapes == [(2, 12), (2, 8)]
     shapes.clear()
     extract(model, PooledLogits(), *batch, batch_size=4)
     assert shapes == [(4, 13)]  # whole completions: 4 + 6, 2 + 3, 6 + 2, 3 + 10
@@ -124,5 +128,10 @@ def test_bad_input(tiny_model):
     for answer in (AnswerPosition(1, 4), AnswerPosition(-1, 3), AnswerPosition(0, 5)):
         with pytest.raises(ValueError, match=r"row 0: token \d is not the one after position"):
             extract(model, LayerLogits(), [[1]], [[3, 4]], [answer])
+    for end in (0, 2):
+        with pytest.raises(
+            ValueError, match=f"row 0: an answer after position 0 of 2 .* cannot end at {end}"
+        ):
+            extract(model, LayerLogits(), [[1]], [[3, 4]], [AnswerPosition(0, 4, end)])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         extract(model, LayerLogits(), [[1]], [[3, 4]], [None], batch_size=0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from meds_rl.fingerprint import LayerLogits, PooledLogits, Where, extract, record
+from meds_rl.fingerprint import AnswerStates, LayerLogits, PooledLogits, Where, extract, record
 
 
 def padded(batch, side):
@@ -34,7 +34,7 @@ def count_hooks(model):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
-@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits()])
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates()])
 @pytest.mark.parametrize("side", ["left", "right", "both"])
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gemma2"])
 def test_padding_on_either_side(name, side, fingerprint, tiny_model, batch):
@@ -47,16 +47,17 @@ def test_padding_on_either_side(name, side, fingerprint, tiny_model, batch):
     np.testing.assert_allclose(recorder.features(), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), AnswerStates()])
 @pytest.mark.parametrize("chunk", [1, 2, 5])
-def test_trl_fused_forward_in_chunks(chunk, tiny_model, batch):
+def test_trl_fused_forward_in_chunks(chunk, fingerprint, tiny_model, batch):
     model = tiny_model("qwen3")
-    expected = extract(model, LayerLogits("all"), *batch)
+    expected = extract(model, fingerprint, *batch)
     add_fused_lm_head(model, temperature=0.7, outputs=("log_probs", "entropy"))
     ids, mask, where = padded(batch, "both")
     labels = ids.masked_fill(mask == 0, -100)
     silent = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
     model.train()
-    with record(model, LayerLogits("all"), where) as recorder:
+    with record(model, fingerprint, where) as recorder:
         outputs = [
             model(
                 input_ids=ids[i : i + chunk],

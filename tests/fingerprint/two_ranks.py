@@ -13,6 +13,7 @@ from torch.distributed.fsdp import fully_shard
 
 from meds_rl.fingerprint import (
     AnswerPosition,
+    AnswerStates,
     LayerLogits,
     PooledLogits,
     Where,
@@ -23,7 +24,7 @@ from meds_rl.fingerprint import (
 
 PROMPTS = [[3, 4], [5], [6, 7, 8], [9, 10]]
 COMPLETIONS = [[11, 12, 13], [14, 15, 16, 17], [18, 19], [20, 21, 22]]
-ANSWERS = [AnswerPosition(1, 13), AnswerPosition(2, 17), AnswerPosition(0, 19), None]
+ANSWERS = [AnswerPosition(1, 13), AnswerPosition(1, 16, end=3), AnswerPosition(0, 19), None]
 MINE = [[0, 1, 2], [3]]  # the rows of each rank: one has all the answers, the other none
 
 
@@ -42,7 +43,7 @@ def main(rank: int, meeting_point: str) -> None:
     mesh = init_device_mesh("cpu", (2,))
     rows = [[part[i] for i in MINE[rank]] for part in (PROMPTS, COMPLETIONS, ANSWERS)]
     for tied in (False, True):
-        for fingerprint in (LayerLogits("all"), PooledLogits()):
+        for fingerprint in (LayerLogits("all"), PooledLogits(), AnswerStates()):
             whole = build(tied)
             expected = extract(whole, fingerprint, *rows)
             sharded = build(tied)
