@@ -18,7 +18,7 @@ X, Y = EntryKey("x", False), EntryKey(7, True)
 
 def spoken(length: int, prompt: tuple[int, ...] = (1, 2, 3)) -> Spoken:
     ids = np.arange(length, dtype=np.int32)
-    return Spoken(np.array(prompt, dtype=np.int32), ids, length - 2)
+    return Spoken(np.array(prompt, dtype=np.int32), ids, max(length - 3, 0), length - 1)
 
 
 def remembered(memory: ErrorMemory, store: CompletionStore, key: EntryKey, lengths: list[int]) -> list[int]:
@@ -54,8 +54,9 @@ def test_it_keeps_every_completion_with_an_answer_and_the_prompt_once(filled):
     assert sorted(entry.costs.tolist()) == [3 + 2, 3 + 4, 3 + 5, 3 + 6, 3 + 9]
     for place in range(len(entry)):
         one = entry.spoken(place)
-        assert one.answer.position == len(one.completion_ids) - 2
-        assert one.answer.target_id == one.completion_ids[-1]
+        assert one.answer.position == max(len(one.completion_ids) - 3, 0)
+        assert one.answer.target_id == one.completion_ids[one.answer.position + 1]
+        assert one.answer.end == len(one.completion_ids) - 1
 
 
 def test_one_id_may_stand_for_several_texts():

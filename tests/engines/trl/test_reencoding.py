@@ -7,7 +7,7 @@ import pytest
 from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.completions import memory_ids
 from meds_rl.engines.trl.sharing import share_of
-from meds_rl.fingerprint import AnswerPosition, LayerLogits, extract
+from meds_rl.fingerprint import AnswerPosition, AnswerStates, LayerLogits, extract
 
 from .conftest import even_length, third_token
 
@@ -94,6 +94,39 @@ def test_a_fingerprint_that_reads_everything_keeps_everything(model_path, datase
     lengths = np.concatenate([entry.lengths for entry in store.entries.values()])
     assert lengths.max() > 4
     assert max(history(trainer, "reencoded")) > 0
+
+
+def test_a_fingerprint_of_the_whole_answer_is_taken_from_the_whole_answer(
+    model_path, dataset, make_config, fields
+):
+    def third_to_fifth(completion_ids, _tokenizer):
+        ids = completion_ids
+        return AnswerPosition(2, ids[3], min(5, len(ids) - 1)) if len(ids) > 3 else None
+
+    trainer = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(**{**fields, "learning_rate": 0.0}),
+        dataset,
+        answer_finder=third_to_fifth,
+        fingerprint=AnswerStates(),
+    )
+    differences = []
+    renew_batch = trainer.memory.renew_batch
+
+    def compare(renewals, **share):
+        for renewal in renewals:
+            entry = trainer.memory.entry(renewal.prompt_id, renewal.is_correct)
+            rows = np.searchsorted(entry.ids, renewal.ids)
+            differences.append(np.abs(entry.vectors[rows] - renewal.features).max())
+        renew_batch(renewals, **share)
+
+    trainer.memory.renew_batch = compare
+    trainer.train()
+    lengths = np.concatenate([e.lengths for e in trainer._memory_step.reencoding.store.entries.values()])
+    assert set(lengths.tolist()) == {4, 5, 6}, "kept up to the answer's last token"
+    assert differences
+    assert max(differences) < 1e-5, "a policy that stands still gives the same fingerprint again"
 
 
 def test_half_counted_errors_reach_every_table(model_path, dataset, make_config, fields):

@@ -21,18 +21,19 @@ class Spoken(NamedTuple):
     """A completion with an answer, ready for `extract`: as much of it as the fingerprint reads.
 
     Attributes:
-        prompt_ids, completion_ids: token ids, the completion's up to p + 1 or to its end.
-        position: p, as in `AnswerPosition`.
+        prompt_ids, completion_ids: token ids, of the completion as many as are read, and p + 1.
+        position, end: p and the answer's last token, as in `AnswerPosition`; the end within what is kept.
     """
 
     prompt_ids: Tokens
     completion_ids: Tokens
     position: int
+    end: int
 
     @property
     def answer(self) -> AnswerPosition:
         """Where the answer is."""
-        return AnswerPosition(self.position, int(self.completion_ids[self.position + 1]))
+        return AnswerPosition(self.position, int(self.completion_ids[self.position + 1]), self.end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class StoredEntry:
 
     Attributes:
         ids: (n,) int64, as in the memory.
-        positions: (n,) int32, p of each.
+        positions, ends: (n,) int32, p and the answer's last token of each.
         prompts: (n,) int32, which of `prompt_ids` each answers.
         lengths: (n,) int32, number of its tokens.
         completion_ids: n arrays of int32.
@@ -50,6 +51,7 @@ class StoredEntry:
 
     ids: NDArray[np.int64]
     positions: NDArray[np.int32]
+    ends: NDArray[np.int32]
     prompts: NDArray[np.int32]
     lengths: NDArray[np.int32]
     completion_ids: list[Tokens]
@@ -67,14 +69,20 @@ class StoredEntry:
     def spoken(self, place: int) -> Spoken:
         """One of the n."""
         prompt = self.prompt_ids[self.prompts[place]]
-        return Spoken(prompt, self.completion_ids[place], int(self.positions[place]))
+        position, end = int(self.positions[place]), int(self.ends[place])
+        return Spoken(prompt, self.completion_ids[place], position, end)
 
     def kept(self, stays: NDArray[np.bool_]) -> "StoredEntry":
         """Only those that stay (n,)."""
         rows = [row for row, keep in zip(self.completion_ids, stays, strict=True) if keep]
-        ids, positions, prompts, lengths = self.ids, self.positions, self.prompts, self.lengths
         return StoredEntry(
-            ids[stays], positions[stays], prompts[stays], lengths[stays], rows, self.prompt_ids
+            ids=self.ids[stays],
+            positions=self.positions[stays],
+            ends=self.ends[stays],
+            prompts=self.prompts[stays],
+            lengths=self.lengths[stays],
+            completion_ids=rows,
+            prompt_ids=self.prompt_ids,
         )
 
     def extended(self, ids: NDArray[np.int64], spoken: list[Spoken]) -> "StoredEntry":
@@ -91,6 +99,7 @@ class StoredEntry:
         return StoredEntry(
             ids=np.append(self.ids, ids),
             positions=_appended(self.positions, [one.position for one in spoken]),
+            ends=_appended(self.ends, [one.end for one in spoken]),
             prompts=_appended(self.prompts, prompts),
             lengths=_appended(self.lengths, lengths),
             completion_ids=[*self.completion_ids, *(one.completion_ids for one in spoken)],
@@ -103,7 +112,7 @@ def _appended(column: NDArray[np.int32], values: list[int]) -> NDArray[np.int32]
 
 
 _NONE = np.zeros(0, dtype=np.int32)
-EMPTY = StoredEntry(np.zeros(0, dtype=np.int64), _NONE, _NONE, _NONE, [], [])
+EMPTY = StoredEntry(np.zeros(0, dtype=np.int64), _NONE, _NONE, _NONE, _NONE, [], [])
 
 
 class CompletionStore:

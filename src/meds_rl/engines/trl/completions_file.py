@@ -5,10 +5,8 @@ All entries lie end to end in a few columns; `entry_sizes` (E, 2) says how many 
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from meds_rl.engines.trl.completions import CompletionStore, StoredEntry, runs_of_tokens
 from meds_rl.shaping.checks import check_prompt_id
@@ -38,6 +36,7 @@ def save(path: Path, store: CompletionStore) -> None:
     keys = np.frombuffer(json.dumps(list(store.entries)).encode(), dtype=np.uint8)
     columns = [
         Column("entry_sizes", np.int64, sizes.shape, [sizes]),
+        Column("ends", np.int32, (n,), (entry.ends for entry in entries)),
         Column("ids", np.int64, (n,), (entry.ids for entry in entries)),
         Column("lengths", np.int32, (n,), (entry.lengths for entry in entries)),
         Column("positions", np.int32, (n,), (entry.positions for entry in entries)),
@@ -78,7 +77,7 @@ def _read(file: TensorFile) -> CompletionStore:
     # The columns that say how the later ones are cut come before them.
     (sizes,) = file.read("entry_sizes")
     num_prompts, num_rows = sizes.reshape(-1, 2).T.tolist()
-    parts = {name: file.read(name, num_rows) for name in ("ids", "lengths", "positions")}
+    parts = {name: file.read(name, num_rows) for name in ("ids", "ends", "lengths", "positions")}
     (prompt_lengths,) = file.read("prompt_lengths")
     prompt_tokens = file.read("prompt_tokens", prompt_lengths.tolist())
     parts["prompts"] = file.read("prompts", num_rows)
@@ -105,9 +104,14 @@ def _read(file: TensorFile) -> CompletionStore:
 
 def _check(entry: StoredEntry) -> None:
     """The digest shows that the file is as it was written; this shows that what was written makes sense."""
-    columns: list[NDArray[Any]] = [entry.positions, entry.prompts]
-    for column, limit in zip(columns, (entry.lengths - 1, len(entry.prompt_ids)), strict=True):
-        if ((column < 0) | (column >= limit)).any():
-            raise ValueError("a completion's answer or prompt is not where it should be")
+    right = (
+        (entry.positions >= 0)
+        & (entry.ends > entry.positions)
+        & (entry.ends < entry.lengths)
+        & (entry.prompts >= 0)
+        & (entry.prompts < len(entry.prompt_ids))
+    )
+    if not right.all():
+        raise ValueError("a completion's answer or prompt is not where it should be")
     if (np.diff(entry.ids) <= 0).any():
         raise ValueError("ids do not ascend")

@@ -23,6 +23,7 @@ from meds_rl.fingerprint import (
     extract,
     find_backbone,
     num_forwards,
+    num_tokens_read,
     record,
 )
 
@@ -141,9 +142,14 @@ class FingerprintSource:
         answer, completion_ids = self._answers[row], self._completion_ids[row]
         if answer is None:
             return None
-        used = completion_ids if self._fingerprint.reads_completion else completion_ids[: answer.position + 2]
-        prompt_ids = np.array(self._prompt_ids[row], dtype=np.int32)
-        return Spoken(prompt_ids, np.array(used, dtype=np.int32), answer.position)
+        num_read = num_tokens_read(self._fingerprint, answer, len(completion_ids))
+        used = completion_ids[: max(num_read, answer.position + 2)]
+        return Spoken(
+            prompt_ids=np.array(self._prompt_ids[row], dtype=np.int32),
+            completion_ids=np.array(used, dtype=np.int32),
+            position=answer.position,
+            end=min(answer.end, len(used) - 1),
+        )
 
     def encode(self, rows: Sequence[Spoken], model: nn.Module, most_rows: int) -> np.ndarray:
         """Fingerprints (n, D) of earlier completions by the policy as it is.
