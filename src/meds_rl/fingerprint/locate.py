@@ -35,7 +35,7 @@ def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, i
     start, text = found
     if marker.is_blank(marker.read(text.rpartition(marker.opening)[2])[0]):
         return None
-    tail = _Tail(marker, ids[start:], text.count(marker.opening), tokenizer)
+    tail = _Tail(marker, ids[start:], text, tokenizer)
     first = tail.first()
     # The token before it may stand outside of the tail.
     return (start + first, start + tail.last(first)) if first is not None and start + first else None
@@ -46,11 +46,12 @@ class _Tail:
 
     Args:
         ids: n token ids.
-        count: how many markers the text of all of them has.
+        text: the text of all of them.
     """
 
-    def __init__(self, marker: Marker, ids: list[int], count: int, tokenizer: Tokenizer) -> None:
-        self._marker, self._ids, self._count, self._tokenizer = marker, ids, count, tokenizer
+    def __init__(self, marker: Marker, ids: list[int], text: str, tokenizer: Tokenizer) -> None:
+        self._marker, self._ids, self._text, self._tokenizer = marker, ids, text, tokenizer
+        self._count = text.count(marker.opening)
 
     def first(self) -> int | None:
         """The answer's first token; None if a special token or the end comes before it."""
@@ -63,7 +64,9 @@ class _Tail:
 
     def last(self, first: int) -> int:
         """The answer's last token, not before its `first`."""
-        closing = _fewest(lambda n: self._read(n)[1], first + 1, len(self._ids))
+        closing = len(self._ids)
+        if self._marker.read(self._text.rpartition(self._marker.opening)[2])[1]:
+            closing = _fewest(lambda n: self._read(n)[1], first + 1, closing)
         special = {i for i in set(self._ids[first:closing]) if _is_special(i, self._tokenizer)}
         stop = next((n for n in range(first, closing) if self._ids[n] in special), closing)
         answer, closed = self._read(stop)
@@ -76,10 +79,8 @@ class _Tail:
     def _marked(self, n: int) -> str | None:
         """What the first n tokens say after the last marker; None if they end before it."""
         text = _decode(self._ids[:n], self._tokenizer)
-        return text.rpartition(self._marker.opening)[2] if self._has_all_markers(text) else None
-
-    def _has_all_markers(self, text: str) -> bool:
-        return text.count(self._marker.opening) >= self._count
+        opening = self._marker.opening
+        return text.rpartition(opening)[2] if text.count(opening) >= self._count else None
 
     def _read(self, n: int) -> tuple[str, bool]:
         """The answer in the first n tokens, and whether it is closed."""
