@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from meds_rl import ErrorMemory
-from meds_rl.shaping import hdbscan_labels
+from meds_rl.shaping import IncrementalClustering, Refit, hdbscan_labels
 from meds_rl.shaping.clustering import labels_from
 from meds_rl.shaping.voting import unit_vectors
 
@@ -89,3 +89,39 @@ def test_a_users_function_gets_unit_vectors():
 def test_clustering_must_be_callable():
     with pytest.raises(TypeError, match="clustering must be a function"):
         ErrorMemory(clustering="hdbscan")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        (np.zeros(2, np.int64), "must be int32"),
+        (np.zeros(5, np.int32), r"of shape \(2,\) or \(0,\)"),
+        (np.zeros(2, np.int32), "one root"),
+        (np.array([-1, 2], np.int32), "parents from 0 to 1"),
+    ],
+)
+def test_a_tree_of_ones_own_is_checked_before_it_is_kept(tree, message):
+    class Own(IncrementalClustering):
+        def refit(self, points, tree_before, sources):
+            return Refit(np.zeros(len(points), np.int64), tree)
+
+    memory = ErrorMemory(Own())
+    with pytest.raises(ValueError, match=message):
+        memory.remember("x", [[1.0, 0.0], [0.0, 1.0]])
+    assert len(memory) == 0
+
+
+def test_an_incremental_clustering_of_ones_own_is_told_where_points_were(tmp_path):
+    seen = []
+
+    class Own(IncrementalClustering):
+        def refit(self, points, tree, sources):
+            seen.append((len(points), tree.tolist(), sources.tolist()))
+            return Refit(np.zeros(len(points), np.int64), np.arange(-1, len(points) - 1, dtype=np.int32))
+
+    memory = ErrorMemory(Own(), capacity=3)
+    memory.remember("x", [[1.0, 0.0], [0.0, 1.0]])
+    memory.save(tmp_path / "memory")
+    again = ErrorMemory.load(tmp_path / "memory", Own(), capacity=3)
+    again.remember("x", [[1.0, 1.0], [2.0, 1.0]])
+    assert seen == [(2, [], [-1, -1]), (3, [-1, 0], [1, -1, -1])]

@@ -187,3 +187,20 @@ def test_runs_say_what_the_ids_and_steps_are(gaps):
     assert steps_of(runs).tolist() == steps.tolist()
     kept = np.array([keep for _, _, keep in gaps], dtype=bool)
     assert ids_of(kept_only(runs, kept)).tolist() == numbers[kept].tolist()
+
+
+def test_of_equally_large_prompts_the_one_remembered_first_loses():
+    memory = ErrorMemory(total_capacity=6, drop_first="largest")
+    memory.remember("x", [[1.0, float(i)] for i in range(3)])
+    memory.remember("y", [[1.0, float(i)] for i in range(3)])
+    memory.remember("z", [[1.0, 0.0]])
+    assert [len(ids(memory, name)) for name in "xyz"] == [2, 3, 1]
+    memory.remember("x", [[1.0, 7.0]])
+    assert [len(ids(memory, name)) for name in "xyz"] == [2, 3, 1]
+
+
+def test_an_age_of_endless_half_lives():
+    memory = ErrorMemory(half_life=1e-308)
+    memory.remember("x", [[1.0, 0.0]])
+    memory.remember("y", [[1.0, 0.0]])
+    assert memory.assign("x", [[1.0, 0.0]]).sizes.tolist() == [0.0]

@@ -168,3 +168,16 @@ def test_minus_zero_is_zero():
     entry = memory.entry("x")
     assert entry is not None
     assert not np.signbit(entry.vectors).any()
+
+
+@pytest.mark.parametrize("is_correct", ["False", 1, None])
+def test_right_or_wrong_is_a_bool(is_correct):
+    for call in (ErrorMemory().remember, ErrorMemory().assign):
+        with pytest.raises(TypeError, match="is_correct must be True or False"):
+            call("x", [[1.0]], is_correct=is_correct)
+
+
+def test_any_number_of_neighbors_will_do():
+    memory = ErrorMemory()
+    memory.remember("x", TWO_PAIRS)
+    assert memory.assign("x", [[1.0, 0.0]], n_neighbors=2**70).sizes.tolist() == [2]

@@ -109,3 +109,28 @@ def test_it_comes_back_from_a_file(tmp_path):
         assert one.encoded_steps.tolist() == other.encoded_steps.tolist()
     loaded.save(tmp_path / "again")
     assert (tmp_path / "memory").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_a_prompt_that_came_back_without_answers_is_passed_over():
+    memory = ErrorMemory(total_capacity=1)
+    memory.remember("x", on_circle(0))
+    memory.remember("x", [[np.nan, np.nan]])  # drops the first
+    memory.renew_batch([Renewal("x", [0], on_circle(1))])
+    entry = memory.entry("x")
+    assert entry is not None
+    assert (len(entry.vectors), entry.no_answer_ids.tolist()) == (0, [1])
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        ([0.9], TypeError, "ids must be integers"),
+        ([True], TypeError, "ids must be integers"),
+        (0, ValueError, "shape"),
+    ],
+)
+def test_ids_are_integers(ids, error, message):
+    memory = ErrorMemory()
+    memory.remember("x", on_circle(0, 90))
+    with pytest.raises(error, match=message):
+        memory.renew_batch([Renewal("x", ids, on_circle(1))])

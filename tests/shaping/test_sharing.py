@@ -1,8 +1,11 @@
 """Several processes and several threads."""
 
 import copy
+import os
 import pickle
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -182,3 +185,45 @@ def test_a_memory_can_be_copied_and_pickled():
     for other in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):
         other.remember("x", [[1.0, 1.0]])
         assert (len(memory), len(other), other.capacity) == (2, 3, 5)
+
+
+def test_what_comes_out_of_a_copy_cannot_be_changed_from_outside_either():
+    memory = ErrorMemory()
+    memory.remember("x", [[1.0, 0.0], [0.0, 1.0]])
+    for other in (copy.deepcopy(memory), pickle.loads(pickle.dumps(memory))):
+        entry = other.entry("x")
+        assert entry is not None
+        for array in (entry.vectors, entry.clusters, entry.tree, entry.runs):
+            assert not array.flags.writeable
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_a_thread_that_it_has_not():
+    memory = ErrorMemory()
+    memory.remember("x", [[1.0, 0.0]])
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with memory.lock:
+            held.set()
+            done.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(20)
+    child = os.fork()
+    if child == 0:
+        memory.remember("x", [[0.0, 1.0]])
+        os._exit(len(memory))
+    done.set()
+    thread.join()
+    for _ in range(200):
+        finished, status = os.waitpid(child, os.WNOHANG)
+        if finished:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, 9)
+    assert finished
+    assert os.waitstatus_to_exitcode(status) == 2

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -241,9 +242,12 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
         _set("entry_sizes", lambda a: a * [1, 1, 1, 1, 0] + 0),
         "a cluster is not from -1",
     ),
-    "a tree of two roots": (_set("tree", lambda a: a * np.int32(0) - np.int32(1)), "a tree has not one root"),
-    "a tree of no root": (_set("tree", lambda a: np.abs(a)), "a tree has not one root"),
-    "a tree that leads elsewhere": (_set("tree", lambda a: a * np.int32(99)), "a tree has not one root"),
+    "a tree of two roots": (
+        _set("tree", lambda a: a * np.int32(0) - np.int32(1)),
+        "a tree must have one root",
+    ),
+    "a tree of no root": (_set("tree", lambda a: np.abs(a)), "a tree must have one root"),
+    "a tree that leads elsewhere": (_set("tree", lambda a: a * np.int32(99)), "a tree must have one root"),
     "an id twice": (_set("runs", lambda a: a * [0, 1, 1]), "ids are not different numbers"),
     "ids still to come": (lambda header, _: header.update(next_id=1), "ids are not different numbers"),
     "steps still to come": (_set("runs", lambda a: a + np.array([0, 100, 0])), "a step is not from 0"),
@@ -367,3 +371,68 @@ def test_ten_million_vectors_without_a_second_copy():
     assert save["file_over_raw"] < 1.2
     assert save["peak_over_raw"] < 0.1
     assert load["peak_over_raw"] < 1.2
+
+
+@pytest.mark.parametrize("shape", ["[ ]", "[1e999]", "[" * 90_000 + "]" * 90_000])
+def test_a_header_of_nonsense(tmp_path, shape):
+    path = tmp_path / "nonsense.memory"
+    memory = ErrorMemory()
+    memory.remember("x", [[1.0]])
+    memory.save(path)
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = whole[8 : 8 + length].decode().rstrip().replace("[1]", shape)
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + whole[8 + length :])
+    with pytest.raises(MemoryFileError, match=r"nonsense\.memory"):
+        ErrorMemory.load(path)
+
+
+def test_a_newer_version_with_what_this_one_does_not_know(tmp_path):
+    save_file({"half": np.zeros(2, np.float16)}, tmp_path / "m", metadata={HEADER: '{"schema_version": 9}'})
+    with pytest.raises(MemoryFileError, match="schema version 9"):
+        ErrorMemory.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([np.zeros(3, np.int64)], "a part of c is int64"),
+        ([np.zeros(2, np.int32)], "have 2 rows and should have 3"),
+        ([np.zeros((3, 1), np.int32)], "a part of c is int32 of shape"),
+    ],
+)
+def test_parts_that_are_not_as_announced_leave_the_old_file(tmp_path, parts, message):
+    (tmp_path / "file").write_bytes(b"old")
+    with pytest.raises(ValueError, match=message):
+        write_columns(tmp_path / "file", [Column("c", np.int32, (3,), parts)], {})
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_link_is_followed_and_the_mode_kept(tmp_path):
+    (tmp_path / "folder").mkdir()
+    target = tmp_path / "folder" / "memory"
+    filled(n_batches=1).save(target)
+    target.chmod(0o640)
+    (tmp_path / "link").symlink_to(target)
+    filled(n_batches=3).save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert_equal(ErrorMemory.load(target), filled(n_batches=3))
+
+
+def test_what_a_killed_save_left_behind_is_removed_later(tmp_path):
+    path = tmp_path / "memory"
+    old, young, other = (tmp_path / f".{name}.tmp" for name in ("memory.1", "memory.2", "memory2.3"))
+    for file in (old, young, other):
+        file.write_bytes(b"half a memory")
+        if file is not young:
+            os.utime(file, (0, 0))
+    filled(n_batches=1).save(path)
+    assert sorted(tmp_path.iterdir()) == sorted([young, other, path])  # a young one may still be written
+
+
+def test_a_folder_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        ErrorMemory().save(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,37 +1,65 @@
 """Writes files so that their path holds, at any moment, the old file or the new one, whole."""
 
 import os
+import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_LEFT_BEHIND = 900.0
+"""Seconds after which a temporary file that nobody writes to is taken for what a killed process left."""
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to: a temporary one beside `path`, at the end synced to disk and renamed over it.
 
+    A link is followed, and the mode of a file that is replaced is kept. What a process that was killed while it wrote
+    this file left behind is removed, once it is a quarter of an hour old.
+
     Raises:
         OSError: As the system says. After that, or any error within the context, `path` is as before.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    prefix = f".{path.name[:100]}."
+    temporary = path.with_name(f"{prefix}{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
+    _remove_left_behind(path.parent, prefix)
+
+
+def _remove_left_behind(folder: Path, prefix: str) -> None:
+    # A convenience: a folder that cannot be listed, or a file that another process removes first, is no failure.
+    with suppress(OSError):
+        for file in folder.iterdir():
+            if file.name.startswith(prefix) and file.name.endswith(".tmp"):
+                with suppress(OSError):
+                    if time.time() - file.stat().st_mtime > _LEFT_BEHIND:
+                        file.unlink()
 
 
 def _sync_folder(folder: Path) -> None:
     """Make the rename itself durable."""
     if os.name == "nt":
         return  # a folder cannot be opened there
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return  # it may be written to, but not read: the file is in place all the same
     try:
         os.fsync(descriptor)
     finally:

@@ -148,3 +148,20 @@ def check_half_life(value: float | None) -> float | None:
     if check_non_negative("half_life", value) == 0:
         raise ValueError(f"half_life must be above 0, or None for no forgetting, got {value!r}")
     return float(value)
+
+
+def check_bool(name: str, value: bool) -> bool:
+    """True or False, Python's or numpy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_ids(ids: ArrayLike) -> NDArray[np.int64]:
+    """(m,) integers."""
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(f"ids must have shape (m,), got {array.shape}")
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"ids must be integers, got dtype {array.dtype}")
+    return array.astype(np.int64)

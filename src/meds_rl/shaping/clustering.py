@@ -16,7 +16,13 @@ ClusteringFunction: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.integ
 
 
 class Refit(NamedTuple):
-    """Labels (n,) of a refit, and the tree (int32, any shape of one axis) from which the next one goes on."""
+    """What a refit finds.
+
+    Attributes:
+        labels: (n,) clusters 0, 1, 2, ... and NOISE (-1).
+        tree: (n,) int32, from which the next refit goes on: a tree of the points as the parent of each, -1 for the one
+            root. Empty if the clustering keeps nothing.
+    """
 
     labels: NDArray[np.int64]
     tree: NDArray[np.int32]
@@ -76,8 +82,8 @@ class HDBSCANClustering(IncrementalClustering):
     cluster_selection_epsilon: float = 0.0
 
     def __post_init__(self) -> None:
-        if check_positive_int("min_cluster_size", self.min_cluster_size) < 2:
-            raise ValueError("min_cluster_size must be 2 or more, got 1")
+        if not 2 <= check_positive_int("min_cluster_size", self.min_cluster_size) < 2**31:
+            raise ValueError(f"min_cluster_size must be 2 to {2**31 - 1}, got {self.min_cluster_size}")
         check_choice("cluster_selection_method", self.cluster_selection_method, ("eom", "leaf"))
         check_non_negative("cluster_selection_epsilon", self.cluster_selection_epsilon)
 
@@ -145,6 +151,20 @@ class FromScratch(IncrementalClustering):
         return Refit(labels, NO_TREE)
 
 
+def check_tree(tree: NDArray[np.int32], n: int) -> None:
+    """A tree is empty, or the parents of n points.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
+        raise ValueError(
+            f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}"
+        )
+    if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
+        raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")
+
+
 def incremental(clustering: Clustering) -> IncrementalClustering:
     """The clustering as the memory calls it.
 
@@ -177,9 +197,17 @@ def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def labels_from(function: ClusteringFunction, unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     """Labels (n,) int64 from any clustering function, checked: one integer >= -1 for each of n vectors."""
-    labels = np.asarray(function(unit_vectors))
-    if labels.shape != (len(unit_vectors),):
-        raise ValueError(f"clustering must return {len(unit_vectors)} labels, got shape {labels.shape}")
+    return check_labels(np.asarray(function(unit_vectors)), len(unit_vectors))
+
+
+def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """Labels (n,) of a clustering, as int64.
+
+    Raises:
+        TypeError, ValueError: they are not n integers >= -1.
+    """
+    if labels.shape != (n,):
+        raise ValueError(f"clustering must return {n} labels, got shape {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"clustering must return integer labels, got dtype {labels.dtype}")
     if labels.min(initial=0) < NOISE:

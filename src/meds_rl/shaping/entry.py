@@ -1,7 +1,7 @@
 """What the memory holds of one prompt."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class MemoryEntry:
     Attributes:
         vectors: (n, D) float32 fingerprints as given, not normalised.
         clusters: (n,) int32 lasting cluster of each, NOISE (-1) for none. A cluster keeps its number across refits, and
-            no number is given twice (`meds_rl.shaping.identities`).
+            no number is given twice while the entry lasts (`meds_rl.shaping.identities`).
         tree: what the clustering goes on from at the next visit, int32; opaque. Empty if it keeps nothing.
         runs: (R, 3) ids and steps of the n, run-length encoded (`meds_rl.shaping.history`).
         no_answer_runs: the same of the k completions without an answer.
@@ -45,6 +45,10 @@ class MemoryEntry:
         for array in (self.vectors, self.clusters, self.tree, self.runs, self.no_answer_runs, self.encoded):
             if array is not None:
                 array.setflags(write=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and what comes out of a pickle are made like any other entry: their arrays are read-only too.
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def __len__(self) -> int:
         """Number of remembered completions, those without an answer included."""

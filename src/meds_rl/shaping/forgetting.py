@@ -53,8 +53,8 @@ class Grown(NamedTuple):
 
 
 def plan_drops(
+    entries: dict[EntryKey, MemoryEntry],
     grown: dict[EntryKey, Grown],
-    others: dict[EntryKey, MemoryEntry],
     capacity: int | None,
     total_capacity: int | None,
     drop_first: DropFirst,
@@ -62,12 +62,12 @@ def plan_drops(
     """How many completions each entry must drop.
 
     Args:
-        grown: entries to which this batch adds.
-        others: all other entries.
+        entries: all entries as they were.
+        grown: those to which this batch adds, and new ones.
         capacity: most completions of one prompt and side; None for no bound.
         total_capacity: most completions of the whole memory.
         drop_first: "oldest": over all prompts the completions remembered first go first. "largest": the prompt with
-            most completions loses first.
+            most completions loses first, of equals the one that was remembered first.
     """
     drops = (
         {}
@@ -76,7 +76,7 @@ def plan_drops(
     )
     if total_capacity is None:
         return drops
-    sizes = {key: len(entry) for key, entry in others.items()}
+    sizes = {key: len(entry) for key, entry in entries.items()}
     sizes |= {key: len(one) - drops.get(key, 0) for key, one in grown.items()}
     excess = sum(sizes.values()) - total_capacity
     if excess <= 0:
@@ -84,12 +84,12 @@ def plan_drops(
     if drop_first == "largest":
         more = _from_the_largest(sizes, excess)
     else:
-        more = _from_the_oldest(grown, others, drops, excess)
+        more = _from_the_oldest(entries, grown, drops, excess)
     return {key: drops.get(key, 0) + more.get(key, 0) for key in drops | more}
 
 
 def _from_the_largest(sizes: dict[EntryKey, int], excess: int) -> dict[EntryKey, int]:
-    """The prompt with most completions loses one, over and over; of equals the one that was there first."""
+    """The prompt with most completions loses one, over and over; of equals the first."""
     heap = [(-size, place, key) for place, (key, size) in enumerate(sizes.items())]
     heapq.heapify(heap)
     drops: dict[EntryKey, int] = {}
@@ -101,19 +101,19 @@ def _from_the_largest(sizes: dict[EntryKey, int], excess: int) -> dict[EntryKey,
 
 
 def _from_the_oldest(
+    entries: dict[EntryKey, MemoryEntry],
     grown: dict[EntryKey, Grown],
-    others: dict[EntryKey, MemoryEntry],
     drops: dict[EntryKey, int],
     excess: int,
 ) -> dict[EntryKey, int]:
     """The `excess` smallest ids of all, beyond those that `drops` takes already."""
 
     def remaining(key: EntryKey) -> NDArray[np.int64]:
-        one = grown[key] if key in grown else Grown(others[key], _NO_IDS, _NO_IDS)
+        one = grown[key] if key in grown else Grown(entries[key], _NO_IDS, _NO_IDS)
         return np.sort(one.all_ids())[drops.get(key, 0) :]
 
     heap: list[tuple[int, int, EntryKey]] = []
-    for place, (key, entry) in enumerate((others | {key: one.entry for key, one in grown.items()}).items()):
+    for place, (key, entry) in enumerate((entries | {key: one.entry for key, one in grown.items()}).items()):
         # A lower bound that costs nothing: the entry's first id. The exact one is looked up when its turn comes.
         heads = [int(runs[0, 0]) for runs in (entry.runs, entry.no_answer_runs) if len(runs)]
         heap.append((min(heads, default=0), place, key))
@@ -172,7 +172,8 @@ def weights(steps: NDArray[np.int64], now: int, half_life: float) -> NDArray[np.
         >>> weights(np.array([0, 5, 10]), now=10, half_life=5).tolist()
         [0.25, 0.5, 1.0]
     """
-    return np.asarray(np.exp2((steps - now) / half_life), dtype=np.float64)
+    with np.errstate(over="ignore"):  # ages that are endless half-lives: a weight of 0
+        return np.asarray(np.exp2((steps - now) / half_life), dtype=np.float64)
 
 
 def no_sizes(n: int, half_life: float | None) -> ClusterSizes:

@@ -19,7 +19,8 @@ def carry_over(
     of equal overlaps the older cluster first, then the new one whose first member was remembered first. Each old number
     goes to one new cluster at most. So where a cluster splits, its largest part keeps the number; where clusters merge,
     the number of the one that brings most members stays. New clusters that match none get new numbers. A number is
-    never given twice: a cluster that dissolved and forms again is a new one.
+    never given twice: a cluster that dissolved and forms again is a new one. (A prompt that a bound has forgotten
+    altogether starts anew.)
 
     Args:
         before: (n,) lasting number that each member had before, NOISE for none or for a new member.

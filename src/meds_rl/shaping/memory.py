@@ -1,6 +1,9 @@
 """The memory of past errors: per prompt, fingerprints and their clusters."""
 
+import os
+import sys
 import threading
+import weakref
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any, NamedTuple
@@ -11,9 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from meds_rl.shaping import storage
 from meds_rl.shaping.checks import (
     PromptId,
+    check_bool,
     check_choice,
     check_features,
     check_half_life,
+    check_ids,
     check_optional_positive_int,
     check_positive_int,
     check_prompt_id,
@@ -60,6 +65,19 @@ class Assigned(NamedTuple):
 
     clusters: NDArray[np.int64]
     sizes: ClusterSizes
+
+
+_MEMORIES: "weakref.WeakSet[ErrorMemory]" = weakref.WeakSet()
+
+
+def _unlock_after_fork() -> None:
+    """A forked process has none of the threads that may have held a lock when it was forked."""
+    for memory in list(_MEMORIES):
+        memory._new_lock()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 class ErrorMemory:
@@ -111,7 +129,7 @@ class ErrorMemory:
         self.half_life = check_half_life(half_life)
         self.num_threads = check_optional_positive_int("num_threads", num_threads)
         self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
-        self._lock = threading.RLock()
+        self._new_lock()
 
     def __repr__(self) -> str:
         return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
@@ -122,7 +140,11 @@ class ErrorMemory:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._new_lock()
+
+    def _new_lock(self) -> None:
         self._lock = threading.RLock()
+        _MEMORIES.add(self)
 
     @property
     def lock(self) -> threading.RLock:
@@ -158,7 +180,7 @@ class ErrorMemory:
 
     def entry(self, prompt_id: PromptId, is_correct: bool = False) -> MemoryEntry | None:
         """What is remembered of a prompt's wrong (or right) completions, or None."""
-        return self._state.entry(EntryKey(check_prompt_id(prompt_id), bool(is_correct)))
+        return self._state.entry(EntryKey(check_prompt_id(prompt_id), check_bool("is_correct", is_correct)))
 
     def assign(
         self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False, n_neighbors: int = 3
@@ -195,7 +217,7 @@ class ErrorMemory:
         for visit in visits:
             rows = check_features(visit.features)
             check_width(rows, state.n_features)
-            key = EntryKey(check_prompt_id(visit.prompt_id), bool(visit.is_correct))
+            key = _key(visit)
             tasks.append((state.entry(key), rows))
 
         def assigned(task: tuple[MemoryEntry | None, NDArray[np.float32]]) -> Assigned:
@@ -215,7 +237,8 @@ class ErrorMemory:
             return Assigned(clusters, sizes)
         sizes[~answered] = self._worth(entry.no_answer_steps, now).sum()
         if len(entry.vectors):
-            clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_neighbors)
+            n_voters = min(n_neighbors, len(entry.vectors))
+            clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters)
             # Noise, -1, is the first bin.
             totals = np.bincount(entry.clusters + 1, weights=self._worth(entry.steps, now))
             sizes[answered] = totals[clusters[answered] + 1]
@@ -265,7 +288,7 @@ class ErrorMemory:
             all_ids: list[NDArray[np.int64]] = []
             next_id, n_features = state.next_id, state.n_features
             for visit in visits:
-                key = EntryKey(check_prompt_id(visit.prompt_id), bool(visit.is_correct))
+                key = _key(visit)
                 if key in arrivals:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
                 rows = check_features(visit.features)
@@ -302,10 +325,10 @@ class ErrorMemory:
             state = self._state
             changes: dict[EntryKey, Change] = {}
             for renewal in renewals:
-                key = EntryKey(check_prompt_id(renewal.prompt_id), bool(renewal.is_correct))
+                key = _key(renewal)
                 if key in changes:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-                ids = np.asarray(renewal.ids, dtype=np.int64)
+                ids = check_ids(renewal.ids)
                 rows = check_features(renewal.features, len(ids))
                 check_width(rows, state.n_features)
                 if not has_answer(rows).all():
@@ -313,7 +336,7 @@ class ErrorMemory:
                 if len(np.unique(ids)) != len(ids):
                     raise ValueError(f"an id of prompt {key.prompt_id!r} comes twice in one renewal")
                 entry = state.entries.get(key)
-                if entry is not None:
+                if entry is not None and len(entry.vectors):
                     changes[key] = renewed(entry, ids, rows, state.step)
             self._state = state._replace(entries=self._refitted(state, changes, share))
 
@@ -381,8 +404,8 @@ class ErrorMemory:
             path: The file. Files of older versions of meds-rl are read too.
             clustering: As it was when the memory was saved; the file does not say.
             n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
-            **settings: `capacity` and the other settings of the memory; the file does not say them either. A bound
-                that the file exceeds acts from the next batch on.
+            **settings: `capacity` and the other settings of the memory; the file does not say them either. Where the
+                file exceeds a bound, `capacity` acts at a prompt's next visit, `total_capacity` at the next batch.
 
         Raises:
             MemoryFileError: The file is truncated, corrupted, of a newer version, of another width, or no
@@ -392,3 +415,7 @@ class ErrorMemory:
         memory = cls(clustering, **settings)
         memory.restore(path, n_features=n_features)
         return memory
+
+
+def _key(visit: Visit | Renewal) -> EntryKey:
+    return EntryKey(check_prompt_id(visit.prompt_id), check_bool("is_correct", visit.is_correct))

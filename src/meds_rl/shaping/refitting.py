@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.clustering import IncrementalClustering
+from meds_rl.shaping.clustering import IncrementalClustering, check_labels, check_tree
 from meds_rl.shaping.entry import EntryKey, MemoryEntry, empty_entry
 from meds_rl.shaping.forgetting import DropFirst, Grown, choose, plan_drops
 from meds_rl.shaping.history import Runs, extended, ids_of, kept_only, length
@@ -85,6 +85,8 @@ def refit(clustering: IncrementalClustering, change: Change) -> Fit:
     if not change.is_refit:
         return Fit(old.clusters, old.tree, old.next_cluster)
     labels, tree = clustering.refit(unit_vectors(change.vectors), old.tree, change.sources)
+    labels = check_labels(labels, len(change.vectors))
+    check_tree(tree, len(change.vectors))
     clusters, next_cluster = carry_over(change.before, labels, old.next_cluster)
     return Fit(clusters, tree, next_cluster)
 
@@ -101,10 +103,7 @@ def plan_batch(
         key: visited for key, visited in arrivals.items() if len(visited.vectors) + visited.n_no_answer
     }
     grown = {key: _grown(state.entries.get(key), visited) for key, visited in arrivals.items()}
-    others = (
-        {} if total_capacity is None else {k: entry for k, entry in state.entries.items() if k not in grown}
-    )
-    drops = plan_drops(grown, others, capacity, total_capacity, drop_first)
+    drops = plan_drops(state.entries, grown, capacity, total_capacity, drop_first)
     nobody = Visited(np.zeros((0, state.n_features or 0), dtype=np.float32), 0, state.next_id)
     changes = {}
     for key in grown | dict.fromkeys(drops):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from meds_rl.shaping import storage_v1
 from meds_rl.shaping.checks import check_prompt_id
-from meds_rl.shaping.clustering import NO_TREE
+from meds_rl.shaping.clustering import NO_TREE, check_tree
 from meds_rl.shaping.entry import EntryKey, MemoryEntry
 from meds_rl.shaping.history import NO_RUNS, Runs
 from meds_rl.shaping.state import MemoryState
@@ -25,6 +25,10 @@ from meds_rl.shaping.tensor_file import Column, ForeignFileError, TensorFile, wr
 
 SCHEMA_VERSION = 2
 _HEADER = "meds_rl.error_memory"
+
+
+# What may come of reading numbers and JSON out of any bytes.
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 class MemoryFileError(ValueError):
@@ -84,6 +88,8 @@ def read(path: str | PathLike[str]) -> MemoryState:
     """
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
+    if Path(path).is_dir():
+        raise MemoryFileError(path, "it is a folder")
     try:
         with Path(path).open("rb") as stream:
             file = TensorFile(stream, _HEADER)
@@ -93,7 +99,7 @@ def read(path: str | PathLike[str]) -> MemoryState:
                 parts = _read_parts(file)
     except ForeignFileError:
         raise MemoryFileError(path, "it is a safetensors file, but not one of meds-rl's memory") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
     try:
         if version == storage_v1.SCHEMA_VERSION:
@@ -107,12 +113,13 @@ def read(path: str | PathLike[str]) -> MemoryState:
         return _state(header, parts)
     except MemoryFileError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise MemoryFileError(path, f"its parts contradict each other ({error})") from error
 
 
 def _read_parts(file: TensorFile) -> dict[str, list[NDArray[Any]]]:
     """The columns cut into entries, in the order in which they lie in the file."""
+    file.locate()
     (sizes,) = file.read("entry_sizes")
     if sizes.dtype != np.int64 or sizes.ndim != 2 or sizes.shape[1] != 5 or (sizes < 0).any():
         raise ValueError("entry_sizes is not (E, 5) counts")
@@ -172,7 +179,6 @@ def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
     for name, array, dtype, shape in (
         ("vectors", entry.vectors, np.float32, (n, state.n_features or 0)),
         ("clusters", entry.clusters, np.int32, (n,)),
-        ("tree", entry.tree, np.int32, (n if len(entry.tree) else 0,)),
         ("runs", entry.runs, np.int64, (len(entry.runs), 3)),
         ("no_answer_runs", entry.no_answer_runs, np.int64, (len(entry.no_answer_runs), 3)),
     ):
@@ -184,10 +190,7 @@ def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
         raise ValueError("vectors are not finite")
     if n and not (entry.clusters.min() >= -1 and entry.clusters.max() < entry.next_cluster):
         raise ValueError(f"a cluster is not from -1 to {entry.next_cluster - 1}")
-    if len(entry.tree) and not (
-        entry.tree.min() == -1 and entry.tree.max() < n and (entry.tree == -1).sum() == 1
-    ):
-        raise ValueError(f"a tree has not one root and parents from 0 to {n - 1}")
+    check_tree(entry.tree, n)
     if (entry.runs[:, 2] < 1).any() or (entry.no_answer_runs[:, 2] < 1).any() or entry.runs[:, 2].sum() != n:
         raise ValueError(f"the runs are not of {n} fingerprints")
     for steps in (entry.runs[:, 1], entry.no_answer_runs[:, 1], entry.encoded):

@@ -46,13 +46,16 @@ def read(path: str | PathLike[str]) -> MemoryState:
 
 def _open(path: str | PathLike[str]) -> tuple[dict[str, Any], _Tensors]:
     """Header and tensors of a file whose tensor names and digest are as they should be."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(os.fspath(path), framework="numpy") as file:
-        header = json.loads(file.metadata()[_HEADER])
-        if set(file.keys()) != set(_DTYPES):
-            raise ValueError(f"it should hold {sorted(_DTYPES)}, got {sorted(file.keys())}")
-        tensors = {name: file.get_tensor(name) for name in _DTYPES}
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            header = json.loads(file.metadata()[_HEADER])
+            if set(file.keys()) != set(_DTYPES):
+                raise ValueError(f"it should hold {sorted(_DTYPES)}, got {sorted(file.keys())}")
+            tensors = {name: file.get_tensor(name) for name in _DTYPES}
+    except SafetensorError as error:
+        raise ValueError(f"it is truncated or corrupted: {error}") from error
     digest = header.pop("digest")
     if digest != _digest(header, tensors):
         raise ValueError("it is corrupted: its content does not match its digest")

@@ -67,8 +67,16 @@ def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, 
         write(len(text).to_bytes(8, "little"))
         write(text)
         for column in ordered:
+            count = 0
             for part in column.parts:
+                if part.dtype != column.dtype or part.shape[1:] != column.shape[1:]:
+                    raise ValueError(f"a part of {column.name} is {part.dtype} of shape {part.shape}")
+                count += len(part)
                 write(_raw_bytes(part))
+            if count != column.shape[0]:
+                raise ValueError(
+                    f"the parts of {column.name} have {count} rows and should have {column.shape[0]}"
+                )
         file.write(digest.digest())
 
 
@@ -85,11 +93,11 @@ class TensorFile:
 
     Attributes:
         metadata: the header's strings.
-        shapes: the columns' dtypes and shapes, by name.
+        shapes: the columns' dtypes and shapes, by name, once `locate` has been called.
 
     Raises:
         ForeignFileError: the metadata has no such key.
-        ValueError: it is truncated, too long, or no safetensors file.
+        ValueError: it is truncated, or no safetensors file.
     """
 
     def __init__(self, file: BinaryIO, key: str) -> None:
@@ -103,11 +111,19 @@ class TensorFile:
         self.metadata: dict[str, str] = dict(header.pop("__metadata__", {}))
         if key not in self.metadata:
             raise ForeignFileError(f"its metadata has no {key!r}")
+        self._header, self._data_size = header, size - 8 - length
         self._columns: list[str] = []
         self.shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+
+    def locate(self) -> None:
+        """Find the columns: end to end, and nothing after them.
+
+        Raises:
+            ValueError, KeyError: it is truncated, too long, or has columns of a kind that `write_columns` never writes.
+        """
         end = 0
         for name, about in sorted(
-            header.items(), key=lambda item: (item[1]["data_offsets"], item[0] == _DIGEST)
+            self._header.items(), key=lambda item: (item[1]["data_offsets"], item[0] == _DIGEST)
         ):
             dtype, shape = _DTYPES[about["dtype"]], tuple(int(axis) for axis in about["shape"])
             start, next_end = about["data_offsets"]
@@ -120,8 +136,8 @@ class TensorFile:
             end = next_end
             self._columns.append(name)
             self.shapes[name] = (dtype, shape)
-        if size != 8 + length + end:
-            raise ValueError(f"it has {size} bytes and should have {8 + length + end}")
+        if self._data_size != end:
+            raise ValueError(f"it has {self._data_size} bytes of data and should have {end}")
 
     def read(self, name: str, sizes: Sequence[int] | None = None) -> list[NDArray[Any]]:
         """The next column, in parts of these sizes along its first axis (default: in one).
