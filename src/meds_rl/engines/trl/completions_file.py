@@ -61,7 +61,7 @@ def load(path: Path, memory: ErrorMemory) -> CompletionStore:
             file = TensorFile(stream, _HEADER)
             version = json.loads(file.metadata[_HEADER])["schema_version"]
             store = None if version != SCHEMA_VERSION else _read(file)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             raise CompletionsFileError(path, f"it is truncated or no such file ({error})") from error
     if store is None:
         reason = f"it has schema version {version!r} and this meds-rl reads version {SCHEMA_VERSION}"
@@ -75,6 +75,7 @@ def load(path: Path, memory: ErrorMemory) -> CompletionStore:
 
 def _read(file: TensorFile) -> CompletionStore:
     # The columns that say how the later ones are cut come before them.
+    file.locate()
     (sizes,) = file.read("entry_sizes")
     num_prompts, num_rows = sizes.reshape(-1, 2).T.tolist()
     parts = {name: file.read(name, num_rows) for name in ("ids", "ends", "lengths", "positions")}
