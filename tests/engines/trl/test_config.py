@@ -58,9 +58,16 @@ def test_what_the_user_gives_wins(tmp_path):
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
-    assert config(tmp_path).fingerprint_from == "policy"
-    assert config(tmp_path, preset="recommended").fingerprint_from == "reference"
-    assert config(tmp_path, preset="recommended", fingerprint_from="policy").fingerprint_from == "policy"
+    for preset, fingerprint, epsilon in (
+        ("paper", "layer_logits", 0.0),
+        ("recommended", "answer_states", 0.3),
+    ):
+        args = config(tmp_path, preset=preset)
+        assert (args.fingerprint, args.meds_cluster_selection_epsilon) == (fingerprint, epsilon)
+        args = config(
+            tmp_path, preset=preset, fingerprint="pooled_logits", meds_cluster_selection_epsilon=0.1
+        )
+        assert (args.fingerprint, args.meds_cluster_selection_epsilon) == ("pooled_logits", 0.1)
     defaults = {field.name: field.default for field in fields(MEDSConfig)}
     for preset in PRESETS.values():
         assert preset.keys() == PRESETS["paper"].keys()
@@ -81,8 +88,9 @@ def test_the_memory_is_made_as_the_fields_say(tmp_path):
         "meds_drop_first": "largest",
         "meds_half_life": 2.5,
     }
-    memory = make_shaper(config(tmp_path, meds_min_cluster_size=3, **asked), None).memory
-    assert memory.clustering == HDBSCANClustering(min_cluster_size=3)
+    clusters = {"meds_min_cluster_size": 3, "meds_cluster_selection_epsilon": 0.5}
+    memory = make_shaper(config(tmp_path, **clusters, **asked), None).memory
+    assert memory.clustering == HDBSCANClustering(min_cluster_size=3, cluster_selection_epsilon=0.5)
     settings = (memory.capacity, memory.total_capacity, memory.drop_first, memory.half_life)
     assert settings == (5, 9, "largest", 2.5)
 

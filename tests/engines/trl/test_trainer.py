@@ -235,10 +235,13 @@ def test_lora(model_path, dataset, make_config):
         assert len(trainer.memory) > 0
 
 
-@pytest.mark.parametrize("fingerprint", ["layer_logits", "layer_logits_diff", "pooled_logits"])
+@pytest.mark.parametrize(
+    "fingerprint", ["layer_logits", "layer_logits_diff", "pooled_logits", "answer_states"]
+)
 def test_every_fingerprint_trains(model_path, dataset, make_config, fingerprint):
     trainer = train(model_path, dataset, make_config(fingerprint=fingerprint))
-    widths = {"layer_logits": 2, "layer_logits_diff": 1, "pooled_logits": 16}  # 4 layers, 16 hidden units
+    # 4 layers, 16 hidden units
+    widths = {"layer_logits": 2, "layer_logits_diff": 1, "pooled_logits": 16, "answer_states": 32}
     assert trainer.memory.n_features == widths[fingerprint]
 
 

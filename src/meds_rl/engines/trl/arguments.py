@@ -34,7 +34,10 @@ def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
 
 def _make_memory(args: MEDSConfig) -> ErrorMemory:
     return ErrorMemory(
-        HDBSCANClustering(min_cluster_size=args.meds_min_cluster_size),
+        HDBSCANClustering(
+            min_cluster_size=args.meds_min_cluster_size,
+            cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
+        ),
         capacity=args.meds_capacity,
         total_capacity=args.meds_total_capacity,
         drop_first=args.meds_drop_first,
@@ -50,10 +53,11 @@ def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
         "meds_drop_first": memory.drop_first,
         "meds_half_life": memory.half_life,
     }
-    if isinstance(memory.clustering, HDBSCANClustering):
-        own["meds_min_cluster_size"] = memory.clustering.min_cluster_size
-    elif args.meds_min_cluster_size != 2:
-        own["meds_min_cluster_size"] = "a clustering of its own"
+    clusters = {"meds_min_cluster_size": "min_cluster_size"}
+    clusters["meds_cluster_selection_epsilon"] = "cluster_selection_epsilon"
+    for name, setting in clusters.items():
+        is_ours = isinstance(memory.clustering, HDBSCANClustering)
+        own[name] = memory.clustering.__dict__[setting] if is_ours else "a clustering of its own"
     defaults = {field.name: field.default for field in fields(MEDSConfig)} | dict(PRESETS[args.preset])
     for name, value in own.items():
         wanted = args.__dict__[name]

@@ -17,6 +17,7 @@ _LOWEST = (
     ("meds_beta", 0),
     ("meds_n_neighbors", 1),
     ("meds_min_cluster_size", 2),
+    ("meds_cluster_selection_epsilon", 0),
     ("meds_reencode_age", 1),
     ("max_generation_batches", 1),
     ("overlong_buffer", 0),

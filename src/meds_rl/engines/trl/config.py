@@ -46,6 +46,8 @@ class MEDSConfig(GRPOConfig):
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_min_cluster_size: remembered completions that make a cluster.
+        meds_cluster_selection_epsilon: clusters that split off at less than this distance of unit vectors (0 to 2) are
+            one; by preset.
         meds_capacity: most completions kept of one prompt and side (right, wrong); None for no bound.
         meds_total_capacity: most completions kept over all prompts; None for no bound.
         meds_drop_first: what goes first when a bound is reached: the "oldest" completions, or the oldest ones of the
@@ -54,10 +56,10 @@ class MEDSConfig(GRPOConfig):
         meds_reencode_tokens: tokens that may be run through the policy in each generation batch, over all processes,
             to take fingerprints of remembered completions anew; None or 0 for none.
         meds_reencode_age: only of fingerprints that were taken so many remembered batches ago, or more.
-        fingerprint: "layer_logits", "layer_logits_diff" or "pooled_logits".
+        fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits" or "answer_states"; by preset.
         fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits, the
-            layer to pool; default the middle one.
-        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training); by preset.
+            layer to pool; default the middle one. answer_states has its own two layers, whatever this says.
+        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training).
         answer_marker: where the final answer is: "boxed" (``\\boxed{``), "answer_tag" (``<answer>``), "hashes" (####).
         correct_above: a completion is right if the first reward function that grades it gives more than this.
         dynamic_sampling: drop groups of raw accuracy 0 or 1 and refill from new prompts.
@@ -109,6 +111,10 @@ class MEDSConfig(GRPOConfig):
         default=2,
         metadata={"help": "Completions that make a cluster. A memory handed in keeps its own clustering."},
     )
+    meds_cluster_selection_epsilon: float | None = field(
+        default=None,
+        metadata={"help": "Clusters closer than this, of unit vectors, are one. Default: by `preset`."},
+    )
     meds_capacity: int | None = field(
         default=None,
         metadata={
@@ -141,15 +147,20 @@ class MEDSConfig(GRPOConfig):
         default=1, metadata={"help": "Batches after which a fingerprint may be taken anew."}
     )
 
-    fingerprint: Literal["layer_logits", "layer_logits_diff", "pooled_logits"] = field(
-        default="layer_logits", metadata={"help": "layer_logits, layer_logits_diff or pooled_logits."}
+    fingerprint: Literal["layer_logits", "layer_logits_diff", "pooled_logits", "answer_states"] | None = (
+        field(
+            default=None,
+            metadata={
+                "help": "layer_logits, layer_logits_diff, pooled_logits or answer_states. Default: by `preset`."
+            },
+        )
     )
     fingerprint_layers: int | None = field(
         default=None,
         metadata={"help": "Last layers to read (default L // 2; -1 for all), or the layer to pool."},
     )
-    fingerprint_from: Literal["policy", "reference"] | None = field(
-        default=None, metadata={"help": "policy (as released) or reference. Default: by `preset`."}
+    fingerprint_from: Literal["policy", "reference"] = field(
+        default="policy", metadata={"help": "policy (as released) or reference."}
     )
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = field(
         default="boxed", metadata={"help": "boxed, answer_tag or hashes."}

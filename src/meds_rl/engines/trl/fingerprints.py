@@ -14,6 +14,7 @@ from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.fingerprint import (
     AnswerFinder,
     AnswerPosition,
+    AnswerStates,
     Fingerprint,
     LayerLogits,
     PooledLogits,
@@ -31,6 +32,8 @@ from meds_rl.fingerprint import (
 def make_fingerprint(args: MEDSConfig) -> Fingerprint:
     """The fingerprint that a configuration names."""
     layers = args.fingerprint_layers
+    if args.fingerprint == "answer_states":
+        return AnswerStates()
     if args.fingerprint == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=args.fingerprint == "layer_logits_diff")
