@@ -1,17 +1,14 @@
 """The memory of past errors: per prompt, fingerprints and their clusters."""
 
-import os
-import sys
-import threading
-import weakref
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.shaping import storage
+from meds_rl.shaping.assigning import assign
 from meds_rl.shaping.checks import (
     PromptId,
     check_bool,
@@ -27,57 +24,15 @@ from meds_rl.shaping.checks import (
 )
 from meds_rl.shaping.clustering import PAPER_CLUSTERING, Clustering, incremental
 from meds_rl.shaping.entry import EntryKey, MemoryEntry
-from meds_rl.shaping.forgetting import ClusterSizes, DropFirst, no_sizes, weights
-from meds_rl.shaping.labels import NO_ANSWER, UNSEEN
+from meds_rl.shaping.forgetting import DropFirst
+from meds_rl.shaping.locking import BatchLock
 from meds_rl.shaping.refitting import Change, Visited, plan_batch, refit, renewed
 from meds_rl.shaping.sharing import ALONE, Share, run
 from meds_rl.shaping.state import MemoryState
-from meds_rl.shaping.voting import canonical_order, vote
+from meds_rl.shaping.visits import Assigned, Renewal, Visit, key_of
+from meds_rl.shaping.voting import canonical_order
 
 __all__ = ["Assigned", "ErrorMemory", "MemoryEntry", "Renewal", "Visit"]
-
-
-class Visit(NamedTuple):
-    """The completions of one prompt, all right or all wrong, that one batch adds: features (m, D)."""
-
-    prompt_id: PromptId
-    features: ArrayLike
-    is_correct: bool = False
-
-
-class Renewal(NamedTuple):
-    """Fingerprints (m, D) taken anew of completions that are remembered under these ids (m,)."""
-
-    prompt_id: PromptId
-    ids: ArrayLike
-    features: ArrayLike
-    is_correct: bool = False
-
-
-class Assigned(NamedTuple):
-    """To which remembered cluster each of m completions belongs, and its size |C|.
-
-    Attributes:
-        clusters: (m,) int64 a lasting cluster >= 0, NOISE, NO_ANSWER, or UNSEEN where no fingerprint is remembered.
-        sizes: (m,) members of that cluster in memory, int64: for NOISE all noise points, for NO_ANSWER all completions
-            without an answer, for UNSEEN 0. With a `half_life` float64, each member counting by its age.
-    """
-
-    clusters: NDArray[np.int64]
-    sizes: ClusterSizes
-
-
-_MEMORIES: "weakref.WeakSet[ErrorMemory]" = weakref.WeakSet()
-
-
-def _unlock_after_fork() -> None:
-    """A forked process has none of the threads that may have held a lock when it was forked."""
-    for memory in list(_MEMORIES):
-        memory._new_lock()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_unlock_after_fork)
 
 
 class ErrorMemory:
@@ -129,25 +84,13 @@ class ErrorMemory:
         self.half_life = check_half_life(half_life)
         self.num_threads = check_optional_positive_int("num_threads", num_threads)
         self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
-        self._new_lock()
+        self._lock = BatchLock()
 
     def __repr__(self) -> str:
         return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A lock can be neither pickled nor copied.
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._new_lock()
-
-    def _new_lock(self) -> None:
-        self._lock = threading.RLock()
-        _MEMORIES.add(self)
-
     @property
-    def lock(self) -> threading.RLock:
+    def lock(self) -> BatchLock:
         """Hold it to make several calls one whole."""
         return self._lock
 
@@ -217,37 +160,15 @@ class ErrorMemory:
         for visit in visits:
             rows = check_features(visit.features)
             check_width(rows, state.n_features)
-            key = _key(visit)
+            key = key_of(visit)
             tasks.append((state.entry(key), rows))
 
         def assigned(task: tuple[MemoryEntry | None, NDArray[np.float32]]) -> Assigned:
             entry, rows = task
-            return self._assigned(entry, rows, n_neighbors, state.step)
+            return assign(entry, rows, n_neighbors, now=state.step, half_life=self.half_life)
 
         costs = [len(rows) * (0 if entry is None else len(entry.vectors)) for entry, rows in tasks]
         return run(assigned, tasks, costs=costs, share=share, num_threads=self.num_threads)
-
-    def _assigned(
-        self, entry: MemoryEntry | None, rows: NDArray[np.float32], n_neighbors: int, now: int
-    ) -> Assigned:
-        answered = has_answer(rows)
-        clusters = np.where(answered, UNSEEN, NO_ANSWER)
-        sizes = no_sizes(len(rows), self.half_life)
-        if entry is None:
-            return Assigned(clusters, sizes)
-        sizes[~answered] = self._worth(entry.no_answer_steps, now).sum()
-        if len(entry.vectors):
-            n_voters = min(n_neighbors, len(entry.vectors))
-            clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters)
-            # Noise, -1, is the first bin.
-            totals = np.bincount(entry.clusters + 1, weights=self._worth(entry.steps, now))
-            sizes[answered] = totals[clusters[answered] + 1]
-        return Assigned(clusters, sizes)
-
-    def _worth(self, steps: NDArray[np.int64], now: int) -> NDArray[np.float64]:
-        if self.half_life is None:
-            return np.ones(len(steps), dtype=np.float64)
-        return weights(steps, now, self.half_life)
 
     def remember(
         self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False
@@ -288,7 +209,7 @@ class ErrorMemory:
             all_ids: list[NDArray[np.int64]] = []
             next_id, n_features = state.next_id, state.n_features
             for visit in visits:
-                key = _key(visit)
+                key = key_of(visit)
                 if key in arrivals:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
                 rows = check_features(visit.features)
@@ -325,7 +246,7 @@ class ErrorMemory:
             state = self._state
             changes: dict[EntryKey, Change] = {}
             for renewal in renewals:
-                key = _key(renewal)
+                key = key_of(renewal)
                 if key in changes:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
                 ids = check_ids(renewal.ids)
@@ -415,7 +336,3 @@ class ErrorMemory:
         memory = cls(clustering, **settings)
         memory.restore(path, n_features=n_features)
         return memory
-
-
-def _key(visit: Visit | Renewal) -> EntryKey:
-    return EntryKey(check_prompt_id(visit.prompt_id), check_bool("is_correct", visit.is_correct))
