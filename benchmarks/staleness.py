@@ -38,12 +38,15 @@ class Regime:
 
     title: str
     overrides: dict[str, str]
+    steps: int = 40
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 REGIMES = {
     "shaped": Regime("all-wrong groups shaped, lr 3e-4", {"meds_all_wrong": "shape"}),
-    "fast": Regime("the same at lr 1e-3", {"meds_all_wrong": "shape", "learning_rate": "1e-3"}),
+    "fast": Regime(
+        "the same, lr 1e-3, 60 steps", {"meds_all_wrong": "shape", "learning_rate": "1e-3"}, steps=60
+    ),
     "skipped": Regime("all-wrong groups skipped, lr 3e-4", {"meds_all_wrong": "skip"}),
 }
 QUICK = [c for c in CONDITIONS if c.name == POLICY and c.family in (PUBLISHED, STATE, OURS)]
@@ -55,7 +58,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the recorded runs")
-    parser.add_argument("--steps", type=int, default=40, help="training steps of a run")
+    parser.add_argument("--steps", type=int, default=None, help="of a run; default: 40, at lr 1e-3 60")
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--seeds", type=int, nargs="+", default=None, help="base checkpoints; default: all")
     parser.add_argument("--figure", type=Path, default=None, help="SVG; default: OUT/agreement.svg")
@@ -63,7 +66,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--quick", action="store_true", help="one run of 8 steps, four conditions")
     parsed = parser.parse_args(arguments)
     if parsed.quick:
-        parsed.regimes, parsed.seeds, parsed.steps = ["shaped"], [0], min(parsed.steps, 8)
+        parsed.regimes, parsed.seeds, parsed.steps = ["shaped"], [0], min(parsed.steps or 8, 8)
     return parsed
 
 
@@ -145,7 +148,7 @@ def run_regime(name: str, arguments: argparse.Namespace) -> tuple[str, dict[Cond
         if arguments.seeds is None or seed in arguments.seeds
     }
     for seed, folder in folders.items():
-        record(folder, seed, arguments.steps, regime.overrides)
+        record(folder, seed, arguments.steps or regime.steps, regime.overrides)
     results: dict[Condition, list[Replayed]] = {}
     recordings = [Recording(folder) for folder in folders.values()]
     for recording in recordings:

@@ -75,11 +75,12 @@ def draw(panels: dict[str, Panel], path: Path) -> None:
         for row, (title, panel) in zip(axes, panels.items(), strict=True):
             for axis, family in zip(row, families, strict=True):
                 _draw_lines(axis, {c: runs for c, runs in panel.items() if c.family == family})
-            row[0].set_ylabel(f"{title}\nadjusted Rand index")
+            row[0].set_ylabel(title.replace(", ", ",\n", 1))
         for axis, family in zip(axes[0], families, strict=True):
             axis.set_title(COLUMNS[family], fontsize=9, fontweight="bold")
         for axis in axes[-1]:
             axis.set_xlabel("training step")
+        figure.supylabel("adjusted Rand index of clusters and planted strategies", fontsize=9)
         handles = {
             name: line
             for axis in axes.flat

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
@@ -23,8 +25,17 @@ from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.callbacks import ProgressBar
 from meds_rl.engines.trl.models import load_model
 from meds_rl.engines.trl.recipe import load_recipe
-from meds_rl.fingerprint import AnswerPosition, AnswerStates, LayerLogits, answer_finder, extract
-from meds_rl.fingerprint.base import Fingerprint, num_tokens_read
+from meds_rl.fingerprint import (
+    AnswerPosition,
+    AnswerStates,
+    Fingerprint,
+    Head,
+    LayerLogits,
+    Where,
+    answer_finder,
+    extract,
+)
+from meds_rl.fingerprint.base import num_tokens_read
 from meds_rl.runs import RunFolder
 from meds_rl.tasks import load_task
 from meds_rl.tasks.grading import AccuracyReward
@@ -33,6 +44,7 @@ from meds_rl.tasks.pocket.strategies import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 FINGERPRINTS: dict[str, Fingerprint] = {"layer_logits": LayerLogits("all"), "answer_states": AnswerStates()}
+LOGITS, STATES = FINGERPRINTS.values()
 # As published, whatever the recipe comes to say; what a replay changes, it changes itself.
 SETTINGS = {
     "method": "meds",
@@ -60,6 +72,26 @@ class _Recorder(MEDSTrainer):
         torch.save(self.model.state_dict(), path)
         self.tokens.append({"prompts": generated[0], "completions": generated[1]})
         return generated
+
+
+class _LogitsAndStates:
+    """Both of `FINGERPRINTS` by one forward: the logits of L layers, then the states' 2 d numbers."""
+
+    name = "logits_and_states"
+    reads_completion: Literal["answer"] = "answer"
+
+    def layers(self, num_layers: int) -> Sequence[int]:
+        return LOGITS.layers(num_layers)
+
+    def num_features(self, num_layers: int, hidden_size: int) -> int:
+        return sum(one.num_features(num_layers, hidden_size) for one in (LOGITS, STATES))
+
+    def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
+        return torch.cat([one.read(hidden, where, head) for one in (LOGITS, STATES)], dim=1)
+
+    def combine(self, kept: list[Tensor]) -> Tensor:
+        states = STATES.combine([one[:, 1:] for one in kept[-2:]])
+        return torch.cat([LOGITS.combine([one[:, :1] for one in kept]), states], dim=1)
 
 
 class _StepClock(TrainerCallback):
@@ -199,14 +231,14 @@ class Encodings:
     Attributes:
         place: (B, N) int32 row of `features` that holds completion n by the policy before step b; -1 for none.
         features: by the names of `FINGERPRINTS`, (M, D) float32.
-        seconds_per_token: by the same names, CPU seconds of `extract`.
+        seconds_per_token: CPU seconds of `extract` for both at once, so a little more than for one.
     """
 
     place: np.ndarray
     features: dict[str, np.ndarray]
-    seconds_per_token: dict[str, float]
+    seconds_per_token: float
 
-    def of(self, kind: str, batch: int | np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def of(self, kind: str, batch: int, rows: np.ndarray) -> np.ndarray:
         """Fingerprints (m, D) of completions `rows` (m,) by the policy of `batch`."""
         return self.features[kind][self.place[batch, rows]]
 
@@ -219,42 +251,37 @@ def encode(recording: Recording) -> Encodings:
             np.savez(file, **_encoded(recording))
         path.with_suffix(".part").rename(path)
     stored = np.load(path)
-    return Encodings(
-        place=stored["place"],
-        features={name: stored[name] for name in FINGERPRINTS},
-        seconds_per_token={name: float(stored[f"{name}_seconds"]) for name in FINGERPRINTS},
-    )
+    logits, states = np.split(stored["features"], [int(stored["num_layers"])], axis=1)
+    features = {"layer_logits": logits, "answer_states": states}
+    return Encodings(stored["place"], features, float(stored["seconds_per_token"]))
 
 
 def _encoded(recording: Recording) -> dict[str, Any]:
     model = load_pocket_model()[0]
     place = np.full((recording.num_batches, len(recording.completions)), -1, dtype=np.int32)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in FINGERPRINTS}
-    seconds, total = dict.fromkeys(FINGERPRINTS, 0.0), 0
-    tokens = {name: recording.tokens(name) for name in FINGERPRINTS}
-    read = dict.fromkeys(FINGERPRINTS, 0)
+    parts: list[np.ndarray] = []
+    tokens = recording.tokens("answer_states")
+    seconds, num_tokens, total = 0.0, 0, 0
     for batch in tqdm(range(recording.num_batches), desc=f"{recording.folder.name}: encode", unit="policy"):
         model.load_state_dict(torch.load(recording.folder / f"policy-{batch:03d}.pt", weights_only=True))
         visited = np.isin(recording.prompt, recording.prompt[recording.batch == batch])
         rows = np.flatnonzero(visited & (recording.batch <= batch)) if batch else np.arange(place.shape[1])
         place[batch, rows] = np.arange(total, total + len(rows))
         total += len(rows)
-        ordered = [recording.completions[row] for row in rows]
-        for name, fingerprint in FINGERPRINTS.items():
-            begin = time.process_time()
-            features = extract(
-                model,
-                fingerprint,
-                [one.prompt_ids for one in ordered],
-                [one.completion_ids for one in ordered],
-                [one.position for one in ordered],
-                batch_size=192,
+        chosen = [recording.completions[row] for row in rows]
+        prompts, said = [one.prompt_ids for one in chosen], [one.completion_ids for one in chosen]
+        begin = time.process_time()
+        parts.append(
+            extract(
+                model, _LogitsAndStates(), prompts, said, [one.position for one in chosen], batch_size=192
             )
-            seconds[name] += time.process_time() - begin
-            read[name] += int(tokens[name][rows].sum())
-            parts[name].append(features)
+        )
+        if batch:  # the first call pays for memory and caches
+            seconds += time.process_time() - begin
+            num_tokens += int(tokens[rows].sum())
     return {
         "place": place,
-        **{name: np.concatenate(parts[name]) for name in FINGERPRINTS},
-        **{f"{name}_seconds": seconds[name] / max(read[name], 1) for name in FINGERPRINTS},
+        "features": np.concatenate(parts),
+        "num_layers": model.config.num_hidden_layers,
+        "seconds_per_token": seconds / num_tokens,
     }

@@ -92,7 +92,6 @@ CONDITIONS = (
     Condition(OURS, BOUND, "answer_states", _epsilon(0.3), capacity=64),
     Condition(OURS, "capacity 256", "answer_states", _epsilon(0.3), capacity=256),
     Condition(OURS, "epsilon 0, policy of the day", "answer_states"),
-    Condition(OURS, "epsilon 0.15, policy of the day", "answer_states", _epsilon(0.15)),
     Condition(OURS, "epsilon 0.45, policy of the day", "answer_states", _epsilon(0.45)),
     Condition(OURS, "epsilon 0.6, policy of the day", "answer_states", _epsilon(0.6)),
     Condition(CONTROLS, "answer string", "answer_string", _same_string),
@@ -157,7 +156,7 @@ class Replay:
         self._seconds = 0.0
         if condition.encoder is not None:
             self._tokens = recording.tokens(condition.encoder)
-            self._seconds_per_token = recording.encodings.seconds_per_token[condition.encoder]
+            self._seconds_per_token = recording.encodings.seconds_per_token
 
     def run(self) -> Replayed:
         """Score, then remember, batch after batch."""

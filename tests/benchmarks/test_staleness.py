@@ -56,7 +56,7 @@ class MadeUp:
         angles = wording + (self.strategy == "drop_last") + self.drift * np.arange(N_BATCHES)[:, None]
         states = np.stack([np.cos(angles), np.sin(angles)], axis=-1).reshape(-1, 2)
         features = {"answer_states": np.tile(states, 2), "layer_logits": np.tile(states, 2)}
-        return Encodings(place, features, {"answer_states": 1e-4, "layer_logits": 1e-4})
+        return Encodings(place, features, seconds_per_token=1e-4)
 
 
 STILL = Condition(OURS, POLICY, "answer_states", HDBSCANClustering(cluster_selection_epsilon=0.3))
