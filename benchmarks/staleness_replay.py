@@ -106,8 +106,9 @@ class Replayed:
 
     Attributes:
         step: the batch.
-        strategy: adjusted Rand index of clusters and planted strategies, prompts weighted by members.
-        alone: the same, with each noise point a cluster of its own.
+        strategy: adjusted Rand index of clusters and planted strategies, of the members whose working follows one;
+            prompts weighted by how many that are.
+        alone: the same, but each noise point a cluster of its own.
         everything: the same as `strategy`, with the workings that follow no planted strategy as labels like others.
         purity, splits: of the same clusters and strategies.
         answer: adjusted Rand index of clusters and answers.
@@ -226,9 +227,10 @@ class Replay:
                 continue
             found.members = max(found.members, len(entry.ids))
             self._compare_sizes(batch, name, rows, sizes, found)
-            if self._recording.is_known[self._row_of_id[entry.ids]].any():
+            known = int(self._recording.is_known[self._row_of_id[entry.ids]].sum())
+            if known:
                 scores.append(self._agreements(entry))
-                counts.append(len(entry.ids))
+                counts.append(known)
         if scores:
             found.step.append(batch)
             means = np.average(np.array(scores), axis=0, weights=counts)
