@@ -10,8 +10,9 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,7 @@ class TensorFile:
         ValueError: it is truncated, or no safetensors file.
     """
 
-    def __init__(self, file: BinaryIO, key: str) -> None:
+    def __init__(self, file: BufferedReader, key: str) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         size = os.fstat(file.fileno()).st_size
@@ -171,7 +172,7 @@ class TensorFile:
             buffer = array.reshape(-1).view(np.uint8).data
             done = 0
             while done < len(buffer):
-                count = self._file.readinto(buffer[done:])  # type: ignore[attr-defined]
+                count = self._file.readinto(buffer[done:])
                 if not count:
                     raise ValueError("it ends too early")
                 done += count
