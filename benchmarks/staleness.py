@@ -153,7 +153,7 @@ def run_regime(name: str, arguments: argparse.Namespace) -> tuple[str, dict[Cond
     recordings = [Recording(folder) for folder in folders.values()]
     for recording in recordings:
         # Encoded before the bar starts, with a bar of its own.
-        recording.encodings  # noqa: B018
+        _ = recording.encodings
         for condition in tqdm(
             QUICK if arguments.quick else CONDITIONS, desc=f"{recording.folder.name}: replay"
         ):

@@ -1,5 +1,6 @@
 """Everything that a memory knows."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,12 +29,4 @@ class MemoryState(NamedTuple):
         if entry is None or len(entry.vectors) or self.n_features is None:
             return entry
         # Stored before D was known: nothing but completions without an answer.
-        return MemoryEntry(
-            np.zeros((0, self.n_features), dtype=np.float32),
-            entry.clusters,
-            entry.tree,
-            entry.runs,
-            entry.no_answer_runs,
-            entry.next_cluster,
-            entry.encoded,
-        )
+        return replace(entry, vectors=np.zeros((0, self.n_features), dtype=np.float32))
