@@ -9,7 +9,7 @@
       rollouts/             one parquet file a generation batch (runs/schema.py)
       checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
       memory.safetensors    the memory at the end
-      evaluation/           before and after: samples (parquet) and figures (json)
+      evaluation/           before, after and step-000010: samples (parquet, runs/samples.py) and figures (json)
       model/                the trained model
 
 A run that was killed leaves a folder that every reader still opens: files are written whole or not at all.
@@ -59,7 +59,7 @@ class RunFolder:
 
     @property
     def evaluation_path(self) -> Path:
-        """Folder of the evaluations before and after training."""
+        """Folder of the evaluations before, in and after training."""
         return self.path / "evaluation"
 
     @property
@@ -135,6 +135,28 @@ class RunFolder:
         lines = self.metrics_path.read_text(encoding="utf-8").split("\n")
         return [json.loads(line) for line in lines[:-1] if line]  # what follows the last newline was cut off
 
+    def evaluations(self) -> list[tuple[int, Path]]:
+        """The files of samples (``runs.samples.read_samples``) of each evaluation, with its optimiser step, in order.
+
+        The evaluation before training has step 0, the one after it the last step that was logged. Beside each file
+        stands one of the same name that ends in ``.json``, with its figures.
+        """
+        found = dict(self._evaluations_in_training())
+        before, after = (self.evaluation_path / f"{when}.parquet" for when in ("before", "after"))
+        if after.is_file():
+            logged = max((row["step"] for row in self.metrics()), default=0)
+            found[max([1, logged, *found])] = after  # last, also where the metrics were lost
+        if before.is_file():
+            found[0] = before
+        return sorted(found.items())
+
+    def drop_evaluations_after(self, step: int) -> None:
+        """Delete the evaluations after optimiser step ``step``, the last one included: a resumed run does them anew."""
+        later = [path for number, path in self._evaluations_in_training() if number > step]
+        for path in (*later, self.evaluation_path / "after.parquet"):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+
     def environment(self) -> dict[str, Any]:
         """What ``environment.json`` says; empty where there is none."""
         if not self.environment_path.is_file():
@@ -171,6 +193,12 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
             )
+
+    def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
+        for path in self.evaluation_path.glob("step-*.parquet"):
+            number = path.stem.partition("-")[2]
+            if number.isdigit():
+                yield int(number), path
 
     def _rollout_files(self) -> Iterator[tuple[int, Path]]:
         for path in sorted(self.rollouts_path.glob("generation-*.parquet")):
