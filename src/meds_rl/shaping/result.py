@@ -38,6 +38,23 @@ _EXPLANATIONS = {
 }
 
 
+def explanation(reason: str, cluster: int, size: float) -> str:
+    """A reason in words.
+
+    Args:
+        reason: the value of a `Reason`.
+        cluster, size: of the completion, as in `ShapedBatch`.
+
+    Raises:
+        ValueError: there is no such reason.
+
+    Example:
+        >>> explanation("cluster", 3, 12.0)
+        'its nearest remembered completions are of cluster 3, which had 12 members'
+    """
+    return _EXPLANATIONS[Reason(reason)].format(cluster=cluster, size=size)
+
+
 @dataclass(frozen=True, eq=False)
 class ShapedBatch:
     """The result of `RewardShaper.shape` for B completions, row for row.
@@ -74,9 +91,7 @@ class ShapedBatch:
 
     def explain(self, row: int) -> str:
         """One completion in words: its cluster, the cluster's size before the batch, the penalty and why."""
-        why = _EXPLANATIONS[Reason(self.reasons[row])].format(
-            cluster=self.clusters[row], size=self.cluster_sizes[row]
-        )
+        why = explanation(self.reasons[row], int(self.clusters[row]), float(self.cluster_sizes[row]))
         side = "right" if self.is_correct[row] else "wrong"
         return (
             f"Completion {row} of prompt {self.prompt_ids[row]!r} is {side}: {why}. Penalty "
