@@ -128,8 +128,27 @@ def test_metrics_reach_the_log(model_path, dataset, make_config):
         "rewards/meds_penalty/mean",
         "rewards/even_length/mean",
         "dynamic_sampling/generation_batches",
+        "pass/pass@1",
+        "pass/pass@4",
+        "diversity/answer_entropy",
+        "diversity/distinct_wrong",
+        "diversity/repeated_in_batch",
+        "diversity/top1_eigenvalue_ratio",
     ):
         assert name in logged, name
+
+
+@pytest.mark.parametrize("method", ["grpo", "grpo-entropy", "dapo"])
+def test_every_method_logs_what_its_batches_show(model_path, dataset, make_config, method):
+    rows = train(model_path, dataset, make_config(method=method, beta=0.0)).state.log_history[:3]
+    for row in rows:
+        assert 0 <= row["pass/pass@1"] <= row["pass/pass@4"] <= 1
+        assert 0 < row["diversity/distinct_wrong"] <= 4
+        assert "diversity/top1_eigenvalue_ratio" not in row, "no fingerprints are taken"
+    if method == "dapo":  # groups that dynamic sampling threw away are counted
+        assert [row["pass/pass@1"] for row in rows] == pytest.approx(
+            [row["dynamic_sampling/raw_accuracy"] for row in rows]
+        )
 
 
 def test_columns_in_trls_completions_table(model_path, dataset, make_config):

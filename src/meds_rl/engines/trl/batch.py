@@ -31,6 +31,7 @@ class Batch:
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
         shaped: what the memory says of the rows that were graded; None without a memory.
         graded: (B,) bool, the rows that ``shaped`` is about, in order.
+        features: (B, D), the fingerprints that the memory saw; None without a memory.
     """
 
     prompt_ids: list[str | int]
@@ -43,6 +44,7 @@ class Batch:
     num_fillers: int = 0
     shaped: ShapedBatch | None = None
     graded: np.ndarray | None = None
+    features: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -51,7 +53,7 @@ class Batch:
         self, shaper: RewardShaper, features: np.ndarray, graded: np.ndarray, share: Share = ALONE
     ) -> None:
         """Score the graded rows against the memory and remember them; several processes share the work."""
-        self.graded = graded
+        self.graded, self.features = graded, features
         self.shaped = shaper.shape(
             self.rewards[graded],
             prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
@@ -66,6 +68,11 @@ class Batch:
         return self._spread(
             None if self.shaped is None else self.shaped.memory_ids, np.full(len(self), -1, dtype=np.int64)
         )
+
+    @property
+    def scored_wrong(self) -> np.ndarray:
+        """(B,) bool: wrong rows that the memory scored."""
+        return ~self.is_correct & (np.array(self.column("cluster")) != NOT_SCORED)
 
     @property
     def in_loss(self) -> np.ndarray:

@@ -24,6 +24,7 @@ class Refilled:
         num_batches: rounds of generation that were needed.
         num_groups: groups generated in all.
         accuracy: raw accuracy over all generated rows.
+        every: all generated rows, group after group, those of groups that were thrown away included.
     """
 
     rollouts: list[Rollout]
@@ -31,6 +32,7 @@ class Refilled:
     num_batches: int
     num_groups: int
     accuracy: float
+    every: list[Rollout]
 
 
 @dataclass
@@ -79,6 +81,7 @@ class DynamicSampler:
             num_batches=num_batches,
             num_groups=len(kept) + len(dropped),
             accuracy=sum(map(self.is_correct, every)) / len(every),
+            every=every,
         )
 
     def _groups(self, rollouts: list[Rollout]) -> list[list[Rollout]]:

@@ -34,6 +34,7 @@ from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
 from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.fingerprints import FingerprintSource
+from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
 from meds_rl.engines.trl.memory_step import MemoryStep
 from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
@@ -228,6 +229,7 @@ class MEDSTrainer(GRPOTrainer):
             )
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
             rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
+        self._log_figures(batch)
         self._batches.append(batch)
         return rewards_per_func
 
@@ -269,6 +271,27 @@ class MEDSTrainer(GRPOTrainer):
         local = slice_of(self.accelerator, num_local)
         for column in ("cluster", "cluster_size", "penalty"):
             self._log_completion_extra(column, batch.column(column)[local])
+
+    def _log_figures(self, batch: Batch) -> None:
+        """What the batch shows, whatever the method, over all groups that were generated for it."""
+        completions, is_correct, graded = batch.completions, batch.is_correct, ~np.isnan(batch.rewards)
+        if self._refilled is not None:
+            every = self._refilled.every
+            completions = [text_of(rollout.generated[3]) for rollout in every]
+            grades = torch.stack([rollout.rewards for rollout in every])
+            is_correct = self._is_correct(grades).numpy()
+            graded = ~torch.isnan(grades[:, : self._num_graders]).all(dim=1).numpy()
+        figures = batch_figures(
+            completions,
+            is_correct,
+            graded,
+            group_size=self.num_generations,
+            marker=self.args.answer_marker,
+        )
+        if batch.features is not None:
+            figures |= fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong)
+        for name, value in figures.items():
+            self._metrics["train"][name].append(value)
 
     # ---- dynamic sampling ----
 

@@ -1,0 +1,123 @@
+"""Top-1 eigenvalue ratio of the fingerprints: whether completions differ along one direction or along many."""
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Center: TypeAlias = Literal["problem", "pooled", "none"]
+"""What is subtracted: the mean of each "problem", the "pooled" mean of all, or nothing ("none": second moments)."""
+Group: TypeAlias = Literal["pooled", "problem"]
+"""One "pooled" ratio of all completions, or the mean of one ratio for each "problem"."""
+
+_DENSE = 256  # Above this width one eigenvalue is found by Lanczos iteration instead of all.
+_ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+def top1_eigenvalue_ratio(
+    features: ArrayLike,
+    problem_ids: Sequence[Hashable] | None = None,
+    *,
+    center: Center = "problem",
+    group: Group = "pooled",
+) -> float:
+    """Largest eigenvalue of the fingerprints' covariance over the sum of all: lambda_1 / sum_i lambda_i.
+
+    The paper (arXiv 2604.11297, its analysis of diversity) names the measure, but not what is centred and pooled. Lower
+    is more diverse: from 1 / min(n - 1, D), spread evenly in all directions, to 1, all on one line. The scale of the
+    fingerprints does not matter, but features of large values outweigh others. The choices:
+
+    - `center="problem", group="pooled"` (default): one covariance within problems. Which problems there are, and how
+      far apart they lie, does not enter.
+    - `center="pooled", group="pooled"`: the plain covariance of all. Differences between problems enter, and often
+      outweigh those within.
+    - `group="problem"`: a ratio for each problem, averaged with equal weight. n completions of a problem have a ratio
+      of 1 / (n - 1) or more (two: always 1), so few completions a problem give high values; `center` "problem" and
+      "pooled" are then the same.
+
+    Args:
+        features: (B, D) fingerprints; rows of NaN (completions without an answer) are left out.
+        problem_ids: (B,) the problem of each; None: all of one.
+        center, group: as above.
+
+    Returns:
+        The ratio; NaN if there is no variance: fewer than two fingerprints (of a problem, where centred by problem), or
+        all the same. Problems without a ratio are left out of the mean.
+
+    Raises:
+        ValueError: Shapes do not fit, a fingerprint is infinite or partly NaN, or an unknown `center` or `group`.
+
+    Example:
+        >>> round(top1_eigenvalue_ratio([[0, 2], [0, -2], [1, 0], [-1, 0]]), 4)  # variances 8 and 2 (x 1/4)
+        0.8
+        >>> top1_eigenvalue_ratio([[1, 0], [0, 1], [5, 5], [6, 6]], ["a", "a", "b", "b"])  # two lines at right angles
+        0.5
+        >>> top1_eigenvalue_ratio([[1.0, 2.0]])
+        nan
+    """
+    if center not in ("problem", "pooled", "none"):
+        raise ValueError(f'center must be "problem", "pooled" or "none", got {center!r}')
+    if group not in ("pooled", "problem"):
+        raise ValueError(f'group must be "pooled" or "problem", got {group!r}')
+    vectors, problems = _finite_rows(features, problem_ids)
+    by_problem = np.split(vectors, np.flatnonzero(np.diff(problems)) + 1)
+    if group == "problem":
+        ratios = [_ratio(rows if center == "none" else _centred(rows)) for rows in by_problem]
+        known = [ratio for ratio in ratios if not math.isnan(ratio)]
+        return math.fsum(known) / len(known) if known else math.nan
+    if center == "problem":
+        return _ratio(np.concatenate([_centred(rows) for rows in by_problem]))
+    return _ratio(vectors if center == "none" else _centred(vectors))
+
+
+def _finite_rows(
+    features: ArrayLike, problem_ids: Sequence[Hashable] | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Rows that are fingerprints, problem after problem, and each one's problem as a number."""
+    vectors = np.asarray(features, dtype=np.float64)
+    if vectors.ndim != 2:
+        raise ValueError(f"features must be (B, D), got shape {vectors.shape}")
+    ids = [0] * len(vectors) if problem_ids is None else list(problem_ids)
+    if len(ids) != len(vectors):
+        raise ValueError(f"there are {len(vectors)} fingerprints and {len(ids)} problem ids")
+    numbers: dict[Hashable, int] = {}
+    problems = np.array([numbers.setdefault(name, len(numbers)) for name in ids], dtype=np.int64)
+    missing = np.isnan(vectors).all(axis=1) if vectors.shape[1] else np.ones(len(vectors), dtype=bool)
+    vectors, problems = vectors[~missing], problems[~missing]
+    if not np.isfinite(vectors).all():
+        raise ValueError("a fingerprint must be finite throughout, or NaN throughout if there is none")
+    order = np.argsort(problems, kind="stable")
+    return vectors[order], problems[order]
+
+
+def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows less their mean; rows that are equal but for rounding become exactly 0: rounding is no direction."""
+    if not len(rows):
+        return rows
+    centred: NDArray[np.float64] = rows - rows.mean(axis=0)
+    centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(rows).max(axis=0)] = 0.0
+    return centred
+
+
+def _ratio(rows: NDArray[np.float64]) -> float:
+    """lambda_1 / trace of rows^T rows."""
+    largest = float(np.abs(rows).max(initial=0.0))
+    if largest == 0:
+        return math.nan
+    rows = rows / largest  # squares neither overflow nor vanish
+    total = float((rows**2).sum())
+    return min(1.0, _largest_eigenvalue(rows) / total)
+
+
+def _largest_eigenvalue(rows: NDArray[np.float64]) -> float:
+    rows = rows if rows.shape[0] >= rows.shape[1] else rows.T  # rows rows^T has the same eigenvalues
+    width = rows.shape[1]
+    if width <= _DENSE:
+        return float(np.linalg.eigvalsh(rows.T @ rows)[-1])
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    product = LinearOperator((width, width), matvec=lambda v: rows.T @ (rows @ v), dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(width)  # its own: nobody's random numbers are used up
+    return float(eigsh(product, k=1, v0=start, return_eigenvectors=False)[0])
