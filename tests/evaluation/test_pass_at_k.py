@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meds_rl.evaluation import pass_at_k
+from meds_rl.evaluation.pass_at_k import pass_at_every_k
 
 
 def exact(n: int, c: int, k: int) -> Fraction:
@@ -94,3 +95,20 @@ def test_types_and_shapes():
 def test_bad_input(n, c, k, error, message):
     with pytest.raises(error, match=message):
         pass_at_k(n, c, k)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 1_000])
+def test_every_k_at_once_is_each_k_by_itself(n):
+    for c in {0, 1, n // 2, n - 1, n}:
+        expected = pass_at_k(n, c, np.arange(1, n + 1))
+        np.testing.assert_allclose(pass_at_every_k(n, c), expected, rtol=1e-12, atol=0)
+    assert str(pass_at_every_k(2, 0)[0]) == "0.0"
+    with pytest.raises(ValueError, match="c from 0 to n"):
+        pass_at_every_k(3, 4)
+
+
+def test_the_published_estimators_values():
+    """Chen et al. 2021, figure 3: 1 - prod_{i=n-c+1}^{n} (1 - k/i), which forms the same product in another order."""
+    for n, c, k in [(200, 7, 10), (200, 13, 100), (100, 1, 10), (5, 2, 3)]:
+        published = 1.0 if n - c < k else 1 - np.prod(1 - k / np.arange(n - c + 1, n + 1))
+        assert pass_at_k(n, c, k) == pytest.approx(published, rel=1e-12)

@@ -45,6 +45,26 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.fl
     return values[0] if n_.ndim == 0 else np.array(values, dtype=np.float64).reshape(n_.shape)
 
 
+def pass_at_every_k(n: int, c: int) -> NDArray[np.float64]:
+    """(n,) `pass_at_k` of k = 1..n for one problem, in one pass; the value for k at place k - 1.
+
+    Raises:
+        ValueError: n below 1, or c out of 0 to n.
+
+    Example:
+        >>> pass_at_every_k(4, 1).round(4).tolist()
+        [0.25, 0.5, 0.75, 1.0]
+    """
+    if n < 1 or not 0 <= c <= n:
+        raise ValueError(f"n must be 1 or more and c from 0 to n, got n={n}, c={c}")
+    # The factor that k adds is (n - c - k + 1) / (n - k + 1); beyond k = n - c no draw is without a right one.
+    rest = np.arange(n, c, -1)
+    values = np.ones(n)
+    values[: n - c] = -np.expm1(np.cumsum(np.log1p(-c / rest)))
+    values[0] = c / n
+    return values + 0.0  # -0.0 where none is right
+
+
 def _pass_at_k(n: int, c: int, k: int) -> float:
     """1 - product over i of (n - more - i) / (n - i), i = 0 .. fewer - 1."""
     # C(n-c, k) / C(n, k) = (n-c)! (n-k)! / ((n-c-k)! n!) does not change when c and k trade places.

@@ -1,0 +1,109 @@
+"""Confidence intervals of figures over problems, by the bootstrap."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+NUM_RESAMPLES = 10_000
+_BLOCK = 1_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure and its interval.
+
+    Attributes:
+        value: the figure.
+        low, high: ends of the interval; None where there is none (a single problem).
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The three by name."""
+        return asdict(self)
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike,
+    denominators: ArrayLike,
+    rng: np.random.Generator,
+    *,
+    level: float = 0.95,
+    num_resamples: int = NUM_RESAMPLES,
+) -> list[Estimate]:
+    """K figures sum_p a_pk / sum_p b_pk over P problems, with percentile intervals over problems.
+
+    P problems are drawn with replacement, `num_resamples` times, all K figures from the same draws; an interval ends at
+    the (1 - level)/2 and (1 + level)/2 quantiles of what comes out. With b = 1 the figures are means over problems.
+
+    The interval says how a figure would vary with other problems of the kind, the samples of each as they are. The
+    percentile interval is a little narrow for few problems (30 problems: by a few percent). Where all problems agree
+    it has no width, which does not mean certainty; of one problem there is none. Draws where the denominator is 0 are
+    left out; a figure whose denominator is 0 is 0, without an interval.
+
+    Args:
+        numerators: (P,) or (P, K).
+        denominators: (P,), (P, K) or a scalar.
+        rng: Draws the problems.
+        level: Of confidence, in (0, 1).
+        num_resamples: How many draws.
+
+    Raises:
+        ValueError: No problems, shapes that do not fit, or a level or number out of range.
+
+    Example:
+        >>> bootstrap_ratio([0.0, 1.0, 1.0, 0.0], 1.0, np.random.default_rng(0))
+        [Estimate(value=0.5, low=0.0, high=1.0)]
+        >>> bootstrap_ratio([0.25], 1.0, np.random.default_rng(0))
+        [Estimate(value=0.25, low=None, high=None)]
+    """
+    if not 0 < level < 1 or num_resamples < 1:
+        raise ValueError(
+            f"level must lie in (0, 1) and num_resamples be 1 or more, got {level}, {num_resamples}"
+        )
+    above = np.asarray(numerators, dtype=np.float64)
+    above = above[:, None] if above.ndim == 1 else above
+    if above.ndim != 2 or not len(above):
+        raise ValueError(f"numerators must be (P,) or (P, K) of one problem or more, got shape {above.shape}")
+    below = np.asarray(denominators, dtype=np.float64)
+    below = np.broadcast_to(below[:, None] if below.ndim == 1 else below, above.shape)
+    values = _divide(above.sum(0), below.sum(0))
+    if len(above) == 1:
+        return [Estimate(_or_zero(value)) for value in values]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    drawn = np.concatenate([_divide(*sums) for sums in _resampled(above, below, rng, num_resamples)])
+    return [_estimate(value, column, tails) for value, column in zip(values, drawn.T, strict=True)]
+
+
+def _resampled(
+    above: NDArray[np.float64], below: NDArray[np.float64], rng: np.random.Generator, num_resamples: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """(R, K) sums of numerators and denominators, R draws at a time: memory does not grow with their number."""
+    n = len(above)
+    for start in range(0, num_resamples, _BLOCK):
+        size = min(_BLOCK, num_resamples - start)
+        times = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
+        yield times @ above, times @ below
+
+
+def _divide(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    ratio: NDArray[np.float64] = np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
+    return ratio
+
+
+def _estimate(value: float, drawn: NDArray[np.float64], tails: list[float]) -> Estimate:
+    drawn = drawn[~np.isnan(drawn)]
+    if np.isnan(value) or not len(drawn):
+        return Estimate(_or_zero(value))
+    low, high = np.quantile(drawn, tails)
+    return Estimate(float(value), float(low), float(high))
+
+
+def _or_zero(value: float) -> float:
+    return 0.0 if np.isnan(value) else float(value)

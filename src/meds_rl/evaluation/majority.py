@@ -1,0 +1,104 @@
+"""maj@k: the chance that the commonest answer of k completions is right."""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from math import comb
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_COMPLETIONS = 1_024
+"""Most completions of one problem: up to here every count of subsets, C(1024, 512) the largest, is a float64."""
+
+
+@overload
+def maj_at_k(answers: Sequence[str | None], is_correct: Sequence[bool], k: int) -> float: ...
+@overload
+def maj_at_k(
+    answers: Sequence[str | None], is_correct: Sequence[bool], k: None = None
+) -> NDArray[np.float64]: ...
+def maj_at_k(
+    answers: Sequence[str | None], is_correct: Sequence[bool], k: int | None = None
+) -> float | NDArray[np.float64]:
+    """Unbiased estimate of maj@k from n completions of one problem: the share of right majority votes among k of them.
+
+    The expectation over all C(n, k) subsets, drawn without replacement, with ties broken uniformly at random; exact
+    (to about 1e-12), not simulated. Completions without an answer do not vote; if nobody votes, the vote is wrong. All
+    right completions are one candidate, however they write the answer; wrong ones are candidates by their text.
+
+    With r right completions, w_i that give wrong answer i, and z without one, the right answer gets j votes, t wrong
+    ones as many, the others fewer, in as many subsets as the coefficient of x^k y^t in
+
+        C(r, j) x^j (1 + x)^z prod_i (sum_{m<j} C(w_i, m) x^m + y C(w_i, j) x^j),
+
+    each of which counts 1/(t + 1), the integral of y^t from 0 to 1; that is taken by Gauss-Legendre, which is exact for
+    polynomials. All terms are positive: nothing cancels.
+
+    Args:
+        answers: n final answers, None where there is none.
+        is_correct: n values.
+        k: how many vote, 1 to n; None for all of 1 to n at once.
+
+    Returns:
+        A float for one k; else (n,) float64, the value for k at place k - 1. maj@1 is the share of right ones.
+
+    Raises:
+        ValueError: No completions or more than 1,024, different lengths, or k out of 1 to n.
+
+    Example:
+        >>> maj_at_k(["7", "7", "5", None], [True, True, False, False], 1)
+        0.5
+        >>> maj_at_k(["7", "7", "5", None], [True, True, False, False]).round(4).tolist()
+        [0.5, 0.6667, 0.75, 1.0]
+    """
+    n = len(answers)
+    if n != len(is_correct):
+        raise ValueError(f"answers and is_correct must have the same length, got {n} and {len(is_correct)}")
+    if not 1 <= n <= MAX_COMPLETIONS:
+        raise ValueError(f"maj@k takes 1 to {MAX_COMPLETIONS} completions of a problem, got {n}")
+    if k is not None and not 1 <= k <= n:
+        raise ValueError(f"k must be in 1..{n}, the number of completions, got {k}")
+    right = sum(map(bool, is_correct))
+    wrong = Counter(
+        answer for answer, good in zip(answers, is_correct, strict=True) if not good and answer is not None
+    )
+    values = _every_k(n, right, tuple(sorted(wrong.values(), reverse=True)))
+    return values.copy() if k is None else float(values[k - 1])
+
+
+@lru_cache(maxsize=4_096)  # problems that are never, or always, solved come again and again
+def _every_k(n: int, right: int, wrong: tuple[int, ...]) -> NDArray[np.float64]:
+    """(n,) maj@k of k = 1..n, from the votes of the right answer and those of each wrong one."""
+    won = np.zeros(n + 1)
+    for votes in range(1, right + 1):
+        rivals = tuple(w for w in wrong if w >= votes)
+        beaten = n - right - sum(rivals)  # never reach as many votes: they stand in a subset or not
+        others = _wins(rivals, votes)
+        if beaten:
+            others = np.convolve(others, _row(beaten))
+        won[votes : votes + len(others)] += comb(right, votes) * others
+    return np.minimum(won[1:] / _row(n)[1:], 1.0)
+
+
+def _wins(rivals: tuple[int, ...], votes: int) -> NDArray[np.float64]:
+    """Coefficients in x of the integral over y, from 0 to 1, of the product over the rivals."""
+    points, weights = np.polynomial.legendre.leggauss(len(rivals) // 2 + 1)
+    y, weights = (points + 1) / 2, weights / 2
+    product = np.ones((len(y), 1))
+    for rival in rivals:
+        row = _row(rival)
+        grown = np.zeros((len(y), product.shape[1] + votes))
+        for m in range(votes):
+            grown[:, m : m + product.shape[1]] += row[m] * product
+        grown[:, votes:] += row[votes] * y[:, None] * product
+        product = grown
+    summed: NDArray[np.float64] = weights @ product
+    return summed
+
+
+@lru_cache(maxsize=2_048)
+def _row(n: int) -> NDArray[np.float64]:
+    """(n + 1,) the binomial coefficients C(n, m), each rounded once."""
+    return np.array([float(comb(n, m)) for m in range(n + 1)])
