@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "clustering": set(),
     "shaping": {"clustering"},
     "fingerprint": set(),
-    "evaluation": {"shaping"},
+    "evaluation": {"shaping", "runs", "tasks", "fingerprint"},
     "runs": {"shaping"},
     "tasks": {"fingerprint.answer"},
     "engines": {"fingerprint", "shaping", "tasks", "runs", "evaluation"},
