@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "shaping": {"clustering"},
     "fingerprint": set(),
     "evaluation": {"shaping", "runs", "tasks", "fingerprint"},
+    "report": {"shaping", "runs", "evaluation"},
     "runs": {"shaping"},
     "tasks": {"fingerprint.answer"},
     "engines": {"fingerprint", "shaping", "tasks", "runs", "evaluation"},

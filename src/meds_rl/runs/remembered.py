@@ -47,8 +47,8 @@ def remembered(memory: ErrorMemory, memory_ids: NDArray[np.int64] | None) -> Rem
 
     Args:
         memory: The memory.
-        memory_ids: (N,) column ``memory_id`` of the rollouts; None where there are none. An id that comes twice (a batch
-            sampled anew after a resume) is the later one's.
+        memory_ids: (N,) column ``memory_id`` of the rollouts; None where there are none. An id that comes twice (a
+            batch sampled anew after a resume) is the later one's.
     """
     import pandas as pd
 

@@ -1,0 +1,212 @@
+"""Paired differences between two variants of training, over seeds and problems, with intervals by the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_CHUNK = 1 << 22
+"""Numbers held at once while resampling."""
+
+
+class PerProblem:
+    """A figure of each problem in one run. The run's figure is sum(values) / sum(weights).
+
+    Args:
+        problem_ids: (P,) names, each once.
+        values: (P,) numbers. For a mean over problems, the figure of each.
+        weights: (P,) numbers, 0 or more; 1 each by default. For a share, ``values`` counts the hits and ``weights``
+            what they are a share of: repeated wrong completions, and wrong completions.
+
+    Raises:
+        ValueError: shapes do not fit, a number is not finite, a weight is negative, or a problem comes twice.
+    """
+
+    def __init__(
+        self, problem_ids: Sequence[Hashable], values: ArrayLike, weights: ArrayLike | None = None
+    ) -> None:
+        self.problem_ids = list(problem_ids)
+        self.values = np.asarray(values, dtype=np.float64)
+        self.weights = np.ones_like(self.values) if weights is None else np.asarray(weights, dtype=np.float64)
+        shape = (len(self.problem_ids),)
+        if self.values.shape != shape or self.weights.shape != shape:
+            raise ValueError(
+                f"values and weights must be ({shape[0]},), one a problem; "
+                f"got {self.values.shape} and {self.weights.shape}"
+            )
+        if not (np.isfinite(self.values).all() and np.isfinite(self.weights).all()):
+            raise ValueError("values and weights must be finite")
+        if (self.weights < 0).any():
+            raise ValueError(f"weights must be 0 or more, got {self.weights.min()}")
+        if len(set(self.problem_ids)) != shape[0]:
+            raise ValueError("a problem comes twice")
+
+    def chosen(self, problem_ids: Sequence[Hashable]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Values and weights of some of the problems, in their order."""
+        places = {name: place for place, name in enumerate(self.problem_ids)}
+        order = [places[name] for name in problem_ids]
+        return self.values[order], self.weights[order]
+
+
+Pair: TypeAlias = tuple[PerProblem, PerProblem]
+"""Baseline and other, trained with the same seed."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Other less baseline.
+
+    Attributes:
+        baseline, value: the figures, mean over seeds; NaN where a seed has no weight at all.
+        difference: mean over seeds of ``by_seed``.
+        low, high: the interval; NaN where it cannot be told (fewer than two problems and a single seed).
+        by_seed: S differences, in the order of the pairs.
+        num_positive: how many of them are above 0.
+        num_problems: problems that both runs of a pair have, over all seeds.
+        method: how the interval was made, in words.
+    """
+
+    baseline: float
+    value: float
+    difference: float
+    low: float
+    high: float
+    by_seed: tuple[float, ...]
+    num_positive: int
+    num_problems: int
+    method: str
+
+
+def paired_difference(
+    pairs: Sequence[Pair],
+    rng: np.random.Generator,
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 10_000,
+) -> PairedDifference:
+    """Difference of a figure between two variants trained with the same S seeds, and a bootstrap interval.
+
+    For seed s the difference is d_s = sum_p v_sp / sum_p w_sp of the other less the same of the baseline, p the
+    problems that both have; the estimate is the mean of d_s. A resample draws S of the seeds with replacement and P of
+    the problems with replacement, and takes baseline and other of what was drawn: both factors vary, the pairs stay
+    whole. Where the problems are the same for all seeds one draw of problems holds for all seeds (crossed factors; Owen
+    2007, "The pigeonhole bootstrap", arXiv 0712.1111), else each seed draws from its own (nested). The interval is
+    between the percentiles. With one seed only problems are drawn: it then says nothing about other seeds.
+
+    Few seeds: the spread of S drawn seeds is too small by sqrt((S - 1) / S), while crossing two factors counts the
+    noise of single samples more than once. Which of the two wins depends on the data: with 3 seeds whose effects differ
+    much the 95 % interval covers the truth in about 80 % of cases, and in 95 % or more where seeds hardly matter
+    (simulated in the tests). Look at ``by_seed`` too.
+
+    Args:
+        pairs: S pairs, at least one.
+        rng: draws; the same generator gives the same interval.
+        confidence: in (0, 1).
+        num_resamples: 1 or more.
+
+    Raises:
+        ValueError: no pairs, a pair without a problem in common, or a bad ``confidence`` or ``num_resamples``.
+
+    Example:
+        >>> a, b = PerProblem("pq", [0.0, 0.5]), PerProblem("pq", [0.5, 0.5])
+        >>> found = paired_difference([(a, b)], np.random.default_rng(0))
+        >>> found.difference, found.low, found.high
+        (0.25, 0.0, 0.5)
+    """
+    if not pairs:
+        raise ValueError("there is no pair to compare")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be above 0 and below 1, got {confidence}")
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples must be 1 or more, got {num_resamples}")
+    seeds = [_Seed.of(pair) for pair in pairs]
+    by_seed = np.array([seed.difference() for seed in seeds])
+    crossed = all(seed.problem_ids == seeds[0].problem_ids for seed in seeds)
+    low, high = np.nan, np.nan
+    if len(seeds) > 1 or len(seeds[0].problem_ids) > 1:
+        drawn = np.concatenate(list(_resampled(seeds, crossed, num_resamples, rng)))
+        drawn = drawn[np.isfinite(drawn)]  # a draw may hold nothing that weighs
+        if len(drawn):
+            low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return PairedDifference(
+        baseline=float(np.mean([seed.figure(0) for seed in seeds])),
+        value=float(np.mean([seed.figure(1) for seed in seeds])),
+        difference=float(by_seed.mean()),
+        low=float(low),
+        high=float(high),
+        by_seed=tuple(by_seed.tolist()),
+        num_positive=int((by_seed > 0).sum()),
+        num_problems=len(set().union(*(seed.problem_ids for seed in seeds))),
+        method=_in_words(len(seeds), crossed, num_resamples, confidence),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seed:
+    """One pair: values and weights (2, P) of baseline and other on the P problems that both have."""
+
+    problem_ids: list[Hashable]
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, pair: Pair) -> _Seed:
+        baseline, other = pair
+        both = set(baseline.problem_ids) & set(other.problem_ids)
+        common = sorted(both, key=str)
+        if not common:
+            raise ValueError("the two runs of a pair have no problem in common")
+        chosen = [run.chosen(common) for run in pair]
+        return cls(common, np.stack([values for values, _ in chosen]), np.stack([w for _, w in chosen]))
+
+    def figure(self, side: int) -> float:
+        total = float(self.weights[side].sum())
+        return float(self.values[side].sum()) / total if total else float("nan")
+
+    def difference(self) -> float:
+        return self.figure(1) - self.figure(0)
+
+    def drawn(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(R,) differences, each problem taken as often as ``counts`` (R, P) says; NaN where nothing weighs."""
+        totals = counts @ self.weights.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            figures = (counts @ self.values.T) / totals
+        return np.asarray(figures[:, 1] - figures[:, 0])
+
+
+def _resampled(
+    seeds: Sequence[_Seed], crossed: bool, num_resamples: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    most = max(len(seed.problem_ids) for seed in seeds)
+    chunk = max(1, _CHUNK // most)
+    for start in range(0, num_resamples, chunk):
+        size = min(chunk, num_resamples - start)
+        counts = _draw(seeds[0], size, rng)
+        differences = np.stack(
+            [
+                seed.drawn(counts if crossed or number == 0 else _draw(seed, size, rng))
+                for number, seed in enumerate(seeds)
+            ],
+            axis=1,
+        )
+        taken = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=size)
+        # A seed that was not drawn must not spoil the mean with a NaN of its own.
+        yield np.where(taken > 0, taken * differences, 0.0).sum(axis=1) / len(seeds)
+
+
+def _draw(seed: _Seed, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(size, P) how often each problem is drawn."""
+    num = len(seed.problem_ids)
+    return rng.multinomial(num, np.full(num, 1 / num), size=size).astype(np.float64)
+
+
+def _in_words(num_seeds: int, crossed: bool, num_resamples: int, confidence: float) -> str:
+    if num_seeds == 1:
+        what = "problems only (one seed: nothing is said about others)"
+    else:
+        what = "seeds and problems" if crossed else "seeds and each seed's own problems"
+    return f"bootstrap over {what}, {num_resamples:,} resamples, {confidence:.0%}"

@@ -1,0 +1,166 @@
+"""The completions that errors and maps refer to, each once, with their texts within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from meds_rl.report.source import RunData
+from meds_rl.report.text import shortened
+from meds_rl.shaping.penalty import penalty
+from meds_rl.shaping.result import explanation
+
+MAX_CHARACTERS = 64_000_000
+"""Of all texts of completions together."""
+
+NO_MEMORY = "no_memory"
+NOT_GRADED = "not_graded"
+_OTHER_REASONS = {
+    NO_MEMORY: "this run has no memory of past errors",
+    NOT_GRADED: "no reward function graded it",
+}
+
+COPIED = (
+    *("step", "is_correct", "reward", "shaped_reward", "advantage", "penalty"),
+    *("cluster", "cluster_size", "reason", "strategy", "num_tokens"),
+)
+"""Columns of the rollouts that are taken over as they are."""
+
+
+class Completions:
+    """Gives each referenced completion a number, and at the end the columns of the table.
+
+    Args:
+        runs: the runs of the report, each at its number.
+    """
+
+    def __init__(self, runs: Sequence[RunData]) -> None:
+        self._runs = runs
+        self._places: dict[tuple[int, int], int] = {}
+        self._prompts: dict[str, int] = {}
+        self._asked: list[tuple[int, int]] = []
+
+    def place(self, run: RunData, row: int) -> int:
+        """The completion's place in the table."""
+        return self._places.setdefault((run.id, row), len(self._places))
+
+    def prompt(self, run: RunData, prompt_id: str, row: int) -> int:
+        """The prompt's place in the list of prompts; its text is that of a row of the run's rollouts."""
+        if prompt_id not in self._prompts:
+            self._prompts[prompt_id] = len(self._prompts)
+            self._asked.append((run.id, row))
+        return self._prompts[prompt_id]
+
+    def prompts(self) -> list[dict[str, Any]]:
+        """The prompts, each with its id and text."""
+        texts = self._texts("prompt", self._asked)
+        return [
+            {"id": name, "text": texts[asked], "gold": None}
+            for name, asked in zip(self._prompts, self._asked, strict=True)
+        ]
+
+    def table(self, max_characters: int) -> tuple[dict[str, list[Any]], list[str]]:
+        """The columns, and notes.
+
+        The first completions that were referred to keep their text first. Beyond the budget a completion has none
+        (None): a text is there in full or not at all.
+        """
+        order = list(self._places)
+        texts = self._texts("completion", order)
+        columns: dict[str, list[Any]] = {
+            "run": [run for run, _ in order],
+            "prompt": [],
+            "text": [],
+            "answer": [],
+        }
+        columns |= {name: [] for name in (*COPIED, "why")}
+        spent = left_out = 0
+        for run, row in order:
+            text = texts[run, row]
+            fits = spent + len(text) <= max_characters
+            spent += len(text) if fits else 0
+            left_out += not fits
+            columns["text"].append(text if fits else None)
+        for run, rows in _by_run(order):
+            self._fill(columns, self._runs[run], rows, order)
+        notes = []
+        if left_out:
+            notes.append(
+                f"The texts of {left_out:,} of {len(order):,} completions are left out: all would be more than "
+                f"{max_characters:,} characters. The rollouts have them."
+            )
+        return columns, notes
+
+    def _fill(
+        self, columns: dict[str, list[Any]], run: RunData, rows: list[int], order: list[tuple[int, int]]
+    ) -> None:
+        frame = run.rollouts.iloc[rows]
+        frame = frame.assign(why=[why(run, row) for row in frame.itertuples(index=False)])
+        places = [place for place, (number, _) in enumerate(order) if number == run.id]
+        for name in ("prompt", "answer", *COPIED, "why"):
+            column = columns[name]
+            column.extend([None] * (len(order) - len(column)))
+            for place, value in zip(places, self._values(frame, name), strict=True):
+                column[place] = value
+
+    def _values(self, frame: pd.DataFrame, name: str) -> list[Any]:
+        if name == "prompt":
+            return [self._prompts[prompt_id] for prompt_id in frame["prompt_id"].tolist()]
+        if name == "answer":
+            return [None if text is None else shortened(str(text)) for text in frame["answer"].tolist()]
+        values: list[Any] = frame[name].tolist()
+        return values
+
+    def _texts(self, column: str, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+        return {
+            (run, row): text
+            for run, rows in _by_run(wanted)
+            for row, text in read_texts(self._runs[run], column, rows)
+        }
+
+
+def why(run: RunData, row: Any) -> str:
+    """One sentence: why the completion has the penalty it has, and how that is computed."""
+    if row.reason in _OTHER_REASONS:
+        words = _OTHER_REASONS[row.reason]
+    else:
+        words = explanation(row.reason, int(row.cluster), float(row.cluster_size))
+    sentence = words[0].upper() + words[1:] + "."
+    if row.reason == NO_MEMORY:
+        return sentence
+    if row.penalty == 0:
+        return f"{sentence} No penalty."
+    alpha, beta = run.recipe.number("meds_alpha"), run.recipe.number("meds_beta")
+    if alpha is None or beta is None:
+        return f"{sentence} Penalty {row.penalty:.4f}."
+    formula = f"min({alpha:g} ln({row.cluster_size:g} + 1), {beta:g})"
+    # A formula is shown only where it gives the penalty: a resumed run may have changed alpha.
+    holds = abs(float(penalty([row.cluster_size], alpha, beta)[0]) - row.penalty) < 1e-9
+    return f"{sentence} Penalty {row.penalty:.4f}{' = ' + formula if holds else ''}."
+
+
+def read_texts(run: RunData, column: str, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """A text column of some rollouts, read file by file: all texts of a run may not fit into memory."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = np.array(sorted(set(rows)), dtype=np.int64)
+    begin = 0
+    for _, path in run.folder.rollout_files():
+        with pq.ParquetFile(path) as file:
+            end = begin + file.metadata.num_rows
+            here = wanted[(wanted >= begin) & (wanted < end)]
+            if len(here):
+                texts = file.read([column])[column].take(pa.array(here - begin))
+                yield from zip(here.tolist(), texts.to_pylist(), strict=True)
+        begin = end
+
+
+def _by_run(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[int]]]:
+    rows: dict[int, list[int]] = {}
+    for run, row in pairs:
+        rows.setdefault(run, []).append(row)
+    return list(rows.items())

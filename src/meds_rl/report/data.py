@@ -1,0 +1,211 @@
+"""Everything that a report shows, as one dict that JSON can hold: page and pictures are made of nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from meds_rl import __version__
+from meds_rl.report.completions import MAX_CHARACTERS, Completions
+from meds_rl.report.course import course_table, has_memory, run_course
+from meds_rl.report.differences import differences
+from meds_rl.report.errors import Error, find_errors
+from meds_rl.report.evaluations import evaluations
+from meds_rl.report.headlines import headlines
+from meds_rl.report.life import STATES, stretches
+from meds_rl.report.maps import Map, maps
+from meds_rl.report.recipe import differing, run_names, variants
+from meds_rl.report.source import RunData, read_run
+from meds_rl.report.ways import ways
+from meds_rl.runs.folder import RunFolder
+
+SCHEMA = 1
+"""Version of the dict; a change of meaning raises it."""
+
+OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
+"""Beginnings of settings that say nothing about a run without a memory."""
+
+SHOWN_SETTINGS = (
+    *(
+        "model_name_or_path",
+        "task",
+        "learning_rate",
+        "num_generations",
+        "temperature",
+        "max_completion_length",
+    ),
+    *("dynamic_sampling", "preset", "fingerprint", "meds_alpha", "meds_beta", "meds_all_wrong", "meds_noise"),
+    *("meds_capacity", "meds_half_life"),
+)
+"""Settings that a reader wants, beside those in which the runs differ."""
+
+
+def report_data(
+    runs: Sequence[RunFolder | str | os.PathLike[str]],
+    *,
+    baseline: str | None = None,
+    map_prompts: int = 12,
+    map_points: int = 1000,
+    num_errors: int = 500,
+    max_characters: int = MAX_CHARACTERS,
+    seed: int = 0,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Read runs and make a report's data of them.
+
+    Args:
+        runs: Run folders, or their paths.
+        baseline: What the differences are taken to: a variant's name. Default: the first method without a memory.
+        map_prompts: Maps at most; several runs share them.
+        map_points: Points of a map at most; of more, so many are drawn at random.
+        num_errors: Errors listed of each run and way of grouping (cluster, answer), the largest first.
+        max_characters: Of all texts of completions together; beyond it completions are listed without their text.
+        seed: of what is drawn at random: points of maps, t-SNE, the bootstrap.
+        show_progress: Whether progress bars are shown.
+
+    Raises:
+        ValueError: no runs, or a number out of range.
+        RunFolderError: a folder is not a run.
+        MemoryFileError: a memory does not load.
+    """
+    _check(
+        runs,
+        map_prompts=map_prompts,
+        map_points=map_points,
+        num_errors=num_errors,
+        max_characters=max_characters,
+    )
+    folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
+    read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
+    recipes = [run.recipe for run in read]
+    called = variants(recipes)
+    found = [find_errors(run, num_errors) for run in read]
+    errors = [error for run_errors, _ in found for error in run_errors]
+    drawn = maps(read, map_prompts, map_points, seed, show_progress)
+    courses = {run.id: run_course(run) for run in read}
+    completions = Completions(read)
+    error_rows = [_error(error, completions) for error in errors]
+    map_rows = [_map(drawn_map, completions) for drawn_map in drawn]
+    prompts = completions.prompts()
+    table, text_notes = completions.table(max_characters)
+    run_ways = {run.id: ways(run) for run in read}
+    texts = {prompt["id"]: prompt["text"] for prompt in prompts}
+    compared = differences(read, called, baseline, seed)
+    data = {
+        "schema": SCHEMA,
+        "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+        "runs": _runs(read, called),
+        "states": STATES,
+        "course": course_table(courses),
+        "evaluations": evaluations(read),
+        "completions": table,
+        "prompts": prompts,
+        "errors": error_rows,
+        "errors_left_out": [left_out for _, left_out in found],
+        "ways": list(chain.from_iterable(run_ways.values())),
+        "headlines": [
+            {"run": run.id, "text": text}
+            for run, (run_errors, _) in zip(read, found, strict=True)
+            for text in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
+        ],
+        "maps": map_rows,
+        "differences": compared,
+        "notes": text_notes,
+    }
+    finite: dict[str, Any] = without_nan(data)
+    return finite
+
+
+def without_nan(value: Any) -> Any:
+    """The same with None for what is no finite number: JSON knows no NaN."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value
+
+
+def _check(runs: Sequence[Any], map_prompts: int, **positive: int) -> None:
+    if not runs:
+        raise ValueError("There is no run to report on.")
+    if map_prompts < 0:
+        raise ValueError(f"map_prompts must be 0 or more; got {map_prompts}.")
+    for name, value in positive.items():
+        if value < 1:
+            raise ValueError(f"{name} must be 1 or more; got {value}.")
+
+
+def _progress(folders: Sequence[Path], show: bool) -> Iterable[Path]:
+    from tqdm.auto import tqdm
+
+    bar: Iterable[Path] = tqdm(folders, desc="reading runs", unit="run", disable=not show, leave=False)
+    return bar
+
+
+def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
+    recipes = [run.recipe for run in runs]
+    names = run_names(recipes, [run.folder.path.name for run in runs])
+    wanted = [*differing(recipes), *SHOWN_SETTINGS]
+    return [
+        {
+            "id": run.id,
+            "name": name,
+            "path": str(run.folder.path),
+            "variant": variant,
+            "method": run.recipe.method,
+            "seed": run.recipe.seed,
+            "task": run.recipe.task,
+            "model": run.recipe.model,
+            "num_steps": run.num_steps,
+            "max_steps": run.recipe.max_steps,
+            "num_completions": len(run.rollouts),
+            "num_prompts": int(run.rollouts["prompt_id"].nunique()),
+            "num_wrong": len(run.wrong),
+            "has_memory": has_memory(run),
+            "memory_size": 0 if run.memory is None else len(run.memory.table),
+            "num_clusters": _num_clusters(run),
+            "group_size": run.recipe.group_size,
+            "stretches": stretches(run.num_steps).tolist(),
+            "settings": _settings(run, wanted),
+            "notes": run.notes,
+        }
+        for run, name, variant in zip(runs, names, called, strict=True)
+    ]
+
+
+def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:
+    fields = run.recipe.fields
+    shown = (name for name in wanted if name in fields)
+    return {
+        name: _plain(fields[name]) for name in shown if has_memory(run) or not name.startswith(OF_THE_MEMORY)
+    }
+
+
+def _num_clusters(run: RunData) -> int:
+    """Real ones, of wrong completions."""
+    return sum(len(set(entry.labels[entry.labels >= 0].tolist())) for _, _, entry in run.wrong_entries())
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _error(error: Error, completions: Completions) -> dict[str, Any]:
+    row = error.to_dict()
+    row["prompt"] = completions.prompt(error.run, error.prompt_id, int(error.rows[0]))
+    row["examples"] = [completions.place(error.run, example) for example in error.examples()]
+    return row
+
+
+def _map(drawn: Map, completions: Completions) -> dict[str, Any]:
+    row = drawn.to_dict()
+    row["prompt"] = completions.prompt(drawn.run, drawn.prompt_id, int(drawn.rows[0]))
+    row["completion"] = [completions.place(drawn.run, int(place)) for place in drawn.rows]
+    return row

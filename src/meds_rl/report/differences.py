@@ -1,0 +1,201 @@
+"""Paired differences between variants of training: same seed, same model, same task, same problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
+from meds_rl.report.evaluations import k_of, read_evaluations
+from meds_rl.report.panels import EVALUATION_PANELS
+from meds_rl.report.problems import METRICS, per_problem
+from meds_rl.report.source import RunData
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNSHAPED = ("dapo", "grpo", "grpo_entropy")
+"""Methods without a memory, in the order in which one is taken as the baseline."""
+
+TITLES = {name: title for name, title, *_ in EVALUATION_PANELS}
+PERCENT = {name for name, *_, percent in EVALUATION_PANELS if percent}
+
+FEW_SEEDS = 5
+
+
+def differences(
+    runs: Sequence[RunData], variants: Sequence[str], baseline: str | None, seed: int
+) -> dict[str, Any] | None:
+    """Differences of the last evaluation between each variant and the baseline.
+
+    Args:
+        runs: The runs.
+        variants: What each run is called (`meds_rl.report.recipe.variants`).
+        baseline: One of them; by default the first method without a memory.
+        seed: of the bootstrap.
+
+    Returns:
+        As the report's data has it; None where there is nothing to compare.
+
+    Raises:
+        ValueError: no run is called as the baseline.
+    """
+    names = list(dict.fromkeys(variants))
+    chosen = _baseline(names, baseline)
+    if chosen is None or len(names) < 2:
+        return None
+    notes: list[str] = []
+    last = {run.id: _last(run, notes) for run in runs}
+    rows: list[dict[str, Any]] = []
+    few = False
+    for variant in names:
+        if variant == chosen:
+            continue
+        pairs = _pairs(runs, variants, chosen, variant, notes)
+        pairs = [pair for pair in pairs if last[pair[0].id] is not None and last[pair[1].id] is not None]
+        few |= 1 < len(pairs) < FEW_SEEDS
+        tasks = sorted({pair[0].recipe.task for pair in pairs})
+        for task in tasks:
+            of_task = [pair for pair in pairs if pair[0].recipe.task == task]
+            prefix = f"{task}: " if len(tasks) > 1 else ""
+            rows += _rows(of_task, last, variant, prefix, np.random.default_rng(seed))
+    if few:
+        notes.append(
+            f"With fewer than {FEW_SEEDS} seeds these intervals are too narrow where seeds differ much "
+            "(three seeds: about 80 % instead of 95 %). Look at the seeds themselves."
+        )
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    return {"baseline": chosen, "metrics": metrics, "rows": rows, "notes": notes}
+
+
+def _baseline(names: Sequence[str], given: str | None) -> str | None:
+    if given is not None:
+        if given not in names:
+            raise ValueError(f"--baseline must be one of: {'; '.join(names)}. Got {given!r}.")
+        return given
+    for method in UNSHAPED:
+        for name in names:
+            if name.partition(",")[0] == method:
+                return name
+    return None
+
+
+def _last(run: RunData, notes: list[str]) -> pd.DataFrame | None:
+    """The evaluation after training."""
+    after = [problems for step, problems in read_evaluations(run) if step > 0]
+    if not after:
+        notes.append(f"{run.folder.path.name} has no evaluation after training: it is in no comparison.")
+    return after[-1] if after else None
+
+
+def _pairs(
+    runs: Sequence[RunData], variants: Sequence[str], baseline: str, variant: str, notes: list[str]
+) -> list[tuple[RunData, RunData]]:
+    sides = [
+        _by_repetition(runs, [name == wanted for name in variants], wanted, notes)
+        for wanted in (baseline, variant)
+    ]
+    common = [key for key in sides[0] if key in sides[1]]
+    for side, wanted in zip(sides, (baseline, variant), strict=True):
+        alone = [run.folder.path.name for key, run in side.items() if key not in common]
+        if alone:
+            notes.append(
+                f"Without a partner of the same seed, model and task for {variant} against {baseline}: "
+                f"{', '.join(alone)} ({wanted})."
+            )
+    return [(sides[0][key], sides[1][key]) for key in common]
+
+
+def _by_repetition(
+    runs: Sequence[RunData], chosen: Sequence[bool], name: str, notes: list[str]
+) -> dict[tuple[Any, ...], RunData]:
+    found: dict[tuple[Any, ...], RunData] = {}
+    for run, is_chosen in zip(runs, chosen, strict=True):
+        if not is_chosen:
+            continue
+        key = run.recipe.repetition
+        if key in found:
+            note = f"{name} has seed {run.recipe.seed} twice; {run.folder.path.name} is left out."
+            if note not in notes:
+                notes.append(note)
+            continue
+        found[key] = run
+    return found
+
+
+def _rows(
+    pairs: Sequence[tuple[RunData, RunData]],
+    last: dict[int, pd.DataFrame | None],
+    variant: str,
+    prefix: str,
+    rng: np.random.Generator,
+) -> list[dict[str, Any]]:
+    rows = []
+    for group in _common_groups(pairs, last):
+        k = min(
+            k_of(run, problems) for pair in pairs for run in pair if (problems := last[run.id]) is not None
+        )
+        for metric in METRICS:
+            measured = [
+                (_measured(last[a.id], group, metric, k), _measured(last[b.id], group, metric, k))
+                for a, b in pairs
+            ]
+            found = paired_difference(measured, rng)
+            row = {
+                "variant": variant,
+                "group": prefix + group,
+                "metric": f"pass@{k}" if metric == "pass@k" else metric,
+                "title": TITLES[metric].format(k=k),
+                "percent": metric in PERCENT,
+            }
+            rows.append(row | _described(found, [run.recipe.seed for run, _ in pairs]))
+    return rows
+
+
+def _common_groups(
+    pairs: Sequence[tuple[RunData, RunData]], last: dict[int, pd.DataFrame | None]
+) -> list[str]:
+    """Groups in which every pair has problems in common."""
+    if not pairs:
+        return []
+    common: set[str] | None = None
+    for a, b in pairs:
+        problems = [_problems(last[run.id]) for run in (a, b)]
+        here = {group for group, _ in problems[0] & problems[1]}
+        common = here if common is None else common & here
+    return sorted(common or ())
+
+
+def _problems(evaluation: pd.DataFrame | None) -> set[tuple[str, str]]:
+    if evaluation is None:
+        return set()
+    return set(zip(evaluation["group"].tolist(), evaluation["problem_id"].tolist(), strict=True))
+
+
+def _measured(evaluation: pd.DataFrame | None, group: str, metric: str, k: int) -> PerProblem:
+    if evaluation is None:
+        raise ValueError("a pair lacks its evaluation")  # pairs without one were left out
+    return per_problem(evaluation[evaluation["group"] == group], metric, k)
+
+
+def _described(found: PairedDifference, seeds: Sequence[int | None]) -> dict[str, Any]:
+    return {
+        "baseline_value": _known(found.baseline),
+        "value": _known(found.value),
+        "difference": _known(found.difference),
+        "low": _known(found.low),
+        "high": _known(found.high),
+        "num_seeds": len(found.by_seed),
+        "num_positive": found.num_positive,
+        "num_problems": found.num_problems,
+        "by_seed": [[seed, _known(value)] for seed, value in zip(seeds, found.by_seed, strict=True)],
+        "method": found.method,
+    }
+
+
+def _known(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if math.isnan(value) else value

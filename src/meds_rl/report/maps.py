@@ -1,0 +1,116 @@
+"""The maps: one prompt's remembered wrong completions, laid out by their fingerprints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from meds_rl.report.layout import layout
+from meds_rl.report.source import RunData
+from meds_rl.report.text import shortened
+from meds_rl.runs.remembered import NOT_FOUND
+from meds_rl.shaping.labels import NOISE
+
+LEAST = 5
+"""Fewer points make no map."""
+
+HELP = (
+    "Each point is a wrong completion; near ones were computed alike. t-SNE of the fingerprints (unit length, "
+    "Euclidean): who is whose neighbour can be read, distances between far groups cannot. Equal fingerprints are drawn "
+    "side by side."
+)
+
+
+@dataclass(frozen=True)
+class Map:
+    """One prompt of one run.
+
+    Attributes:
+        run, prompt_id: whose it is.
+        rows: (n,) the points' rows in the run's rollouts.
+        positions: (n, 2).
+        num_wrong: fingerprints of the prompt's wrong completions that are remembered; n of them are shown.
+        perplexity: of t-SNE; None where there were too few different points for it.
+    """
+
+    run: RunData
+    prompt_id: str
+    rows: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    num_wrong: int
+    perplexity: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the report's data has it, but for the prompt and the completions."""
+        rollouts = self.run.rollouts.iloc[self.rows]
+        clusters = [] if self.run.clusters is None else self.run.clusters[self.rows].tolist()
+        shown = (
+            ""
+            if len(self.rows) == self.num_wrong
+            else f" {len(self.rows):,} of {self.num_wrong:,} are shown."
+        )
+        return {
+            "run": self.run.id,
+            "num_points": len(self.rows),
+            "num_wrong": self.num_wrong,
+            "x": self.positions[:, 0].round(4).tolist(),
+            "y": self.positions[:, 1].round(4).tolist(),
+            "cluster": ["in no cluster" if label == NOISE else f"cluster {label}" for label in clusters],
+            "answer": [
+                None if answer is None else shortened(str(answer)) for answer in rollouts["answer"].tolist()
+            ],
+            "step": rollouts["step"].tolist(),
+            "perplexity": self.perplexity,
+            "help": HELP + shown,
+        }
+
+
+def maps(
+    runs: Sequence[RunData], num_prompts: int, num_points: int, seed: int, show_progress: bool = False
+) -> list[Map]:
+    """A map of each of the prompts with the most remembered wrong completions, for each run that remembers.
+
+    Args:
+        runs: The runs. The same prompts are taken in all: those with the most over all runs.
+        num_prompts: How many maps there are at most; the runs share them.
+        num_points: Of a prompt with more, so many are drawn at random.
+        seed: of that draw and of t-SNE.
+        show_progress: whether a progress bar is shown.
+    """
+    remembering = [run for run in runs if run.wrong_entries()]
+    if not remembering or num_prompts < 1:
+        return []
+    chosen = _largest_prompts(remembering, -(-num_prompts // len(remembering)))
+    tasks = [(run, prompt_id) for run in remembering for prompt_id in chosen]
+    bar = tqdm(tasks, desc="maps", unit="map", disable=not show_progress, leave=False)
+    return [found for task in bar if (found := _map(*task, num_points, seed)) is not None]
+
+
+def _largest_prompts(runs: Sequence[RunData], count: int) -> list[str]:
+    sizes: Counter[str] = Counter()
+    for run in runs:
+        for _, prompt_id, entry in run.wrong_entries():
+            sizes[prompt_id] += len(entry.vectors)
+    return [prompt_id for prompt_id, size in sizes.most_common(count) if size >= LEAST]
+
+
+def _map(run: RunData, prompt_id: str, num_points: int, seed: int) -> Map | None:
+    numbers = [number for number, name, _ in run.wrong_entries() if name == prompt_id]
+    if run.memory is None or not numbers:
+        return None
+    table = run.memory.table
+    table = table[(table["entry"] == numbers[0]) & (table["member"] >= 0) & (table["row"] != NOT_FOUND)]
+    num_wrong = len(table)
+    if num_wrong < LEAST:
+        return None
+    if num_wrong > num_points:
+        drawn = np.random.default_rng(seed).choice(num_wrong, size=num_points, replace=False)
+        table = table.iloc[np.sort(drawn)]
+    positions, perplexity = layout(run.memory.vectors(table), seed)
+    return Map(run, prompt_id, table["row"].to_numpy(dtype=np.int64), positions, num_wrong, perplexity)

@@ -1,0 +1,169 @@
+"""What was run, as its recipe says, and what to call it beside other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PREFIX = "#   "
+"""Of the lines at the head of ``recipe.yaml`` that say what the user gave."""
+
+NOT_COMPARED = frozenset(
+    (
+        *("seed", "data_seed", "output_dir", "run_name", "num_threads", "resume_from_checkpoint"),
+        *("report_to", "project", "trackio_space_id", "disable_tqdm", "log_rollouts", "log_level"),
+        *("logging_steps", "logging_strategy", "logging_first_step", "log_completions", "push_to_hub"),
+        *("save_steps", "save_strategy", "save_total_limit", "save_only_model"),
+        *("eval_samples", "eval_k", "eval_problems", "eval_by", "eval_every", "per_device_eval_batch_size"),
+    )
+)
+"""Fields that change nothing about what is learnt, or that name the repetition: the seed."""
+
+PAIRED_BY = frozenset(("model_name_or_path", "model_revision", "task", "task_options"))
+"""Fields that runs are paired by: they are no variants of a method."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run's recipe.
+
+    Attributes:
+        fields: every field as it was used; empty where the recipe is lost.
+        given: those that the user gave.
+    """
+
+    fields: Mapping[str, Any]
+    given: Sequence[str]
+
+    @property
+    def method(self) -> str:
+        """grpo, dapo, meds, ..."""
+        return str(self.fields.get("method") or "run")
+
+    @property
+    def seed(self) -> int | None:
+        """Of the training."""
+        return _integer(self.fields.get("seed"))
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return str(self.fields.get("task") or "")
+
+    @property
+    def model(self) -> str:
+        """Name or folder of the model that training began with."""
+        return str(self.fields.get("model_name_or_path") or "")
+
+    @property
+    def repetition(self) -> tuple[str, str, str, int | None]:
+        """What two runs must share to be compared: task, its options, model and seed."""
+        return self.task, str(self.fields.get("task_options")), self.model, self.seed
+
+    @property
+    def max_steps(self) -> int | None:
+        """Optimiser steps that were asked for; None where epochs were."""
+        steps = _integer(self.fields.get("max_steps"))
+        return steps if steps is not None and steps > 0 else None
+
+    @property
+    def group_size(self) -> int | None:
+        """G."""
+        return _integer(self.fields.get("num_generations"))
+
+    @property
+    def eval_k(self) -> int | None:
+        """k of pass@k in the evaluations."""
+        return _integer(self.fields.get("eval_k")) or _integer(self.fields.get("eval_samples")) or None
+
+    def number(self, name: str) -> float | None:
+        """A field that holds a number."""
+        value = self.fields.get(name)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read ``recipe.yaml``; empty where there is none, or where it is no YAML mapping."""
+    import yaml
+
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        return Recipe({}, [])
+    text = path.read_text(encoding="utf-8")
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return Recipe({}, [])
+    if not isinstance(fields, dict):
+        return Recipe({}, [])
+    return Recipe({str(name): value for name, value in fields.items()}, _given(text, fields))
+
+
+def variants(recipes: Sequence[Recipe]) -> list[str]:
+    """What to call each run: its method, and the given fields that differ between the runs of that method.
+
+    Runs with the same name differ by seed only (or by fields that change nothing about what is learnt).
+
+    Example:
+        >>> a, b, c = (
+        ...     Recipe({"method": "meds", "seed": 0, "meds_alpha": alpha}, ["meds_alpha"]) for alpha in (0.1, 0.1, 0.2)
+        ... )
+        >>> variants([a, b, c, Recipe({"method": "dapo"}, [])])
+        ['meds, alpha 0.1', 'meds, alpha 0.1', 'meds, alpha 0.2', 'dapo']
+    """
+    names = []
+    for recipe in recipes:
+        same_method = [other for other in recipes if other.method == recipe.method]
+        fields = differing(same_method)
+        settings = [f"{_short(name)} {_value(recipe.fields.get(name))}" for name in fields]
+        names.append(", ".join([recipe.method, *settings]))
+    return names
+
+
+def run_names(recipes: Sequence[Recipe], folders: Sequence[str]) -> list[str]:
+    """What to call each run: its variant, then task and model where they differ, then the seed.
+
+    Where two runs would be called the same, the names of their folders tell them apart.
+    """
+    names = []
+    for variant, recipe in zip(variants(recipes), recipes, strict=True):
+        parts = [variant]
+        for title, value, values in (
+            ("task", recipe.task, {other.task for other in recipes}),
+            ("model", recipe.model, {other.model for other in recipes}),
+        ):
+            if len(values) > 1:
+                parts.append(f"{title} {value}")
+        names.append(", ".join(parts if recipe.seed is None else [*parts, f"seed {recipe.seed}"]))
+    return [
+        name if names.count(name) == 1 else f"{name} ({folder})"
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def differing(recipes: Sequence[Recipe]) -> list[str]:
+    """Fields that some recipe gives and in which the recipes differ, in alphabetical order."""
+    given = sorted(
+        {name for recipe in recipes for name in recipe.given} - NOT_COMPARED - PAIRED_BY - {"method"}
+    )
+    return [name for name in given if len({_value(recipe.fields.get(name)) for recipe in recipes}) > 1]
+
+
+def _given(text: str, fields: Mapping[str, Any]) -> list[str]:
+    lines = (line.removeprefix(PREFIX) for line in text.splitlines() if line.startswith(PREFIX))
+    names = (line.partition(":")[0].strip() for line in lines if not line.startswith((" ", "-")))
+    return [name for name in names if name in fields]
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("meds_").replace("_", " ")
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,34 @@
+"""Long texts where only a name is wanted."""
+
+import json
+
+MAX_NAME = 200
+"""Longest answer that is shown in full in a table, in characters."""
+
+
+def shortened(text: str, limit: int = MAX_NAME) -> str:
+    """The text, or its beginning and how long it is: nothing is cut silently.
+
+    Example:
+        >>> shortened("60"), shortened("x" * 1000, limit=5)
+        ('60', 'xxxxx… (1,000 characters)')
+    """
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
+
+
+def prompt_words(prompt: str) -> str:
+    """A prompt as a reader wants it: of chat messages in JSON, as the rollouts have them, what the last one says.
+
+    Example:
+        >>> prompt_words('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]')
+        '2 + 2?'
+    """
+    if not prompt.startswith("["):
+        return prompt
+    try:
+        messages = json.loads(prompt)
+    except ValueError:
+        return prompt
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    return content if isinstance(content, str) else prompt
