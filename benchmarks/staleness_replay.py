@@ -250,7 +250,7 @@ class Replay:
         known = recording.is_known[rows]
         strategies = recording.strategy[rows]
         return (
-            *agreement(clusters[known], strategies[known]),
+            *agreement(clusters[known], strategies[known])[:3],
             agreement(clusters[known], strategies[known], noise="alone").adjusted_rand,
             agreement(clusters, strategies).adjusted_rand,
             agreement(clusters, recording.answer[rows]).adjusted_rand,

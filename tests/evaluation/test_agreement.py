@@ -1,15 +1,17 @@
 """Agreement of clusters with labels: numbers by hand, parity with scikit-learn, properties."""
 
+import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, v_measure_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from meds_rl.evaluation import Agreement, adjusted_rand, agreement, purity, splits
+from meds_rl.evaluation import Agreement, adjusted_rand, agreement, agreement_percentage, purity, splits
 
 # Small alphabets, so that clusters and labels are shared; -1 among the clusters.
 PAIRS = st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 4)), min_size=1, max_size=40)
@@ -28,7 +30,12 @@ def test_a_table_by_hand():
     # = 4; so tp 4, fp 4, fn 4, tn 20 - 12 = 8: 2 (4 * 8 - 4 * 4) / ((4 + 4)(4 + 8) + (4 + 4)(4 + 8)) = 32 / 192 = 1/6.
     # Purity (2 + 2) / 5. a: shares 2/3, 1/3, so exp(ln 3 - 2/3 ln 2) = 3 / 2^(2/3); b is whole: (3 * that + 2 * 1) / 5.
     found = agreement([0, 0, 1, 1, 1], ["a", "a", "a", "b", "b"])
-    assert found == pytest.approx(Agreement(1 / 6, 4 / 5, (3 * 3 / 2 ** (2 / 3) + 2) / 5))
+    # Entropies: clusters and labels both split 2 : 3, H = ln 5 - .4 ln 2 - .6 ln 3; within a cluster (or label) of 3
+    # (2 and 1): .6 (ln 3 - 2/3 ln 2). Matched: 0 is a (2), 1 is b (2), 4 of 5.
+    h = math.log(5) - 0.4 * math.log(2) - 0.6 * math.log(3)
+    v = 1 - 0.6 * (math.log(3) - 2 / 3 * math.log(2)) / h
+    expected = Agreement(1 / 6, 4 / 5, (3 * 3 / 2 ** (2 / 3) + 2) / 5, v, v, v, v, 80)
+    assert found == pytest.approx(expected)
 
 
 def test_noise_is_one_group_or_each_its_own():
@@ -36,9 +43,11 @@ def test_noise_is_one_group_or_each_its_own():
     # One group: two clusters that each mix a and b, each label in two halves.
     # Ordered pairs: together in the clusters 4, in the labels 4, in both 0; tp 0, fp 4, fn 4, tn 4:
     # 2 (0 - 16) / (4 * 8 + 4 * 8) = -1/2.
-    assert agreement(clusters, labels) == pytest.approx((-1 / 2, 1 / 2, 2.0))
+    assert agreement(clusters, labels) == pytest.approx((-1 / 2, 1 / 2, 2.0, 0, 0, 0, 0, 50), abs=1e-12)
     # Alone: {a} {b} {a b}: tp 0, fp 2, fn 4, tn 6: 2 (0 - 8) / (4 * 10 + 2 * 8) = -2/7.
-    assert agreement(clusters, labels, noise="alone") == pytest.approx((-2 / 7, 3 / 4, 2.0))
+    # Given the cluster, one half is left of ln 2: homogeneity 1/2; H(cluster) 1.5 ln 2, of it ln 2 within labels: 1/3.
+    expected = (-2 / 7, 3 / 4, 2.0, 1 / 2, 1 / 3, 2 / 5, 2 / 5, 50)
+    assert agreement(clusters, labels, noise="alone") == pytest.approx(expected)
 
 
 def test_clusters_below_minus_one_are_clusters():
@@ -52,14 +61,14 @@ def test_one_label_in_equal_parts_counts_the_parts():
 
 @pytest.mark.parametrize("noise", ["group", "alone"])
 def test_one_completion_agrees(noise):
-    assert agreement([-1], ["a"], noise=noise) == (1.0, 1.0, 1.0)
+    assert agreement([-1], ["a"], noise=noise) == (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 100.0)
 
 
 def test_many_completions_do_not_overflow():
     n = 200_000
     clusters = np.arange(n) % 2
     # Two equal clusters within one label: fp 0 and tn 0, so the index is 0 (nothing better than chance).
-    assert agreement(clusters, np.zeros(n, int)) == pytest.approx((0.0, 1.0, 2.0))
+    assert agreement(clusters, np.zeros(n, int)) == pytest.approx((0, 1, 2, 1, 0, 0, 0, 50), abs=1e-12)
     assert adjusted_rand(clusters, clusters) == 1.0
 
 
@@ -72,6 +81,9 @@ def test_as_scikit_learn(pairs):
     assert adjusted_rand(clusters, labels) == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)
     table = contingency_matrix(labels, clusters)
     assert purity(clusters, labels) == pytest.approx(table.max(axis=0).sum() / table.sum())
+    found = agreement(clusters, labels)
+    assert found.nmi == pytest.approx(normalized_mutual_info_score(labels, clusters), abs=1e-12)
+    assert found.v_measure == pytest.approx(v_measure_score(labels, clusters), abs=1e-12)
     alone = [c if c != -1 else 100 + i for i, c in enumerate(clusters)]
     assert agreement(clusters, labels, noise="alone") == agreement(alone, labels)
 
@@ -106,7 +118,29 @@ def test_bounds(pairs):
     assert 1 - 1e-12 <= found.splits <= len(set(clusters)) + 1e-9
     assert agreement([0] * len(labels), labels).splits == pytest.approx(1)
     assert agreement(list(range(len(labels))), labels).purity == 1
-    assert agreement(labels, labels) == pytest.approx((1, 1, 1))
+    assert agreement(labels, labels) == pytest.approx((1, 1, 1, 1, 1, 1, 1, 100))
+
+
+@given(PAIRS, st.sampled_from(["group", "alone"]))
+def test_the_percentage_is_the_best_of_all_matchings(pairs, noise):
+    clusters, labels = unzip(pairs[:8])
+    names = [c if c != -1 or noise == "group" else 100 + i for i, c in enumerate(clusters)]
+    own, true = sorted(set(names)), sorted(set(labels))
+    counts = Counter(zip(names, labels, strict=True))
+    # Each label is given a cluster of its own, or none, in every way there is.
+    chosen = itertools.permutations([*own, *[None] * len(true)], len(true))
+    best = max(sum(counts[c, label] for c, label in zip(way, true, strict=True)) for way in set(chosen))
+    assert agreement_percentage(clusters, labels, noise=noise) == pytest.approx(100 * best / len(labels))
+
+
+def test_the_percentage_of_many_small_parts_is_cheap():
+    # A dense table of 50,000 by 50,000 would need 20 GB.
+    clusters = np.arange(50_000)
+    assert agreement_percentage(clusters, clusters // 2) == 50
+
+
+def test_no_answer_is_a_label_among_texts():
+    assert purity([0, 0, 1], ["7", None, None]) == pytest.approx(2 / 3)
 
 
 # ---- refusals ----

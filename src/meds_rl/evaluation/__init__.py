@@ -1,7 +1,28 @@
 """What completions show about a policy. Knows no trainer."""
 
-from meds_rl.evaluation.agreement import Agreement, adjusted_rand, agreement, purity, splits
+from meds_rl.evaluation.agreement import (
+    Agreement,
+    adjusted_rand,
+    agreement,
+    agreement_percentage,
+    purity,
+    splits,
+    v_measure,
+)
+from meds_rl.evaluation.agreement_by_prompt import agreement_by_prompt, agreement_over_training
 from meds_rl.evaluation.majority import maj_at_k
 from meds_rl.evaluation.pass_at_k import pass_at_k
 
-__all__ = ["Agreement", "adjusted_rand", "agreement", "maj_at_k", "pass_at_k", "purity", "splits"]
+__all__ = [
+    "Agreement",
+    "adjusted_rand",
+    "agreement",
+    "agreement_by_prompt",
+    "agreement_over_training",
+    "agreement_percentage",
+    "maj_at_k",
+    "pass_at_k",
+    "purity",
+    "splits",
+    "v_measure",
+]

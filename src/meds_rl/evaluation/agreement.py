@@ -1,16 +1,24 @@
 """How well clusters agree with labels that are known from elsewhere: planted strategies, answers, annotations."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from meds_rl.shaping.labels import NOISE
+from meds_rl.evaluation.contingency import Contingency, Noise, totals
+from meds_rl.evaluation.matching import best_matching
 
-Noise: TypeAlias = Literal["group", "alone"]
-"""What the members of no cluster (label -1) are: "group", one cluster like any other, as the authors' release counts
-them; "alone", each a cluster of its own."""
+__all__ = [
+    "Agreement",
+    "Noise",
+    "adjusted_rand",
+    "agreement",
+    "agreement_percentage",
+    "purity",
+    "splits",
+    "v_measure",
+]
 
 
 class Agreement(NamedTuple):
@@ -20,11 +28,19 @@ class Agreement(NamedTuple):
         adjusted_rand: `adjusted_rand`, 1 for the same partition, about 0 for one drawn at random.
         purity: `purity`, in (0, 1].
         splits: `splits`, 1 or more.
+        homogeneity, completeness, v_measure: `v_measure`, each in [0, 1].
+        nmi: normalised mutual information, by the arithmetic mean of the two entropies: the same number as `v_measure`.
+        percentage: `agreement_percentage`, in (0, 100].
     """
 
     adjusted_rand: float
     purity: float
     splits: float
+    homogeneity: float
+    completeness: float
+    v_measure: float
+    nmi: float
+    percentage: float
 
 
 def agreement(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group") -> Agreement:
@@ -32,7 +48,7 @@ def agreement(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: 
 
     Args:
         clusters: (n,) integers, one cluster a completion; -1 for none.
-        labels: (n,) integers or texts, what each completion truly is. Every value is a label like any other.
+        labels: (n,) integers or texts, what each completion truly is. Every value is a label like any other, None too.
         noise: Whether those in no cluster count as one "group" or each "alone".
 
     Raises:
@@ -40,15 +56,26 @@ def agreement(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: 
         ValueError: Nothing to compare, different lengths, more than one axis, or an unknown `noise`.
 
     Example:
-        >>> agreement([0, 0, 1, 1, 1], ["sign", "sign", "sign", "order", "order"])
-        Agreement(adjusted_rand=0.16666666666666666, purity=0.8, splits=1.533...)
+        >>> found = agreement([0, 0, 1, 1, 1], ["sign", "sign", "sign", "order", "order"])
+        >>> round(found.adjusted_rand, 4), found.purity, round(found.splits, 4), found.percentage
+        (0.1667, 0.8, 1.5339, 80.0)
     """
-    table = _Table.of(clusters, labels, noise)
-    return Agreement(_adjusted_rand(table), _purity(table), _splits(table))
+    table = Contingency.of(clusters, labels, noise)
+    homogeneity, completeness, v = _v_measure(table)
+    return Agreement(
+        _adjusted_rand(table),
+        _purity(table),
+        _splits(table),
+        homogeneity,
+        completeness,
+        v,
+        v,
+        _percentage(table),
+    )
 
 
 def adjusted_rand(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group") -> float:
-    """Adjusted Rand index (Hubert and Arabie 1985) of the two partitions.
+    """Adjusted Rand index (Hubert and Arabie 1985) of the two partitions, by scikit-learn.
 
     Over all pairs of completions, with tp pairs together in both, fp together in the clusters only, fn together in the
     labels only and tn together in neither: 2 (tp tn - fn fp) / ((tp + fn)(fn + tn) + (tp + fp)(fp + tn)). 1 if no
@@ -63,7 +90,27 @@ def adjusted_rand(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noi
         >>> adjusted_rand([0, 1, 0, 1], ["b", "b", "a", "a"])
         -0.5
     """
-    return _adjusted_rand(_Table.of(clusters, labels, noise))
+    return _adjusted_rand(Contingency.of(clusters, labels, noise))
+
+
+def v_measure(
+    clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group"
+) -> tuple[float, float, float]:
+    """Homogeneity, completeness and V-measure (Rosenberg and Hirschberg 2007), by scikit-learn.
+
+    With entropies H over the completions: homogeneity 1 - H(label | cluster) / H(label), 1 if no cluster mixes labels;
+    completeness 1 - H(cluster | label) / H(cluster), 1 if no label is split; V their harmonic mean, which equals the
+    normalised mutual information 2 I / (H(cluster) + H(label)). A share of an entropy of 0 is 1. Not adjusted for
+    chance: many small clusters agree with anything to some degree, so read it beside `adjusted_rand`.
+
+    Args: and Raises: as `agreement`.
+
+    Example:
+        >>> found = v_measure([0, 1, 2, 2], ["a", "a", "b", "b"])  # H(cluster) is 1.5 bits, .5 of them within labels
+        >>> [round(value, 4) for value in found]
+        [1.0, 0.6667, 0.8]
+    """
+    return _v_measure(Contingency.of(clusters, labels, noise))
 
 
 def purity(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group") -> float:
@@ -77,7 +124,7 @@ def purity(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noi
         >>> purity([0, 0, 0, 1], ["a", "a", "b", "b"])
         0.75
     """
-    return _purity(_Table.of(clusters, labels, noise))
+    return _purity(Contingency.of(clusters, labels, noise))
 
 
 def splits(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group") -> float:
@@ -93,69 +140,61 @@ def splits(clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noi
         >>> splits([0, 0, 1, 1], ["a", "a", "a", "a"])
         2.0
     """
-    return _splits(_Table.of(clusters, labels, noise))
+    return _splits(Contingency.of(clusters, labels, noise))
 
 
-class _Table(NamedTuple):
-    """The contingency table, its empty cells left out: cell i holds `counts[i]` of cluster and label number ..."""
+def agreement_percentage(
+    clusters: ArrayLike, labels: ArrayLike | Sequence[Any], *, noise: Noise = "group"
+) -> float:
+    """Percentage of the completions whose label is the one that their cluster stands for.
 
-    clusters: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    (100/n) max_s sum_c n_{c,s(c)}, where s gives each cluster at most one label and each label to at most one
+    cluster, and is the best that there is (the assignment problem; "clustering accuracy"). The paper reports
+    agreement percentages of clusters with an LLM's labels and does not say how clusters and labels are matched; this
+    is our reading. A label that is split counts only where its largest part is, unlike in `purity`, which never falls
+    when clusters are cut up. It depends on how many labels are common: one single cluster has the share of the
+    commonest label.
 
-    @classmethod
-    def of(cls, clusters: ArrayLike, labels: ArrayLike | Sequence[Any], noise: Noise) -> "_Table":
-        if noise not in ("group", "alone"):
-            raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
-        own, true = np.asarray(clusters), np.asarray(labels)
-        if own.ndim != 1 or own.shape != true.shape:
-            raise ValueError(
-                f"clusters and labels must be (n,) both, got shapes {own.shape} and {true.shape}"
-            )
-        if not len(own):
-            raise ValueError("there is nothing to compare: clusters and labels are empty")
-        if own.dtype.kind not in "iu":
-            raise TypeError(f"clusters must be integers, got dtype {own.dtype}")
-        rows = np.unique(own, return_inverse=True)[1].astype(np.int64)
-        if noise == "alone":
-            nowhere = np.flatnonzero(own == NOISE)
-            rows[nowhere] = len(own) + nowhere
-        columns = np.unique(true, return_inverse=True)[1].astype(np.int64)
-        width = int(columns.max()) + 1
-        cells, counts = np.unique(rows * width + columns, return_counts=True)
-        return cls(cells // width, cells % width, counts.astype(np.int64))
+    Args: and Raises: as `agreement`.
+
+    Example:
+        >>> agreement_percentage([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"])  # 0 is a (2), 1 or 2 is b (1): 3 of 5
+        60.0
+        >>> agreement_percentage([0, 0, 0, 0], ["a", "a", "a", "b"])
+        75.0
+    """
+    return _percentage(Contingency.of(clusters, labels, noise))
 
 
-def _adjusted_rand(table: _Table) -> float:
-    # Python's integers: the products pass 2^63 from some 100,000 completions on.
-    n = int(table.counts.sum())
-    both = int((table.counts**2).sum())
-    of_clusters, of_labels = (
-        int((_totals(names, table.counts) ** 2).sum()) for names in (table.clusters, table.labels)
-    )
-    tp, fp, fn = both - n, of_clusters - both, of_labels - both
-    tn = n * n - both - fp - fn
-    if fp == fn == 0:
-        return 1.0
-    return 2 * (tp * tn - fn * fp) / ((tp + fn) * (fn + tn) + (tp + fp) * (fp + tn))
+def _adjusted_rand(table: Contingency) -> float:
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(table.columns, table.rows))
 
 
-def _purity(table: _Table) -> float:
+def _v_measure(table: Contingency) -> tuple[float, float, float]:
+    from sklearn.metrics import homogeneity_completeness_v_measure
+
+    # Rounding: scikit-learn's parts of an entropy may miss 0 and 1 by a few 1e-16.
+    values = np.clip(homogeneity_completeness_v_measure(table.columns, table.rows), 0.0, 1.0)
+    homogeneity, completeness, v = values.tolist()
+    return homogeneity, completeness, v
+
+
+def _purity(table: Contingency) -> float:
     starts = np.flatnonzero(np.diff(table.clusters, prepend=-1))  # cells come cluster by cluster
     return float(np.maximum.reduceat(table.counts, starts).sum() / table.counts.sum())
 
 
-def _splits(table: _Table) -> float:
+def _splits(table: Contingency) -> float:
     order = np.argsort(table.labels, kind="stable")
     labels, counts = table.labels[order], table.counts[order]
-    totals = _totals(labels, counts)
-    shares = counts / np.repeat(totals, np.unique(labels, return_counts=True)[1])
+    sums = totals(labels, counts)
+    shares = counts / np.repeat(sums, np.unique(labels, return_counts=True)[1])
     starts = np.flatnonzero(np.diff(labels, prepend=-1))
     entropies = -np.add.reduceat(shares * np.log(shares), starts)
-    return float((totals * np.exp(entropies)).sum() / totals.sum())
+    return float((sums * np.exp(entropies)).sum() / sums.sum())
 
 
-def _totals(names: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(k,) the counts of each name, summed, in ascending order of the names."""
-    inverse = np.unique(names, return_inverse=True)[1]
-    return np.bincount(inverse, weights=counts).astype(np.int64)
+def _percentage(table: Contingency) -> float:
+    return 100 * best_matching(table) / int(table.counts.sum())

@@ -1,0 +1,69 @@
+"""Agreement over prompts and over training."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meds_rl.evaluation import agreement, agreement_by_prompt, agreement_over_training
+from meds_rl.evaluation.step_bins import step_bins
+
+
+def test_means_weighted_by_completions():
+    # x: {a a} {b b}, index 1; y: {a b}, one cluster, tp 0, fp 2, fn 0, tn 0: index 0. z has one completion.
+    clusters, labels = [0, 0, 1, 1, 5, 5, 0], ["a", "a", "b", "b", "a", "b", "a"]
+    found = agreement_by_prompt(clusters, labels, list("xxxxyyz"))
+    assert (found.num_completions, found.num_prompts) == (6, 2)
+    assert found.agreement.adjusted_rand == pytest.approx(4 / 6)
+    assert found.agreement.purity == pytest.approx((4 * 1 + 2 * 0.5) / 6)
+    assert found.agreement.percentage == pytest.approx((4 * 100 + 2 * 50) / 6)
+
+
+def test_pooled_pairs_would_flatter():
+    # Useless clusters within each of 50 prompts; pooled under (prompt, cluster) they would look well.
+    rng = np.random.default_rng(0)
+    prompts = np.repeat(np.arange(50), 8)
+    clusters, labels = rng.integers(2, size=400), rng.integers(2, size=400)
+    assert abs(agreement_by_prompt(clusters, labels, prompts.tolist()).agreement.adjusted_rand) < 0.1
+    assert agreement(2 * prompts + clusters, 2 * prompts + labels).adjusted_rand > 0.4
+
+
+def test_nothing_to_compare_is_none():
+    assert agreement_by_prompt([0, 1], ["a", "a"], ["x", "y"]) is None
+    assert agreement_by_prompt(np.zeros(0, int), [], []) is None
+    assert agreement_over_training([], [], []) == []
+    parts = agreement_over_training([0, 1, 1], [0, 0, 0], ["a", "a", "b"], ["x", "y", "y"], bins=5)
+    assert [part.found is None for part in parts] == [True, False]
+
+
+def test_over_training():
+    steps = [0, 1, 2, 3, 4, 4]
+    parts = agreement_over_training(steps, [0, 0, 0, 1, 2, 2], [1, 1, 1, 2, 5, 6], bins=2)
+    # Five steps in two parts: 0 to 2 (one cluster, one label) and 3 to 4 ({2} {5 6}: 2 of 3 pure).
+    assert [(part.first, part.last) for part in parts] == [(0, 2), (3, 4)]
+    assert [part.found.agreement.purity for part in parts] == pytest.approx([1, 2 / 3])
+
+
+@given(st.lists(st.integers(0, 20), max_size=30), st.integers(1, 8))
+def test_every_row_is_in_one_part(steps, bins):
+    parts = step_bins(np.array(steps, dtype=int), bins)
+    assert len(parts) == min(bins, len(set(steps)))
+    assert sorted(row for part in parts for row in part.rows) == list(range(len(steps)))
+    assert all(part.first <= steps[row] <= part.last for part in parts for row in part.rows)
+    different = [len({steps[row] for row in part.rows}) for part in parts]
+    assert not parts or max(different) - min(different) <= 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: agreement_by_prompt([0, 1], ["a"], ["x", "x"]), ValueError),
+        (lambda: agreement_by_prompt([0, 1], ["a", "b"], ["x"]), ValueError),
+        (lambda: agreement_over_training([0], [0, 1], ["a", "b"]), ValueError),
+        (lambda: step_bins([0, 1], 0), ValueError),
+        (lambda: step_bins([0.5], 1), TypeError),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, error):
+    with pytest.raises(error):
+        call()
