@@ -3,6 +3,8 @@
 import argparse
 from typing import Any
 
+from meds_rl.report.text import one_line
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
@@ -72,7 +74,5 @@ def _table(prompt: Any, limit: int | None, full: bool) -> Any:
 
 
 def _shorten(text: str, width: int, full: bool) -> str:
-    """One line without control characters; a completion must not move the cursor or ring the bell."""
-    clean = "".join(letter if letter.isprintable() else " " for letter in text)
-    clean = " ".join(clean.split())
-    return clean if full or len(clean) <= width else clean[: width - 1] + "…"
+    """One line; a completion must not move the cursor or ring the bell."""
+    return one_line(text, None if full else width)

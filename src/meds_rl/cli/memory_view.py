@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from meds_rl.runs import RunFolder, RunFolderError
-from meds_rl.shaping.entry import MemoryEntry
+from meds_rl.runs.remembered import NOT_FOUND, remembered
+from meds_rl.shaping.entry import EntryKey
 from meds_rl.shaping.labels import NO_ANSWER, NOISE
 from meds_rl.shaping.memory import ErrorMemory
 
@@ -100,68 +99,57 @@ def load_view(path: str) -> MemoryView:
             raise RunFolderError(
                 f"{path} has no memory: its method is not 'meds', or it has saved nothing yet."
             )
-        memory_path, rollouts = found, _by_memory_id(run)
+        memory_path = found
+        rollouts = run.rollouts(["memory_id", "prompt", "completion", "answer", "strategy"])
     memory = ErrorMemory.load(memory_path)
+    ids = None if rollouts is None else rollouts["memory_id"].to_numpy()
+    joined = remembered(memory, ids)
     prompts = [
-        _prompt(str(prompt_id), is_correct, entry, rollouts)
-        for prompt_id in memory.prompt_ids
-        for is_correct in (False, True)
-        if (entry := memory.entry(prompt_id, is_correct)) is not None
+        _prompt(joined.keys[int(members["entry"].iat[0])], members, rollouts)
+        for _, members in joined.table.groupby("entry", sort=True)
     ]
     return MemoryView(memory_path, memory.step, sorted(prompts, key=lambda prompt: -prompt.size))
 
 
-def _by_memory_id(run: RunFolder) -> pd.DataFrame:
-    rollouts = run.rollouts()
-    return (
-        rollouts[rollouts["memory_id"] >= 0].drop_duplicates("memory_id", keep="last").set_index("memory_id")
-    )
-
-
-def _prompt(
-    prompt_id: str, is_correct: bool, entry: MemoryEntry, rollouts: pd.DataFrame | None
-) -> PromptView:
-    labels = np.concatenate([entry.labels, np.full(len(entry.no_answer_ids), NO_ANSWER)])
-    ids = np.concatenate([entry.ids, entry.no_answer_ids])
-    steps = np.concatenate([entry.steps, entry.no_answer_steps])
-    clusters = [
-        _cluster(int(label), ids[labels == label], steps[labels == label], rollouts)
-        for label in np.unique(labels)
-    ]
-    text = _first(rollouts, ids, "prompt")
+def _prompt(key: EntryKey, members: pd.DataFrame, rollouts: pd.DataFrame | None) -> PromptView:
+    clusters = [_cluster(cluster, rollouts) for _, cluster in members.groupby("cluster", sort=True)]
     return PromptView(
-        prompt_id=prompt_id,
-        is_correct=is_correct,
-        text=text,
-        size=len(ids),
-        answers=_counts(rollouts, ids, "answer"),
-        strategies=_counts(rollouts, ids, "strategy"),
+        prompt_id=str(key.prompt_id),
+        is_correct=key.is_correct,
+        text=_first(rollouts, members, "prompt"),
+        size=len(members),
+        answers=_counts(rollouts, members, "answer"),
+        strategies=_counts(rollouts, members, "strategy"),
         clusters=sorted(clusters, key=lambda c: (-c.size, c.name)),
     )
 
 
-def _cluster(label: int, ids: np.ndarray, steps: np.ndarray, rollouts: pd.DataFrame | None) -> ClusterView:
+def _cluster(members: pd.DataFrame, rollouts: pd.DataFrame | None) -> ClusterView:
+    label = int(members["cluster"].iat[0])
+    newest_first = members.sort_values("memory_step", ascending=False, kind="stable")
     return ClusterView(
         name=NAMES.get(label, str(label)),
-        size=len(ids),
-        first=int(steps.min()),
-        last=int(steps.max()),
-        answers=_counts(rollouts, ids, "answer"),
-        strategies=_counts(rollouts, ids, "strategy"),
-        example=_first(rollouts, ids[np.argsort(-steps, kind="stable")], "completion"),
+        size=len(members),
+        first=int(members["memory_step"].min()),
+        last=int(members["memory_step"].max()),
+        answers=_counts(rollouts, members, "answer"),
+        strategies=_counts(rollouts, members, "strategy"),
+        example=_first(rollouts, newest_first, "completion"),
     )
 
 
-def _first(rollouts: pd.DataFrame | None, ids: np.ndarray, column: str) -> str:
-    if rollouts is None:
-        return ""
-    return next((str(rollouts.at[i, column]) for i in ids.tolist() if i in rollouts.index), "")
+def _first(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) -> str:
+    """Of the first member that the rollouts have."""
+    rows = members["row"].to_numpy()
+    rows = rows[rows != NOT_FOUND]
+    return "" if rollouts is None or not len(rows) else str(rollouts[column].iat[rows[0]])
 
 
-def _counts(rollouts: pd.DataFrame | None, ids: np.ndarray, column: str) -> str:
+def _counts(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) -> str:
     """The most frequent values of a column, each with how often."""
     if rollouts is None:
         return ""
-    values = Counter(rollouts[column].reindex(ids).dropna())
+    rows = members["row"].to_numpy()
+    values = Counter(rollouts[column].iloc[rows[rows != NOT_FOUND]].dropna())
     shown = [f"{value} ×{count}" for value, count in values.most_common(4)]
     return ", ".join([*shown, "…"] if len(values) > len(shown) else shown)
