@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 
 from meds_rl import __version__
-from meds_rl.cli import data, demo, inspect, pocket, train
+from meds_rl.cli import data, demo, inspect, pocket, report, train
+from meds_rl.cli import eval as evaluation
 
 COMMANDS = {
     "train": (train, "train a model from a recipe"),
     "demo": (demo, "train the pocket model with DAPO and with MEDS and compare"),
+    "eval": (evaluation, "measure a model: pass@k and maj@k with intervals"),
     "inspect": (inspect, "show what is in a run's memory"),
+    "report": (report, "write one HTML page of what runs kept getting wrong"),
     "data": (data, "write the paper's training data in one format"),
     "pocket": (pocket, "build the pocket model from nothing, or check it"),
 }

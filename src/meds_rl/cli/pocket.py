@@ -136,7 +136,8 @@ def sample_figures(
     )
     figures = Figures()
     for problem, texts in zip(problems, completions, strict=True):
-        figures.add({"prompt": problem.prompt, "answer": str(answers(problem)[CORRECT])}, texts)
+        row = {"prompt": problem.prompt, "answer": str(answers(problem)[CORRECT])}
+        figures.add(row, [completion.text for completion in texts])
     return figures
 
 

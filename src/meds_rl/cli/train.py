@@ -9,8 +9,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "meds train RECIPE.yaml [--field value ...]"
     parser.epilog = (
         "Fields are those of MEDSConfig (which has every field of TRL's GRPOConfig), of TRL's ModelConfig, and task, "
-        "task_options, reward_funcs, eval_samples, eval_k, eval_problems, eval_by, num_threads. On several GPUs: "
-        "accelerate launch -m meds_rl train RECIPE.yaml"
+        "task_options, reward_funcs, eval_samples, eval_every, eval_k, eval_problems, eval_by, num_threads. "
+        "On several GPUs: accelerate launch -m meds_rl train RECIPE.yaml"
     )
 
 

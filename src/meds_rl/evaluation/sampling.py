@@ -1,16 +1,119 @@
-"""Samples completions with transformers, batched, without touching the training's random numbers."""
+"""What sampling is: settings, a completion, what an engine can do, and the order of the work."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import torch
-from tqdm.auto import tqdm
+import numpy as np
+
+Prompt: TypeAlias = str | Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How completions are sampled. The defaults are the paper's.
+
+    Attributes:
+        max_new_tokens: longest completion, in tokens.
+        temperature: above 0.
+        top_p: nucleus, in (0, 1].
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1; got {self.max_new_tokens}.")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0; got {self.temperature}.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1]; got {self.top_p}.")
+
+
+class Completion(NamedTuple):
+    """One sampled completion.
+
+    Attributes:
+        text: without special tokens.
+        token_ids: with the end of the sequence, if it came to one.
+        finished: whether it did; else it was cut off at the length limit.
+    """
+
+    text: str
+    token_ids: list[int]
+    finished: bool
+
+
+class SamplingEngine(Protocol):
+    """What samples: transformers or vLLM here, a stand-in in tests."""
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """The prompt's token ids; chat messages go through the chat template."""
+        ...
+
+    def sample(
+        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
+    ) -> list[Completion]:
+        """One completion for each prompt, in order. The same seed gives the same ones; no global state is touched."""
+        ...
+
+
+class Row(NamedTuple):
+    """One completion to sample: which prompt, and which of its samples."""
+
+    prompt: int
+    sample: int
+
+
+def plan(lengths: Sequence[int], num_samples: int, chunk_size: int) -> list[list[Row]]:
+    """All completions in chunks of at most `chunk_size`, those of long prompts first.
+
+    Prompts of about the same length share a chunk, so that little is padded; memory runs out early if it does.
+
+    Args:
+        lengths: P lengths of the prompts, in tokens.
+        num_samples: completions of each.
+        chunk_size: completions in a chunk.
+
+    Raises:
+        ValueError: num_samples or chunk_size below 1.
+
+    Example:
+        >>> [[tuple(row) for row in chunk] for chunk in plan([3, 5], 2, 3)]
+        [[(1, 0), (1, 1), (0, 0)], [(0, 1)]]
+    """
+    for name, value in (("num_samples", num_samples), ("batch_size", chunk_size)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}.")
+    order = sorted(
+        range(len(lengths)), key=lambda prompt: -lengths[prompt]
+    )  # stable: equal ones stay in order
+    rows = [Row(prompt, sample) for prompt in order for sample in range(num_samples)]
+    return [rows[start : start + chunk_size] for start in range(0, len(rows), chunk_size)]
+
+
+def chunk_seed(seed: int, chunk: int) -> int:
+    """The seed of a chunk's own random state: chunks are the same whichever were sampled before.
+
+    Raises:
+        ValueError: a negative seed.
+    """
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more; got {seed}.")
+    return int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
 
 
 def sample_completions(
     model: Any,
     tokenizer: Any,
-    prompts: Sequence[str | Sequence[dict[str, Any]]],
+    prompts: Sequence[Prompt],
     *,
     num_samples: int,
     max_new_tokens: int,
@@ -19,81 +122,40 @@ def sample_completions(
     batch_size: int = 64,
     seed: int = 0,
     description: str | None = None,
-) -> list[list[str]]:
-    """Sample ``num_samples`` completions of each prompt.
+) -> list[list[Completion]]:
+    """Sample ``num_samples`` completions of each prompt with transformers.
 
     Args:
         model: a causal language model of transformers. Put back into its mode (train or eval) afterwards.
-        tokenizer: its tokenizer. Chat messages go through its chat template.
+        tokenizer: its tokenizer.
         prompts: P prompts, each text or chat messages.
         num_samples: completions per prompt.
-        max_new_tokens: longest completion, in tokens.
-        temperature: above 0.
-        top_p: nucleus, in (0, 1].
+        max_new_tokens, temperature, top_p: see `SamplingSettings`.
         batch_size: completions sampled at once.
-        seed: of a random state of its own; the global one is put back.
+        seed: of random states of its own; the global one is put back.
         description: of the progress bar; none is shown without it.
 
     Returns:
-        P lists of ``num_samples`` texts, without special tokens.
+        P lists of ``num_samples`` completions.
 
     Raises:
-        ValueError: ``num_samples``, ``max_new_tokens`` or ``batch_size`` below 1, or ``temperature`` not above 0.
+        ValueError: a setting is out of range.
     """
-    for name, value in (
-        ("num_samples", num_samples),
-        ("max_new_tokens", max_new_tokens),
-        ("batch_size", batch_size),
-    ):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}.")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0; got {temperature}.")
-    ids = [_prompt_ids(tokenizer, prompt) for prompt in prompts]
-    rows = [(index, prompt) for index, prompt in enumerate(ids) for _ in range(num_samples)]
-    texts: list[list[str]] = [[] for _ in prompts]
-    settings = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-    was_training = model.training
-    model.eval()
-    devices = [model.device] if model.device.type == "cuda" else []
-    bar = tqdm(total=len(rows), desc=description, unit="sample", disable=description is None)
-    try:
-        with torch.random.fork_rng(devices), torch.no_grad(), bar:
-            torch.manual_seed(seed)
-            for start in range(0, len(rows), batch_size):
-                chunk = rows[start : start + batch_size]
-                inputs = _left_pad([prompt for _, prompt in chunk], tokenizer.pad_token_id, model.device)
-                output = model.generate(
-                    **inputs,
-                    max_new_tokens=max_new_tokens,
-                    pad_token_id=tokenizer.pad_token_id,
-                    disable_compile=True,
-                    **settings,
-                )
-                width = inputs["input_ids"].size(1)
-                decoded = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-                for (index, _), text in zip(chunk, decoded, strict=True):
-                    texts[index].append(text)
-                bar.update(len(chunk))
-    finally:
-        model.train(was_training)
-    return texts
+    from tqdm.auto import tqdm
 
+    from meds_rl.evaluation.transformers_engine import TransformersEngine
 
-def _prompt_ids(tokenizer: Any, prompt: str | Sequence[dict[str, Any]]) -> list[int]:
-    if isinstance(prompt, str):
-        ids: list[int] = tokenizer(prompt)["input_ids"]
-        return ids
-    return tokenizer.apply_chat_template(
-        list(prompt), add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
-
-
-def _left_pad(prompts: list[list[int]], pad_token_id: int, device: Any) -> dict[str, torch.Tensor]:
-    width = max(len(prompt) for prompt in prompts)
-    ids = [[pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
-    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return {
-        "input_ids": torch.tensor(ids, device=device),
-        "attention_mask": torch.tensor(mask, device=device),
-    }
+    settings = SamplingSettings(max_new_tokens, temperature, top_p)
+    engine = TransformersEngine(model, tokenizer)
+    ids = [engine.encode(prompt) for prompt in prompts]
+    found: list[list[Completion]] = [[] for _ in prompts]
+    total = len(prompts) * num_samples
+    with tqdm(total=total, desc=description, unit="sample", disable=description is None) as bar:
+        for number, chunk in enumerate(plan([len(prompt) for prompt in ids], num_samples, batch_size)):
+            completions = engine.sample(
+                [ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number)
+            )
+            for row, completion in zip(chunk, completions, strict=True):
+                found[row.prompt].append(completion)
+            bar.update(len(chunk))
+    return found

@@ -33,6 +33,9 @@ class Task:
         answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
         strategy: `strategy(completion, row)` names the way of working that a completion follows, None where
             it follows none that is known. Only tasks whose working can be checked have one.
+        correct_strategies: the strategies that are right; with a right answer, the trace is exact.
+        grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads
+            the answer): an evaluation then grades in a process that it can end.
     """
 
     name: str
@@ -41,6 +44,8 @@ class Task:
     grade: Grader
     answer_marker: str = "boxed"
     strategy: StrategyFinder | None = None
+    correct_strategies: tuple[str, ...] = ()
+    grade_may_hang: bool = False
 
 
 def prompt_id(prompt: Prompt) -> str:

@@ -51,17 +51,23 @@ def math_task(
         )
     return Task(
         name="math",
-        train=_load(path, system_prompt),
-        test=None if test_path is None else _load(test_path, system_prompt),
+        train=load_problems(path, system_prompt),
+        test=None if test_path is None else load_problems(test_path, system_prompt),
         grade=MathGrader(answer_marker),
         answer_marker=answer_marker,
+        grade_may_hang=True,
     )
 
 
-def _load(path: str, system_prompt: str) -> Dataset:
+def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str = "train") -> Dataset:
+    """The rows of a source in the columns of a task: prompt, prompt_id, answer, solution.
+
+    Raises:
+        ValueError: as `math_task`.
+    """
     from datasets import Dataset, Features, Value
 
-    source = read_source(path)
+    source = read_source(path, split=split)
     check_columns(source.column_names, path)
     rows: dict[str, dict[str, Any]] = {}
     for raw in source:

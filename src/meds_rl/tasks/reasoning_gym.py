@@ -81,6 +81,7 @@ def reasoning_gym_task(
         train=_to_dataset(train),
         test=_to_dataset(test) if test else None,
         grade=ReasoningGymGrader(dataset, json.dumps(options, sort_keys=True)),
+        grade_may_hang=True,  # some scorers have sympy evaluate the answer
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 PROBLEM_COLUMNS = ("problem", "question", "prompt")
-ANSWER_COLUMNS = ("reward_model", "answer", "solution")
+ANSWER_COLUMNS = ("reward_model", "answer", "final_answer", "solution")
 MAX_BARE_SOLUTION_CHARS = 100
 
 # What data sets wrap around a problem to say how the answer must look: DAPO-Math-17K's, then the usual ones.
@@ -30,15 +30,15 @@ _WRAPPINGS = (
 _WRAPPING = re.compile("|".join(_WRAPPINGS), re.IGNORECASE)
 
 
-def read_source(source: str) -> Dataset:
-    """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: its training rows.
+def read_source(source: str, *, split: str = "train") -> Dataset:
+    """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: the rows of one split.
 
     Of a data set with several configurations "all" or "default" is taken, else all of them (EleutherAI's
-    MATH has one for each subject). Of a folder or hub data set only the split "train" is taken: what others
-    hold out for testing never becomes training data by accident. Name the file itself to use it all the same.
+    MATH has one for each subject). Of a folder or hub data set only the one split is taken: what
+    others hold out for testing never becomes training data by accident. A file is read whole, whatever the split.
 
     Raises:
-        ValueError: no such file, unknown file type, unreadable, empty, or no split "train".
+        ValueError: no such file, unknown file type, unreadable, empty, or no such split.
         ImportError: `datasets` is not installed.
     """
     try:
@@ -60,11 +60,11 @@ def read_source(source: str) -> Dataset:
             f"cannot read {source!r} as a file, a folder or a hub data set ({type(error).__name__}: {why})"
         ) from error
     for part in parts:
-        if "train" not in part:
+        if split not in part:
             raise ValueError(
-                f"{source} has no split 'train' (found: {', '.join(part)}); name a file to use it"
+                f"{source} has no split {split!r} (found: {', '.join(part)}); name a file to use it"
             )
-    return datasets.concatenate_datasets([part["train"] for part in parts])
+    return datasets.concatenate_datasets([part[split] for part in parts])
 
 
 def _check_path(source: str, path: Path) -> str | None:
@@ -118,8 +118,9 @@ def strip_instructions(text: str) -> str:
 def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str | None:
     r"""The gold answer of a row, or None.
 
-    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `solution`, in this order. In each
-    the last ``\boxed{}`` counts, else what follows ``####`` (GSM8K), else the whole text. A `solution`
+    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `final_answer` (OlympiadBench's, a list whose
+    parts are joined by commas), `solution`, in this order. In each the last ``\boxed{}`` counts, else what follows
+    ``####`` (GSM8K), else the whole text. A `solution`
     without a mark is an answer only if `bare_solution` is set and it is one short line: some data sets give
     the bare answer this name, in others it is working whose answer was never marked.
     """
@@ -127,12 +128,19 @@ def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str |
     for value, may_be_bare in (
         (reward_model.get("ground_truth"), True),
         (row.get("answer"), True),
+        (_joined(row.get("final_answer")), True),
         (row.get("solution"), bare_solution and _is_short_line(row.get("solution"))),
     ):
         answer = None if value is None else _answer_in(str(value).strip(), may_be_bare)
         if answer:
             return answer
     return None
+
+
+def _joined(parts: Any) -> Any:
+    from meds_rl.tasks.grading import bare
+
+    return ", ".join(bare(str(part)) for part in parts) if isinstance(parts, list) else parts
 
 
 def _is_short_line(text: Any) -> bool:

@@ -72,6 +72,19 @@ class OnTrainBegin(TrainerCallback):
         self._function()
 
 
+class EverySteps(TrainerCallback):
+    """Calls a function with the number of the optimiser step, every so many steps but not at the last one."""
+
+    def __init__(self, steps: int, function: Callable[[int], object]) -> None:
+        self._steps, self._function = steps, function
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step % self._steps == 0 and state.global_step < state.max_steps:
+            self._function(state.global_step)
+
+
 class MetricsFile(TrainerCallback):
     """Appends every log to the run folder's ``metrics.jsonl``, one JSON object a line."""
 

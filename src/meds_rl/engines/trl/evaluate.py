@@ -1,22 +1,23 @@
-"""Samples a task's problems before and after training and writes the evaluation folder of a run."""
+"""Samples a task's problems before, in and after training and writes the evaluation folder of a run."""
 
-import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 from accelerate.utils import gather_object
-from datasets import Dataset
 
 from meds_rl.engines.trl.recipe import Recipe
 from meds_rl.engines.trl.trainer import MEDSTrainer
-from meds_rl.evaluation.sampling import sample_completions
+from meds_rl.evaluation.problems import problems_of, select
+from meds_rl.evaluation.rollout import Rollout
+from meds_rl.evaluation.sampling import SamplingSettings
 from meds_rl.evaluation.summary import Samples, Summary, summarise
-from meds_rl.fingerprint.answer import extract_answer
+from meds_rl.evaluation.transformers_engine import TransformersEngine
 from meds_rl.runs import RunFolder
 from meds_rl.runs.folder import write_atomically
+from meds_rl.runs.samples import samples_table, write_samples
 from meds_rl.tasks import Task
 
 
@@ -34,24 +35,46 @@ class Evaluation:
 
 
 def evaluate_task(
-    recipe: Recipe, task: Task, splits: Mapping[str, Dataset], trainer: MEDSTrainer, run: RunFolder, when: str
+    recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str
 ) -> list[Evaluation]:
     """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group.
 
-    Each process samples its share of the problems; the main process writes.
+    Each process samples its share of the problems; the main process writes. The training's random numbers, and the
+    model's mode, are as before afterwards.
+
+    Args:
+        recipe: says how much is sampled.
+        task: its training problems, and its test problems if there are any.
+        trainer: holds the model.
+        run: the folder.
+        when: "before", "after" or "step-000010".
     """
-    rows = [
-        row
-        for name, split in splits.items()
-        for row in _sample_split(recipe, task, name, split, trainer, when)
-    ]
-    table = pd.DataFrame(gather_object(rows))
+    accelerator = trainer.accelerator
+    rollout = Rollout(
+        TransformersEngine(trainer.model, trainer.processing_class),
+        SamplingSettings(
+            recipe.training.max_completion_length, recipe.training.temperature, recipe.training.top_p
+        ),
+        num_samples=recipe.run.eval_samples,
+        batch_size=recipe.training.per_device_eval_batch_size,
+        seed=recipe.training.seed,
+        guarded=False,  # as the training itself grades; torch and a user's script need not bear a second process
+    )
+    problems = select(problems_of(task), limit=recipe.run.eval_problems, by=recipe.run.eval_by)
+    share = problems[accelerator.process_index :: accelerator.num_processes]
+    rows: list[dict[str, Any]] = []
+    if share:
+        description = f"evaluation, {_in_words(when)}" if accelerator.is_main_process else None
+        table, _ = rollout.run(share, description=description, keep_bar=not when.startswith("step-"))
+        rows = table.to_pylist()
+    order = {(p.group, p.row["prompt_id"]): place for place, p in enumerate(problems)}
+    rows = sorted(
+        gather_object(rows), key=lambda row: (order[row["group"], row["problem_id"]], row["sample"])
+    )
     k = recipe.run.eval_k or recipe.run.eval_samples
-    evaluations = [
-        Evaluation(str(name), summarise(_by_problem(group), k)) for name, group in table.groupby("group")
-    ]
-    if trainer.accelerator.is_main_process:
-        _write(run, when, table, evaluations)
+    evaluations = _summaries(rows, k)
+    if accelerator.is_main_process:
+        _write(run, when, samples_table(rows), evaluations)
     return evaluations
 
 
@@ -64,59 +87,26 @@ def read_evaluations(run: RunFolder, when: str) -> list[Evaluation]:
     return [Evaluation(group, Summary(**values)) for group, values in figures.items()]
 
 
-def _write(run: RunFolder, when: str, table: pd.DataFrame, evaluations: list[Evaluation]) -> None:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomically(run.evaluation_path / f"{when}.parquet", buffer.getvalue())
+def _in_words(when: str) -> str:
+    return f"step {int(when[5:])}" if when.startswith("step-") else f"{when} training"
+
+
+def _write(run: RunFolder, when: str, table: pa.Table, evaluations: list[Evaluation]) -> None:
+    write_samples(run.evaluation_path / f"{when}.parquet", table)
     figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
     write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
 
 
-def _sample_split(
-    recipe: Recipe, task: Task, name: str, split: Dataset, trainer: MEDSTrainer, when: str
-) -> list[dict[str, Any]]:
-    accelerator, training = trainer.accelerator, recipe.training
-    chosen = range(
-        accelerator.process_index, min(len(split), recipe.run.eval_problems), accelerator.num_processes
-    )
-    problems = [dict(row) for row in split.select(chosen)]
-    texts = sample_completions(
-        trainer.model,
-        trainer.processing_class,
-        [problem["prompt"] for problem in problems],
-        num_samples=recipe.run.eval_samples,
-        max_new_tokens=training.max_completion_length,
-        temperature=training.temperature,
-        top_p=training.top_p,
-        batch_size=training.per_device_eval_batch_size,
-        seed=training.seed,
-        description=f"{when} training, {name} problems" if accelerator.is_main_process else None,
-    )
+def _summaries(rows: Iterable[Mapping[str, Any]], k: int) -> list[Evaluation]:
+    """The figures of each group, in the order of their names."""
+    groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], {}).setdefault(row["problem_id"], []).append(row)
     return [
-        {
-            "group": _group(name, problem, recipe.run.eval_by),
-            "problem_id": problem["prompt_id"],
-            "sample": number,
-            "completion": text,
-            "answer": extract_answer(text, task.answer_marker),
-            "is_correct": task.grade(text, problem),
-            "strategy": task.strategy(text, problem) if task.strategy else None,
-        }
-        for problem, samples in zip(problems, texts, strict=True)
-        for number, text in enumerate(samples)
+        Evaluation(group, summarise([_samples(name, found) for name, found in problems.items()], k))
+        for group, problems in sorted(groups.items())
     ]
 
 
-def _group(split: str, problem: Mapping[str, Any], column: str | None) -> str:
-    return split if column is None else f"{split} {problem[column]}"
-
-
-def _by_problem(rows: pd.DataFrame) -> list[Samples]:
-    return [
-        Samples(
-            str(name),
-            samples["is_correct"].tolist(),
-            [a if isinstance(a, str) else None for a in samples["answer"]],
-        )
-        for name, samples in rows.groupby("problem_id", sort=False)
-    ]
+def _samples(name: str, rows: list[Mapping[str, Any]]) -> Samples:
+    return Samples(name, [row["is_correct"] for row in rows], [row["answer"] for row in rows])

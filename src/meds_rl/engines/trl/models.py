@@ -6,6 +6,7 @@ from typing import Any
 from trl import ModelConfig
 
 from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.tasks.models import model_location
 
 
 def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
@@ -27,19 +28,8 @@ def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
         from meds_rl.tasks.smollm2 import load_smollm2
 
         return load_smollm2()
-    if name.partition(":")[0] == "pocket":
-        from meds_rl.tasks.pocket import checkpoint_path
-
-        name = str(checkpoint_path(_seed_of(name)))
     training.model_init_kwargs = {**_init_kwargs(config), **_given_init_kwargs(training)}
-    return name, None
-
-
-def _seed_of(name: str) -> int:
-    seed = name.partition(":")[2] or "0"
-    if not seed.isdigit():
-        raise ValueError(f'The pocket model is "pocket" or "pocket:SEED" with a whole number; got {name!r}.')
-    return int(seed)
+    return model_location(name), None
 
 
 def _init_kwargs(config: ModelConfig) -> dict[str, Any]:

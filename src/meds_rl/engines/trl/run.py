@@ -16,11 +16,10 @@ from typing import Any, cast
 import torch
 import yaml
 from accelerate import Accelerator
-from datasets import Dataset
 from transformers import PrinterCallback, ProgressCallback
 from trl import get_peft_config, get_quantization_config
 
-from meds_rl.engines.trl.callbacks import MetricsFile, OnTrainBegin, ProgressBar
+from meds_rl.engines.trl.callbacks import EverySteps, MetricsFile, OnTrainBegin, ProgressBar
 from meds_rl.engines.trl.checkpoint import save_memory
 from meds_rl.engines.trl.evaluate import Evaluation, evaluate_task, read_evaluations
 from meds_rl.engines.trl.models import load_model
@@ -77,14 +76,24 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         _describe(run, recipe, trainer, resume)
     else:  # once the checkpoint is loaded: a refused one leaves no trace
         trainer.add_callback(OnTrainBegin(lambda: _describe(run, recipe, trainer, resume)))
+        trainer.add_callback(OnTrainBegin(lambda: _forget_later_evaluations(run, trainer)))
         result.before = read_evaluations(run, "before")
     if before is not None:
         result.before = before.before
         shutil.copytree(
-            before.folder / "evaluation", run.evaluation_path, ignore=shutil.ignore_patterns("after.*")
+            before.folder / "evaluation",
+            run.evaluation_path,
+            ignore=shutil.ignore_patterns("after.*", "step-*"),
         )
     elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
+    if recipe.run.eval_every:
+        trainer.add_callback(
+            EverySteps(
+                recipe.run.eval_every,
+                lambda step: _evaluate(recipe, task, trainer, run, f"step-{step:06d}"),
+            )
+        )
     trainer.train(resume_from_checkpoint=resume)
     if trainer.accelerator.is_main_process:
         save_memory(trainer, run.path)
@@ -235,11 +244,11 @@ def _evaluate(
     if recipe.run.eval_samples == 0:
         return []
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        trainer.accelerator.print(
-            f"No evaluation {when} training: the weights are sharded (FSDP or DeepSpeed)."
-        )
+        trainer.accelerator.print(f"No evaluation ({when}): the weights are sharded (FSDP or DeepSpeed).")
         return []
-    splits: dict[str, Dataset] = {"train": task.train}
-    if task.test is not None:
-        splits["test"] = task.test
-    return evaluate_task(recipe, task, splits, trainer, run, when)
+    return evaluate_task(recipe, task, trainer, run, when)
+
+
+def _forget_later_evaluations(run: RunFolder, trainer: MEDSTrainer) -> None:
+    if trainer.accelerator.is_main_process:
+        run.drop_evaluations_after(trainer.state.global_step)

@@ -51,6 +51,7 @@ def pocket_task(train_hard: int = 32, train_easy: int = 16, test_hard: int = 24,
         grade=grade,
         answer_marker="boxed",
         strategy=strategy,
+        correct_strategies=(CORRECT,),
     )
 
 

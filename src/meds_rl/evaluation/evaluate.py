@@ -1,0 +1,262 @@
+"""One evaluation: load, sample or go on sampling, count, write."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from meds_rl.evaluation.benchmarks import check_names, load_benchmark
+from meds_rl.evaluation.figures import GroupFigures, group_figures
+from meds_rl.evaluation.parts import Parts
+from meds_rl.evaluation.problems import Problem, ProblemSet, select, task_problems
+from meds_rl.evaluation.results import write_results
+from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
+from meds_rl.evaluation.subject import POCKET_MAX_NEW_TOKENS, Subject, find_subject
+from meds_rl.runs.samples import write_samples
+
+ENGINES = ("auto", "transformers", "vllm")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What to evaluate, and how. A field that is None is taken from the run's recipe, else has the default named here.
+
+    Attributes:
+        model: a hub name, a folder, "pocket", "pocket:SEED", "smollm2", or a run folder.
+        task: name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model.
+        task_options: its options; none.
+        benchmarks: names of benchmarks (`meds_rl.evaluation.benchmarks`), instead of a task.
+        data: a local copy of the benchmark or benchmarks.
+        samples: completions of each problem; 16.
+        temperature, top_p: 1.
+        max_new_tokens: longest completion; 96 for the pocket model, else 3,072, the paper's shorter limit.
+        seed: of sampling and bootstrap.
+        batch_size: completions sampled at once; 64 with transformers, 1,024 with vLLM. Decides, with the seed, what is
+            sampled.
+        problems: at most so many of each split or benchmark; all.
+        by: a column of the task that the figures are split by; none.
+        engine: "transformers", "vllm", or "auto": vLLM where it and a GPU are there and no fingerprints are wanted.
+        fingerprint: which fingerprints of the completions to keep; none.
+        fingerprint_layers: as in a recipe.
+    """
+
+    model: str
+    task: str | None = None
+    task_options: Mapping[str, Any] | None = None
+    benchmarks: Sequence[str] = ()
+    data: str | None = None
+    samples: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_new_tokens: int | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    problems: int | None = None
+    by: str | None = None
+    engine: str = "auto"
+    fingerprint: str | None = None
+    fingerprint_layers: int | None = None
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """What an evaluation leaves behind.
+
+    Attributes:
+        folder: where it is.
+        groups: the figures.
+        num_hung: completions whose grading was ended, in this call; they count as wrong.
+        timestamp: when it ended, as ISO 8601.
+        seconds: how long it took, in this call.
+    """
+
+    folder: Path
+    groups: list[GroupFigures]
+    num_hung: int
+    timestamp: str
+    seconds: float
+
+
+def evaluate(
+    settings: EvaluationSettings, folder: Path | None = None, *, resume: bool = False
+) -> EvaluationResult:
+    """Evaluate a model and write ``samples.parquet`` and ``results.json`` to a folder.
+
+    Args:
+        settings: what and how.
+        folder: default `default_folder`.
+        resume: go on with what a killed evaluation left in the folder; the samples are the same as without the kill.
+
+    Raises:
+        ValueError: a setting, model or data set that cannot work; on resume, other settings than it was begun with.
+        FileExistsError: the folder exists, without `resume`.
+        ImportError: a package is missing; the message holds the pip command.
+    """
+    start = time.monotonic()
+    subject = find_subject(settings.model)
+    resolved = resolve(settings, subject)
+    folder = folder or default_folder(subject, resolved, resume=resume)
+    if folder.exists() and not resume:
+        raise FileExistsError(
+            f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
+        )
+    problems = _problems(resolved)
+    engine = _make_engine(subject, resolved)
+    rollout = _rollout(engine, resolved)
+    parts = Parts(folder, {**_depends_on(resolved), "problems_hash": _hash(problems)}, resume=resume)
+    table, num_hung = rollout.run(problems, parts=parts, description=f"{subject.label}")
+    write_samples(folder / "samples.parquet", table)
+    groups = group_figures(table.to_pylist(), resolved.seed)
+    seconds = time.monotonic() - start
+    timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
+    return EvaluationResult(folder, groups, num_hung, timestamp, seconds)
+
+
+def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
+    """The settings with every default filled in, checked as far as can be without loading anything.
+
+    Raises:
+        ValueError: a setting is out of range, or there is nothing to evaluate on.
+    """
+    given, recipe = asdict(settings), subject.recipe
+    if settings.task and settings.benchmarks:
+        raise ValueError("give --task or --benchmark, not both")
+    if settings.data and not settings.benchmarks:
+        raise ValueError("--data is a local copy of a benchmark: name the benchmark with --benchmark")
+    if settings.data is None:
+        check_names(settings.benchmarks)
+    if not settings.benchmarks and settings.task is None:
+        given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
+        if given["task"] is None:
+            raise ValueError(f"what is {settings.model} to be evaluated on? Give --task or --benchmark.")
+    same_task = bool(given["task"]) and given["task"] == recipe.get("task")
+    if given["task_options"] is None:
+        given["task_options"] = (recipe.get("task_options") or {}) if same_task else {}
+    if given["by"] is None and same_task:
+        given["by"] = recipe.get("eval_by")
+    if given["fingerprint_layers"] is None:
+        given["fingerprint_layers"] = recipe.get("fingerprint_layers")
+    given["engine"] = _engine_name(settings, subject)
+    on_pocket = subject.is_pocket or (given["task"] == "pocket" and not recipe)
+    defaults = {
+        "samples": recipe.get("eval_samples") or 16,
+        "temperature": recipe.get("temperature", 1.0),
+        "top_p": recipe.get("top_p", 1.0),
+        "max_new_tokens": recipe.get("max_completion_length", POCKET_MAX_NEW_TOKENS if on_pocket else 3_072),
+        "batch_size": 1_024 if given["engine"] == "vllm" else 64,
+    }
+    given |= {name: value for name, value in defaults.items() if given[name] is None}
+    resolved = EvaluationSettings(**given)
+    _check(resolved)
+    return resolved
+
+
+def _check(settings: EvaluationSettings) -> None:
+    for name in ("samples", "batch_size", "problems"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1; got {value}.")
+    if settings.seed < 0:
+        raise ValueError(f"seed must be 0 or more; got {settings.seed}.")
+    sampling_settings(settings)
+
+
+def sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
+    """The part that an engine needs, of resolved settings.
+
+    Raises:
+        ValueError: one is missing or out of range.
+    """
+    if settings.max_new_tokens is None or settings.temperature is None or settings.top_p is None:
+        raise ValueError("max_new_tokens, temperature and top_p must be set: resolve the settings first")
+    return SamplingSettings(settings.max_new_tokens, settings.temperature, settings.top_p)
+
+
+def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bool) -> Path:
+    """``runs/eval/<model>-<benchmark>``; where that exists a free one beside it, or with `resume` the last one."""
+    names = "+".join(settings.benchmarks) or (settings.task or "").replace(":", "-")
+    first = Path("runs/eval") / f"{subject.label}-{names}"
+    folder, last, number = first, first, 1
+    while folder.exists():
+        number += 1
+        last, folder = folder, Path(f"{first}-{number}")
+    return last if resume else folder
+
+
+def _engine_name(settings: EvaluationSettings, subject: Subject) -> str:
+    if settings.engine not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {settings.engine!r}.")
+    is_hf_only = subject.location == "smollm2"
+    if settings.engine == "vllm" and settings.fingerprint:
+        raise ValueError("fingerprints are read inside a model of transformers: give --engine transformers.")
+    if settings.engine == "vllm" and is_hf_only:
+        raise ValueError("smollm2 is read from GGUF by transformers: give --engine transformers.")
+    if settings.engine != "auto":
+        return settings.engine
+    if settings.fingerprint or is_hf_only or find_spec("vllm") is None:
+        return "transformers"
+    import torch
+
+    return "vllm" if torch.cuda.is_available() else "transformers"
+
+
+def _problems(settings: EvaluationSettings) -> list[Problem]:
+    sources: list[ProblemSet]
+    if settings.benchmarks:
+        sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
+    else:
+        sources = [task_problems(settings.task or "", **(settings.task_options or {}))]
+    return [
+        problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)
+    ]
+
+
+def _make_engine(subject: Subject, settings: EvaluationSettings) -> SamplingEngine:
+    from meds_rl.tasks.models import load_language_model, model_location
+
+    if settings.engine == "vllm":
+        from meds_rl.evaluation.vllm_engine import VLLMEngine
+
+        return VLLMEngine(model_location(subject.location), seed=settings.seed)
+    from meds_rl.evaluation.transformers_engine import TransformersEngine
+
+    return TransformersEngine(*load_language_model(subject.location))
+
+
+def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
+    from meds_rl.evaluation.rollout import Rollout
+    from meds_rl.evaluation.transformers_engine import TransformersEngine
+
+    taker = None
+    if settings.fingerprint and isinstance(engine, TransformersEngine):
+        from meds_rl.evaluation.fingerprints import FingerprintTaker, make_fingerprint
+
+        taker = FingerprintTaker(
+            engine.model,
+            engine.tokenizer,
+            make_fingerprint(settings.fingerprint, settings.fingerprint_layers),
+        )
+    return Rollout(
+        engine,
+        sampling_settings(settings),
+        num_samples=settings.samples or 1,
+        batch_size=settings.batch_size or 1,
+        seed=settings.seed,
+        fingerprints=taker,
+    )
+
+
+def _depends_on(settings: EvaluationSettings) -> dict[str, Any]:
+    """What the samples depend on, as JSON knows it."""
+    return {**asdict(settings), "benchmarks": list(settings.benchmarks)}
+
+
+def _hash(problems: Sequence[Problem]) -> str:
+    """Names the problems: a data set that changed in between is seen on resume."""
+    names = [f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row['answer']}" for p in problems]
+    return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]

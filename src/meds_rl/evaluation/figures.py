@@ -1,0 +1,154 @@
+"""The figures of an evaluation, each with its interval over problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
+from meds_rl.evaluation.majority import MAX_COMPLETIONS, maj_at_k
+from meds_rl.evaluation.pass_at_k import pass_at_every_k
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """The figures of one group of problems.
+
+    Attributes:
+        benchmark, group: as in the samples table.
+        num_problems: P.
+        num_samples: n, of each problem.
+        at_k: "pass@k", "maj@k" (up to 1,024 samples) and, where working can be checked, "exact pass@k": n estimates
+            each, of k = 1..n.
+        figures: single estimates by name.
+    """
+
+    benchmark: str
+    group: str
+    num_problems: int
+    num_samples: int
+    at_k: Mapping[str, Sequence[Estimate]]
+    figures: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        at_k = {
+            name: [{"k": k, **estimate.to_dict()} for k, estimate in enumerate(estimates, start=1)]
+            for name, estimates in self.at_k.items()
+        }
+        figures = {name: estimate.to_dict() for name, estimate in self.figures.items()}
+        return {
+            "benchmark": self.benchmark,
+            "group": self.group,
+            "num_problems": self.num_problems,
+            "num_samples": self.num_samples,
+            **at_k,
+            **figures,
+        }
+
+
+@dataclass
+class _Counts:
+    """What is counted for one problem."""
+
+    is_correct: list[bool] = field(default_factory=list)
+    is_exact: list[bool | None] = field(default_factory=list)
+    answers: list[str | None] = field(default_factory=list)
+    num_tokens: list[int] = field(default_factory=list)
+    cut_off: int = 0
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.is_correct.append(bool(row["is_correct"]))
+        self.is_exact.append(row["is_exact"])
+        self.answers.append(row["answer"])
+        self.num_tokens.append(row["num_tokens"] or 0)
+        self.cut_off += row["finished"] is False
+
+    def single(self) -> dict[str, tuple[float, float]]:
+        """Numerator and denominator of each single figure."""
+        n = len(self.answers)
+        wrong = [answer for answer, right in zip(self.answers, self.is_correct, strict=True) if not right]
+        distinct = len(set(wrong))
+        return {
+            "no_answer": (self.answers.count(None), n),
+            "cut_off": (self.cut_off, n),
+            "mean_tokens": (sum(self.num_tokens), n),
+            "distinct_wrong": (distinct, 1),
+            "repeated_errors": (len(wrong) - distinct, len(wrong)),
+        }
+
+
+def group_figures(rows: Iterable[Mapping[str, Any]], seed: int = 0) -> list[GroupFigures]:
+    """The figures of each group, in the order in which the groups first appear.
+
+    Args:
+        rows: of the samples table (`runs.samples`), complete: the same number of samples of every problem of a group.
+        seed: of the bootstrap; each group has a generator of its own.
+
+    Raises:
+        ValueError: no rows, or problems of a group with different numbers of samples.
+    """
+    groups: dict[tuple[str, str], dict[str, _Counts]] = {}
+    for row in rows:
+        problems = groups.setdefault((row["benchmark"], row["group"]), {})
+        problems.setdefault(row["problem_id"], _Counts()).add(row)
+    if not groups:
+        raise ValueError("there are no samples")
+    return [
+        _figures(*name, list(problems.values()), np.random.default_rng([seed, number]))
+        for number, (name, problems) in enumerate(groups.items())
+    ]
+
+
+def _figures(benchmark: str, group: str, problems: list[_Counts], rng: np.random.Generator) -> GroupFigures:
+    sizes = sorted({len(problem.answers) for problem in problems})
+    if len(sizes) != 1:
+        raise ValueError(f"every problem of {group!r} must have the same number of samples; got {sizes}")
+    parts = _parts(problems, sizes[0])
+    single = [problem.single() for problem in problems]
+    ratios = np.array([list(values.values()) for values in single])  # (P, figures, 2)
+    widths = [part.shape[1] for part in parts.values()]
+    above = np.hstack([*parts.values(), ratios[:, :, 0]])
+    below = np.hstack([np.ones((len(problems), sum(widths))), ratios[:, :, 1]])
+    estimates = iter(bootstrap_ratio(above, below, rng))
+    at_k = {name: [next(estimates) for _ in range(width)] for name, width in zip(parts, widths, strict=True)}
+    figures = {name: next(estimates) for name in single[0]}
+    return GroupFigures(benchmark, group, len(problems), sizes[0], at_k, figures)
+
+
+def _parts(problems: list[_Counts], n: int) -> dict[str, NDArray[np.float64]]:
+    """(P, n) values of each kind of figure at k."""
+    parts = {"pass@k": _pass_rows(n, [sum(problem.is_correct) for problem in problems])}
+    if all(exact is not None for problem in problems for exact in problem.is_exact):
+        parts["exact pass@k"] = _pass_rows(n, [sum(map(bool, problem.is_exact)) for problem in problems])
+    if n <= MAX_COMPLETIONS:
+        parts["maj@k"] = np.array([maj_at_k(problem.answers, problem.is_correct) for problem in problems])
+    return parts
+
+
+def _pass_rows(n: int, counts: list[int]) -> NDArray[np.float64]:
+    """Problems with the same count share a row: a few hundred have few counts."""
+    rows = {c: pass_at_every_k(n, c) for c in set(counts)}
+    return np.array([rows[c] for c in counts])
+
+
+def shown_ks(n: int, given: Sequence[int] | None = None) -> list[int]:
+    """The k that a table shows: those given, else the powers of two below n, and n.
+
+    Raises:
+        ValueError: one is out of 1 to n.
+
+    Example:
+        >>> shown_ks(12)
+        [1, 2, 4, 8, 12]
+    """
+    if given is None:
+        return sorted({*(2**i for i in range(n.bit_length()) if 2**i <= n), n})
+    for k in given:
+        if not 1 <= k <= n:
+            raise ValueError(f"k must be in 1..{n}, the number of samples; got {k}.")
+    return sorted(set(given))

@@ -1,0 +1,134 @@
+"""Grades completions so that none of them can stop an evaluation."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from meds_rl.tasks import Task
+
+Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+Job: TypeAlias = tuple[str, Mapping[str, Any]]
+
+LIMIT_SECONDS = 30.0
+"""Longest time for one completion. math-verify's own time-outs (5 s for each of three steps) come first; this one is
+for code that no alarm interrupts."""
+
+MEMORY_BYTES = 8 << 30
+"""Address space of the grading process, where the system can bound it: a tower of powers must not take the machine."""
+
+
+class Grader:
+    """Grades with a task's grader: here, or in a process of its own that is ended when a completion hangs.
+
+    Use it as a context manager. The process is started when it is first needed, and anew after it was ended.
+
+    Args:
+        grade: the task's grader, picklable if it is to run in a process.
+        in_process: whether it runs in a process of its own.
+        limit: seconds for one completion.
+
+    Attributes:
+        num_ended: completions that hung, or took the process with them. They count as wrong.
+    """
+
+    def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS) -> None:
+        self._grade, self._in_process, self._limit = grade, in_process, limit
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self.num_ended = 0
+
+    @classmethod
+    def of(cls, task: Task) -> Grader:
+        """The grader that a task needs."""
+        return cls(task.grade, in_process=task.grade_may_hang)
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def __call__(self, jobs: Sequence[Job]) -> list[bool]:
+        """Right or wrong for each pair of a completion and its problem's row.
+
+        Raises:
+            Exception: whatever the grader raised.
+        """
+        if not self._in_process:
+            return [bool(self._grade(completion, row)) for completion, row in jobs]
+        return [self._ask(job) for job in jobs]
+
+    def _ask(self, job: Job) -> bool:
+        pipe = self._pipe or self._start()
+        try:
+            pipe.send(job)
+            if pipe.poll(self._limit):
+                answer = pipe.recv()
+                if isinstance(answer, Exception):
+                    raise answer
+                return bool(answer)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            pass  # the process is gone: out of memory, or a crash in compiled code
+        self.num_ended += 1
+        self._end()
+        return False
+
+    def _start(self) -> Connection:
+        # Spawned, not forked: torch's threads and a GPU do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, self._grade), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._pipe = pipe
+        # Its first answer says that it is there: starting and importing are no completion's fault.
+        pipe.recv()
+        return pipe
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = self._pipe = None
+
+
+def _serve(pipe: Connection, grade: Grade) -> None:
+    """The process: answers each job until the pipe is closed. Its main thread grades, so alarms work."""
+    _bound_memory()
+    try:
+        pipe.send(True)
+        while True:
+            completion, row = pipe.recv()
+            pipe.send(_graded(grade, completion, row))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        return
+
+
+def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Exception:
+    try:
+        return bool(grade(completion, row))
+    except (MemoryError, RecursionError, OverflowError):
+        return False  # an answer that no machine can read
+    except Exception as error:
+        return error
+
+
+def _bound_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))

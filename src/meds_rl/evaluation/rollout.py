@@ -1,0 +1,154 @@
+"""Samples problems, grades the completions, takes their fingerprints: from problems to rows of the samples table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from meds_rl.evaluation.grading import Grader
+from meds_rl.evaluation.problems import Problem, ProblemSet
+from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
+from meds_rl.fingerprint.answer import extract_answer
+from meds_rl.runs.samples import samples_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from meds_rl.evaluation.fingerprints import FingerprintTaker
+    from meds_rl.evaluation.parts import Parts
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """How problems become rows.
+
+    Attributes:
+        engine: samples.
+        settings: how.
+        num_samples: completions of each problem.
+        batch_size: completions sampled at once; with the seed it decides what is sampled.
+        seed: of the sampling.
+        fingerprints: takes the completions' fingerprints; None for none.
+        guarded: whether graders that may hang run in a process of their own.
+    """
+
+    engine: SamplingEngine
+    settings: SamplingSettings
+    num_samples: int
+    batch_size: int
+    seed: int = 0
+    fingerprints: FingerprintTaker | None = None
+    guarded: bool = True
+
+    def run(
+        self,
+        problems: Sequence[Problem],
+        *,
+        parts: Parts | None = None,
+        description: str | None = None,
+        keep_bar: bool = True,
+    ) -> tuple[pa.Table, int]:
+        """Sample all problems, or what `parts` does not have yet.
+
+        Args:
+            problems: P problems.
+            parts: keeps finished chunks, and has those of an earlier run.
+            description: of the progress bar; none is shown without it.
+            keep_bar: whether the bar stays when it is full.
+
+        Returns:
+            The samples table, problems and samples in order, and how many completions hung in grading.
+        """
+        import pyarrow as pa
+
+        prompt_ids = [self.engine.encode(problem.row["prompt"]) for problem in problems]
+        chunks = plan([len(ids) for ids in prompt_ids], self.num_samples, self.batch_size)
+        tables = []
+        with ExitStack() as stack:
+            graders = {source: stack.enter_context(self._grader(source)) for source in _sources(problems)}
+            bar = stack.enter_context(
+                tqdm(
+                    total=len(problems) * self.num_samples,
+                    desc=description,
+                    unit="sample",
+                    leave=keep_bar,
+                    disable=description is None,
+                )
+            )
+            for number, chunk in enumerate(chunks):
+                table = parts.done(number) if parts else None
+                if table is None:
+                    table = samples_table(self._rows(number, chunk, problems, prompt_ids, graders))
+                    if parts:
+                        parts.add(number, table)
+                tables.append(table)
+                bar.update(len(chunk))
+            hung = sum(grader.num_ended for grader in graders.values())
+        order = sorted((row, place) for place, row in enumerate(row for chunk in chunks for row in chunk))
+        return pa.concat_tables(tables).take([place for _, place in order]).combine_chunks(), hung
+
+    def _grader(self, source: ProblemSet) -> Grader:
+        return Grader(source.task.grade, in_process=self.guarded and source.task.grade_may_hang)
+
+    def _rows(
+        self,
+        number: int,
+        chunk: Sequence[Row],
+        problems: Sequence[Problem],
+        prompt_ids: Sequence[list[int]],
+        graders: Mapping[ProblemSet, Grader],
+    ) -> Iterator[dict[str, Any]]:
+        ids = [prompt_ids[row.prompt] for row in chunk]
+        completions = self.engine.sample(ids, self.settings, chunk_seed(self.seed, number))
+        asked = [problems[row.prompt] for row in chunk]
+        fingerprints = self._take(asked, ids, completions)
+        for row, problem, completion, fingerprint in zip(
+            chunk, asked, completions, fingerprints, strict=True
+        ):
+            (right,) = graders[problem.source]([(completion.text, problem.row)])
+            yield _row(problem, row.sample, completion, right, fingerprint)
+
+    def _take(
+        self, problems: Sequence[Problem], ids: Sequence[list[int]], completions: Sequence[Completion]
+    ) -> list[list[float] | None]:
+        found: list[list[float] | None] = [None] * len(problems)
+        if self.fingerprints is None:
+            return found
+        for source in _sources(problems):
+            places = [place for place, problem in enumerate(problems) if problem.source is source]
+            taken = self.fingerprints.take(
+                [ids[place] for place in places],
+                [completions[place] for place in places],
+                source.task.answer_marker,
+            )
+            for place, fingerprint in zip(places, taken, strict=True):
+                found[place] = fingerprint
+        return found
+
+
+def _sources(problems: Sequence[Problem]) -> list[ProblemSet]:
+    return list(dict.fromkeys(problem.source for problem in problems))
+
+
+def _row(
+    problem: Problem, sample: int, completion: Completion, right: bool, fingerprint: list[float] | None
+) -> dict[str, Any]:
+    task = problem.source.task
+    answer = extract_answer(completion.text, task.answer_marker)
+    strategy = task.strategy(completion.text, problem.row) if task.strategy else None
+    return {
+        **problem.columns(),
+        "sample": sample,
+        "completion": completion.text,
+        "num_tokens": len(completion.token_ids),
+        "finished": completion.finished,
+        "answer": answer,
+        "is_correct": right,
+        "strategy": strategy,
+        "is_exact": right and strategy in task.correct_strategies if task.correct_strategies else None,
+        "fingerprint": None if answer is None else fingerprint,
+    }

@@ -1,0 +1,64 @@
+"""Finds and loads a model by the name that recipes and `meds eval` give it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meds_rl.tasks.smollm2 import MODEL_NAME as SMOLLM2
+
+
+def model_location(name: str) -> str:
+    """What transformers can load: the folder of "pocket" or "pocket:SEED"; every other name as it is.
+
+    Raises:
+        ValueError: the seed is no whole number, or no checkpoint with it is shipped.
+
+    >>> model_location("Qwen/Qwen3-8B")
+    'Qwen/Qwen3-8B'
+    """
+    family, _, seed = name.partition(":")
+    if family != "pocket":
+        return name
+    if not (seed or "0").isdigit():
+        raise ValueError(f'The pocket model is "pocket" or "pocket:SEED" with a whole number; got {name!r}.')
+    from meds_rl.tasks.pocket import checkpoint_path
+
+    return str(checkpoint_path(int(seed or "0")))
+
+
+def load_language_model(name: str, *, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any]:
+    """A causal language model in evaluation mode, and its tokenizer.
+
+    Args:
+        name: a hub name, a folder (also one that holds PEFT adapters), "pocket", "pocket:SEED" or "smollm2".
+        device: "cuda" where there is one, else "cpu", unless given.
+        dtype: "bfloat16" on cuda, "float32" elsewhere, unless given.
+
+    Raises:
+        ValueError: there is no such model, or no such dtype.
+        ImportError: a package that the model needs is missing; the message holds the pip command.
+    """
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError as error:
+        raise ImportError(f'loading a model needs {error.name}: pip install "meds-rl[trl]"') from error
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+    if name == SMOLLM2:
+        from meds_rl.tasks.smollm2 import load_smollm2
+
+        model, tokenizer = load_smollm2(dtype)
+        return model.to(device), tokenizer
+    location = model_location(name)
+    if location.startswith(("/", "./", "../", "~")) and not Path(location).expanduser().is_dir():
+        raise ValueError(f"there is no folder with a model at {location}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(location)
+        model = AutoModelForCausalLM.from_pretrained(location, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot load the model {name!r}: {str(error).strip().splitlines()[0]}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
