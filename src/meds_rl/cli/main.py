@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from meds_rl import __version__
-from meds_rl.cli import data, demo, inspect, pocket, report, train
+from meds_rl.cli import data, demo, inspect, pocket, report, train, watch
 from meds_rl.cli import eval as evaluation
 
 COMMANDS = {
@@ -15,6 +15,7 @@ COMMANDS = {
     "eval": (evaluation, "measure a model: pass@k and maj@k with intervals"),
     "inspect": (inspect, "show what is in a run's memory"),
     "report": (report, "write one HTML page of what runs kept getting wrong"),
+    "watch": (watch, "show a run live in the terminal while it trains"),
     "data": (data, "write the paper's training data in one format"),
     "pocket": (pocket, "build the pocket model from nothing, or check it"),
 }

@@ -105,7 +105,7 @@ def load_view(path: str) -> MemoryView:
     ids = None if rollouts is None else rollouts["memory_id"].to_numpy()
     joined = remembered(memory, ids)
     prompts = [
-        _prompt(joined.keys[int(members["entry"].iat[0])], members, rollouts)
+        _prompt(joined.keys[int(members["entry"].to_numpy()[0])], members, rollouts)
         for _, members in joined.table.groupby("entry", sort=True)
     ]
     return MemoryView(memory_path, memory.step, sorted(prompts, key=lambda prompt: -prompt.size))
@@ -125,7 +125,7 @@ def _prompt(key: EntryKey, members: pd.DataFrame, rollouts: pd.DataFrame | None)
 
 
 def _cluster(members: pd.DataFrame, rollouts: pd.DataFrame | None) -> ClusterView:
-    label = int(members["cluster"].iat[0])
+    label = int(members["cluster"].to_numpy()[0])
     newest_first = members.sort_values("memory_step", ascending=False, kind="stable")
     return ClusterView(
         name=NAMES.get(label, str(label)),

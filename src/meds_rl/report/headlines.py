@@ -48,7 +48,8 @@ def headlines(
 
 
 def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
-    named = [way for way in ways if way["name"] not in UNNAMED]
+    # A way that comes in one prompt only is the largest single error's business.
+    named = [way for way in ways if way["name"] not in UNNAMED and way["prompts"] > 1]
     if not named:
         return ""
     way = named[0]

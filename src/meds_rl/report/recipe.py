@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 PREFIX = "#   "
 """Of the lines at the head of ``recipe.yaml`` that say what the user gave."""
 
@@ -86,8 +88,6 @@ class Recipe:
 
 def read_recipe(folder: Path) -> Recipe:
     """Read ``recipe.yaml``; empty where there is none, or where it is no YAML mapping."""
-    import yaml
-
     path = folder / "recipe.yaml"
     if not path.is_file():
         return Recipe({}, [])

@@ -1,0 +1,254 @@
+"""Follows a run while it trains: reads what has been written since the last look, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.report.batches import BATCH_COLUMNS, BatchFigures
+from meds_rl.report.course import Course
+from meds_rl.report.logged import PREFERRED, logged_figures
+from meds_rl.report.recipe import Recipe, read_recipe
+from meds_rl.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Stamp = tuple[int, int, int]
+"""A file's identity, time and size: a file that was replaced has another one."""
+
+
+@dataclass
+class GivenError:
+    """One wrong answer to one prompt.
+
+    Attributes:
+        prompt_id, answer: which; None for no answer.
+        count: how often so far.
+        first, last: first and last step.
+        penalty: sum of the penalties.
+        file: where the prompt's text stands.
+    """
+
+    prompt_id: str
+    answer: str | None
+    count: int
+    first: int
+    last: int
+    penalty: float
+    file: Path
+
+
+class Follower:
+    """What has been seen of a run so far.
+
+    Args:
+        path: The run folder; it need not exist yet.
+
+    Attributes:
+        recipe: What is run; empty until it is written.
+        sampled, logged: The course of training so far, of the rollouts and of the metrics.
+        errors: Each wrong answer to each prompt.
+        num_completions, num_wrong: Of all batches read.
+        last_row: The newest row of the metrics.
+        unread: Files of rollouts that are there and not yet read.
+        damaged: Files that could not be read and were passed over.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.folder = RunFolder(path)
+        self.unread = 0
+        self._forget_rollouts()
+        self._forget_metrics()
+        self.recipe = Recipe({}, [])
+        self._recipe_stamp: Stamp | None = None
+
+    @property
+    def course(self) -> Course:
+        """Panel and line -> step -> value, as in the report."""
+        lines = {**self.logged, **self.sampled}
+        return lines | {line: points for line, points in self.logged.items() if line[0] in PREFERRED}
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether a memory shapes the rewards."""
+        return ("memory", "size") in self.logged or any(self.sampled.get(("memory", "size"), {}).values())
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done, as far as they are logged."""
+        return int(self.last_row.get("step", 0))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether training is over: the trainer's last row says how long it took."""
+        return "train_runtime" in self.last_row
+
+    def poll(self, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> bool:
+        """Read what is new, for at most so many seconds; whether anything changed.
+
+        A batch that was replaced or deleted (a run that was resumed or begun anew) has everything read again.
+        """
+        changed = self._read_recipe()
+        changed |= self._read_metrics()
+        return self._read_rollouts(clock() + seconds, clock) or changed
+
+    def largest_errors(self, count: int) -> list[GivenError]:
+        """The most frequent errors, the largest first."""
+        return sorted(self.errors.values(), key=lambda error: (-error.count, error.first))[:count]
+
+    def prompt_text(self, error: GivenError) -> str:
+        """The text of an error's prompt; its id where the file has gone."""
+        if error.prompt_id not in self._prompts:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            try:
+                with pq.ParquetFile(error.file) as file:
+                    table = file.read(["prompt_id", "prompt"]).to_pydict()
+            except (OSError, pa.ArrowException):
+                return error.prompt_id
+            self._prompts.update(zip(table["prompt_id"], table["prompt"], strict=True))
+        return self._prompts.get(error.prompt_id, error.prompt_id)
+
+    def _forget_rollouts(self) -> None:
+        self.sampled: Course = {}
+        self.errors: dict[tuple[str, str | None], GivenError] = {}
+        self.num_completions = self.num_wrong = self.damaged = 0
+        self._figures = BatchFigures()
+        self._read: dict[int, Stamp] = {}
+        self._prompts: dict[str, str] = {}
+
+    def _forget_metrics(self) -> None:
+        self.logged: Course = {}
+        self.last_row: dict[str, Any] = {}
+        self.step_times: list[float] = []
+        self._metrics_stamp: Stamp | None = None
+        self._offset = 0
+
+    def _read_recipe(self) -> bool:
+        path = self.folder.path / "recipe.yaml"
+        stamp = _stamp(path)
+        if stamp is None or stamp == self._recipe_stamp:
+            return False
+        self.recipe, self._recipe_stamp = read_recipe(self.folder.path), stamp
+        return True
+
+    def _read_metrics(self) -> bool:
+        path = self.folder.metrics_path
+        stamp = _stamp(path)
+        if stamp is None:
+            return False
+        before = self._metrics_stamp
+        if before is not None and (stamp[0] != before[0] or stamp[2] < self._offset):
+            self._forget_metrics()  # replaced by a resumed run, or begun anew
+        elif before == stamp:
+            return False
+        self._metrics_stamp = stamp
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            whole, newline, _ = file.read().rpartition(b"\n")  # the last line may still be in the making
+        self._offset += len(whole) + len(newline)
+        for row in _rows(whole):
+            self._take_row(row)
+        return bool(newline)
+
+    def _take_row(self, row: dict[str, Any]) -> None:
+        self.last_row = row
+        if isinstance(row.get("step_time"), int | float):
+            self.step_times = [*self.step_times[-19:], float(row["step_time"])]
+        for line, value in logged_figures(row).items():
+            self.logged.setdefault(line, {})[max(0, self.step - 1)] = value
+
+    def _read_rollouts(self, deadline: float, clock: Callable[[], float]) -> bool:
+        there = {number: (path, stamp) for number, path, stamp in _files(self.folder)}
+        if any(number not in there or there[number][1] != stamp for number, stamp in self._read.items()):
+            self._forget_rollouts()
+        new = sorted(set(there) - set(self._read))
+        if new and self._read and new[0] < max(self._read):
+            self._forget_rollouts()  # an earlier batch came late: figures are taken in order
+            new = sorted(there)
+        done = 0
+        for number in new:
+            path, stamp = there[number]
+            if done and clock() >= deadline:
+                break
+            batch = _read_batch(path)
+            if batch is None and number == new[-1]:
+                break  # it may still be on its way; the next look tries again
+            self._read[number] = stamp
+            done += 1
+            if batch is None:
+                self.damaged += 1
+            else:
+                self._take_batch(batch, path)
+        self.unread = len(new) - done
+        return done > 0
+
+    def _take_batch(self, batch: pd.DataFrame, path: Path) -> None:
+        step = int(batch["step"].iloc[0])
+        for line, value in self._figures.add(batch).items():
+            self.sampled.setdefault(line, {})[step] = value
+        wrong = batch[~batch["is_correct"].astype(bool)]
+        self.num_completions += len(batch)
+        self.num_wrong += len(wrong)
+        columns = (wrong[name].tolist() for name in ("prompt_id", "answer", "penalty"))
+        for prompt_id, answer, penalty in zip(*columns, strict=True):
+            key = (prompt_id, answer)
+            if key not in self.errors:
+                self.errors[key] = GivenError(prompt_id, answer, 0, step, step, 0.0, path)
+            error = self.errors[key]
+            error.count += 1
+            error.last = step
+            error.penalty += penalty
+
+
+def _read_batch(path: Path) -> pd.DataFrame | None:
+    """A batch without its texts; None where the file cannot be read (yet)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            frame: pd.DataFrame = file.read(list(BATCH_COLUMNS)).to_pandas()
+    except (OSError, pa.ArrowException):
+        return None
+    answers = frame["answer"].astype(object)
+    frame["answer"] = answers.where(answers.notna(), None)
+    return frame if len(frame) else None
+
+
+def _files(folder: RunFolder) -> Iterator[tuple[int, Path, Stamp]]:
+    for number, path in folder.rollout_files():
+        stamp = _stamp(path)
+        if stamp is not None:
+            yield number, path, stamp
+
+
+def _rows(lines: bytes) -> Iterator[dict[str, Any]]:
+    for line in lines.splitlines():
+        row = _row(line)
+        if row is not None:
+            yield row
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    """A row of the metrics; None for a line that a kill cut off and a later run went on after."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

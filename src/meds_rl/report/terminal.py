@@ -1,0 +1,193 @@
+"""Draws a followed run in the terminal: figures over the steps, and the largest errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from meds_rl.report.batches import Line
+from meds_rl.report.chart import chart
+from meds_rl.report.course import OF_THE_MEMORY
+from meds_rl.report.follow import Follower, GivenError
+from meds_rl.report.panels import PANELS, Panel
+from meds_rl.report.text import one_line, prompt_words
+
+ORDER = (
+    *("reward", "pass", "repeated", "entropy", "penalty", "distinct"),
+    *("memory", "eigenvalue", "length", "time", "time_share"),
+)
+"""Panels, the most telling first: a small terminal shows the first few."""
+
+CHART_WIDTH, CHART_HEIGHT = 38, 10
+"""Least size of a chart, in characters; its title is a line more."""
+
+NUM_ERRORS = 8
+
+
+def screen(follower: Follower, width: int, height: int | None, note: str = "") -> RenderableType:
+    """Everything, for a terminal of this size.
+
+    Args:
+        follower: What is known of the run.
+        width: Columns.
+        height: Lines; None for as many as it takes.
+        note: A line at the end.
+    """
+    errors = errors_table(follower, width)
+    num_errors = min(NUM_ERRORS, len(follower.errors))
+    rest = None if height is None else height - HEADER_LINES - 4 - num_errors
+    parts: list[RenderableType] = [header(follower, width), charts(follower, width, rest)]
+    if num_errors and (rest is None or rest >= 0):
+        parts.append(errors)
+    if note:
+        parts.append(Text(one_line(note, width), style="dim"))
+    return Group(*parts)
+
+
+HEADER_LINES = 3
+
+
+def header(follower: Follower, width: int) -> RenderableType:
+    """Which run, how far it is, and how long it will take."""
+    total = total_steps(follower)
+    name = f"{follower.recipe.method}  {follower.folder.path}"
+    left = "" if total is None else f" of {total:,}"
+    state = [f"step {follower.step:,}{left}", *time_words(follower)]
+    state.append(f"{follower.num_wrong:,} of {follower.num_completions:,} completions wrong")
+    if follower.unread:
+        state.append(f"reading: {follower.unread:,} batches to go")
+    if follower.damaged:
+        state.append(f"{follower.damaged:,} batches cannot be read")
+    bar = Table.grid()  # a bar alone ends without a new line
+    bar.add_row(ProgressBar(total=total or 1, completed=min(follower.step, total or 0), width=min(width, 80)))
+    return Group(
+        Text(one_line(name, width), style="bold", no_wrap=True),
+        Text(one_line(" · ".join(state), width), no_wrap=True),
+        bar,
+    )
+
+
+def total_steps(follower: Follower) -> int | None:
+    """Optimiser steps of the whole run: the recipe's, or as many as its epochs take; None while that is unknown."""
+    if follower.recipe.max_steps is not None:
+        return follower.recipe.max_steps
+    epochs, epoch = follower.recipe.number("num_train_epochs"), follower.last_row.get("epoch")
+    if epochs and isinstance(epoch, int | float) and epoch > 0:
+        return max(follower.step, round(follower.step / epoch * epochs))
+    return None
+
+
+def time_words(follower: Follower) -> list[str]:
+    """Seconds a step and the time that is left, as far as they can be told."""
+    if follower.has_ended:
+        runtime = follower.last_row["train_runtime"]
+        return [f"ended after {_duration(runtime)}" if isinstance(runtime, int | float) else "ended"]
+    if not follower.step_times:
+        return []
+    seconds = sum(follower.step_times) / len(follower.step_times)
+    total = total_steps(follower)
+    left = [] if total is None else [f"{_duration(seconds * max(0, total - follower.step))} left"]
+    return [f"{seconds:.3g} s a step", *left]
+
+
+def charts(follower: Follower, width: int, height: int | None) -> RenderableType:
+    """The panels that have values and for which there is room, side by side."""
+    course = follower.course
+    shown = [(panel, lines) for panel in _in_order() if (lines := _lines(panel, course, follower))]
+    columns = max(1, min(len(shown), width // CHART_WIDTH))
+    rows = len(shown) if height is None else max(0, height // (CHART_HEIGHT + 1))
+    shown = shown[: columns * rows]
+    if not shown:
+        return Text("")
+    grid = Table.grid(expand=False)
+    each = width // columns
+    cells = [_cell(panel, lines, course, each) for panel, lines in shown]
+    for start in range(0, len(cells), columns):
+        grid.add_row(*cells[start : start + columns])
+    return grid
+
+
+def errors_table(follower: Follower, width: int) -> RenderableType:
+    """The most frequent wrong answers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=width)
+    table.add_column("the largest errors: prompt", ratio=3, no_wrap=True)
+    table.add_column("wrong answer", ratio=1, no_wrap=True)
+    table.add_column("times", justify="right", no_wrap=True)
+    wide = width >= 60
+    if wide:
+        table.add_column("steps", justify="right", no_wrap=True)
+        table.add_column("penalty", justify="right", no_wrap=True)
+    for error in follower.largest_errors(NUM_ERRORS):
+        prompt = one_line(prompt_words(follower.prompt_text(error)), width)
+        answer = "no answer" if error.answer is None else one_line(error.answer, width)
+        more = [f"{error.first}–{error.last}", f"{error.penalty / error.count:.3f}"] if wide else []
+        table.add_row(Text(prompt), Text(answer), f"{error.count:,}", *more)
+    return table
+
+
+def status_line(follower: Follower) -> str:
+    """The newest figures in one line, for a log."""
+    total = total_steps(follower)
+    parts = [f"step {follower.step:,}" + ("" if total is None else f"/{total:,}")]
+    course = follower.course
+    for panel in _in_order():
+        lines = _lines(panel, course, follower)
+        for line, label in lines:
+            name = panel.title if len(lines) == 1 else f"{panel.title} {label}"
+            parts.append(f"{name.lower()} {_newest(panel, course[panel.id, line])}")
+    return ", ".join([*parts, *time_words(follower)])
+
+
+def largest_error_line(follower: Follower, error: GivenError) -> str:
+    """One of the largest errors in one line, for a log."""
+    prompt = one_line(prompt_words(follower.prompt_text(error)), 80)
+    answer = "no answer" if error.answer is None else f"“{one_line(error.answer, 40)}”"
+    return f"{error.count:,} times {answer} to “{prompt}”, steps {error.first} to {error.last}"
+
+
+def _in_order() -> list[Panel]:
+    return [panel for name in ORDER for panel in PANELS if panel.id == name]
+
+
+def _lines(panel: Panel, course: dict[Line, dict[int, float]], follower: Follower) -> list[tuple[str, str]]:
+    """The panel's lines that have values; without a memory none of its panels, which would be 0 throughout."""
+    if not follower.has_memory and panel.id in OF_THE_MEMORY:
+        return []
+    hidden = set() if follower.has_memory else {"shaped"}
+    return [line for line in panel.lines if line[0] not in hidden and course.get((panel.id, line[0]))]
+
+
+def _cell(
+    panel: Panel, lines: Sequence[tuple[str, str]], course: dict[Line, dict[int, float]], width: int
+) -> RenderableType:
+    newest = ", ".join(
+        f"{label} {_newest(panel, course[panel.id, line])}"
+        if len(lines) > 1
+        else _newest(panel, course[panel.id, line])
+        for line, label in lines
+    )
+    scale = 100.0 if panel.percent else 1.0
+    drawn = chart(
+        [{step: scale * value for step, value in course[panel.id, line].items()} for line, _ in lines],
+        width - 2,
+        CHART_HEIGHT,
+    )
+    return Group(Text(one_line(f"{panel.title}: {newest}", width - 2), style="bold", no_wrap=True), drawn)
+
+
+def _newest(panel: Panel, points: dict[int, float]) -> str:
+    value = points[max(points)]
+    if panel.percent:
+        return f"{value:.0%}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
