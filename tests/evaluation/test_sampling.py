@@ -1,11 +1,17 @@
-"""Sampling with a tiny random model."""
+"""Sampling: the order of the work, seeds of its own, ends of sequences; with a tiny random model."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from meds_rl.evaluation.sampling import sample_completions
+from meds_rl.evaluation.sampling import SamplingSettings, chunk_seed, plan, sample_completions
+from meds_rl.evaluation.transformers_engine import TransformersEngine
+
+END = 1
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +19,7 @@ def model():
     torch.manual_seed(0)
     return GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=12, n_positions=32, n_embd=8, n_layer=1, n_head=1, bos_token_id=1, eos_token_id=1
+            vocab_size=12, n_positions=32, n_embd=8, n_layer=1, n_head=1, bos_token_id=END, eos_token_id=END
         )
     )
 
@@ -45,8 +51,64 @@ def test_training_is_not_disturbed(model, tokenizer):
     assert model.training
 
 
+def test_a_chunk_is_the_same_whatever_was_sampled_before(model, tokenizer):
+    engine = TransformersEngine(model, tokenizer)
+    settings = SamplingSettings(8)
+    ids = [engine.encode("abc")] * 4
+    alone = engine.sample(ids, settings, chunk_seed(0, 7))
+    engine.sample(ids, settings, chunk_seed(0, 6))
+    assert engine.sample(ids, settings, chunk_seed(0, 7)) == alone
+    assert engine.sample(ids, settings, chunk_seed(0, 6)) != alone
+
+
+def test_tokens_are_counted_to_the_end_and_what_was_cut_off_is_known(model, tokenizer):
+    engine = TransformersEngine(model, tokenizer)
+    completions = engine.sample([engine.encode("ab")] * 64, SamplingSettings(6), 0)
+    assert {completion.finished for completion in completions} == {True, False}
+    for completion in completions:
+        assert completion.finished == (END in completion.token_ids)
+        assert END not in completion.token_ids[:-1]
+        assert completion.finished or len(completion.token_ids) == 6
+        visible = [token for token in completion.token_ids if token > END]
+        assert completion.text == tokenizer.decode(visible)
+
+
+def test_chat_messages_need_a_template(model, tokenizer):
+    with pytest.raises(ValueError, match="no chat template"):
+        TransformersEngine(model, tokenizer).encode([{"role": "user", "content": "ab"}])
+
+
+@given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 5), st.integers(1, 20))
+def test_the_plan_holds_each_completion_once_long_prompts_first(lengths, num_samples, size):
+    chunks = plan(lengths, num_samples, size)
+    rows = [tuple(row) for chunk in chunks for row in chunk]
+    assert sorted(rows) == [(p, s) for p in range(len(lengths)) for s in range(num_samples)]
+    assert all(len(chunk) == size for chunk in chunks[:-1])
+    order = [lengths[prompt] for prompt, _ in rows]
+    assert order == sorted(order, reverse=True)
+
+
+def test_seeds_of_chunks_differ():
+    seeds = {chunk_seed(seed, chunk) for seed in range(20) for chunk in range(200)}
+    assert len(seeds) == 4_000
+    assert max(seeds) < 2**32
+    assert (
+        np.random.default_rng(chunk_seed(0, 0)).random() != np.random.default_rng(chunk_seed(0, 1)).random()
+    )
+    with pytest.raises(ValueError, match="seed must be 0 or more"):
+        chunk_seed(-1, 0)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"num_samples": 0}, {"max_new_tokens": 0}, {"batch_size": 0}, {"temperature": 0.0}]
+    "wrong",
+    [
+        {"num_samples": 0},
+        {"max_new_tokens": 0},
+        {"batch_size": 0},
+        {"temperature": 0.0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ],
 )
 def test_bad_settings(model, tokenizer, wrong):
     settings = {"num_samples": 1, "max_new_tokens": 1, **wrong}

@@ -1,0 +1,17 @@
+"""Graders of all kinds, at module level: a process finds them by name."""
+
+import os
+import time
+
+
+def grade(completion, row):
+    """Right where the completion is the answer; "hang", "die" and others do what they say."""
+    if completion == "hang":
+        time.sleep(3_600)
+    if completion == "die":
+        os._exit(1)
+    if completion == "memory":
+        raise MemoryError
+    if completion == "bug":
+        raise KeyError("no such column")
+    return completion == row["answer"]
