@@ -1,0 +1,160 @@
+"""Writes a report's data as one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from meds_rl.report import figures
+from meds_rl.report.figure_theme import config
+from meds_rl.runs.folder import write_atomically
+
+PAGE = Path(__file__).parent / "page"
+SCRIPTS = (
+    "dom",
+    "text",
+    "data",
+    "charts",
+    "detail",
+    "summary",
+    "errors",
+    "map",
+    "course",
+    "comparison",
+    "main",
+)
+GENERATOR = '<meta name="generator" content="meds-rl">'
+"""By this line a file is known to be a report of ours."""
+
+
+def write_page(data: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the page of ``report_data``'s dictionary.
+
+    Raises:
+        FileExistsError: a file that is no report stands there.
+        ImportError: vl-convert, which carries the drawing library, is not installed.
+    """
+    target = Path(path)
+    refuse_foreign(target)
+    write_atomically(target, page(data).encode("utf-8"))
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise a FileExistsError unless ``path`` is free or a report of ours."""
+    if not path.exists():
+        return
+    if path.is_file():
+        with path.open("rb") as file:
+            if GENERATOR.encode() in file.read(4096):
+                return
+    raise FileExistsError(
+        f"{path} exists and is not a report; nothing was changed. Name another file with --output."
+    )
+
+
+def page(data: Mapping[str, Any]) -> str:
+    """The whole page as text."""
+    library, script = _library(), _script()
+    template = Template((PAGE / "template.html").read_text(encoding="utf-8"))
+    runs = ", ".join(str(run["name"]) for run in data["runs"])
+    return template.substitute(
+        title=html.escape(f"meds report: {runs}"[:200]),
+        policy=_policy(library, script),
+        style=(PAGE / "style.css").read_text(encoding="utf-8"),
+        data=_packed(_with_figures(data)),
+        library=library,
+        script=script,
+    )
+
+
+def _policy(*scripts: str) -> str:
+    """Only these scripts run, nothing is loaded, nothing is sent."""
+    hashes = " ".join(
+        f"'sha256-{base64.b64encode(hashlib.sha256(s.encode('utf-8')).digest()).decode()}'" for s in scripts
+    )
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _script() -> str:
+    """All of our script; the first statement of a file is left to the first."""
+    parts = [
+        (PAGE / f"{name}.js").read_text(encoding="utf-8").replace('"use strict";\n', "", 1)
+        for name in SCRIPTS
+    ]
+    return '"use strict";\n(() => {\n' + "\n".join(parts) + "\n})();\n"
+
+
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script, out of the vl-convert package: nothing is downloaded."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise ImportError('the report needs vl-convert: pip install "meds-rl[report]"') from error
+    bundle: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _packed(data: Mapping[str, Any]) -> str:
+    """Gzipped JSON in base64: nothing in it can end the element that holds it."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), 6, mtime=0)).decode("ascii")
+
+
+def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with the figures' specifications and the themes; what only figures need is left out."""
+    drawn = {name: value for name, value in data.items() if name not in ("course", "evaluations")}
+    return {
+        **drawn,
+        "themes": {"light": config("light"), "dark": config("dark")},
+        "figures": {
+            "ways": _by_run(figures.ways_figures(data)),
+            "errors": _by_run_and_kind(figures.error_figures(data)),
+            "maps": _maps(data),
+            "course": _dicts(figures.course_figures(data)),
+            "evaluations": _dicts(figures.evaluation_figures(data)),
+            "differences": _dicts(figures.difference_figures(data)),
+        },
+    }
+
+
+def _dicts(all_: Sequence[figures.Figure]) -> list[dict[str, Any]]:
+    return [figure.to_dict() for figure in all_]
+
+
+def _by_run(all_: Sequence[figures.Figure]) -> dict[str, Any]:
+    return {figure.name.rpartition("-")[2]: figure.to_dict() for figure in all_}
+
+
+def _by_run_and_kind(all_: Sequence[figures.Figure]) -> dict[str, Any]:
+    sorted_: dict[str, dict[str, Any]] = {}
+    for figure in all_:
+        _, kind, run = figure.name.split("-")
+        sorted_.setdefault(run, {})[kind] = figure.to_dict()
+    return sorted_
+
+
+def _maps(data: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of each map once, and a specification for each colouring."""
+    drawn = figures.map_figures(data)
+    count = len(figures.COLOURINGS)
+    return [
+        {
+            "values": drawn[number * count].values,
+            "specs": {
+                by: {**drawn[number * count + place].to_dict(), "values": []}
+                for place, by in enumerate(figures.COLOURINGS)
+            },
+        }
+        for number in range(len(data["maps"]))
+    ]

@@ -1,0 +1,44 @@
+// The course of training, panel by panel; and the evaluations, by group of problems.
+"use strict";
+
+function courseSection(report) {
+  const section = el("section", { id: "course", "aria-label": "Course of training" });
+  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "A step is an optimiser step. Several seeds of a variant are drawn faintly, their mean in full."));
+  const grid = el("div", { class: "grid" });
+  for (const figure of report.figures.course) grid.append(figureCard(figure, { now: lastValues(report, figure) }));
+  section.append(grid);
+  return section;
+}
+
+// The last value of each line, in words: for readers who do not see the lines. Of several seeds the mean.
+function lastValues(report, figure) {
+  const ends = new Map();
+  for (const row of figure.values) ends.set(`${row.run}\n${row.line}`, row);
+  const many = report.runs.length > 1;
+  const lines = new Set(figure.values.map((row) => row.line)).size > 1;
+  const groups = new Map();
+  for (const row of ends.values()) {
+    const name = many ? row.variant + (lines ? `, ${row.line}` : "") : lines ? row.line : "";
+    groups.set(name, [...(groups.get(name) ?? []), row.value]);
+  }
+  if (!groups.size || groups.size > 4) return null;
+  const said = el("p", { class: "now" });
+  [...groups].forEach(([name, values], place) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    const shown = figure.percent ? percent(mean, 1) : short(mean);
+    said.append(place ? " · " : "at the end ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown));
+  });
+  return said;
+}
+
+function evaluationSection(report) {
+  const section = el("section", { id: "evaluations", "aria-label": "Evaluations" });
+  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, "Problems sampled anew, before, during and after training."));
+  const groups = [...new Set(report.figures.evaluations.map((figure) => figure.group))];
+  const grid = el("div", { class: "grid" });
+  const show = (group) => grid.replaceChildren(...report.figures.evaluations.filter((figure) => figure.group === group).map((figure) => figureCard(figure, { now: lastValues(report, figure) })));
+  if (groups.length > 1) section.append(el("div", { class: "controls" }, choice("Problems", groups.map((group) => [group, plain(group, 60)]), groups[0], show)));
+  section.append(grid);
+  show(groups[0]);
+  return section;
+}

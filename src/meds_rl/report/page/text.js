@@ -1,0 +1,59 @@
+// Completions are hostile: they reach the page as text nodes only, with what cannot be seen made visible.
+"use strict";
+
+const UNSEEN = /[\u0000-\u0008\u000b\u000c\r\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const SHOWN_AT_FIRST = 20000;
+
+function nameOf(letter) {
+  const code = letter.codePointAt(0);
+  if (code < 0x20) return String.fromCodePoint(0x2400 + code);
+  if (code === 0x7f) return "\u2421";
+  return "U+" + code.toString(16).toUpperCase().padStart(4, "0");
+}
+
+// Appends text to a node: control and direction characters as marked names, hits of a search as <mark>.
+function putText(node, text, query) {
+  let last = 0;
+  for (const found of text.matchAll(UNSEEN)) {
+    putMarked(node, text.slice(last, found.index), query);
+    node.append(el("span", { class: "control-character", title: "a character that cannot be seen" }, nameOf(found[0])));
+    last = found.index + found[0].length;
+  }
+  putMarked(node, text.slice(last), query);
+  return node;
+}
+
+function putMarked(node, text, query) {
+  const plain = text.toLowerCase();
+  if (!query || plain.length !== text.length) {
+    if (text) node.append(text);
+    return;
+  }
+  let from = 0;
+  for (let at = plain.indexOf(query); at >= 0; at = plain.indexOf(query, from)) {
+    if (at > from) node.append(text.slice(from, at));
+    node.append(el("mark", {}, text.slice(at, at + query.length)));
+    from = at + query.length;
+  }
+  if (from < text.length) node.append(text.slice(from));
+}
+
+// Text in one string with nothing in it that moves or hides: for labels and attributes.
+function plain(text, width) {
+  const line = String(text).slice(0, 8 * width).replace(/\s+/g, " ").replace(UNSEEN, nameOf).trim();
+  return line.length > width ? line.slice(0, width - 1) + "…" : line;
+}
+
+// A <pre> with a long text; its end comes when asked for.
+function textBlock(text, query) {
+  const block = el("pre", { class: "text", dir: "auto", tabindex: "0" });
+  if (text.length <= SHOWN_AT_FIRST) return putText(block, text, query);
+  putText(block, text.slice(0, SHOWN_AT_FIRST), query);
+  const more = el("button", { type: "button" }, `Show all ${number(text.length)} characters`);
+  more.addEventListener("click", () => {
+    more.remove();
+    putText(block, text.slice(SHOWN_AT_FIRST), query);
+  });
+  block.append("\n", more);
+  return block;
+}

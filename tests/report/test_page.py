@@ -1,0 +1,330 @@
+"""The page in headless Chromium: hover, click, search, keys; nothing of a completion runs, nothing is loaded."""
+
+import base64
+import gzip
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from meds_rl.report.html import page, refuse_foreign, write_page
+
+sys.path.insert(0, str(Path(__file__).parent))
+from made_up import HOSTILE, SCRIPT, made_up_report
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_page(made_up_report(num_runs=4), path)
+    return path
+
+
+def scroll_through(page):
+    """To the end and until every figure is drawn: they are drawn when they come into view."""
+    for _ in range(40):
+        charts = page.locator(".chart")
+        waiting = [
+            number for number in range(charts.count()) if not charts.nth(number).locator("svg").count()
+        ]
+        if not waiting:
+            return
+        charts.nth(waiting[0]).scroll_into_view_if_needed()
+        page.wait_for_timeout(100)
+
+
+def choose_run(page, name):
+    page.select_option("#errors .controls select", label=name)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_opens_whole_quiet_and_alone(report, watch, scheme):
+    seen = watch(color_scheme=scheme).open(report)
+    scroll_through(seen.page)
+    assert seen.page.locator(".chart svg").count() == seen.page.locator(".chart").count() > 8
+    assert seen.messages == []
+    assert seen.foreign_requests(report) == []
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_nothing_sticks_out_on_any_width(report, watch, width):
+    page = watch(viewport={"width": width, "height": 800}).open(report).page
+    scroll_through(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    inside = "e.closest('svg, .scroll, pre, .visually-hidden, thead')"
+    outside = page.evaluate(
+        f"[...document.querySelectorAll('.card *')].filter(e => !{inside} &&"
+        " e.getBoundingClientRect().right > innerWidth + 1).map(e => e.className || e.tagName)"
+    )
+    assert outside == []
+
+
+def test_no_script_of_a_completion_runs_and_all_of_it_is_text(report, watch):
+    seen = watch().open(report)
+    page = seen.page
+    choose_run(page, "meds, seed 0")
+    for number in range(6):  # the first six errors have a hostile completion each as their first example
+        page.locator("#errors .open").nth(number).click()
+    scroll_through(page)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img").count() == 0
+    assert page.locator("script:not([type])").count() == 2
+    shown = page.locator("#errors").inner_text()
+    assert SCRIPT in shown
+    assert (
+        "closes everything </script></pre></dialog><h1>Hacked</h1> --> ]]> ${window.hacked = true} {{7*7}}"
+        in shown
+    )
+    assert page.locator("h1").count() == 1
+    assert seen.messages == []
+
+
+def test_what_cannot_be_seen_has_a_name_and_turns_nothing_around(report, watch):
+    page = watch().open(report).page
+    choose_run(page, "meds, seed 0")
+    for number in (2, 3):
+        page.locator("#errors .open").nth(number).click()
+    shown = page.locator("#errors").inner_text()
+    for name in ("␇", "␛", "␀", "␈", "U+0085", "U+202E", "U+202C", "U+200B"):
+        assert name in shown
+    text = page.locator("#errors").evaluate("node => node.textContent")
+    assert not re.search("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]", text)
+    assert "שלום" in text
+
+
+def test_a_megabyte_line_opens_in_full_when_asked(report, watch):
+    page = watch().open(report).page
+    choose_run(page, "meds, seed 0")
+    page.locator("#errors .open").nth(4).click()
+    page.locator("#errors .inside .example").first.get_by_role("button", name="Open in full").click()
+    dialog = page.locator("#detail")
+    assert "END" not in dialog.inner_text()
+    dialog.get_by_role("button", name=re.compile("Show all 1,000,009 characters")).click()
+    assert len(dialog.locator("pre").nth(1).evaluate("node => node.textContent")) >= len(HOSTILE[4])
+    assert dialog.evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
+def test_search_finds_in_prompts_answers_and_completions_and_says_how_many(report, watch):
+    page = watch().open(report).page
+    search, status = page.locator("#search"), page.locator("#errors [role=status]")
+    assert status.inner_text().startswith("25 of 60 errors; 3 smaller ones")
+    page.keyboard.press("/")
+    page.keyboard.type("what is 3")
+    assert search.input_value() == "what is 3"
+    assert status.inner_text().startswith("12 of 12 errors")
+    assert page.locator("#errors tr.row mark").first.inner_text() == "what is 3"
+    search.fill("makes 33")  # said by a completion only
+    assert status.inner_text().startswith("1 of 1 error with")
+    search.fill("no such thing <b>")
+    assert status.inner_text().startswith("0 of 0 errors with “no such thing <b>”")
+    search.fill("")
+    page.get_by_role("button", name="Show more").click()
+    assert status.inner_text().startswith("50 of 60 errors")
+
+
+def test_columns_sort_both_ways_by_mouse_and_key(report, watch):
+    page = watch().open(report).page
+
+    def sizes():
+        return [
+            int(text.replace(",", ""))
+            for text in page.locator("#errors tr.row td[data-label=times]").all_inner_texts()
+        ]
+
+    assert sizes() == sorted(sizes(), reverse=True)
+    page.locator("th button[data-sort=size]").click()
+    assert sizes() == sorted(sizes())
+    assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Times made")
+    page.keyboard.press("Enter")  # the focus stayed on the button
+    assert sizes() == sorted(sizes(), reverse=True)
+    page.locator("th button[data-sort=born]").focus()
+    page.keyboard.press("Enter")
+    born = [
+        int(text.split("–")[0])
+        for text in page.locator("#errors tr.row td[data-label=steps]").all_inner_texts()
+    ]
+    assert born == sorted(born, reverse=True)
+
+
+def test_errors_by_cluster_or_by_answer(report, watch):
+    page = watch().open(report).page
+    choose_run(page, "meds, seed 0")
+    assert "cluster 0" in page.locator("#errors tr.row").first.inner_text()
+    page.get_by_role("button", name="By answer").click()
+    assert "cluster 0" not in page.locator("#errors tr.row").first.inner_text()
+    assert page.get_by_role("button", name="By answer").get_attribute("aria-pressed") == "true"
+
+
+def point(page):
+    """The middle of a point of the map."""
+    page.locator("#map").scroll_into_view_if_needed()
+    page.wait_for_selector("#map .chart svg .mark-symbol path")
+    box = page.locator("#map .chart svg g.mark-symbol.role-mark path").nth(7).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_hover_shows_a_completion_and_a_click_opens_it_with_its_penalty_and_why(report, watch):
+    seen = watch().open(report)
+    page = seen.page
+    x, y = point(page)
+    page.mouse.move(x, y)
+    tooltip = page.locator("#tooltip")
+    tooltip.wait_for(state="visible")
+    hovered = tooltip.inner_text()
+    assert "times 3 makes" in hovered or any(text[:20] in hovered for text in HOSTILE)
+    assert "penalty" in hovered
+    page.mouse.click(x, y)
+    dialog = page.locator("#detail[open]")
+    dialog.wait_for()
+    assert "taken away" in dialog.locator(".why").inner_text()
+    assert "Penalty" in dialog.locator("dl").inner_text()
+    assert not tooltip.is_visible()
+    page.keyboard.press("Escape")
+    assert page.locator("#detail[open]").count() == 0
+    ring = page.locator("#map .ring").bounding_box()
+    assert abs(ring["x"] + ring["width"] / 2 - x) < 6
+    assert abs(ring["y"] + ring["height"] / 2 - y) < 6
+    assert seen.messages == []
+
+
+def test_the_map_by_keyboard_alone(report, watch):
+    page = watch().open(report).page
+    page.locator("#map .stage").focus()
+    page.keyboard.press("ArrowRight")
+    first = page.locator("#map .reading").inner_text()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#map .reading").inner_text() != first
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#map .reading h3").inner_text().split(",")[0] != first.split(",")[0]
+    page.keyboard.press("Enter")
+    assert page.locator("#detail[open]").count() == 1
+    assert page.evaluate("document.activeElement.textContent") == "Close"
+    page.keyboard.press("Enter")
+    assert page.locator("#detail[open]").count() == 0
+    assert page.evaluate("document.activeElement.className") == "stage"
+
+
+@pytest.mark.parametrize("by", ["Answer", "Step", "Cluster"])
+def test_the_map_changes_its_colours(report, watch, by):
+    seen = watch().open(report)
+    point(seen.page)
+    seen.page.locator("#map").get_by_role("button", name=by, exact=True).click()
+    seen.page.wait_for_timeout(400)
+    legend = seen.page.locator("#map .chart svg").inner_html()
+    assert {"Answer": "other", "Step": "step", "Cluster": "cluster"}[by] in legend
+    assert seen.messages == []
+
+
+def test_everything_is_reached_with_the_tab_key(report, watch):
+    page = watch().open(report).page
+    reached = set()
+    for _ in range(220):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "(e => e.id || e.dataset.sort || e.className || e.textContent.slice(0, 20))(document.activeElement)"
+            )
+        )
+    for name in ("theme", "search", "size", "born", "open", "stage", "save"):
+        assert name in reached, sorted(reached)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(report, watch):
+    seen = watch(color_scheme="dark").open(report)
+    page, theme = seen.page, "document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.emulate_media(color_scheme="light")
+    page.wait_for_selector("html[data-theme=light]")
+    page.locator("#theme").click()  # auto -> light -> dark
+    page.locator("#theme").click()
+    assert page.evaluate(theme) == "dark"
+    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="light")
+    page.wait_for_timeout(200)
+    assert page.evaluate(theme) == "dark"
+    assert seen.messages == []
+
+
+def test_text_stands_out_from_its_background(report, watch):
+    script = (Path(__file__).parent / "contrast.js").read_text(encoding="utf-8")
+    for scheme in ("light", "dark"):
+        page = watch(color_scheme=scheme).open(report).page
+        page.locator("#errors .open").first.click()
+        assert page.evaluate(script) == [], scheme
+
+
+def test_a_figure_is_saved_as_svg(report, watch):
+    page = watch(accept_downloads=True).open(report).page
+    card = page.locator("[data-figure=course-reward]")
+    card.scroll_into_view_if_needed()
+    card.locator("svg").wait_for()
+    with page.expect_download() as download:
+        card.locator(".save").click()
+    assert download.value.suggested_filename == "course-reward.svg"
+    assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_one_run_without_memory_map_or_comparison(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    write_page(data, tmp_path / "one.html")
+    seen = watch().open(tmp_path / "one.html")
+    scroll_through(seen.page)
+    assert seen.page.locator("h1").inner_text().replace("\n", " ") == "What the policy keeps getting wrong"
+    assert seen.page.locator("nav a").all_inner_texts() == [
+        "Summary",
+        "Errors",
+        "Course of training",
+        "Evaluations",
+    ]
+    assert seen.messages == []
+
+
+def test_a_run_with_nothing_in_it(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    empty = {"errors": [], "ways": [], "maps": [], "headlines": [], "prompts": [], "differences": None}
+    columns = {name: [] for name in data["completions"]}
+    data.update(empty, completions=columns)
+    for course in ("course", "evaluations"):
+        data[course] = {"panels": [], "values": {name: [] for name in data[course]["values"]}}
+    write_page(data, tmp_path / "empty.html")
+    seen = watch().open(tmp_path / "empty.html")
+    assert seen.page.locator("nav a").all_inner_texts() == ["Summary"]
+    assert seen.messages == []
+
+
+def test_a_damaged_page_says_so(report, watch, tmp_path):
+    text = report.read_text(encoding="utf-8")
+    start = text.index('id="data">') + len('id="data">')
+    (tmp_path / "damaged.html").write_text(
+        text[: start + 400] + text[text.index("</script>", start) :], encoding="utf-8"
+    )
+    seen = watch()
+    seen.page.goto((tmp_path / "damaged.html").as_uri())
+    seen.page.get_by_text("The report cannot be shown").wait_for()
+
+
+def test_the_data_in_the_page_is_the_data_given(report):
+    found = re.search(r'id="data">([A-Za-z0-9+/=]*)</script>', report.read_text(encoding="utf-8"))
+    assert found is not None
+    data = json.loads(gzip.decompress(base64.b64decode(found.group(1))))
+    assert data["completions"] == made_up_report(num_runs=4)["completions"]
+
+
+def test_the_same_data_gives_the_same_page():
+    data = made_up_report(num_runs=2)
+    assert page(data) == page(data)
+
+
+def test_a_report_is_replaced_and_nothing_else_is(tmp_path):
+    data = made_up_report(num_runs=1)
+    write_page(data, tmp_path / "report.html")
+    write_page(data, tmp_path / "report.html")
+    (tmp_path / "thesis.html").write_text("<p>my thesis</p>")
+    with pytest.raises(FileExistsError, match="is not a report; nothing was changed"):
+        write_page(data, tmp_path / "thesis.html")
+    with pytest.raises(FileExistsError, match="is not a report"):
+        refuse_foreign(tmp_path)
+    assert (tmp_path / "thesis.html").read_text() == "<p>my thesis</p>"
