@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.cli.quiet import quieten
 
     quieten()
-    from meds_rl.cli.eval_tables import at_k_table, single_table
+    from meds_rl.cli.eval_tables import at_k_table, heading, single_table
     from meds_rl.cli.tables import console
     from meds_rl.evaluation.evaluate import evaluate
 
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> int:
     result = evaluate(settings, args.output, resume=args.resume)
     out = console()
     for group in result.groups:
+        out.print(heading(group), style="bold")
         out.print(at_k_table(group, args.k))
+    out.print("All samples", style="bold")
     out.print(single_table(result.groups))
     if result.num_hung:
         out.print(f"{result.num_hung} completions could not be graded in time; they count as wrong.")

@@ -31,10 +31,14 @@ CAPTION = (
 )
 
 
+def heading(group: GroupFigures) -> str:
+    """What stands above a group's table."""
+    return f"{group.benchmark}, {group.group}: {group.num_problems} problems x {group.num_samples} samples"
+
+
 def at_k_table(group: GroupFigures, ks: Sequence[int] | None = None) -> Table:
     """What depends on k, for one group of problems: a column for each k, the interval below each figure."""
-    title = f"{group.benchmark}, {group.group}: {group.num_problems} problems x {group.num_samples} samples"
-    table = _table(title)
+    table = _table()
     table.add_column("k", no_wrap=True)
     shown = shown_ks(group.num_samples, ks)
     for k in shown:
@@ -49,21 +53,19 @@ def at_k_table(group: GroupFigures, ks: Sequence[int] | None = None) -> Table:
 
 def single_table(groups: Sequence[GroupFigures]) -> Table:
     """What does not depend on k: a row for each group."""
-    table = _table("All samples")
+    table = _table()
     table.caption = CAPTION
-    table.add_column("", no_wrap=True)
-    for heading, _ in SINGLE.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", max_width=24, overflow="fold")
+    for title, _ in SINGLE.values():
+        table.add_column(title, justify="right", no_wrap=True)
     for group in groups:
         cells = (_cell(group.figures[name], decimals) for name, (_, decimals) in SINGLE.items())
         table.add_row(f"{group.benchmark}\n{group.group}", *cells)
     return table
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+def _table() -> Table:
+    return Table(caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _cell(estimate: Estimate, decimals: int) -> str:

@@ -107,6 +107,7 @@ def evaluate(
         )
     problems = _problems(resolved)
     engine = _make_engine(subject, resolved)
+    _check_context(engine, problems, resolved)
     rollout = _rollout(engine, resolved)
     parts = Parts(folder, {**_depends_on(resolved), "problems_hash": _hash(problems)}, resume=resume)
     table, num_hung = rollout.run(problems, parts=parts, description=f"{subject.label}")
@@ -226,6 +227,20 @@ def _make_engine(subject: Subject, settings: EvaluationSettings) -> SamplingEngi
     from meds_rl.evaluation.transformers_engine import TransformersEngine
 
     return TransformersEngine(*load_language_model(subject.location))
+
+
+def _check_context(engine: SamplingEngine, problems: Sequence[Problem], settings: EvaluationSettings) -> None:
+    """Refuse what the model has no positions for; vLLM says so itself."""
+    from meds_rl.evaluation.transformers_engine import TransformersEngine
+
+    context = engine.context_length if isinstance(engine, TransformersEngine) else None
+    longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
+    wanted = settings.max_new_tokens or 1
+    if context is not None and longest + wanted > context:
+        raise ValueError(
+            f"the model has {context} positions, the longest prompt {longest} tokens: --max-new-tokens can be at most "
+            f"{context - longest}, got {wanted}"
+        )
 
 
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:

@@ -21,6 +21,12 @@ class TransformersEngine:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
 
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and completion together; None where the model's configuration does not say."""
+        length = self.model.config.get_text_config().to_dict().get("max_position_embeddings")
+        return length if isinstance(length, int) else None
+
     def encode(self, prompt: Prompt) -> list[int]:
         """See `SamplingEngine`."""
         return encode(self.tokenizer, prompt)

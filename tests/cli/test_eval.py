@@ -1,0 +1,130 @@
+"""`meds eval` from the command line, on the pocket model."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from meds_rl.cli import main
+from meds_rl.runs import read_samples
+
+SMALL = ["--samples", "8", "--problems", "3", "--by", "difficulty", "--batch-size", "16"]
+
+
+def meds_eval(*arguments):
+    return main(["eval", "pocket", *arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("eval") / "out"
+    arguments = ["--fingerprint", "layer_logits", "--fingerprint-layers", "-1"]
+    assert meds_eval(*SMALL, *arguments, "--output", str(folder)) == 0
+    return folder
+
+
+def test_samples_and_results(folder):
+    rows = read_samples(folder / "samples.parquet").to_pylist()
+    assert len(rows) == 2 * 3 * 8
+    assert {row["group"] for row in rows} <= {f"{s} {d}" for s in ("train", "test") for d in ("hard", "easy")}
+    assert all(row["strategy"] for row in rows)
+    for row in rows:
+        assert row["is_exact"] == (row["is_correct"] and row["strategy"] == "precedence")
+        assert (row["fingerprint"] is None) == (row["answer"] is None)
+        assert row["fingerprint"] is None or np.shape(row["fingerprint"]) == (4,)
+        assert 1 <= row["num_tokens"] <= 96
+        assert row["finished"] or row["num_tokens"] == 96
+    results = json.loads((folder / "results.json").read_text())
+    assert results["model"] == "pocket"
+    assert results["settings"]["task"] == "pocket"
+    assert results["versions"]["torch"]
+    for group in results["groups"]:
+        assert [at["k"] for at in group["pass@k"]] == [at["k"] for at in group["maj@k"]] == list(range(1, 9))
+        mine = [row for row in rows if row["group"] == group["group"]]
+        assert group["pass@k"][0]["value"] == pytest.approx(np.mean([row["is_correct"] for row in mine]))
+        assert group["exact pass@k"][0]["value"] == pytest.approx(np.mean([row["is_exact"] for row in mine]))
+        assert group["mean_tokens"]["value"] == pytest.approx(np.mean([row["num_tokens"] for row in mine]))
+
+
+def test_stopped_anywhere_and_resumed_gives_the_same_bytes(folder, tmp_path):
+    # What a kill leaves: the settings and the first parts.
+    stopped = tmp_path / "stopped"
+    (stopped / "samples").mkdir(parents=True)
+    shutil.copy(folder / "settings.json", stopped)
+    shutil.copy(folder / "samples" / "part-000000.parquet", stopped / "samples")
+    arguments = ["--fingerprint", "layer_logits", "--fingerprint-layers", "-1", "--output", str(stopped)]
+    assert meds_eval(*SMALL, *arguments, "--resume") == 0
+    for path in ["samples.parquet", *(f"samples/part-{i:06d}.parquet" for i in range(3))]:
+        assert (stopped / path).read_bytes() == (folder / path).read_bytes(), path
+    figures = [json.loads((f / "results.json").read_text())["groups"] for f in (stopped, folder)]
+    assert figures[0] == figures[1]
+
+
+def test_other_settings_on_resume_and_an_existing_folder_are_refused(folder, capsys):
+    assert meds_eval(*SMALL, "--output", str(folder)) == 2
+    assert "exists; nothing was changed" in capsys.readouterr().err
+    assert meds_eval(*SMALL, "--seed", "1", "--output", str(folder), "--resume") == 2
+    said = capsys.readouterr().err
+    assert "fingerprint was 'layer_logits', is None" in said
+    assert "seed was 0, is 1" in said
+
+
+def test_table_and_formats(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = ["--samples", "4", "--problems", "2", "--k", "1", "3"]
+    assert meds_eval(*few, "--format", "lm-eval", "lighteval") == 0
+    out = capsys.readouterr().out
+    for text in ("pocket, train: 2 problems x 4 samples", "exact pass@k", "maj@k", "repeated", "tokens"):
+        assert text in out
+    assert "runs/eval/pocket-pocket" in out
+    folder = tmp_path / "runs" / "eval" / "pocket-pocket"
+    assert len(list(folder.glob("lm-eval/pocket/samples_*.jsonl"))) == 2
+    assert len(list(folder.glob("lighteval/details/pocket/*/details_*.parquet"))) == 2
+
+
+def test_a_benchmark_from_a_local_file(tmp_path, capsys):
+    data = tmp_path / "aime24.jsonl"
+    data.write_text('{"prompt": [{"role": "user", "content": "what is 7 + 3 * 4 - 2?"}], "answer": "17"}\n')
+    out = str(tmp_path / "out")
+    given = ["--benchmark", "aime24", "--data", str(data), "--samples", "2", "--output", out]
+    # The pocket model's tokenizer has no chat template, and benchmarks are asked as chats.
+    assert meds_eval(*given) == 2
+    assert "no chat template" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--k", "9", "--samples", "8"], "k must be in 1..8"),
+        (["--task", "pockte"], "did you mean 'pocket'"),
+        (["--by", "colour"], "no column 'colour'"),
+        (["--task", "pocket", "--task-options", '{"colour": 1}'], "no option 'colour'"),
+        (["--max-new-tokens", "100000"], "--max-new-tokens can be at most"),
+        (["--fingerprint", "x"], "fingerprint must be one of"),
+        (["--engine", "vllm"], "pip install vllm"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(given, said, tmp_path, capsys):
+    assert meds_eval(*given, "--output", str(tmp_path / "out")) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_gives_the_same_bytes(tmp_path):
+    command = [sys.executable, "-m", "meds_rl", "eval", "pocket", "--samples", "64", "--batch-size", "32"]
+    subprocess.run([*command, "--output", str(tmp_path / "whole")], check=True)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([*command, "--output", str(killed)])
+    while len(list(killed.glob("samples/part-*"))) < 3:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "samples.parquet").exists()
+    subprocess.run([*command, "--output", str(killed), "--resume"], check=True)
+    assert (killed / "samples.parquet").read_bytes() == (tmp_path / "whole" / "samples.parquet").read_bytes()

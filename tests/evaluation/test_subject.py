@@ -1,0 +1,130 @@
+"""What the user means by MODEL, and what a run's recipe then settles."""
+
+import pytest
+
+from meds_rl.evaluation.evaluate import EvaluationSettings, default_folder, resolve
+from meds_rl.evaluation.subject import Subject, find_subject
+
+RECIPE = """
+task: reasoning_gym:chain_sum
+task_options: {seed: 3}
+eval_by: difficulty
+eval_samples: 32
+max_completion_length: 48
+temperature: 0.7
+fingerprint_layers: -1
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "runs" / "demo" / "meds"
+    (folder / "model").mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "environment.json").write_text("{}")
+    return folder
+
+
+def resolved(model, **given):
+    settings = EvaluationSettings(str(model), **given)
+    return resolve(settings, find_subject(str(model)))
+
+
+def test_a_run_says_what_it_is_evaluated_on(run):
+    subject = find_subject(str(run))
+    assert (subject.location, subject.label) == (str(run / "model"), "demo-meds")
+    settings = resolved(run)
+    assert (settings.task, settings.task_options, settings.by) == (
+        "reasoning_gym:chain_sum",
+        {"seed": 3},
+        "difficulty",
+    )
+    assert (settings.samples, settings.max_new_tokens, settings.temperature, settings.top_p) == (
+        32,
+        48,
+        0.7,
+        1.0,
+    )
+    assert settings.fingerprint_layers == -1
+
+
+def test_the_user_wins_and_another_task_has_none_of_the_runs_options(run):
+    settings = resolved(run, task="pocket", samples=4, temperature=1.0)
+    assert (settings.task, settings.task_options, settings.by) == ("pocket", {}, None)
+    assert (settings.samples, settings.temperature, settings.max_new_tokens) == (4, 1.0, 48)
+    assert resolved(run, benchmarks=("aime24",)).task is None
+
+
+def test_defaults_without_a_run():
+    settings = resolved("pocket")
+    assert (settings.task, settings.samples, settings.max_new_tokens, settings.batch_size) == (
+        "pocket",
+        16,
+        96,
+        64,
+    )
+    settings = resolved("org/model", benchmarks=("aime24", "amc23"))
+    assert (settings.temperature, settings.top_p, settings.max_new_tokens) == (1.0, 1.0, 3_072)
+    assert settings.engine in ("transformers", "vllm")
+
+
+def test_labels_are_fit_for_folders():
+    assert [find_subject(name).label for name in ("Qwen/Qwen3-8B", "pocket:1", "smollm2")] == [
+        "Qwen-Qwen3-8B",
+        "pocket-1",
+        "smollm2",
+    ]
+
+
+def test_nothing_is_overwritten_by_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    subject = Subject("pocket", "pocket", "pocket")
+    settings = resolved("pocket", task="reasoning_gym:chain_sum")
+    first = default_folder(subject, settings, resume=False)
+    assert first.as_posix() == "runs/eval/pocket-reasoning_gym-chain_sum"
+    assert default_folder(subject, settings, resume=True) == first
+    first.mkdir(parents=True)
+    second = default_folder(subject, settings, resume=False)
+    assert second.name == first.name + "-2"
+    assert default_folder(subject, settings, resume=True) == first
+    second.mkdir()
+    assert default_folder(subject, settings, resume=True) == second
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "Give --task or --benchmark"),
+        ({"task": "pocket", "benchmarks": ("aime24",)}, "not both"),
+        ({"task": "pocket", "data": "x"}, "--data is a local copy of a benchmark"),
+        ({"benchmarks": ("aime",)}, "unknown benchmark 'aime'"),
+        ({"task": "pocket", "samples": 0}, "samples must be at least 1"),
+        ({"task": "pocket", "problems": 0}, "problems must be at least 1"),
+        ({"task": "pocket", "batch_size": 0}, "batch_size must be at least 1"),
+        ({"task": "pocket", "seed": -1}, "seed must be 0 or more"),
+        ({"task": "pocket", "temperature": 0.0}, "temperature must be above 0"),
+        ({"task": "pocket", "top_p": 1.5}, "top_p must lie in"),
+        ({"task": "pocket", "max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"task": "pocket", "engine": "x"}, "engine must be one of auto, transformers, vllm"),
+        ({"task": "pocket", "engine": "vllm", "fingerprint": "layer_logits"}, "--engine transformers"),
+    ],
+)
+def test_bad_settings(given, said):
+    with pytest.raises(ValueError, match=said):
+        resolved("org/model", **given)
+
+
+def test_smollm2_is_not_for_vllm():
+    with pytest.raises(ValueError, match="GGUF"):
+        resolved("smollm2", task="pocket", engine="vllm")
+
+
+def test_folders_that_are_neither_model_nor_run(tmp_path, run):
+    with pytest.raises(ValueError, match="holds no model"):
+        find_subject(str(tmp_path))
+    (run / "recipe.yaml").write_text("task: [")
+    with pytest.raises(ValueError, match="is not YAML"):
+        find_subject(str(run))
+    (run / "model").rmdir()
+    with pytest.raises(ValueError, match="no trained model yet"):
+        find_subject(str(run))

@@ -1,0 +1,29 @@
+"""Models by name."""
+
+import pytest
+
+from meds_rl.tasks.models import load_language_model, model_location
+from meds_rl.tasks.pocket import checkpoint_path
+
+
+def test_names():
+    assert model_location("pocket") == str(checkpoint_path(0))
+    assert model_location("pocket:2") == str(checkpoint_path(2))
+    assert model_location("org/model") == "org/model"
+    for wrong in ("pocket:x", "pocket:99"):
+        with pytest.raises(ValueError, match="pocket"):
+            model_location(wrong)
+
+
+def test_the_pocket_model_is_loaded():
+    model, tokenizer = load_language_model("pocket:1", device="cpu")
+    assert not model.training
+    assert str(model.dtype) == "torch.float32"
+    assert tokenizer.pad_token_id is not None
+
+
+def test_what_cannot_be_loaded_is_said(tmp_path):
+    with pytest.raises(ValueError, match="no folder with a model"):
+        load_language_model(str(tmp_path / "none"))
+    with pytest.raises(ValueError, match="cannot load the model"):
+        load_language_model(str(tmp_path))
