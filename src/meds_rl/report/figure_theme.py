@@ -16,7 +16,7 @@ INK: dict[Scheme, str] = {"light": "#23211e", "dark": "#ece9e4"}
 FAINT: dict[Scheme, str] = {"light": "#6a655d", "dark": "#a8a29a"}
 LINE: dict[Scheme, str] = {"light": "#dedad3", "dark": "#3a3d42"}
 PAPER: dict[Scheme, str] = {"light": "#ffffff", "dark": "#1d2024"}
-MUTED: dict[Scheme, str] = {"light": "#8d8880", "dark": "#86817a"}
+MUTED = "#8a857d"  # of what is no kind of its own; on both pages
 RAMP: dict[Scheme, list[str]] = {  # viridis, its end that would vanish into the page cut off
     "light": ["#46a6c9", "#2b83ba", "#2c5f9e", "#3a3a7c", "#3b0f55"],
     "dark": ["#3b528b", "#21918c", "#5ec962", "#b8de29", "#fde725"],

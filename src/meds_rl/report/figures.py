@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from meds_rl.report.binning import bin_means
+from meds_rl.report.figure_theme import MUTED
 
 SHORT = {"labelExpr": "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"}
 MAX_POINTS = 300
@@ -16,7 +17,6 @@ MAX_STRETCHES = 20
 OTHER = "other"
 MUTED_KINDS = ("in no cluster", "no answer", OTHER)
 """What is no error of its own has no colour of its own."""
-MUTED_COLOUR = "#8a857d"
 SHAPES = (
     "circle",
     "square",
@@ -255,13 +255,13 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
                     "field": "way",
                     "type": "nominal",
                     "scale": {"domain": [way["name"] for way in named]},
-                    "legend": _legend([way["name"] for way in named], 60),
+                    "legend": _legend([way["name"] for way in named]),
                 },
                 "shape": {
                     "field": "way",
                     "type": "nominal",
                     "scale": {"domain": [way["name"] for way in named], "range": list(SHAPES)},
-                    "legend": _legend([way["name"] for way in named], 60),
+                    "legend": _legend([way["name"] for way in named]),
                 },
                 "tooltip": [
                     {"field": "way", "type": "nominal", "title": "way"},
@@ -415,7 +415,7 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
                 "scale": {"domain": kinds},
                 "legend": legend,
             },
-            "value": MUTED_COLOUR,
+            "value": MUTED,
         }
         encoding["shape"] = {
             "field": by,
@@ -541,7 +541,7 @@ def _variants(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(run["variant"] for run in runs))
 
 
-def _legend(labels: Sequence[str], width: int = 40) -> dict[str, Any]:
+def _legend(labels: Sequence[str], width: int = 38) -> dict[str, Any]:
     """A legend above the figure, in as many columns as ``width`` letters hold."""
     longest = max((min(len(label), 40) for label in labels), default=1)
     return {"orient": "top", "title": None, "columns": max(1, width // (longest + 4))}

@@ -110,7 +110,8 @@ function fillTable(report, state, head, table, count, more, fill) {
   const query = state.query.trim().toLowerCase();
   const found = query ? all.filter((error) => searchable(report, error).includes(query)) : all.slice();
   const value = (error) => (state.key === "prompt" ? report.prompts[error.prompt].text : error[state.key]);
-  found.sort((a, b) => (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
+  const isNoise = (error) => error.kind === "noise"; // completions in no cluster are no one error: they come last
+  found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
   more.hidden = found.length <= state.shown;

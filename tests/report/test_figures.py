@@ -1,0 +1,160 @@
+"""The specifications: what they hold, that Vega-Lite compiles each of them, and the pictures made of them."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from meds_rl.report import figures
+from meds_rl.report.binning import bin_means
+from meds_rl.report.figure_theme import CATEGORIES, FAINT, INK, MUTED, PAPER, config
+from meds_rl.report.pictures import write_pictures
+
+sys.path.insert(0, str(Path(__file__).parent))
+from made_up import SCRIPT, made_up_report
+
+
+@pytest.fixture(scope="module")
+def data():
+    return made_up_report(num_runs=4)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1's ratio of two colours "#rrggbb"."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+# Brettel, Vienot and Mollon (1997) in the one-matrix form of Vienot et al. (1999), on linear RGB.
+BLINDNESS = {
+    "protanopia": [[0.11238, 0.88762, 0.0], [0.11238, 0.88762, -0.0], [0.00401, -0.00401, 1.0]],
+    "deuteranopia": [[0.29275, 0.70725, 0.0], [0.29275, 0.70725, -0.0], [-0.02234, 0.02234, 1.0]],
+}
+
+
+def seen(colour: str, blindness: str | None) -> list[float]:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    if blindness is not None:
+        linear = [sum(a * b for a, b in zip(row, linear, strict=True)) for row in BLINDNESS[blindness]]
+    return [max(c, 0.0) ** (1 / 2.2) for c in linear]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_stand_out_from_the_page(scheme):
+    for colour in CATEGORIES[scheme]:
+        assert contrast(colour, PAPER[scheme]) >= 3, colour
+    for colour in (INK[scheme], FAINT[scheme]):
+        assert contrast(colour, PAPER[scheme]) >= 4.5, colour
+    assert contrast(MUTED, PAPER[scheme]) >= 3
+
+
+@pytest.mark.parametrize("blindness", [None, "protanopia", "deuteranopia"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_first_four_colours_differ_for_colour_blind_readers(scheme, blindness):
+    first = [seen(colour, blindness) for colour in CATEGORIES[scheme][:4]]
+    for number, one in enumerate(first):
+        for other in first[number + 1 :]:
+            assert sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5 > 0.12
+
+
+def test_every_figure_compiles(data):
+    vl_convert = pytest.importorskip("vl_convert")
+    drawn = figures.all_figures(data)
+    names = [figure.name for figure in drawn]
+    assert len(names) == len(set(names)) > 20
+    for figure in drawn:
+        assert figure.values, figure.name
+        compiled = vl_convert.vegalite_to_vega(figure.whole(config("light")))
+        assert compiled["marks"], figure.name
+        json.dumps(figure.to_dict(), allow_nan=False)
+
+
+def test_a_course_leaves_out_what_is_not_known_and_keeps_the_lines_apart(data):
+    reward = next(figure for figure in figures.course_figures(data) if figure.name == "course-reward")
+    assert {row["line"] for row in reward.values} == {"raw", "shaped"}
+    assert {row["variant"] for row in reward.values} == {"dapo", "meds"}
+    assert len(reward.values) == 4 * 2 * 39  # 4 runs, 2 lines, 40 steps of which one has no value
+    assert reward.spec["encoding"]["color"]["scale"]["domain"] == ["dapo", "meds"]
+    assert [layer["mark"].get("opacity") for layer in reward.spec["layer"]] == [
+        0.28,
+        None,
+        None,
+    ]  # two seeds and a mean
+
+
+def test_strips_are_one_row_an_error_the_largest_first(data):
+    strips = next(figure for figure in figures.error_figures(data) if figure.name == "errors-answer-1")
+    domain = strips.spec["encoding"]["y"]["scale"]["domain"]
+    assert len(domain) == 24
+    assert domain[1] == "2. what is 1 + 1 * 3? = 1"
+    first = [row for row in strips.values if row["error"] == domain[1]]
+    error = [e for e in data["errors"] if e["run"] == 1 and e["by"] == "answer"][1]
+    assert sum(row["count"] for row in first) == sum(error["course"])
+    assert all(row["next"] - row["step"] == 2 for row in first)  # 20 stretches of 40 steps
+
+
+def test_ways_are_shares_of_their_stretch(data):
+    ways = figures.ways_figures(data)[0]
+    by_step: dict[float, float] = {}
+    for row in ways.values:
+        by_step[row["step"]] = by_step.get(row["step"], 0) + row["share"]
+    assert all(total == pytest.approx(1) for total in by_step.values())
+    assert {row["way"] for row in ways.values} == {"left_to_right", SCRIPT}
+
+
+def test_a_map_has_a_colour_for_the_commonest_and_none_for_noise(data):
+    of = data["maps"][0]
+    values = figures.map_values(of)
+    assert len({row["answer"] for row in values}) == 10  # eight, "no answer", "other"
+    spec = figures.map_spec(values, "cluster")
+    named = spec["encoding"]["color"]["condition"]["scale"]["domain"]
+    assert sorted(named) == ["cluster 0", "cluster 1", "cluster 2"]
+    assert [row["completion"] for row in values] == of["completion"]
+
+
+def test_differences_keep_the_colours_of_the_course(data):
+    forest = figures.difference_figures(data)[0]
+    encoding = forest.spec["layer"][1]["encoding"]
+    assert encoding["color"]["scale"]["domain"] == ["dapo", "meds"]
+    assert [row["group"] for row in forest.values] == ["train hard", "test hard"]
+
+
+def test_long_lines_are_averaged():
+    rows = [{"run": "a", "step": step, "value": float(step % 2)} for step in range(1000)]
+    short = bin_means(rows, ["run"], 10)
+    assert [row["step"] for row in short] == [49.5 + 100 * place for place in range(10)]
+    assert {row["value"] for row in short} == {0.5}
+    assert bin_means(rows[:10], ["run"], 10) == rows[:10]
+    with pytest.raises(ValueError, match="at least 1; got 0"):
+        bin_means(rows, ["run"], 0)
+
+
+@pytest.mark.parametrize(("format_", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG")])
+def test_pictures(data, tmp_path, format_, magic):
+    pytest.importorskip("vl_convert")
+    few = {**data, "maps": data["maps"][:1], "errors": [], "ways": data["ways"][:2], "course": data["course"]}
+    paths = write_pictures(few, tmp_path / "figures", format_)
+    assert {path.name for path in paths} == {path.name for path in (tmp_path / "figures").iterdir()}
+    assert f"course-reward.{format_}" in {path.name for path in paths}
+    for path in paths:
+        assert re.fullmatch(r"[A-Za-z0-9@._-]+", path.name)
+        assert path.read_bytes().startswith(magic)
+    if format_ == "svg":
+        ways = (tmp_path / "figures" / "ways-0.svg").read_text(encoding="utf-8")
+        assert "<script" not in ways
+        assert "&lt;script&gt;" in ways
+
+
+def test_pictures_of_another_format_are_refused(data, tmp_path):
+    with pytest.raises(ValueError, match="svg or png; got 'gif'"):
+        write_pictures(data, tmp_path / "figures", "gif")
+    assert not (tmp_path / "figures").exists()
