@@ -101,6 +101,18 @@ def test_without_metrics_the_last_evaluation_is_still_last(tmp_path):
     assert steps(evaluated(tmp_path / "b", "before", "step-000003", "after")) == [(0, "before"), (3, "after")]
 
 
+def test_a_file_that_says_its_step_is_believed(tmp_path):
+    run = evaluated(tmp_path, "before", "step-000002")
+    write_samples(run.evaluation_path / "after.parquet", samples_table([ROW]), step=4)
+    (run.evaluation_path / "after.json").write_text("{}")
+    run.metrics_path.write_text(json.dumps({"step": 3}) + "\n")  # a resume has dropped the later ones
+    assert steps(run) == [(0, "before"), (2, "step-000002"), (4, "after")]
+    run.drop_evaluations_after(4)
+    assert steps(run) == [(0, "before"), (2, "step-000002"), (4, "step-000004")]
+    assert (run.evaluation_path / "step-000004.json").is_file()
+    assert len(read_samples(run.evaluation_path / "step-000004.parquet")) == 1
+
+
 def test_a_resumed_run_drops_what_came_later(tmp_path):
     run = evaluated(tmp_path, "before", "step-000002", "step-000004", "after")
     run.drop_evaluations_after(2)

@@ -154,24 +154,42 @@ class RunFolder:
     def evaluations(self) -> list[tuple[int, Path]]:
         """The files of samples (``runs.samples.read_samples``) of each evaluation, with its optimiser step, in order.
 
-        The evaluation before training has step 0, the one after it the last step that was logged. Beside each file
-        stands one of the same name that ends in ``.json``, with its figures.
+        The evaluation before training has step 0, the one after it the last step. Beside each file stands one of the
+        same name that ends in ``.json``, with its figures.
         """
         found = dict(self._evaluations_in_training())
         before, after = (self.evaluation_path / f"{when}.parquet" for when in ("before", "after"))
         if after.is_file():
-            logged = max((row["step"] for row in self.metrics()), default=0)
-            found[max([1, logged, *found])] = after  # last, also where the metrics were lost
+            found[self._last_step(after, found)] = after
         if before.is_file():
             found[0] = before
         return sorted(found.items())
 
     def drop_evaluations_after(self, step: int) -> None:
-        """Delete the evaluations after optimiser step ``step``, the last one included: a resumed run does them anew."""
+        """Delete the evaluations after optimiser step ``step``: a resumed run does them anew.
+
+        The one after training stays where it was of that very step, as one in training.
+        """
+        from meds_rl.runs.samples import step_of
+
+        after = self.evaluation_path / "after.parquet"
+        if after.is_file() and step_of(after) == step:
+            for suffix in (".parquet", ".json"):
+                after.with_suffix(suffix).replace(self.evaluation_path / f"step-{step:06d}{suffix}")
         later = [path for number, path in self._evaluations_in_training() if number > step]
-        for path in (*later, self.evaluation_path / "after.parquet"):
+        for path in (*later, after):
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
+
+    def _last_step(self, after: Path, in_training: Mapping[int, Path]) -> int:
+        """What the file says; of an older run, the last step that was logged."""
+        from meds_rl.runs.samples import step_of
+
+        said = step_of(after)
+        if said is not None:
+            return max(1, said)
+        logged = max((row["step"] for row in self.metrics()), default=0)
+        return max([1, logged, *in_training])  # last, also where the metrics were lost
 
     def environment(self) -> dict[str, Any]:
         """What ``environment.json`` says; empty where there is none."""

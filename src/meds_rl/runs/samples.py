@@ -46,6 +46,7 @@ NEEDED = ("group", "problem_id", "sample", "completion", "is_correct")
 """Columns that every file of samples has, of whatever age."""
 
 VERSION_KEY = "meds_rl_samples_version"
+STEP_KEY = "meds_rl_step"
 
 
 class SamplesFileError(ValueError):
@@ -81,14 +82,30 @@ def samples_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.table(columns, schema=samples_schema())
 
 
-def write_samples(path: str | os.PathLike[str], table: pa.Table) -> None:
-    """Write a table of samples, whole or not at all; equal tables give equal bytes."""
+def write_samples(path: str | os.PathLike[str], table: pa.Table, *, step: int | None = None) -> None:
+    """Write a table of samples, whole or not at all; equal tables give equal bytes.
+
+    Args:
+        path: the file.
+        table: what `samples_table` gives.
+        step: the optimiser step of the policy, for an evaluation of a run; `step_of` reads it.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if step is not None:
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), STEP_KEY: str(step)})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
     write_atomically(Path(path), sink.getvalue())
+
+
+def step_of(path: str | os.PathLike[str]) -> int | None:
+    """The optimiser step that a file of samples says it is of; None where it says none."""
+    import pyarrow.parquet as pq
+
+    step = (pq.read_schema(path).metadata or {}).get(STEP_KEY.encode())
+    return None if step is None else int(step)
 
 
 def read_samples(path: str | os.PathLike[str]) -> pa.Table:

@@ -74,7 +74,7 @@ def evaluate_task(
     k = recipe.run.eval_k or recipe.run.eval_samples
     evaluations = _summaries(rows, k)
     if accelerator.is_main_process:
-        _write(run, when, samples_table(rows), evaluations)
+        _write(run, when, samples_table(rows), evaluations, trainer.state.global_step)
     return evaluations
 
 
@@ -91,8 +91,8 @@ def _in_words(when: str) -> str:
     return f"step {int(when[5:])}" if when.startswith("step-") else f"{when} training"
 
 
-def _write(run: RunFolder, when: str, table: pa.Table, evaluations: list[Evaluation]) -> None:
-    write_samples(run.evaluation_path / f"{when}.parquet", table)
+def _write(run: RunFolder, when: str, table: pa.Table, evaluations: list[Evaluation], step: int) -> None:
+    write_samples(run.evaluation_path / f"{when}.parquet", table, step=step)
     figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
     write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
 
