@@ -40,7 +40,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing meds-rl and TRL into $(VENV) ..."
-	$(PIP) --editable ".[trl]"
+	$(PIP) --editable ".[trl,report]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

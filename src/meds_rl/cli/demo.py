@@ -25,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="seed of both runs")
-    parser.add_argument("--svg", metavar="FILE", help="also write the comparison as a picture")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,8 +37,6 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.engines.trl.run import train
 
     folder = _free_folder(args.output)
-    if args.svg and Path(args.svg).exists():
-        raise FileExistsError(f"{args.svg} exists; nothing was changed. Name another file with --svg.")
     if folder.exists():
         raise FileExistsError(f"{folder} exists; nothing was changed. Name another folder with --output.")
     steps = [] if args.steps is None else ["--max_steps", str(args.steps)]
@@ -60,9 +57,23 @@ def run(args: argparse.Namespace) -> int:
     for method, result in results.items():
         out.print(f"{method}: {result.folder}", soft_wrap=True)
     out.print(f"What MEDS remembered: meds inspect {results['meds'].folder}", soft_wrap=True)
-    if args.svg:
-        _write_svg(table, Path(args.svg))
+    _report([result.folder for result in results.values()], folder / "report.html")
     return 0
+
+
+def _report(runs: list[Path], path: Path) -> None:
+    """Write the report of both runs, where its extra is installed."""
+    from meds_rl.cli.tables import console
+
+    try:
+        from meds_rl.report.data import report_data
+        from meds_rl.report.html import write_page
+
+        write_page(report_data(runs, show_progress=True), path)
+    except ImportError as error:
+        console().print(f"No report was written: {error}.", soft_wrap=True)
+    else:
+        console().print(f"Which errors recur, in a browser: {path}", soft_wrap=True)
 
 
 def _free_folder(given: str | None) -> Path:
@@ -94,14 +105,3 @@ def _comparison(results: Mapping[str, RunResult], seed: int) -> Table:
     return figures_table(
         f"The pocket task, seed {seed} (one seed of a small task proves nothing)", labels, groups
     )
-
-
-def _write_svg(table: Table, path: Path) -> None:
-    import io
-
-    from rich.console import Console
-
-    recorder = Console(record=True, width=80, file=io.StringIO())
-    recorder.print(table)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(recorder.export_svg(title="make demo"), encoding="utf-8")
