@@ -45,10 +45,12 @@ class Completions:
 
     def place(self, run: RunData, row: int) -> int:
         """The completion's place in the table."""
+        self.prompt(run, row)
         return self._places.setdefault((run.id, row), len(self._places))
 
-    def prompt(self, run: RunData, prompt_id: str, row: int) -> int:
-        """The prompt's place in the list of prompts; its text is that of a row of the run's rollouts."""
+    def prompt(self, run: RunData, row: int) -> int:
+        """The place in the list of prompts of a completion's prompt."""
+        prompt_id = str(run.rollouts["prompt_id"].iat[row])
         if prompt_id not in self._prompts:
             self._prompts[prompt_id] = len(self._prompts)
             self._asked.append((run.id, row))

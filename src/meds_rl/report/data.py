@@ -199,13 +199,13 @@ def _plain(value: Any) -> Any:
 
 def _error(error: Error, completions: Completions) -> dict[str, Any]:
     row = error.to_dict()
-    row["prompt"] = completions.prompt(error.run, error.prompt_id, int(error.rows[0]))
+    row["prompt"] = completions.prompt(error.run, int(error.rows[0]))
     row["examples"] = [completions.place(error.run, example) for example in error.examples()]
     return row
 
 
 def _map(drawn: Map, completions: Completions) -> dict[str, Any]:
     row = drawn.to_dict()
-    row["prompt"] = completions.prompt(drawn.run, drawn.prompt_id, int(drawn.rows[0]))
+    row["prompt"] = completions.prompt(drawn.run, int(drawn.rows[0]))
     row["completion"] = [completions.place(drawn.run, int(place)) for place in drawn.rows]
     return row

@@ -1,0 +1,160 @@
+"""`meds report` and `meds watch` from the command line."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from meds_rl.cli import main
+from meds_rl.cli.report import default_output, find_runs
+from meds_rl.cli.watch import watch_lines, watch_live
+from meds_rl.report.follow import Follower
+from meds_rl.runs import RunFolderError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from runs import RIGHT, WRONG, write_batch, write_run
+
+BATCH = [*[("p", "2", WRONG)] * 3, *[("p", "3", WRONG)] * 3, ("p", "1", RIGHT), ("p", None, WRONG)]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs" / "demo"
+    write_run(folder / "dapo", [BATCH] * 2, memory=False)
+    write_run(folder / "meds", [BATCH] * 2, spread=0.02)
+    return folder
+
+
+def test_runs_are_found_by_path_folder_and_pattern(runs):
+    both = [runs / "dapo", runs / "meds"]
+    assert find_runs([str(runs)]) == both
+    assert find_runs([str(runs / "m*"), str(runs)]) == both[::-1]  # each once
+    assert find_runs([str(runs / "meds")]) == both[1:]
+    assert find_runs([str(runs.parent / "*")]) == both
+    for path in ("nowhere", "nowhere*"):
+        with pytest.raises(RunFolderError, match="does not exist, and as a pattern it matches nothing"):
+            find_runs([str(runs / path)])
+    with pytest.raises(RunFolderError, match="holds no run folder"):
+        find_runs([str(runs / "meds" / "rollouts")])
+
+
+def test_where_a_report_goes(runs):
+    assert default_output([runs / "meds"]) == runs / "meds" / "report.html"
+    assert default_output([runs / "meds", runs / "dapo"]) == runs / "report.html"
+    assert default_output([runs / "meds", runs.parent / "other" / "run"]) == runs.parent / "report.html"
+
+
+def test_a_page_pictures_and_data(runs, capsys, tmp_path):
+    figures, data = tmp_path / "figures", tmp_path / "data.json"
+    options = ["--figures", str(figures), "--data", str(data), "--map-points", "5"]
+    assert main(["report", str(runs), *options]) == 0
+    printed = capsys.readouterr().out
+    assert "The largest single error: to “question p” it gave the answer “2” 6 times" in printed
+    assert printed.splitlines()[-1] == f"Report: {runs / 'report.html'}"
+    assert json.loads(data.read_text())["schema"] == 1
+    assert list(figures.glob("*.svg"))
+    # Again: what is ours is replaced.
+    assert main(["report", str(runs), "--data", str(data), "--map-prompts", "0"]) == 0
+    assert json.loads(data.read_text())["maps"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--output", "{runs}"], "--output must be a file"),
+        (["--output", "{runs}/notes.html"], "is not a report; nothing was changed"),
+        (["--data", "{runs}/notes.html"], "is no report's data; nothing was changed"),
+        (["--figures", "{runs}/notes.html"], "--figures must be a folder"),
+        (["--baseline", "nothing"], "--baseline must be one of: dapo; meds"),
+        (["--map-points", "0"], "map_points must be 1 or more"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_changes_nothing(runs, capsys, options, message):
+    (runs / "notes.html").write_text("mine")
+    before = sorted(runs.rglob("*"))
+    assert main(["report", str(runs), *(option.format(runs=runs) for option in options)]) == 2
+    assert message in capsys.readouterr().err
+    assert (runs / "notes.html").read_text() == "mine"
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_a_hostile_completion_does_not_reach_the_terminal(tmp_path, capsys):
+    write_run(tmp_path, [[("p", "\x1b[2J\x07evil", WRONG), ("p", "1", RIGHT)]], memory=False)
+    assert main(["report", str(tmp_path)]) == 0
+    assert "\x1b[2J" not in capsys.readouterr().out
+
+
+def log(path, *lines):
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write("".join(line + "\n" for line in lines))
+
+
+def test_watch_once(runs, capsys):
+    assert main(["watch", str(runs / "meds"), "--once"]) == 0
+    printed = capsys.readouterr().out
+    assert "step 2 of 2" in printed
+    assert "question p" in printed
+    assert main(["watch", str(runs / "nowhere"), "--once"]) == 2
+    assert main(["watch", str(runs / "meds"), "--every", "0"]) == 2
+    assert main(["watch", str(runs / "meds" / "recipe.yaml")]) == 2
+
+
+def test_watch_without_a_terminal_prints_a_line_a_step_and_ends_with_the_run(tmp_path, capsys):
+    path = tmp_path / "later"
+    events = [
+        lambda: path.mkdir(),
+        lambda: write_run(path, [BATCH], memory=False, fields={"max_steps": 2}),
+        lambda: None,
+        lambda: write_batch(Follower(path).folder, 1, BATCH, None),
+        lambda: log(path, '{"step": 2}', '{"step": 2, "train_runtime": 5.0}'),
+    ]
+    later = iter(events)
+    from meds_rl.cli.tables import console
+
+    watch_lines(Follower(path), console(), 1.0, sleep=lambda _: next(later)())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("there is no such folder yet …")
+    assert [line.partition(",")[0] for line in lines[1:4]] == ["step 1/2", "step 1/2", "step 2/2"]
+    assert "ended after 0:05" in lines[3]
+    assert lines[4].startswith("6 times “2” to “question p”")
+
+
+def test_watch_live_draws_anew_when_the_size_changes_and_leaves_the_last_figures(tmp_path):
+    import io
+
+    from rich.console import Console
+
+    write_run(tmp_path, [BATCH], memory=False)
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=40)
+    sizes = iter([60, 60, 30])
+
+    def sleep(_):
+        console.width = next(sizes, 100)
+        if console.width == 100:
+            log(tmp_path, '{"step": 1, "train_runtime": 5.0}')
+
+    watch_live(Follower(tmp_path), console, 1.0, sleep=sleep)
+    text = console.file.getvalue()
+    assert text.count("\x1b[?1049h") == text.count("\x1b[?1049l") == 1  # another screen, and back
+    last = text.rpartition("\x1b[?1049l")[2]
+    assert "ended after 0:05" in last
+    assert "question p" in last
+
+
+def test_watch_is_left_with_ctrl_c(tmp_path):
+    import io
+
+    from rich.console import Console
+
+    write_run(tmp_path, [BATCH], memory=False)
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
+    watch_live(Follower(tmp_path), console, 1.0, sleep=interrupt)
+    assert "question p" in console.file.getvalue().rpartition("\x1b[?1049l")[2]
+    plain = Console(file=io.StringIO(), width=80)
+    watch_lines(Follower(tmp_path), plain, 1.0, sleep=interrupt)
+    assert "6 times" not in plain.file.getvalue().splitlines()[0]

@@ -1,0 +1,64 @@
+"""Figures of one batch after another, worked out by hand."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from meds_rl.report.batches import BatchFigures
+
+
+def batch(rows, **columns):
+    """Rows of prompt, answer, right."""
+    prompts, answers, right = zip(*rows, strict=True)
+    n = len(rows)
+    frame = {"step": [0] * n, "generation": [0] * n, "prompt_id": prompts, "answer": answers}
+    frame |= {
+        "is_correct": right,
+        "reward": [float(r) for r in right],
+        "shaped_reward": [float(r) for r in right],
+    }
+    frame |= {"num_tokens": [10] * n, "penalty": [0.0] * n, "memory_id": [-1] * n}
+    return pd.DataFrame(frame | columns)
+
+
+def test_one_batch_by_hand():
+    rows = [("p", "1", True), ("p", "2", False), ("p", "2", False), ("p", None, False)]
+    rows += [("q", "5", False), ("q", "5", False), ("q", "5", False), ("q", "5", False)]
+    figures = BatchFigures().add(
+        batch(
+            rows,
+            penalty=[0, 0.1, 0.1, 0.1, 0, 0, 0, 0.05],
+            num_tokens=[8, 1, 2, 3, 4, 5, 6, 7],
+            memory_id=[-1, *range(7)],
+        )
+    )
+    assert figures["reward", "raw"] == 1 / 8
+    assert figures["pass", "pass@1"] == 1 / 8
+    assert figures["pass", "pass@G"] == 1 / 2  # p has a right one, q has none
+    # p: wrong 2, 2 and none: 2/3 ln(3/2) + 1/3 ln 3 = .6365; q: one answer, 0.
+    entropy_p = 2 / 3 * math.log(3 / 2) + 1 / 3 * math.log(3)
+    assert figures["entropy", "entropy"] == pytest.approx(entropy_p / 2)
+    assert figures["distinct", "distinct"] == (2 + 1) / 2
+    assert figures["repeated", "answer"] == 0.0  # nothing came before
+    assert figures["penalty", "mean"] == pytest.approx(0.35 / 7)
+    assert figures["memory", "size"] == 7
+    assert (figures["length", "right"], figures["length", "wrong"]) == (8, 4)
+
+
+def test_a_repeated_error_is_the_same_answer_to_the_same_prompt_in_an_earlier_batch():
+    figures = BatchFigures()
+    figures.add(batch([("p", "2", False), ("p", None, False)]))
+    # Of five wrong ones: p's 2 twice and p's none are known; q's 2 is another prompt's; p's 3 is new.
+    rows = [("p", "2", False), ("p", "2", False), ("p", None, False), ("q", "2", False), ("p", "3", False)]
+    assert figures.add(batch([*rows, ("p", "2", True)]))["repeated", "answer"] == 3 / 5
+
+
+def test_what_says_nothing_is_left_out():
+    figures = BatchFigures().add(batch([("p", "1", True)]))
+    assert ("entropy", "entropy") not in figures
+    assert ("repeated", "answer") not in figures
+    assert ("penalty", "mean") not in figures
+    assert figures["distinct", "distinct"] == 0
+    ungraded = BatchFigures().add(batch([("p", "1", False)], reward=[math.nan], shaped_reward=[math.nan]))
+    assert ("reward", "raw") not in ungraded

@@ -1,0 +1,118 @@
+"""What is compared with what, from the evaluations after training."""
+
+import pytest
+
+from meds_rl.report.data import report_data
+
+from .runs import RIGHT, write_evaluation, write_run
+
+# Of 4 samples so many are right, by problem.
+ANSWERS = {0: ["a", "a", "b", None], 1: ["r", "a", "a", "b"], 2: ["r", "r", "a", "b"], 4: ["r"] * 4}
+
+
+def trained(path, seed, rights, method="dapo", **fields):
+    """A run whose evaluation has so many right answers to problems x, y, ..."""
+    run = write_run(
+        path,
+        [[("p", "1", RIGHT)]],
+        memory=method == "meds",
+        fields={"method": method, "seed": seed, "eval_k": 2, "eval_samples": 4, **fields},
+        given=["method", "seed", *fields],
+    )
+    problems = {("test", name): ANSWERS[right] for name, right in zip("xyz", rights, strict=False)}
+    write_evaluation(run, "before", dict.fromkeys(problems, ANSWERS[0]))
+    write_evaluation(run, "after", problems)
+    return path
+
+
+def rows_of(data, metric):
+    return [row for row in data["differences"]["rows"] if row["metric"] == metric]
+
+
+def test_variants_are_paired_by_seed(tmp_path):
+    runs = [trained(tmp_path / f"dapo-{seed}", seed, rights) for seed, rights in ((0, [1, 2]), (1, [2, 2]))]
+    runs += [
+        trained(tmp_path / f"meds-{seed}", seed, rights, "meds")
+        for seed, rights in ((1, [4, 2]), (0, [1, 1]))
+    ]
+    data = report_data(runs)
+    assert data["differences"]["baseline"] == "dapo"
+    assert data["differences"]["metrics"] == ["pass@1", "pass@2", "distinct", "repeated", "no_answer"]
+    (row,) = rows_of(data, "pass@1")
+    # Seed 0: (1/4 + 1/4) - (1/4 + 1/2) over 2 problems = -.125; seed 1: (1 + 1/2)/2 - 1/2 = .25.
+    assert row["by_seed"] == [[0, -0.125], [1, 0.25]]
+    assert row["difference"] == 0.0625
+    assert (row["num_seeds"], row["num_positive"], row["num_problems"]) == (2, 1, 2)
+    assert row["low"] <= row["difference"] <= row["high"]
+    (row,) = rows_of(data, "pass@2")
+    # pass@2 of 4 with 1, 2, 4 right: 1/2, 5/6, 1. Seed 0: -(5/6 - 1/2)/2; seed 1: (1 - 5/6)/2.
+    assert [value for _, value in row["by_seed"]] == [pytest.approx(-1 / 6), pytest.approx(1 / 12)]
+    (row,) = rows_of(data, "repeated")
+    # Wrong a a b: one of three repeats; a b: none. Seed 0: 2/6 - 1/5; seed 1: 0 of 2 less 0 of 4.
+    assert [value for _, value in row["by_seed"]] == [pytest.approx(2 / 6 - 1 / 5), 0.0]
+    assert any("too narrow" in note for note in data["differences"]["notes"])
+    assert {panel["title"] for panel in data["evaluations"]["panels"]} >= {"pass@1", "pass@2"}
+    values = data["evaluations"]["values"]
+    assert sorted(set(zip(values["run"], values["step"], strict=True)))[:2] == [(0, 0), (0, 1)]
+
+
+def test_what_has_no_partner_is_named(tmp_path):
+    runs = [trained(tmp_path / "dapo-0", 0, [1]), trained(tmp_path / "dapo-1", 1, [1])]
+    runs += [
+        trained(tmp_path / "meds-0", 0, [2], "meds"),
+        trained(tmp_path / "again", 0, [2], "meds", output_dir="x"),
+    ]
+    data = report_data(runs)
+    (row,) = rows_of(data, "pass@1")
+    assert row["by_seed"] == [[0, 0.25]]
+    assert "one seed" in row["method"]
+    assert data["differences"]["notes"] == [
+        "meds has seed 0 twice; again is left out.",
+        "Without a partner of the same seed, model and task for meds against dapo: dapo-1 (dapo).",
+    ]
+
+
+def test_models_are_paired_with_themselves(tmp_path):
+    runs = [
+        trained(tmp_path / f"{method}-{model}", 0, [right], method, model_name_or_path=model)
+        for model, rights in (("small", (0, 1)), ("large", (2, 4)))
+        for method, right in zip(("dapo", "meds"), rights, strict=True)
+    ]
+    (row,) = rows_of(report_data(runs), "pass@1")
+    assert row["by_seed"] == [[0, 0.25], [0, 0.5]]
+
+
+def test_tasks_are_never_mixed(tmp_path):
+    runs = [
+        trained(tmp_path / f"{method}-{task}", 0, [1], method, task=task)
+        for task in ("sums", "words")
+        for method in ("dapo", "meds")
+    ]
+    assert [row["group"] for row in rows_of(report_data(runs), "pass@1")] == ["sums: test", "words: test"]
+
+
+def test_another_baseline(tmp_path):
+    runs = [trained(tmp_path / "meds", 0, [2], "meds"), trained(tmp_path / "dapo", 0, [1])]
+    (row,) = rows_of(report_data(runs, baseline="meds"), "pass@1")
+    assert (row["variant"], row["difference"]) == ("dapo", -0.25)
+    with pytest.raises(ValueError, match=r"must be one of: meds; dapo\. Got 'grpo'"):
+        report_data(runs, baseline="grpo")
+
+
+def test_nothing_to_compare(tmp_path):
+    one = trained(tmp_path / "a", 0, [1])
+    assert report_data([one])["differences"] is None
+    meds = [trained(tmp_path / f"m{a}", 0, [1], "meds", meds_alpha=a) for a in (0.1, 0.2)]
+    assert report_data(meds)["differences"] is None  # no method without a memory among them
+    bare = write_run(tmp_path / "bare", [[("p", "1", RIGHT)]]).path
+    data = report_data([one, bare])
+    assert data["differences"]["rows"] == []
+    assert data["differences"]["notes"] == ["bare has no evaluation after training: it is in no comparison."]
+
+
+def test_a_damaged_evaluation_is_left_out_and_named(tmp_path):
+    one = trained(tmp_path / "a", 0, [1])
+    (one / "evaluation" / "after.parquet").write_bytes(b"PAR1 half")
+    data = report_data([one])
+    assert any("An evaluation is left out" in note for note in data["runs"][0]["notes"])
+    assert set(data["evaluations"]["values"]["step"]) == {0}

@@ -1,0 +1,54 @@
+"""The sentences that a reader can quote."""
+
+from meds_rl.report.data import report_data
+
+from .runs import RIGHT, WRONG, write_run
+
+BATCH = [("p", "2", WRONG), ("p", "2", WRONG), ("q", "5", WRONG), ("p", "1", RIGHT)]
+STRATEGIES = {"2": "sign", "5": "sign"}
+
+
+def sentences(path):
+    return [headline["text"] for headline in report_data([path])["headlines"]]
+
+
+def test_a_run_with_a_memory(tmp_path):
+    write_run(tmp_path, [BATCH] * 9, strategies=STRATEGIES)
+    way, largest, repeats, penalty = sentences(tmp_path)
+    assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100%), in 2 of 2 prompts."
+    assert largest == (
+        "The largest single error: to “question p” it gave the answer “2” 18 times, 100% of that prompt's wrong "
+        "completions, mostly by “sign”; steps 0 to 8, steady."
+    )
+    assert repeats == (
+        "In the last third of training 100% of the wrong completions repeated a wrong answer of an earlier batch, "
+        "as much as in the middle third (100%)."
+    )
+    # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
+    assert penalty.startswith("The memory took 0.1")
+    assert penalty.endswith("59% of them lost something, at most 0.200.")
+
+
+def test_errors_that_do_not_come_back(tmp_path):
+    # Steps 0 to 2, 3 to 5, 6 to 8: in the middle third the same error, in the last one a new one each time.
+    old = [("p", "2", WRONG), ("p", "1", RIGHT)]
+    write_run(
+        tmp_path, [old] * 6 + [[("p", f"new {n}", WRONG), ("p", "1", RIGHT)] for n in range(3)], memory=False
+    )
+    repeats = sentences(tmp_path)[-1]
+    assert repeats == (
+        "In the last third of training 0.0% of the wrong completions repeated a wrong answer of an earlier batch, "
+        "less than in the middle third (100%)."
+    )
+
+
+def test_no_answer_at_all(tmp_path):
+    write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
+    assert sentences(tmp_path)[0].startswith(
+        "The largest single error: to “question p” it gave no answer at all 2 times"
+    )
+
+
+def test_nothing_is_wrong(tmp_path):
+    write_run(tmp_path, [[("p", "1", RIGHT)]])
+    assert sentences(tmp_path) == ["None of the 1 completions is wrong."]
