@@ -117,7 +117,19 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(given, said, tmp_path, cap
 
 @pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path):
-    command = [sys.executable, "-m", "meds_rl", "eval", "pocket", "--samples", "64", "--batch-size", "32"]
+    command = [
+        sys.executable,
+        "-m",
+        "meds_rl",
+        "eval",
+        "pocket",
+        "--samples",
+        "64",
+        "--problems",
+        "6",
+        "--batch-size",
+        "32",
+    ]
     subprocess.run([*command, "--output", str(tmp_path / "whole")], check=True)
     killed = tmp_path / "killed"
     process = subprocess.Popen([*command, "--output", str(killed)])

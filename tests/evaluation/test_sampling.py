@@ -61,6 +61,25 @@ def test_a_chunk_is_the_same_whatever_was_sampled_before(model, tokenizer):
     assert engine.sample(ids, settings, chunk_seed(0, 6)) != alone
 
 
+def test_a_models_own_taste_in_sampling_is_not_asked(model, tokenizer):
+    engine = TransformersEngine(model, tokenizer)
+    ids, settings = [engine.encode("ab")] * 16, SamplingSettings(8)
+    plain = engine.sample(ids, settings, 0)
+    taste = {
+        "repetition_penalty": 9.0,
+        "top_k": 2,
+        "min_p": 0.5,
+        "no_repeat_ngram_size": 1,
+        "temperature": 0.1,
+    }
+    before = {name: getattr(model.generation_config, name) for name in taste}
+    try:
+        model.generation_config.update(**taste)
+        assert engine.sample(ids, settings, 0) == plain
+    finally:
+        model.generation_config.update(**before)
+
+
 def test_tokens_are_counted_to_the_end_and_what_was_cut_off_is_known(model, tokenizer):
     engine = TransformersEngine(model, tokenizer)
     completions = engine.sample([engine.encode("ab")] * 64, SamplingSettings(6), 0)

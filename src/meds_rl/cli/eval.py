@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.cli.quiet import quieten
 
     quieten()
-    from meds_rl.cli.eval_tables import at_k_table, heading, single_table
+    from meds_rl.cli.eval_tables import CAPTION, at_k_table, heading, single_table
     from meds_rl.cli.tables import console
     from meds_rl.evaluation.evaluate import evaluate
 
@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         out.print(at_k_table(group, args.k))
     out.print("All samples", style="bold")
     out.print(single_table(result.groups))
+    out.print(CAPTION, style="dim")
     if result.num_hung:
         out.print(f"{result.num_hung} completions could not be graded in time; they count as wrong.")
     for name in args.format:

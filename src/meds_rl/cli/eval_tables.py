@@ -25,15 +25,16 @@ SINGLE = {
 """Name of a figure -> heading and decimals."""
 
 CAPTION = (
-    "below each figure its 95 % bootstrap interval over problems; repeated: wrong\n"
-    "answers that were already given to the problem, of all wrong; distinct:\n"
-    "different wrong answers a problem; cut off: at the length limit"
+    "Below each figure: its 95 % bootstrap interval over problems. Exact: right answer and right\n"
+    "working. Repeated: wrong answers that were already given to the problem, of all wrong ones.\n"
+    "Distinct: different wrong answers a problem. Cut off: at the length limit."
 )
 
 
 def heading(group: GroupFigures) -> str:
     """What stands above a group's table."""
-    return f"{group.benchmark}, {group.group}: {group.num_problems} problems x {group.num_samples} samples"
+    problems = "1 problem" if group.num_problems == 1 else f"{group.num_problems} problems"
+    return f"{group.benchmark}, {group.group}: {problems} x {group.num_samples} samples"
 
 
 def at_k_table(group: GroupFigures, ks: Sequence[int] | None = None) -> Table:
@@ -46,15 +47,12 @@ def at_k_table(group: GroupFigures, ks: Sequence[int] | None = None) -> Table:
     for kind in KINDS:
         if kind in group.at_k:
             table.add_row(kind, *(_cell(group.at_k[kind][k - 1], 3) for k in shown))
-    if "exact pass@k" in group.at_k:
-        table.caption = "exact: right answer and right working"
     return table
 
 
 def single_table(groups: Sequence[GroupFigures]) -> Table:
     """What does not depend on k: a row for each group."""
     table = _table()
-    table.caption = CAPTION
     table.add_column("", max_width=24, overflow="fold")
     for title, _ in SINGLE.values():
         table.add_column(title, justify="right", no_wrap=True)
@@ -65,7 +63,7 @@ def single_table(groups: Sequence[GroupFigures]) -> Table:
 
 
 def _table() -> Table:
-    return Table(caption_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _cell(estimate: Estimate, decimals: int) -> str:

@@ -9,6 +9,17 @@ import torch
 
 from meds_rl.evaluation.sampling import Completion, Prompt, SamplingSettings
 
+PLAIN: dict[str, Any] = {
+    "do_sample": True,
+    "num_beams": 1,
+    "top_k": 0,
+    "min_p": None,
+    "typical_p": 1.0,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
+"""Sampling from the model's own distribution, whatever its generation_config.json would have for a chat."""
+
 
 class TransformersEngine:
     """A model of transformers as a `SamplingEngine`.
@@ -48,12 +59,11 @@ class TransformersEngine:
                 output = model.generate(
                     **inputs,
                     max_new_tokens=settings.max_new_tokens,
-                    do_sample=True,
                     temperature=settings.temperature,
                     top_p=settings.top_p,
-                    top_k=0,
                     pad_token_id=tokenizer.pad_token_id,
                     disable_compile=True,
+                    **PLAIN,
                 )
         finally:
             model.train(was_training)
