@@ -115,9 +115,9 @@ def test_watch_without_a_terminal_prints_a_line_a_step_and_ends_with_the_run(tmp
     watch_lines(Follower(path), console(), 1.0, sleep=lambda _: next(later)())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("there is no such folder yet …")
-    assert [line.partition(",")[0] for line in lines[1:4]] == ["step 1/2", "step 1/2", "step 2/2"]
-    assert "ended after 0:05" in lines[3]
-    assert lines[4].startswith("6 times “2” to “question p”")
+    assert [line.partition(",")[0] for line in lines[1:3]] == ["step 1/2", "step 2/2"]
+    assert "ended after 0:05" in lines[2]
+    assert lines[3].startswith("6 times “2” to “question p”")
 
 
 def test_watch_live_draws_anew_when_the_size_changes_and_leaves_the_last_figures(tmp_path):

@@ -75,12 +75,12 @@ def test_the_largest_are_listed_and_the_rest_is_counted(tmp_path):
     write_run(tmp_path, BATCHES, memory=False)
     errors, left_out = find_errors(read_run(tmp_path), 2)
     assert [len(error.rows) for error in errors] == [9, 4]
-    assert left_out == 2
+    assert left_out == {"answer": 2}
 
 
 def test_nothing_wrong_and_nothing_at_all(tmp_path):
     write_run(tmp_path / "right", [[("p", "1", RIGHT)]])
-    assert find_errors(read_run(tmp_path / "right"), 10) == ([], 0)
+    assert find_errors(read_run(tmp_path / "right"), 10) == ([], {"cluster": 0, "answer": 0})
     assert ways(read_run(tmp_path / "right")) == []
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 
 import pytest
@@ -79,9 +80,19 @@ def test_a_run_without_a_memory_has_no_empty_charts(tmp_path):
 
 def test_a_line_for_a_log(follower):
     line = status_line(follower)
-    assert line.startswith("step 4/9, reward raw 0.25, reward shaped")
+    assert line.startswith("step 4/9, reward 0.25, shaped ")
     assert line.endswith("2 s a step, 0:10 left")
     assert "\n" not in line
+
+
+def test_a_run_that_writes_nothing_any_more_may_have_been_stopped(follower):
+    long_ago = follower.folder.metrics_path.stat().st_mtime - 1000
+    for path in (follower.folder.metrics_path, *follower.folder.rollouts_path.iterdir()):
+        os.utime(path, (long_ago, long_ago))
+    again = Follower(follower.folder.path)
+    again.poll()
+    assert "nothing new for 16:" in status_line(again)
+    assert "stopped?" in drawn(again, 120, None)
 
 
 def test_nothing_yet(tmp_path):

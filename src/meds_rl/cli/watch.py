@@ -99,11 +99,11 @@ def watch_lines(
     try:
         while True:
             follower.poll(seconds=every)
-            newest = (follower.step, follower.num_completions, follower.has_ended)
-            if follower.step == 0 and not follower.num_completions:
+            newest = (follower.step, follower.has_ended)
+            if follower.step == 0:
                 if not said_waiting:
                     out.print(waiting(follower), soft_wrap=True)
-                said_waiting = True
+                    said_waiting = True
             elif newest != printed and not follower.unread:
                 out.print(status_line(follower), soft_wrap=True)
                 printed = newest

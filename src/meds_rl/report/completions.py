@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,11 @@ class Completions:
             self._asked.append((run.id, row))
         return self._prompts[prompt_id]
 
-    def prompts(self) -> list[dict[str, Any]]:
-        """The prompts, each with its id and text."""
+    def prompts(self, golds: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The prompts, each with its id and text, and the right answer where ``golds`` has it by the prompt's id."""
         texts = self._texts("prompt", self._asked)
         return [
-            {"id": name, "text": texts[asked], "gold": None}
+            {"id": name, "text": texts[asked], "gold": golds.get(name)}
             for name, asked in zip(self._prompts, self._asked, strict=True)
         ]
 

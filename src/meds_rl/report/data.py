@@ -14,7 +14,7 @@ from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
 from meds_rl.report.errors import Error, find_errors
-from meds_rl.report.evaluations import evaluations
+from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines
 from meds_rl.report.life import STATES, stretches
 from meds_rl.report.maps import Map, maps
@@ -90,7 +90,7 @@ def report_data(
     completions = Completions(read)
     error_rows = [_error(error, completions) for error in errors]
     map_rows = [_map(drawn_map, completions) for drawn_map in drawn]
-    prompts = completions.prompts()
+    prompts = completions.prompts(golds(read))
     table, text_notes = completions.table(max_characters)
     run_ways = {run.id: ways(run) for run in read}
     texts = {prompt["id"]: prompt["text"] for prompt in prompts}

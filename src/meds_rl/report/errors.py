@@ -79,14 +79,14 @@ class Error:
         }
 
 
-def find_errors(run: RunData, limit: int) -> tuple[list[Error], int]:
-    """The ``limit`` largest errors of each way of grouping, and how many smaller ones there are."""
+def find_errors(run: RunData, limit: int) -> tuple[list[Error], dict[By, int]]:
+    """The ``limit`` largest errors of each way of grouping, and how many smaller ones of each there are."""
     errors: list[Error] = []
-    left_out = 0
+    left_out: dict[By, int] = {}
     for by, rows, keys in _groupings(run):
         found, num_groups = _grouped(run, by, rows, keys, limit)
         errors += found
-        left_out += num_groups - len(found)
+        left_out[by] = num_groups - len(found)
     return errors, left_out
 
 

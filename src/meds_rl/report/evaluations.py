@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.report.panels import EVALUATION_PANELS
-from meds_rl.report.problems import figure, per_problem, read_problems
+from meds_rl.report.problems import figure, per_problem, read_golds, read_problems
 from meds_rl.report.source import RunData
 from meds_rl.runs.samples import SamplesFileError
 
@@ -66,6 +67,16 @@ def _read(run: RunData, path: Path) -> pd.DataFrame | None:
         if note not in run.notes:
             run.notes.append(note)
         return None
+
+
+def golds(runs: Sequence[RunData]) -> dict[str, str]:
+    """The right answer to each prompt, as far as an evaluation names it; evaluations know prompts by the same id."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for _, path in run.folder.evaluations()[:1]:
+            with suppress(SamplesFileError):  # `read_evaluations` tells of it
+                found |= read_golds(path)
+    return found
 
 
 def k_of(run: RunData, problems: pd.DataFrame) -> int:

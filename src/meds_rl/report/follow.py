@@ -89,6 +89,12 @@ class Follower:
         """Whether training is over: the trainer's last row says how long it took."""
         return "train_runtime" in self.last_row
 
+    def quiet_seconds(self, clock: Callable[[], float] = time.time) -> float:
+        """Seconds since the run wrote anything that is followed; 0 where it has written nothing."""
+        stamps = [*self._read.values(), *([] if self._metrics_stamp is None else [self._metrics_stamp])]
+        newest = max((changed for _, changed, _ in stamps), default=None)
+        return 0.0 if newest is None else max(0.0, clock() - newest / 1e9)
+
     def poll(self, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> bool:
         """Read what is new, for at most so many seconds; whether anything changed.
 

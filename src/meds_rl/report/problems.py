@@ -40,6 +40,17 @@ def read_problems(path: Path) -> pd.DataFrame:
     return table
 
 
+def read_golds(path: Path) -> dict[str, str]:
+    """The right answer to each problem of a file of samples that names one.
+
+    Raises:
+        SamplesFileError: the file holds no samples.
+    """
+    columns = read_samples(path).select(["problem_id", "gold"]).to_pydict()
+    pairs = zip(columns["problem_id"], columns["gold"], strict=True)
+    return {problem_id: gold for problem_id, gold in pairs if gold is not None}
+
+
 def per_problem(problems: pd.DataFrame, metric: str, k: int) -> PerProblem:
     """A metric of each problem of one group.
 

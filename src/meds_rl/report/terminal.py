@@ -23,10 +23,26 @@ ORDER = (
 )
 """Panels, the most telling first: a small terminal shows the first few."""
 
+LOGGED: dict[Line, str] = {
+    ("reward", "raw"): "reward",
+    ("reward", "shaped"): "shaped",
+    ("pass", "pass@1"): "pass@1",
+    ("pass", "pass@G"): "pass@G",
+    ("repeated", "answer"): "repeated",
+    ("entropy", "entropy"): "entropy",
+    ("penalty", "mean"): "penalty",
+    ("memory", "size"): "memory",
+    ("time_share", "share"): "time of the memory",
+}
+"""What a line for a log tells, and under which name."""
+
 CHART_WIDTH, CHART_HEIGHT = 38, 10
 """Least size of a chart, in characters; its title is a line more."""
 
 NUM_ERRORS = 8
+
+QUIET, QUIET_STEPS = 120.0, 10
+"""A run that has written nothing for so many seconds, and for the time of so many steps, may have been stopped."""
 
 
 def screen(follower: Follower, width: int, height: int | None, note: str = "") -> RenderableType:
@@ -87,9 +103,12 @@ def time_words(follower: Follower) -> list[str]:
     if follower.has_ended:
         runtime = follower.last_row["train_runtime"]
         return [f"ended after {_duration(runtime)}" if isinstance(runtime, int | float) else "ended"]
-    if not follower.step_times:
+    seconds = sum(follower.step_times) / len(follower.step_times) if follower.step_times else 0.0
+    quiet = follower.quiet_seconds()
+    if quiet > max(QUIET, QUIET_STEPS * seconds):
+        return [f"nothing new for {_duration(quiet)}: stopped?"]
+    if not seconds:
         return []
-    seconds = sum(follower.step_times) / len(follower.step_times)
     total = total_steps(follower)
     left = [] if total is None else [f"{_duration(seconds * max(0, total - follower.step))} left"]
     return [f"{seconds:.3g} s a step", *left]
@@ -135,11 +154,10 @@ def status_line(follower: Follower) -> str:
     total = total_steps(follower)
     parts = [f"step {follower.step:,}" + ("" if total is None else f"/{total:,}")]
     course = follower.course
-    for panel in _in_order():
-        lines = _lines(panel, course, follower)
-        for line, label in lines:
-            name = panel.title if len(lines) == 1 else f"{panel.title} {label}"
-            parts.append(f"{name.lower()} {_newest(panel, course[panel.id, line])}")
+    shown = {(panel.id, line): panel for panel in PANELS for line, _ in _lines(panel, course, follower)}
+    parts += [
+        f"{name} {_newest(shown[line], course[line])}" for line, name in LOGGED.items() if line in shown
+    ]
     return ", ".join([*parts, *time_words(follower)])
 
 
