@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 from meds_rl.report.batches import BATCH_COLUMNS, BatchFigures
 from meds_rl.report.course import Course
 from meds_rl.report.logged import PREFERRED, logged_figures
+from meds_rl.report.metrics_tail import MetricsTail, Stamp, stamp_of
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Stamp = tuple[int, int, int]
-"""A file's identity, time and size: a file that was replaced has another one."""
 
 
 @dataclass
@@ -65,6 +62,7 @@ class Follower:
         self.unread = 0
         self._forget_rollouts()
         self._forget_metrics()
+        self._metrics = MetricsTail(self.folder.metrics_path)
         self.recipe = Recipe({}, [])
         self._recipe_stamp: Stamp | None = None
 
@@ -91,7 +89,7 @@ class Follower:
 
     def quiet_seconds(self, clock: Callable[[], float] = time.time) -> float:
         """Seconds since the run wrote anything that is followed; 0 where it has written nothing."""
-        stamps = [*self._read.values(), *([] if self._metrics_stamp is None else [self._metrics_stamp])]
+        stamps = [*self._read.values(), *([] if self._metrics.stamp is None else [self._metrics.stamp])]
         newest = max((changed for _, changed, _ in stamps), default=None)
         return 0.0 if newest is None else max(0.0, clock() - newest / 1e9)
 
@@ -134,35 +132,22 @@ class Follower:
         self.logged: Course = {}
         self.last_row: dict[str, Any] = {}
         self.step_times: list[float] = []
-        self._metrics_stamp: Stamp | None = None
-        self._offset = 0
 
     def _read_recipe(self) -> bool:
         path = self.folder.path / "recipe.yaml"
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         if stamp is None or stamp == self._recipe_stamp:
             return False
         self.recipe, self._recipe_stamp = read_recipe(self.folder.path), stamp
         return True
 
     def _read_metrics(self) -> bool:
-        path = self.folder.metrics_path
-        stamp = _stamp(path)
-        if stamp is None:
-            return False
-        before = self._metrics_stamp
-        if before is not None and (stamp[0] != before[0] or stamp[2] < self._offset):
-            self._forget_metrics()  # replaced by a resumed run, or begun anew
-        elif before == stamp:
-            return False
-        self._metrics_stamp = stamp
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            whole, newline, _ = file.read().rpartition(b"\n")  # the last line may still be in the making
-        self._offset += len(whole) + len(newline)
-        for row in _rows(whole):
+        rows = self._metrics.read()
+        if self._metrics.begun_anew:
+            self._forget_metrics()
+        for row in rows:
             self._take_row(row)
-        return bool(newline)
+        return bool(rows) or self._metrics.begun_anew
 
     def _take_row(self, row: dict[str, Any]) -> None:
         self.last_row = row
@@ -231,30 +216,6 @@ def _read_batch(path: Path) -> pd.DataFrame | None:
 
 def _files(folder: RunFolder) -> Iterator[tuple[int, Path, Stamp]]:
     for number, path in folder.rollout_files():
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         if stamp is not None:
             yield number, path, stamp
-
-
-def _rows(lines: bytes) -> Iterator[dict[str, Any]]:
-    for line in lines.splitlines():
-        row = _row(line)
-        if row is not None:
-            yield row
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    """A row of the metrics; None for a line that a kill cut off and a later run went on after."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
-
-
-def _stamp(path: Path) -> Stamp | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
