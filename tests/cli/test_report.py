@@ -158,3 +158,15 @@ def test_watch_is_left_with_ctrl_c(tmp_path):
     plain = Console(file=io.StringIO(), width=80)
     watch_lines(Follower(tmp_path), plain, 1.0, sleep=interrupt)
     assert "6 times" not in plain.file.getvalue().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [("plotext", ["watch", "--once"]), ("vl_convert", ["report"]), ("pandas", ["report"])],
+)
+def test_a_missing_extra_is_named_with_the_command(runs, capsys, monkeypatch, missing, command):
+    for name in [name for name in sys.modules if name.startswith("meds_rl.report.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main([command[0], str(runs / "meds"), *command[1:]]) == 2
+    assert 'pip install "meds-rl[report]"' in capsys.readouterr().err

@@ -60,5 +60,12 @@ def test_what_says_nothing_is_left_out():
     assert ("repeated", "answer") not in figures
     assert ("penalty", "mean") not in figures
     assert figures["distinct", "distinct"] == 0
-    ungraded = BatchFigures().add(batch([("p", "1", False)], reward=[math.nan], shaped_reward=[math.nan]))
-    assert ("reward", "raw") not in ungraded
+
+
+def test_what_was_not_graded_is_neither_wrong_nor_right():
+    rows = [("p", "1", True), ("p", "2", False), ("p", "3", False), ("q", "4", False)]
+    reward = [1.0, 0.0, math.nan, math.nan]
+    figures = BatchFigures().add(batch(rows, reward=reward, shaped_reward=reward))
+    assert (figures["reward", "raw"], figures["pass", "pass@1"], figures["pass", "pass@G"]) == (0.5, 0.5, 1.0)
+    assert figures["distinct", "distinct"] == 1
+    assert BatchFigures().add(batch(rows[2:], reward=reward[2:])) == {("memory", "size"): 0.0}

@@ -52,3 +52,19 @@ def test_no_answer_at_all(tmp_path):
 def test_nothing_is_wrong(tmp_path):
     write_run(tmp_path, [[("p", "1", RIGHT)]])
     assert sentences(tmp_path) == ["None of the 1 completions is wrong."]
+
+
+def test_errors_that_the_task_cannot_name_are_told_of(tmp_path):
+    rows = [
+        ("p", "2", WRONG),
+        ("q", "2", WRONG),
+        ("p", "3", WRONG),
+        ("q", "3", WRONG),
+        ("q", "4", WRONG),
+        ("p", "1", RIGHT),
+    ]
+    write_run(tmp_path, [rows], memory=False, strategies={"2": "sign", "3": "other", "4": "other"})
+    assert sentences(tmp_path)[0] == (
+        "The most repeated error is “sign”: 2 of 5 wrong completions (40%), in 2 of 2 prompts; 60% follow no way that "
+        "the task knows."
+    )

@@ -38,6 +38,9 @@ class BatchFigures:
         Args:
             batch: B rows of one generation batch, with `BATCH_COLUMNS`; null answers are None.
         """
+        self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
+        # What no reward function graded is neither wrong nor right.
+        batch = batch[np.isfinite(batch["reward"].to_numpy(dtype=np.float64))]
         is_correct = batch["is_correct"].to_numpy(dtype=bool)
         tokens = batch["num_tokens"].to_numpy(dtype=np.float64)
         penalties = batch["penalty"].to_numpy(dtype=np.float64)
@@ -51,7 +54,6 @@ class BatchFigures:
                 solved.add(prompt)
             else:
                 wrong.append(answer)
-        self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
         figures = {
             ("reward", "raw"): _mean(batch["reward"].to_numpy(dtype=np.float64)),
             ("reward", "shaped"): _mean(batch["shaped_reward"].to_numpy(dtype=np.float64)),

@@ -14,6 +14,7 @@ from meds_rl.report.course import Course
 from meds_rl.report.logged import PREFERRED, logged_figures
 from meds_rl.report.metrics_tail import MetricsTail, Stamp, stamp_of
 from meds_rl.report.recipe import Recipe, read_recipe
+from meds_rl.report.source import is_wrong
 from meds_rl.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Follower:
         step = int(batch["step"].iloc[0])
         for line, value in self._figures.add(batch).items():
             self.sampled.setdefault(line, {})[step] = value
-        wrong = batch[~batch["is_correct"].astype(bool)]
+        wrong = batch[is_wrong(batch)]
         self.num_completions += len(batch)
         self.num_wrong += len(wrong)
         columns = (wrong[name].tolist() for name in ("prompt_id", "answer", "penalty"))

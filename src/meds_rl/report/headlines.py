@@ -54,9 +54,12 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         return ""
     way = named[0]
     what = "The most repeated error is" if way["kind"] == "strategy" else "The most frequent wrong answer is"
+    # What no reader recognises is no error one could name, but where it is most of them the reader must know.
+    unnamed = sum(each["share"] for each in ways if each["name"] in UNNAMED)
+    rest = f"; {_percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
     return (
         f"{what} “{way['name']}”: {way['count']:,} of {len(run.wrong):,} wrong completions ({_percent(way['share'])}), "
-        f"in {way['prompts']:,} of {run.rollouts['prompt_id'].nunique():,} prompts."
+        f"in {way['prompts']:,} of {run.rollouts['prompt_id'].nunique():,} prompts{rest}."
     )
 
 

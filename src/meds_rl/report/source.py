@@ -72,8 +72,8 @@ class RunData:
 
     @cached_property
     def wrong(self) -> NDArray[np.int64]:
-        """(n,) rows of the rollouts that are wrong."""
-        return np.flatnonzero(~self.rollouts["is_correct"].to_numpy(dtype=bool))
+        """(n,) rows of the rollouts that are wrong; what no reward function graded is neither wrong nor right."""
+        return np.flatnonzero(is_wrong(self.rollouts))
 
     @cached_property
     def clusters(self) -> NDArray[np.int64] | None:
@@ -96,6 +96,12 @@ class RunData:
             for number, (key, entry) in enumerate(pairs)
             if not key.is_correct
         ]
+
+
+def is_wrong(rollouts: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) whether each rollout was graded, and as wrong."""
+    graded = np.isfinite(rollouts["reward"].to_numpy(dtype=np.float64))
+    return np.asarray(graded & ~rollouts["is_correct"].to_numpy(dtype=bool))
 
 
 NOT_KEPT = -9
