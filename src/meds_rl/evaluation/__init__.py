@@ -11,16 +11,20 @@ from meds_rl.evaluation.agreement import (
 )
 from meds_rl.evaluation.agreement_by_prompt import agreement_by_prompt, agreement_over_training
 from meds_rl.evaluation.majority import maj_at_k
+from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
 from meds_rl.evaluation.pass_at_k import pass_at_k
 
 __all__ = [
     "Agreement",
+    "PairedDifference",
+    "PerProblem",
     "adjusted_rand",
     "agreement",
     "agreement_by_prompt",
     "agreement_over_training",
     "agreement_percentage",
     "maj_at_k",
+    "paired_difference",
     "pass_at_k",
     "purity",
     "splits",
