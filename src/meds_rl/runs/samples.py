@@ -101,10 +101,14 @@ def write_samples(path: str | os.PathLike[str], table: pa.Table, *, step: int | 
 
 
 def step_of(path: str | os.PathLike[str]) -> int | None:
-    """The optimiser step that a file of samples says it is of; None where it says none."""
+    """The optimiser step that a file of samples says it is of; None where it says none or is damaged."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    step = (pq.read_schema(path).metadata or {}).get(STEP_KEY.encode())
+    try:
+        step = (pq.read_schema(path).metadata or {}).get(STEP_KEY.encode())
+    except (pa.ArrowException, OSError):
+        return None  # who reads the samples is told
     return None if step is None else int(step)
 
 
