@@ -21,7 +21,7 @@ class RunArguments:
         task: "pocket", "reasoning_gym:<dataset>" or "math" (``meds_rl.tasks.load_task``).
         task_options: options of the task, a mapping (JSON on the command line).
         reward_funcs: import paths of TRL reward functions, instead of the task's grader; the first says right or wrong.
-        eval_samples: samples per problem, before and after training; 0 skips both.
+        eval_samples: samples per problem of each evaluation, before and after training; 0 for no evaluations.
         eval_every: also in training, every so many optimiser steps; 0 for only before and after.
         eval_k: k of pass@k; default ``eval_samples``.
         eval_problems: at most so many problems of each split.
@@ -73,10 +73,6 @@ class RunArguments:
             raise ValueError(f"eval_samples must be at least 0; got {self.eval_samples}.")
         if self.eval_every < 0:
             raise ValueError(f"eval_every must be at least 0; got {self.eval_every}.")
-        if self.eval_every and not self.eval_samples:
-            raise ValueError(
-                f"eval_every {self.eval_every} does nothing with eval_samples 0; give eval_samples."
-            )
         if self.eval_k is not None and self.eval_samples and not 1 <= self.eval_k <= self.eval_samples:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
         if self.eval_problems < 1:

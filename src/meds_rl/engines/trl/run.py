@@ -87,7 +87,7 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         )
     elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
-    if recipe.run.eval_every:
+    if recipe.run.eval_every and recipe.run.eval_samples:
         trainer.add_callback(
             EverySteps(
                 recipe.run.eval_every,
