@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from meds_rl.report import figures
-from meds_rl.report.binning import bin_means
-from meds_rl.report.figure_theme import CATEGORIES, FAINT, INK, MUTED, PAPER, config
-from meds_rl.report.pictures import write_pictures
+from meds_rl.report.drawing.binning import bin_means
+from meds_rl.report.drawing.figures import all_figures
+from meds_rl.report.drawing.forest import difference_figures
+from meds_rl.report.drawing.lines import course_figures
+from meds_rl.report.drawing.map import map_spec, map_values
+from meds_rl.report.drawing.pictures import write_pictures
+from meds_rl.report.drawing.strips import error_figures
+from meds_rl.report.drawing.theme import CATEGORIES, FAINT, INK, MUTED, PAPER, config
+from meds_rl.report.drawing.ways import ways_figures
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up import SCRIPT, made_up_report
@@ -68,7 +73,7 @@ def test_the_first_four_colours_differ_for_colour_blind_readers(scheme, blindnes
 
 def test_every_figure_compiles(data):
     vl_convert = pytest.importorskip("vl_convert")
-    drawn = figures.all_figures(data)
+    drawn = all_figures(data)
     names = [figure.name for figure in drawn]
     assert len(names) == len(set(names)) > 20
     for figure in drawn:
@@ -79,7 +84,7 @@ def test_every_figure_compiles(data):
 
 
 def test_a_course_leaves_out_what_is_not_known_and_keeps_the_lines_apart(data):
-    reward = next(figure for figure in figures.course_figures(data) if figure.name == "course-reward")
+    reward = next(figure for figure in course_figures(data) if figure.name == "course-reward")
     assert {row["line"] for row in reward.values} == {"raw", "shaped"}
     assert {row["variant"] for row in reward.values} == {"dapo", "meds"}
     assert len(reward.values) == 4 * 2 * 39  # 4 runs, 2 lines, 40 steps of which one has no value
@@ -92,7 +97,7 @@ def test_a_course_leaves_out_what_is_not_known_and_keeps_the_lines_apart(data):
 
 
 def test_strips_are_one_row_an_error_the_largest_first(data):
-    strips = next(figure for figure in figures.error_figures(data) if figure.name == "errors-answer-1")
+    strips = next(figure for figure in error_figures(data) if figure.name == "errors-answer-1")
     domain = strips.spec["encoding"]["y"]["scale"]["domain"]
     assert len(domain) == 24
     assert domain[1] == "2. what is 1 + 1 * 3? = 1"
@@ -103,7 +108,7 @@ def test_strips_are_one_row_an_error_the_largest_first(data):
 
 
 def test_ways_are_shares_of_their_stretch(data):
-    ways = figures.ways_figures(data)[0]
+    ways = ways_figures(data)[0]
     by_step: dict[float, float] = {}
     for row in ways.values:
         by_step[row["step"]] = by_step.get(row["step"], 0) + row["share"]
@@ -113,16 +118,16 @@ def test_ways_are_shares_of_their_stretch(data):
 
 def test_a_map_has_a_colour_for_the_commonest_and_none_for_noise(data):
     of = data["maps"][0]
-    values = figures.map_values(of)
+    values = map_values(of)
     assert len({row["answer"] for row in values}) == 10  # eight, "no answer", "other"
-    spec = figures.map_spec(values, "cluster")
+    spec = map_spec(values, "cluster")
     named = spec["encoding"]["color"]["condition"]["scale"]["domain"]
     assert sorted(named) == ["cluster 0", "cluster 1", "cluster 2"]
     assert [row["completion"] for row in values] == of["completion"]
 
 
 def test_differences_keep_the_colours_of_the_course(data):
-    forest = figures.difference_figures(data)[0]
+    forest = difference_figures(data)[0]
     encoding = forest.spec["layer"][1]["encoding"]
     assert encoding["color"]["scale"]["domain"] == ["dapo", "meds"]
     assert [row["group"] for row in forest.values] == ["train hard", "test hard"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meds_rl.report.html import page, refuse_foreign, write_page
+from meds_rl.report.drawing.html import page, refuse_foreign, write_page
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up import HOSTILE, SCRIPT, made_up_report

@@ -145,7 +145,7 @@ def test_columns_are_checked():
         check_columns(["text", "answer"], "f")
     with pytest.raises(
         ValueError,
-        match=r"f has no answers: needed is a column reward_model or answer or final_answer or solution; found: problem",
+        match=r"f has no answers: needed is a column reward_model or answer or final_answer or solution; found: prob",
     ):
         check_columns(["problem"], "f")
 

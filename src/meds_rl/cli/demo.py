@@ -67,7 +67,7 @@ def _report(runs: list[Path], path: Path) -> None:
 
     try:
         from meds_rl.report.data import report_data
-        from meds_rl.report.html import write_page
+        from meds_rl.report.drawing.html import write_page
 
         write_page(report_data(runs, show_progress=True), path)
     except ImportError as error:

@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         from meds_rl.cli.tables import console
         from meds_rl.report.data import report_data
-        from meds_rl.report.html import refuse_foreign, write_page
-        from meds_rl.report.pictures import write_pictures
+        from meds_rl.report.drawing.html import refuse_foreign, write_page
+        from meds_rl.report.drawing.pictures import write_pictures
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
     refuse_foreign(output)  # before anything is computed

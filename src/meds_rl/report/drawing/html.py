@@ -13,8 +13,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from meds_rl.report import figures
-from meds_rl.report.figure_theme import config
+from meds_rl.report.drawing.figure import Figure
+from meds_rl.report.drawing.forest import difference_figures
+from meds_rl.report.drawing.lines import course_figures, evaluation_figures
+from meds_rl.report.drawing.map import COLOURINGS, map_figures
+from meds_rl.report.drawing.strips import error_figures
+from meds_rl.report.drawing.theme import config
+from meds_rl.report.drawing.ways import ways_figures
 from meds_rl.runs.folder import write_atomically
 
 PAGE = Path(__file__).parent / "page"
@@ -118,25 +123,25 @@ def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
         **drawn,
         "themes": {"light": config("light"), "dark": config("dark")},
         "figures": {
-            "ways": _by_run(figures.ways_figures(data)),
-            "errors": _by_run_and_kind(figures.error_figures(data)),
+            "ways": _by_run(ways_figures(data)),
+            "errors": _by_run_and_kind(error_figures(data)),
             "maps": _maps(data),
-            "course": _dicts(figures.course_figures(data)),
-            "evaluations": _dicts(figures.evaluation_figures(data)),
-            "differences": _dicts(figures.difference_figures(data)),
+            "course": _dicts(course_figures(data)),
+            "evaluations": _dicts(evaluation_figures(data)),
+            "differences": _dicts(difference_figures(data)),
         },
     }
 
 
-def _dicts(all_: Sequence[figures.Figure]) -> list[dict[str, Any]]:
+def _dicts(all_: Sequence[Figure]) -> list[dict[str, Any]]:
     return [figure.to_dict() for figure in all_]
 
 
-def _by_run(all_: Sequence[figures.Figure]) -> dict[str, Any]:
+def _by_run(all_: Sequence[Figure]) -> dict[str, Any]:
     return {figure.name.rpartition("-")[2]: figure.to_dict() for figure in all_}
 
 
-def _by_run_and_kind(all_: Sequence[figures.Figure]) -> dict[str, Any]:
+def _by_run_and_kind(all_: Sequence[Figure]) -> dict[str, Any]:
     sorted_: dict[str, dict[str, Any]] = {}
     for figure in all_:
         _, kind, run = figure.name.split("-")
@@ -146,14 +151,14 @@ def _by_run_and_kind(all_: Sequence[figures.Figure]) -> dict[str, Any]:
 
 def _maps(data: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The points of each map once, and a specification for each colouring."""
-    drawn = figures.map_figures(data)
-    count = len(figures.COLOURINGS)
+    drawn = map_figures(data)
+    count = len(COLOURINGS)
     return [
         {
             "values": drawn[number * count].values,
             "specs": {
                 by: {**drawn[number * count + place].to_dict(), "values": []}
-                for place, by in enumerate(figures.COLOURINGS)
+                for place, by in enumerate(COLOURINGS)
             },
         }
         for number in range(len(data["maps"]))

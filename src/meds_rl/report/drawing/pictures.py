@@ -9,8 +9,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from meds_rl.report.figure_theme import config
-from meds_rl.report.figures import all_figures
+from meds_rl.report.drawing.figures import all_figures
+from meds_rl.report.drawing.theme import config
 from meds_rl.runs.folder import write_atomically
 
 FORMATS = ("svg", "png")

@@ -1,0 +1,1 @@
+"""From a report's data to the page and the pictures."""

@@ -1,0 +1,78 @@
+"""A figure: a Vega-Lite specification, which the page and the pictures share, and what several figures need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SHORT = {"labelExpr": "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"}
+"""Numbers of an axis."""
+
+SHAPES = (
+    "circle",
+    "square",
+    "triangle-up",
+    "diamond",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+    "triangle-left",
+)
+"""They say again what colours say."""
+
+MAX_KINDS = 8
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        name: its name in the page and as a file.
+        title: what it shows.
+        help: one sentence on how to read it.
+        spec: a Vega-Lite specification whose data set is called "values"; no colours, the theme has them.
+        values: the rows of that data set.
+        group: of figures that are shown by turns (a group of problems, a prompt), which of them; else empty.
+        percent: whether values are shares, to be shown as percentages.
+    """
+
+    name: str
+    title: str
+    help: str
+    spec: dict[str, Any]
+    values: list[dict[str, Any]] = field(default_factory=list)
+    group: str = ""
+    percent: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figure for the page."""
+        return asdict(self)
+
+    def whole(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The specification with data, title and theme: a picture of its own."""
+        title = {"text": self.title, "subtitle": self.group} if self.group else {"text": self.title}
+        size = {"width": 520} if self.spec.get("width") == "container" else {}
+        return {
+            **self.spec,
+            **size,
+            "data": {"name": "values", "values": self.values},
+            "title": title,
+            "config": dict(config),
+        }
+
+
+def variants_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(run["variant"] for run in runs))
+
+
+def legend(labels: Sequence[str], width: int = 38) -> dict[str, Any]:
+    """A legend above the figure, in as many columns as ``width`` letters hold."""
+    longest = max((min(len(label), 40) for label in labels), default=1)
+    return {"orient": "top", "title": None, "columns": max(1, width // (longest + 4))}
+
+
+def one_line(text: str, width: int) -> str:
+    clean = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 8 * width]).split())
+    return clean if len(clean) <= width else clean[: width - 1] + "…"

@@ -1,0 +1,94 @@
+"""Paired differences to a baseline, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meds_rl.report.drawing.figure import Figure, legend, variants_of
+
+SMALLEST_DIFFERENCE = 0.01
+
+
+def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """For each measure the paired difference of every variant to the baseline, with its interval, by group."""
+    differences = data.get("differences")
+    if not differences:
+        return []
+    variants = variants_of(data["runs"])
+    figures = []
+    for number, metric in enumerate(dict.fromkeys(row["metric"] for row in differences["rows"])):
+        rows = [
+            {
+                "group": row["group"],
+                "variant": row["variant"],
+                "difference": row["difference"],
+                "low": row["low"],
+                "high": row["high"],
+                "seeds": f"{row['num_positive']} of {row['num_seeds']} seeds positive",
+            }
+            for row in differences["rows"]
+            if row["metric"] == metric and row["difference"] is not None
+        ]
+        if rows:
+            name = next(row["title"] for row in differences["rows"] if row["metric"] == metric)
+            title = f"{name}, difference to {differences['baseline']}"
+            help_ = "Paired by seed and problem; the bar is the 95 % interval. Where it crosses 0, chance suffices."
+            figures.append(Figure(f"difference-{number}", title, help_, _forest(rows, variants), rows))
+    return figures
+
+
+def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[str, Any]:
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    shown = list(dict.fromkeys(row["variant"] for row in rows))
+    encoding: dict[str, Any] = {
+        "y": {
+            "field": "group",
+            "type": "nominal",
+            "title": None,
+            "scale": {"domain": groups},
+            "axis": {"domain": False, "ticks": False, "grid": False, "labelLimit": 160},
+        },
+        "yOffset": {"field": "variant", "type": "nominal", "scale": {"domain": shown}},
+        "color": {
+            "field": "variant",
+            "type": "nominal",
+            "scale": {"domain": list(variants)},
+            "legend": {**legend(shown), "values": shown} if len(shown) > 1 else None,
+        },
+        "tooltip": [
+            {"field": "variant", "type": "nominal", "title": "variant"},
+            {"field": "group", "type": "nominal", "title": "problems"},
+            {"field": "difference", "type": "quantitative", "title": "difference", "format": "+.3f"},
+            {"field": "low", "type": "quantitative", "title": "95 % from", "format": "+.3f"},
+            {"field": "high", "type": "quantitative", "title": "to", "format": "+.3f"},
+            {"field": "seeds", "type": "nominal", "title": "seeds"},
+        ],
+    }
+    largest = max(
+        (abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None), default=0.0
+    )
+    # Differences that are next to nothing are not blown up to the width of the figure.
+    scale = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
+    x = {
+        "type": "quantitative",
+        "title": "difference",
+        "scale": scale,
+        "axis": {"tickCount": 5, "format": "+~g"},
+    }
+    return {
+        "width": "container",
+        "height": len(groups) * max(26, 16 * len(shown)),
+        "data": {"name": "values"},
+        "layer": [
+            {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},
+            {
+                "mark": {"type": "rule", "strokeWidth": 3},
+                "encoding": {**encoding, "x": {"field": "low", **x}, "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+                "encoding": {**encoding, "x": {"field": "difference", **x}},
+            },
+        ],
+    }

@@ -1,0 +1,153 @@
+"""Lines over training: the course of training, and evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meds_rl.report.drawing.binning import bin_means
+from meds_rl.report.drawing.figure import SHORT, Figure, legend, variants_of
+
+MAX_POINTS = 300
+
+
+def course_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """One figure for each panel of the course of training."""
+    return [
+        _course(data, panel, f"course-{panel['id']}", data["course"]["values"])
+        for panel in data["course"]["panels"]
+    ]
+
+
+def evaluation_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """One figure for each measure of the evaluations and group of problems."""
+    evaluations = data.get("evaluations")
+    if not evaluations:
+        return []
+    figures = []
+    for panel in evaluations["panels"]:
+        for line in panel["lines"]:
+            only = {**panel, "lines": [line]}
+            name = f"evaluation-{panel['id']}-{line['id']}"
+            figure = _course(data, only, name, evaluations["values"], points=True, group=line["label"])
+            if figure.values:
+                figures.append(figure)
+    return figures
+
+
+def _course(
+    data: Mapping[str, Any],
+    panel: Mapping[str, Any],
+    name: str,
+    values: Mapping[str, Sequence[Any]],
+    *,
+    points: bool = False,
+    group: str = "",
+) -> Figure:
+    runs = {run["id"]: run for run in data["runs"]}
+    labels = {line["id"]: line["label"] for line in panel["lines"]}
+    rows = [
+        {
+            "run": runs[run]["name"],
+            "variant": runs[run]["variant"],
+            "line": labels[line],
+            "step": x,
+            "value": y,
+        }
+        for run, of, line, x, y in zip(
+            *(values[column] for column in ("run", "panel", "line", "step", "value")), strict=True
+        )
+        if of == panel["id"] and line in labels and y is not None
+    ]
+    rows = bin_means(rows, ("run", "variant", "line"), MAX_POINTS)
+    spec = _lines(data["runs"], panel, points=points)
+    return Figure(name, str(panel["title"]), str(panel["help"]), spec, rows, group, bool(panel["percent"]))
+
+
+def _lines(
+    runs: Sequence[Mapping[str, Any]],
+    panel: Mapping[str, Any],
+    *,
+    points: bool,
+) -> dict[str, Any]:
+    """Lines over training: a colour a variant, a dash a line; of several seeds each faintly, their mean in full."""
+    lines = [line["label"] for line in panel["lines"]]
+    variants = variants_of(runs)
+    several_seeds = len(runs) > len(variants)
+    colour = "variant" if len(runs) > 1 else "line"
+    domain = variants if colour == "variant" else lines
+    number = ".0%" if panel["percent"] else ".3~g"
+    x = {
+        "field": "step",
+        "type": "quantitative",
+        "title": "step",
+        "axis": {"grid": False, "tickCount": 5, **SHORT},
+    }
+    y: dict[str, Any] = {
+        "field": "value",
+        "type": "quantitative",
+        "title": panel["unit"] or None,
+        "axis": {
+            "tickCount": 4,
+            "domain": False,
+            "ticks": False,
+            **({"format": ".0%"} if panel["percent"] else SHORT),
+        },
+        "scale": {"zero": bool(panel["percent"]) and points},
+    }
+    encoding: dict[str, Any] = {
+        "x": x,
+        "y": y,
+        "color": {
+            "field": colour,
+            "type": "nominal",
+            "scale": {"domain": domain},
+            "legend": {**legend(domain), "symbolOpacity": 1} if len(domain) > 1 else None,
+        },
+    }
+    if len(lines) > 1 and colour == "variant":
+        encoding["strokeDash"] = {
+            "field": "line",
+            "type": "nominal",
+            "scale": {"domain": lines, "range": [[1, 0], [5, 4], [1, 4], [8, 3, 1, 3]]},
+            "legend": {**legend(lines), "symbolOpacity": 1, "symbolType": "stroke"},
+        }
+    tooltip = [
+        {"field": "run", "type": "nominal", "title": "run"},
+        {"field": "line", "type": "nominal", "title": "line"},
+        {"field": "step", "type": "quantitative", "title": "step", "format": ",.0f"},
+        {"field": "value", "type": "quantitative", "title": panel["title"], "format": number},
+    ]
+    each: dict[str, Any] = {
+        "mark": {
+            "type": "line",
+            "opacity": 0.28 if several_seeds else 1,
+            "strokeWidth": 1 if several_seeds else 2,
+        },
+        "encoding": {"detail": {"field": "run", "type": "nominal"}},
+    }
+    mean = {"mark": {"type": "line"}, "encoding": {"y": {**y, "aggregate": "mean"}}}
+    hover = {
+        "mark": {"type": "point", "filled": True, "size": 46},
+        "params": [
+            {
+                "name": "near",
+                "select": {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"},
+            }
+        ],
+        "encoding": {
+            "opacity": {
+                "condition": {"param": "near", "empty": False, "value": 1},
+                "value": 1 if points else 0,
+            },
+            "tooltip": tooltip,
+            "detail": {"field": "run", "type": "nominal"},
+        },
+    }
+    return {
+        "width": "container",
+        "height": 170,
+        "data": {"name": "values"},
+        "encoding": encoding,
+        "layer": [each, *([mean] if several_seeds else []), hover],
+    }
