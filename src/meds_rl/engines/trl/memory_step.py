@@ -101,6 +101,20 @@ class MemoryStep:
             )
 
 
+def compile_kernels() -> float:
+    """Have a throw-away memory compile what memories run on, so that no step's time has it in it; returns seconds.
+
+    Ten seconds or more the first time on a machine; afterwards the result lies on disk.
+    """
+    start = time.perf_counter()
+    memory = ErrorMemory()
+    points = np.eye(4, dtype=np.float32)
+    for _ in range(2):
+        memory.assign("", points)
+        memory.remember("", points)
+    return time.perf_counter() - start
+
+
 def _key(batch: Batch, row: int) -> EntryKey:
     return EntryKey(check_prompt_id(batch.prompt_ids[row]), bool(batch.is_correct[row]))
 

@@ -35,7 +35,7 @@ from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
 from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
-from meds_rl.engines.trl.memory_step import MemoryStep
+from meds_rl.engines.trl.memory_step import MemoryStep, compile_kernels
 from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
@@ -43,6 +43,7 @@ from meds_rl.runs import RunFolder
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 
+NOTICED_SECONDS = 2.0
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 
 
@@ -117,6 +118,10 @@ class MEDSTrainer(GRPOTrainer):
             )
             self._memory_step = MemoryStep(make_shaper(args, memory), source, make_reencoding(args, source))
             self._memory_step.check()
+            if (seconds := compile_kernels()) > NOTICED_SECONDS:
+                self.accelerator.print(
+                    f"Compiled the clustering in {seconds:.0f} s; it is kept on disk for the next run."
+                )
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)
