@@ -6,13 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from meds_rl import __version__
-from meds_rl.cli import data, demo, inspect, pocket, report, train, watch
+from meds_rl.cli import data, demo, diversity, inspect, pocket, report, train, watch
 from meds_rl.cli import eval as evaluation
 
 COMMANDS = {
     "train": (train, "train a model from a recipe"),
     "demo": (demo, "train the pocket model with DAPO and with MEDS and compare"),
     "eval": (evaluation, "measure a model: pass@k and maj@k with intervals"),
+    "diversity": (diversity, "measure how varied completions are, and how clusters agree with labels"),
     "inspect": (inspect, "show what is in a run's memory"),
     "report": (report, "write one HTML page of what runs kept getting wrong"),
     "watch": (watch, "show a run live in the terminal while it trains"),
