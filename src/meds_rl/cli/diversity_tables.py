@@ -59,13 +59,15 @@ def agreement_table(compared: Mapping[str, Mapping[str, PromptAgreement]]) -> Ta
     """Clusters against labels, within problems, weighted by completions."""
     table = Table(
         title="Agreement of the clusters with labels, within problems",
+        caption="Rand: adjusted Rand index; NMI equals the V-measure; agree %: one-to-one matching (docs/diversity.md)",
+        caption_justify="left",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
     )
     for name in ("label", "part"):
         table.add_column(name, no_wrap=True)
-    for name in ("wrong", "adj. Rand", "NMI = V", "purity", "splits", "agree %"):
+    for name in ("wrong", "Rand", "NMI", "purity", "splits", "agree %"):
         table.add_column(name, justify="right", no_wrap=True)
     for kind, by_part in compared.items():
         for number, (part, one) in enumerate(by_part.items()):
