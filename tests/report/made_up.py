@@ -75,6 +75,7 @@ def _run(number: int, name: str) -> dict[str, Any]:
         "num_clusters": 200,
         "group_size": 8,
         "stretches": list(range(0, 40, 2)),
+        "wrong_course": [60] * 20,
         "settings": {"meds_alpha": 0.1, "task": "pocket"},
         "notes": [f"a note {SCRIPT}"],
     }

@@ -108,7 +108,11 @@ def test_strips_are_one_row_an_error_the_largest_first(data):
 
 
 def test_ways_are_shares_of_their_stretch(data):
-    ways = ways_figures(data)[0]
+    course = [
+        sum(counts) for counts in zip(*(w["course"] for w in data["ways"] if w["run"] == 0), strict=True)
+    ]
+    runs = [{**run, "wrong_course": course} for run in data["runs"]]
+    ways = ways_figures({**data, "runs": runs})[0]
     by_step: dict[float, float] = {}
     for row in ways.values:
         by_step[row["step"]] = by_step.get(row["step"], 0) + row["share"]
@@ -148,7 +152,9 @@ def test_pictures(data, tmp_path, format_, magic):
     pytest.importorskip("vl_convert")
     few = {**data, "maps": data["maps"][:1], "errors": [], "ways": data["ways"][:2], "course": data["course"]}
     paths = write_pictures(few, tmp_path / "figures", format_)
-    assert {path.name for path in paths} == {path.name for path in (tmp_path / "figures").iterdir()}
+    assert {path.name for path in paths} | {"figures.json"} == {
+        path.name for path in (tmp_path / "figures").iterdir()
+    }
     assert f"course-reward.{format_}" in {path.name for path in paths}
     for path in paths:
         assert re.fullmatch(r"[A-Za-z0-9@._-]+", path.name)
@@ -157,6 +163,26 @@ def test_pictures(data, tmp_path, format_, magic):
         ways = (tmp_path / "figures" / "ways-0.svg").read_text(encoding="utf-8")
         assert "<script" not in ways
         assert "&lt;script&gt;" in ways
+
+
+def test_pictures_replace_pictures_and_nothing_else(data, tmp_path):
+    pytest.importorskip("vl_convert")
+    few = {**data, "maps": [], "errors": [], "ways": [], "evaluations": None, "differences": None}
+    first = write_pictures(few, tmp_path, "svg")
+    assert write_pictures(few, tmp_path, "svg") == first
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "course-pass.svg").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"course-pass\.svg exists and is no picture of a report"):
+        write_pictures(few, tmp_path / "mine", "svg")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["course-pass.svg"]
+    assert (tmp_path / "mine" / "course-pass.svg").read_text() == "mine"
+
+
+def test_ways_are_shares_of_all_that_was_wrong_not_of_those_listed(data):
+    listed = [way for way in data["ways"] if way["run"] == 0][:1]
+    runs = [{**run, "wrong_course": [10 * count for count in listed[0]["course"]]} for run in data["runs"]]
+    ways = ways_figures({**data, "runs": runs, "ways": listed})[0]
+    assert {row["share"] for row in ways.values} == {0.1}
 
 
 def test_pictures_of_another_format_are_refused(data, tmp_path):

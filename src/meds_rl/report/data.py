@@ -20,7 +20,7 @@ from meds_rl.report.life import STATES, stretches
 from meds_rl.report.maps import Map, maps
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
-from meds_rl.report.ways import ways
+from meds_rl.report.ways import ways, wrong_course
 from meds_rl.runs.folder import RunFolder
 
 SCHEMA = 1
@@ -173,6 +173,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_clusters": _num_clusters(run),
             "group_size": run.recipe.group_size,
             "stretches": stretches(run.num_steps).tolist(),
+            "wrong_course": wrong_course(run),
             "settings": _settings(run, wanted),
             "notes": run.notes,
         }

@@ -42,6 +42,13 @@ def ways(run: RunData) -> list[dict[str, Any]]:
     return found
 
 
+def wrong_course(run: RunData) -> list[int]:
+    """Number of all wrong completions in each stretch of a run (`meds_rl.report.life.stretches`)."""
+    starts = stretches(run.num_steps)
+    steps = run.rollouts["step"].to_numpy()[run.wrong]
+    return np.bincount(np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)).tolist()
+
+
 def _largest(rows: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
     names = rows[column].value_counts(sort=True).index[:MAX_WAYS]
     groups = rows[rows[column].isin(names)].groupby(column, sort=False)

@@ -23,6 +23,12 @@ SHAPES = (
 
 MAX_KINDS = 8
 
+OF_EVERY_OBJECT = (
+    *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
+    *("valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
+)
+)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -64,13 +70,26 @@ class Figure:
 
 
 def variants_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(run["variant"] for run in runs))
+    """The variants, in the order of their first run."""
+    return list(dict.fromkeys(category(run["variant"]) for run in runs))
 
 
 def legend(labels: Sequence[str], width: int = 38) -> dict[str, Any]:
     """A legend above the figure, in as many columns as ``width`` letters hold."""
     longest = max((min(len(label), 40) for label in labels), default=1)
     return {"orient": "top", "title": None, "columns": max(1, width // (longest + 4))}
+
+
+def category(name: Any) -> str:
+    """A name as a category of a figure. Vega looks categories up as JavaScript properties, of which every object has
+    some already; a model's answer may be called like one of them."""
+    text = str(name)
+    return f"{text} " if text in OF_EVERY_OBJECT else text
+
+
+def words_of(prompt: Mapping[str, Any]) -> str:
+    """What a prompt asks, without roles and system prompt."""
+    return str(prompt.get("words") or prompt["text"])
 
 
 def one_line(text: str, width: int) -> str:

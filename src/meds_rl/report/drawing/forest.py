@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import Figure, legend, variants_of
+from meds_rl.report.drawing.figure import Figure, category, legend, variants_of
 
 SMALLEST_DIFFERENCE = 0.01
 
@@ -20,8 +20,8 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
     for number, metric in enumerate(dict.fromkeys(row["metric"] for row in differences["rows"])):
         rows = [
             {
-                "group": row["group"],
-                "variant": row["variant"],
+                "group": category(row["group"]),
+                "variant": category(row["variant"]),
                 "difference": row["difference"],
                 "low": row["low"],
                 "high": row["high"],

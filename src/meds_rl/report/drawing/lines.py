@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from meds_rl.report.drawing.binning import bin_means
-from meds_rl.report.drawing.figure import SHORT, Figure, legend, variants_of
+from meds_rl.report.drawing.figure import SHORT, Figure, category, legend, variants_of
 
 MAX_POINTS = 300
 
@@ -48,9 +48,9 @@ def _course(
     labels = {line["id"]: line["label"] for line in panel["lines"]}
     rows = [
         {
-            "run": runs[run]["name"],
-            "variant": runs[run]["variant"],
-            "line": labels[line],
+            "run": category(runs[run]["name"]),
+            "variant": category(runs[run]["variant"]),
+            "line": category(labels[line]),
             "step": x,
             "value": y,
         }
@@ -71,7 +71,7 @@ def _lines(
     points: bool,
 ) -> dict[str, Any]:
     """Lines over training: a colour a variant, a dash a line; of several seeds each faintly, their mean in full."""
-    lines = [line["label"] for line in panel["lines"]]
+    lines = [category(line["label"]) for line in panel["lines"]]
     variants = variants_of(runs)
     several_seeds = len(runs) > len(variants)
     colour = "variant" if len(runs) > 1 else "line"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import MAX_KINDS, SHAPES, Figure, one_line
+from meds_rl.report.drawing.figure import MAX_KINDS, SHAPES, Figure, category, one_line, words_of
 from meds_rl.report.drawing.theme import MUTED
 
 COLOURINGS = ("cluster", "answer", "step")
@@ -22,8 +22,8 @@ def map_figures(data: Mapping[str, Any]) -> list[Figure]:
 
 def map_values(of: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The points of a map; clusters and answers beyond the commonest few are "other"."""
-    clusters = _commonest([str(cluster) for cluster in of["cluster"]])
-    answers = _commonest(["no answer" if answer is None else str(answer) for answer in of["answer"]])
+    clusters = _commonest([category(cluster) for cluster in of["cluster"]])
+    answers = _commonest(["no answer" if answer is None else category(answer) for answer in of["answer"]])
     return [
         {"x": x, "y": y, "cluster": cluster, "answer": answer, "step": step, "completion": completion}
         for x, y, cluster, answer, step, completion in zip(
@@ -35,7 +35,7 @@ def map_values(of: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _map(data: Mapping[str, Any], number: int, of: Mapping[str, Any], by: str) -> Figure:
     values = map_values(of)
     run = next(run for run in data["runs"] if run["id"] == of["run"])
-    prompt = one_line(data["prompts"][of["prompt"]]["text"], 90)
+    prompt = one_line(words_of(data["prompts"][of["prompt"]]), 90)
     title = f"Wrong completions by what the model computed, coloured by {by}"
     return Figure(
         f"map-{number}-{by}",
@@ -61,22 +61,17 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
         counts = Counter(row[by] for row in values)
         kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_KINDS]
         muted = [kind for kind in MUTED_KINDS if kind in counts]
-        legend = {"orient": "top", "title": None, "columns": 6, "symbolSize": 90}
-        encoding["color"] = {
-            "condition": {
-                "test": {"field": by, "oneOf": kinds},
-                "field": by,
-                "type": "nominal",
-                "scale": {"domain": kinds},
-                "legend": legend,
-            },
-            "value": MUTED,
-        }
+        legend = {"orient": "top", "title": None, "columns": 6, "symbolSize": 90, "values": kinds}
+        coloured = {"field": by, "type": "nominal", "scale": {"domain": kinds}, "legend": legend}
+        is_kind = {"field": by, "oneOf": kinds}
+        encoding["color"] = (
+            {"condition": {"test": is_kind, **coloured}, "value": MUTED} if kinds else {"value": MUTED}
+        )
         encoding["shape"] = {
             "field": by,
             "type": "nominal",
             "scale": {"domain": [*kinds, *muted], "range": [*SHAPES[: len(kinds)], *["cross"] * len(muted)]},
-            "legend": None,
+            "legend": legend if kinds else None,
         }
     return {
         "width": "container",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from meds_rl.runs.folder import write_atomically
 
 FORMATS = ("svg", "png")
 PNG_SCALE = 3.0
+INDEX = "figures.json"
+"""Beside the pictures: what each shows. What it names was drawn by us and may be replaced."""
 
 
 def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[Path]:
@@ -22,11 +25,12 @@ def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[
 
     Args:
         data: what ``report_data`` gives.
-        folder: made if need be; pictures of the same name are replaced.
+        folder: made if need be. Pictures that its ``figures.json`` names are replaced, other files never.
         format_: "svg" or "png" (3 pixels a point).
 
     Raises:
         ValueError: another format.
+        FileExistsError: a file that is no picture of ours has the name of one.
         ImportError: vl-convert is not installed.
     """
     if format_ not in FORMATS:
@@ -35,17 +39,53 @@ def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[
         import vl_convert
     except ImportError as error:
         raise ImportError('pictures need vl-convert: pip install "meds-rl[report]"') from error
-    theme, paths = config("light", background=True), []
-    for figure in tqdm(all_figures(data), desc="pictures", unit="figure"):
+    theme, figures = config("light", background=True), all_figures(data)
+    names = _file_names([figure.name for figure in figures], format_)
+    _refuse_foreign(folder, names)
+    index = {
+        name: " - ".join(filter(None, (of.title, of.group))) for name, of in zip(names, figures, strict=True)
+    }
+    paths = [folder / name for name in names]
+    known = {**_index(folder), **index}
+    write_atomically(
+        folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode()
+    )
+    for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure"), strict=True):
         spec = figure.whole(theme)
-        path = folder / f"{_file_name(figure.name)}.{format_}"
         if format_ == "svg":
             write_atomically(path, vl_convert.vegalite_to_svg(spec).encode("utf-8"))
         else:
             write_atomically(path, vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
-        paths.append(path)
     return paths
 
 
-def _file_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9@._-]+", "-", name).strip("-.")[:120]
+def _file_names(names: Sequence[str], format_: str) -> list[str]:
+    """Names that any file system takes; of equal ones the later have a number."""
+    files: list[str] = []
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9@._-]+", "-", name).strip("-.")[:120] or "figure"
+        file, number = f"{stem}.{format_}", 1
+        while file in files:
+            number += 1
+            file = f"{stem}-{number}.{format_}"
+        files.append(file)
+    return files
+
+
+def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
+    ours = {*_index(folder), *([INDEX] if _index(folder) else [])}
+    foreign = [name for name in (INDEX, *names) if name not in ours and (folder / name).exists()]
+    if foreign:
+        raise FileExistsError(
+            f"{folder / foreign[0]} exists and is no picture of a report; nothing was changed. Name another folder."
+        )
+
+
+def _index(folder: Path) -> dict[str, str]:
+    """What ``figures.json`` says; empty where there is none of ours."""
+    try:
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        ours = found["generator"] == "meds-rl"
+        return {str(name): str(title) for name, title in found["figures"].items()} if ours else {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import SHORT, Figure, one_line
+from meds_rl.report.drawing.figure import SHORT, Figure, one_line, words_of
 
 STRIPS = 24
 
@@ -81,6 +81,6 @@ def _strips(
 
 
 def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) -> str:
-    prompt = one_line(data["prompts"][error["prompt"]]["text"], 34)
+    prompt = one_line(words_of(data["prompts"][error["prompt"]]), 34)
     answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else ""
     return f"{rank}. {prompt}{answer}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import MAX_KINDS, SHAPES, SHORT, Figure, legend
+from meds_rl.report.drawing.figure import MAX_KINDS, SHAPES, SHORT, Figure, category, legend
 
 MAX_STRETCHES = 20
 
@@ -15,19 +15,20 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
     figures = []
     for run in data["runs"]:
         ways = [way for way in data["ways"] if way["run"] == run["id"]]
-        ways, steps = _merged(ways, run["stretches"])
+        (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
         named = ways[: MAX_KINDS - 1]
         if not named or len(steps) < 2:
             continue
-        totals = [sum(way["course"][place] for way in ways) for place in range(len(steps))]
+        names = [category(way["name"]) for way in named]
+        totals = all_wrong["course"]
         rows = [
             {
-                "way": way["name"],
+                "way": name,
                 "step": step,
                 "share": way["course"][place] / totals[place],
                 "count": way["course"][place],
             }
-            for way in named
+            for name, way in zip(names, named, strict=True)
             for place, step in enumerate(steps)
             if totals[place]
         ]
@@ -52,14 +53,14 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
                 "color": {
                     "field": "way",
                     "type": "nominal",
-                    "scale": {"domain": [way["name"] for way in named]},
-                    "legend": legend([way["name"] for way in named]),
+                    "scale": {"domain": names},
+                    "legend": legend(names),
                 },
                 "shape": {
                     "field": "way",
                     "type": "nominal",
-                    "scale": {"domain": [way["name"] for way in named], "range": list(SHAPES)},
-                    "legend": legend([way["name"] for way in named]),
+                    "scale": {"domain": names, "range": list(SHAPES)},
+                    "legend": legend(names),
                 },
                 "tooltip": [
                     {"field": "way", "type": "nominal", "title": "way"},

@@ -16,6 +16,23 @@ function startCharts(report) {
       draw(entry.target);
     }
   }, { rootMargin: "300px" });
+  addEventListener("beforeprint", drawAll);
+}
+
+// The rest, when the page has nothing else to do: for printing, and for a reader who scrolls fast.
+function drawAll() {
+  for (const [chart, one] of charts.drawn) {
+    if (one.turn || !chart.isConnected) continue;
+    charts.watcher.unobserve(chart);
+    draw(chart);
+  }
+}
+
+function drawInIdleTime() {
+  const next = [...charts.drawn.keys()].find((chart) => chart.isConnected && !charts.drawn.get(chart).turn);
+  if (!next) return;
+  charts.watcher.unobserve(next);
+  draw(next).then(() => requestIdleCallback(drawInIdleTime));
 }
 
 // A card with a figure in it. `values` may come later (a map's points) than the specification.
@@ -85,8 +102,10 @@ function showTooltip(_, event, item, value) {
     return;
   }
   const list = el("dl");
+  const nearest = item?.datum?.datum; // of a line's nearest point Vega-Lite finds the numbers, and not the names
   for (const [key, text] of Object.entries(typeof value === "object" ? value : { "": value })) {
-    list.append(el("dt", {}, plain(key, 60)), el("dd", {}, plain(text, 160)));
+    const shown = nearest && typeof nearest[key] === "string" ? nearest[key] : text;
+    list.append(el("dt", {}, plain(key, 60)), el("dd", {}, plain(shown, 160)));
   }
   placeTooltip(event, list);
 }

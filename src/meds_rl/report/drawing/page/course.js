@@ -19,14 +19,16 @@ function lastValues(report, figure) {
   const groups = new Map();
   for (const row of ends.values()) {
     const name = many ? row.variant + (lines ? `, ${row.line}` : "") : lines ? row.line : "";
-    groups.set(name, [...(groups.get(name) ?? []), row.value]);
+    groups.set(name, [...(groups.get(name) ?? []), row]);
   }
   if (!groups.size || groups.size > 4) return null;
   const said = el("p", { class: "now" });
-  [...groups].forEach(([name, values], place) => {
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const last = (rows) => Math.max(...rows.map((row) => row.step));
+  const differ = new Set([...groups.values()].map(last)).size > 1;
+  [...groups].forEach(([name, rows], place) => {
+    const mean = rows.reduce((sum, row) => sum + row.value, 0) / rows.length;
     const shown = figure.percent ? percent(mean, 1) : short(mean);
-    said.append(place ? " · " : "at the end ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown));
+    said.append(place ? " · " : "at the end ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
   });
   return said;
 }

@@ -20,6 +20,11 @@ function completionOf(report, index) {
   return row;
 }
 
+// What a prompt asks, without roles and system prompt.
+function wordsOf(prompt) {
+  return prompt.words || prompt.text;
+}
+
 function clusterName(row) {
   const names = { "-1": "noise: in no cluster", "-2": "no answer", "-3": "not seen before", "-4": "not scored" };
   return names[row.cluster] ?? `cluster ${row.cluster}`;

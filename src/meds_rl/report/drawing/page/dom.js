@@ -40,15 +40,18 @@ function signed(value, digits = 3) {
   return (Number(shown.replaceAll(",", "")) === 0 ? "" : value > 0 ? "+" : "−") + shown;
 }
 
-function runColour(report, run) {
+function runPlace(report, run) {
   const variants = [...new Set(report.runs.map((each) => each.variant))];
   const place = variants.length > 1 ? variants.indexOf(run.variant) : report.runs.indexOf(run);
-  return `var(--c${place % 8})`;
+  return place;
 }
 
 function runTitle(report, run) {
   const title = el("span");
-  title.append(el("span", { class: "dot", style: `background: ${runColour(report, run)}`, "aria-hidden": "true" }), plain(run.name, 200));
+  const place = runPlace(report, run);
+  const colour = `var(--c${place % 8})`; // from the ninth on the same colours as rings
+  const style = place < 8 ? `background: ${colour}` : `box-shadow: inset 0 0 0 3px ${colour}`;
+  title.append(el("span", { class: "dot", style, "aria-hidden": "true" }), plain(run.name, 200));
   return title;
 }
 

@@ -6,6 +6,7 @@ const KINDS = { cluster: "By cluster", answer: "By answer" };
 
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
+  report.errors.forEach((error, number_) => { error.number = number_; });
   section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then one by one."));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
   const state = { run: String(first.id), kind: "cluster", wanted: "cluster", query: "", key: "size", descending: true, shown: PAGE, open: new Set() };
@@ -65,8 +66,10 @@ function errorsCard(report, state) {
   const more = el("button", { type: "button" }, "Show more");
   const fill = () => fillTable(report, state, head, table, count, more, fill);
   more.addEventListener("click", () => {
+    const shown = state.shown;
     state.shown += PAGE;
     fill();
+    table.querySelectorAll(".open")[shown]?.focus();
   });
   const search = el("input", { type: "search", placeholder: "Search prompts, answers, completions", "aria-label": "Search errors", value: state.query, id: "search" });
   search.addEventListener("input", () => {
@@ -87,7 +90,7 @@ function errorsCard(report, state) {
   if (figure) strip(state.kind);
   const card = el("div", { class: "card" },
     el("h3", {}, "Every error of one prompt"),
-    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search)),
+    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search), sortPicker(report, state, fill)),
     el("table", { class: "table errors" }, head, table), more, count);
   fill();
   return [strips, card];
@@ -109,7 +112,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   const all = report.errors.filter((error) => String(error.run) === state.run && error.by === state.kind);
   const query = state.query.trim().toLowerCase();
   const found = query ? all.filter((error) => searchable(report, error).includes(query)) : all.slice();
-  const value = (error) => (state.key === "prompt" ? report.prompts[error.prompt].text : error[state.key]);
+  const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : error[state.key]);
   const isNoise = (error) => error.kind === "noise"; // completions in no cluster are no one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
@@ -140,6 +143,19 @@ function searchable(report, error) {
   return error.searchable;
 }
 
+// Where the window is too narrow for the head of the table.
+function sortPicker(report, state, fill) {
+  const keys = ALL_COLUMNS.filter((column) => column.key !== null);
+  const options = keys.flatMap((column) => [[`${column.key} down`, `${column.label} ↓`], [`${column.key} up`, `${column.label} ↑`]]);
+  const pick = picker("Sort by", options, `${state.key} ${state.descending ? "down" : "up"}`, (value) => {
+    const [key, way] = value.split(" ");
+    Object.assign(state, { key, descending: way === "down" });
+    fill();
+  });
+  pick.classList.add("sort");
+  return pick;
+}
+
 function headRow(report, state, fill) {
   const row = el("tr");
   for (const column of columnsOf(report, state)) {
@@ -162,11 +178,11 @@ function headRow(report, state, fill) {
 }
 
 function errorRows(report, state, error, query, fill) {
-  const id = `${error.run}-${error.by}-${error.prompt}-${error.name}`;
+  const id = error.number;
   const isOpen = state.open.has(id);
   const columns = columnsOf(report, state);
   const button = el("button", { type: "button", class: "open", "aria-expanded": String(isOpen) });
-  button.append(putText(el("span", { class: "prompt" }), plain(report.prompts[error.prompt].text, 130), query));
+  button.append(putText(el("span", { class: "prompt" }), plain(wordsOf(report.prompts[error.prompt]), 130), query));
   button.addEventListener("click", () => {
     if (isOpen) state.open.delete(id);
     else state.open.add(id);
@@ -213,5 +229,5 @@ function inside(report, error, query) {
 }
 
 function exampleText(text, query) {
-  return putText(el("pre", { class: "text", dir: "auto" }), text.length > 1500 ? text.slice(0, 1500) + "…" : text, query);
+  return putText(el("pre", { class: "text", dir: "auto" }), text.length > 1500 ? beginning(text, 1500) + "…" : text, query);
 }

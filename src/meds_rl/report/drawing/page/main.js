@@ -57,6 +57,7 @@ function setUpKeys() {
 }
 
 async function openReport() {
+  document.getElementById("loading").hidden = false;
   setUpTheme();
   const report = await readReport();
   startCharts(report);
@@ -72,6 +73,7 @@ async function openReport() {
   setUpNavigation(sections);
   setUpKeys();
   document.getElementById("made").textContent = `Made by meds-rl ${report.version} on ${report.made}. The page holds all of its data and loads nothing. Keys: / searches, arrows move on the map, Esc closes.`;
+  requestIdleCallback(drawInIdleTime);
   document.documentElement.dataset.ready = "true";
 }
 

@@ -40,6 +40,7 @@ function mapSection(report) {
       state.by = by;
       show();
     }));
+  new ResizeObserver(() => requestAnimationFrame(() => placeRing(report, state, ring))).observe(chart);
   stage.addEventListener("keydown", (event) => moveBetweenPoints(report, state, event, read));
   section.append(controls, el("div", { class: "map" }, el("div", { class: "card" }, stage, help), reading));
   show();
@@ -50,7 +51,7 @@ function mapSection(report) {
 function mapName(report, of) {
   const run = report.runs.find((each) => each.id === of.run);
   const many = report.runs.filter((each) => each.has_memory).length > 1;
-  return plain(report.prompts[of.prompt].text, 60) + (many ? ` (${plain(run.name, 40)})` : "") + `, ${number(of.num_wrong)}`;
+  return plain(wordsOf(report.prompts[of.prompt]), 60) + (many ? ` (${plain(run.name, 40)})` : "") + `, ${number(of.num_wrong)}`;
 }
 
 // From a point to the next one, cluster after cluster; up and down jump to another cluster.
@@ -103,8 +104,9 @@ function placeRing(report, state, ring) {
   const box = svg.getBoundingClientRect();
   const zoom = box.width / svg.width.baseVal.value || 1; // the chart shrinks with a narrow window
   const [dx, dy] = state.view.origin();
-  ring.style.left = `${box.left - outer.left + zoom * (state.view.scale("x")(of.x[state.at]) + dx)}px`;
-  ring.style.top = `${box.top - outer.top + zoom * (state.view.scale("y")(of.y[state.at]) + dy)}px`;
+  const padding = state.view.padding();
+  ring.style.left = `${box.left - outer.left + zoom * (state.view.scale("x")(of.x[state.at]) + dx + padding.left)}px`;
+  ring.style.top = `${box.top - outer.top + zoom * (state.view.scale("y")(of.y[state.at]) + dy + padding.top)}px`;
 }
 
 function readingOf(report, state) {
@@ -135,6 +137,6 @@ function pointTooltip(report, event, value) {
   if (row.strategy) add("way", row.strategy);
   add("step", number(row.step));
   add("penalty", number(row.penalty, 3));
-  const text = putText(el("pre", { dir: "auto" }), row.text.length > 600 ? row.text.slice(0, 600) + "…" : row.text);
+  const text = putText(el("pre", { dir: "auto" }), row.text.length > 600 ? beginning(row.text, 600) + "…" : row.text);
   placeTooltip(event, list, text);
 }

@@ -1,7 +1,9 @@
 // Completions are hostile: they reach the page as text nodes only, with what cannot be seen made visible.
 "use strict";
 
-const UNSEEN = /[\u0000-\u0008\u000b\u000c\r\u000e-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+// Controls, directions, zero widths, fillers, blanks, tags, variation selectors (but the one that makes an emoji) and
+// halves of characters.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e0fff}\ud800-\udfff]|(?<!\p{Emoji})\ufe0f/gu;
 const SHOWN_AT_FIRST = 20000;
 
 function nameOf(letter) {
@@ -23,6 +25,13 @@ function putText(node, text, query) {
   return node;
 }
 
+// The beginning of a text, no character cut in two.
+function beginning(text, length) {
+  if (text.length <= length) return text;
+  const high = text.charCodeAt(length - 1);
+  return text.slice(0, high >= 0xd800 && high < 0xdc00 ? length - 1 : length);
+}
+
 function putMarked(node, text, query) {
   const plain = text.toLowerCase();
   if (!query || plain.length !== text.length) {
@@ -40,20 +49,21 @@ function putMarked(node, text, query) {
 
 // Text in one string with nothing in it that moves or hides: for labels and attributes.
 function plain(text, width) {
-  const line = String(text).slice(0, 8 * width).replace(/\s+/g, " ").replace(UNSEEN, nameOf).trim();
-  return line.length > width ? line.slice(0, width - 1) + "…" : line;
+  const line = beginning(String(text), 8 * width).replace(/\s+/g, " ").replace(UNSEEN, nameOf).trim();
+  return line.length > width ? beginning(line, width - 1) + "…" : line;
 }
 
 // A <pre> with a long text; its end comes when asked for.
 function textBlock(text, query) {
   const block = el("pre", { class: "text", dir: "auto", tabindex: "0" });
   if (text.length <= SHOWN_AT_FIRST) return putText(block, text, query);
-  putText(block, text.slice(0, SHOWN_AT_FIRST), query);
+  const first = beginning(text, SHOWN_AT_FIRST);
+  putText(block, first, query);
   const more = el("button", { type: "button" }, `Show all ${number(text.length)} characters`);
   more.addEventListener("click", () => {
     more.remove();
-    putText(block, text.slice(SHOWN_AT_FIRST), query);
+    putText(block, text.slice(first.length), query);
+    block.focus();
   });
-  block.append("\n", more);
-  return block;
+  return el("div", {}, block, more);
 }
