@@ -27,7 +27,6 @@ OF_EVERY_OBJECT = (
     *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
     *("valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
 )
-)
 
 
 @dataclass(frozen=True)
