@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "evaluation": {"shaping", "runs", "tasks", "fingerprint"},
     "report": {"shaping", "runs", "evaluation"},
     "runs": {"shaping"},
+    "theory": set(),
     "tasks": {"fingerprint.answer"},
     "engines": {"fingerprint", "shaping", "tasks", "runs", "evaluation"},
     "cli": None,
