@@ -46,7 +46,10 @@ def wrong_course(run: RunData) -> list[int]:
     """Number of all wrong completions in each stretch of a run (`meds_rl.report.life.stretches`)."""
     starts = stretches(run.num_steps)
     steps = run.rollouts["step"].to_numpy()[run.wrong]
-    return np.bincount(np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)).tolist()
+    counts: list[int] = np.bincount(
+        np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)
+    ).tolist()
+    return counts
 
 
 def _largest(rows: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
