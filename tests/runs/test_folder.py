@@ -127,3 +127,29 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
         write_atomically(target, object())
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_that_is_no_batch_of_rollouts_is_none(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_rollouts(0, columns(1))
+    for name in ("generation-²", "generation-x", "generation-"):
+        (run.rollouts_path / f"{name}.parquet").write_bytes(b"")
+    run.evaluation_path.mkdir()
+    (run.evaluation_path / "step-²5.parquet").write_bytes(b"")
+    assert [number for number, _ in run.rollout_files()] == [0]
+    assert run.evaluations() == []
+
+
+def test_batches_beyond_six_digits_stay_in_order(tmp_path):
+    run = RunFolder(tmp_path)
+    for generation in (1_000_000, 999_999):
+        run.write_rollouts(generation, columns(1, generation=[generation]))
+    assert run.rollouts()["generation"].tolist() == [999_999, 1_000_000]
+
+
+@pytest.mark.parametrize("text", ['{"schema_version": "2"}', "[1]", "{half", "[" * 100_000, '{"a": "\xff"}'])
+def test_an_environment_that_is_none_is_named(tmp_path, text):
+    run = RunFolder(tmp_path)
+    run.environment_path.write_text(text, encoding="latin-1")
+    with pytest.raises(RunFolderError, match=r"environment\.json"):
+        run.check()

@@ -8,7 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.runs import RunFolder, SamplesFileError, read_samples
-from meds_rl.runs.samples import SAMPLE_COLUMNS, VERSION_KEY, samples_schema, samples_table, write_samples
+from meds_rl.runs.samples import (
+    SAMPLE_COLUMNS,
+    VERSION_KEY,
+    samples_schema,
+    samples_table,
+    step_of,
+    write_samples,
+)
 
 ROW = {
     "benchmark": "pocket",
@@ -121,3 +128,14 @@ def test_a_resumed_run_drops_what_came_later(tmp_path):
         "before.json",
         "step-000002.json",
     ]
+
+
+@pytest.mark.parametrize("said", ["x", "-1", "9" * 5000], ids=["word", "negative", "huge"])
+def test_a_step_or_version_that_is_no_number(tmp_path, said):
+    path = tmp_path / "samples.parquet"
+    table = samples_table([ROW])
+    pq.write_table(table.replace_schema_metadata({"meds_rl_step": said}), path)
+    assert step_of(path) is None
+    pq.write_table(table.replace_schema_metadata({"meds_rl_samples_version": said}), path)
+    with pytest.raises(SamplesFileError, match="names no version"):
+        read_samples(path)

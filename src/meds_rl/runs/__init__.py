@@ -1,6 +1,7 @@
 """The run folder: the only thing that training hands to those who look at it; writers and readers share this."""
 
-from meds_rl.runs.folder import RunFolder, RunFolderError
+from meds_rl.runs.errors import RunFolderError
+from meds_rl.runs.folder import RunFolder
 from meds_rl.runs.samples import SAMPLE_COLUMNS, SamplesFileError, read_samples
 from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION
 

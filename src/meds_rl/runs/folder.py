@@ -23,18 +23,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meds_rl.runs.errors import RunFolderError
+from meds_rl.runs.metrics import read_metrics
+from meds_rl.runs.rollouts import numbered, read_batch, rollout_schema
 from meds_rl.runs.schema import ROLLOUT_COLUMNS, SCHEMA_VERSION
 from meds_rl.shaping.atomic import atomic_file
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 MEMORY_FILE = "memory.safetensors"
-
-
-class RunFolderError(ValueError):
-    """A folder is not a run, or a run of a newer schema."""
 
 
 class RunFolder:
@@ -113,10 +111,7 @@ class RunFolder:
 
     def rollout_files(self) -> Iterator[tuple[int, Path]]:
         """The rollouts' files, each with the number of its generation batch, in the order of training."""
-        for path in sorted(self.rollouts_path.glob("generation-*.parquet")):
-            number = path.stem.rpartition("-")[2]
-            if number.isdigit():
-                yield int(number), path
+        return numbered(self.rollouts_path, "generation")
 
     def rollouts(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rollouts, in the order of training; empty (with its columns) where none were written.
@@ -125,31 +120,19 @@ class RunFolder:
             columns: Only these, which saves reading the texts; all by default.
 
         Raises:
-            RunFolderError: the folder is not a run, or of a newer schema.
+            RunFolderError: the folder is not a run, or of a newer schema, or a file of rollouts cannot be read.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.check()
-        # A run that an older version began and this one resumed has files of both.
-        schema = rollout_schema()
-        if columns is not None:
-            schema = pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)
-        # ParquetFile: read_table looks for data sets and takes ten times as long for a small file.
-        tables = [
-            pq.ParquetFile(path).read(columns).select(schema.names).cast(schema)
-            for _, path in self.rollout_files()
-        ]
-        table = pa.concat_tables(tables) if tables else schema.empty_table()
+        tables = [read_batch(path, columns) for _, path in self.rollout_files()]
+        table = pa.concat_tables(tables) if tables else rollout_schema(columns).empty_table()
         frame: pd.DataFrame = table.to_pandas()
         return frame
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All logged rows; a last line that was cut off by a kill is left out."""
-        if not self.metrics_path.is_file():
-            return []
-        lines = self.metrics_path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]  # what follows the last newline was cut off
+        """All logged rows; a line that is none, such as one that a kill cut off, is left out."""
+        return read_metrics(self.metrics_path)[0] if self.metrics_path.is_file() else []
 
     def evaluations(self) -> list[tuple[int, Path]]:
         """The files of samples (``runs.samples.read_samples``) of each evaluation, with its optimiser step, in order.
@@ -197,7 +180,7 @@ class RunFolder:
             return {}
         try:
             environment = json.loads(self.environment_path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunFolderError(f"{self.environment_path} is not JSON: {error}") from None
         if not isinstance(environment, dict):
             raise RunFolderError(
@@ -223,29 +206,17 @@ class RunFolder:
             names = ", ".join(path.name for path in known)
             raise RunFolderError(f"{self.path} is not a run folder: it has none of {names}, {MEMORY_FILE}.")
         version = self.environment().get("schema_version", SCHEMA_VERSION)
+        if not isinstance(version, int):
+            raise RunFolderError(
+                f"{self.environment_path}: schema_version must be a whole number; got {version!r}."
+            )
         if version > SCHEMA_VERSION:
             raise RunFolderError(
                 f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
             )
 
     def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
-        for path in self.evaluation_path.glob("step-*.parquet"):
-            number = path.stem.partition("-")[2]
-            if number.isdigit():
-                yield int(number), path
-
-
-def rollout_schema() -> pa.Schema:
-    """The rollouts table's Arrow schema, with the meaning of each column in its metadata."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            pa.field(name, pa.type_for_alias(type_name), metadata={"meaning": meaning})
-            for name, (type_name, meaning) in ROLLOUT_COLUMNS.items()
-        ],
-        metadata={"meds_rl_schema_version": str(SCHEMA_VERSION)},
-    )
+        return numbered(self.evaluation_path, "step")
 
 
 def write_atomically(path: Path, data: Any) -> None:

@@ -7,6 +7,7 @@ nulls in their place.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
 
 NEEDED = ("group", "problem_id", "sample", "completion", "is_correct")
 """Columns that every file of samples has, of whatever age."""
+
+_NUMBER = re.compile(rb"[0-9]{1,18}")
 
 VERSION_KEY = "meds_rl_samples_version"
 STEP_KEY = "meds_rl_step"
@@ -109,7 +112,7 @@ def step_of(path: str | os.PathLike[str]) -> int | None:
         step = (pq.read_schema(path).metadata or {}).get(STEP_KEY.encode())
     except (pa.ArrowException, OSError):
         return None  # who reads the samples is told
-    return None if step is None else int(step)
+    return int(step) if step is not None and _NUMBER.fullmatch(step) else None
 
 
 def read_samples(path: str | os.PathLike[str]) -> pa.Table:
@@ -126,6 +129,7 @@ def read_samples(path: str | os.PathLike[str]) -> pa.Table:
         raise FileNotFoundError(f"there is no file of samples at {path}")
     try:
         table = pq.ParquetFile(path).read()
+        table.validate(full=True)  # texts that are no UTF-8
     except (pa.ArrowException, OSError) as error:
         raise SamplesFileError(f"{path} cannot be read as parquet: {error}") from None
     _check(table, path)
@@ -144,10 +148,12 @@ def _check(table: pa.Table, path: str | os.PathLike[str]) -> None:
             f"found: {', '.join(table.column_names) or 'no columns'}"
         )
     metadata = table.schema.metadata or {}
-    version = int(metadata.get(VERSION_KEY.encode(), b"0"))
-    if version > SAMPLES_SCHEMA_VERSION:
+    version = metadata.get(VERSION_KEY.encode(), b"0")
+    if not _NUMBER.fullmatch(version):
+        raise SamplesFileError(f"{path} names no version of the samples: {version!r}")
+    if int(version) > SAMPLES_SCHEMA_VERSION:
         raise SamplesFileError(
-            f"{path} has version {version} of the samples; this meds-rl reads up to {SAMPLES_SCHEMA_VERSION}. "
+            f"{path} has version {int(version)} of the samples; this meds-rl reads up to {SAMPLES_SCHEMA_VERSION}. "
             "Upgrade meds-rl."
         )
 
