@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meds_rl.tasks.base import Task, prompt_id
+from meds_rl.tasks.harmless import is_harmless
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -91,7 +92,8 @@ class ReasoningGymGrader:
 
     The answer is tried as it stands and, if that is wrong, without LaTeX around it (``\text{}``, ``\frac``,
     dollar signs): the scorers expect plain text, models write LaTeX. A completion without a box, or one that
-    makes the scorer raise, is wrong. Some scorers parse the answer with sympy, which evaluates it.
+    makes the scorer raise, is wrong. Some scorers evaluate the answer as Python or with sympy, which can run any
+    code: an answer that is more than such a problem asks for is wrong, and the scorer never sees it (`harmless`).
     """
 
     dataset: str
@@ -105,7 +107,10 @@ class ReasoningGymGrader:
             return False
         scorer = _generator(self.dataset, self.config, seed=0, size=1)
         entry = decode_entry(row["entry"])
-        return any(_is_right(scorer, candidate, entry) for candidate in (answer.strip(), plain(answer)))
+        candidates = (
+            text for text in (answer.strip(), plain(answer)) if is_harmless(self.dataset, text, entry)
+        )
+        return any(_is_right(scorer, candidate, entry) for candidate in candidates)
 
 
 def _is_right(scorer: Any, answer: str, entry: Mapping[str, Any]) -> bool:
