@@ -278,5 +278,11 @@ def test_metrics_by_hand():
         "share_wrong_seen": 2 / 4,
         "noise_share": 1 / 4,
         "no_answer_share": 2 / 4,
+        # The scored are wrong and have reward 0: nothing to compare. Covariance of r and w = e^-penalty: in x 1/3 * 1 -
+        # 1/3 * (e^-0.138629 + e^-0.069315 + 1) / 3 = 0.021824; in y and in the third group w is 1 throughout.
+        "assumption_violations": 0.0,
+        "assumption_holds": 1.0,
+        "assumption_comparable": 0.0,
+        "assumption_covariance": pytest.approx(0.021824 / 3, abs=1e-6),
     }
     assert all(type(value) is float for value in shaped.metrics().values())

@@ -6,6 +6,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.shaping.assumption import assumption_figures
 from meds_rl.shaping.checks import PromptId
 from meds_rl.shaping.forgetting import ClusterSizes
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED
@@ -106,6 +107,8 @@ class ShapedBatch:
         - `share_wrong_seen`: rows whose cluster had members that count (size > 0), of the scored wrong rows.
         - `noise_share`: rows voted NOISE, of the scored rows.
         - `no_answer_share`: rows without an answer, of the scored wrong rows.
+        - `assumption_violations`, `assumption_holds`, `assumption_comparable`, `assumption_covariance`: whether larger
+          clusters carry larger rewards (`assumption_figures`).
         """
         scored = self.clusters != NOT_SCORED
         scored_wrong = scored & ~self.is_correct
@@ -115,6 +118,9 @@ class ShapedBatch:
             "share_wrong_seen": _mean(self.cluster_sizes[scored_wrong] > 0),
             "noise_share": _mean(self.clusters[scored] == NOISE),
             "no_answer_share": _mean(self.clusters[scored_wrong] == NO_ANSWER),
+            **assumption_figures(
+                self.prompt_ids, scored, self.cluster_sizes, self.raw_rewards, self.raw_rewards - self.rewards
+            ),
         }
 
 

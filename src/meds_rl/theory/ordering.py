@@ -10,8 +10,8 @@ def oppositely_ordered(a: ArrayLike, b: ArrayLike) -> bool:
     """Whether (a_i - a_j)(b_i - b_j) <= 0 for all i, j: nowhere does a larger b go with a larger a.
 
     With rewards and cluster sizes, on the outcomes that can happen, this is the theorem's assumption "larger clusters
-    never carry larger reward". Equal values on either side order nothing, so a constant is ordered oppositely to everything.
-    O(N log N).
+    never carry larger reward". Equal values on either side order nothing, so a constant is ordered oppositely to
+    everything. O(N log N).
 
     Args:
         a, b: (N,) finite numbers of the same outcomes. Leave out those that cannot happen.

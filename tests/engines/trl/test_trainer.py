@@ -123,6 +123,8 @@ def test_metrics_reach_the_log(model_path, dataset, make_config):
         "meds/share_wrong_seen",
         "meds/noise_share",
         "meds/no_answer_share",
+        "meds/assumption_violations",
+        "meds/assumption_holds",
         "meds/fingerprint_ms",
         "meds/memory_ms",
         "rewards/meds_penalty/mean",
