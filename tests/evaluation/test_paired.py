@@ -29,6 +29,11 @@ def test_by_hand():
     assert (found.low, found.high) == (-0.5, 0.5)
 
 
+def test_the_noise_of_rounding_is_no_positive_difference():
+    found = compare([pair([0.5], [0.5 + 8e-7]), pair([0.5], [0.5 + 2e-6]), pair([0.5], [0.4])])
+    assert found.num_positive == 1
+
+
 def test_every_resample_of_two_problems_and_one_seed():
     # Differences 0 and 1: of the draws (0,0), (0,1), (1,0), (1,1) a quarter each end at 0 and at 1.
     found = compare([pair([0, 0], [0, 1])], confidence=0.4, num_resamples=4000)

@@ -65,7 +65,8 @@ def test_rows_of_several_runs_and_files(tmp_path):
     assert table["text"] == [HOSTILE["script"], "so it is r", HOSTILE["bidi"], HOSTILE["script"]]
     assert table["is_correct"] == [False, True, False, False]
     assert table["prompt"] == [0, 0, 0, 0]
-    assert chosen.prompts({"q": "7"}) == [{"id": "p", "text": "question p", "gold": None}]
+    (prompt,) = chosen.prompts({"q": "7"})
+    assert prompt == {"id": "p", "text": "question p", "words": "question p", "gold": None}
     assert chosen.prompts({"p": "7"})[0]["gold"] == "7"
     assert {len(column) for column in table.values()} == {4}
 

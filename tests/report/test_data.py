@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from meds_rl.report.data import report_data, without_nan
+from meds_rl.report.data import report_data
 from meds_rl.runs import RunFolder, RunFolderError
 
 from .runs import RIGHT, WRONG, write_batch, write_run
@@ -149,10 +149,6 @@ def test_the_same_runs_give_the_same_data(tmp_path):
     for data in (first, second):
         del data["made"]
     assert first == second
-
-
-def test_what_json_cannot_hold_is_none():
-    assert without_nan({"a": [float("nan"), 1.0, (float("inf"),)]}) == {"a": [None, 1.0, [None]]}
 
 
 @pytest.mark.slow

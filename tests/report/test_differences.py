@@ -107,7 +107,78 @@ def test_nothing_to_compare(tmp_path):
     bare = write_run(tmp_path / "bare", [[("p", "1", RIGHT)]]).path
     data = report_data([one, bare])
     assert data["differences"]["rows"] == []
-    assert data["differences"]["notes"] == ["bare has no evaluation after training: it is in no comparison."]
+    assert data["differences"]["notes"] == [
+        "bare has no evaluation in or after training: it is in no comparison."
+    ]
+
+
+def unfinished(path, seed, method, **rights):
+    """A run of 40 steps that was evaluated in training: step-10=[...], after=[...]."""
+    run = write_run(
+        path,
+        [[("p", "1", RIGHT)]],
+        memory=method == "meds",
+        fields={"method": method, "seed": seed, "eval_k": 2, "eval_samples": 4, "max_steps": 40},
+        given=["method", "seed"],
+    )
+    for step, number in rights.items():
+        name = "after" if step == "after" else f"step-{int(step[1:]):06d}"
+        write_evaluation(run, name, {("test", "x"): ANSWERS[number]})
+    return path
+
+
+def test_a_run_in_training_is_not_compared_with_one_that_has_ended(tmp_path):
+    runs = [
+        unfinished(tmp_path / "dapo", 0, "dapo", s10=1, s20=2, s30=2, after=4),
+        unfinished(tmp_path / "meds", 0, "meds", s10=2),
+    ]
+    data = report_data(runs)
+    (row,) = rows_of(data, "pass@1")
+    assert (row["group"], row["difference"]) == ("test, at step 10", 0.25)  # not 2/4 - 4/4
+    assert data["differences"]["notes"] == [
+        "Compared at step 10, as not both have an evaluation after training: dapo and meds."
+    ]
+
+
+def test_a_pair_that_has_not_ended_is_left_out_beside_one_that_has(tmp_path):
+    runs = [unfinished(tmp_path / f"{name}-0", 0, name, s10=1, after=2) for name in ("dapo", "meds")]
+    runs += [
+        unfinished(tmp_path / "dapo-1", 1, "dapo", s10=1, after=1),
+        unfinished(tmp_path / "meds-1", 1, "meds", s10=4),
+    ]
+    data = report_data(runs)
+    (row,) = rows_of(data, "pass@1")
+    assert (row["group"], row["by_seed"]) == ("test", [[0, 0.0]])
+    assert data["differences"]["notes"] == [
+        "dapo-1 and meds-1 are in no comparison: meds-1 has no evaluation after training."
+    ]
+
+
+def test_pairs_that_have_not_ended_are_compared_at_the_step_that_most_share(tmp_path):
+    runs = [
+        unfinished(tmp_path / f"{name}-{seed}", seed, name, **steps)
+        for name in ("dapo", "meds")
+        for seed, steps in enumerate(({"s10": 1, "s20": 1}, {"s10": 2, "s20": 2}, {"s10": 2}))
+    ]
+    runs += [
+        unfinished(tmp_path / "dapo-9", 9, "dapo", s5=1),
+        unfinished(tmp_path / "meds-9", 9, "meds", s6=1),
+    ]
+    data = report_data(runs)
+    (row,) = rows_of(data, "pass@1")
+    assert (row["group"], row["num_seeds"]) == ("test, at step 10", 3)
+    assert data["differences"]["notes"][0] == (
+        "dapo-9 and meds-9 are in no comparison: not both were evaluated at step 10, as the other seeds were."
+    )
+
+
+def test_the_last_step_of_the_recipe_is_the_end(tmp_path):
+    runs = [
+        unfinished(tmp_path / "dapo", 0, "dapo", s10=1, s40=4),
+        unfinished(tmp_path / "meds", 0, "meds", s10=2, after=2),
+    ]
+    (row,) = rows_of(report_data(runs), "pass@1")
+    assert (row["group"], row["difference"]) == ("test", -0.5)
 
 
 def test_a_damaged_evaluation_is_left_out_and_named(tmp_path):

@@ -25,16 +25,37 @@ def asked(*counts):
         ([0, 0, 0, 0, 0, 0, 0, 0, 1], [8] * 9, "growing"),  # new
         # Half as many members, but the prompt was asked half as often.
         ([2, 2, 2, 2, 2, 2, 1, 1, 1], [8, 8, 8, 8, 8, 8, 4, 4, 4], "steady"),
+        # Its prompt was never asked before: there is nothing to compare with.
+        ([0, 0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 8], "too short to tell"),
     ],
 )
 def test_states(members, completions, state):
-    found = life(asked(*members), asked(*completions), num_steps=9)
+    found = life(asked(*members), asked(*completions), np.arange(9), num_steps=9)
     assert found.state == state
     assert found.state in STATES
 
 
+@pytest.mark.parametrize(
+    ("batch_steps", "state"),
+    [
+        # One error in each completion: steady, whatever the number of steps that a batch serves.
+        ([0, 8, 16, 24], "steady"),
+        ([0, 1, 2], "steady"),
+        # Batches of 30 steps, and a run of 80 of them: by steps the last third would be step 54 on, one batch of three.
+        ([0, 30, 60], "steady"),
+        # No batch in the last third of 40 steps: a run that went on without sampling.
+        ([0, 1, 2, 3, 4, 5], "steady"),
+        ([0], "too short to tell"),
+        ([0, 16], "too short to tell"),
+    ],
+)
+def test_thirds_are_of_the_batches_sampled(batch_steps, state):
+    steps = np.repeat(batch_steps, 8)
+    assert life(steps, steps, np.array(batch_steps), num_steps=80).state == state
+
+
 def test_when_it_came_and_went():
-    found = life(np.array([2, 5, 5, 7]), np.arange(10), num_steps=10)
+    found = life(np.array([2, 5, 5, 7]), np.arange(10), np.arange(10), num_steps=10)
     assert (found.born, found.last, found.peak) == (2, 7, 5)
     assert found.course == [0, 0, 1, 0, 0, 2, 0, 1, 0, 0]
 
@@ -44,4 +65,4 @@ def test_every_member_is_in_one_stretch(num_steps, data):
     starts = stretches(num_steps)
     assert 1 <= len(starts) <= MAX_BINS
     steps = np.array(data.draw(st.lists(st.integers(0, max(0, num_steps - 1)), min_size=1, max_size=20)))
-    assert sum(life(steps, steps, num_steps).course) == len(steps)
+    assert sum(life(steps, steps, np.unique(steps), num_steps).course) == len(steps)

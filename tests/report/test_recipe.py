@@ -1,5 +1,7 @@
 """Which runs are repetitions of one variant, and what runs are called."""
 
+from pathlib import Path
+
 from meds_rl.report.recipe import Recipe, read_recipe, run_names, variants
 
 from .runs import RIGHT, write_run
@@ -19,7 +21,7 @@ def test_seeds_are_repetitions_and_given_settings_are_variants():
         recipe(["method"], method="dapo", meds_alpha=0.3),
     ]
     assert variants(runs) == ["meds, alpha 0.1", "meds, alpha 0.1", "meds, alpha 0.2", "dapo"]
-    assert run_names(runs, list("wxyz")) == [
+    assert run_names(runs, [Path(name) for name in "wxyz"]) == [
         "meds, alpha 0.1, seed 0",
         "meds, alpha 0.1, seed 1",
         "meds, alpha 0.2, seed 1",
@@ -34,11 +36,22 @@ def test_a_resolved_field_that_nobody_gave_is_no_variant():
 def test_models_and_tasks_are_paired_by_and_no_variants_but_named():
     runs = [recipe(["model_name_or_path"], model_name_or_path=name) for name in "ab"]
     assert variants(runs) == ["meds", "meds"]
-    assert run_names(runs, ["1", "2"]) == ["meds, model a, seed 0", "meds, model b, seed 0"]
+    assert run_names(runs, [Path("1"), Path("2")]) == ["meds, model a, seed 0", "meds, model b, seed 0"]
 
 
 def test_runs_that_would_be_called_the_same_are_told_apart_by_their_folders():
-    assert run_names([recipe(), recipe()], ["x", "y"]) == ["meds, seed 0 (x)", "meds, seed 0 (y)"]
+    def named(*paths):
+        return run_names([recipe()] * len(paths), [Path(path) for path in paths])
+
+    assert named("x", "y") == ["meds, seed 0 (x)", "meds, seed 0 (y)"]
+    # Folders of the same name: as much more of the path as it takes.
+    assert named("/r/a/run", "/r/b/run") == ["meds, seed 0 (a/run)", "meds, seed 0 (b/run)"]
+    assert named("/a/1/run", "/b/1/run", "/b/2/run") == [
+        f"meds, seed 0 ({end})" for end in ("a/1/run", "b/1/run", "b/2/run")
+    ]
+    assert named("/r/run", "/run") == ["meds, seed 0 (r/run)", "meds, seed 0 (/run)"]
+    # The same folder twice.
+    assert named("/r/run", "/r/run") == ["meds, seed 0 (run) [1]", "meds, seed 0 (run) [2]"]
 
 
 def test_a_recipe_is_read_with_what_was_given(tmp_path):
@@ -50,7 +63,28 @@ def test_a_recipe_is_read_with_what_was_given(tmp_path):
 
 
 def test_a_lost_or_damaged_recipe_is_empty(tmp_path):
-    assert read_recipe(tmp_path).method == "run"
-    for text in ("a: [", "- 1\n- 2\n", ""):
-        (tmp_path / "recipe.yaml").write_text(text)
-        assert dict(read_recipe(tmp_path).fields) == {}
+    lost = read_recipe(tmp_path)
+    assert (lost.method, lost.damage) == ("run", "")
+    path = tmp_path / "recipe.yaml"
+    for text in (
+        b"a: [",
+        b"- 1\n- 2\n",
+        b"",
+        b"a: \xff",
+        b"a: 2024-99-99",
+        b"[" * 5000,
+        b"a: " + b"1" * 5000,
+    ):
+        path.write_bytes(text)
+        damaged = read_recipe(tmp_path)
+        assert dict(damaged.fields) == {}
+        assert damaged.damage.startswith(str(path))
+
+
+def test_fields_that_are_no_numbers_are_none():
+    found = recipe(
+        seed=True, max_steps=-1, num_generations=0, eval_k=-3, eval_samples="8", meds_alpha=10**400
+    )
+    numbers = (found.seed, found.max_steps, found.group_size, found.eval_k, found.number("meds_alpha"))
+    assert numbers == (None,) * 5
+    assert recipe(a=float("inf")).number("a") is None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, pocket, report, train, watch
 from meds_rl.cli import eval as evaluation
+from meds_rl.report.plain import encodable
 
 COMMANDS = {
     "train": (train, "train a model from a recipe"),
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("MEDS_TRACEBACK"):
             raise
-        print(f"meds {args.command}: {_sentence(error)}", file=sys.stderr)
+        print(f"meds {args.command}: {_printable(_sentence(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nmeds {args.command}: stopped.", file=sys.stderr)
@@ -45,6 +46,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f'{error}. The command line needs: pip install "meds-rl[trl]"'
     return str(error) or type(error).__name__
+
+
+def _printable(text: str) -> str:
+    """Without what moves a terminal's cursor: a path or a file's content may hold anything."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in encodable(text))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         from meds_rl.report.data import report_data
         from meds_rl.report.drawing.html import refuse_foreign, write_page
         from meds_rl.report.drawing.pictures import write_pictures
+        from meds_rl.report.text import one_line
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
     refuse_foreign(output)  # before anything is computed
@@ -91,14 +93,14 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None:
         _write_data(data, args.data)
     pictures = write_pictures(data, args.figures, args.format) if args.figures is not None else []
-    out = console()
-    for line in summary(data):
-        out.print(line, soft_wrap=True)
+    lines = summary(data)
     if pictures:
-        out.print(f"{len(pictures)} pictures: {args.figures}", soft_wrap=True)
+        lines.append(one_line(f"{len(pictures)} pictures: {args.figures}"))
     if args.data is not None:
-        out.print(f"Data: {args.data}", soft_wrap=True)
-    out.print(f"Report: {output}", soft_wrap=True)
+        lines.append(one_line(f"Data: {args.data}"))
+    out = console()
+    for line in (*lines, one_line(f"Report: {output}")):
+        out.print(line, soft_wrap=True)
     return 0
 
 
@@ -158,6 +160,8 @@ def is_run(path: Path) -> bool:
 
 
 def _check_outputs(output: Path, figures: Path | None, data: Path | None) -> None:
+    given = {"--output": output, "--figures": figures, "--data": data}
+    _check_apart({option: path for option, path in given.items() if path is not None})
     if output.is_dir():
         raise ValueError(f"--output must be a file; {output} is a folder.")
     if figures is not None and figures.exists() and not figures.is_dir():
@@ -166,6 +170,20 @@ def _check_outputs(output: Path, figures: Path | None, data: Path | None) -> Non
         raise FileExistsError(
             f"{data} exists and is no report's data; nothing was changed. Name another file."
         )
+
+
+def _check_apart(paths: Mapping[str, Path]) -> None:
+    """No two outputs are one file, and none lies in what is a file or becomes one; --figures may hold the others."""
+    found = {option: path.resolve() for option, path in paths.items()}
+    for (first, one), (second, other) in itertools.permutations(found.items(), 2):
+        if one == other:
+            raise ValueError(f"{first} and {second} must be different; both are {paths[first]}.")
+        if one in other.parents and first != "--figures":
+            raise ValueError(f"{first} is a file, and {second} cannot lie in it; got {paths[second]}.")
+    for option, path in found.items():
+        for parent in path.parents:
+            if parent.exists() and not parent.is_dir():
+                raise ValueError(f"{option} cannot be {paths[option]}: {parent} is a file.")
 
 
 def _is_data(path: Path) -> bool:

@@ -18,6 +18,9 @@ Show a run's figures and largest errors live in the terminal while it trains. Wa
 ends when training has ended or with Ctrl-C; the run itself is never touched. Where the output is no terminal, one line
 is printed for each new step."""
 
+LONGEST = 86_400.0
+"""Seconds between two looks at most: a day."""
+
 TICK = 0.2
 """Seconds after which a changed size of the terminal is noticed."""
 
@@ -39,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
         ValueError, OSError: bad input, said in one sentence; `main` prints it.
         ImportError: the extra `report` is not installed.
     """
-    if not args.every > 0:
-        raise ValueError(f"--every must be above 0; got {args.every}.")
+    if not 0 < args.every <= LONGEST:
+        raise ValueError(f"--every must be above 0 and at most {LONGEST:,.0f}, a day; got {args.every}.")
     if Path(args.run).is_file():
         raise ValueError(f"{args.run} is a file; give the run folder.")
     try:
@@ -78,11 +81,11 @@ def watch_live(
     try:
         with Live(console=out, screen=True, auto_refresh=False) as live:
             while True:
-                follower.poll(seconds=every)
+                is_new = follower.poll(seconds=every)
                 live.update(_drawn(follower, out), refresh=True)
                 if follower.has_ended and not follower.unread:
                     break
-                if not follower.unread:  # else there is more to read at once
+                if not (is_new and follower.unread):  # else there is more to read at once
                     _wait(live.update, follower, out, every, sleep)
     except KeyboardInterrupt:
         pass
@@ -94,22 +97,24 @@ def watch_lines(
 ) -> None:
     """Print a line whenever a step was logged, and at the end the largest errors."""
     from meds_rl.report.terminal import largest_error_line, status_line
+    from meds_rl.report.text import one_line
 
     printed, said_waiting = None, False
     try:
         while True:
-            follower.poll(seconds=every)
+            is_new = follower.poll(seconds=every)
+            more = is_new and follower.unread > 0  # to read at once
             newest = (follower.step, follower.has_ended)
             if follower.step == 0:
                 if not said_waiting:
-                    out.print(waiting(follower), soft_wrap=True)
+                    out.print(one_line(waiting(follower)), soft_wrap=True)
                     said_waiting = True
-            elif newest != printed and not follower.unread:
+            elif newest != printed and not more:
                 out.print(status_line(follower), soft_wrap=True)
                 printed = newest
             if follower.has_ended and not follower.unread:
                 break
-            if not follower.unread:
+            if not more:
                 sleep(every)
     except KeyboardInterrupt:
         pass

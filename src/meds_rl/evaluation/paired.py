@@ -9,6 +9,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+NOISE = 1e-6
+"""A smaller difference is no difference."""
+
 _CHUNK = 1 << 22
 """Numbers held at once while resampling."""
 
@@ -65,7 +68,7 @@ class PairedDifference:
         difference: mean over seeds of ``by_seed``.
         low, high: the interval; NaN where it cannot be told (fewer than two problems and a single seed).
         by_seed: S differences, in the order of the pairs.
-        num_positive: how many of them are above 0.
+        num_positive: how many of them are above `NOISE` (1e-6): less is the noise of rounding, not a difference.
         num_problems: problems that both runs of a pair have, over all seeds.
         method: how the interval was made, in words.
     """
@@ -139,7 +142,7 @@ def paired_difference(
         low=float(low),
         high=float(high),
         by_seed=tuple(by_seed.tolist()),
-        num_positive=int((by_seed > 0).sum()),
+        num_positive=int((by_seed > NOISE).sum()),
         num_problems=len(set().union(*(seed.problem_ids for seed in seeds))),
         method=_in_words(len(seeds), crossed, num_resamples, confidence),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from meds_rl.evaluation.diversity.answer_entropy import answer_entropy
+from meds_rl.report.numbers import LARGEST, finite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ class BatchFigures:
             ("length", "right"): _mean(tokens[is_correct]),
             ("length", "wrong"): _mean(tokens[~is_correct]),
         }
-        return {line: value for line, value in figures.items() if not math.isnan(value)}
+        return {line: value for line, value in figures.items() if finite(value) is not None}
 
     def _repeated(self, groups: dict[str, list[str | None]]) -> float:
         """Share of the wrong completions whose answer was given to their prompt in an earlier batch; then remember."""
@@ -83,5 +84,5 @@ class BatchFigures:
 
 def _mean(values: np.ndarray) -> float:
     """Mean of the numbers among them; NaN of none."""
-    known = values[np.isfinite(values)]
+    known = values[np.abs(values) <= LARGEST]  # no NaN is
     return float(known.mean()) if len(known) else math.nan

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from meds_rl.report.numbers import finite
 from meds_rl.report.source import RunData
-from meds_rl.report.text import shortened
+from meds_rl.report.text import prompt_words, shortened
+from meds_rl.runs.errors import RunFolderError
+from meds_rl.runs.rollouts import read_batch
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import explanation
 
@@ -57,12 +61,16 @@ class Completions:
         return self._prompts[prompt_id]
 
     def prompts(self, golds: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The prompts, each with its id and text, and the right answer where ``golds`` has it by the prompt's id."""
+        """The prompts: id, text, what it asks in words, and the right answer where ``golds`` has it by the prompt's id.
+
+        A text that cannot be read is the id.
+        """
         texts = self._texts("prompt", self._asked)
-        return [
-            {"id": name, "text": texts[asked], "gold": golds.get(name)}
-            for name, asked in zip(self._prompts, self._asked, strict=True)
-        ]
+        rows = []
+        for name, asked in zip(self._prompts, self._asked, strict=True):
+            text = texts.get(asked) or name
+            rows.append({"id": name, "text": text, "words": prompt_words(text), "gold": golds.get(name)})
+        return rows
 
     def table(self, max_characters: int) -> tuple[dict[str, list[Any]], list[str]]:
         """The columns, and notes.
@@ -81,9 +89,9 @@ class Completions:
         columns |= {name: [] for name in (*COPIED, "why")}
         spent = left_out = 0
         for run, row in order:
-            text = texts[run, row]
-            fits = spent + len(text) <= max_characters
-            spent += len(text) if fits else 0
+            text = texts.get((run, row))
+            fits = text is None or spent + len(text) <= max_characters
+            spent += len(text) if fits and text is not None else 0
             left_out += not fits
             columns["text"].append(text if fits else None)
         for run, rows in _by_run(order):
@@ -126,39 +134,58 @@ class Completions:
 
 def why(run: RunData, row: Any) -> str:
     """One sentence: why the completion has the penalty it has, and how that is computed."""
-    if row.reason in _OTHER_REASONS:
-        words = _OTHER_REASONS[row.reason]
-    else:
-        words = explanation(row.reason, int(row.cluster), float(row.cluster_size))
+    words = _reason(row)
     sentence = words[0].upper() + words[1:] + "."
     if row.reason == NO_MEMORY:
         return sentence
     if row.penalty == 0:
         return f"{sentence} No penalty."
-    alpha, beta = run.recipe.number("meds_alpha"), run.recipe.number("meds_beta")
-    if alpha is None or beta is None:
+    alpha, beta, size = (
+        run.recipe.number("meds_alpha"),
+        run.recipe.number("meds_beta"),
+        finite(row.cluster_size),
+    )
+    if alpha is None or beta is None or size is None or min(alpha, beta, size) < 0:
         return f"{sentence} Penalty {row.penalty:.4f}."
-    formula = f"min({alpha:g} ln({row.cluster_size:g} + 1), {beta:g})"
+    formula = f"min({alpha:g} ln({size:g} + 1), {beta:g})"
     # A formula is shown only where it gives the penalty: a resumed run may have changed alpha.
-    holds = abs(float(penalty([row.cluster_size], alpha, beta)[0]) - row.penalty) < 1e-9
+    holds = abs(float(penalty([size], alpha, beta)[0]) - row.penalty) < 1e-9
     return f"{sentence} Penalty {row.penalty:.4f}{' = ' + formula if holds else ''}."
 
 
-def read_texts(run: RunData, column: str, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
-    """A text column of some rollouts, read file by file: all texts of a run may not fit into memory."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _reason(row: Any) -> str:
+    if row.reason in _OTHER_REASONS:
+        return _OTHER_REASONS[row.reason]
+    try:
+        return explanation(row.reason, int(row.cluster), float(row.cluster_size))
+    except ValueError:
+        return f"the reason is not known to this version: {row.reason}"
 
+
+def read_texts(run: RunData, column: str, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """A text column of some rollouts, read file by file: all texts of a run may not fit into memory.
+
+    A file whose texts cannot be read gives none, and the run's notes say so.
+    """
     wanted = np.array(sorted(set(rows)), dtype=np.int64)
     begin = 0
-    for _, path in run.folder.rollout_files():
-        with pq.ParquetFile(path) as file:
-            end = begin + file.metadata.num_rows
-            here = wanted[(wanted >= begin) & (wanted < end)]
-            if len(here):
-                texts = file.read([column])[column].take(pa.array(here - begin))
-                yield from zip(here.tolist(), texts.to_pylist(), strict=True)
-        begin = end
+    for path, num_rows in run.files:
+        here = wanted[(wanted >= begin) & (wanted < begin + num_rows)]
+        if len(here):
+            texts = _column(run, path, column)
+            if texts is not None and len(texts) == num_rows:
+                yield from zip(here.tolist(), texts.take(here - begin).to_pylist(), strict=True)
+        begin += num_rows
+
+
+def _column(run: RunData, path: Path, column: str) -> Any:
+    try:
+        return read_batch(path, [column])[column]
+    except RunFolderError as error:
+        note = f"Texts are left out: {error}"
+        if note not in run.notes:
+            run.notes.append(note)
+        return None
 
 
 def _by_run(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, list[int]]]:

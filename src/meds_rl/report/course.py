@@ -22,13 +22,14 @@ MAX_POINTS = 1000
 OF_THE_MEMORY = {"penalty", "memory", "time", "time_share"}
 
 
-def course_table(courses: Mapping[int, Course]) -> dict[str, Any]:
+def course_table(courses: Mapping[int, Course], group_size: int | None = None) -> dict[str, Any]:
     """Panels and values of several runs, as the report's data has them.
 
     A line that no run has is left out, and so is a panel without lines.
 
     Args:
         courses: The number of each run, and its course.
+        group_size: G, where all runs have the same; pass@G is then called by its number.
     """
     values: dict[str, list[Any]] = {name: [] for name in ("run", "panel", "line", "step", "value")}
     for run, lines in courses.items():
@@ -40,7 +41,8 @@ def course_table(courses: Mapping[int, Course]) -> dict[str, Any]:
     panels = [
         panel.with_lines([line for line, _ in panel.lines if (panel.id, line) in there]) for panel in PANELS
     ]
-    return {"panels": [panel.to_dict() for panel in panels if panel.lines], "values": values}
+    shown = [panel.with_group_size(group_size).to_dict() for panel in panels if panel.lines]
+    return {"panels": shown, "values": values}
 
 
 def run_course(run: RunData) -> Course:
@@ -59,8 +61,7 @@ def logged_course(metrics: Sequence[Mapping[str, Any]]) -> Course:
     lines: Course = {}
     for row in metrics:
         for line, value in logged_figures(row).items():
-            if np.isfinite(value):
-                lines.setdefault(line, {})[max(0, int(row["step"]) - 1)] = value
+            lines.setdefault(line, {})[max(0, int(row["step"]) - 1)] = value
     return lines
 
 

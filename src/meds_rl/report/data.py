@@ -18,6 +18,7 @@ from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines
 from meds_rl.report.life import STATES, stretches
 from meds_rl.report.maps import Map, maps
+from meds_rl.report.plain import plain
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.ways import ways, wrong_course
@@ -25,6 +26,9 @@ from meds_rl.runs.folder import RunFolder
 
 SCHEMA = 1
 """Version of the dict; a change of meaning raises it."""
+
+MAX_SEED = 2**32 - 1
+"""What t-SNE takes."""
 
 OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Beginnings of settings that say nothing about a run without a memory."""
@@ -70,10 +74,10 @@ def report_data(
     Raises:
         ValueError: no runs, or a number out of range.
         RunFolderError: a folder is not a run.
-        MemoryFileError: a memory does not load.
     """
     _check(
         runs,
+        seed,
         map_prompts=map_prompts,
         map_points=map_points,
         num_errors=num_errors,
@@ -101,7 +105,7 @@ def report_data(
         "version": __version__,
         "runs": _runs(read, called),
         "states": STATES,
-        "course": course_table(courses),
+        "course": course_table(courses, _group_size(read)),
         "evaluations": evaluations(read),
         "completions": table,
         "prompts": prompts,
@@ -117,24 +121,15 @@ def report_data(
         "differences": compared,
         "notes": text_notes,
     }
-    finite: dict[str, Any] = without_nan(data)
-    return finite
+    fit: dict[str, Any] = plain(data)
+    return fit
 
 
-def without_nan(value: Any) -> Any:
-    """The same with None for what is no finite number: JSON knows no NaN."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(item) for item in value]
-    if isinstance(value, float) and not -float("inf") < value < float("inf"):
-        return None
-    return value
-
-
-def _check(runs: Sequence[Any], map_prompts: int, **positive: int) -> None:
+def _check(runs: Sequence[Any], seed: int, map_prompts: int, **positive: int) -> None:
     if not runs:
         raise ValueError("There is no run to report on.")
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed must be 0 to {MAX_SEED:,}; got {seed}.")
     if map_prompts < 0:
         raise ValueError(f"map_prompts must be 0 or more; got {map_prompts}.")
     for name, value in positive.items():
@@ -151,7 +146,7 @@ def _progress(folders: Sequence[Path], show: bool) -> Iterable[Path]:
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
     recipes = [run.recipe for run in runs]
-    names = run_names(recipes, [run.folder.path.name for run in runs])
+    names = run_names(recipes, [run.folder.path for run in runs])
     wanted = [*differing(recipes), *SHOWN_SETTINGS]
     return [
         {
@@ -187,6 +182,12 @@ def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:
     return {
         name: _plain(fields[name]) for name in shown if has_memory(run) or not name.startswith(OF_THE_MEMORY)
     }
+
+
+def _group_size(runs: Sequence[RunData]) -> int | None:
+    """G, where all runs have the same."""
+    sizes = {run.recipe.group_size for run in runs}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _num_clusters(run: RunData) -> int:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
-from meds_rl.report.evaluations import k_of, read_evaluations
+from meds_rl.report.comparable import Compared, Trained, comparable
+from meds_rl.report.evaluations import k_of
 from meds_rl.report.panels import EVALUATION_PANELS
 from meds_rl.report.problems import METRICS, per_problem
 from meds_rl.report.source import RunData
@@ -29,7 +30,7 @@ FEW_SEEDS = 5
 def differences(
     runs: Sequence[RunData], variants: Sequence[str], baseline: str | None, seed: int
 ) -> dict[str, Any] | None:
-    """Differences of the last evaluation between each variant and the baseline.
+    """Differences between each variant and the baseline: after training, or where a run has not ended at the same step.
 
     Args:
         runs: The runs.
@@ -48,20 +49,22 @@ def differences(
     if chosen is None or len(names) < 2:
         return None
     notes: list[str] = []
-    last = {run.id: _last(run, notes) for run in runs}
+    trained = {run.id: _trained(run, notes) for run in runs}
     rows: list[dict[str, Any]] = []
     few = False
     for variant in names:
         if variant == chosen:
             continue
-        pairs = _pairs(runs, variants, chosen, variant, notes)
-        pairs = [pair for pair in pairs if last[pair[0].id] is not None and last[pair[1].id] is not None]
-        few |= 1 < len(pairs) < FEW_SEEDS
-        tasks = sorted({pair[0].recipe.task for pair in pairs})
+        found = [(trained[a.id], trained[b.id]) for a, b in _pairs(runs, variants, chosen, variant, notes)]
+        pairs = [pair for pair in found if pair[0].at and pair[1].at]
+        tasks = sorted({pair[0].run.recipe.task for pair in pairs})
         for task in tasks:
-            of_task = [pair for pair in pairs if pair[0].recipe.task == task]
+            of_task = [pair for pair in pairs if pair[0].run.recipe.task == task]
+            compared, step = comparable(of_task, notes)
+            few |= 1 < len(compared) < FEW_SEEDS
             prefix = f"{task}: " if len(tasks) > 1 else ""
-            rows += _rows(of_task, last, variant, prefix, np.random.default_rng(seed))
+            suffix = "" if step is None else f", at step {step:,}"
+            rows += _rows(compared, variant, (prefix, suffix), np.random.default_rng(seed))
     if few:
         notes.append(
             f"With fewer than {FEW_SEEDS} seeds these intervals are too narrow where seeds differ much "
@@ -83,12 +86,11 @@ def _baseline(names: Sequence[str], given: str | None) -> str | None:
     return None
 
 
-def _last(run: RunData, notes: list[str]) -> pd.DataFrame | None:
-    """The evaluation after training."""
-    after = [problems for step, problems in read_evaluations(run) if step > 0]
-    if not after:
-        notes.append(f"{run.folder.path.name} has no evaluation after training: it is in no comparison.")
-    return after[-1] if after else None
+def _trained(run: RunData, notes: list[str]) -> Trained:
+    trained = Trained.of(run)
+    if not trained.at:
+        notes.append(f"{trained.name} has no evaluation in or after training: it is in no comparison.")
+    return trained
 
 
 def _pairs(
@@ -127,57 +129,48 @@ def _by_repetition(
 
 
 def _rows(
-    pairs: Sequence[tuple[RunData, RunData]],
-    last: dict[int, pd.DataFrame | None],
-    variant: str,
-    prefix: str,
-    rng: np.random.Generator,
+    pairs: Sequence[Compared], variant: str, around: tuple[str, str], rng: np.random.Generator
 ) -> list[dict[str, Any]]:
     rows = []
-    for group in _common_groups(pairs, last):
+    prefix, suffix = around
+    for group in _common_groups(pairs):
         k = min(
-            k_of(run, problems) for pair in pairs for run in pair if (problems := last[run.id]) is not None
+            k_of(run, problems)
+            for pair in pairs
+            for run, problems in zip(pair.runs, pair.problems, strict=True)
         )
         for metric in METRICS:
             measured = [
-                (_measured(last[a.id], group, metric, k), _measured(last[b.id], group, metric, k))
-                for a, b in pairs
+                (_measured(a, group, metric, k), _measured(b, group, metric, k))
+                for a, b in (pair.problems for pair in pairs)
             ]
             found = paired_difference(measured, rng)
             row = {
                 "variant": variant,
-                "group": prefix + group,
+                "group": f"{prefix}{group}{suffix}",
                 "metric": f"pass@{k}" if metric == "pass@k" else metric,
                 "title": TITLES[metric].format(k=k),
                 "percent": metric in PERCENT,
             }
-            rows.append(row | _described(found, [run.recipe.seed for run, _ in pairs]))
+            rows.append(row | _described(found, [pair.runs[0].recipe.seed for pair in pairs]))
     return rows
 
 
-def _common_groups(
-    pairs: Sequence[tuple[RunData, RunData]], last: dict[int, pd.DataFrame | None]
-) -> list[str]:
+def _common_groups(pairs: Sequence[Compared]) -> list[str]:
     """Groups in which every pair has problems in common."""
-    if not pairs:
-        return []
     common: set[str] | None = None
-    for a, b in pairs:
-        problems = [_problems(last[run.id]) for run in (a, b)]
-        here = {group for group, _ in problems[0] & problems[1]}
+    for pair in pairs:
+        a, b = pair.problems
+        here = {group for group, _ in _problems(a) & _problems(b)}
         common = here if common is None else common & here
     return sorted(common or ())
 
 
-def _problems(evaluation: pd.DataFrame | None) -> set[tuple[str, str]]:
-    if evaluation is None:
-        return set()
+def _problems(evaluation: pd.DataFrame) -> set[tuple[str, str]]:
     return set(zip(evaluation["group"].tolist(), evaluation["problem_id"].tolist(), strict=True))
 
 
-def _measured(evaluation: pd.DataFrame | None, group: str, metric: str, k: int) -> PerProblem:
-    if evaluation is None:
-        raise ValueError("a pair lacks its evaluation")  # pairs without one were left out
+def _measured(evaluation: pd.DataFrame, group: str, metric: str, k: int) -> PerProblem:
     return per_problem(evaluation[evaluation["group"] == group], metric, k)
 
 

@@ -133,7 +133,7 @@ def _grouped(
                 rows=members,
                 share=len(members) / len(run.wrong),
                 share_of_prompt=len(members) / int(wrong_of_prompt[prompt]),
-                life=life(steps[members], steps[rows_of_prompt[prompt]], run.num_steps),
+                life=life(steps[members], steps[rows_of_prompt[prompt]], run.batch_steps, run.num_steps),
             )
         )
     return errors, len(sizes)

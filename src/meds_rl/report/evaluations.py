@@ -16,6 +16,8 @@ from meds_rl.runs.samples import SamplesFileError
 if TYPE_CHECKING:
     import pandas as pd
 
+AFTER = "after.parquet"
+
 
 def evaluations(runs: Sequence[RunData]) -> dict[str, Any]:
     """Panels and values, as `meds_rl.report.course.course` gives them; the lines are the groups of problems."""
@@ -59,14 +61,29 @@ def read_evaluations(run: RunData) -> list[tuple[int, pd.DataFrame]]:
     return [(step, problems) for step, problems in read if problems is not None]
 
 
+def end_of_training(run: RunData, steps: Sequence[int]) -> int | None:
+    """Which of the steps of a run's evaluations is the end of its training; None where none is.
+
+    It is that of the evaluation after training, or the recipe's last step.
+    """
+    after = [step for step, path in run.folder.evaluations() if path.name == AFTER]
+    ends = [
+        step for step in steps if step in after or (run.recipe.max_steps and step >= run.recipe.max_steps)
+    ]
+    return max(ends, default=None)
+
+
 def _read(run: RunData, path: Path) -> pd.DataFrame | None:
     try:
-        return read_problems(path)
+        problems = read_problems(path)
+        if len(problems):
+            return problems
+        note = f"An evaluation is left out: {path} is empty"
     except SamplesFileError as error:
         note = f"An evaluation is left out: {error}"
-        if note not in run.notes:
-            run.notes.append(note)
-        return None
+    if note not in run.notes:
+        run.notes.append(note)
+    return None
 
 
 def golds(runs: Sequence[RunData]) -> dict[str, str]:

@@ -13,9 +13,12 @@ from meds_rl.report.batches import BATCH_COLUMNS, BatchFigures
 from meds_rl.report.course import Course
 from meds_rl.report.logged import PREFERRED, logged_figures
 from meds_rl.report.metrics_tail import MetricsTail, Stamp, stamp_of
+from meds_rl.report.numbers import finite
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong
+from meds_rl.runs.errors import RunFolderError
 from meds_rl.runs.folder import RunFolder
+from meds_rl.runs.rollouts import read_batch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,16 +113,12 @@ class Follower:
     def prompt_text(self, error: GivenError) -> str:
         """The text of an error's prompt; its id where the file has gone."""
         if error.prompt_id not in self._prompts:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
             try:
-                with pq.ParquetFile(error.file) as file:
-                    table = file.read(["prompt_id", "prompt"]).to_pydict()
-            except (OSError, pa.ArrowException):
+                table = read_batch(error.file, ["prompt_id", "prompt"]).to_pydict()
+            except RunFolderError:
                 return error.prompt_id
             self._prompts.update(zip(table["prompt_id"], table["prompt"], strict=True))
-        return self._prompts.get(error.prompt_id, error.prompt_id)
+        return self._prompts.get(error.prompt_id) or error.prompt_id
 
     def _forget_rollouts(self) -> None:
         self.sampled: Course = {}
@@ -152,8 +151,9 @@ class Follower:
 
     def _take_row(self, row: dict[str, Any]) -> None:
         self.last_row = row
-        if isinstance(row.get("step_time"), int | float):
-            self.step_times = [*self.step_times[-19:], float(row["step_time"])]
+        seconds = finite(row.get("step_time"))
+        if seconds is not None:
+            self.step_times = [*self.step_times[-19:], seconds]
         for line, value in logged_figures(row).items():
             self.logged.setdefault(line, {})[max(0, self.step - 1)] = value
 
@@ -171,13 +171,13 @@ class Follower:
             if done and clock() >= deadline:
                 break
             batch = _read_batch(path)
-            if batch is None and number == new[-1]:
+            if batch is None and number == new[-1] and not self.has_ended:
                 break  # it may still be on its way; the next look tries again
             self._read[number] = stamp
             done += 1
             if batch is None:
                 self.damaged += 1
-            else:
+            elif len(batch):
                 self._take_batch(batch, path)
         self.unread = len(new) - done
         return done > 0
@@ -197,22 +197,18 @@ class Follower:
             error = self.errors[key]
             error.count += 1
             error.last = step
-            error.penalty += penalty
+            error.penalty += finite(penalty) or 0.0
 
 
 def _read_batch(path: Path) -> pd.DataFrame | None:
     """A batch without its texts; None where the file cannot be read (yet)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        with pq.ParquetFile(path) as file:
-            frame: pd.DataFrame = file.read(list(BATCH_COLUMNS)).to_pandas()
-    except (OSError, pa.ArrowException):
+        frame: pd.DataFrame = read_batch(path, BATCH_COLUMNS).to_pandas()
+    except RunFolderError:
         return None
     answers = frame["answer"].astype(object)
     frame["answer"] = answers.where(answers.notna(), None)
-    return frame if len(frame) else None
+    return frame
 
 
 def _files(folder: RunFolder) -> Iterator[tuple[int, Path, Stamp]]:

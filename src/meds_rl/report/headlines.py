@@ -9,14 +9,16 @@ import numpy as np
 
 from meds_rl.report.course import Course, has_memory
 from meds_rl.report.errors import Error
+from meds_rl.report.life import LEAST_BATCHES, thirds
+from meds_rl.report.numbers import LARGEST
 from meds_rl.report.source import RunData
-from meds_rl.report.text import prompt_words, shortened
+from meds_rl.report.text import prompt_words, shortened, times
 
 UNNAMED = ("other",)
 """Strategies that name no way of working: what a task's reader did not recognise."""
 
 NOTICEABLE = 0.02
-"""A smaller change of a share is none."""
+"""A smaller change of a share, as it is written, is none."""
 
 LONGEST = 160
 """Of a prompt or answer in a sentence, in characters."""
@@ -49,17 +51,44 @@ def headlines(
 
 def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
     # A way that comes in one prompt only is the largest single error's business.
-    named = [way for way in ways if way["name"] not in UNNAMED and way["prompts"] > 1]
-    if not named:
+    named = [way for way in ways if not _is_unnamed(way) and way["prompts"] > 1]
+    way = named[0] if named else None
+    none, num_wrong, num_prompts = _no_answers(run), len(run.wrong), run.rollouts["prompt_id"].nunique()
+    if none["prompts"] > 1 and (way is None or none["count"] > way["count"]):
+        most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
+        if way is None:
+            return most + "."
+        then = "the strategy" if way["kind"] == "strategy" else "the answer"
+        return f"{most}; then {then} “{way['name']}”: {way['count']:,} ({_percent(way['share'])})."
+    if way is None:
         return ""
-    way = named[0]
     what = "The most repeated error is" if way["kind"] == "strategy" else "The most frequent wrong answer is"
     # What no reader recognises is no error one could name, but where it is most of them the reader must know.
-    unnamed = sum(each["share"] for each in ways if each["name"] in UNNAMED)
+    unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {_percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
+    return f"{what} “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
+
+
+def _is_unnamed(way: Mapping[str, Any]) -> bool:
+    """Whether it is a strategy that names none; an answer may be the same word."""
+    return way["kind"] == "strategy" and way["name"] in UNNAMED
+
+
+def _no_answers(run: RunData) -> dict[str, Any]:
+    """The wrong completions without an answer, as a way of going wrong."""
+    wrong = run.rollouts.iloc[run.wrong]
+    none = wrong[wrong["answer"].isna()]
+    return {
+        "count": len(none),
+        "share": len(none) / len(wrong),
+        "prompts": int(none["prompt_id"].nunique()),
+    }
+
+
+def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
     return (
-        f"{what} “{way['name']}”: {way['count']:,} of {len(run.wrong):,} wrong completions ({_percent(way['share'])}), "
-        f"in {way['prompts']:,} of {run.rollouts['prompt_id'].nunique():,} prompts{rest}."
+        f"{way['count']:,} of {num_wrong:,} wrong completions ({_percent(way['share'])}), "
+        f"in {way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
@@ -73,44 +102,45 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
         "no answer at all" if error.kind == "no_answer" else f"the answer “{shortened(error.name, LONGEST)}”"
     )
     sentence = (
-        f"The largest single error: to “{prompt}” it gave {what} {len(error.rows):,} times, "
+        f"The largest single error: to “{prompt}” it gave {what} {times(len(error.rows))}, "
         f"{_percent(error.share_of_prompt)} of that prompt's wrong completions"
     )
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    return f"{sentence}; steps {error.life.born} to {error.life.last}, {error.life.state}."
+    state = "" if error.life.state == "too short to tell" else f", {error.life.state}"
+    return f"{sentence}; steps {error.life.born} to {error.life.last}{state}."
 
 
 def _repeats(lines: Course) -> str:
     """The first third is left out: where nothing came before, nothing can repeat."""
     points = lines.get(("repeated", "answer"), {})
-    if not points:
+    if len(points) < LEAST_BATCHES:
         return ""
-    steps, values = np.array(list(points)), np.array(list(points.values()))
-    end = steps.max() + 1
-    middle = values[(steps >= end / 3) & (steps < 2 * end / 3)]
-    last = values[steps >= 2 * end / 3]
-    if not len(middle) or not len(last):
-        return ""
-    trend = (
-        "more"
-        if last.mean() > middle.mean() + 0.01
-        else "less"
-        if last.mean() < middle.mean() - 0.01
-        else None
-    )
-    compared = f"{trend} than" if trend else "as much as"
+    values = np.array([points[step] for step in sorted(points)])
+    begin, end = thirds(len(values))
+    middle, last = float(values[begin:end].mean()), float(values[end:].mean())
     return (
-        f"In the last third of training {_percent(last.mean())} of the wrong completions repeated a wrong answer of an "
-        f"earlier batch, {compared} in the middle third ({_percent(middle.mean())})."
+        f"In the last third of training {_percent(last)} of the wrong completions repeated a wrong answer of an "
+        f"earlier batch, {_compared(last, middle)} in the middle third ({_percent(middle)})."
     )
+
+
+def _compared(share: float, before: float) -> str:
+    """More, less or as much, by the figures as they are written: a reader can check it."""
+    change = round(_written(share) - _written(before), 6)
+    if abs(change) >= NOTICEABLE:
+        return "more than" if change > 0 else "less than"
+    return "about as much as" if change else "as much as"
 
 
 def _penalty(run: RunData) -> str:
     if not has_memory(run):
         return ""
     penalties = run.rollouts["penalty"].to_numpy(dtype=np.float64)[run.wrong]
+    penalties = penalties[np.abs(penalties) <= LARGEST]
+    if not len(penalties):
+        return ""
     return (
         f"The memory took {penalties.mean():.3f} from a wrong completion on average; "
         f"{_percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}."
@@ -119,3 +149,7 @@ def _penalty(run: RunData) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _written(share: float) -> float:
+    return float(_percent(share).removesuffix("%")) / 100

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meds_rl.report.batches import Line
+from meds_rl.report.numbers import finite
 
 NAMES: Mapping[str, Line] = {
     "meds/memory_size": ("memory", "size"),
@@ -28,22 +29,20 @@ sampling threw away nor what the memory has forgotten."""
 
 
 def logged_figures(row: Mapping[str, Any]) -> dict[Line, float]:
-    """Figures of one row of ``metrics.jsonl``, by panel and line."""
-    figures = {
-        line: float(row[name]) for name, line in NAMES.items() if isinstance(row.get(name), int | float)
-    }
+    """Figures of one row of ``metrics.jsonl``, by panel and line; what is no finite number is left out."""
+    figures = {line: value for name, line in NAMES.items() if (value := finite(row.get(name))) is not None}
     if ("reward", "shaped") in figures:  # the trainer logs the penalty as a reward of its own
-        figures["reward", "raw"] = figures["reward", "shaped"] - float(
-            row.get("rewards/meds_penalty/mean") or 0
-        )
-    if ("pass", "pass@1") not in figures and isinstance(row.get("dynamic_sampling/raw_accuracy"), float):
-        figures["pass", "pass@1"] = row["dynamic_sampling/raw_accuracy"]
-    for name, value in row.items():
-        found = PASS_AT_G.fullmatch(name)
-        if found is not None and found[1] != "1" and isinstance(value, int | float):
-            figures["pass", "pass@G"] = float(value)
-    step_time = row.get("step_time")
+        penalty = finite(row.get("rewards/meds_penalty/mean"))
+        figures["reward", "raw"] = figures["reward", "shaped"] - (penalty or 0.0)
+    accuracy = finite(row.get("dynamic_sampling/raw_accuracy"))
+    if ("pass", "pass@1") not in figures and accuracy is not None:
+        figures["pass", "pass@1"] = accuracy
+    for name, logged in row.items():
+        found, value = PASS_AT_G.fullmatch(name), finite(logged)
+        if found is not None and found[1] != "1" and value is not None:
+            figures["pass", "pass@G"] = value
+    step_time = finite(row.get("step_time"))
     spent = [value for (panel, _), value in figures.items() if panel == "time"]
-    if spent and isinstance(step_time, int | float) and step_time > 0:
+    if spent and step_time is not None and step_time > 1e-9:
         figures["time_share", "share"] = sum(spent) / (1000 * step_time)
     return figures

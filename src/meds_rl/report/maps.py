@@ -50,11 +50,6 @@ class Map:
         """As the report's data has it, but for the prompt and the completions."""
         rollouts = self.run.rollouts.iloc[self.rows]
         clusters = [] if self.run.clusters is None else self.run.clusters[self.rows].tolist()
-        shown = (
-            ""
-            if len(self.rows) == self.num_wrong
-            else f" {len(self.rows):,} of {self.num_wrong:,} are shown."
-        )
         return {
             "run": self.run.id,
             "num_points": len(self.rows),
@@ -67,7 +62,7 @@ class Map:
             ],
             "step": rollouts["step"].tolist(),
             "perplexity": self.perplexity,
-            "help": HELP + shown,
+            "help": HELP,
         }
 
 

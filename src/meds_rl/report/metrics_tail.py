@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from meds_rl.runs.metrics import metrics_row
 
 Stamp = tuple[int, int, int]
 """A file's identity, time and size: a file that was replaced has another one."""
@@ -45,7 +45,7 @@ class MetricsTail:
         except OSError:
             return []  # it has just gone; the next look finds what comes instead
         self._offset += len(whole) + len(newline)
-        return list(_rows(whole))
+        return [row for line in whole.split(b"\n") if (row := metrics_row(line)) is not None]
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -55,18 +55,3 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _rows(lines: bytes) -> Iterator[dict[str, Any]]:
-    for line in lines.splitlines():
-        row = _row(line)
-        if row is not None:
-            yield row
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None

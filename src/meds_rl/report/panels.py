@@ -31,6 +31,14 @@ class Panel:
         """The panel with some of its lines."""
         return replace(self, lines=tuple(line for line in self.lines if line[0] in ids))
 
+    def with_group_size(self, size: int | None) -> Panel:
+        """The panel with pass@G called by its number, where that is known."""
+        if size is None:
+            return self
+        name = f"pass@{size}"
+        lines = tuple((line, label.replace("pass@G", name)) for line, label in self.lines)
+        return replace(self, lines=lines, help=self.help.replace("pass@G", name))
+
     def to_dict(self) -> dict[str, Any]:
         """As the report's data has it."""
         return {

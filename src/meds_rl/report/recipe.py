@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from meds_rl.report.numbers import finite
+
 PREFIX = "#   "
 """Of the lines at the head of ``recipe.yaml`` that say what the user gave."""
 
@@ -34,10 +36,12 @@ class Recipe:
     Attributes:
         fields: every field as it was used; empty where the recipe is lost.
         given: those that the user gave.
+        damage: why the file could not be read; empty where it was, or where there is none.
     """
 
     fields: Mapping[str, Any]
     given: Sequence[str]
+    damage: str = ""
 
     @property
     def method(self) -> str:
@@ -67,37 +71,36 @@ class Recipe:
     @property
     def max_steps(self) -> int | None:
         """Optimiser steps that were asked for; None where epochs were."""
-        steps = _integer(self.fields.get("max_steps"))
-        return steps if steps is not None and steps > 0 else None
+        return _positive(self.fields.get("max_steps"))
 
     @property
     def group_size(self) -> int | None:
         """G."""
-        return _integer(self.fields.get("num_generations"))
+        return _positive(self.fields.get("num_generations"))
 
     @property
     def eval_k(self) -> int | None:
         """k of pass@k in the evaluations."""
-        return _integer(self.fields.get("eval_k")) or _integer(self.fields.get("eval_samples")) or None
+        return _positive(self.fields.get("eval_k")) or _positive(self.fields.get("eval_samples"))
 
     def number(self, name: str) -> float | None:
         """A field that holds a number."""
-        value = self.fields.get(name)
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return finite(self.fields.get(name))
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Read ``recipe.yaml``; empty where there is none, or where it is no YAML mapping."""
+    """Read ``recipe.yaml``; empty where there is none, or where it is no YAML mapping: `Recipe.damage` then says so."""
     path = folder / "recipe.yaml"
     if not path.is_file():
         return Recipe({}, [])
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         fields = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return Recipe({}, [])
+    # Beside its own errors PyYAML lets those of numbers, dates and deep nesting through.
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        return Recipe({}, [], f"{path} cannot be read: {error}")
     if not isinstance(fields, dict):
-        return Recipe({}, [])
+        return Recipe({}, [], f"{path} holds no fields")
     return Recipe({str(name): value for name, value in fields.items()}, _given(text, fields))
 
 
@@ -122,10 +125,11 @@ def variants(recipes: Sequence[Recipe]) -> list[str]:
     return names
 
 
-def run_names(recipes: Sequence[Recipe], folders: Sequence[str]) -> list[str]:
+def run_names(recipes: Sequence[Recipe], folders: Sequence[Path]) -> list[str]:
     """What to call each run: its variant, then task and model where they differ, then the seed.
 
-    Where two runs would be called the same, the names of their folders tell them apart.
+    Where runs would be called the same, the ends of their folders' paths tell them apart, and where even these are the
+    same, a number does.
     """
     names = []
     for variant, recipe in zip(variants(recipes), recipes, strict=True):
@@ -137,10 +141,28 @@ def run_names(recipes: Sequence[Recipe], folders: Sequence[str]) -> list[str]:
             if len(values) > 1:
                 parts.append(f"{title} {value}")
         names.append(", ".join(parts if recipe.seed is None else [*parts, f"seed {recipe.seed}"]))
+    return _told_apart(names, folders)
+
+
+def _told_apart(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    found = list(names)
+    for name in set(names):
+        places = [place for place, other in enumerate(names) if other == name]
+        if len(places) > 1:
+            for place, end in zip(places, _ends([folders[place] for place in places]), strict=True):
+                found[place] = f"{name} ({end})"
     return [
-        name if names.count(name) == 1 else f"{name} ({folder})"
-        for name, folder in zip(names, folders, strict=True)
+        name if found.count(name) == 1 else f"{name} [{found[: place + 1].count(name)}]"
+        for place, name in enumerate(found)
     ]
+
+
+def _ends(paths: Sequence[Path]) -> list[str]:
+    """As many last parts of each path as tell them apart, the same number of all."""
+    parts = [path.absolute().parts for path in paths]
+    counts = range(1, max(len(some) for some in parts) + 1)
+    count = next(n for n in counts if len({some[-n:] for some in parts}) == len(set(parts)))
+    return [str(Path(*some[-count:])) for some in parts]
 
 
 def differing(recipes: Sequence[Recipe]) -> list[str]:
@@ -166,4 +188,9 @@ def _value(value: Any) -> str:
 
 
 def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _positive(value: Any) -> int | None:
+    number = _integer(value)
+    return number if number is not None and number > 0 else None

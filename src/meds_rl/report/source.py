@@ -11,32 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.report.recipe import Recipe, read_recipe
+from meds_rl.report.rollouts import read_rollouts
 from meds_rl.runs.folder import RunFolder
+from meds_rl.runs.metrics import read_metrics
 from meds_rl.runs.remembered import NOT_FOUND, Remembered, remembered
 from meds_rl.shaping.entry import MemoryEntry
 from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.shaping.storage import MemoryFileError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = (
-    "step",
-    "generation",
-    "prompt_id",
-    "num_tokens",
-    "reward",
-    "shaped_reward",
-    "advantage",
-    "is_correct",
-    "answer",
-    "strategy",
-    "cluster",
-    "cluster_size",
-    "penalty",
-    "reason",
-    "memory_id",
-)
-"""Of the rollouts: all but the texts, which are read for the few completions that are shown."""
 
 
 @dataclass
@@ -48,7 +32,9 @@ class RunData:
         folder: the run folder.
         recipe: what was run.
         metrics: rows of ``metrics.jsonl``.
-        rollouts: one row a completion (`COLUMNS`), in the order of training; null answers and strategies are None.
+        rollouts: one row a completion (`meds_rl.report.rollouts.COLUMNS`), in the order of training; null answers and
+            strategies are None.
+        files: the files that the rollouts were read from, each with its number of rows.
         memory: what is remembered, joined with the rollouts; None without a memory.
         batches: batches that the memory has remembered.
         notes: what a reader of this run's figures has to know.
@@ -59,6 +45,7 @@ class RunData:
     recipe: Recipe
     metrics: list[dict[str, Any]]
     rollouts: pd.DataFrame
+    files: list[tuple[Path, int]]
     memory: Remembered | None
     batches: int
     notes: list[str] = field(default_factory=list)
@@ -69,6 +56,11 @@ class RunData:
         logged = max((int(row["step"]) for row in self.metrics), default=0)
         sampled = int(self.rollouts["step"].max()) + 1 if len(self.rollouts) else 0
         return max(logged, sampled)
+
+    @cached_property
+    def batch_steps(self) -> NDArray[np.int64]:
+        """(b,) the steps at which batches were sampled, in order, each once: one batch may serve several steps."""
+        return np.unique(self.rollouts["step"].to_numpy(dtype=np.int64))
 
     @cached_property
     def wrong(self) -> NDArray[np.int64]:
@@ -109,40 +101,57 @@ NOT_KEPT = -9
 
 
 def read_run(path: str | Path, number: int = 0) -> RunData:
-    """Read a run folder.
+    """Read a run folder. What is damaged in it is left out and named in the notes.
 
     Raises:
         RunFolderError: the folder is not a run, or of a newer schema.
-        MemoryFileError: its memory does not load.
     """
     folder = RunFolder(path)
-    rollouts = folder.rollouts(COLUMNS)
-    for name in ("answer", "strategy", "prompt_id", "reason"):
-        values = rollouts[name].astype(object)
-        rollouts[name] = values.where(values.notna(), None)
-    found = folder.memory_path()
-    memory = None if found is None else ErrorMemory.load(found)
-    joined = None if memory is None else remembered(memory, rollouts["memory_id"].to_numpy(dtype=np.int64))
+    folder.check()
+    rollouts, recipe = read_rollouts(folder), read_recipe(folder.path)
+    metrics, metrics_note = _metrics(folder)
+    memory, memory_note = _memory(folder)
+    ids = rollouts.table["memory_id"].to_numpy(dtype=np.int64)
     run = RunData(
         id=number,
         folder=folder,
-        recipe=read_recipe(folder.path),
-        metrics=folder.metrics(),
-        rollouts=rollouts,
-        memory=joined,
+        recipe=recipe,
+        metrics=metrics,
+        rollouts=rollouts.table,
+        files=rollouts.files,
+        memory=None if memory is None else remembered(memory, ids),
         batches=0 if memory is None else memory.step,
     )
-    run.notes += _notes(run)
+    recipe_note = f"The recipe is unknown: {recipe.damage}." if recipe.damage else ""
+    damages = (recipe_note, metrics_note, rollouts.note, memory_note)
+    run.notes += [*(note for note in damages if note), *_notes(run)]
     return run
+
+
+def _metrics(folder: RunFolder) -> tuple[list[dict[str, Any]], str]:
+    if not folder.metrics_path.is_file():
+        return [], ""
+    rows, num_bad = read_metrics(folder.metrics_path)
+    return rows, f"{num_bad:,} lines of {folder.metrics_path} are no figures and left out." if num_bad else ""
+
+
+def _memory(folder: RunFolder) -> tuple[ErrorMemory | None, str]:
+    path = folder.memory_path()
+    if path is None:
+        return None, ""
+    try:
+        return ErrorMemory.load(path), ""
+    except MemoryFileError as error:
+        return None, f"The memory is left out: {error}"
 
 
 def _notes(run: RunData) -> list[str]:
     notes = []
-    if not len(run.rollouts):
+    if not len(run.rollouts) and not run.folder.has_rollouts():
         notes.append(
             "This run kept no rollouts (log_rollouts: false, or it has sampled nothing yet): no errors and no map."
         )
-    elif run.memory is not None:
+    elif run.memory is not None and len(run.rollouts):
         kept = int(run.rollouts["memory_id"].ge(0).sum())
         found = int((run.memory.table["row"] != NOT_FOUND).sum())
         if kept > found:
@@ -153,8 +162,8 @@ def _notes(run: RunData) -> list[str]:
     logs_pass = any(name.startswith("pass/") for row in run.metrics for name in row)
     if run.recipe.fields.get("dynamic_sampling") and not logs_pass:
         notes.append(
-            "pass@G is of the groups that training kept, without those that dynamic sampling threw away (all right, or "
-            "all wrong); pass@1 is of all where it was logged."
+            f"pass@{run.recipe.group_size or 'G'} is of the groups that training kept, without those that dynamic "
+            "sampling threw away (all right, or all wrong); pass@1 is of all where it was logged."
         )
     if run.num_steps and run.recipe.max_steps and run.num_steps < run.recipe.max_steps:
         notes.append(f"{run.num_steps} of {run.recipe.max_steps} steps: stopped, or still running.")

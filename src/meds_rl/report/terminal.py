@@ -14,8 +14,9 @@ from meds_rl.report.batches import Line
 from meds_rl.report.chart import chart
 from meds_rl.report.course import OF_THE_MEMORY
 from meds_rl.report.follow import Follower, GivenError
+from meds_rl.report.numbers import finite
 from meds_rl.report.panels import PANELS, Panel
-from meds_rl.report.text import one_line, prompt_words
+from meds_rl.report.text import one_line, prompt_words, times
 
 ORDER = (
     *("reward", "pass", "repeated", "entropy", "penalty", "distinct"),
@@ -40,6 +41,12 @@ CHART_WIDTH, CHART_HEIGHT = 38, 10
 """Least size of a chart, in characters; its title is a line more."""
 
 NUM_ERRORS = 8
+
+LONGEST = 1e9
+"""A duration beyond so many seconds is damage; it is not spelled out."""
+
+LEAST_EPOCH = 1e-9
+"""A smaller share of an epoch says nothing about the length of the run."""
 
 QUIET, QUIET_STEPS = 120.0, 10
 """A run that has written nothing for so many seconds, and for the time of so many steps, may have been stopped."""
@@ -92,17 +99,17 @@ def total_steps(follower: Follower) -> int | None:
     """Optimiser steps of the whole run: the recipe's, or as many as its epochs take; None while that is unknown."""
     if follower.recipe.max_steps is not None:
         return follower.recipe.max_steps
-    epochs, epoch = follower.recipe.number("num_train_epochs"), follower.last_row.get("epoch")
-    if epochs and isinstance(epoch, int | float) and epoch > 0:
-        return max(follower.step, round(follower.step / epoch * epochs))
-    return None
+    epochs, epoch = follower.recipe.number("num_train_epochs"), finite(follower.last_row.get("epoch"))
+    if not epochs or epoch is None or epoch < LEAST_EPOCH:
+        return None
+    return max(follower.step, round(follower.step / epoch * epochs))
 
 
 def time_words(follower: Follower) -> list[str]:
     """Seconds a step and the time that is left, as far as they can be told."""
     if follower.has_ended:
-        runtime = follower.last_row["train_runtime"]
-        return [f"ended after {_duration(runtime)}" if isinstance(runtime, int | float) else "ended"]
+        runtime = finite(follower.last_row["train_runtime"])
+        return ["ended" if runtime is None else f"ended after {_duration(runtime)}"]
     seconds = sum(follower.step_times) / len(follower.step_times) if follower.step_times else 0.0
     quiet = follower.quiet_seconds()
     if quiet > max(QUIET, QUIET_STEPS * seconds):
@@ -165,7 +172,7 @@ def largest_error_line(follower: Follower, error: GivenError) -> str:
     """One of the largest errors in one line, for a log."""
     prompt = one_line(prompt_words(follower.prompt_text(error)), 80)
     answer = "no answer" if error.answer is None else f"“{one_line(error.answer, 40)}”"
-    return f"{error.count:,} times {answer} to “{prompt}”, steps {error.first} to {error.last}"
+    return f"{times(error.count)} {answer} to “{prompt}”, steps {error.first} to {error.last}"
 
 
 def _in_order() -> list[Panel]:
@@ -202,10 +209,12 @@ def _newest(panel: Panel, points: dict[int, float]) -> str:
     value = points[max(points)]
     if panel.percent:
         return f"{value:.0%}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _duration(seconds: float) -> str:
+    if abs(seconds) > LONGEST:
+        return "years"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
