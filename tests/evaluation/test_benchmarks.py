@@ -83,6 +83,34 @@ def test_a_folder_as_on_the_hub_or_of_files_by_name(tmp_path):
     assert len(select(load_benchmark("math500", tmp_path / "all"))) == 1
 
 
+def test_a_folder_with_other_benchmarks_is_not_taken_for_this_one(tmp_path):
+    folder = tmp_path / "copies"
+    for other in ("amc23", "math500"):
+        jsonl(folder / f"{other}.jsonl", ROWS[other])
+    with pytest.raises(ValueError, match=r"copies holds no aime24 \(found: amc23.jsonl, math500.jsonl\)"):
+        load_benchmark("aime24", folder)
+    # A split's name does not make a file of another benchmark this one's.
+    jsonl(folder / "train_amc23.jsonl", ROWS["amc23"])
+    with pytest.raises(ValueError, match="holds no aime24"):
+        load_benchmark("aime24", folder)
+    jsonl(tmp_path / "plain" / "problems.jsonl", ROWS["aime24"])
+    with pytest.raises(ValueError, match=r"plain holds no aime24 \(found: problems.jsonl\)"):
+        load_benchmark("aime24", tmp_path / "plain")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"found: nothing"):
+        load_benchmark("aime24", tmp_path / "empty")
+
+
+def test_layouts_of_the_hub(tmp_path):
+    jsonl(tmp_path / "a" / "data" / "test-00000-of-00001.jsonl", ROWS["aime25"])
+    jsonl(tmp_path / "b" / "test" / "0.jsonl", ROWS["aime25"])
+    jsonl(tmp_path / "c" / "problems.jsonl", ROWS["aime25"])
+    readme = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: test\n    path: problems.jsonl\n---\n"
+    (tmp_path / "c" / "README.md").write_text(readme)
+    for layout in "abc":
+        assert len(select(load_benchmark("aime25", tmp_path / layout))) == 1, layout
+
+
 def test_several_answers_are_joined(tmp_path):
     row = {**ROWS["olympiadbench"], "final_answer": ["$1$", r"$\frac{1}{2}$"], "is_multiple_answer": True}
     source = load_benchmark("olympiadbench", jsonl(tmp_path / "o.jsonl", row))
@@ -105,6 +133,15 @@ def test_bad_input(tmp_path):
         load_benchmark("aime2")
     with pytest.raises(ValueError, match="unknown benchmark 'x'"):
         check_names(["aime24", "x"])
+    with pytest.raises(ValueError, match=r"letters, digits and .* only; got '../x'"):
+        check_names(["../x"], tmp_path)
+    one = jsonl(tmp_path / "one.jsonl", ROWS["aime24"])
+    check_names(["aime24", "aime24"], one)
+    with pytest.raises(ValueError, match=r"is one file, and 2 benchmarks are named \(aime24, amc23\)"):
+        check_names(["aime24", "amc23"], one)
+    jsonl(tmp_path / "hub" / "test.jsonl", ROWS["aime25"])
+    with pytest.raises(ValueError, match="hub holds no aime25: where several benchmarks are named"):
+        check_names(["aime25", "amc23"], tmp_path / "hub")
     with pytest.raises(ValueError, match="--data: no such file or folder"):
         load_benchmark("aime24", tmp_path / "none")
     with pytest.raises(ValueError, match="has no answers"):

@@ -76,6 +76,12 @@ def test_labels_are_fit_for_folders():
     ]
 
 
+def test_the_default_folder_stays_below_runs_eval():
+    settings = EvaluationSettings("pocket", benchmarks=("../../x", "a/b"))
+    folder = default_folder(Subject("pocket", "pocket", "pocket"), settings, resume=False)
+    assert folder.parent.as_posix() == "runs/eval"
+
+
 def test_nothing_is_overwritten_by_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subject = Subject("pocket", "pocket", "pocket")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from meds_rl.evaluation.local_copy import find_local, named_in
 from meds_rl.evaluation.problems import ProblemSet
 from meds_rl.tasks.base import Task
 from meds_rl.tasks.grading import MathGrader
 from meds_rl.tasks.mathematics import load_problems
-from meds_rl.tasks.sources import BUILDERS
 
 
 class Benchmark(NamedTuple):
@@ -45,8 +46,8 @@ def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
 
     Args:
         name: one of `BENCHMARKS`; with `data`, any name.
-        data: a parquet, jsonl, json or csv file; a folder laid out as on the hub; or a folder that holds such a file or
-            folder under the benchmark's name. From the hub without it.
+        data: a parquet, jsonl, json or csv file; a folder that holds such a file, or a folder, under the benchmark's
+            name; or the benchmark's own folder, laid out as on the hub. From the hub without it.
 
     Raises:
         ValueError: an unknown name, or problems that cannot be read; the message says how to use a local copy.
@@ -61,21 +62,48 @@ def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
                 f"benchmark {name}: {error}. Without the hub, give a local copy: --data FILE.parquet"
             ) from error
     else:
-        source = _local(name, Path(str(data)).expanduser())
-        split = "train" if source.is_file() or known is None else known.split
+        split = "train" if known is None else known.split
+        source = find_local(name, Path(str(data)).expanduser(), split, others=set(BENCHMARKS) - {name})
         dataset = load_problems(str(source), split=split)
     task = Task(name=name, train=dataset, test=None, grade=MathGrader(), grade_may_hang=True)
     return ProblemSet(name, task, {"test": dataset})
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Refuse unknown names before anything is loaded.
+def check_names(names: Iterable[str], data: str | Path | None = None) -> None:
+    """Refuse what cannot be benchmarks before anything is loaded.
+
+    Args:
+        names: of benchmarks.
+        data: the local copy of them, if there is one: any name is allowed then, as long as a file can have it.
 
     Raises:
-        ValueError: one is none of `BENCHMARKS`; the message lists them.
+        ValueError: without `data` a name that is none of `BENCHMARKS` (the message lists them), with it one that no
+            file can have, or several names for one file.
     """
-    for name in names:
-        _known(name)
+    different = list(dict.fromkeys(names))
+    for name in different:
+        if data is None:
+            _known(name)
+        elif not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(f"a benchmark's name has letters, digits and . + - _ only; got {name!r}")
+    if data is not None and len(different) > 1:
+        _check_several(different, Path(data).expanduser())
+
+
+def _check_several(names: Sequence[str], data: Path) -> None:
+    """One file, or one benchmark's own folder, must not be taken for several."""
+    listed = ", ".join(names)
+    if data.is_file():
+        raise ValueError(
+            f"--data {data} is one file, and {len(names)} benchmarks are named ({listed}): name one, or give a folder "
+            "with a file for each"
+        )
+    missing = [name for name in names if named_in(data, name) is None]
+    if data.is_dir() and missing:
+        raise ValueError(
+            f"{data} holds no {missing[0]}: where several benchmarks are named ({listed}), the folder needs a file or "
+            f"folder for each, such as {missing[0]}.parquet"
+        )
 
 
 def _known(name: str) -> Benchmark:
@@ -86,13 +114,3 @@ def _known(name: str) -> Benchmark:
             f"unknown benchmark {name!r}{hint}; allowed: {', '.join(BENCHMARKS)}, or any name with --data FILE"
         )
     return BENCHMARKS[name]
-
-
-def _local(name: str, data: Path) -> Path:
-    """The file or folder that holds the benchmark: `data` itself, or what has the benchmark's name in it."""
-    if not data.exists():
-        raise ValueError(f"--data: no such file or folder: {data}")
-    if data.is_file():
-        return data
-    inside = [data / f"{name}{suffix}" for suffix in ("", *BUILDERS)]
-    return next((path for path in inside if path.exists()), data)

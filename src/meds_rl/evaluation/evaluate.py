@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -129,8 +130,7 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         raise ValueError("give --task or --benchmark, not both")
     if settings.data and not settings.benchmarks:
         raise ValueError("--data is a local copy of a benchmark: name the benchmark with --benchmark")
-    if settings.data is None:
-        check_names(settings.benchmarks)
+    check_names(settings.benchmarks, settings.data)
     if not settings.benchmarks and settings.task is None:
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
@@ -180,8 +180,8 @@ def sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
 
 def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bool) -> Path:
     """``runs/eval/<model>-<benchmark>``; where that exists a free one beside it, or with `resume` the last one."""
-    names = "+".join(settings.benchmarks) or (settings.task or "").replace(":", "-")
-    first = Path("runs/eval") / f"{subject.label}-{names}"
+    names = "+".join(settings.benchmarks) or settings.task or ""
+    first = Path("runs/eval") / re.sub(r"[^\w.+-]+", "-", f"{subject.label}-{names}")
     folder, last, number = first, first, 1
     while folder.exists():
         number += 1
