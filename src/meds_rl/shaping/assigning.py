@@ -16,6 +16,7 @@ def assign(
     rows: NDArray[np.float32],
     n_neighbors: int,
     *,
+    max_distance: float | None = None,
     now: int,
     half_life: float | None,
 ) -> Assigned:
@@ -25,6 +26,7 @@ def assign(
         entry: what is remembered of their prompt and side, or None.
         rows: checked features.
         n_neighbors: how many nearest members vote.
+        max_distance: members further away do not vote; None for any distance.
         now: the memory's step.
         half_life: in batches, or None.
     """
@@ -35,10 +37,11 @@ def assign(
     sizes[~answered] = _worth(entry.no_answer_steps, now, half_life).sum()
     if len(entry.vectors):
         n_voters = min(n_neighbors, len(entry.vectors))
-        clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters)
+        clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters, max_distance)
+        found = answered & (clusters != UNSEEN)
         # Noise, -1, is the first bin.
         totals = np.bincount(entry.clusters + 1, weights=_worth(entry.steps, now, half_life))
-        sizes[answered] = totals[clusters[answered] + 1]
+        sizes[found] = totals[clusters[found] + 1]
     return Assigned(clusters, sizes)
 
 

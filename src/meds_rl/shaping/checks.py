@@ -165,3 +165,12 @@ def check_ids(ids: ArrayLike) -> NDArray[np.int64]:
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"ids must be integers, got dtype {array.dtype}")
     return array.astype(np.int64)
+
+
+def check_max_distance(value: float | None) -> float | None:
+    """A distance of unit vectors, 0 to 2, or None."""
+    if value is None:
+        return None
+    if check_non_negative("max_distance", value) > 2:
+        raise ValueError(f"max_distance must be 0 to 2, the distance of unit vectors, or None, got {value!r}")
+    return float(value)

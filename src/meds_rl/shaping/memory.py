@@ -16,6 +16,7 @@ from meds_rl.shaping.checks import (
     check_features,
     check_half_life,
     check_ids,
+    check_max_distance,
     check_optional_positive_int,
     check_positive_int,
     check_prompt_id,
@@ -126,7 +127,13 @@ class ErrorMemory:
         return self._state.entry(EntryKey(check_prompt_id(prompt_id), check_bool("is_correct", is_correct)))
 
     def assign(
-        self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False, n_neighbors: int = 3
+        self,
+        prompt_id: PromptId,
+        features: ArrayLike,
+        *,
+        is_correct: bool = False,
+        n_neighbors: int = 3,
+        max_distance: float | None = None,
     ) -> Assigned:
         """Look up to which remembered cluster each completion belongs, and how big it is. Changes nothing.
 
@@ -135,26 +142,35 @@ class ErrorMemory:
             features: (m, D), rows of NaN for no answer.
             is_correct: Whether to look among the right completions instead of the wrong ones.
             n_neighbors: How many nearest members vote (`meds_rl.shaping.voting.vote`).
+            max_distance: Members further away, of unit vectors, do not vote; None for any distance.
 
         Raises:
             TypeError, ValueError: The arguments have a wrong type, shape or width.
         """
-        return self.assign_batch([Visit(prompt_id, features, is_correct)], n_neighbors=n_neighbors)[0]
+        visit = Visit(prompt_id, features, is_correct)
+        return self.assign_batch([visit], n_neighbors=n_neighbors, max_distance=max_distance)[0]
 
     def assign_batch(
-        self, visits: Sequence[Visit], *, n_neighbors: int = 3, share: Share = ALONE
+        self,
+        visits: Sequence[Visit],
+        *,
+        n_neighbors: int = 3,
+        max_distance: float | None = None,
+        share: Share = ALONE,
     ) -> list[Assigned]:
         """`assign` for many prompts at once, in threads, and in shares over several processes.
 
         Args:
             visits: One for each prompt and side.
             n_neighbors: How many nearest members vote.
+            max_distance: Members further away, of unit vectors, do not vote; None for any distance.
             share: The processes that hold this same memory and make this same call.
 
         Raises:
             TypeError, ValueError: A visit has a wrong type, shape or width.
         """
         check_positive_int("n_neighbors", n_neighbors)
+        max_distance = check_max_distance(max_distance)
         state = self._state
         tasks = []
         for visit in visits:
@@ -165,7 +181,9 @@ class ErrorMemory:
 
         def assigned(task: tuple[MemoryEntry | None, NDArray[np.float32]]) -> Assigned:
             entry, rows = task
-            return assign(entry, rows, n_neighbors, now=state.step, half_life=self.half_life)
+            return assign(
+                entry, rows, n_neighbors, max_distance=max_distance, now=state.step, half_life=self.half_life
+            )
 
         costs = [len(rows) * (0 if entry is None else len(entry.vectors)) for entry, rows in tasks]
         return run(assigned, tasks, costs=costs, share=share, num_threads=self.num_threads)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from meds_rl.clustering.compiled import INDICES, INTEGER, POINTS, compiled
+from meds_rl.clustering.compiled import INDICES, INTEGER, POINTS, REAL, compiled
 
 _FLOAT32 = types.Array(types.float32, 2, "C", readonly=True)
 
@@ -28,11 +28,17 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return units
 
 
-@compiled(POINTS, POINTS, INDICES, INTEGER)
+@compiled(POINTS, POINTS, INDICES, INTEGER, REAL, INTEGER)
 def majority(
-    queries: NDArray[np.float64], members: NDArray[np.float64], labels: NDArray[np.int32], n_neighbors: int
+    queries: NDArray[np.float64],
+    members: NDArray[np.float64],
+    labels: NDArray[np.int32],
+    n_neighbors: int,
+    lowest_cosine: float,
+    nobody: int,
 ) -> NDArray[np.int64]:
-    """(m,) the majority label among the members nearest to each query, by the rules of `voting.vote`."""
+    """(m,) the majority label among the members nearest to each query (`voting.vote`), `nobody` where none votes."""
+    lowest = np.rint(lowest_cosine * 1e12)
     m, D = queries.shape
     n = members.shape[0]
     k = min(n_neighbors, n)
@@ -50,7 +56,7 @@ def majority(
         found = 0
         for i in range(n):
             cosine = np.rint(cosines[i] * 1e12)
-            if found == k and cosine <= best[k - 1]:
+            if cosine < lowest or (found == k and cosine <= best[k - 1]):
                 continue
             place = found if found < k else k - 1
             while place > 0 and best[place - 1] < cosine:
@@ -58,10 +64,10 @@ def majority(
                 place -= 1
             best[place], nearest[place] = cosine, i
             found = min(found + 1, k)
-        most = 0
-        for a in range(k):
+        most, winners[q] = 0, nobody
+        for a in range(found):
             support = 0
-            for b in range(k):
+            for b in range(found):
                 support += labels[nearest[a]] == labels[nearest[b]]
             if support > most:  # of equal ones the first, which is the nearest
                 most = support

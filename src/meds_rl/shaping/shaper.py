@@ -11,17 +11,19 @@ from meds_rl.shaping.checks import (
     check_bools,
     check_choice,
     check_features,
+    check_max_distance,
     check_non_negative,
     check_positive_int,
     check_prompt_ids,
     check_rewards,
 )
 from meds_rl.shaping.forgetting import no_sizes
+from meds_rl.shaping.forms import PenaltyForm, penalties_of, shaped_rewards
 from meds_rl.shaping.groups import Group, GroupKind, Side, answered, groups_of, scored_sides
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.shaping.memory import Assigned, ErrorMemory, Visit
-from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import Reason, ShapedBatch
+from meds_rl.shaping.scope import ALL_PROMPTS, Scope, compared_in_batch, of_all_prompts
 from meds_rl.shaping.sharing import ALONE, Share
 
 
@@ -44,6 +46,12 @@ class RewardShaper:
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
+        max_distance: Members further away than this do not vote: Euclidean on unit vectors, 0 to 2. Where nobody votes
+            the error is new, |C| = 0. None: however far (as published).
+        scope: What a completion is compared with: the memory of its "prompt" (as published); "global", one memory for
+            all prompts; "batch", only the scored completions of its own group, without itself, and no memory.
+        penalty_form: What a count costs: "log" (as published); "inverse_sqrt", min(alpha (1 - |C|^(-1/2)), beta);
+            "share", min(alpha |C| / G, beta) (`meds_rl.shaping.forms`).
         memory: The memory to use and to fill; a new one by default.
 
     Raises:
@@ -75,11 +83,17 @@ class RewardShaper:
         no_answer: Literal["cluster", "free"] = "cluster",
         n_neighbors: int = 3,
         memory: ErrorMemory | None = None,
+        *,
+        max_distance: float | None = None,
+        scope: Scope = "prompt",
+        penalty_form: PenaltyForm = "log",
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
         check_choice("all_wrong", all_wrong, ("skip", "center", "shape"))
         check_choice("no_answer", no_answer, ("cluster", "free"))
+        check_choice("scope", scope, ("prompt", "global", "batch"))
+        check_choice("penalty_form", penalty_form, ("log", "inverse_sqrt", "share"))
         if memory is not None and not isinstance(memory, ErrorMemory):
             raise TypeError(f"memory must be an ErrorMemory, got {type(memory).__name__}")
         self.alpha = check_non_negative("alpha", alpha)
@@ -89,8 +103,15 @@ class RewardShaper:
         self.all_wrong = all_wrong
         self.no_answer = no_answer
         self.n_neighbors = check_positive_int("n_neighbors", n_neighbors)
+        self.max_distance = check_max_distance(max_distance)
+        self.scope = scope
+        self.penalty_form = penalty_form
         # An empty memory is falsy, so `memory or ErrorMemory()` would drop the caller's.
         self.memory = ErrorMemory() if memory is None else memory
+
+    def memory_prompt(self, prompt_id: PromptId) -> PromptId:
+        """Under which prompt id the memory holds what is remembered of a prompt."""
+        return ALL_PROMPTS if self.scope == "global" else prompt_id
 
     def scored_rows(self, *, prompt_ids: Sequence[PromptId], is_correct: ArrayLike) -> NDArray[np.bool_]:
         """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
@@ -139,13 +160,15 @@ class RewardShaper:
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
         sides = scored_sides(groups, correct, scored, fingerprints)
+        if self.scope == "global":
+            sides = of_all_prompts(sides)
         with self.memory.lock:
             clusters, sizes = self._score(sides, n_rows, share)
             memory_ids = self._remember(sides, n_rows, share)
 
-        penalties = penalty(sizes, self.alpha, self.beta)
+        penalties = penalties_of(self.penalty_form, sizes, groups, self.alpha, self.beta)
         return ShapedBatch(
-            rewards=_shaped(raw_rewards, penalties, correct),
+            rewards=shaped_rewards(self.penalty_form, raw_rewards, penalties, correct),
             penalties=penalties,
             cluster_sizes=sizes,
             clusters=clusters,
@@ -190,8 +213,7 @@ class RewardShaper:
         """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
         clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
         sizes = no_sizes(n_rows, self.memory.half_life)
-        visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
-        assigned = self.memory.assign_batch(visits, n_neighbors=self.n_neighbors, share=share)
+        assigned = self._look_up(sides, share)
         for side, (side_clusters, side_sizes) in zip(sides, assigned, strict=True):
             clusters[side.rows], sizes[side.rows] = side_clusters, side_sizes
         if self.noise == "free":
@@ -201,9 +223,21 @@ class RewardShaper:
             sizes[clusters == NO_ANSWER] = 0
         return Assigned(clusters, sizes)
 
+    def _look_up(self, sides: list[Side], share: Share) -> list[Assigned]:
+        if self.scope == "batch":
+            return [compared_in_batch(side, self.memory.clustering) for side in sides]
+        return self.memory.assign_batch(
+            [Visit(side.prompt_id, side.features, side.is_correct) for side in sides],
+            n_neighbors=self.n_neighbors,
+            max_distance=self.max_distance,
+            share=share,
+        )
+
     def _remember(self, sides: list[Side], n_rows: int, share: Share) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
         memory_ids = np.full(n_rows, -1, dtype=np.int64)
+        if self.scope == "batch":
+            return memory_ids
         if self.no_answer == "free":
             sides = [answered(side) for side in sides]
         visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
@@ -217,11 +251,3 @@ class RewardShaper:
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize
-
-
-def _shaped(
-    rewards: NDArray[np.float64], penalties: NDArray[np.float64], is_correct: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Wrong: r - penalty. Right: r / (1 + penalty), and r (1 + penalty) below 0, so that it never gains."""
-    right = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
-    return np.where(is_correct, right, rewards - penalties)

@@ -31,7 +31,7 @@ class Assigned(NamedTuple):
     """To which remembered cluster each of m completions belongs, and its size |C|.
 
     Attributes:
-        clusters: (m,) int64 a lasting cluster >= 0, NOISE, NO_ANSWER, or UNSEEN where no fingerprint is remembered.
+        clusters: (m,) int64 a lasting cluster >= 0, NOISE, NO_ANSWER, or UNSEEN where none is remembered near enough.
         sizes: (m,) members of that cluster in memory, int64: for NOISE all noise points, for NO_ANSWER all completions
             without an answer, for UNSEEN 0. With a `half_life` float64, each member counting by its age.
     """

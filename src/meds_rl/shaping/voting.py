@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.shaping.labels import UNSEEN
+
 
 def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """The rows of (n, D) at length 1, in float64. A row of zeros stays: it is at cosine 0 from everything."""
@@ -25,6 +27,7 @@ def vote(
     members: NDArray[np.float32],
     labels: NDArray[np.int32],
     n_neighbors: int,
+    max_distance: float | None = None,
 ) -> NDArray[np.int64]:
     """Majority label (m,) among the `n_neighbors` members nearest by cosine to each query.
 
@@ -38,6 +41,8 @@ def vote(
         members: (n, D) remembered fingerprints, n >= 1, in the order in which they were remembered.
         labels: (n,) their labels.
         n_neighbors: How many vote.
+        max_distance: Members further than this do not vote: Euclidean distance of unit vectors, 0 to 2, which is
+            sqrt(2 - 2 cosine). Where nobody votes the label is UNSEEN: "none of these". None: however far.
     """
     from meds_rl.shaping.nearest import majority  # compiled: slower to load than all of meds_rl
 
@@ -46,4 +51,6 @@ def vote(
         unit_vectors(members),
         np.ascontiguousarray(labels, dtype=np.int32),
         n_neighbors,
+        -np.inf if max_distance is None else 1.0 - max_distance**2 / 2.0,
+        UNSEEN,
     )
