@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -143,6 +144,28 @@ def test_no_answer_is_a_label_among_texts():
     assert purity([0, 0, 1], ["7", None, None]) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [(1, "1"), ("a", "a\0"), (True, "True"), (None, "None"), (("a", 1), ("a", 2))]
+)
+def test_labels_that_look_alike_stay_two(first, second):
+    assert agreement([0, 0, 1, 1], [first, second] * 2).adjusted_rand == -0.5
+    assert agreement([0, 0, 1, 1], [first, first, second, second]).adjusted_rand == 1
+
+
+def test_nan_is_one_label():
+    assert purity([0, 0, 1], [float("nan"), float("nan"), 1.0]) == 1
+    assert purity([0, 0, 1], np.array([math.nan, math.nan, 1.0])) == 1
+
+
+def test_one_long_label_costs_its_length_once():
+    tracemalloc.start()
+    try:
+        agreement([0] * 2000, ["x"] * 1999 + ["y" * 100_000])
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000, "as an array of texts: 800 MB"
+    finally:
+        tracemalloc.stop()
+
+
 # ---- refusals ----
 
 
@@ -152,6 +175,8 @@ def test_no_answer_is_a_label_among_texts():
         ([], [], "group", ValueError, "nothing to compare"),
         ([0], [0, 1], "group", ValueError, r"shapes \(1,\) and \(2,\)"),
         ([[0]], [[1]], "group", ValueError, r"must be \(n,\)"),
+        ([0, 1], [["a"], ["b"]], "group", ValueError, r"must be \(n,\)"),
+        ([[0]], np.array([[1]]), "group", ValueError, r"must be \(n,\)"),
         ([0.5], ["a"], "group", TypeError, "must be integers, got dtype float64"),
         ([0], ["a"], "free", ValueError, "got 'free'"),
     ],

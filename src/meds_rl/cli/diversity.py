@@ -70,12 +70,8 @@ def run(args: argparse.Namespace) -> int:
     found = [(path, read_completions(path)) for path in args.paths]
     out = console()
     results = []
-    try:
-        for path, completions in found:
-            results.append({"path": str(path), **_look_at(path, completions, args, annotator, out)})
-    finally:
-        if annotator is not None:
-            annotator.close()
+    for path, completions in found:
+        results.append({"path": str(path), **_look_at(path, completions, args, annotator, out)})
     if args.json is not None:
         from meds_rl.runs.folder import write_atomically
 

@@ -120,10 +120,6 @@ class Annotator:
         out.print(_what_happened(found), soft_wrap=True)
         return self._read(found, jobs, labels, len(completions))
 
-    def close(self) -> None:
-        """Close the endpoint's connections."""
-        self.endpoint.close()
-
     def _score_job(self, completions: Completions, wanted: np.ndarray, rng: np.random.Generator) -> ScoreJob:
         return score_job(
             completions,

@@ -7,8 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.evaluation.agreement import Agreement, agreement
-from meds_rl.evaluation.contingency import Noise
+from meds_rl.evaluation.contingency import Noise, numbered
 from meds_rl.evaluation.step_bins import step_bins
+from meds_rl.shaping.labels import NOISE
+
+MIN_COMPLETIONS = 3
+"""Of a prompt: two are a pair, together or apart."""
 
 
 class PromptAgreement(NamedTuple):
@@ -17,12 +21,14 @@ class PromptAgreement(NamedTuple):
     Attributes:
         agreement: Each measure's mean over prompts, weighted by their completions.
         num_completions: Of the prompts that entered.
-        num_prompts: Prompts with two completions or more; the others say nothing and are left out.
+        num_prompts: Prompts that entered.
+        num_left_out: Completions of prompts that did not: those where chance has no say (`agreement_by_prompt`).
     """
 
     agreement: Agreement
     num_completions: int
     num_prompts: int
+    num_left_out: int = 0
 
 
 class AgreementAt(NamedTuple):
@@ -30,7 +36,7 @@ class AgreementAt(NamedTuple):
 
     Attributes:
         first, last: Steps, both within.
-        found: None where no prompt has two completions.
+        found: None where no prompt has anything to compare.
     """
 
     first: int
@@ -49,38 +55,72 @@ def agreement_by_prompt(
 
     Cluster 3 of one prompt has nothing to do with cluster 3 of another, so they are never compared. Pooling all
     completions under the pair of prompt and cluster would count every pair of different prompts as one that is rightly
-    apart, which pushes an adjusted Rand index towards 1 whatever the clusters are. A prompt with two completions or
-    more and a single label in a single cluster agrees fully; a prompt with one completion cannot disagree and is left
-    out.
+    apart, which pushes an adjusted Rand index towards 1 whatever the clusters are.
+
+    Left out are prompts with fewer than three completions, and those where clusters and labels are both one group, or
+    both all different: there any clusters of these sizes agree fully. The adjusted Rand index is 0 / 0 there, and
+    called 1; without them its mean over clusters drawn at random is 0. The other measures are not adjusted for chance:
+    see `agreement_by_chance`.
 
     Args:
         clusters, labels, noise: as in `agreement`, (n,).
         prompt_ids: (n,) the prompt of each completion.
 
     Returns:
-        None if no prompt has two completions.
+        None if all prompts are left out.
 
     Raises:
         TypeError, ValueError: as `agreement`; also prompt_ids of another length.
 
     Example:
-        >>> found = agreement_by_prompt([0, 0, 1, 1, 0, 0], ["a", "a", "b", "b", "a", "b"], list("xxxxyy"))
-        >>> round(found.agreement.purity, 4), found.num_prompts  # (4 * 1 + 2 * .5) / 6
-        (0.8333, 2)
+        >>> found = agreement_by_prompt([0, 0, 1, 1, 0, 0, 0], ["a", "a", "b", "b", "a", "b", "c"], list("xxxxyyy"))
+        >>> round(found.agreement.purity, 4), found.num_prompts  # (4 * 1 + 3 * 1/3) / 7
+        (0.7143, 2)
     """
-    own, true = np.asarray(clusters), np.asarray(labels)
-    if own.ndim != 1 or own.shape != true.shape or len(prompt_ids) != len(own):
-        raise ValueError(
-            f"clusters, labels and prompt_ids must be (n,), got shapes {own.shape} and {true.shape} "
-            f"and {len(prompt_ids)} prompt ids"
-        )
-    groups = [rows for rows in _rows_by_prompt(prompt_ids) if len(rows) > 1]
-    if not groups:
+    own, true, groups = _checked(clusters, labels, prompt_ids)
+    rows = [group for group in groups if _says_something(own[group], true[group], noise)]
+    if not rows:
         return None
-    found = [agreement(own[rows], true[rows], noise=noise) for rows in groups]
-    sizes = np.array([len(rows) for rows in groups])
-    means = np.average(np.array(found), axis=0, weights=sizes)
-    return PromptAgreement(Agreement(*means.tolist()), int(sizes.sum()), len(groups))
+    sizes = np.array([len(group) for group in rows])
+    found = [agreement(own[group], true[group], noise=noise) for group in rows]
+    return PromptAgreement(_mean(found, sizes), int(sizes.sum()), len(rows), len(own) - int(sizes.sum()))
+
+
+def agreement_by_chance(
+    clusters: ArrayLike,
+    labels: ArrayLike | Sequence[Any],
+    prompt_ids: Sequence[Hashable],
+    *,
+    rng: np.random.Generator,
+    repeats: int = 3,
+    noise: Noise = "group",
+) -> PromptAgreement | None:
+    """`agreement_by_prompt` with the labels shuffled within each prompt: what clusters of these sizes have by chance.
+
+    The mean over several shuffles, for every measure. An agreement is worth what it is above this.
+
+    Args:
+        clusters, labels, prompt_ids, noise: as in `agreement_by_prompt`.
+        rng: Shuffles.
+        repeats: Shuffles, 1 or more.
+
+    Raises:
+        TypeError, ValueError: as `agreement_by_prompt`; also repeats below 1.
+    """
+    if repeats < 1:
+        raise ValueError(f"repeats must be 1 or more, got {repeats}")
+    own, true, groups = _checked(clusters, labels, prompt_ids)
+    drawn = []
+    for _ in range(repeats):
+        shuffled = true.copy()
+        for group in groups:
+            shuffled[group] = rng.permutation(true[group])
+        found = agreement_by_prompt(own, shuffled, prompt_ids, noise=noise)
+        if found is None:
+            return None  # which prompts enter depends on sizes alone: so it is for every shuffle
+        drawn.append(found)
+    mean = _mean([one.agreement for one in drawn], np.ones(repeats))
+    return drawn[0]._replace(agreement=mean)
 
 
 def agreement_over_training(
@@ -104,11 +144,12 @@ def agreement_over_training(
         TypeError, ValueError: as `agreement`.
 
     Example:
-        >>> parts = agreement_over_training([0, 0, 5, 5], [0, 1, 0, 0], ["a", "b", "a", "b"], bins=2)
+        >>> labels = ["a", "a", "b", "b"] * 2
+        >>> parts = agreement_over_training([0] * 4 + [5] * 4, [0, 0, 1, 1, 0, 0, 0, 0], labels, bins=2)
         >>> [(part.first, part.last, part.found.agreement.purity) for part in parts]
         [(0, 0, 1.0), (5, 5, 0.5)]
     """
-    when, own, true = np.asarray(steps), np.asarray(clusters), np.asarray(labels)
+    when, own, true = np.asarray(steps), np.asarray(clusters), numbered(labels)
     ids = [0] * len(own) if prompt_ids is None else list(prompt_ids)
     if not when.shape == own.shape == true.shape == (len(ids),):
         raise ValueError(
@@ -125,6 +166,33 @@ def agreement_over_training(
         )
         for part in step_bins(when, bins)
     ]
+
+
+def _checked(
+    clusters: ArrayLike, labels: ArrayLike | Sequence[Any], prompt_ids: Sequence[Hashable]
+) -> tuple[NDArray[Any], NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Clusters, labels as numbers, and the rows of each prompt."""
+    own, true = np.asarray(clusters), numbered(labels)
+    if own.ndim != 1 or own.shape != true.shape or len(prompt_ids) != len(own):
+        raise ValueError(
+            f"clusters, labels and prompt_ids must be (n,), got shapes {own.shape} and {true.shape} "
+            f"and {len(prompt_ids)} prompt ids"
+        )
+    return own, true, _rows_by_prompt(prompt_ids)
+
+
+def _says_something(clusters: NDArray[Any], labels: NDArray[np.int64], noise: Noise) -> bool:
+    n = len(clusters)
+    if n < MIN_COMPLETIONS:
+        return False
+    num_noise = int((clusters == NOISE).sum())
+    num_clusters = len(np.unique(clusters)) + (max(0, num_noise - 1) if noise == "alone" else 0)
+    num_labels = len(np.unique(labels))
+    return (num_clusters, num_labels) not in ((1, 1), (n, n))
+
+
+def _mean(found: Sequence[Agreement], weights: NDArray[Any]) -> Agreement:
+    return Agreement(*np.average(np.array(found), axis=0, weights=weights).tolist())
 
 
 def _rows_by_prompt(prompt_ids: Sequence[Hashable]) -> list[NDArray[np.int64]]:

@@ -12,6 +12,8 @@ Noise: TypeAlias = Literal["group", "alone"]
 """What the members of no cluster (label -1) are: "group", one cluster like any other, as the authors' release counts
 them; "alone", each a cluster of its own."""
 
+_NAN = object()
+
 
 class Contingency(NamedTuple):
     """n completions, each in a cluster and of a label, both numbered; and the cells of the table that are not empty.
@@ -38,10 +40,10 @@ class Contingency(NamedTuple):
         """
         if noise not in ("group", "alone"):
             raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
-        own, true = np.asarray(clusters), np.asarray(labels)
-        if own.ndim != 1 or own.shape != true.shape:
+        own, columns = np.asarray(clusters), numbered(labels)
+        if own.ndim != 1 or own.shape != columns.shape:
             raise ValueError(
-                f"clusters and labels must be (n,) both, got shapes {own.shape} and {true.shape}"
+                f"clusters and labels must be (n,) both, got shapes {own.shape} and {columns.shape}"
             )
         if not len(own):
             raise ValueError("there is nothing to compare: clusters and labels are empty")
@@ -52,7 +54,6 @@ class Contingency(NamedTuple):
             nowhere = np.flatnonzero(own == NOISE)
             rows[nowhere] = len(own) + nowhere
             rows = np.unique(rows, return_inverse=True)[1].astype(np.int64)
-        columns = _numbered(true)
         width = int(columns.max()) + 1
         cells, counts = np.unique(rows * width + columns, return_counts=True)
         return cls(rows, columns, cells // width, cells % width, counts.astype(np.int64))
@@ -64,8 +65,34 @@ def totals(names: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
     return np.bincount(inverse, weights=counts).astype(np.int64)
 
 
-def _numbered(labels: NDArray[Any]) -> NDArray[np.int64]:
-    if labels.dtype.kind != "O":
+def numbered(labels: ArrayLike | Sequence[Any]) -> NDArray[np.int64]:
+    """(n,) labels as numbers, equal where they are equal as Python compares them; NaN equals NaN.
+
+    Not through an array of texts: it gives each the width of the longest, makes 1 and "1" one label, and drops zero
+    characters at the end.
+
+    Raises:
+        ValueError: More than one axis, or a label that cannot be compared (a list, a dict).
+
+    Example:
+        >>> numbered([1, "1", "a", None, ("a", 2), "a"]).tolist()
+        [0, 1, 2, 3, 4, 2]
+    """
+    if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
+        if labels.ndim != 1:
+            raise ValueError(f"labels must be (n,), got shape {labels.shape}")
         return np.unique(labels, return_inverse=True)[1].astype(np.int64)
-    numbers: dict[Hashable, int] = {}  # None among texts ("no answer") has no order to sort by
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels.tolist()], dtype=np.int64)
+    numbers: dict[Hashable, int] = {}
+    try:
+        found = [numbers.setdefault(_comparable(label), len(numbers)) for label in _listed(labels)]
+    except TypeError:
+        raise ValueError("labels must be (n,): numbers, texts, None or tuples of them") from None
+    return np.array(found, dtype=np.int64)
+
+
+def _listed(labels: Any) -> list[Any]:
+    return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+
+
+def _comparable(label: Any) -> Hashable:
+    return _NAN if isinstance(label, (float, np.floating)) and label != label else label

@@ -28,7 +28,7 @@ class Server:
     """Its address, and the requests that it got: (path, headers, body)."""
 
     def __init__(self, url: str):
-        self.url, self.requests, self.most_at_a_time = url, [], 0
+        self.url, self.requests = url, []
 
     @property
     def prompts(self) -> list[str]:
@@ -38,7 +38,7 @@ class Server:
 @contextmanager
 def serving(answer: Callable[[dict, int], Reply]) -> Iterator[Server]:
     """``answer`` gets a request's body and its number, from 0."""
-    lock, now = threading.Lock(), [0]
+    lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -48,15 +48,10 @@ def serving(answer: Callable[[dict, int], Reply]) -> Iterator[Server]:
             with lock:
                 number = len(server.requests)
                 server.requests.append((self.path, dict(self.headers), body))
-                now[0] += 1
-                server.most_at_a_time = max(server.most_at_a_time, now[0])
             try:
                 self.reply(answer(body, number))
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # the client had enough
-            finally:
-                with lock:
-                    now[0] -= 1
 
         def reply(self, reply: Reply):
             time.sleep(reply.pause)

@@ -63,6 +63,13 @@ def test_quotations_are_short_and_can_be_sent(text, most):
         (" score : 5. \n", 5),
         ("**Score: 2**", 2),
         ("<think>Score: 9? No.\nScore: 1?</think>\n\nScore: 4", 4),
+        ("**Score:** 4", 4),
+        ("Score: **4**", 4),
+        ("`Score: 4`", 4),
+        ("**Score: 4.**", 4),
+        ("```\nScore: 4\n```", 4),
+        ("The first one says Score: 1.</think>\n\nScore: 4", 4),
+        ("Score: 4</think>", None),
         ("Score: 0", None),
         ("Score: 6", None),
         ("Score: 3.5", None),
@@ -92,10 +99,17 @@ def test_one_completion_is_not_compared():
         diversity_question("p", ["a"])
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u00ad", "\ufeff", "\U000e0041", "\u2028", "\u202e"])
+def test_what_cannot_be_seen_is_shown(hidden):
+    assert quoted(f"a{hidden}b", 10) == "a\ufffdb"
+
+
 def test_categories_of_ones_own(tmp_path):
     path = tmp_path / "own.txt"
     path.write_text("# mine\n\nslip: a slip\n lost : got lost: badly \n")
     assert read_categories(path) == [("slip", "a slip"), ("lost", "got lost: badly")]
+    path.write_text("slip: a slip\nlost: got lost\n", encoding="utf-8-sig")
+    assert read_categories(path)[0].name == "slip"
     for text, message in (
         ("a\n", "line 1"),
         ("a: b\n: c\n", "line 2"),

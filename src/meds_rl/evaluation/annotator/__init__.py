@@ -3,7 +3,8 @@
 from meds_rl.evaluation.annotator.annotate import Annotations, annotate
 from meds_rl.evaluation.annotator.cache import ReplyCache
 from meds_rl.evaluation.annotator.categories import Category, read_categories
-from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError
+from meds_rl.evaluation.annotator.endpoint import Endpoint, Reply
+from meds_rl.evaluation.annotator.exchange import EndpointError
 from meds_rl.evaluation.annotator.questions import Question, diversity_question, strategy_question
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Endpoint",
     "EndpointError",
     "Question",
+    "Reply",
     "ReplyCache",
     "annotate",
     "diversity_question",

@@ -16,8 +16,9 @@ class Annotations:
 
     Attributes:
         values: One a question, in order; None where there is none.
-        num_cached: Questions answered from the cache.
+        num_cached: Questions answered from the cache, or by the reply to an equal question.
         num_corrupt: Cache entries that were damaged and ignored.
+        num_unsaved: Replies that came and could not be written to the cache.
         num_sent: Requests sent, repeated ones included.
         num_failed: Questions without a value in the end.
         errors: How often a request failed, by kind.
@@ -26,6 +27,7 @@ class Annotations:
     values: list[int | None]
     num_cached: int = 0
     num_corrupt: int = 0
+    num_unsaved: int = 0
     num_sent: int = 0
     num_failed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
@@ -36,6 +38,7 @@ class Annotations:
             "questions": len(self.values),
             "cached": self.num_cached,
             "corrupt_cache_entries": self.num_corrupt,
+            "replies_not_saved": self.num_unsaved,
             "requests_sent": self.num_sent,
             "failed": self.num_failed,
             "errors": self.errors,
@@ -70,7 +73,8 @@ def annotate(
     that is not the protocol) is sent again after 1, 2, 4, ... seconds, by chance up to half as much more, or after
     what the server asks for, at most 60 seconds. A reply that is not of the form asked for is answered with a
     reminder of the form. Where all attempts fail, or the error will not pass, the question has no value, and the
-    others go on; only if the first 8 questions bring no reply at all, nothing more is sent.
+    others go on; only if the first 8 questions bring no reply at all, nothing more is sent. Equal questions are asked
+    once. An interrupt gives up the requests under way; what came before is in the cache.
 
     Args:
         endpoint: Where to.
@@ -90,24 +94,30 @@ def annotate(
             f"got {concurrency}, {attempts} and {first_wait}"
         )
     kept = ReplyCache(None) if cache is None else cache
-    corrupt_before = kept.num_corrupt
-    values = cached_values(endpoint, questions, kept)
+    corrupt_before, unsaved_before = kept.num_corrupt, kept.num_unsaved
+    different = list({question.prompt: question for question in questions}.values())
+    values = cached_values(endpoint, different, kept)
     open_rows = [row for row, value in enumerate(values) if value is None]
-    asking = Asking(endpoint, attempts, first_wait)
+
+    def keep(question: Question, reply: str) -> None:
+        kept.put(endpoint.model, question.prompt, endpoint.parameters, reply)
+
+    asking = Asking(endpoint, keep, attempts, first_wait)
     errors: Counter[str] = Counter()
     num_sent = 0
-    asked = [questions[row] for row in open_rows]
+    asked = [different[row] for row in open_rows]
     for number, outcome in outcomes(asking, asked, concurrency=concurrency, description=description):
         values[open_rows[number]] = outcome.value
         num_sent += outcome.num_sent
         errors.update(outcome.errors)
-        if outcome.reply is not None:
-            kept.put(endpoint.model, asked[number].prompt, endpoint.parameters, outcome.reply)
+    by_prompt = dict(zip((question.prompt for question in different), values, strict=True))
+    found = [by_prompt[question.prompt] for question in questions]
     return Annotations(
-        values=values,
+        values=found,
         num_cached=len(questions) - len(open_rows),
         num_corrupt=kept.num_corrupt - corrupt_before,
+        num_unsaved=kept.num_unsaved - unsaved_before,
         num_sent=num_sent,
-        num_failed=sum(value is None for value in values),
+        num_failed=sum(value is None for value in found),
         errors=dict(sorted(errors.items())),
     )

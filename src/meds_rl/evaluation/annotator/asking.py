@@ -2,17 +2,19 @@
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tqdm.auto import tqdm
 
-from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError
+from meds_rl.evaluation.annotator.endpoint import Endpoint
+from meds_rl.evaluation.annotator.exchange import EndpointError
 from meds_rl.evaluation.annotator.questions import Question
 
 UNREADABLE = "not of the form asked for"
+CUT_OFF = "cut off at the length limit (max_tokens)"
 GIVEN_UP = "not sent"
 SILENT_AFTER = 8
 """So many questions without any reply, and the rest is not sent: the server is not there, or refuses."""
@@ -26,13 +28,11 @@ class Outcome(NamedTuple):
 
     Attributes:
         value: None where it failed.
-        reply: The reply that the value was read from.
         num_sent: Requests that it took.
         errors: Kinds of the failures on the way.
     """
 
     value: int | None
-    reply: str | None
     num_sent: int
     errors: list[str]
 
@@ -43,6 +43,8 @@ class Asking:
 
     Attributes:
         endpoint: Where to.
+        keep: Called with each question and its readable reply, as soon as it is there, in the thread that asked: what
+            came before an interrupt is not lost.
         attempts: Requests a question at most.
         first_wait: Seconds before the second attempt; each further one waits twice as long.
         stopped: Set to send nothing more and to wait no longer.
@@ -50,6 +52,7 @@ class Asking:
     """
 
     endpoint: Endpoint
+    keep: Callable[[Question, str], None]
     attempts: int
     first_wait: float
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -62,27 +65,28 @@ class Asking:
         messages = first
         for attempt in range(self.attempts):
             if self.stopped.is_set():
-                return Outcome(None, None, attempt, [*errors, GIVEN_UP])
+                return Outcome(None, attempt, [*errors, GIVEN_UP])
             try:
-                reply = self.endpoint.ask(messages)
+                reply = self.endpoint.ask(messages, self.stopped)
             except EndpointError as error:
                 errors.append(error.kind)
                 if not error.retry:
-                    return Outcome(None, None, attempt + 1, errors)
+                    return Outcome(None, attempt + 1, errors)
                 if attempt + 1 < self.attempts:
                     self.stopped.wait(self._pause(attempt, error.wait))
                 continue
             self.heard = True
-            value = question.read(reply)
+            value = question.read(reply.text)
             if value is not None:
-                return Outcome(value, reply, attempt + 1, errors)
-            errors.append(UNREADABLE)
+                self.keep(question, reply.text)
+                return Outcome(value, attempt + 1, errors)
+            errors.append(CUT_OFF if reply.cut_off else UNREADABLE)
             messages = [
                 *first,
-                {"role": "assistant", "content": reply[:_SHOWN_AGAIN]},
+                {"role": "assistant", "content": reply.text[:_SHOWN_AGAIN]},
                 {"role": "user", "content": question.again},
             ]
-        return Outcome(None, None, self.attempts, errors)
+        return Outcome(None, self.attempts, errors)
 
     def _pause(self, attempt: int, asked: float | None) -> float:
         own: float = self.first_wait * 2**attempt * _CHANCE.uniform(1, 1.5)
@@ -112,5 +116,5 @@ def outcomes(
                     bar.update()
                 if num_done >= SILENT_AFTER and not asking.heard:
                     asking.stopped.set()
-        finally:  # an interrupt, or a reader that has enough: those under way end without another attempt
+        finally:  # an interrupt, or a reader that has enough: those under way are given up
             asking.stopped.set()

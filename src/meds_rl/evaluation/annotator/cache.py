@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,23 @@ class ReplyCache:
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self._folder = None if folder is None else Path(folder)
         self.num_corrupt = 0
+        self.num_unsaved = 0
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Make the folder, and see whether it can be written to.
+
+        Raises:
+            OSError: It cannot.
+        """
+        if self._folder is None:
+            return
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+        except OSError as error:
+            raise OSError(f"the annotator's cache {self._folder} cannot be written to: {error}") from None
 
     def get(self, model: str, prompt: str, parameters: Mapping[str, Any]) -> str | None:
         """The reply, or None."""
@@ -39,11 +58,16 @@ class ReplyCache:
         return reply
 
     def put(self, model: str, prompt: str, parameters: Mapping[str, Any], reply: str) -> None:
-        """Keep a reply, whole or not at all."""
-        if self._folder is not None:
-            key = _key(model, prompt, parameters)
-            entry = {"version": VERSION, "key": key, "reply": reply}
+        """Keep a reply, whole or not at all; one that cannot be written is counted. Several threads may."""
+        if self._folder is None:
+            return
+        key = _key(model, prompt, parameters)
+        entry = {"version": VERSION, "key": key, "reply": reply}
+        try:
             write_atomically(self._path(key), json.dumps(entry).encode())
+        except OSError:  # a full disk costs the replies that cannot be kept, not those that came
+            with self._lock:
+                self.num_unsaved += 1
 
     def ignore(self) -> None:
         """Count an entry that is of no use."""

@@ -35,7 +35,7 @@ def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category
     if path is None:
         text = (files(__package__) / "prompts" / "categories.txt").read_text(encoding="utf-8")
     else:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows begin with a mark
     found: dict[str, Category] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):

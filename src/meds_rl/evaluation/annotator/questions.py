@@ -14,7 +14,8 @@ LOWEST_SCORE, HIGHEST_SCORE = 1, 5
 SOLUTION_CHARACTERS = 6_000
 SOLUTION_CHARACTERS_AMONG_OTHERS = 1_500
 PROBLEM_CHARACTERS = 4_000
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+_END_OF_THOUGHTS = "</think>"
+_DECORATION = r"[\s*_`#\"'>]*"  # emphasis, code, headings, quotations
 
 
 @dataclass(frozen=True)
@@ -101,17 +102,19 @@ def strategy_question(
 def read_number(reply: str, name: str, lowest: int, highest: int) -> int | None:
     """The number of a reply that is one line `Name: number`, and nothing else; None for any other reply.
 
-    Capital letters, spaces and emphasis (`**`) do not matter; a leading `<think>...</think>` of a reasoning model is
-    left out.
+    Capital letters, spaces and marks of emphasis, code or quotation (`**`, backticks) do not matter, nor does a full
+    stop at the end. The thoughts of a reasoning model, up to the last `</think>`, are left out; whether `<think>`
+    stands before them depends on the server.
 
     Example:
-        >>> read_number("Score: 4", "score", 1, 5), read_number("<think>4?</think> **score: 3**", "score", 1, 5)
+        >>> read_number("Score: 4", "score", 1, 5), read_number("<think>4?</think> **score:** 3", "score", 1, 5)
         (4, 3)
         >>> read_number("Score: 9", "score", 1, 5), read_number("I say: Score: 4", "score", 1, 5)
         (None, None)
     """
-    line = _THOUGHTS.sub("", reply).strip().strip("*").strip()
-    found = re.fullmatch(rf"{name}\s*:\s*([0-9]{{1,4}})\.?", line, re.IGNORECASE)
+    line = reply.rpartition(_END_OF_THOUGHTS)[2]
+    pattern = rf"{_DECORATION}{name}{_DECORATION}:{_DECORATION}([0-9]{{1,4}})\.?{_DECORATION}"
+    found = re.fullmatch(pattern, line, re.IGNORECASE)
     if found is None:
         return None
     number = int(found[1])

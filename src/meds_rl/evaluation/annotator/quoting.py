@@ -5,16 +5,18 @@ import unicodedata
 from collections.abc import Iterable
 
 _KEPT = "\n\t"
-_BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories: control, format (writing direction, no width, soft hyphen, tags), surrogates, separators."""
 _REPLACEMENT = "\ufffd"
 
 
 def quoted(text: str, max_characters: int) -> str:
-    """A text as it is shown to the annotator: without control characters, and shortened with a mark where it is long.
+    """A text as it is shown to the annotator: without invisible characters, and shortened with a mark where it is long.
 
-    Control characters (but line breaks and tabs), lone surrogates and characters that turn the writing direction become
-    U+FFFD. Of a longer text three fifths of `max_characters` come from its beginning and the rest from its end, where
-    the answer stands; the mark between them comes on top.
+    Control characters (but line breaks and tabs), lone surrogates, the line separators U+2028 and U+2029 and format
+    characters (those that turn the writing direction, have no width, or are tags) become U+FFFD. Of a longer text three
+    fifths of `max_characters` come from its beginning and the rest from its end, where the answer stands; the mark
+    between them comes on top.
 
     Raises:
         ValueError: `max_characters` below 2.
@@ -54,5 +56,4 @@ def mark_for(texts: Iterable[str]) -> str:
 def _shown(letter: str) -> str:
     if letter in _KEPT:
         return letter
-    hidden = unicodedata.category(letter) in ("Cc", "Cs") or letter in _BIDIRECTIONAL
-    return _REPLACEMENT if hidden else letter
+    return _REPLACEMENT if unicodedata.category(letter) in _HIDDEN else letter
