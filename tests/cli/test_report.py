@@ -1,6 +1,7 @@
 """`meds report` and `meds watch` from the command line."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -68,10 +69,25 @@ def test_a_page_pictures_and_data(runs, capsys, tmp_path):
         (["--figures", "{runs}/notes.html"], "--figures must be a folder"),
         (["--baseline", "nothing"], "--baseline must be one of: dapo; meds"),
         (["--map-points", "0"], "map_points must be 1 or more"),
+        (["--seed", "-1"], "seed must be 0 to 4,294,967,295; got -1"),
+        (["--output", "{runs}/x", "--data", "{runs}/x"], "--output and --data must be different"),
+        (["--output", "{runs}/x", "--data", "{runs}/meds/../x"], "--output and --data must be different"),
+        (["--data", "{runs}/report.html"], "--output and --data must be different"),
+        (["--output", "{runs}/link", "--data", "{runs}/target"], "--output and --data must be different"),
+        (["--output", "{runs}/x", "--figures", "{runs}/x"], "--output and --figures must be different"),
+        (["--data", "{runs}/x", "--figures", "{runs}/x"], "--figures and --data must be different"),
+        (["--output", "{runs}/x", "--data", "{runs}/x/y"], "--output is a file, and --data cannot lie in it"),
+        (
+            ["--output", "{runs}/x", "--figures", "{runs}/x/y"],
+            "--output is a file, and --figures cannot lie in it",
+        ),
+        (["--data", "{runs}/notes.html/x/y"], "notes.html is a file"),
+        (["--figures", "{runs}/notes.html/x"], "notes.html is a file"),
     ],
 )
 def test_bad_input_is_one_sentence_and_changes_nothing(runs, capsys, options, message):
     (runs / "notes.html").write_text("mine")
+    (runs / "link").symlink_to(runs / "target")
     before = sorted(runs.rglob("*"))
     assert main(["report", str(runs), *(option.format(runs=runs) for option in options)]) == 2
     assert message in capsys.readouterr().err
@@ -85,6 +101,55 @@ def test_a_hostile_completion_does_not_reach_the_terminal(tmp_path, capsys):
     assert "\x1b[2J" not in capsys.readouterr().out
 
 
+def test_page_and_data_may_lie_among_the_pictures(runs, tmp_path):
+    folder = tmp_path / "figures"
+    given = ["--output", f"{folder}/page.html", "--data", f"{folder}/data.json", "--figures", str(folder)]
+    assert main(["report", str(runs / "dapo"), *given]) == 0
+    assert {"page.html", "data.json"} < {path.name for path in folder.iterdir()}
+
+
+def test_escapes_in_paths_do_not_reach_the_terminal(tmp_path, capsys):
+    run = tmp_path / "r\x1b[31m\x07\n"
+    write_run(run, [BATCH], memory=False)
+    data, figures = tmp_path / "d\x1b[2J.json", tmp_path / "f\x9b2J"
+    assert main(["report", str(run), "--data", str(data), "--figures", str(figures)]) == 0
+    for command in (
+        ["report", str(tmp_path / "no\x1b[2J")],
+        ["watch", str(run / "no\x1b[2J"), "--once"],
+        ["watch", str(run / "recipe.yaml")],
+        ["report", str(run), "--data", str(run / "recipe.yaml")],
+    ):
+        assert main(command) == 2
+    assert main(["watch", str(run), "--once"]) == 0
+    from meds_rl.cli.tables import console
+
+    watch_lines(Follower(tmp_path / "no\x1b[2J"), console(), 1.0, sleep=interrupt)
+    printed = "".join(capsys.readouterr())
+    assert "Waiting for" in printed
+    assert not [
+        letter for letter in printed if not letter.isprintable() and letter not in "\n\r"
+    ]  # a bar returns
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path, capsys):
+    try:
+        write_run(tmp_path / os.fsdecode(b"b\xff"), [BATCH], memory=False)
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    given = [
+        "--data",
+        str(tmp_path / os.fsdecode(b"d\xff.json")),
+        "--figures",
+        str(tmp_path / os.fsdecode(b"f\xff")),
+    ]
+    assert main(["report", os.fsdecode(bytes(tmp_path / os.fsdecode(b"b\xff"))), *given]) == 0
+    assert "b\\udcff" in capsys.readouterr().out
+
+
+def interrupt(_):
+    raise KeyboardInterrupt
+
+
 def log(path, *lines):
     with (path / "metrics.jsonl").open("a") as file:
         file.write("".join(line + "\n" for line in lines))
@@ -96,7 +161,9 @@ def test_watch_once(runs, capsys):
     assert "step 2 of 2" in printed
     assert "question p" in printed
     assert main(["watch", str(runs / "nowhere"), "--once"]) == 2
-    assert main(["watch", str(runs / "meds"), "--every", "0"]) == 2
+    for every in ("0", "-1", "inf", "nan", "1e10"):
+        assert main(["watch", str(runs / "meds"), "--every", every]) == 2
+        assert "--every must be above 0 and at most 86,400" in capsys.readouterr().err
     assert main(["watch", str(runs / "meds" / "recipe.yaml")]) == 2
 
 
@@ -118,6 +185,25 @@ def test_watch_without_a_terminal_prints_a_line_a_step_and_ends_with_the_run(tmp
     assert [line.partition(",")[0] for line in lines[1:3]] == ["step 1/2", "step 2/2"]
     assert "ended after 0:05" in lines[2]
     assert lines[3].startswith("6 times “2” to “question p”")
+
+
+def test_a_damaged_last_batch_neither_keeps_watch_busy_nor_hides_what_is_new(tmp_path, capsys):
+    from meds_rl.cli.tables import console
+
+    write_run(tmp_path, [BATCH] * 2, memory=False)
+    (tmp_path / "rollouts" / "generation-000001.parquet").write_bytes(b"PAR1")
+    sleeps = []
+
+    def sleep(seconds):
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            log(tmp_path, '{"step": 2, "train_runtime": 5.0}')
+
+    watch_lines(Follower(tmp_path), console(), 1.0, sleep=sleep)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(sleeps) == 3
+    assert [line.partition(",")[0] for line in lines[:2]] == ["step 2/2", "step 2/2"]
+    assert "ended after 0:05" in lines[1]
 
 
 def test_watch_live_draws_anew_when_the_size_changes_and_leaves_the_last_figures(tmp_path):
@@ -148,9 +234,6 @@ def test_watch_is_left_with_ctrl_c(tmp_path):
     from rich.console import Console
 
     write_run(tmp_path, [BATCH], memory=False)
-
-    def interrupt(_):
-        raise KeyboardInterrupt
 
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=30)
     watch_live(Follower(tmp_path), console, 1.0, sleep=interrupt)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from meds_rl.report.course import MAX_POINTS, course_table, has_memory, logged_course, run_course, thinned
+from meds_rl.report.data import report_data
 from meds_rl.report.source import read_run
 
 from .runs import RIGHT, WRONG, write_run
@@ -33,6 +34,17 @@ def test_a_run_with_a_memory(tmp_path):
     table = course_table({0: lines})
     assert {panel["id"] for panel in table["panels"]} >= {"reward", "penalty", "memory", "time", "eigenvalue"}
     assert len({len(column) for column in table["values"].values()}) == 1
+
+
+def test_pass_at_g_is_called_by_its_number_where_all_groups_are_as_large(tmp_path):
+    write_run(tmp_path / "a", BATCHES)
+    write_run(tmp_path / "b", BATCHES, memory=False)
+    write_run(tmp_path / "c", BATCHES, memory=False, fields={"num_generations": 8})
+    for names, label in (("ab", "pass@4"), ("abc", "pass@G")):
+        panels = report_data([tmp_path / name for name in names])["course"]["panels"]
+        (panel,) = [panel for panel in panels if panel["id"] == "pass"]
+        assert panel["lines"][1] == {"id": "pass@G", "label": label}
+        assert f"{label}: share of groups" in panel["help"]
 
 
 def test_by_the_clusters_as_they_are_now(tmp_path):

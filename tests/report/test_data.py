@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
@@ -141,6 +143,20 @@ def test_bad_arguments_are_refused(tmp_path):
             report_data([tmp_path], **{name: 0})
     with pytest.raises(ValueError, match="map_prompts must be 0 or more"):
         report_data([tmp_path], map_prompts=-1)
+    for seed in (-1, 2**32):
+        with pytest.raises(ValueError, match=f"seed must be 0 to 4,294,967,295; got {seed}"):
+            report_data([tmp_path], seed=seed)
+
+
+def test_prompts_in_words(tmp_path):
+    write_run(tmp_path, [BATCH])
+    (path,) = (tmp_path / "rollouts").iterdir()
+    chat = '[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]'
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("prompt")
+    pq.write_table(table.set_column(place, "prompt", pa.array([chat] * len(table))), path)
+    (prompt,) = report_data([tmp_path])["prompts"]
+    assert (prompt["text"], prompt["words"]) == (chat, "2 + 2?")
 
 
 def test_the_same_runs_give_the_same_data(tmp_path):

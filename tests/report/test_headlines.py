@@ -1,6 +1,9 @@
 """The sentences that a reader can quote."""
 
+import pytest
+
 from meds_rl.report.data import report_data
+from meds_rl.report.headlines import _repeats
 
 from .runs import RIGHT, WRONG, write_run
 
@@ -47,6 +50,64 @@ def test_no_answer_at_all(tmp_path):
     assert sentences(tmp_path)[0].startswith(
         "The largest single error: to “question p” it gave no answer at all 2 times"
     )
+
+
+def test_once_is_not_1_times(tmp_path):
+    write_run(tmp_path, [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
+    (largest,) = sentences(tmp_path)
+    # One batch is too short for a state.
+    assert largest == (
+        "The largest single error: to “question p” it gave the answer “2” once, 100% of that prompt's wrong "
+        "completions; steps 0 to 0."
+    )
+
+
+def test_the_answer_other_is_an_answer(tmp_path):
+    rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("other", "other", "Paris")]
+    write_run(tmp_path, [rows], memory=False)
+    assert sentences(tmp_path)[0] == (
+        "The most frequent wrong answer is “other”: 4 of 6 wrong completions (67%), in 2 of 2 prompts."
+    )
+
+
+def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):
+    rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in [None] * 15 + ["5"]]
+    write_run(tmp_path / "answers", [rows], memory=False)
+    assert sentences(tmp_path / "answers")[0] == (
+        "The most repeated error is no answer at all: 30 of 32 wrong completions (94%), in 2 of 2 prompts; then the "
+        "answer “5”: 2 (6.2%)."
+    )
+    write_run(tmp_path / "ways", [rows], memory=False, strategies={"5": "sign"})
+    assert sentences(tmp_path / "ways")[0].endswith("; then the strategy “sign”: 2 (6.2%).")
+    write_run(tmp_path / "none", [[("p", None, WRONG), ("q", None, WRONG)]], memory=False)
+    assert sentences(tmp_path / "none")[0] == (
+        "The most repeated error is no answer at all: 2 of 2 wrong completions (100%), in 2 of 2 prompts."
+    )
+
+
+@pytest.mark.parametrize(
+    ("last", "middle", "words"),
+    [
+        (
+            0.860,
+            0.860,
+            "86% of the wrong completions repeated a wrong answer of an earlier batch, as much as",
+        ),
+        (0.856, 0.854, "about as much as in the middle third (85%)"),
+        (0.849, 0.836, "about as much as in the middle third (84%)"),
+        (0.860, 0.840, "more than in the middle third (84%)"),
+        (0.836, 0.856, "less than in the middle third (86%)"),
+        (
+            0.050,
+            0.040,
+            "5.0% of the wrong completions repeated a wrong answer of an earlier batch, about as much as",
+        ),
+    ],
+)
+def test_more_and_less_hold_of_the_figures_as_they_are_written(last, middle, words):
+    # Batches 16 steps apart: the thirds are of batches.
+    assert words in _repeats({("repeated", "answer"): {0: 0.0, 16: middle, 32: last}})
+    assert _repeats({("repeated", "answer"): {0: 0.0, 16: middle}}) == ""
 
 
 def test_nothing_is_wrong(tmp_path):

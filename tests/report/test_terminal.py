@@ -10,7 +10,7 @@ from rich.console import Console
 
 from meds_rl.report.chart import chart
 from meds_rl.report.follow import Follower
-from meds_rl.report.terminal import screen, status_line, total_steps
+from meds_rl.report.terminal import largest_error_line, screen, status_line, total_steps
 
 from .runs import RIGHT, WRONG, write_run
 
@@ -93,6 +93,14 @@ def test_a_run_that_writes_nothing_any_more_may_have_been_stopped(follower):
     again.poll()
     assert "nothing new for 16:" in status_line(again)
     assert "stopped?" in drawn(again, 120, None)
+
+
+def test_an_error_that_came_once(tmp_path):
+    write_run(tmp_path, [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
+    follower = Follower(tmp_path)
+    follower.poll()
+    (error,) = follower.largest_errors(3)
+    assert largest_error_line(follower, error) == "once “2” to “question p”, steps 0 to 0"
 
 
 def test_nothing_yet(tmp_path):

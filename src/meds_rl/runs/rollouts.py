@@ -56,8 +56,9 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     schema = rollout_schema(columns)
     try:
-        # ParquetFile: read_table looks for data sets and takes ten times as long for a small file.
-        with pq.ParquetFile(path) as file:
+        # ParquetFile: read_table looks for data sets and takes ten times as long for a small file. An open file: of a
+        # path Arrow makes an address, which not every name of a folder is.
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             missing = [name for name in schema.names if name not in file.schema_arrow.names]
             if missing:
                 raise RunFolderError(f"{path} has no column {', '.join(missing)}.")

@@ -109,7 +109,8 @@ def step_of(path: str | os.PathLike[str]) -> int | None:
     import pyarrow.parquet as pq
 
     try:
-        step = (pq.read_schema(path).metadata or {}).get(STEP_KEY.encode())
+        with Path(path).open("rb") as file:  # of a path Arrow makes an address, which not every name is
+            step = (pq.read_schema(file).metadata or {}).get(STEP_KEY.encode())
     except (pa.ArrowException, OSError):
         return None  # who reads the samples is told
     return int(step) if step is not None and _NUMBER.fullmatch(step) else None
@@ -128,7 +129,8 @@ def read_samples(path: str | os.PathLike[str]) -> pa.Table:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file of samples at {path}")
     try:
-        table = pq.ParquetFile(path).read()
+        with Path(path).open("rb") as file:
+            table = pq.ParquetFile(file).read()
         table.validate(full=True)  # texts that are no UTF-8
     except (pa.ArrowException, OSError) as error:
         raise SamplesFileError(f"{path} cannot be read as parquet: {error}") from None
