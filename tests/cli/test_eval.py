@@ -74,6 +74,25 @@ def test_other_settings_on_resume_and_an_existing_folder_are_refused(folder, cap
     assert "seed was 0, is 1" in said
 
 
+def test_resuming_what_is_finished_changes_nothing(folder, capsys):
+    arguments = [
+        *SMALL,
+        "--fingerprint",
+        "layer_logits",
+        "--fingerprint-layers",
+        "-1",
+        "--output",
+        str(folder),
+    ]
+    assert meds_eval(*arguments, "--resume", "--format", "lm-eval") == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert meds_eval(*arguments, "--resume", "--format", "lm-eval") == 0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    out = capsys.readouterr().out
+    assert "finished before: nothing was sampled again" in out
+    assert "pass@k" in out
+
+
 def test_table_and_formats(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     few = ["--samples", "4", "--problems", "2", "--k", "1", "3"]
@@ -106,6 +125,11 @@ def test_a_benchmark_from_a_local_file(tmp_path, capsys):
         (["--task", "pocket", "--task-options", '{"colour": 1}'], "no option 'colour'"),
         (["--max-new-tokens", "100000"], "--max-new-tokens can be at most"),
         (["--fingerprint", "x"], "fingerprint must be one of"),
+        (
+            ["--fingerprint", "layer_logits", "--fingerprint-layers", "9"],
+            "asks for 9 layers of a model that has 4",
+        ),
+        (["--temperature", "inf"], "temperature must be above 0 and finite"),
         (["--engine", "vllm"], "pip install vllm"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from meds_rl.evaluation.parts import Parts
+from meds_rl.evaluation.parts import Parts, holds_no_parts
 from meds_rl.evaluation.problems import problems_of, select
 from meds_rl.evaluation.rollout import Rollout
 from meds_rl.evaluation.sampling import Completion, SamplingSettings
@@ -93,3 +93,41 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     Parts(tmp_path / "new", SETTINGS, resume=True)  # nothing there yet: begun
     assert json.loads((tmp_path / "new" / "settings.json").read_text()) == SETTINGS
+
+
+def test_what_was_stopped_before_its_first_part_is_taken_again(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", 0)
+    assert holds_no_parts(tmp_path / "run")
+    other = {**SETTINGS, "seed": 1}
+    run(tmp_path / "run", settings=other)
+    assert json.loads((tmp_path / "run" / "settings.json").read_text()) == other
+    assert not holds_no_parts(tmp_path / "run")
+
+
+def test_nothing_is_left_of_what_never_began(tmp_path):
+    parts = Parts(tmp_path / "run", SETTINGS, resume=False)
+    (tmp_path / "run" / "samples").mkdir()
+    parts.discard_if_none()
+    assert not (tmp_path / "run").exists()
+    run(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    Parts(tmp_path / "run", SETTINGS, resume=True).discard_if_none()
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff"])
+def test_damaged_settings_are_said_with_their_file(tmp_path, damage):
+    run(tmp_path / "run")
+    (tmp_path / "run" / "settings.json").write_bytes(damage)
+    with pytest.raises(ValueError, match=r"settings\.json is damaged"):
+        run(tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_is_said_with_the_file_and_what_to_do(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("meds_rl.evaluation.parts.write_samples", full)
+    with pytest.raises(OSError, match=r"part-000000.parquet: No space left on device\. .*--resume"):
+        run(tmp_path / "run")

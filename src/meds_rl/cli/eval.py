@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     out.print(CAPTION, style="dim")
     if result.num_hung:
         out.print(f"{result.num_hung} completions could not be graded in time; they count as wrong.")
+    for note in result.notes:
+        out.print(note)
     for name in args.format:
         out.print(f"For {name}: {_export(name, result.folder)}", soft_wrap=True)
     out.print(f"Samples and results are in {result.folder} ({result.seconds:.1f} s)", soft_wrap=True)

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from meds_rl.evaluation.benchmarks import check_names, load_benchmark
+from meds_rl.evaluation.engine import check_context, make_engine, notes
 from meds_rl.evaluation.figures import GroupFigures, group_figures
-from meds_rl.evaluation.parts import Parts
+from meds_rl.evaluation.parts import Parts, hint_at_resume, holds_no_parts, read_object
 from meds_rl.evaluation.problems import Problem, ProblemSet, select, task_problems
-from meds_rl.evaluation.results import write_results
+from meds_rl.evaluation.results import is_finished, write_results
 from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
 from meds_rl.evaluation.subject import POCKET_MAX_NEW_TOKENS, Subject, find_subject
-from meds_rl.runs.samples import write_samples
+from meds_rl.runs.samples import read_samples, write_samples
 
 ENGINES = ("auto", "transformers", "vllm")
 
@@ -74,6 +75,7 @@ class EvaluationResult:
         num_hung: completions whose grading was ended, in this call; they count as wrong.
         timestamp: when it ended, as ISO 8601.
         seconds: how long it took, in this call.
+        notes: sentences for the user: what was done otherwise than asked.
     """
 
     folder: Path
@@ -81,6 +83,7 @@ class EvaluationResult:
     num_hung: int
     timestamp: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -92,31 +95,50 @@ def evaluate(
         settings: what and how.
         folder: default `default_folder`.
         resume: go on with what a killed evaluation left in the folder; the samples are the same as without the kill.
+            Of a finished one nothing is changed.
 
     Raises:
         ValueError: a setting, model or data set that cannot work; on resume, other settings than it was begun with.
-        FileExistsError: the folder exists, without `resume`.
+        FileExistsError: the folder exists, without `resume`; unless nothing was finished in it.
+        OSError: a file cannot be written; what is finished is kept.
         ImportError: a package is missing; the message holds the pip command.
     """
     start = time.monotonic()
     subject = find_subject(settings.model)
     resolved = resolve(settings, subject)
     folder = folder or default_folder(subject, resolved, resume=resume)
-    if folder.exists() and not resume:
+    if folder.exists() and not resume and not holds_no_parts(folder):
         raise FileExistsError(
             f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
         )
     problems = _problems(resolved)
-    engine = _make_engine(subject, resolved)
-    _check_context(engine, problems, resolved)
+    begun = {**_depends_on(resolved), "problems_hash": _hash(problems)}
+    if resume and is_finished(folder):
+        Parts(folder, begun, resume=True)  # refuses other settings
+        return _finished(folder, resolved, start)
+    engine = make_engine(subject.location, resolved.engine, resolved.seed)
+    check_context(engine, problems, resolved.max_new_tokens or 1)
     rollout = _rollout(engine, resolved)
-    parts = Parts(folder, {**_depends_on(resolved), "problems_hash": _hash(problems)}, resume=resume)
-    table, num_hung = rollout.run(problems, parts=parts, description=f"{subject.label}")
-    write_samples(folder / "samples.parquet", table)
+    parts = Parts(folder, begun, resume=resume)
+    try:
+        table, num_hung = rollout.run(problems, parts=parts, description=f"{subject.label}")
+    finally:
+        parts.discard_if_none()
+    with hint_at_resume(folder / "samples.parquet"):
+        write_samples(folder / "samples.parquet", table)
     groups = group_figures(table.to_pylist(), resolved.seed)
     seconds = time.monotonic() - start
-    timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
-    return EvaluationResult(folder, groups, num_hung, timestamp, seconds)
+    with hint_at_resume(folder / "results.json"):
+        timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
+    return EvaluationResult(folder, groups, num_hung, timestamp, seconds, notes(engine, problems))
+
+
+def _finished(folder: Path, settings: EvaluationSettings, start: float) -> EvaluationResult:
+    """What is there already; nothing is sampled or written."""
+    timestamp = str(read_object(folder / "results.json").get("timestamp"))
+    groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), settings.seed)
+    said = ("It was finished before: nothing was sampled again.",)
+    return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, said)
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
@@ -217,32 +239,6 @@ def _problems(settings: EvaluationSettings) -> list[Problem]:
     ]
 
 
-def _make_engine(subject: Subject, settings: EvaluationSettings) -> SamplingEngine:
-    from meds_rl.tasks.models import load_language_model, model_location
-
-    if settings.engine == "vllm":
-        from meds_rl.evaluation.vllm_engine import VLLMEngine
-
-        return VLLMEngine(model_location(subject.location), seed=settings.seed)
-    from meds_rl.evaluation.transformers_engine import TransformersEngine
-
-    return TransformersEngine(*load_language_model(subject.location))
-
-
-def _check_context(engine: SamplingEngine, problems: Sequence[Problem], settings: EvaluationSettings) -> None:
-    """Refuse what the model has no positions for; vLLM says so itself."""
-    from meds_rl.evaluation.transformers_engine import TransformersEngine
-
-    context = engine.context_length if isinstance(engine, TransformersEngine) else None
-    longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
-    wanted = settings.max_new_tokens or 1
-    if context is not None and longest + wanted > context:
-        raise ValueError(
-            f"the model has {context} positions, the longest prompt {longest} tokens: --max-new-tokens can be at most "
-            f"{context - longest}, got {wanted}"
-        )
-
-
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
     from meds_rl.evaluation.rollout import Rollout
     from meds_rl.evaluation.transformers_engine import TransformersEngine
@@ -256,6 +252,7 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
             engine.tokenizer,
             make_fingerprint(settings.fingerprint, settings.fingerprint_layers),
         )
+        taker.take([], [], "boxed")  # refuses layers that the model does not have, before anything is sampled
     return Rollout(
         engine,
         sampling_settings(settings),

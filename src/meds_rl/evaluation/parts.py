@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from meds_rl.runs.samples import read_samples, write_samples
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+SETTINGS = "settings.json"
+SAMPLES = "samples"
 
 
 class Parts:
@@ -29,24 +34,23 @@ class Parts:
         resume: whether DIR may hold parts of an evaluation with the same settings.
 
     Raises:
-        FileExistsError: DIR exists, and `resume` is off or it holds no evaluation.
-        ValueError: `resume` is on and the settings differ; the message says in what.
+        FileExistsError: DIR exists, and `resume` is off or it holds no evaluation. One without any part is taken again.
+        ValueError: `resume` is on, and the settings differ (the message says in what) or their file is damaged.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         self.folder = folder
-        path = folder / "settings.json"
-        text = json.dumps(settings, indent=2, sort_keys=True)
-        if folder.exists():
+        path = folder / SETTINGS
+        if folder.exists() and not holds_no_parts(folder):
             if not resume:
                 raise FileExistsError(
                     f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
                 )
             if not path.is_file():
                 raise FileExistsError(f"{folder} holds no evaluation to resume: it has no {path.name}.")
-            _refuse_difference(folder, json.loads(path.read_text(encoding="utf-8")), json.loads(text))
+            _refuse_difference(folder, read_object(path), json.loads(json.dumps(settings)))
         else:
-            write_atomically(path, text.encode())
+            write_atomically(path, json.dumps(settings, indent=2, sort_keys=True).encode())
 
     def done(self, chunk: int) -> pa.Table | None:
         """The rows of a chunk that is finished; None for one that is not."""
@@ -54,11 +58,61 @@ class Parts:
         return read_samples(path) if path.is_file() else None
 
     def add(self, chunk: int, table: pa.Table) -> None:
-        """Keep a finished chunk."""
-        write_samples(self._path(chunk), table)
+        """Keep a finished chunk.
+
+        Raises:
+            OSError: it cannot be written; the message says where, and how to go on.
+        """
+        with hint_at_resume(self._path(chunk)):
+            write_samples(self._path(chunk), table)
+
+    def discard_if_none(self) -> None:
+        """Take away what was made, where no chunk was finished: the same command can then be given again."""
+        if not holds_no_parts(self.folder):
+            return
+        (self.folder / SETTINGS).unlink()
+        for folder in (self.folder / SAMPLES, self.folder):
+            if folder.is_dir():
+                folder.rmdir()
 
     def _path(self, chunk: int) -> Path:
-        return self.folder / "samples" / f"part-{chunk:06d}.parquet"
+        return self.folder / SAMPLES / f"part-{chunk:06d}.parquet"
+
+
+def holds_no_parts(folder: Path) -> bool:
+    """Whether a folder is an evaluation that was stopped before its first chunk was finished."""
+    return (
+        (folder / SETTINGS).is_file()
+        and {path.name for path in folder.iterdir()} <= {SETTINGS, SAMPLES}
+        and not any((folder / SAMPLES).glob("*"))
+    )
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        ValueError: it holds none; the message names the file.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # of JSON or of UTF-8
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object")
+    return value
+
+
+@contextmanager
+def hint_at_resume(path: Path) -> Iterator[None]:
+    """Say which file could not be written, and that nothing finished is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path}: {error.strerror or error}. What is finished is kept: make room and go on with "
+            "--resume."
+        ) from error
 
 
 def _refuse_difference(folder: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -48,6 +48,11 @@ def write_results(
     return timestamp
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds all samples and the results, which are written last."""
+    return (folder / "results.json").is_file() and (folder / "samples.parquet").is_file()
+
+
 def installed_version(package: str) -> str | None:
     """The version of an installed package; None where it is missing."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -17,7 +18,7 @@ class SamplingSettings:
 
     Attributes:
         max_new_tokens: longest completion, in tokens.
-        temperature: above 0.
+        temperature: above 0, finite.
         top_p: nucleus, in (0, 1].
 
     Raises:
@@ -31,8 +32,8 @@ class SamplingSettings:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1; got {self.max_new_tokens}.")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0; got {self.temperature}.")
+        if not (self.temperature > 0 and math.isfinite(self.temperature)):
+            raise ValueError(f"temperature must be above 0 and finite; got {self.temperature}.")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must lie in (0, 1]; got {self.top_p}.")
 

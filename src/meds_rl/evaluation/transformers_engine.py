@@ -7,18 +7,9 @@ from typing import Any
 
 import torch
 
+from meds_rl.evaluation.chat import encode
+from meds_rl.evaluation.plain_generation import plain_generation
 from meds_rl.evaluation.sampling import Completion, Prompt, SamplingSettings
-
-PLAIN: dict[str, Any] = {
-    "do_sample": True,
-    "num_beams": 1,
-    "top_k": 0,
-    "min_p": None,
-    "typical_p": 1.0,
-    "repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-}
-"""Sampling from the model's own distribution, whatever its generation_config.json would have for a chat."""
 
 
 class TransformersEngine:
@@ -35,8 +26,10 @@ class TransformersEngine:
     @property
     def context_length(self) -> int | None:
         """Most tokens of prompt and completion together; None where the model's configuration does not say."""
-        length = self.model.config.get_text_config().to_dict().get("max_position_embeddings")
-        return length if isinstance(length, int) else None
+        config = self.model.config.get_text_config()
+        # Some configurations have another name for it, which their attribute map leads to: n_positions, for one.
+        length = getattr(config, "max_position_embeddings", None)
+        return length if isinstance(length, int) and length > 0 else None
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See `SamplingEngine`."""
@@ -54,43 +47,16 @@ class TransformersEngine:
             with (
                 torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
                 torch.no_grad(),
+                plain_generation(model, settings, tokenizer.pad_token_id) as plain,
             ):
                 torch.manual_seed(seed)
-                output = model.generate(
-                    **inputs,
-                    max_new_tokens=settings.max_new_tokens,
-                    temperature=settings.temperature,
-                    top_p=settings.top_p,
-                    pad_token_id=tokenizer.pad_token_id,
-                    disable_compile=True,
-                    **PLAIN,
-                )
+                output = model.generate(**inputs, generation_config=plain)
         finally:
             model.train(was_training)
         ends = _end_ids(model)
         ids = [_up_to_end(row, ends) for row in output[:, inputs["input_ids"].size(1) :].tolist()]
         texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [Completion(text, row, row[-1] in ends) for text, row in zip(texts, ids, strict=True)]
-
-
-def encode(tokenizer: Any, prompt: Prompt) -> list[int]:
-    """A prompt's token ids; chat messages go through the tokenizer's chat template.
-
-    Raises:
-        ValueError: messages, and the tokenizer has no chat template.
-    """
-    if isinstance(prompt, str):
-        ids: list[int] = tokenizer(prompt)["input_ids"]
-    else:
-        if tokenizer.chat_template is None:
-            raise ValueError(
-                "the prompts are chat messages, and the tokenizer has no chat template: evaluate a chat model, or save "
-                "a template with the tokenizer"
-            )
-        ids = tokenizer.apply_chat_template(
-            list(prompt), add_generation_prompt=True, tokenize=True, return_dict=True
-        )["input_ids"]
-    return ids
 
 
 def _end_ids(model: Any) -> Collection[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from meds_rl.evaluation.chat import encode
 from meds_rl.evaluation.sampling import Completion, Prompt, SamplingSettings, chunk_seed
-from meds_rl.evaluation.transformers_engine import encode
 
 INSTALL = "pip install vllm"
 
@@ -31,11 +31,11 @@ class VLLMEngine:
             ) from error
         self._params = vllm.SamplingParams
         self._llm = vllm.LLM(model=location, **options)
-        self._tokenizer = self._llm.get_tokenizer()
+        self.tokenizer = self._llm.get_tokenizer()
 
     def encode(self, prompt: Prompt) -> list[int]:
         """See `SamplingEngine`."""
-        return encode(self._tokenizer, prompt)
+        return encode(self.tokenizer, prompt)
 
     def sample(
         self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
