@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "theory": set(),
     "tasks": {"fingerprint.answer"},
     "engines": {"fingerprint", "shaping", "tasks", "runs", "evaluation"},
+    "experiments": {"engines", "evaluation", "runs", "shaping", "tasks", "report"},
     "cli": None,
     "__main__": {"cli"},
     "__init__": {"shaping", "clustering"},

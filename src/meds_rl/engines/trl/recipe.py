@@ -26,6 +26,8 @@ class RunArguments:
         eval_k: k of pass@k; default ``eval_samples``.
         eval_problems: at most so many problems of each split.
         eval_by: a column of the task to split the figures by.
+        eval_before_from: folder of a run that begins from the same model and is evaluated alike; its evaluation before
+            training is taken over.
         num_threads: CPU threads of torch; default torch's own.
     """
 
@@ -46,6 +48,9 @@ class RunArguments:
     eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
     eval_by: str | None = field(
         default=None, metadata={"help": "Column of the task to split the figures by."}
+    )
+    eval_before_from: str | None = field(
+        default=None, metadata={"help": "Run folder whose evaluation before training is taken over."}
     )
 
     num_threads: int | None = field(

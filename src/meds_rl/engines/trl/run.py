@@ -31,6 +31,7 @@ from meds_rl.runs.folder import write_atomically
 from meds_rl.tasks import Task, load_task
 from meds_rl.tasks.grading import AccuracyReward
 
+BEFORE = ("before.parquet", "before.json")
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
 
 
@@ -79,12 +80,9 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
         trainer.add_callback(OnTrainBegin(lambda: _forget_later_evaluations(run, trainer)))
         result.before = read_evaluations(run, "before")
     if before is not None:
-        result.before = before.before
-        shutil.copytree(
-            before.folder / "evaluation",
-            run.evaluation_path,
-            ignore=shutil.ignore_patterns("after.*", "step-*"),
-        )
+        result.before = _take_before(before.folder, run)
+    elif resume is None and recipe.run.eval_before_from is not None:
+        result.before = _take_before(Path(recipe.run.eval_before_from), run)
     elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
     if recipe.run.eval_every and recipe.run.eval_samples:
@@ -113,7 +111,20 @@ def end_together(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
+def _take_before(other: Path, run: RunFolder) -> list[Evaluation]:
+    """Take over another run's evaluation before training."""
+    run.evaluation_path.mkdir(parents=True, exist_ok=True)
+    for name in BEFORE:
+        path = RunFolder(other).evaluation_path / name
+        if path.is_file() and _is_main_process():
+            shutil.copyfile(path, run.evaluation_path / name)
+    return read_evaluations(RunFolder(other), "before")
+
+
 def _check_evaluation(recipe: Recipe, task: Task) -> None:
+    other = recipe.run.eval_before_from
+    if other is not None and not all((RunFolder(other).evaluation_path / name).is_file() for name in BEFORE):
+        raise ValueError(f"eval_before_from: {other} is no run folder with an evaluation before training.")
     column = recipe.run.eval_by
     if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
         raise ValueError(

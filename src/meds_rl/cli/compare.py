@@ -1,0 +1,162 @@
+"""Train a grid of methods x tasks x checkpoints x seeds from one YAML file, and compare the methods in pairs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from meds_rl.experiments.cells import Cell
+    from meds_rl.experiments.grid import Grid
+    from meds_rl.experiments.runner import Failure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The grid, where its runs are, how many at once."""
+    parser.add_argument("grid", metavar="GRID.yaml", help="the grid; see docs/compare.md")
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, help="folder of all runs; default runs/NAME of the grid"
+    )
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="trainings at once; default the number of cores"
+    )
+    parser.add_argument("--only", nargs="+", metavar="METHOD", help="run only the cells of these methods")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="check everything, show the cells, run nothing")
+    what.add_argument("--table", action="store_true", help="only make the tables, of what is finished")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, run what is not finished, write the results, print the tables.
+
+    Returns:
+        0; 1 if a cell failed.
+    """
+    from meds_rl.cli.quiet import quieten
+
+    quieten()
+    from meds_rl.cli.tables import console
+    from meds_rl.engines.trl.recipe import find_recipe
+    from meds_rl.experiments.budget import check_grid
+    from meds_rl.experiments.cells import make_cells
+    from meds_rl.experiments.grid import check_names
+    from meds_rl.experiments.state import State, refuse_changed, state_of
+
+    path = find_recipe(args.grid)
+    grid = load_grid(path)
+    folder = args.output or Path("runs") / path.stem
+    check_names(args.only or [], list(grid.methods), "--only")
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1; got {args.jobs}.")
+    cells = make_cells(grid, folder)
+    check_grid(grid, cells)
+    refuse_changed(cells)
+    out = console()
+    if args.dry_run:
+        _show(out, cells, args.only)
+        return 0
+    failures: list[Failure] = []
+    if not args.table:
+        chosen = [cell for cell in cells if not args.only or cell.method in args.only]
+        open_cells = [cell for cell in chosen if state_of(cell) is not State.FINISHED]
+        if open_cells:
+            failures = _train(folder, grid, cells, open_cells, args.jobs or _cores())
+    _results(out, grid, cells, folder)
+    _tell(out, failures)
+    return 1 if failures else 0
+
+
+def load_grid(path: Path) -> Grid:
+    """Read a grid and the recipe that it names: a path, a file beside the grid, or a shipped recipe's name.
+
+    Raises:
+        ValueError: what is wrong with either.
+    """
+    from meds_rl.engines.trl.recipe import field_names, find_recipe
+    from meds_rl.experiments.grid import read_fields, read_grid, recipe_of
+
+    named = recipe_of(path)
+    beside = path.parent / named
+    recipe = beside if beside.is_file() and not Path(named).is_file() else find_recipe(named)
+    return read_grid(path, read_fields(recipe), field_names())
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+def _show(out: Console, cells: Sequence[Cell], only: Sequence[str] | None) -> None:
+    from meds_rl.experiments.state import State, state_of
+
+    states = [(cell, state_of(cell)) for cell in cells]
+    for cell, state in states:
+        chosen = not only or cell.method in only
+        out.print(f"{cell.name}: {state.value if chosen else 'left out by --only'}", soft_wrap=True)
+    finished = sum(state is State.FINISHED for _, state in states)
+    out.print(f"{len(cells)} cells, {finished} finished. Budgets are equal. Nothing was run.")
+
+
+def _train(
+    folder: Path, grid: Grid, cells: Sequence[Cell], open_cells: Sequence[Cell], jobs: int
+) -> list[Failure]:
+    """Train what is not finished."""
+    from meds_rl.cli.compare_progress import bar, watcher
+    from meds_rl.experiments.attempts import full_seconds
+    from meds_rl.experiments.lock import folder_lock
+    from meds_rl.experiments.runner import run_cells
+
+    jobs = min(jobs, len(open_cells))
+    earlier = {cell: seconds for cell in cells if (seconds := full_seconds(cell)) is not None}
+    with folder_lock(folder) as inherited, bar(len(open_cells)) as shown:
+        return run_cells(
+            open_cells,
+            jobs,
+            inherited=inherited,
+            shares_before=not grid.budget_may_differ,
+            on_look=watcher(shown, earlier, jobs),
+        )
+
+
+def _results(out: Console, grid: Grid, cells: Sequence[Cell], folder: Path) -> None:
+    from meds_rl.cli.compare_tables import tables
+    from meds_rl.experiments.outcomes import read_outcome
+    from meds_rl.experiments.results import make_results, write_files
+    from meds_rl.experiments.state import State, state_of
+
+    outcomes = [read_outcome(cell) for cell in cells if state_of(cell) is State.FINISHED]
+    if not outcomes:
+        out.print(f"No cell in {folder} is finished: there is nothing to compare.", soft_wrap=True)
+        return
+    results = make_results(grid, outcomes, len(cells))
+    write_files(folder, grid, outcomes, results)
+    for table in tables(results, grid.baseline):
+        out.print(table)
+    for note in results.notes():
+        out.print(f"Note: {note}", soft_wrap=True)
+    out.print(
+        f"All numbers: {folder / 'results.json'}; every problem's counts: {folder / 'cells.parquet'}",
+        soft_wrap=True,
+    )
+    for task in dict.fromkeys(one.cell.task for one in outcomes):
+        page = folder / f"report-{task}.html"
+        out.print(f'Which errors recur: meds report "{folder / task}/*/*" --output {page}', soft_wrap=True)
+
+
+def _tell(out: Console, failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        out.print(
+            f"\n{failure.cell.name} failed with status {failure.status}. The end of {failure.cell.log_path}:",
+            soft_wrap=True,
+        )
+        for line in failure.last_lines:
+            out.print(f"  {line}", soft_wrap=True)
+    if failures:
+        out.print(f"\n{len(failures)} cell(s) failed; the same command runs them again, and only them.")

@@ -1,0 +1,1 @@
+"""Grids of trainings: methods x tasks x base checkpoints x seeds, compared in pairs. What `meds compare` runs."""

@@ -1,0 +1,155 @@
+"""Compares the methods of a grid with its baseline, in pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
+from meds_rl.experiments.grid import Grid
+from meds_rl.experiments.measures import MEASURES, measure
+from meds_rl.experiments.outcomes import Outcome, k_of
+from meds_rl.experiments.significance import holm, sign_flip_p
+from meds_rl.report.problems import figure
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against the baseline: a task, a group of problems, a measure.
+
+    Attributes:
+        k: of pass@k.
+        units: (checkpoint, seed) of each pair, in the order of ``difference.by_seed``.
+        difference: the method less the baseline, with its interval.
+        p: of the sign-flip test over units; NaN where a unit has no figure.
+        p_holm: corrected for all comparisons by the same measure.
+    """
+
+    task: str
+    group: str
+    measure: str
+    k: int
+    method: str
+    units: tuple[tuple[str, int], ...]
+    difference: PairedDifference
+    p: float
+    p_holm: float = math.nan
+
+
+@dataclass(frozen=True)
+class Level:
+    """A method's figure by itself, mean over its units. ``method`` is "before" for the checkpoints before training."""
+
+    task: str
+    group: str
+    measure: str
+    k: int
+    method: str
+    value: float
+    num_units: int
+
+
+def compare(grid: Grid, outcomes: Sequence[Outcome], seed: int = 0) -> list[Comparison]:
+    """Every method against the baseline, on the units that both have finished; none where there is no pair.
+
+    Args:
+        grid: says baseline, k and groups.
+        outcomes: the finished cells.
+        seed: of the bootstrap and of random sign patterns.
+    """
+    found = [
+        one
+        for task, of_task in by_task(grid, outcomes).items()
+        for method in grid.methods
+        if method != grid.baseline
+        for one in _of_method(grid, task, of_task, method, seed)
+    ]
+    return corrected(found)
+
+
+def corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """Holm's correction within each measure: over its tasks, groups and methods."""
+    adjusted: dict[int, float] = {}
+    for name in MEASURES:
+        places = [place for place, one in enumerate(found) if one.measure == name]
+        adjusted |= dict(zip(places, holm([found[place].p for place in places]), strict=True))
+    return [replace(one, p_holm=adjusted[place]) for place, one in enumerate(found)]
+
+
+def levels(grid: Grid, outcomes: Sequence[Outcome]) -> list[Level]:
+    """Each method's own figures after training, and those before any."""
+    found = []
+    for task, of_task in by_task(grid, outcomes).items():
+        k = k_of(of_task, grid.k)
+        for group in groups_of(grid, of_task):
+            for name in MEASURES:
+                for method in ("before", *grid.methods):
+                    chosen = _first_of_units(of_task) if method == "before" else _of(of_task, method)
+                    when = "before" if method == "before" else "after"
+                    values = [_figure(one, group, name, k, when) for one in chosen]
+                    if values and not all(math.isnan(value) for value in values):
+                        mean = float(np.mean(values))
+                        found.append(Level(task, group, name, k, method, mean, len(values)))
+    return found
+
+
+def by_task(grid: Grid, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes of each task that has any."""
+    found = {task: [one for one in outcomes if one.cell.task == task] for task in grid.tasks}
+    return {task: of_task for task, of_task in found.items() if of_task}
+
+
+def groups_of(grid: Grid, outcomes: Sequence[Outcome]) -> list[str]:
+    """Groups that every outcome of a task has, and the grid compares."""
+    common = set.intersection(*(set(one.groups) for one in outcomes))
+    return sorted(common & set(grid.groups) if grid.groups else common)
+
+
+def _of_method(
+    grid: Grid, task: str, outcomes: Sequence[Outcome], method: str, seed: int
+) -> Iterator[Comparison]:
+    baseline = {one.cell.unit: one for one in _of(outcomes, grid.baseline)}
+    pairs = [(baseline[one.cell.unit], one) for one in _of(outcomes, method) if one.cell.unit in baseline]
+    if not pairs:
+        return
+    units = tuple((other.cell.checkpoint, other.cell.seed) for _, other in pairs)
+    k = k_of(outcomes, grid.k)
+    for group in groups_of(grid, outcomes):
+        for name in MEASURES:
+            measured = _measured(pairs, group, name, k)
+            if measured is None:
+                continue
+            # Each comparison by itself: one more method or task leaves the others' intervals as they are.
+            rng = np.random.default_rng(seed)
+            found = paired_difference(measured, rng)
+            yield Comparison(task, group, name, k, method, units, found, sign_flip_p(found.by_seed, rng))
+
+
+def _measured(
+    pairs: Sequence[tuple[Outcome, Outcome]], group: str, name: str, k: int
+) -> list[tuple[PerProblem, PerProblem]] | None:
+    found = []
+    for a, b in pairs:
+        left, right = (measure(one.problems(group), name, k) for one in (a, b))
+        if left is None or right is None:
+            return None
+        found.append((left, right))
+    return found
+
+
+def _figure(outcome: Outcome, group: str, name: str, k: int, when: str) -> float:
+    found = measure(outcome.problems(group, when), name, k)
+    return math.nan if found is None else figure(found)
+
+
+def _of(outcomes: Sequence[Outcome], method: str) -> list[Outcome]:
+    return [one for one in outcomes if one.cell.method == method]
+
+
+def _first_of_units(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """One outcome of each unit: all of them began from the same model."""
+    units: Mapping[tuple[str, str, int], Outcome] = {one.cell.unit: one for one in reversed(outcomes)}
+    return list(units.values())

@@ -1,0 +1,144 @@
+"""``results.json``: everything that the tables of a grid show, and what they were made with."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from meds_rl.evaluation.results import installed_version
+from meds_rl.experiments.comparison import Comparison, Level, by_task, compare, levels
+from meds_rl.experiments.cost import relative_cost
+from meds_rl.experiments.grid import Grid
+from meds_rl.experiments.outcomes import Outcome, write_cells
+from meds_rl.experiments.significance import smallest_p
+from meds_rl.report.plain import plain
+from meds_rl.runs.folder import write_atomically
+
+SCHEMA_VERSION = 1
+PACKAGES = ("meds-rl", "torch", "transformers", "trl", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class MethodCost:
+    """What a method cost on a task.
+
+    Attributes:
+        seconds_per_step: mean over units.
+        relative, lowest, highest: seconds a step relative to the baseline of the same unit: geometric mean, least and
+            greatest; NaN without a pair.
+        updates, samples_generated: mean over units.
+        num_units: finished cells.
+        jobs: how many cells ran at once.
+    """
+
+    task: str
+    method: str
+    seconds_per_step: float
+    relative: float
+    lowest: float
+    highest: float
+    updates: float
+    samples_generated: float
+    num_units: int
+    jobs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of the finished cells of a grid."""
+
+    levels: Sequence[Level]
+    comparisons: Sequence[Comparison]
+    costs: Sequence[MethodCost]
+    num_finished: int
+    num_cells: int
+
+    def notes(self) -> list[str]:
+        """What a reader of the tables has to know."""
+        found = []
+        if self.num_finished < self.num_cells:
+            found.append(
+                f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these."
+            )
+        few = min((len(one.units) for one in self.comparisons), default=0)
+        if self.comparisons and few < 10:
+            found.append(
+                f"{few} pair(s): no p value can be below {smallest_p(few):.2g}, and the intervals are too narrow where "
+                "units differ much (three units: about 80 % instead of 95 %)."
+            )
+        if len({jobs for cost in self.costs for jobs in cost.jobs}) > 1:
+            found.append("Cells were timed with different numbers of jobs: the costs are not comparable.")
+        return found
+
+
+def make_results(grid: Grid, outcomes: Sequence[Outcome], num_cells: int) -> Results:
+    """Compare what is finished."""
+    return Results(
+        levels(grid, outcomes), compare(grid, outcomes), costs(grid, outcomes), len(outcomes), num_cells
+    )
+
+
+def costs(grid: Grid, outcomes: Sequence[Outcome]) -> list[MethodCost]:
+    """Of each method on each task, in the grid's order."""
+    found = []
+    for task, of_task in by_task(grid, outcomes).items():
+        seconds = {(one.cell.unit, one.cell.method): one.cost.seconds_per_step for one in of_task}
+        relative = relative_cost(seconds, grid.baseline)
+        for method in grid.methods:
+            own = [one for one in of_task if one.cell.method == method]
+            if not own:
+                continue
+            n = len(own)
+            mean, low, high = relative.get(method, (float("nan"),) * 3)
+            found.append(
+                MethodCost(
+                    task,
+                    method,
+                    sum(one.cost.seconds_per_step for one in own) / n,
+                    mean,
+                    low,
+                    high,
+                    sum(one.cost.updates for one in own) / n,
+                    sum(one.cost.samples_generated for one in own) / n,
+                    n,
+                    tuple(sorted({jobs for one in own for jobs in one.jobs})),
+                )
+            )
+    return found
+
+
+def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: Results) -> None:
+    """Write ``cells.parquet`` and ``results.json``, each whole or not at all."""
+    write_cells(folder / "cells.parquet", outcomes, grid.k)
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "grid": str(grid.path),
+        "baseline": grid.baseline,
+        "methods": {name: dict(fields) for name, fields in grid.methods.items()},
+        "seeds": list(grid.seeds),
+        "versions": {name: installed_version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+        "finished": results.num_finished,
+        "cells": results.num_cells,
+        "p": "two-sided sign-flip permutation test of the mean over units (checkpoint, seed)",
+        "p_holm": "Holm's correction over all comparisons by the same measure: tasks x groups x methods",
+        "notes": results.notes(),
+        "levels": [asdict(level) for level in results.levels],
+        "comparisons": [_described(one) for one in results.comparisons],
+        "costs": [asdict(cost) for cost in results.costs],
+    }
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomically(folder / "results.json", text.encode("utf-8"))
+
+
+def _described(one: Comparison) -> dict[str, Any]:
+    """Flat, with the names that the tables use."""
+    found = asdict(one)
+    difference = found.pop("difference")
+    difference["by_unit"] = difference.pop("by_seed")
+    difference["interval"] = difference.pop("method")
+    return {**found, **difference}

@@ -1,0 +1,82 @@
+"""P values of paired differences, and their correction for how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+MAX_EXACT = 16
+"""Differences of which all sign patterns are tried: 2^16."""
+
+NUM_RANDOM = 100_000
+"""Sign patterns drawn where there are more."""
+
+
+def sign_flip_p(differences: ArrayLike, rng: np.random.Generator) -> float:
+    """Two-sided p value of S paired differences by the sign-flip permutation test of their mean.
+
+    If the method did nothing, each unit's difference might as well have had the other sign. p is the share of the 2^S
+    patterns of signs whose mean is at least as far from 0 as the one seen; beyond `MAX_EXACT` units of random patterns,
+    the one seen counted in. The smallest p that S units can give is 2 / 2^S.
+
+    Args:
+        differences: (S,) numbers.
+        rng: draws the patterns where not all are tried.
+
+    Returns:
+        p in (0, 1]; NaN for no differences, or one that is no number.
+
+    Example:
+        >>> sign_flip_p([0.1, 0.2, 0.3], np.random.default_rng(0))
+        0.25
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    if values.size == 0 or not np.isfinite(values).all():
+        return float("nan")
+    seen = abs(values.sum())
+    limit = seen - 1e-9 * np.abs(values).sum()  # equal sums may differ by rounding
+    if values.size <= MAX_EXACT:
+        return float(np.mean(np.abs(_all_signs(values.size) @ values) >= limit))
+    signs = rng.integers(0, 2, size=(NUM_RANDOM, values.size)) * 2.0 - 1.0
+    return float((1 + np.sum(np.abs(signs @ values) >= limit)) / (1 + NUM_RANDOM))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction (1979): with m p values in order, the i-th smallest becomes max over j <= i of
+    (m - j + 1) p_j, at most 1. Whatever the dependence between the tests, the chance that any true null falls below a
+    level is at most the level.
+
+    NaN stays NaN and does not count as a comparison.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    known = [place for place, p in enumerate(p_values) if not np.isnan(p)]
+    order = sorted(known, key=lambda place: p_values[place])
+    adjusted = [float("nan")] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def smallest_p(num_units: int) -> float:
+    """The smallest p value that so many units can give.
+
+    Example:
+        >>> smallest_p(3), smallest_p(10)
+        (0.25, 0.001953125)
+    """
+    if num_units > MAX_EXACT:
+        return 1 / (1 + NUM_RANDOM)
+    return min(1.0, 2.0 * 0.5**num_units)
+
+
+def _all_signs(size: int) -> NDArray[np.float64]:
+    """(2^size, size) of +1 and -1."""
+    bits = (np.arange(2**size)[:, None] >> np.arange(size)) & 1
+    return np.asarray(bits * 2.0 - 1.0, dtype=np.float64)
