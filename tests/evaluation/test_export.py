@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.evaluation.export import write_lighteval, write_lm_eval
-from meds_rl.evaluation.export.finished import read_finished, standard_error
+from meds_rl.evaluation.export.finished import _names, read_finished, standard_error
 from meds_rl.evaluation.figures import group_figures
 from meds_rl.evaluation.results import write_results
 from meds_rl.runs.samples import samples_table, write_samples
@@ -122,6 +122,20 @@ def test_lighteval_details_and_results(folder):
 def test_what_is_not_finished_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="no finished evaluation"):
         read_finished(tmp_path)
+
+
+def test_names_that_are_equal_without_their_signs_are_numbered():
+    groups = [
+        ("a-b", "test"),
+        ("a b", "test"),
+        ("A_B", "test"),
+        ("c", "x y"),
+        ("c", "x_y"),
+        ("a_b_2", "test"),
+    ]
+    names = _names(groups)
+    assert list(names) == groups
+    assert list(names.values()) == ["a_b", "a_b_2", "A_B_3", "c_x_y", "c_x_y_2", "a_b_2_2"]
 
 
 def test_standard_error_by_hand():

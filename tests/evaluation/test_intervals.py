@@ -63,3 +63,17 @@ def test_edges():
 def test_bad_input(values, settings, said):
     with pytest.raises(ValueError, match=said):
         interval(values, **settings)
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "said"),
+    [
+        ([1, 2], [1, -1], "denominators must be finite and 0 or more, got -1"),
+        ([1, 2], [1, float("nan")], "denominators must be finite and 0 or more, got nan"),
+        ([1, float("nan")], 1.0, "numerators must be finite, got nan"),
+        ([1, float("inf")], 1.0, "numerators must be finite, got inf"),
+    ],
+)
+def test_what_gives_no_ratio_is_refused(above, below, said):
+    with pytest.raises(ValueError, match=said):
+        bootstrap_ratio(above, below, np.random.default_rng(0))

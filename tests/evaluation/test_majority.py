@@ -108,3 +108,10 @@ def test_a_returned_array_is_the_callers_own():
 def test_bad_input(answers, is_correct, k, said):
     with pytest.raises(ValueError, match=said):
         maj_at_k(answers, is_correct, k)
+
+
+@pytest.mark.parametrize("k", [1.5, 2.0, True, "2"])
+def test_k_is_an_integer(k):
+    with pytest.raises(TypeError, match="k must be an integer"):
+        maj_at_k(["7", "7", "5"], [True, True, False], k)
+    assert maj_at_k(["7", "7", "5"], [True, True, False], np.int64(3)) == 1.0

@@ -89,6 +89,7 @@ def test_types_and_shapes():
         (4, [1, 2, 9], 1, ValueError, "got n=4, c=9, k=1"),
         (4.0, 1, 1, TypeError, "n must be an integer"),
         (4, True, 1, TypeError, "c must be an integer"),
+        (np.uint64(2**63), 1, 1, ValueError, r"n must be below 2\*\*63"),
         ([4, 4], [1, 1, 1], 1, ValueError, "shape"),
     ],
 )

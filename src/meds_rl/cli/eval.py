@@ -43,17 +43,17 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.cli.quiet import quieten
 
     quieten()
-    from meds_rl.cli.eval_tables import CAPTION, at_k_table, heading, single_table
-    from meds_rl.cli.tables import console
+    from meds_rl.cli.eval_tables import CAPTION, at_k_tables, heading, page, single_table
     from meds_rl.evaluation.evaluate import evaluate
 
     settings = _settings(args)
     _check_k(args.k, settings)
     result = evaluate(settings, args.output, resume=args.resume)
-    out = console()
+    out = page()
     for group in result.groups:
         out.print(heading(group), style="bold")
-        out.print(at_k_table(group, args.k))
+        for table in at_k_tables(group, out, args.k):
+            out.print(table)
     out.print("All samples", style="bold")
     out.print(single_table(result.groups))
     out.print(CAPTION, style="dim")

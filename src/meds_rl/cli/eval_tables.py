@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.table import Table
 
+from meds_rl.cli.tables import console
 from meds_rl.evaluation.figures import shown_ks
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from meds_rl.evaluation.figures import GroupFigures
     from meds_rl.evaluation.intervals import Estimate
 
@@ -25,10 +28,22 @@ SINGLE = {
 """Name of a figure -> heading and decimals."""
 
 CAPTION = (
-    "Below each figure: its 95 % bootstrap interval over problems. Exact: right answer and right\n"
-    "working. Repeated: wrong answers that were already given to the problem, of all wrong ones.\n"
-    "Distinct: different wrong answers a problem. Cut off: at the length limit."
+    "Below each figure: its 95 % bootstrap interval over problems. Exact: right\n"
+    "answer and right working. Repeated: wrong answers that were already given to\n"
+    "the problem, of all wrong ones. Distinct: different wrong answers a problem.\n"
+    "Cut off: at the length limit."
 )
+
+FILE_WIDTH = 10_000
+"""Columns of a page that is no terminal: nothing is cut there."""
+
+
+def page() -> Console:
+    """The console; where its output goes to a file or another program, wide enough for every table."""
+    out = console()
+    if not out.is_terminal:
+        out.width = FILE_WIDTH
+    return out
 
 
 def heading(group: GroupFigures) -> str:
@@ -37,16 +52,34 @@ def heading(group: GroupFigures) -> str:
     return f"{group.benchmark}, {group.group}: {problems} x {group.num_samples} samples"
 
 
-def at_k_table(group: GroupFigures, ks: Sequence[int] | None = None) -> Table:
-    """What depends on k, for one group of problems: a column for each k, the interval below each figure."""
+def at_k_tables(group: GroupFigures, out: Console, ks: Sequence[int] | None = None) -> list[Table]:
+    """What depends on k, for one group of problems: a column for each k, the interval below each figure.
+
+    Where the columns do not fit side by side on the console, there are several tables, one below the other.
+    """
+    left = shown_ks(group.num_samples, ks)
+    tables = []
+    while left:
+        fitting = next(
+            (n for n in range(len(left), 1, -1) if _width(_at_k_table(group, left[:n]), out) <= out.width), 1
+        )
+        tables.append(_at_k_table(group, left[:fitting]))
+        left = left[fitting:]
+    return tables
+
+
+def _width(table: Table, out: Console) -> int:
+    return out.measure(table, options=out.options.update(width=FILE_WIDTH)).maximum
+
+
+def _at_k_table(group: GroupFigures, ks: Sequence[int]) -> Table:
     table = _table()
     table.add_column("k", no_wrap=True)
-    shown = shown_ks(group.num_samples, ks)
-    for k in shown:
+    for k in ks:
         table.add_column(str(k), justify="right", no_wrap=True)
     for kind in KINDS:
         if kind in group.at_k:
-            table.add_row(kind, *(_cell(group.at_k[kind][k - 1], 3) for k in shown))
+            table.add_row(kind, *(_cell(group.at_k[kind][k - 1], 3) for k in ks))
     return table
 
 

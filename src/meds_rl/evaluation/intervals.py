@@ -55,7 +55,8 @@ def bootstrap_ratio(
         num_resamples: How many draws.
 
     Raises:
-        ValueError: No problems, shapes that do not fit, or a level or number out of range.
+        ValueError: No problems, shapes that do not fit, NaN or infinity, a negative denominator, or a level or number
+            out of range.
 
     Example:
         >>> bootstrap_ratio([0.0, 1.0, 1.0, 0.0], 1.0, np.random.default_rng(0))
@@ -73,6 +74,11 @@ def bootstrap_ratio(
         raise ValueError(f"numerators must be (P,) or (P, K) of one problem or more, got shape {above.shape}")
     below = np.asarray(denominators, dtype=np.float64)
     below = np.broadcast_to(below[:, None] if below.ndim == 1 else below, above.shape)
+    if not np.isfinite(above).all():
+        raise ValueError(f"numerators must be finite, got {above[~np.isfinite(above)][0]}")
+    bad = ~np.isfinite(below) | (below < 0)
+    if bad.any():
+        raise ValueError(f"denominators must be finite and 0 or more, got {below[bad][0]}")
     values = _divide(above.sum(0), below.sum(0))
     if len(above) == 1:
         return [Estimate(_or_zero(value)) for value in values]

@@ -45,6 +45,7 @@ def maj_at_k(
         A float for one k; else (n,) float64, the value for k at place k - 1. maj@1 is the share of right ones.
 
     Raises:
+        TypeError: k is not an integer.
         ValueError: No completions or more than 1,024, different lengths, or k out of 1 to n.
 
     Example:
@@ -58,6 +59,8 @@ def maj_at_k(
         raise ValueError(f"answers and is_correct must have the same length, got {n} and {len(is_correct)}")
     if not 1 <= n <= MAX_COMPLETIONS:
         raise ValueError(f"maj@k takes 1 to {MAX_COMPLETIONS} completions of a problem, got {n}")
+    if k is not None and (isinstance(k, (bool, np.bool_)) or not isinstance(k, (int, np.integer))):
+        raise TypeError(f"k must be an integer, got {k!r}")
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"k must be in 1..{n}, the number of completions, got {k}")
     right = sum(map(bool, is_correct))

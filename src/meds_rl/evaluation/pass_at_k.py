@@ -83,6 +83,8 @@ def _integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
     array = np.asarray(value)
     if array.size and array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be an integer or an array of integers, got dtype {array.dtype}")
+    if array.size and array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} must be below 2**63, got {array.max()}")
     return array.astype(np.int64)
 
 

@@ -87,12 +87,23 @@ def read_finished(folder: Path) -> Finished:
 
 
 def _names(groups: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A benchmark of one group has its own name, else benchmark_group; only letters, digits and underscores."""
+    """A benchmark of one group has its own name, else benchmark_group; only letters, digits and underscores.
+
+    Names that are equal then are numbered: name, name_2, ...
+    """
     alone = {benchmark for benchmark, _ in groups if [b for b, _ in groups].count(benchmark) == 1}
-    joined = {pair: pair[0] if pair[0] in alone else "_".join(pair) for pair in groups}
-    return {
-        pair: "".join(letter if letter.isalnum() else "_" for letter in name) for pair, name in joined.items()
-    }
+    names: dict[tuple[str, str], str] = {}
+    for pair in groups:
+        joined = pair[0] if pair[0] in alone else "_".join(pair)
+        name = first = "".join(letter if letter.isalnum() else "_" for letter in joined)
+        number = 1
+        while name.casefold() in {
+            taken.casefold() for taken in names.values()
+        }:  # file systems may not tell case
+            number += 1
+            name = f"{first}_{number}"
+        names[pair] = name
+    return names
 
 
 def standard_error(values: list[float]) -> float | None:
