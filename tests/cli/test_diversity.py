@@ -1,14 +1,18 @@
 """`meds diversity` end to end, with a local server in the annotator's place."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
 from meds_rl.cli import main
+from meds_rl.evaluation.annotator import Annotations
 from meds_rl.runs.samples import samples_table, write_samples
 
 from ..evaluation.annotator.server import Reply, said, serving
+from ..evaluation.diversity.test_measure import write_run
 
 
 @pytest.fixture
@@ -20,7 +24,7 @@ def samples(tmp_path):
             "problem_id": f"{kind} {problem}",
             "prompt": json.dumps([{"role": "user", "content": f"{kind} question {problem}"}]),
             "sample": number,
-            "completion": f"so \\boxed{{{number % 3}}} \x1b[31m",
+            "completion": f"{number}: so \\boxed{{{number % 3}}} \x1b[31m",
             "answer": str(number % 3),
             "is_correct": number == 0,
             "fingerprint": [float(number), float(number % 3)],
@@ -74,6 +78,7 @@ def test_the_annotator(samples, tmp_path, capsys, monkeypatch):
     assert "25 are answered in the cache" in re.sub(r"\s+", " ", again.out)
     assert "http 400 (5)" in shown.out
     assert "calculation" in shown.out
+    assert shown.out.index("answer entropy") < shown.out.index("questions to tiny"), "tables come first"
     text = (tmp_path / "out.json").read_text()
     found = json.loads(text)["results"][0]["annotator"]
     assert found["failed"] == 5
@@ -99,6 +104,18 @@ def test_the_annotator(samples, tmp_path, capsys, monkeypatch):
             ["--annotate", "--endpoint", "http://127.0.0.1:9", "--model", "m", "--concurrency", "0"],
             "--concurrency",
         ),
+        (["--annotate", "--endpoint", "http://h:abc/v1", "--model", "m"], "port"),
+        (["--annotate", "--endpoint", "http://h:70000/v1", "--model", "m"], "port"),
+        (["--annotate", "--endpoint", "http://a b/v1", "--model", "m"], "without spaces"),
+        (["--annotate", "--endpoint", "http://a..b/v1", "--model", "m"], "cannot be"),
+        (["--annotate", "--endpoint", "http://h/v1", "--model", "m", "--timeout", "inf"], "timeout"),
+        (
+            ["--annotate", "--endpoint", "http://h/v1", "--model", "m", "--parameters", '{"top_p": 1e999}'],
+            "without NaN and Infinity",
+        ),
+        (["--json", "."], "is a folder"),
+        (["--json", "/dev/null/out.json"], "cannot be written"),
+        (["--annotate", "--endpoint", "http://127.0.0.1:9", "--model", "m", "--cache", "/dev/null"], "cache"),
         (["--bins", "0"], "bins must be 1 or more"),
         (["--per-problem", "0"], "per_problem must be 1 or more"),
     ],
@@ -112,3 +129,85 @@ def test_bad_input_is_said_in_a_sentence(samples, capsys, monkeypatch, options, 
 def test_no_such_path(tmp_path, capsys):
     assert main(["diversity", str(tmp_path / "none")]) == 2
     assert "no file or folder" in capsys.readouterr().err
+
+
+def test_parameters_that_are_no_json(samples, capsys):
+    with pytest.raises(SystemExit):
+        main(["diversity", str(samples), "--parameters", '{"top_p": NaN}'])
+    assert "not JSON" in capsys.readouterr().err
+
+
+def test_nothing_is_lost_when_the_annotator_is_interrupted(samples, tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("meds_rl.cli.diversity_annotation.annotate", interrupted)
+    arguments = ["diversity", str(samples), "--json", str(tmp_path / "out.json")]
+    arguments += ["--annotate", "--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
+    assert main(arguments) == 130
+    assert "answer entropy" in capsys.readouterr().out
+    assert "parts" in json.loads((tmp_path / "out.json").read_text())["results"][0]
+
+
+def test_one_job_does_not_draw_for_the_other(samples, monkeypatch):
+    seen = []
+
+    def spy(_, questions, **__):
+        seen.append({question.prompt for question in questions if "SOLUTION 1" not in question.prompt})
+        return Annotations([None] * len(questions))
+
+    monkeypatch.setattr("meds_rl.cli.diversity_annotation.annotate", spy)
+    arguments = [
+        "diversity",
+        str(samples),
+        "--annotate",
+        "--endpoint",
+        "http://127.0.0.1:9/v1",
+        "--model",
+        "m",
+    ]
+    arguments += ["--annotate-completions", "6"]
+    for options in (["--annotate-problems", "1"], ["--annotate-problems", "2"], ["--seed", "1"]):
+        assert main([*arguments, *options]) == 0
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_the_announcement_names_the_proxy(samples, capsys, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://me:word@proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setattr(
+        "meds_rl.cli.diversity_annotation.annotate",
+        lambda _, questions, **__: Annotations([None] * len(questions)),
+    )
+    arguments = ["diversity", str(samples), "--annotate", "--model", "m", "--endpoint"]
+    assert main([*arguments, "http://far.example/v1"]) == 0
+    shown = capsys.readouterr().out
+    assert "through the proxy http://proxy.example:3128" in shown
+    assert "word@" not in shown
+    assert main([*arguments, "http://127.0.0.1:9/v1"]) == 0
+    assert "proxy" not in capsys.readouterr().out
+
+
+def test_names_that_are_no_text(samples, tmp_path, capsys):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/run\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has names of text only")
+    path = samples.rename(folder / "samples.parquet")
+    assert main(["diversity", str(path), "--json", str(folder / "out.json")]) == 0
+    assert json.loads((folder / "out.json").read_text())["results"][0]["path"] == str(path)
+    assert "run\\udcff" in capsys.readouterr().out
+
+
+def test_agreement_is_shown_beside_chance(tmp_path, capsys):
+    run = write_run(tmp_path / "run")
+    assert main(["diversity", str(run), "--bins", "1", "--json", str(tmp_path / "out.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "by chance" in shown
+    assert "4 groups, 0% of them all wrong; 0 more that only filled up batches" in shown
+    found = json.loads((tmp_path / "out.json").read_text())["results"][0]
+    assert found["population"] == {"num_groups": 4, "num_all_wrong": 0, "num_fillers": 0}
+    one = found["agreement"]["answer"]["steps 0–10"]
+    assert (one["completions"], one["prompts"]) == (9, 2)
+    assert one["by_chance"]["adjusted_rand"] <= one["adjusted_rand"]

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meds_rl.cli.diversity_annotation import Annotator
     from meds_rl.evaluation.diversity.completions import Completions
+    from meds_rl.evaluation.diversity.parts import Compared
 
 SCHEMA_VERSION = 1
 
@@ -62,31 +64,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure each path, print the tables, write the JSON."""
+    """Measure each path and print the tables, then ask the annotator if there is one; write the JSON after each."""
     annotator = _annotator(args)
+    from meds_rl.cli.diversity_tables import shown_name
     from meds_rl.cli.tables import console
     from meds_rl.evaluation.diversity.read import read_completions
 
+    if args.json is not None:
+        _check_target(args.json)
+    if annotator is not None:
+        annotator.check_caches(args.paths)
     found = [(path, read_completions(path)) for path in args.paths]
     out = console()
-    results = []
+    results: list[dict[str, Any]] = []
     for path, completions in found:
-        results.append({"path": str(path), **_look_at(path, completions, args, annotator, out)})
+        results.append({"path": path, **_measure(path, completions, args, out)})
+        _write(args, results)
+    if annotator is not None:
+        for (path, completions), result in zip(found, results, strict=True):
+            _ask(path, completions, args, annotator, out, result)
+            _write(args, results)
     if args.json is not None:
-        from meds_rl.runs.folder import write_atomically
-
-        data = {"schema_version": SCHEMA_VERSION, "settings": _settings(args), "results": results}
-        write_atomically(args.json, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode())
-        out.print(f"All figures are in {args.json}", soft_wrap=True)
+        out.print(f"All figures are in {shown_name(str(args.json))}", soft_wrap=True)
     return 0
 
 
-def _look_at(
-    path: str, completions: Completions, args: argparse.Namespace, annotator: Annotator | None, out: Any
-) -> dict[str, Any]:
+def _measure(path: str, completions: Completions, args: argparse.Namespace, out: Any) -> dict[str, Any]:
     import numpy as np
 
-    from meds_rl.cli.diversity_tables import agreement_table, diversity_table
+    from meds_rl.cli.diversity_tables import agreement_table, diversity_table, notes, shown_name
     from meds_rl.evaluation.diversity.measure import diversity
     from meds_rl.evaluation.diversity.parts import agreements, parts_of
     from meds_rl.shaping.labels import NO_ANSWER
@@ -104,34 +110,87 @@ def _look_at(
         )
         for part in parts
     }
-    result: dict[str, Any] = {"parts": {name: one.to_dict() for name, one in found.items()}}
+    out.print(diversity_table(f"{shown_name(path)}: {args.of} completions", found))
+    for note in notes(completions):
+        out.print(note, soft_wrap=True)
     labels: dict[str, list[Any]] = {"strategy": list(completions.strategies)}
     # No answer is an answer; None would be left out as a missing label.
     labels["answer"] = [NO_ANSWER if answer is None else answer for answer in completions.answers]
-    title = f"{path}: {args.of} completions"
-    scores = None
-    if annotator is not None:
-        annotation = annotator.annotate(path, completions, parts, args.of, out)
-        labels["annotator"], scores = annotation.labels, annotation.scores
-        result["annotator"] = annotation.result
-    out.print(diversity_table(title, found, scores))
-    compared = agreements(completions, parts, labels, noise=args.noise)
+    compared = agreements(completions, parts, labels, rng=rng, noise=args.noise)
     if compared:
         out.print(agreement_table(compared))
-        result["agreement"] = {
-            kind: {
-                name: {
-                    **one.agreement._asdict(),
-                    "completions": one.num_completions,
-                    "prompts": one.num_prompts,
-                }
-                for name, one in by_part.items()
+    return {
+        "population": None if completions.population is None else completions.population._asdict(),
+        "left_out": {
+            what: {"count": len(rows), "first_rows": list(rows[:5])}
+            for what, rows in completions.left_out.items()
+        },
+        "parts": {name: one.to_dict() for name, one in found.items()},
+        "agreement": _agreement(compared),
+    }
+
+
+def _ask(
+    path: str,
+    completions: Completions,
+    args: argparse.Namespace,
+    annotator: Annotator,
+    out: Any,
+    result: dict[str, Any],
+) -> None:
+    import numpy as np
+
+    from meds_rl.cli.diversity_tables import agreement_table
+    from meds_rl.evaluation.diversity.parts import agreements, parts_of
+
+    parts = parts_of(completions, args.bins)
+    annotation = annotator.annotate(path, completions, parts, args.of, out)
+    result["annotator"] = annotation.result
+    rng = np.random.default_rng(args.seed)
+    compared = agreements(completions, parts, {"annotator": annotation.labels}, rng=rng, noise=args.noise)
+    result["agreement"] |= _agreement(compared)
+    out.print(annotation.score_table())
+    out.print(annotation.table())
+    if compared:
+        out.print(agreement_table(compared))
+
+
+def _agreement(compared: dict[str, dict[str, Compared]]) -> dict[str, Any]:
+    return {
+        kind: {
+            name: {
+                **one.found.agreement._asdict(),
+                "completions": one.found.num_completions,
+                "prompts": one.found.num_prompts,
+                "completions_left_out": one.found.num_left_out,
+                "by_chance": one.chance.agreement._asdict(),
             }
-            for kind, by_part in compared.items()
+            for name, one in by_part.items()
         }
-    if annotator is not None:
-        out.print(annotation.table())
-    return result
+        for kind, by_part in compared.items()
+    }
+
+
+def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
+    if args.json is None:
+        return
+    from meds_rl.runs.folder import write_atomically
+
+    data = {"schema_version": SCHEMA_VERSION, "settings": _settings(args), "results": results}
+    # ASCII: names of files need not be texts.
+    write_atomically(args.json, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
+
+
+def _check_target(path: Path) -> None:
+    """Before anything is measured or asked."""
+    if path.is_dir():
+        raise IsADirectoryError(f"--json {path} is a folder; name a file.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"--json {path} cannot be written: {error}") from None
 
 
 def _annotator(args: argparse.Namespace) -> Annotator | None:
@@ -156,9 +215,13 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _mapping(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"must be a mapping, got {text!r}")
     return value
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is none of its numbers")

@@ -16,17 +16,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from meds_rl.cli.diversity_tables import shown_name
 from meds_rl.evaluation.annotator import (
     Annotations,
     Category,
     Endpoint,
+    Question,
     ReplyCache,
     annotate,
     read_categories,
 )
+from meds_rl.evaluation.annotator.address import shown_proxy
 from meds_rl.evaluation.annotator.annotate import cached_values
 from meds_rl.evaluation.annotator.jobs import LabelJob, ScoreJob, label_job, score_job
-from meds_rl.evaluation.diversity.completions import Completions
+from meds_rl.evaluation.diversity.completions import Completions, Of
 from meds_rl.evaluation.diversity.parts import Part
 
 CACHE_FOLDER = "annotator_cache"
@@ -47,6 +50,22 @@ class Annotation:
     labels: list[str | None]
     scores: dict[str, float]
     result: dict[str, Any]
+
+    def score_table(self) -> Table:
+        """The mean score of each part."""
+        table = Table(
+            title="Diversity by the annotator, 1 to 5",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        table.add_column("part", no_wrap=True)
+        table.add_column("problems", justify="right")
+        table.add_column("mean score", justify="right")
+        for name, score in self.scores.items():
+            num = len(self.result["scores"][name]["scores"])
+            table.add_row(Text(name), str(num), "–" if math.isnan(score) else f"{score:.2f}")
+        return table
 
     def table(self) -> Table:
         """How often each label was given."""
@@ -81,33 +100,27 @@ class Annotator:
     settings: argparse.Namespace
 
     def annotate(
-        self, path: str, completions: Completions, parts: Sequence[Part], of: str, out: Any
+        self, path: str, completions: Completions, parts: Sequence[Part], of: Of, out: Any
     ) -> Annotation:
         """Say what will be sent, send it, read the replies."""
-        rng = np.random.default_rng(self.settings.seed)
-        wanted = np.ones(len(completions), bool) if of == "all" else completions.is_correct == (of == "right")
+        # Generators of their own: another number of one job does not draw others for the next, and so ask anew.
+        label_rng, *rngs = np.random.default_rng(self.settings.seed).spawn(1 + len(parts))
+        wanted = completions.looked_at(of)
         jobs = {
             part.name: self._score_job(completions.select(part.rows), wanted[part.rows], rng)
-            for part in parts
+            for part, rng in zip(parts, rngs, strict=True)
         }
         labels = label_job(
             completions,
-            ~completions.is_correct,
+            completions.looked_at("wrong"),
             self.categories,
             max_completions=self.settings.annotate_completions,
             max_per_problem=LABELS_A_PROBLEM,
-            rng=rng,
+            rng=label_rng,
         )
         cache = ReplyCache(self.cache or _beside(path))
         questions = [question for job in jobs.values() for question in job.questions] + labels.questions
-        missing = sum(value is None for value in cached_values(self.endpoint, questions, cache))
-        characters = sum(len(question.prompt) for question in questions)
-        out.print(
-            f"{path}: {len(questions)} questions to {self.endpoint.model} at {self.endpoint.address} "
-            f"({characters:,} characters); {len(questions) - missing} are answered in the cache, "
-            f"{missing} requests will be sent, more where one fails.",
-            soft_wrap=True,
-        )
+        out.print(self._announcement(path, questions, cache), soft_wrap=True)
         cache.num_corrupt = 0  # counted again when they are asked
         found = annotate(
             self.endpoint,
@@ -119,6 +132,29 @@ class Annotator:
         )
         out.print(_what_happened(found), soft_wrap=True)
         return self._read(found, jobs, labels, len(completions))
+
+    def check_caches(self, paths: Sequence[str]) -> None:
+        """See, before anything is sent, whether replies can be kept.
+
+        Raises:
+            OSError: they cannot.
+        """
+        for path in paths:
+            if Path(path).exists():  # else the reader says that it does not
+                ReplyCache(self.cache or _beside(path)).check()
+
+    def _announcement(self, path: str, questions: Sequence[Question], cache: ReplyCache) -> str:
+        different = list({question.prompt: question for question in questions}.values())
+        missing = sum(value is None for value in cached_values(self.endpoint, different, cache))
+        characters = sum(len(question.prompt) for question in different)
+        proxy = self.endpoint.proxy
+        through = "" if proxy is None else f" through the proxy {shown_proxy(proxy)}"
+        twice = "" if len(different) == len(questions) else f", {len(different)} of them different,"
+        return (
+            f"{shown_name(path)}: {len(questions)} questions{twice} to {self.endpoint.model} at {self.endpoint.address}"
+            f"{through} ({characters:,} characters); {len(different) - missing} are answered in the cache, "
+            f"{missing} requests will be sent, more where one fails."
+        )
 
     def _score_job(self, completions: Completions, wanted: np.ndarray, rng: np.random.Generator) -> ScoreJob:
         return score_job(
@@ -192,4 +228,6 @@ def _what_happened(found: Annotations) -> str:
         text += " Errors: " + ", ".join(f"{kind} ({count})" for kind, count in found.errors.items()) + "."
     if found.num_corrupt:
         text += f" {found.num_corrupt} damaged entries of the cache were ignored."
+    if found.num_unsaved:
+        text += f" {found.num_unsaved} replies could not be written to the cache."
     return text

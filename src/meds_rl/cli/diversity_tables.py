@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from meds_rl.evaluation.agreement_by_prompt import PromptAgreement
+    from meds_rl.evaluation.agreement import Agreement
+    from meds_rl.evaluation.diversity.completions import Completions
     from meds_rl.evaluation.diversity.measure import Diversity
+    from meds_rl.evaluation.diversity.parts import Compared
 
 ROWS = {
     "answer_entropy": ("answer entropy, nats", ".2f"),
@@ -28,12 +30,9 @@ ROWS = {
     "clusters": ("clusters a problem", ".1f"),
     "cluster_entropy": ("cluster entropy, nats", ".2f"),
 }
-SCORE = "annotator's score, 1 to 5"
 
 
-def diversity_table(
-    title: str, found: Mapping[str, Diversity], scores: Mapping[str, float] | None = None
-) -> Table:
+def diversity_table(title: str, found: Mapping[str, Diversity]) -> Table:
     """One column a part, one row a measure that any part has."""
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     if len({one.num_completions for one in found.values()}) > 1:
@@ -50,16 +49,35 @@ def diversity_table(
         values = [one.figures[name].value if name in one.figures else math.nan for one in found.values()]
         if not all(map(math.isnan, values)):
             table.add_row(shown, *(_cell(value, form) for value in values))
-    if scores is not None:
-        table.add_row(SCORE, *(_cell(scores.get(name, math.nan), ".2f") for name in found))
     return table
 
 
-def agreement_table(compared: Mapping[str, Mapping[str, PromptAgreement]]) -> Table:
-    """Clusters against labels, within problems, weighted by completions."""
+def notes(completions: Completions) -> Iterator[str]:
+    """What the table does not show: what was left out, and which completions a training kept."""
+    for what, rows in completions.left_out.items():
+        first = ", ".join(str(row) for row in rows[:5])
+        yield f"Left out: {len(rows):,} {what} (rows counted from 0: {first}{', …' if len(rows) > 5 else ''})."
+    if completions.population is not None:
+        groups, wrong, fillers = completions.population
+        yield (
+            f"Rollouts are what training kept: {groups:,} groups, {wrong / max(1, groups):.0%} of them all wrong; "
+            f"{fillers:,} more that only filled up batches are left out above. Dynamic sampling keeps others for each "
+            "method: compare methods by the samples of meds eval, not by rollouts."
+        )
+
+
+def shown_name(name: str) -> str:
+    """The name of a file for the terminal: it need not be a text, nor printable."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
+    """Clusters against labels, within problems, weighted by completions; below each, what chance does."""
     table = Table(
         title="Agreement of the clusters with labels, within problems",
-        caption="Rand: adjusted Rand index; NMI equals the V-measure; agree %: one-to-one matching (docs/diversity.md)",
+        caption="By chance: labels shuffled within problems. Rand: adjusted Rand index; NMI equals the V-measure; "
+        "agree %: one-to-one matching (docs/diversity.md).",
         caption_justify="left",
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -71,17 +89,19 @@ def agreement_table(compared: Mapping[str, Mapping[str, PromptAgreement]]) -> Ta
         table.add_column(name, justify="right", no_wrap=True)
     for kind, by_part in compared.items():
         for number, (part, one) in enumerate(by_part.items()):
-            found = one.agreement
+            num = f"{one.found.num_completions:,}"
+            table.add_row(kind if number == 0 else "", Text(part), num, *_figures(one.found.agreement))
+            last = number == len(by_part) - 1
             table.add_row(
-                kind if number == 0 else "",
-                Text(part),
-                f"{one.num_completions:,}",
-                *(f"{value:.2f}" for value in (found.adjusted_rand, found.nmi, found.purity)),
-                f"{found.splits:.1f}",
-                f"{found.percentage:.1f}",
-                end_section=number == len(by_part) - 1,
+                "", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim"
             )
     return table
+
+
+def _figures(found: Agreement) -> list[str]:
+    values = [f"{value:.2f}" for value in (found.adjusted_rand, found.nmi, found.purity)]
+    shown = [*values, f"{found.splits:.1f}", f"{found.percentage:.1f}"]
+    return ["0.00" if text == "-0.00" else text for text in shown]
 
 
 def _cell(value: float, form: str) -> str:

@@ -60,3 +60,7 @@ def test_cluster_entropy_by_hand():
 def test_clusters_that_are_none(clusters, noise, error):
     with pytest.raises(error):
         cluster_entropy(clusters, noise=noise)
+
+
+def test_rounding_does_not_pass_the_most_possible():
+    assert max(answer_entropy(range(n), normalize=True) for n in range(2, 600)) == 1

@@ -72,9 +72,19 @@ def test_ratio_of_nothing_is_nan():
         ([[nan, nan], [1, 2]], None),
         ([[1, 2], [3, 4]], ["a", "b"]),
         (np.full((7, 3), 0.1), None),
+        (np.full((20_000, 3), [0.1, 1 / 3, -12345.678]), None),
+        (np.full((2_000, 2), 1.7e308), None),
+        ([], None),
     ):
         for group in ("pooled", "problem"):
             assert math.isnan(top1_eigenvalue_ratio(features, ids, group=group))
+
+
+@pytest.mark.parametrize("scale", [1.7e308 / 2, 5e-324])
+def test_ratio_of_the_largest_and_smallest_numbers(scale):
+    features = np.array([[2, 0], [-2, 0], [0, 1], [0, -1]]) * scale
+    for center in ("problem", "pooled", "none"):
+        assert top1_eigenvalue_ratio(features, center=center) == pytest.approx(0.8)
 
 
 def test_missing_fingerprints_are_left_out():

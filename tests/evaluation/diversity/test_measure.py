@@ -1,6 +1,7 @@
 """Completions out of runs and samples, all measures at once, parts, agreement: small made-up sets worked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from meds_rl.evaluation.annotator.jobs import label_job, problem_text, score_job
 from meds_rl.evaluation.diversity.completions import Completions
 from meds_rl.evaluation.diversity.measure import Limits, diversity
 from meds_rl.evaluation.diversity.parts import agreements, parts_of
-from meds_rl.evaluation.diversity.read import read_completions
+from meds_rl.evaluation.diversity.read import BAD_FINGERPRINTS, INCOMPLETE, UNGRADED, read_completions
 from meds_rl.runs import ROLLOUT_COLUMNS, RunFolder
 from meds_rl.runs.samples import samples_table, write_samples
 
@@ -20,7 +21,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-def write_run(folder, *, with_memory=True):
+def write_run(folder, *, with_memory=True, changes=()):
     """Two batches of prompts x and y, three wrong completions and a right one each; x has no answer in the second."""
     run, memory = RunFolder(folder), ErrorMemory()
     vectors = {"x": [[1.0, 0.0], [1.0, 0.01], [0.0, 1.0]], "y": [[0.0, 1.0], [1.0, 0.0], [1.0, 0.01]]}
@@ -39,6 +40,7 @@ def write_run(folder, *, with_memory=True):
                 values |= {"prompt": f"what is {prompt}?", "completion": f"it is {answer}", "answer": answer}
                 values |= {"is_correct": place == 3, "strategy": f"way {answer}" if place < 3 else None}
                 values["memory_id"] = ids[place]
+                values |= dict(changes).get((generation, prompt, place), {})
                 for name, value in values.items():
                     columns[name].append(value)
         run.write_rollouts(generation, columns)
@@ -88,21 +90,37 @@ def test_parts_and_agreement_of_a_run(tmp_path):
     found = read_completions(write_run(tmp_path))
     parts = parts_of(found, 3)
     assert [part.name for part in parts] == ["step 0", "step 10"]
-    compared = agreements(found, parts, {"answer": list(found.answers), "none": [None] * 16})
+    compared = agreements(found, parts, {"answer": list(found.answers), "none": [None] * 16}, rng=rng())
     assert list(compared) == ["answer"]
     # Step 0: x and y; step 10: only y has answers.
-    assert {name: (one.num_prompts, one.num_completions) for name, one in compared["answer"].items()} == {
+    assert {
+        name: (one.found.num_prompts, one.found.num_completions) for name, one in compared["answer"].items()
+    } == {
         "step 0": (2, 6),
         "step 10": (1, 3),
         "all": (2, 9),
     }
 
 
+def test_ungraded_and_fillers_of_a_run_are_left_out(tmp_path):
+    # x of the first batch has a completion that nothing graded; y of the second only fills it up.
+    changes = {(0, "x", 0): {"reward": math.nan, "reason": "not_graded"}}
+    changes |= {(1, "y", place): {"in_loss": False, "is_correct": False} for place in range(4)}
+    found = read_completions(write_run(tmp_path, changes=changes.items()))
+    assert (len(found), found.left_out) == (15, {UNGRADED: [0]})
+    assert found.population == (3, 0, 1)
+    # Left are the answers 1 2 of x, 1 1 2 of y and three times none of x.
+    assert diversity(found, rng=rng()).num_completions == 8
+    assert found.looked_at("all").sum() == 11
+    changes = {(generation, "x", 3): {"is_correct": False} for generation in (0, 1)}
+    assert read_completions(write_run(tmp_path / "b", changes=changes.items())).population == (4, 2, 0)
+
+
 def test_a_run_without_memory_and_one_without_anything(tmp_path):
     found = read_completions(write_run(tmp_path / "run", with_memory=False))
     assert found.clusters is None
     assert "clusters" not in diversity(found, rng=rng()).figures
-    assert agreements(found, parts_of(found, 1), {"answer": list(found.answers)}) == {}
+    assert agreements(found, parts_of(found, 1), {"answer": list(found.answers)}, rng=rng()) == {}
     empty = RunFolder(tmp_path / "empty")
     empty.write_environment({})
     with pytest.raises(ValueError, match="holds no completions"):
@@ -144,14 +162,32 @@ def test_samples_with_fingerprints(tmp_path):
         assert one.figures["answer_entropy"] == (pytest.approx(math.log(3) / 2), 2)
 
 
-def test_samples_without_fingerprints_and_of_two_widths(tmp_path):
+def test_samples_without_fingerprints(tmp_path):
     write_samples(tmp_path / "a.parquet", samples_table([sample("a", "1"), sample("a", "2")]))
     assert (
         "top1_eigenvalue_ratio" not in diversity(read_completions(tmp_path / "a.parquet"), rng=rng()).figures
     )
-    rows = [sample("a", "1", fingerprint=[1.0]), sample("a", "2", fingerprint=[1.0, 2.0])]
-    write_samples(tmp_path / "b.parquet", samples_table(rows))
-    with pytest.raises(ValueError, match=r"of one width, got \[1, 2\]"):
+
+
+def test_bad_rows_of_samples_are_left_out_and_named(tmp_path):
+    rows = [sample("a", str(number), fingerprint=[number, 1.0]) for number in range(10)]
+    rows[1]["is_correct"] = None
+    rows[3]["completion"] = None
+    rows[4]["problem_id"] = None
+    rows[5]["fingerprint"] = [math.inf, 1.0]
+    rows[6]["fingerprint"] = [1.0]
+    rows[7]["fingerprint"] = [math.nan, 1.0]
+    rows[8]["fingerprint"] = [math.nan, math.nan]  # no answer: nothing is wrong
+    rows[9]["fingerprint"] = [None, 1.0]
+    write_samples(tmp_path / "a.parquet", samples_table(rows))
+    found = read_completions(tmp_path / "a.parquet")
+    assert found.left_out == {INCOMPLETE: [3, 4], UNGRADED: [1], BAD_FINGERPRINTS: [5, 6, 7, 9]}
+    assert found.answers == ["0", "2", "5", "6", "7", "8", "9"]
+    assert found.vector_rows.tolist() == [0, 1, -1, -1, -1, -1, -1]
+    assert found.vectors.tolist() == [[0, 1], [2, 1]]
+    assert diversity(found, rng=rng()).num_completions == 7
+    write_samples(tmp_path / "b.parquet", samples_table([rows[1]]))
+    with pytest.raises(ValueError, match="holds no completions; 1 completions that nothing graded"):
         read_completions(tmp_path / "b.parquet")
 
 
@@ -172,6 +208,31 @@ def made(problems):
 def test_as_many_completions_of_each_problem():
     found = diversity(made([["a"] * 9 + ["b"], ["c", "c"], ["d"]]), per_problem=2, rng=rng())
     assert (found.num_problems, found.num_completions) == (2, 4), "a problem with one completion is left out"
+
+
+def test_noise_and_no_answer_are_no_clusters():
+    completions = replace(
+        made([["a"] * 5, ["b"] * 3]),
+        clusters=np.array([0, 0, 1, -1, -2, -1, -1, -2]),
+        clustered=np.ones(8, dtype=bool),
+    )
+    for noise in ("group", "alone"):
+        found = diversity(completions, rng=rng(), noise=noise)
+        assert found.figures["clusters"] == (1.0, 2)  # two and none
+
+
+def test_eigenvalue_ratios_say_how_many_problems_they_are_of():
+    # p0 has a direction, p1 two equal vectors, p2 one vector, p3 none.
+    vectors = np.array([[0, 1], [0, 3], [2, 2], [2, 2], [9, 0]], dtype=np.float32)
+    completions = replace(
+        made([["a", "b"], ["a", "b"], ["a"], ["a"]]),
+        vectors=vectors,
+        vector_rows=np.array([0, 1, 2, 3, 4, -1]),
+    )
+    figures = diversity(completions, rng=rng()).figures
+    assert figures["top1_eigenvalue_ratio"] == (1.0, 2)
+    assert figures["top1_eigenvalue_ratio_by_problem"] == (1.0, 1)
+    assert figures["top1_eigenvalue_ratio_pooled"].num_problems == 3
 
 
 def test_nothing_wrong_is_no_error():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sacrebleu.metrics.bleu import BLEU
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -61,7 +62,45 @@ def test_self_bleu_of_more_texts_than_it_reads():
 @given(SENTENCES)
 def test_self_bleu_is_a_share(texts):
     found = self_bleu(texts)
-    assert math.isnan(found) if len(texts) < 2 else 0 <= found <= 1
+    with_words = [text for text in texts if text]
+    if len(with_words) < 2:
+        assert math.isnan(found)
+        return
+    # sacrebleu, asked directly.
+    bleu = BLEU(effective_order=True)
+    pairs = [(text, with_words[:i] + with_words[i + 1 :]) for i, text in enumerate(with_words)]
+    expected = sum(bleu.sentence_score(text, others).score for text, others in pairs) / len(pairs) / 100
+    assert found == pytest.approx(min(1, expected))
+
+
+@pytest.mark.parametrize("texts", [["", ""], [" \n", "\t"] * 3, ["a b c", ""]])
+def test_self_bleu_of_no_words_says_nothing(texts):
+    assert math.isnan(self_bleu(texts))
+
+
+def test_self_bleu_reads_no_more_than_its_bound(monkeypatch):
+    read = []
+    real = BLEU.sentence_score
+
+    def spy(self, hypothesis, references):
+        read.extend([hypothesis, *references])
+        return real(self, hypothesis, references)
+
+    monkeypatch.setattr(BLEU, "sentence_score", spy)
+    self_bleu(["w" * 300_000, "((" * 150_000, "a b " * 100_000], max_words=50)
+    assert max(map(len, read)) <= 1050
+    assert max(len(text.split()) for text in read) == 50
+
+
+def test_self_bleu_of_a_script_without_spaces():
+    texts = ["我们先算乘法再算加法", "我们先算乘法再算减法"]
+    # Of the ten characters nine are shared, eight of nine pairs, seven of eight and six of seven.
+    assert self_bleu(texts) < 0.01
+    assert self_bleu(texts, tokenize="char") == pytest.approx(
+        (9 / 10 * 8 / 9 * 7 / 8 * 6 / 7) ** 0.25, abs=0.1
+    )
+    with pytest.raises(ValueError, match="tokenize must be"):
+        self_bleu(texts, tokenize="words")
 
 
 def test_vendi_of_texts_by_hand():

@@ -33,4 +33,4 @@ def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> f
         return math.nan
     # p ln(1/p) and not -p ln p: a single answer has 0.0, not -0.0.
     entropy = math.fsum(count / n * math.log(n / count) for count in Counter(answers).values())
-    return entropy / math.log(n) if normalize else entropy
+    return min(1.0, entropy / math.log(n)) if normalize else entropy  # rounding may pass 1 by 2e-16

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,23 @@ NOWHERE = -1
 
 Vectors = NDArray[np.float32]
 _NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
+
+Of: TypeAlias = Literal["wrong", "right", "all"]
+"""Which completions are looked at."""
+
+
+class Population(NamedTuple):
+    """Which groups a training kept; dynamic sampling throws away those that are all right or all wrong.
+
+    Attributes:
+        num_groups: groups that are in the loss.
+        num_all_wrong: of these, those without a right completion.
+        num_fillers: groups that only fill up batches and are not in the loss.
+    """
+
+    num_groups: int
+    num_all_wrong: int
+    num_fillers: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +49,9 @@ class Completions:
         clustered: (B,) bool, those that are in the memory, so that `clusters` speaks of them.
         vectors: the fingerprints that there are, (M, D).
         vector_rows: (B,) int64, the row of `vectors`, -1 without one.
+        in_loss: (B,) bool, false for those that only fill up a batch; None where there is no such thing.
+        population: of a training; it stays that of the whole when rows are selected.
+        left_out: what could not be read, and the rows in the source; it stays too.
     """
 
     problem_ids: Sequence[str]
@@ -46,6 +66,9 @@ class Completions:
     clustered: NDArray[np.bool_] | None = None
     vectors: Vectors = field(default_factory=lambda: _NO_VECTORS)
     vector_rows: NDArray[np.int64] | None = None
+    in_loss: NDArray[np.bool_] | None = None
+    population: Population | None = None
+    left_out: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """B."""
@@ -75,7 +98,19 @@ class Completions:
             clusters=array(self.clusters),
             clustered=array(self.clustered),
             vector_rows=array(self.vector_rows),
+            in_loss=array(self.in_loss),
         )
+
+    def looked_at(self, of: Of) -> NDArray[np.bool_]:
+        """(B,) those of this kind, without those that only fill up a batch: how many these are is an accident.
+
+        Raises:
+            ValueError: an unknown kind.
+        """
+        if of not in ("wrong", "right", "all"):
+            raise ValueError(f'of must be "wrong", "right" or "all", got {of!r}')
+        kind = np.ones(len(self), dtype=bool) if of == "all" else self.is_correct == (of == "right")
+        return kind if self.in_loss is None else kind & self.in_loss
 
     def by_problem(self) -> list[NDArray[np.int64]]:
         """Rows of each problem, in the order in which problems first come."""

@@ -77,6 +77,8 @@ def _finite_rows(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Rows that are fingerprints, problem after problem, and each one's problem as a number."""
     vectors = np.asarray(features, dtype=np.float64)
+    if vectors.shape == (0,):  # [] has no fingerprints, of whatever width
+        vectors = vectors.reshape(0, 0)
     if vectors.ndim != 2:
         raise ValueError(f"features must be (B, D), got shape {vectors.shape}")
     ids = [0] * len(vectors) if problem_ids is None else list(problem_ids)
@@ -88,6 +90,8 @@ def _finite_rows(
     vectors, problems = vectors[~missing], problems[~missing]
     if not np.isfinite(vectors).all():
         raise ValueError("a fingerprint must be finite throughout, or NaN throughout if there is none")
+    # By a power of two, so exactly: differences and squares neither overflow nor vanish.
+    vectors = np.ldexp(vectors, -int(np.frexp(np.abs(vectors).max(initial=0.0))[1]))
     order = np.argsort(problems, kind="stable")
     return vectors[order], problems[order]
 
@@ -96,7 +100,9 @@ def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows less their mean; rows that are equal but for rounding become exactly 0: rounding is no direction."""
     if not len(rows):
         return rows
-    centred: NDArray[np.float64] = rows - rows.mean(axis=0)
+    # Less the first row first: of equal rows the mean is not always exactly one of them.
+    centred: NDArray[np.float64] = rows - rows[0]
+    centred -= centred.mean(axis=0)
     centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(rows).max(axis=0)] = 0.0
     return centred
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,13 @@ from tqdm.auto import tqdm
 from meds_rl.evaluation.contingency import Noise
 from meds_rl.evaluation.diversity.answer_entropy import answer_entropy
 from meds_rl.evaluation.diversity.cluster_entropy import cluster_entropy
-from meds_rl.evaluation.diversity.completions import NOWHERE, Completions
+from meds_rl.evaluation.diversity.completions import NOWHERE, Completions, Of
 from meds_rl.evaluation.diversity.distinct_answers import distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.distinct_n import distinct_n
-from meds_rl.evaluation.diversity.eigenvalue_ratio import Center, Group, top1_eigenvalue_ratio
+from meds_rl.evaluation.diversity.eigenvalue_ratio import Center, top1_eigenvalue_ratio
 from meds_rl.evaluation.diversity.self_bleu import self_bleu
 from meds_rl.evaluation.diversity.subsample import subsample
 from meds_rl.evaluation.diversity.vendi import vendi_score, vendi_score_of_texts
-
-Of: TypeAlias = Literal["wrong", "right", "all"]
-"""Which completions are looked at."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +120,6 @@ def diversity(
     Raises:
         ValueError: `per_problem` below 1, or an unknown `of`.
     """
-    if of not in ("wrong", "right", "all"):
-        raise ValueError(f'of must be "wrong", "right" or "all", got {of!r}')
     if per_problem is not None and per_problem < 1:
         raise ValueError(f"per_problem must be 1 or more, got {per_problem}")
     problems = _problems(completions, of, per_problem, rng)
@@ -149,7 +144,7 @@ def _problems(
     completions: Completions, of: Of, per_problem: int | None, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
     """Rows to look at, of each problem that has any."""
-    wanted = np.ones(len(completions), bool) if of == "all" else completions.is_correct == (of == "right")
+    wanted = completions.looked_at(of)
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
     if per_problem is None:
         return [rows for rows in problems if len(rows)]
@@ -207,7 +202,10 @@ class _Work:
         labels = [clusters[rows[clustered[rows]]] for rows in self._problems]
         return {
             "cluster_entropy": _mean(cluster_entropy(one, noise=self._noise) for one in labels),
-            "clusters": _mean(float(len(np.unique(one))) if len(one) else math.nan for one in labels),
+            # Noise and "no answer" (below 0) are no clusters.
+            "clusters": _mean(
+                float(len(np.unique(one[one >= 0]))) if len(one) else math.nan for one in labels
+            ),
         }
 
     def of_fingerprints(self) -> dict[str, Figure]:
@@ -218,20 +216,31 @@ class _Work:
         for rows in there:
             drawn = rows[subsample(len(rows), self._limits.problem_vectors, self._rng)]
             vendi.append(vendi_score(self._all.features(drawn)) if len(drawn) else math.nan)
+        return {"vendi_fingerprints": _mean(vendi), **self._eigenvalue_ratios(there)}
+
+    def _eigenvalue_ratios(self, there: list[NDArray[np.int64]]) -> dict[str, Figure]:
         rows = np.concatenate(there) if there else np.zeros(0, dtype=np.int64)
         rows = rows[subsample(len(rows), self._limits.vectors, self._rng)]
         features = self._all.features(rows)
         names = [self._all.problem_ids[row] for row in rows]
-        found = {"vendi_fingerprints": _mean(vendi)}
-        readings: dict[str, tuple[Center, Group]] = {
-            "top1_eigenvalue_ratio": ("problem", "pooled"),
-            "top1_eigenvalue_ratio_pooled": ("pooled", "pooled"),
-            "top1_eigenvalue_ratio_by_problem": ("problem", "problem"),
+        by_problem: dict[str, list[int]] = {}
+        for place, name in enumerate(names):
+            by_problem.setdefault(name, []).append(place)
+        several = sum(
+            len(places) > 1 for places in by_problem.values()
+        )  # one alone has no distance to its mean
+
+        def pooled(center: Center, num_problems: int) -> Figure:
+            ratio = top1_eigenvalue_ratio(features, names, center=center)
+            return Figure(ratio, 0 if math.isnan(ratio) else num_problems)
+
+        return {
+            "top1_eigenvalue_ratio": pooled("problem", several),
+            "top1_eigenvalue_ratio_pooled": pooled("pooled", len(by_problem)),
+            "top1_eigenvalue_ratio_by_problem": _mean(
+                top1_eigenvalue_ratio(features[places]) for places in by_problem.values()
+            ),
         }
-        for name, (center, group) in readings.items():
-            ratio = top1_eigenvalue_ratio(features, names, center=center, group=group)
-            found[name] = Figure(ratio, len(set(names)))
-        return found
 
 
 def _mean(values: Iterable[float]) -> Figure:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.evaluation.agreement_by_prompt import PromptAgreement, agreement_by_prompt
+from meds_rl.evaluation.agreement_by_prompt import PromptAgreement, agreement_by_chance, agreement_by_prompt
 from meds_rl.evaluation.contingency import Noise
 from meds_rl.evaluation.diversity.completions import NOWHERE, Completions
 from meds_rl.evaluation.step_bins import step_bins
@@ -25,6 +25,18 @@ class Part(NamedTuple):
 
     name: str
     rows: NDArray[np.int64]
+
+
+class Compared(NamedTuple):
+    """Clusters against labels.
+
+    Attributes:
+        found: as they are.
+        chance: with the labels shuffled within each problem.
+    """
+
+    found: PromptAgreement
+    chance: PromptAgreement
 
 
 def parts_of(completions: Completions, bins: int) -> list[Part]:
@@ -48,17 +60,24 @@ def parts_of(completions: Completions, bins: int) -> list[Part]:
 
 
 def agreements(
-    completions: Completions, parts: list[Part], labels: dict[str, list[Any]], *, noise: Noise = "group"
-) -> dict[str, dict[str, PromptAgreement]]:
+    completions: Completions,
+    parts: list[Part],
+    labels: dict[str, list[Any]],
+    *,
+    rng: np.random.Generator,
+    noise: Noise = "group",
+) -> dict[str, dict[str, Compared]]:
     """How the clusters agree with labels, by kind of label and part; over all parts too where there are several.
 
     Only wrong completions that have a cluster and a fingerprint are compared: of those without an answer the cluster is
-    the answer, by definition. A missing label (None) is left out, but for answers.
+    the answer, by definition. Those that only filled up a batch are compared too: the memory clusters them with the
+    others. A missing label (None) is left out, but for answers.
 
     Args:
         completions: B completions.
         parts: As from `parts_of`.
         labels: For each kind, B labels.
+        rng: Shuffles labels, for what chance does.
         noise: What completions of no cluster are.
     """
     clusters, clustered = completions.clusters, completions.clustered
@@ -66,17 +85,15 @@ def agreements(
         return {}
     compared = clustered & ~completions.is_correct & (completions.vector_rows != NOWHERE)
     everything = Part(ALL, np.arange(len(completions)))
-    found: dict[str, dict[str, PromptAgreement]] = {}
+    found: dict[str, dict[str, Compared]] = {}
     for kind, values in labels.items():
         known = compared & np.array([value is not None for value in values], dtype=bool)
         for part in parts if len(parts) == 1 else [*parts, everything]:
             rows = part.rows[known[part.rows]]
-            one = agreement_by_prompt(
-                clusters[rows],
-                np.array([values[row] for row in rows], dtype=object),
-                [completions.problem_ids[row] for row in rows],
-                noise=noise,
-            )
-            if one is not None:
-                found.setdefault(kind, {})[part.name] = one
+            of_rows = [values[row] for row in rows]
+            problems = [completions.problem_ids[row] for row in rows]
+            one = agreement_by_prompt(clusters[rows], of_rows, problems, noise=noise)
+            chance = agreement_by_chance(clusters[rows], of_rows, problems, rng=rng, noise=noise)
+            if one is not None and chance is not None:
+                found.setdefault(kind, {})[part.name] = Compared(one, chance)
     return found

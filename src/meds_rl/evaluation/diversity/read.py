@@ -9,17 +9,36 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.evaluation.diversity.completions import NOWHERE, Completions, Vectors
+from meds_rl.evaluation.diversity.completions import NOWHERE, Completions, Population, Vectors
 from meds_rl.runs import RunFolder
 from meds_rl.runs.remembered import remembered
 from meds_rl.runs.samples import read_samples
 from meds_rl.shaping.memory import ErrorMemory
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 SAMPLES_FILE = "samples.parquet"
-_ROLLOUTS = ("step", "prompt_id", "prompt", "completion", "answer", "is_correct", "strategy", "memory_id")
+_ROLLOUTS = (
+    *(
+        "step",
+        "generation",
+        "prompt_id",
+        "prompt",
+        "completion",
+        "answer",
+        "is_correct",
+        "strategy",
+        "memory_id",
+    ),
+    *("reward", "reason", "in_loss"),
+)
+_NOT_GRADED = "not_graded"
+
+UNGRADED = "completions that nothing graded"
+INCOMPLETE = "completions without a text or a problem"
+BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another width than most"
 
 
 def read_completions(path: str | os.PathLike[str]) -> Completions:
@@ -27,6 +46,9 @@ def read_completions(path: str | os.PathLike[str]) -> Completions:
 
     Of a run with a memory, `clusters` and fingerprints are those that the memory that was saved last holds; what it has
     forgotten has none. Of an evaluation they have no clusters, and fingerprints where it took them.
+
+    What cannot be looked at is left out and counted (`left_out`): completions that nothing graded, or without a text or
+    a problem, and fingerprints that cannot be.
 
     Args:
         path: A run folder, a parquet file of samples, or a folder that `meds eval` wrote.
@@ -43,17 +65,25 @@ def read_completions(path: str | os.PathLike[str]) -> Completions:
     else:
         found = _of_run(RunFolder(place))
     if not len(found):
-        raise ValueError(f"{place} holds no completions.")
+        reasons = "".join(f"; {len(rows):,} {what} are left out" for what, rows in found.left_out.items())
+        raise ValueError(f"{place} holds no completions{reasons}.")
     return found
 
 
 def _of_samples(table: pa.Table) -> Completions:
+    import pyarrow.compute as pc
+
+    complete = np.array(pc.and_(pc.is_valid(table["completion"]), pc.is_valid(table["problem_id"])))
+    graded = np.array(pc.is_valid(table["is_correct"]))
+    rows = np.flatnonzero(complete & graded)
+    left_out = {INCOMPLETE: np.flatnonzero(~complete), UNGRADED: np.flatnonzero(complete & ~graded)}
+    table = table.take(rows)
     columns = {name: table[name].to_pylist() for name in table.column_names if name != "fingerprint"}
     groups = [
         " ".join(part for part in parts if part)
         for parts in zip(columns["benchmark"], columns["group"], strict=True)
     ]
-    vectors, vector_rows = _fingerprints(table["fingerprint"].combine_chunks())
+    vectors, vector_rows, bad = _fingerprints(table["fingerprint"].combine_chunks())
     return Completions(
         problem_ids=columns["problem_id"],
         prompts=[prompt or "" for prompt in columns["prompt"]],
@@ -64,23 +94,37 @@ def _of_samples(table: pa.Table) -> Completions:
         strategies=columns["strategy"],
         vectors=vectors,
         vector_rows=vector_rows,
+        left_out=_listed({**left_out, BAD_FINGERPRINTS: rows[bad]}),
     )
 
 
-def _fingerprints(column: Any) -> tuple[Vectors, NDArray[np.int64]]:
-    there = np.array(column.is_valid())
-    rows = np.where(there, np.cumsum(there) - 1, NOWHERE)
+def _fingerprints(column: Any) -> tuple[Vectors, NDArray[np.int64], NDArray[np.int64]]:
+    """(M, D) those that can be, the row of each completion's (-1 without), and the completions of the others."""
+    import pyarrow as pa
+
+    there = np.flatnonzero(np.array(column.is_valid()))
     lists = column.drop_null()
-    lengths = np.unique(np.array(lists.value_lengths()))
-    if len(lengths) > 1:
-        raise ValueError(f"fingerprints must be of one width, got {lengths.tolist()}")
-    width = int(lengths[0]) if len(lengths) else 0
+    lengths = np.array(lists.value_lengths(), dtype=np.int64)
+    width = int(np.bincount(lengths[lengths > 0]).argmax()) if (lengths > 0).any() else 0
+    fits = lengths == width
+    lists = lists.filter(pa.array(fits))
     vectors = np.array(lists.flatten(), dtype=np.float32).reshape(len(lists), width)
-    return vectors, rows.astype(np.int64)
+    finite = np.isfinite(vectors).all(axis=1) & (width > 0)
+    none = np.isnan(vectors).all(axis=1)  # no answer, no fingerprint: nothing is wrong
+    bad = np.concatenate([there[~fits & (lengths > 0)], there[fits][~finite & ~none]])
+    rows = np.full(len(column), NOWHERE, dtype=np.int64)
+    rows[there[fits][finite]] = np.arange(int(finite.sum()))
+    return vectors[finite], rows, np.sort(bad)
+
+
+def _listed(left_out: dict[str, NDArray[np.int64]]) -> dict[str, list[int]]:
+    return {what: rows.tolist() for what, rows in left_out.items() if len(rows)}
 
 
 def _of_run(run: RunFolder) -> Completions:
     frame = run.rollouts(_ROLLOUTS)
+    graded = (frame["reward"].notna() & (frame["reason"] != _NOT_GRADED)).to_numpy(dtype=bool)
+    frame = frame[graded].reset_index(drop=True)
     columns: dict[str, list[Any]] = {name: frame[name].tolist() for name in _ROLLOUTS}
     found = Completions(
         problem_ids=columns["prompt_id"],
@@ -91,11 +135,20 @@ def _of_run(run: RunFolder) -> Completions:
         groups=["train"] * len(frame),
         strategies=[_text(value) for value in columns["strategy"]],
         steps=frame["step"].to_numpy(dtype=np.int64),
+        in_loss=frame["in_loss"].to_numpy(dtype=bool),
+        population=_population(frame),
+        left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
     )
     path = run.memory_path()
     return (
         found if path is None else _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
     )
+
+
+def _population(frame: pd.DataFrame) -> Population:
+    groups = frame.groupby(["generation", "prompt_id"])
+    in_loss, any_right = groups["in_loss"].any(), groups["is_correct"].any()
+    return Population(int(in_loss.sum()), int((in_loss & ~any_right).sum()), int((~in_loss).sum()))
 
 
 def _with_memory(found: Completions, memory: ErrorMemory, memory_ids: NDArray[np.int64]) -> Completions:

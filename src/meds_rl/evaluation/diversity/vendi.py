@@ -32,6 +32,8 @@ def vendi_score(features: ArrayLike) -> float:
         1.0
     """
     vectors = np.asarray(features, dtype=np.float64)
+    if vectors.shape == (0,):  # [] has no fingerprints, of whatever width
+        vectors = vectors.reshape(0, 0)
     if vectors.ndim != 2:
         raise ValueError(f"features must be (n, D), got shape {vectors.shape}")
     vectors = vectors[~np.isnan(vectors).all(axis=1)] if vectors.size else vectors[:0]
