@@ -40,6 +40,12 @@ def made_up_report(*, num_runs: int = 2, num_errors: int = 60, seed: int = 0) ->
             for kind in (["cluster", "answer"] if run["has_memory"] else ["answer"])
             for error in _errors(rng, run, kind, num_errors)
         ],
+        "states": {
+            "growing": "more often",
+            "steady": "as often",
+            "fading": "less often",
+            "died out": "no more",
+        },
         "errors_left_out": [3] * len(runs),
         "ways": [
             _way(rng, run, name, share)

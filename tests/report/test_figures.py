@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meds_rl.report.drawing.binning import bin_means
+from meds_rl.report.drawing.figure import coloured
 from meds_rl.report.drawing.figures import all_figures
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures
@@ -125,8 +126,13 @@ def test_a_map_has_a_colour_for_the_commonest_and_none_for_noise(data):
     values = map_values(of)
     assert len({row["answer"] for row in values}) == 10  # eight, "no answer", "other"
     spec = map_spec(values, "cluster")
-    named = spec["encoding"]["color"]["condition"]["scale"]["domain"]
-    assert sorted(named) == ["cluster 0", "cluster 1", "cluster 2"]
+    scale = spec["encoding"]["color"]["scale"]
+    assert sorted(scale["domain"][:3]) == ["cluster 0", "cluster 1", "cluster 2"]
+    assert scale["domain"][3:] == ["in no cluster"]
+    assert scale["range"] == ["@0", "@1", "@2", MUTED]
+    assert (
+        coloured(spec, CATEGORIES["dark"])["encoding"]["color"]["scale"]["range"][0] == CATEGORIES["dark"][0]
+    )
     assert [row["completion"] for row in values] == of["completion"]
 
 

@@ -152,10 +152,21 @@ def test_columns_sort_both_ways_by_mouse_and_key(report, watch):
 def test_errors_by_cluster_or_by_answer(report, watch):
     page = watch().open(report).page
     choose_run(page, "meds, seed 0")
-    assert "cluster 0" in page.locator("#errors tr.row").first.inner_text()
-    page.get_by_role("button", name="By answer").click()
     assert "cluster 0" not in page.locator("#errors tr.row").first.inner_text()
-    assert page.get_by_role("button", name="By answer").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="By cluster").click()
+    assert "cluster 0" in page.locator("#errors tr.row").first.inner_text()
+    assert page.get_by_role("button", name="By cluster").get_attribute("aria-pressed") == "true"
+
+
+def test_errors_that_now_grow(report, watch):
+    page = watch().open(report).page
+    page.get_by_label("Now", exact=True).select_option("growing")
+    assert page.locator("#errors [role=status]").inner_text().startswith("15 of 15 errors, now growing")
+    assert set(page.locator("#errors td.state").all_inner_texts()) == {"growing"}
+    page.get_by_label("Now", exact=True).select_option("all")
+    page.locator("th button[data-sort=state]").click()
+    states = page.locator("#errors td.state").all_inner_texts()
+    assert states == sorted(states, key=["growing", "steady", "fading", "died out"].index)
 
 
 def point(page):
@@ -296,6 +307,17 @@ def test_the_map_by_keyboard_alone(report, watch):
     assert page.evaluate("document.activeElement.className") == "stage"
 
 
+def test_the_map_has_one_legend_that_tells_what_is_grey(report, watch):
+    page = watch().open(report).page
+    point(page)
+    entries = page.locator("#map .chart svg g.role-legend-label text").all_text_contents()
+    assert sorted(entries) == ["cluster 0", "cluster 1", "cluster 2", "in no cluster"]
+    grey = page.locator("#map .chart svg g.mark-symbol.role-legend-symbol path").nth(
+        entries.index("in no cluster")
+    )
+    assert grey.get_attribute("fill") == "#8a857d"
+
+
 @pytest.mark.parametrize("by", ["Answer", "Step", "Cluster"])
 def test_the_map_changes_its_colours(report, watch, by):
     seen = watch().open(report)
@@ -303,7 +325,7 @@ def test_the_map_changes_its_colours(report, watch, by):
     seen.page.locator("#map").get_by_role("button", name=by, exact=True).click()
     seen.page.wait_for_timeout(400)
     legend = seen.page.locator("#map .chart svg").inner_html()
-    assert {"Answer": "other", "Step": "step", "Cluster": "cluster"}[by] in legend
+    assert {"Answer": "all others", "Step": "step", "Cluster": "in no cluster"}[by] in legend
     assert seen.messages == []
 
 

@@ -23,6 +23,9 @@ SHAPES = (
 
 MAX_KINDS = 8
 
+OWN_COLOURS = tuple(f"@{place}" for place in range(MAX_KINDS))
+"""The theme's first colours, in a scale that has others too: `coloured` puts them in."""
+
 OF_EVERY_OBJECT = (
     *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
     *("valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
@@ -60,12 +63,25 @@ class Figure:
         title = {"text": self.title, "subtitle": self.group} if self.group else {"text": self.title}
         size = {"width": 520} if self.spec.get("width") == "container" else {}
         return {
-            **self.spec,
+            **coloured(self.spec, config["range"]["category"]),
             **size,
             "data": {"name": "values", "values": self.values},
             "title": title,
             "config": dict(config),
         }
+
+
+def coloured(spec: Mapping[str, Any], colours: Sequence[str]) -> dict[str, Any]:
+    """A specification with a theme's colours for `OWN_COLOURS`."""
+    scale = spec.get("encoding", {}).get("color", {}).get("scale", {})
+    if OWN_COLOURS[0] not in scale.get("range", []):
+        return dict(spec)
+    named = dict(zip(OWN_COLOURS, colours, strict=True))
+    color = {
+        **spec["encoding"]["color"],
+        "scale": {**scale, "range": [named.get(c, c) for c in scale["range"]]},
+    }
+    return {**spec, "encoding": {**spec["encoding"], "color": color}}
 
 
 def variants_of(runs: Sequence[Mapping[str, Any]]) -> list[str]:

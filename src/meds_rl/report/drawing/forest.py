@@ -32,10 +32,21 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
         ]
         if rows:
             name = next(row["title"] for row in differences["rows"] if row["metric"] == metric)
-            title = f"{name}, difference to {differences['baseline']}"
-            help_ = "Paired by seed and problem; the bar is the 95 % interval. Where it crosses 0, chance suffices."
+            others = list(dict.fromkeys(row["variant"] for row in rows))
+            what = (
+                f"{others[0].strip()} − {differences['baseline']}"
+                if len(others) == 1
+                else f"difference to {differences['baseline']}"
+            )
+            title = f"{name}, {what}"
+            help_ = f"Paired by seed and problem; the bar is a 95 % interval from a {_methods(differences)}."
             figures.append(Figure(f"difference-{number}", title, help_, _forest(rows, variants), rows))
     return figures
+
+
+def _methods(differences: Mapping[str, Any]) -> str:
+    """How the intervals were made, in the data's own words: one seed says nothing about others."""
+    return "; ".join(dict.fromkeys(str(row["method"]) for row in differences["rows"]))
 
 
 def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from meds_rl.report.drawing.binning import bin_means
@@ -60,13 +60,15 @@ def _course(
         if of == panel["id"] and line in labels and y is not None
     ]
     rows = bin_means(rows, ("run", "variant", "line"), MAX_POINTS)
-    spec = _lines(data["runs"], panel, points=points)
+    shown = {row["variant"] for row in rows}
+    spec = _lines(data["runs"], panel, shown, points=points)
     return Figure(name, str(panel["title"]), str(panel["help"]), spec, rows, group, bool(panel["percent"]))
 
 
 def _lines(
     runs: Sequence[Mapping[str, Any]],
     panel: Mapping[str, Any],
+    shown: Collection[str],
     *,
     points: bool,
 ) -> dict[str, Any]:
@@ -76,6 +78,7 @@ def _lines(
     several_seeds = len(runs) > len(variants)
     colour = "variant" if len(runs) > 1 else "line"
     domain = variants if colour == "variant" else lines
+    told = [name for name in variants if name in shown] if colour == "variant" else lines
     number = ".0%" if panel["percent"] else ".3~g"
     x = {
         "field": "step",
@@ -102,7 +105,7 @@ def _lines(
             "field": colour,
             "type": "nominal",
             "scale": {"domain": domain},
-            "legend": {**legend(domain), "symbolOpacity": 1} if len(domain) > 1 else None,
+            "legend": {**legend(told), "values": told, "symbolOpacity": 1} if len(domain) > 1 else None,
         },
     }
     if len(lines) > 1 and colour == "variant":

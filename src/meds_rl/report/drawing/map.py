@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import MAX_KINDS, SHAPES, Figure, category, one_line, words_of
+from meds_rl.report.drawing.figure import MAX_KINDS, OWN_COLOURS, SHAPES, Figure, category, one_line, words_of
 from meds_rl.report.drawing.theme import MUTED
 
 COLOURINGS = ("cluster", "answer", "step")
-OTHER = "other"
+OTHER = "all others"
 MUTED_KINDS = ("in no cluster", "no answer", OTHER)
 """What is no error of its own has no colour of its own."""
+MUTED_SHAPES = ("cross", "wedge", "arrow")
 
 
 def map_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -21,7 +22,7 @@ def map_figures(data: Mapping[str, Any]) -> list[Figure]:
 
 
 def map_values(of: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The points of a map; clusters and answers beyond the commonest few are "other"."""
+    """The points of a map; clusters and answers beyond the commonest few are `OTHER`."""
     clusters = _commonest([category(cluster) for cluster in of["cluster"]])
     answers = _commonest(["no answer" if answer is None else category(answer) for answer in of["answer"]])
     return [
@@ -61,18 +62,13 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
         counts = Counter(row[by] for row in values)
         kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_KINDS]
         muted = [kind for kind in MUTED_KINDS if kind in counts]
-        legend = {"orient": "top", "title": None, "columns": 6, "symbolSize": 90, "values": kinds}
-        coloured = {"field": by, "type": "nominal", "scale": {"domain": kinds}, "legend": legend}
-        is_kind = {"field": by, "oneOf": kinds}
-        encoding["color"] = (
-            {"condition": {"test": is_kind, **coloured}, "value": MUTED} if kinds else {"value": MUTED}
-        )
-        encoding["shape"] = {
-            "field": by,
-            "type": "nominal",
-            "scale": {"domain": [*kinds, *muted], "range": [*SHAPES[: len(kinds)], *["cross"] * len(muted)]},
-            "legend": legend if kinds else None,
-        }
+        # One legend for colour and shape: Vega-Lite merges those of one field and one domain.
+        legend = {"orient": "top", "title": None, "columns": 5, "symbolSize": 90}
+        of_kind = {"field": by, "type": "nominal", "legend": legend}
+        colours = [*OWN_COLOURS[: len(kinds)], *[MUTED] * len(muted)]
+        shapes = [*SHAPES[: len(kinds)], *MUTED_SHAPES[: len(muted)]]
+        encoding["color"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": colours}}
+        encoding["shape"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": shapes}}
     return {
         "width": "container",
         "height": 440,

@@ -54,7 +54,7 @@ def _strips(
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": names, "paddingInner": 0.18},
-                "axis": {"labelLimit": 250, "domain": False, "ticks": False, "grid": True},
+                "axis": {"labelLimit": 250, "domain": False, "ticks": False, "grid": False},
             },
             "color": {
                 "field": "count",

@@ -60,7 +60,7 @@ async function draw(chart) {
   const one = charts.drawn.get(chart);
   if (!one) return;
   const turn = (one.turn += 1);
-  const spec = { ...one.figure.spec, data: { name: "values", values: one.figure.values } };
+  const spec = { ...coloured(one.figure.spec), data: { name: "values", values: one.figure.values } };
   const result = await vegaEmbed(chart, spec, {
     actions: false, ast: true, renderer: "svg", mode: "vega-lite", config: charts.themes[currentScheme()],
     tooltip: one.extra.tooltip ?? showTooltip, loader: { load: refuse }, hover: true,
@@ -72,6 +72,15 @@ async function draw(chart) {
   one.view?.finalize();
   one.view = result.view;
   one.extra.onView?.(result.view);
+}
+
+// A scale that names the theme's colours "@0", "@1", ... with those colours.
+function coloured(spec) {
+  const color = spec.encoding?.color;
+  if (!color?.scale?.range?.includes?.("@0")) return spec;
+  const theme = charts.themes[currentScheme()].range.category;
+  const range = color.scale.range.map((name) => (name.startsWith("@") ? theme[Number(name.slice(1))] : name));
+  return { ...spec, encoding: { ...spec.encoding, color: { ...color, scale: { ...color.scale, range } } } };
 }
 
 // No figure loads anything.

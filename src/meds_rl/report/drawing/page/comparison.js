@@ -5,6 +5,8 @@ function comparisonSection(report) {
   const differences = report.differences;
   const section = el("section", { id: "comparison", "aria-label": "Comparison" });
   section.append(el("h2", {}, "Comparison"), el("p", { class: "lead" }, `Evaluations after training, each variant against ${plain(differences.baseline, 80)}: the same problems, the same seeds.`));
+  const methods = [...new Set(differences.rows.map((row) => row.method))];
+  section.append(el("p", { class: "note" }, `Intervals: ${methods.map((method) => plain(method, 200)).join("; ")}.`));
   for (const note of differences.notes ?? []) section.append(putText(el("p", { class: "note" }), note));
   const grid = el("div", { class: "grid" });
   for (const figure of report.figures.differences) grid.append(figureCard(figure));

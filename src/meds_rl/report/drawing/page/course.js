@@ -3,7 +3,7 @@
 
 function courseSection(report) {
   const section = el("section", { id: "course", "aria-label": "Course of training" });
-  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "A step is an optimiser step. Several seeds of a variant are drawn faintly, their mean in full."));
+  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "Steps are optimiser steps done before a batch was sampled: the first batch is step 0. Several seeds of a variant are drawn faintly, their mean in full."));
   const grid = el("div", { class: "grid" });
   for (const figure of report.figures.course) grid.append(figureCard(figure, { now: lastValues(report, figure) }));
   section.append(grid);

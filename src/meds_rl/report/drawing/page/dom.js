@@ -70,7 +70,7 @@ function choice(label, options, chosen, onChange) {
 }
 
 function picker(label, options, chosen, onChange) {
-  const select = el("select");
+  const select = el("select", { "aria-label": label });
   for (const [value, text] of options) select.append(el("option", { value, selected: value === chosen }, text));
   select.addEventListener("change", () => onChange(select.value));
   return el("label", {}, label, select);

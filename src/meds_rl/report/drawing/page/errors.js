@@ -7,14 +7,14 @@ const KINDS = { cluster: "By cluster", answer: "By answer" };
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then one by one."));
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, or by the memory's clusters, which may hold one error in several pieces."));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
-  const state = { run: String(first.id), kind: "cluster", wanted: "cluster", query: "", key: "size", descending: true, shown: PAGE, open: new Set() };
+  const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set() };
   const body = el("div");
   const controls = el("div", { class: "controls" });
   const show = () => {
     const kinds = kindsOf(report, state.run);
-    state.kind = kinds.includes(state.wanted) ? state.wanted : kinds[0];
+    state.kind = kinds.includes(state.wanted) ? state.wanted : kinds[0] ?? "answer";
     controls.replaceChildren(...runPicker(report, state, show));
     body.replaceChildren(waysCard(report, state), ...errorsCard(report, state));
   };
@@ -36,7 +36,7 @@ function runPicker(report, state, show) {
 
 function kindsOf(report, run) {
   const there = new Set(report.errors.filter((error) => String(error.run) === run).map((error) => error.by));
-  return there.has("cluster") ? ["cluster", "answer"] : there.has("answer") ? ["answer"] : ["cluster"];
+  return ["answer", "cluster"].filter((kind) => there.has(kind));
 }
 
 function waysCard(report, state) {
@@ -71,7 +71,7 @@ function errorsCard(report, state) {
     fill();
     table.querySelectorAll(".open")[shown]?.focus();
   });
-  const search = el("input", { type: "search", placeholder: "Search prompts, answers, completions", "aria-label": "Search errors", value: state.query, id: "search" });
+  const search = el("input", { type: "search", placeholder: "Search prompts, answers, ways, completions", "aria-label": "Search errors", value: state.query, id: "search" });
   search.addEventListener("input", () => {
     Object.assign(state, { query: search.value, shown: PAGE });
     fill();
@@ -89,8 +89,8 @@ function errorsCard(report, state) {
   })] : [];
   if (figure) strip(state.kind);
   const card = el("div", { class: "card" },
-    el("h3", {}, "Every error of one prompt"),
-    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search), sortPicker(report, state, fill)),
+    el("h3", {}, "Errors, prompt by prompt"),
+    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search), statePicker(report, state, fill), sortPicker(report, state, fill)),
     el("table", { class: "table errors" }, head, table), more, count);
   fill();
   return [strips, card];
@@ -99,7 +99,7 @@ function errorsCard(report, state) {
 const ALL_COLUMNS = [
   { key: "prompt", label: "Error", text: true }, { key: "size", label: "Times made", number: true },
   { key: "share", label: "Of all wrong", number: true }, { key: null, label: "Over training" },
-  { key: "born", label: "First – last step", number: true }, { key: "state", label: "Now", text: true }, { key: "penalty_mean", label: "Mean penalty", number: true },
+  { key: "born", label: "First – last step", number: true }, { key: "state", label: "Now" }, { key: "penalty_mean", label: "Mean penalty", number: true },
 ];
 
 // What the penalty was is no question without a memory.
@@ -111,8 +111,9 @@ function columnsOf(report, state) {
 function fillTable(report, state, head, table, count, more, fill) {
   const all = report.errors.filter((error) => String(error.run) === state.run && error.by === state.kind);
   const query = state.query.trim().toLowerCase();
-  const found = query ? all.filter((error) => searchable(report, error).includes(query)) : all.slice();
-  const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : error[state.key]);
+  const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now));
+  const states = Object.keys(report.states ?? {}); // from growing to gone
+  const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
   const isNoise = (error) => error.kind === "noise"; // completions in no cluster are no one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
@@ -121,7 +122,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   const run = report.runs.find((each) => String(each.id) === state.run);
   const left = leftOut(report, run, state.kind);
   count.textContent = `${number(Math.min(found.length, state.shown))} of ${number(found.length)} error${found.length === 1 ? "" : "s"}` +
-    (query ? ` with “${plain(state.query, 40)}”` : "") + (left ? `; ${number(left)} smaller ones are not in this page` : "") + ".";
+    (query ? ` with “${plain(state.query, 40)}”` : "") + (state.now ? `, now ${state.now}` : "") + (left ? `; ${number(left)} smaller ones are not in this page` : "") + ".";
 }
 
 function leftOut(report, run, kind) {
@@ -141,6 +142,15 @@ function searchable(report, error) {
   error.searchable ??= [report.prompts[error.prompt].text, error.name, error.state, ...error.answers.map(([answer]) => answer ?? "no answer"), ...error.strategies.map(([name]) => name),
     ...error.examples.map((index) => report.completions.text[index] ?? "")].join("\n").toLowerCase();
   return error.searchable;
+}
+
+// Only errors that now grow, fade, ...
+function statePicker(report, state, fill) {
+  const options = [["", "all"], ...Object.keys(report.states ?? {}).map((name) => [name, name])];
+  return picker("Now", options, state.now, (value) => {
+    Object.assign(state, { now: value, shown: PAGE });
+    fill();
+  });
 }
 
 // Where the window is too narrow for the head of the table.

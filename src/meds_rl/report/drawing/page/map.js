@@ -50,7 +50,7 @@ function mapSection(report) {
 
 function mapName(report, of) {
   const run = report.runs.find((each) => each.id === of.run);
-  const many = report.runs.filter((each) => each.has_memory).length > 1;
+  const many = report.runs.length > 1;
   return plain(wordsOf(report.prompts[of.prompt]), 60) + (many ? ` (${plain(run.name, 40)})` : "") + `, ${number(of.num_wrong)}`;
 }
 
