@@ -131,6 +131,12 @@ def test_folders_that_are_neither_model_nor_run(tmp_path, run):
     (run / "recipe.yaml").write_text("task: [")
     with pytest.raises(ValueError, match="is not YAML"):
         find_subject(str(run))
+    (run / "recipe.yaml").write_bytes(b"task: \xff")
+    with pytest.raises(ValueError, match=r"recipe\.yaml is not YAML"):
+        find_subject(str(run))
+    (run / "recipe.yaml").write_text("task_options: '{'")
+    with pytest.raises(ValueError, match=r"recipe\.yaml: task_options is no JSON"):
+        find_subject(str(run))
     (run / "model").rmdir()
     with pytest.raises(ValueError, match="no trained model yet"):
         find_subject(str(run))

@@ -1,12 +1,13 @@
 """Training on the written set, on a source's own file, and on a user's."""
 
+import json
 import pickle
 
 import pytest
 
 from meds_rl.tasks import load_task, prompt_id
 from meds_rl.tasks.math_data import collect, write_parquet
-from meds_rl.tasks.mathematics import SYSTEM_PROMPT, math_task
+from meds_rl.tasks.mathematics import SYSTEM_PROMPT, load_problems, math_task
 
 from .layouts import dapo_row, nlile_row, write
 
@@ -89,3 +90,39 @@ def test_the_path_is_needed():
         ValueError, match="task 'math' needs the option 'path': a file that `meds data` wrote"
     ):
         load_task("math")
+
+
+def test_one_problem_with_two_answers_is_refused(tmp_path):
+    path = tmp_path / "own.jsonl"
+    rows = [{"problem": "x?", "answer": answer} for answer in (r"\frac{1}{2}", "0.5", r"\frac{1}{2}")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert len(load_problems(str(path))) == 1
+    path.write_text('{"problem": "x?", "answer": "1"}\n{"problem": "x?", "answer": "2"}\n')
+    with pytest.raises(ValueError, match=r"own\.jsonl has two answers to one problem, '1' and '2': 'x\?'"):
+        load_problems(str(path))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"problem": 5, "answer": "1"}', "own.jsonl: empty prompt in 1 row"),
+        ('{"prompt": 5, "answer": "1"}', "own.jsonl: empty prompt in 1 row"),
+        ('{"problem": "x?", "answer": NaN}', "own.jsonl: no answer in 1 row"),
+        ('{"problem": "x?", "answer": 12345678901234567.0}', "own.jsonl: the answer .* was rounded"),
+        ('{"problem": "x?", "ans', "cannot read .*own.jsonl"),
+    ],
+)
+def test_bad_rows_are_said_with_their_file(tmp_path, line, said):
+    path = tmp_path / "own.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(ValueError, match=said):
+        load_problems(str(path))
+
+
+def test_files_without_rows_or_of_another_encoding(tmp_path):
+    (tmp_path / "own.csv").write_text("problem,answer\n")
+    with pytest.raises(ValueError, match=r"own\.csv is empty: 0 rows"):
+        load_problems(str(tmp_path / "own.csv"))
+    (tmp_path / "own.jsonl").write_bytes(b'{"problem": "caf\xe9", "answer": "1"}\n')
+    with pytest.raises(ValueError, match=r"own\.jsonl"):
+        load_problems(str(tmp_path / "own.jsonl"))

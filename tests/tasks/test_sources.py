@@ -23,6 +23,13 @@ def test_csv(tmp_path):
     ]
 
 
+def test_csv_cells_are_taken_as_they_stand(tmp_path):
+    answers = ["007", "1e5", "12345678901234567890123", "0.50", "NA", "True", "2024-01-01"]
+    lines = [f"{number}?,{answer}\n" for number, answer in enumerate(answers)]
+    (tmp_path / "own.csv").write_text("question,answer\n" + "".join(lines))
+    assert [find_answer(row) for row in read_source(str(tmp_path / "own.csv"))] == answers
+
+
 def test_a_folder_like_the_hubs_gives_its_training_split(tmp_path):
     """The layout of nlile/hendrycks-MATH-benchmark: data/train-*, data/test-*."""
     write([nlile_row("train?", "1")], tmp_path / "data" / "train-00000-of-00001.parquet")
@@ -105,6 +112,10 @@ def test_a_hub_name_that_cannot_be_reached_is_said():
         ({"problem": " ", "answer": " "}, "", None),
         ({"prompt": [{"role": "system", "content": "s"}], "answer": "1"}, "", "1"),
         ({"prompt": None, "reward_model": None, "answer": "1"}, "", "1"),
+        ({"problem": 5, "question": "a", "answer": ["$1$", "2"]}, "a", "1, 2"),
+        ({"problem": "a", "answer": float("nan")}, "a", None),
+        ({"problem": "a", "final_answer": r"['$\\frac{1}{2}$', '2']"}, "a", r"\frac{1}{2}, 2"),
+        ({"problem": "a", "reward_model": {"ground_truth": ["3", "4"]}}, "a", "3, 4"),
     ],
 )
 def test_problem_and_answer_of_a_row(row, problem, answer):

@@ -69,12 +69,15 @@ def _recipe(run: Path) -> dict[str, Any]:
         return {}
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} must be a mapping of fields to values")
     if isinstance(recipe.get("task_options"), str):
-        recipe["task_options"] = json.loads(recipe["task_options"])
+        try:
+            recipe["task_options"] = json.loads(recipe["task_options"])
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: task_options is no JSON: {error}") from None
     return recipe
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.tasks.base import Task, chat_messages, check_dataset, prompt_id
-from meds_rl.tasks.grading import MathGrader
+from meds_rl.tasks.grading import MathGrader, math_grade
 from meds_rl.tasks.sources import check_columns, find_answer, find_problem, read_source, strip_instructions
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def math_task(
     problem in `prompt` (text or chat messages), `problem` or `question` and the answer in `answer`,
     `solution` or `reward_model.ground_truth`. A prompt that is a list of messages is used as it is, unless it
     carries another data set's instructions about the form of the answer (see `sources.strip_instructions`);
-    everything else gets the one prompt format. A prompt that occurs more than once is taken once.
+    everything else gets the one prompt format. A prompt that occurs more than once is taken once; with different
+    answers it is refused.
 
     Args:
         path: training data.
@@ -43,7 +44,7 @@ def math_task(
 
     Raises:
         ValueError: no path, unreadable, no column with prompts or answers (the message lists what was found),
-            no rows, rows with an empty prompt or without an answer.
+            no rows, rows with an empty prompt or without an answer, one problem with different answers.
     """
     if path is None:
         raise ValueError(
@@ -69,13 +70,12 @@ def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str =
 
     source = read_source(path, split=split)
     check_columns(source.column_names, path)
-    rows: dict[str, dict[str, Any]] = {}
-    for raw in source:
-        prompt, answer = _prompt_of(raw, system_prompt), find_answer(raw, bare_solution=True)
-        name = prompt_id(prompt)
-        rows.setdefault(
-            name, {"prompt": prompt, "prompt_id": name, "answer": answer, "solution": boxed(answer)}
-        )
+    try:
+        rows = _rows(source, path, system_prompt)
+    except UnicodeDecodeError as error:  # Arrow takes any bytes for text, until they are read
+        raise ValueError(f"{path} is not UTF-8: {error}") from None
+    if not rows:
+        raise ValueError(f"{path} is empty: 0 rows")
     text = Value("string")
     features = {
         "prompt": [{"role": text, "content": text}],
@@ -83,9 +83,34 @@ def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str =
         "answer": text,
         "solution": text,
     }
-    dataset = Dataset.from_list(list(rows.values()), features=Features(features))
+    dataset = Dataset.from_list(rows, features=Features(features))
     check_dataset(dataset, name=path)
     return dataset
+
+
+def _rows(source: Dataset, path: str, system_prompt: str) -> list[dict[str, Any]]:
+    """One row for each prompt."""
+    rows: dict[str, dict[str, Any]] = {}
+    for raw in source:
+        try:
+            prompt, answer = _prompt_of(raw, system_prompt), find_answer(raw, bare_solution=True)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path}: {error}") from None
+        name = prompt_id(prompt)
+        row = {"prompt": prompt, "prompt_id": name, "answer": answer, "solution": boxed(answer)}
+        first = rows.setdefault(name, row)["answer"]
+        if not _same(answer, first):
+            raise ValueError(
+                f"{path} has two answers to one problem, {first!r} and {answer!r}: {find_problem(raw)[:80]!r}. Take "
+                "both rows out, or write the data anew with `meds data`, which leaves such problems out"
+            )
+    return list(rows.values())
+
+
+def _same(answer: str | None, other: str | None) -> bool:
+    return answer == other or (
+        answer is not None and other is not None and math_grade(rf"\boxed{{{answer}}}", other)
+    )
 
 
 def boxed(answer: str | None) -> str | None:
@@ -95,7 +120,7 @@ def boxed(answer: str | None) -> str | None:
 
 def _prompt_of(row: Mapping[str, Any], system_prompt: str) -> list[dict[str, str]]:
     prompt = row.get("prompt") or ""
-    messages = [] if isinstance(prompt, str) else chat_messages(prompt)
+    messages = chat_messages(prompt) if isinstance(prompt, list) else []
     user = [message["content"] or "" for message in messages if message["role"] == "user"]
     if user and all(strip_instructions(text) == text.strip() for text in user):
         return [{"role": message["role"], "content": message["content"]} for message in messages]

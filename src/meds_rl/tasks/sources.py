@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.tasks.base import chat_messages
+from meds_rl.tasks.gold import answer_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,6 +49,8 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
     path = Path(source).expanduser()
     builder = _check_path(source, path)
     try:
+        if builder == "csv":
+            return _read_csv(path)
         if path.is_file():
             return datasets.load_dataset(builder, data_files=str(path), split="train")
         location = str(path) if path.is_dir() else source
@@ -65,6 +68,15 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
                 f"{source} has no split {split!r} (found: {', '.join(part)}); name a file to use it"
             )
     return datasets.concatenate_datasets([part[split] for part in parts])
+
+
+def _read_csv(path: Path) -> Dataset:
+    """Every cell as the text that stands there: 007 and 12345678901234567 are not made numbers, NA is not nothing."""
+    import pandas as pd
+    from datasets import Dataset
+
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return Dataset.from_pandas(frame, preserve_index=False)
 
 
 def _check_path(source: str, path: Path) -> str | None:
@@ -93,13 +105,14 @@ def check_columns(columns: Sequence[str], source: str) -> None:
 def find_problem(row: Mapping[str, Any]) -> str:
     """The bare problem of a row: `problem`, `question` or `prompt`, without the source's own instructions.
 
-    Of a prompt that is a list of messages, the last user message. Empty if there is none.
+    Of a prompt that is a list of messages, the last user message. A column of numbers is none of these. Empty if there
+    is none.
     """
     for column in PROBLEM_COLUMNS:
         value = row.get(column)
         if isinstance(value, str):
             return strip_instructions(value)
-        if value:
+        if value and isinstance(value, list):
             user = [message["content"] for message in chat_messages(value) if message["role"] == "user"]
             return strip_instructions(user[-1] or "") if user else ""
     return ""
@@ -118,29 +131,28 @@ def strip_instructions(text: str) -> str:
 def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str | None:
     r"""The gold answer of a row, or None.
 
-    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `final_answer` (OlympiadBench's, a list whose
-    parts are joined by commas), `solution`, in this order. In each the last ``\boxed{}`` counts, else what follows
-    ``####`` (GSM8K), else the whole text. A `solution`
+    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `final_answer` (OlympiadBench's), `solution`,
+    in this order. The parts of a list are joined by commas, NaN is no answer (see `gold.answer_text`). In each the last
+    ``\boxed{}`` counts, else what follows ``####`` (GSM8K), else the whole text. A `solution`
     without a mark is an answer only if `bare_solution` is set and it is one short line: some data sets give
     the bare answer this name, in others it is working whose answer was never marked.
+
+    Raises:
+        ValueError: an answer is a number that was rounded when the file was read.
     """
-    reward_model = row.get("reward_model") or {}
-    for value, may_be_bare in (
-        (reward_model.get("ground_truth"), True),
-        (row.get("answer"), True),
-        (_joined(row.get("final_answer")), True),
-        (row.get("solution"), bare_solution and _is_short_line(row.get("solution"))),
+    reward_model = row.get("reward_model")
+    ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
+    solution = answer_text(row.get("solution"))
+    for text, may_be_bare in (
+        (answer_text(ground_truth), True),
+        (answer_text(row.get("answer")), True),
+        (answer_text(row.get("final_answer")), True),
+        (solution, bare_solution and _is_short_line(solution)),
     ):
-        answer = None if value is None else _answer_in(str(value).strip(), may_be_bare)
+        answer = None if text is None else _answer_in(text, may_be_bare)
         if answer:
             return answer
     return None
-
-
-def _joined(parts: Any) -> Any:
-    from meds_rl.tasks.grading import bare
-
-    return ", ".join(bare(str(part)) for part in parts) if isinstance(parts, list) else parts
 
 
 def _is_short_line(text: Any) -> bool:
