@@ -53,7 +53,7 @@ def run_cells(
     *,
     inherited: Sequence[int] = (),
     shares_before: bool = False,
-    command: Command = train_command,
+    command: Command | None = None,
     on_look: Callable[[Progress], None] | None = None,
 ) -> list[Failure]:
     """Train cells, at most ``jobs`` at once, in their order.
@@ -64,7 +64,7 @@ def run_cells(
         inherited: file descriptors that the trainings keep open (`meds_rl.experiments.lock`).
         shares_before: whether the cells of a unit have the same evaluation before training; a cell then takes it over
             from one that has done it by the time it begins.
-        command: what trains a cell.
+        command: what trains a cell; an ordinary ``meds train`` by default.
         on_look: called a few times a second.
 
     Returns:
@@ -85,7 +85,7 @@ def run_cells(
                 while waiting and len(running) < jobs:
                     cell = waiting.popleft()
                     before = evaluated_before(cell, cells) if shares_before else None
-                    running.append(Training.begin(cell, command, inherited, before))
+                    running.append(Training.begin(cell, command or train_command, inherited, before))
                 running = [one for one in running if not _ended(one, jobs, progress)]
                 progress.waiting = list(waiting)
                 progress.running = {one.cell: one.seconds for one in running}

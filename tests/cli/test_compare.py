@@ -1,0 +1,192 @@
+"""`meds compare` from the command line to its tables: with a stand-in for the training; slow, with the training."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from meds_rl.cli import main
+from meds_rl.experiments import runner
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = ROOT / "tests" / "experiments" / "stand_in.py"
+
+
+def write_grid(path, seeds=2, **more):
+    fields = {
+        "eval_samples": 8,
+        "eval_k": 4,
+        "eval_every": 0,
+        "max_steps": 2,
+        "save_steps": 1,
+        "eval_problems": 4,
+    }
+    fields |= {"per_device_train_batch_size": 16, "num_generations": 4}
+    content = {
+        "recipe": str(ROOT / "recipes" / "pocket.yaml"),
+        "baseline": "dapo",
+        "seeds": seeds,
+        "fields": fields | more,
+        "tasks": {"pocket": None},
+        "methods": {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "meds_all_wrong": "shape"}},
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+@pytest.fixture
+def compare(tmp_path, monkeypatch, capsys):
+    """Runs `meds compare` with the stand-in; gives status, output and errors."""
+
+    def command(cell, overrides):
+        return [sys.executable, str(STAND_IN), str(cell.recipe_path), *overrides]
+
+    monkeypatch.setattr(runner, "train_command", command)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*options, seeds=2, **more):
+        grid = write_grid(tmp_path / "grid.yaml", seeds, **more)
+        status = main(["compare", str(grid), "--output", str(tmp_path / "out"), "--jobs", "2", *options])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_a_grid_from_start_to_end(compare, tmp_path):
+    folder = tmp_path / "out"
+    status, out, _ = compare("--dry-run")
+    assert status == 0
+    assert "pocket/base/seed-1/meds: to begin" in out
+    assert not folder.exists()
+
+    status, out, _ = compare("--only", "dapo")
+    assert status == 0
+    assert "2 of 4 cells are finished" in out
+
+    status, out, _ = compare()
+    assert status == 0
+    assert "pocket/base/seed-1/meds: done in" in out
+    assert "dapo: done" not in out, "finished cells are not run again"
+    for text in (
+        "pocket: test hard, less dapo",
+        "exact pass@4",
+        "2/2",
+        "cost of training",
+        "no p value can be below",
+    ):
+        assert text in out
+    # The stand-in's steps take 3 s and 2 s; 3 steps of 4 groups of 4.
+    (cost,) = [
+        line.split() for line in out.splitlines() if line.strip().startswith("meds ") and "1.50" in line
+    ]
+    assert cost == ["meds", "2", "3.00", "1.50", "1.50-1.50", "3", "48", "2"]
+    results = json.loads((folder / "results.json").read_text())
+    one = next(
+        row for row in results["comparisons"] if (row["measure"], row["group"]) == ("pass@1", "test hard")
+    )
+    cells = pd.read_parquet(folder / "cells.parquet")
+    after = cells[(cells["when"] == "after") & (cells["group"] == "test hard")].set_index(["seed", "method"])[
+        "pass@1"
+    ]
+    assert one["by_unit"] == pytest.approx([after[seed, "meds"] - after[seed, "dapo"] for seed in (0, 1)])
+    assert one["units"] == [["base", 0], ["base", 1]]
+
+    status, again, _ = compare("--table")
+    assert status == 0
+    assert again in out, "only the tables"
+
+
+def test_a_changed_grid_is_refused_and_a_longer_one_is_not(compare, tmp_path):
+    assert compare()[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")}
+    for options in ([], ["--table"], ["--dry-run"]):
+        status, _, error = compare(*options, learning_rate=1.0)
+        assert status == 2
+        assert "learning_rate was 0.0003, the grid asks for 1.0" in error
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
+    status, out, _ = compare(seeds=3)
+    assert status == 0
+    assert "[2 of 2]" in out
+
+
+def test_a_failure_is_status_1_and_its_end_is_shown(compare, monkeypatch):
+    def command(cell, overrides):
+        program = "raise SystemExit('out of luck')" if cell.method == "meds" and cell.seed == 0 else None
+        return [
+            sys.executable,
+            *(["-c", program] if program else [str(STAND_IN), str(cell.recipe_path), *overrides]),
+        ]
+
+    monkeypatch.setattr(runner, "train_command", command)
+    status, out, _ = compare()
+    assert status == 1
+    assert "pocket/base/seed-0/meds failed with status 1" in out
+    assert "  out of luck" in out
+    assert "3 of 4 cells are finished" in out
+
+
+def test_bad_options(compare):
+    for options, said in (
+        (["--only", "medz"], "Did you mean meds"),
+        (["--jobs", "0"], "--jobs must be at least 1"),
+    ):
+        status, _, error = compare(*options)
+        assert status == 2
+        assert said in error
+    status, out, _ = compare("--table")
+    assert status == 0
+    assert "nothing to compare" in out
+
+
+# ---- with the real training ----
+
+
+def meds(*arguments):
+    command = [sys.executable, "-m", "meds_rl", "compare", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_equals_not_killed(tmp_path):
+    grid = write_grid(tmp_path / "grid.yaml", max_steps=4)
+    whole = meds(grid, "--output", tmp_path / "whole", "--jobs", "1")
+    out, error = whole.communicate()
+    assert whole.returncode == 0, error
+
+    folder = tmp_path / "killed"
+    for number, method in ((signal.SIGTERM, "dapo"), (signal.SIGKILL, "meds")):
+        process = meds(grid, "--output", folder, "--jobs", "1")
+        while not list(
+            (folder / "pocket" / "base" / "seed-0" / method).glob("checkpoint-*/trainer_state.json")
+        ):
+            time.sleep(0.05)
+        process.send_signal(number)
+        process.communicate()
+        if number == signal.SIGTERM:
+            assert process.returncode == 130
+    # The training outlives a kill -9; until it has ended, nobody else may go on in the folder.
+    refused = meds(grid, "--output", folder, "--jobs", "1")
+    while "still runs" in refused.communicate()[1]:
+        assert refused.returncode == 2
+        refused = meds(grid, "--output", folder, "--jobs", "1")
+    assert refused.returncode == 0
+    for path in (tmp_path / "whole").rglob("after.parquet"):
+        same = folder / path.relative_to(tmp_path / "whole")
+        assert pd.read_parquet(path).equals(pd.read_parquet(same))
+    befores = [
+        pd.read_parquet(path) for path in sorted((folder / "pocket/base/seed-1").rglob("before.parquet"))
+    ]
+    assert len(befores) == 2
+    assert befores[0].equals(befores[1])
+    assert "cost of training" in out

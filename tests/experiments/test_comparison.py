@@ -1,0 +1,124 @@
+"""Figures of made-up cells, by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from meds_rl.experiments.cells import Cell
+from meds_rl.experiments.comparison import Comparison, compare, corrected, levels
+from meds_rl.experiments.cost import Cost
+from meds_rl.experiments.measures import measure
+from meds_rl.experiments.outcomes import Outcome, write_cells
+from meds_rl.experiments.results import make_results, write_files
+
+
+def problems(right, exact=None, n=4, group="test"):
+    """A problem for each number of right completions; of the wrong ones two in three answers are distinct."""
+    wrong = [n - r for r in right]
+    return pd.DataFrame(
+        {
+            "group": group,
+            "problem_id": [f"p{place}" for place in range(len(right))],
+            "n": n,
+            "right": right,
+            "no_answer": 0,
+            "wrong": wrong,
+            "distinct": [min(2, w) for w in wrong],
+            "exact": pd.Series(exact if exact is not None else [None] * len(right), dtype=object),
+        }
+    )
+
+
+def outcome(method, seed, right, *, task="pocket", exact=None, seconds=1.0):
+    cell = Cell(task, "base", seed, method, {}, Path("x"))
+    return Outcome(cell, problems([0] * len(right)), problems(right, exact), Cost(seconds, 3, 96), (2,), 4)
+
+
+@pytest.fixture
+def grid(make):
+    return make(k=2)[0]
+
+
+def of(found, name, method="meds"):
+    return next(one for one in found if (one.measure, one.method) == (name, method))
+
+
+def test_differences_by_hand(grid):
+    outcomes = [
+        outcome("dapo", 0, [1, 2]),
+        outcome("meds", 0, [2, 4]),
+        outcome("dapo", 1, [0, 2]),
+        outcome("meds", 1, [1, 1]),
+        outcome("meds", 2, [4, 4]),  # no partner yet
+    ]
+    found = compare(grid, outcomes)
+    one = of(found, "pass@1")
+    # Seed 0: 6/8 - 3/8; seed 1: 2/8 - 2/8.
+    assert one.difference.by_seed == (0.375, 0.0)
+    assert one.difference.difference == 0.1875
+    assert (one.difference.num_positive, one.units, one.k) == (1, (("base", 0), ("base", 1)), 2)
+    assert one.p == 1.0  # .375 + 0 and its other signs are all as far from 0
+    # pass@2 of 0, 1, 2, 4 right in 4: 0, 1/2, 5/6, 1. Seed 0: (5/6 + 1)/2 - (1/2 + 5/6)/2 = 1/4; seed 1: 1/2 - 5/12.
+    assert of(found, "pass@k").difference.by_seed == pytest.approx((1 / 4, 1 / 12))
+    # Repeated: (wrong - distinct) / wrong, summed. dapo, seed 0: 3, 2 wrong, 2, 2 distinct: 1/5. meds: 2, 0 wrong: 0.
+    assert of(found, "repeated").difference.by_seed[0] == pytest.approx(-1 / 5)
+    assert [one for one in found if one.measure == "exact pass@k"] == [], "the task does not tell"
+
+
+def test_exact_counts_only_right_workings():
+    table = problems([2, 4], exact=[0, 4])
+    assert measure(table, "exact pass@k", 2).values.tolist() == [0.0, 1.0]
+    assert measure(problems([2, 4], exact=[None, 4]), "exact pass@k", 2) is None
+
+
+def test_levels_count_the_checkpoint_once_a_unit(grid):
+    found = levels(grid, [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [2, 4]), outcome("meds", 1, [2, 2])])
+    shown = {(one.method): (one.value, one.num_units) for one in found if one.measure == "pass@1"}
+    assert shown == {"before": (0.0, 2), "dapo": (0.375, 1), "meds": (0.625, 2)}
+
+
+def test_holm_is_within_a_measure():
+    def made(name, p):
+        return Comparison("pocket", "test", name, 2, "meds", (), None, p)  # type: ignore[arg-type]
+
+    found = corrected(
+        [made("pass@1", 0.01), made("pass@k", 0.02), made("pass@1", 0.03), made("pass@1", 0.04)]
+    )
+    assert [one.p_holm for one in found] == pytest.approx([0.03, 0.02, 0.06, 0.06])
+
+
+def test_only_the_groups_that_are_asked_for(make):
+    grid, _ = make(groups=["nowhere"])
+    assert compare(grid, [outcome("dapo", 0, [1]), outcome("meds", 0, [2])]) == []
+
+
+def test_notes_say_what_few_pairs_can_say(grid):
+    outcomes = [outcome(method, seed, [1, 2]) for seed in (0, 1, 2) for method in ("dapo", "meds")]
+    notes = make_results(grid, outcomes, 8).notes()
+    assert notes[0].startswith("6 of 8 cells are finished")
+    assert "3 pair(s): no p value can be below 0.25" in notes[1]
+    assert len(notes) == 2
+
+
+def test_files_hold_every_problem_and_no_nan(grid, tmp_path):
+    outcomes = [
+        outcome("dapo", 0, [4, 4], seconds=2.0),
+        outcome("meds", 0, [4, 4], exact=[3, 4], seconds=3.0),
+    ]
+    write_files(tmp_path, grid, outcomes, make_results(grid, outcomes, 2))
+    table = pd.read_parquet(tmp_path / "cells.parquet")
+    assert len(table) == 4  # two cells, before and after, one group
+    row = table[(table["method"] == "meds") & (table["when"] == "after")].iloc[0]
+    assert row["problem_id"].tolist() == ["p0", "p1"]
+    assert row["problem_right"].tolist() == [4, 4]
+    assert row["problem_exact"].tolist() == [3, 4]
+    assert row["pass@1"] == 1.0
+    assert np.isnan(row["repeated"]), "nothing was wrong"
+    assert (row["seconds_per_step"], row["updates"], row["samples_generated"]) == (3.0, 3, 96)
+    text = (tmp_path / "results.json").read_text()
+    assert "NaN" not in text
+    assert '"relative": 1.5' in text
+    write_cells(tmp_path / "again.parquet", outcomes, 2)
+    assert (tmp_path / "again.parquet").read_bytes() == (tmp_path / "cells.parquet").read_bytes()

@@ -1,0 +1,107 @@
+"""Grids are checked before anything runs; the shipped ones work."""
+
+from pathlib import Path
+
+import pytest
+
+from meds_rl.cli.compare import load_grid
+from meds_rl.experiments.budget import check_grid
+from meds_rl.experiments.cells import make_cells
+from meds_rl.experiments.grid import GridError
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "recipes").glob("compare-*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_grids_work(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # its recipe stands beside it
+    grid = load_grid(path)
+    check_grid(grid, make_cells(grid, tmp_path / "out"))
+    assert not list(tmp_path.iterdir()), "checking writes nothing"
+
+
+def test_there_is_a_small_one():
+    assert "compare-small" in {path.stem for path in SHIPPED}
+
+
+def test_seeds_go_first_and_methods_last(make):
+    _, cells = make(
+        tasks={"a": None, "b": {"checkpoints": {"late": {"model_name_or_path": "pocket:1"}}}},
+        checkpoints={"x": {"model_name_or_path": "pocket:0"}, "y": {"model_name_or_path": "pocket:2"}},
+        seeds=[3, 1],
+    )
+    assert [cell.name for cell in cells][:6] == [
+        "a/x/seed-3/dapo",
+        "a/x/seed-3/meds",
+        "a/y/seed-3/dapo",
+        "a/y/seed-3/meds",
+        "b/late/seed-3/dapo",
+        "b/late/seed-3/meds",
+    ]
+    assert [cell.seed for cell in cells] == [3] * 6 + [1] * 6
+    assert cells[4].fields["model_name_or_path"] == "pocket:1"
+    assert cells[1].folder.parts[-5:] == ("out", "a", "x", "seed-3", "meds")
+
+
+def test_later_fields_win(make):
+    _, cells = make(
+        fields={
+            "learning_rate": 1.0,
+            "weight_decay": 1.0,
+            "warmup_steps": 1,
+            "max_steps": 1,
+            "eval_samples": 8,
+        },
+        tasks={"pocket": {"weight_decay": 2.0, "warmup_steps": 2, "max_steps": 2}},
+        checkpoints={"c": {"warmup_steps": 3, "max_steps": 3}},
+        methods={"dapo": {"method": "dapo", "max_steps": 4}},
+    )
+    names = (
+        "learning_rate",
+        "weight_decay",
+        "warmup_steps",
+        "max_steps",
+        "method",
+        "seed",
+        "num_generations",
+    )
+    # From the grid (the recipe has another), the task, the checkpoint, the method; num_generations is the recipe's.
+    assert [cells[0].fields[name] for name in names] == [1.0, 2.0, 3, 4, "dapo", 0, 8]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"recipe": None}, "recipe must be the path"),
+        ({"recipe": "nowhere.yaml"}, "There is no recipe at nowhere.yaml"),
+        ({"method": {}}, "unknown name 'method'. Did you mean methods"),
+        ({"fields": {"max_step": 3}}, "fields: unknown name 'max_step'. Did you mean max_steps"),
+        ({"fields": [1]}, "fields must be a mapping"),
+        ({"methods": {"dapo": {"alpha": 1}}}, "methods.dapo: unknown name 'alpha'"),
+        ({"methods": {"dapo": {"seed": 1}}}, "seed cannot be given here; meds compare sets it"),
+        ({"methods": {"dapo": {"task": "math"}}}, "paired by it"),
+        ({"methods": {}}, "methods must name at least one"),
+        ({"methods": {"../up": {}}}, "cannot be a name"),
+        ({"methods": {"a.yaml": {}}}, "cannot be a name"),
+        ({"tasks": {"t": {"checkpoints": {"c": {"output_dir": "x"}}}}}, "tasks.t.checkpoints.c: output_dir"),
+        ({"baseline": "grpo"}, "baseline: unknown name 'grpo'. Allowed: dapo, meds"),
+        ({"baseline": None}, "baseline must be one of the methods: dapo, meds"),
+        ({"seeds": 0}, "seeds must be a number of seeds"),
+        ({"seeds": [1, 1]}, "seeds must not repeat"),
+        ({"seeds": True}, "seeds must be"),
+        ({"k": 0}, "k must be a whole number from 1"),
+        ({"groups": 3}, "groups must be a list of names"),
+    ],
+)
+def test_mistakes_are_one_sentence(write_grid, changes, said):
+    with pytest.raises(ValueError, match=r"(?s).*") as raised:
+        load_grid(write_grid(**changes))
+    assert said in str(raised.value)
+
+
+def test_no_yaml(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text("a: [")
+    with pytest.raises(GridError, match="is not YAML"):
+        load_grid(path)
