@@ -75,7 +75,7 @@ def test_rows_of_several_runs_and_files(tmp_path):
     ("batches", "row", "expected"),
     [
         # Score first, then remember: the first batch is unseen.
-        (1, 0, "Nothing with an answer was remembered of this prompt yet. No penalty."),
+        (1, 0, "Nothing like it with an answer was remembered of this prompt yet. No penalty."),
         (1, 2, "Completions of its kind are no target of the penalty. No penalty."),
         # Two copies of one error: all noise, which counts as one cluster of 2: min(.1 ln 3, .2) = .1099.
         (

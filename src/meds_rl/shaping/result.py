@@ -32,7 +32,7 @@ _EXPLANATIONS = {
     Reason.NOISE_FREE: "its nearest remembered completions are of no cluster, which is free (noise='free')",
     Reason.NO_ANSWER: "it gives no answer, as {size:g} remembered completions did before",
     Reason.NO_ANSWER_FREE: "it gives no answer, which is free (no_answer='free')",
-    Reason.UNSEEN: "nothing with an answer was remembered of this prompt yet",
+    Reason.UNSEEN: "nothing like it with an answer was remembered of this prompt yet",
     Reason.NOT_TARGET: "completions of its kind are no target of the penalty",
     Reason.ALL_RIGHT: "all completions of its group are right",
     Reason.ALL_WRONG: "all completions of its group are wrong, which is skipped (all_wrong='skip')",

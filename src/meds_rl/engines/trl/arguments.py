@@ -8,11 +8,12 @@ from typing import Any
 from datasets import Dataset
 from trl.rewards import get_soft_overlong_punishment
 
+from meds_rl.engines.trl.clusterings import make_clustering
 from meds_rl.engines.trl.config import MEDSConfig
-from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.engines.trl.reencoding import Reencoding
-from meds_rl.engines.trl.rewards import MEDSPenalty
+from meds_rl.engines.trl.rewards import ExplorationBonus, MEDSPenalty
+from meds_rl.engines.trl.text_fingerprints import Source, TextFingerprints
 from meds_rl.shaping.clustering import HDBSCANClustering
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
@@ -23,21 +24,21 @@ def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
     return RewardShaper(
         alpha=args.meds_alpha,
         beta=args.meds_beta,
-        target=args.meds_target,
+        target=args.meds_target or "wrong",
         noise=args.meds_noise,
-        all_wrong=args.meds_all_wrong,
+        all_wrong=args.meds_all_wrong or "skip",
         no_answer=args.meds_no_answer,
         n_neighbors=args.meds_n_neighbors,
+        max_distance=args.meds_max_distance,
+        scope=args.meds_scope or "prompt",
+        penalty_form=args.meds_penalty_form or "log",
         memory=_make_memory(args) if memory is None else _checked_memory(args, memory),
     )
 
 
 def _make_memory(args: MEDSConfig) -> ErrorMemory:
     return ErrorMemory(
-        HDBSCANClustering(
-            min_cluster_size=args.meds_min_cluster_size,
-            cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
-        ),
+        make_clustering(args),
         capacity=args.meds_capacity,
         total_capacity=args.meds_total_capacity,
         drop_first=args.meds_drop_first,
@@ -53,11 +54,8 @@ def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
         "meds_drop_first": memory.drop_first,
         "meds_half_life": memory.half_life,
     }
-    clusters = {"meds_min_cluster_size": "min_cluster_size"}
-    clusters["meds_cluster_selection_epsilon"] = "cluster_selection_epsilon"
-    for name, setting in clusters.items():
-        is_ours = isinstance(memory.clustering, HDBSCANClustering)
-        own[name] = memory.clustering.__dict__[setting] if is_ours else "a clustering of its own"
+    if memory.clustering != make_clustering(args):
+        own |= _clustering_fields(memory)
     defaults = {field.name: field.default for field in fields(MEDSConfig)} | dict(PRESETS[args.preset])
     for name, value in own.items():
         wanted = args.__dict__[name]
@@ -69,9 +67,20 @@ def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
     return memory
 
 
-def make_reencoding(args: MEDSConfig, fingerprints: FingerprintSource) -> Reencoding | None:
+def _clustering_fields(memory: ErrorMemory) -> dict[str, object]:
+    """What the fields that name a clustering are in a memory that was handed in."""
+    ours = memory.clustering if isinstance(memory.clustering, HDBSCANClustering) else None
+    other = "a clustering of its own"
+    return {
+        "meds_clustering": "hdbscan" if ours else other,
+        "meds_min_cluster_size": ours.min_cluster_size if ours else other,
+        "meds_cluster_selection_epsilon": ours.cluster_selection_epsilon if ours else other,
+    }
+
+
+def make_reencoding(args: MEDSConfig, fingerprints: Source) -> Reencoding | None:
     """What takes old fingerprints anew, if anything does."""
-    if not args.reencodes:
+    if not args.reencodes or isinstance(fingerprints, TextFingerprints):
         return None
     return Reencoding(fingerprints, tokens=args.meds_reencode_tokens or 0, age=args.meds_reencode_age)
 
@@ -81,13 +90,17 @@ def with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig
     args = copy.copy(args)
     weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
     functions = list(functions)
+    num_given = len(functions)
     if args.overlong_buffer:
         functions.append(get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer))
         weights.append(args.overlong_factor)
     if args.uses_memory:
         functions.append(MEDSPenalty())
         weights.append(1.0)
-    if args.reward_weights is not None or args.overlong_buffer or args.uses_memory:
+    if args.uses_exploration:
+        functions.append(ExplorationBonus())
+        weights.append(1.0)
+    if args.reward_weights is not None or len(functions) > num_given:
         args.reward_weights = weights
     return args, functions
 
@@ -104,10 +117,12 @@ def check_arguments(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
             "punishment and the penalty bring their own)."
         )
-    if args.multi_objective_aggregation != "sum_then_normalize" and args.uses_memory:
+    if args.multi_objective_aggregation != "sum_then_normalize" and (
+        args.uses_memory or args.uses_exploration
+    ):
         raise ValueError(
-            "method 'meds' needs multi_objective_aggregation='sum_then_normalize' (the penalty is part of the reward); "
-            f"got {args.multi_objective_aggregation!r}."
+            f"method {args.method!r} needs multi_objective_aggregation='sum_then_normalize' (the penalty or bonus is "
+            f"part of the reward); got {args.multi_objective_aggregation!r}."
         )
     if isinstance(train_dataset, Dataset):
         check_dataset(train_dataset, ["prompt"])

@@ -32,6 +32,7 @@ class Batch:
         shaped: what the memory says of the rows that were graded; None without a memory.
         graded: (B,) bool, the rows that ``shaped`` is about, in order.
         features: (B, D), the fingerprints that the memory saw; None without a memory.
+        bonuses: (B,), what exploration adds to the rewards; None without it.
     """
 
     prompt_ids: list[str | int]
@@ -45,6 +46,7 @@ class Batch:
     shaped: ShapedBatch | None = None
     graded: np.ndarray | None = None
     features: np.ndarray | None = None
+    bonuses: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -81,7 +83,9 @@ class Batch:
 
     @property
     def shaped_rewards(self) -> np.ndarray:
-        """(B,): r_s, or r without a memory."""
+        """(B,): r_s; without a memory r, with the bonus of exploration where there is one."""
+        if self.bonuses is not None:
+            return self.rewards + self.bonuses
         return self._spread(None if self.shaped is None else self.shaped.rewards, self.rewards)
 
     @property

@@ -9,6 +9,8 @@ _WHOLE = (
     "overlong_buffer",
     "meds_min_cluster_size",
     "meds_reencode_age",
+    "meds_num_clusters",
+    "exploration_dim",
 )
 _LOWEST = (
     ("correct_above", float("-inf")),
@@ -19,6 +21,9 @@ _LOWEST = (
     ("meds_min_cluster_size", 2),
     ("meds_cluster_selection_epsilon", 0),
     ("meds_reencode_age", 1),
+    ("meds_num_clusters", 1),
+    ("exploration_weight", 0),
+    ("exploration_dim", 1),
     ("max_generation_batches", 1),
     ("overlong_buffer", 0),
     ("overlong_factor", 0),
@@ -59,6 +64,10 @@ def check_bounds(values: Mapping[str, Any]) -> None:
         value = values[name]
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ValueError(f"{name} must be None or a whole number of at least {least}; got {value!r}.")
+    _check_distances(values["meds_max_distance"], values["meds_cluster_distance"])
+    weight = values["positive_weight"]
+    if weight is not None and not (isinstance(weight, int | float) and 0 <= weight < float("inf")):
+        raise ValueError(f"positive_weight must be None or a finite number of at least 0; got {weight!r}.")
     half_life = values["meds_half_life"]
     if half_life is not None and not (isinstance(half_life, int | float) and 0 < half_life < float("inf")):
         raise ValueError(f"meds_half_life must be None or a finite number above 0; got {half_life!r}.")
@@ -70,6 +79,17 @@ def check_bounds(values: Mapping[str, Any]) -> None:
             f"got {values['overlong_buffer']}. 0 turns the overlong punishment off."
         )
     _check_layers(values["fingerprint_layers"], values["fingerprint"])
+
+
+def _check_distances(furthest: float | None, between: float) -> None:
+    if furthest is not None and not (isinstance(furthest, int | float) and 0 <= furthest <= 2):
+        raise ValueError(
+            f"meds_max_distance must be None or 0 to 2, the distance of unit vectors; got {furthest!r}."
+        )
+    if not (isinstance(between, int | float) and 0 < between <= 2):
+        raise ValueError(
+            f"meds_cluster_distance must be above 0 and at most 2, the distance of unit vectors; got {between!r}."
+        )
 
 
 def _check_layers(layers: int | None, fingerprint: str) -> None:

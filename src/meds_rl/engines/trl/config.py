@@ -10,6 +10,9 @@ from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
 
+TEXT_FINGERPRINTS = ("answer_string", "text_embedding")
+"""Fingerprints that read the text and not the model."""
+
 _CHOICES = (
     "method",
     "preset",
@@ -18,6 +21,9 @@ _CHOICES = (
     "meds_noise",
     "meds_all_wrong",
     "meds_no_answer",
+    "meds_clustering",
+    "meds_scope",
+    "meds_penalty_form",
     "fingerprint",
     "fingerprint_from",
     "answer_marker",
@@ -28,24 +34,33 @@ _CHOICES = (
 class MEDSConfig(GRPOConfig):
     """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and these.
 
-    ``method`` chooses one of the paper's four methods and sets the fields below whose default is ``None``; ``preset``
-    does so for settings of the memory. A value given explicitly always wins. ``meds_*`` fields act only where
-    ``method`` is "meds".
+    ``method`` chooses one of the paper's four methods or a rival and sets the fields below whose default is ``None``;
+    ``preset`` does so for settings of the memory. A value given explicitly always wins. ``meds_*`` fields act only
+    where the method has a memory: "meds", "dapo-outcome", "dapo-outcome-batch".
 
     Note:
         ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``.
 
     Parameters:
-        method: "grpo", "grpo-entropy", "dapo" or "meds".
+        method: "grpo", "grpo-entropy", "dapo" or "meds"; or a rival on DAPO's settings: "dapo-outcome",
+            "dapo-outcome-batch", "dapo-nsr", "dapo-w-reinforce", "dapo-rep-exp".
         preset: "paper" (as published) or "recommended" (what this project found to be better).
         meds_alpha: strength of the penalty, min(alpha * ln(|C| + 1), beta).
         meds_beta: cap of the penalty.
-        meds_target: which completions are penalised: "wrong" (default), "right" or "both".
+        meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
-        meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape".
+        meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
-        meds_min_cluster_size: remembered completions that make a cluster.
+        meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; None: however far.
+        meds_scope: what a completion is compared with: its "prompt"'s memory (as published), the "global" one of all
+            prompts, or only the "batch"; by method and preset.
+        meds_penalty_form: what a count costs: "log" (as published), "inverse_sqrt" or "share"; by method and preset.
+        meds_clustering: what groups remembered errors: "hdbscan" (as published), "exact", "single", "kmeans", "dbscan",
+            "agglomerative" or "random"; by method and preset.
+        meds_num_clusters: clusters of a prompt, for "kmeans".
+        meds_cluster_distance: reach of "dbscan", cut of "agglomerative": distance of unit vectors.
+        meds_min_cluster_size: remembered completions that make a cluster, for "hdbscan", "dbscan" and "random".
         meds_cluster_selection_epsilon: clusters that split off at less than this distance of unit vectors (0 to 2) are
             one; by preset.
         meds_capacity: most completions kept of one prompt and side (right, wrong); None for no bound.
@@ -56,10 +71,11 @@ class MEDSConfig(GRPOConfig):
         meds_reencode_tokens: tokens that may be run through the policy in each generation batch, over all processes,
             to take fingerprints of remembered completions anew; None or 0 for none.
         meds_reencode_age: only of fingerprints that were taken so many remembered batches ago, or more.
-        fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits" or "answer_states"; by preset.
+        fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits" or "answer_states" of the model;
+            "answer_string" or "text_embedding" of the text alone; by method and preset.
         fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits, the
             layer to pool; default the middle one. answer_states has its own two layers, whatever this says.
-        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training).
+        fingerprint_from: "policy" (as released) or "reference" (the model as it was before training); by method.
         answer_marker: where the final answer is: "boxed" (``\\boxed{``), "answer_tag" (``<answer>``), "hashes" (####).
         correct_above: a completion is right if the first reward function that grades it gives more than this.
         dynamic_sampling: drop groups of raw accuracy 0 or 1 and refill from new prompts.
@@ -69,14 +85,31 @@ class MEDSConfig(GRPOConfig):
         overlong_factor: weight of the overlong punishment.
         entropy_advantage_coef: a in A += min(a * H, |A| / k), for "grpo-entropy".
         entropy_advantage_cap: k in the same formula.
+        positive_weight: advantage of right completions, for "dapo-nsr" and "dapo-w-reinforce"; by method.
+        exploration_weight: weight of the novelty bonus, for "dapo-rep-exp".
+        exploration_dim: numbers to which a completion's state is projected, for "dapo-rep-exp".
         log_rollouts: write every training completion to ``output_dir/rollouts`` (one parquet file a generation batch).
 
     Raises:
         ValueError: an unknown choice or a value out of range, with what is allowed.
     """
 
-    method: Literal["grpo", "grpo-entropy", "dapo", "meds"] = field(
-        default="meds", metadata={"help": "grpo, grpo-entropy, dapo or meds."}
+    method: Literal[
+        "grpo",
+        "grpo-entropy",
+        "dapo",
+        "meds",
+        "dapo-outcome",
+        "dapo-outcome-batch",
+        "dapo-nsr",
+        "dapo-w-reinforce",
+        "dapo-rep-exp",
+    ] = field(
+        default="meds",
+        metadata={
+            "help": "grpo, grpo-entropy, dapo, meds, or a rival: dapo-outcome, dapo-outcome-batch, dapo-nsr, "
+            "dapo-w-reinforce, dapo-rep-exp."
+        },
     )
     preset: Literal["paper", "recommended"] = field(
         default="paper", metadata={"help": "Defaults of the memory's settings: paper or recommended."}
@@ -94,19 +127,40 @@ class MEDSConfig(GRPOConfig):
 
     meds_alpha: float = field(default=0.1, metadata={"help": "Strength of the penalty."})
     meds_beta: float = field(default=0.2, metadata={"help": "Cap of the penalty."})
-    meds_target: Literal["wrong", "right", "both"] = field(
-        default="wrong", metadata={"help": "Penalised completions: wrong, right or both."}
+    meds_target: Literal["wrong", "right", "both"] | None = field(
+        default=None, metadata={"help": "Penalised completions: wrong, right or both. Default: by `method`."}
     )
     meds_noise: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "Noise points: cluster (as released) or free."}
     )
-    meds_all_wrong: Literal["skip", "center", "shape"] = field(
-        default="skip", metadata={"help": "All-wrong groups: skip, center or shape."}
+    meds_all_wrong: Literal["skip", "center", "shape"] | None = field(
+        default=None, metadata={"help": "All-wrong groups: skip, center or shape. Default: by `method`."}
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
     )
     meds_n_neighbors: int = field(default=3, metadata={"help": "Neighbours that vote for the cluster."})
+    meds_max_distance: float | None = field(
+        default=None, metadata={"help": "Neighbours further away, of unit vectors, do not vote."}
+    )
+    meds_scope: Literal["prompt", "global", "batch"] | None = field(
+        default=None, metadata={"help": "Compared with: prompt, global or batch. Default: by `method`."}
+    )
+    meds_penalty_form: Literal["log", "inverse_sqrt", "share"] | None = field(
+        default=None, metadata={"help": "What a count costs: log, inverse_sqrt, share. Default: by `method`."}
+    )
+    meds_clustering: (
+        Literal["hdbscan", "exact", "single", "kmeans", "dbscan", "agglomerative", "random"] | None
+    ) = field(
+        default=None,
+        metadata={
+            "help": "hdbscan, exact, single, kmeans, dbscan, agglomerative or random. Default: by `method`."
+        },
+    )
+    meds_num_clusters: int = field(default=8, metadata={"help": "Clusters of a prompt, for kmeans."})
+    meds_cluster_distance: float = field(
+        default=0.3, metadata={"help": "Reach of dbscan, cut of agglomerative: distance of unit vectors."}
+    )
     meds_min_cluster_size: int = field(
         default=2,
         metadata={"help": "Completions that make a cluster. A memory handed in keeps its own clustering."},
@@ -147,20 +201,29 @@ class MEDSConfig(GRPOConfig):
         default=1, metadata={"help": "Batches after which a fingerprint may be taken anew."}
     )
 
-    fingerprint: Literal["layer_logits", "layer_logits_diff", "pooled_logits", "answer_states"] | None = (
-        field(
-            default=None,
-            metadata={
-                "help": "layer_logits, layer_logits_diff, pooled_logits or answer_states. Default: by `preset`."
-            },
-        )
+    fingerprint: (
+        Literal[
+            "layer_logits",
+            "layer_logits_diff",
+            "pooled_logits",
+            "answer_states",
+            "answer_string",
+            "text_embedding",
+        ]
+        | None
+    ) = field(
+        default=None,
+        metadata={
+            "help": "layer_logits, layer_logits_diff, pooled_logits, answer_states, answer_string or text_embedding. "
+            "Default: by `preset`."
+        },
     )
     fingerprint_layers: int | None = field(
         default=None,
         metadata={"help": "Last layers to read (default L // 2; -1 for all), or the layer to pool."},
     )
-    fingerprint_from: Literal["policy", "reference"] = field(
-        default="policy", metadata={"help": "policy (as released) or reference."}
+    fingerprint_from: Literal["policy", "reference"] | None = field(
+        default=None, metadata={"help": "policy (as released) or reference. Default: by `method`."}
     )
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = field(
         default="boxed", metadata={"help": "boxed, answer_tag or hashes."}
@@ -177,6 +240,12 @@ class MEDSConfig(GRPOConfig):
     overlong_factor: float = field(default=1.0, metadata={"help": "Weight of the overlong punishment."})
     entropy_advantage_coef: float = field(default=0.4, metadata={"help": "a in A += min(a * H, |A| / k)."})
     entropy_advantage_cap: float = field(default=2.0, metadata={"help": "k in A += min(a * H, |A| / k)."})
+
+    positive_weight: float | None = field(
+        default=None, metadata={"help": "Advantage of right completions in dapo-nsr, dapo-w-reinforce."}
+    )
+    exploration_weight: float = field(default=0.01, metadata={"help": "Weight of dapo-rep-exp's bonus."})
+    exploration_dim: int = field(default=32, metadata={"help": "Numbers that dapo-rep-exp projects to."})
 
     log_rollouts: bool = field(
         default=True, metadata={"help": "Write training completions to output_dir/rollouts."}
@@ -215,6 +284,8 @@ class MEDSConfig(GRPOConfig):
         self._fill(defaults)
 
     def _apply_preset(self) -> None:
+        if self.method in METHODS:
+            self._fill(METHODS[self.method].settings)
         if self.preset in PRESETS:
             self._fill(PRESETS[self.preset])
 
@@ -224,7 +295,15 @@ class MEDSConfig(GRPOConfig):
                 setattr(self, name, value)
 
     def _check_reencoding(self) -> None:
-        if self.uses_memory and self.meds_reencode_tokens and self.fingerprint_from == "reference":
+        if not self.reencodes:
+            return
+        if self.fingerprint in TEXT_FINGERPRINTS or self.meds_scope != "prompt":
+            raise ValueError(
+                "meds_reencode_tokens takes the model's fingerprints of a prompt's memory anew; it does nothing for "
+                f"fingerprint={self.fingerprint!r} with meds_scope={self.meds_scope!r}. Set it to 0, or take "
+                "a fingerprint of the model and meds_scope='prompt'."
+            )
+        if self.fingerprint_from == "reference":
             raise ValueError(
                 "meds_reencode_tokens takes old fingerprints anew because the policy moves on; those of "
                 "fingerprint_from='reference' never change. Set fingerprint_from='policy', or meds_reencode_tokens=0."
@@ -232,7 +311,7 @@ class MEDSConfig(GRPOConfig):
 
     @property
     def uses_memory(self) -> bool:
-        """Whether the method remembers errors, that is, whether it is MEDS."""
+        """Whether the method counts errors, as MEDS does."""
         return METHODS[self.method].memory
 
     @property
@@ -243,9 +322,21 @@ class MEDSConfig(GRPOConfig):
     @property
     def shapes_all_wrong(self) -> bool:
         """Whether a group without a right answer can carry signal, so that dynamic sampling keeps it."""
+        if self.uses_own_advantages:
+            return True
         return self.uses_memory and self.meds_all_wrong != "skip" and self.meds_target != "right"
 
     @property
     def uses_entropy_advantage(self) -> bool:
         """Whether token entropies are added to the advantages."""
         return METHODS[self.method].entropy_advantage
+
+    @property
+    def uses_own_advantages(self) -> bool:
+        """Whether advantages are -1 and ``positive_weight``, whatever the group's rewards are."""
+        return METHODS[self.method].own_advantages
+
+    @property
+    def uses_exploration(self) -> bool:
+        """Whether novel states of the model get a bonus."""
+        return METHODS[self.method].exploration

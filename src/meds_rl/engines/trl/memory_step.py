@@ -11,10 +11,10 @@ from torch import nn
 
 from meds_rl.engines.trl.batch import Batch
 from meds_rl.engines.trl.completions import Spoken
-from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rollout import slice_of
 from meds_rl.engines.trl.sharing import share_of
+from meds_rl.engines.trl.text_fingerprints import Source
 from meds_rl.shaping.checks import check_prompt_id
 from meds_rl.shaping.entry import EntryKey
 from meds_rl.shaping.memory import ErrorMemory
@@ -23,7 +23,7 @@ from meds_rl.shaping.shaper import RewardShaper
 
 @dataclass
 class MemoryStep:
-    """What method "meds" adds to a generation batch.
+    """What a method with a memory adds to a generation batch.
 
     Attributes:
         shaper: the method, with its memory. Every process holds the same memory and sees the same batch.
@@ -32,7 +32,7 @@ class MemoryStep:
     """
 
     shaper: RewardShaper
-    fingerprints: FingerprintSource
+    fingerprints: Source
     reencoding: Reencoding | None = None
 
     def apply(self, batch: Batch, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
@@ -48,7 +48,7 @@ class MemoryStep:
         times = [time.perf_counter()]
         features = self._gather_features(wanted, model, accelerator)
         times.append(time.perf_counter())
-        compared = _keys(batch, wanted & ~np.isnan(features).any(axis=1))
+        compared = self._keys(batch, wanted & ~np.isnan(features).any(axis=1))
         figures: dict[str, float] = {}
         if self.reencoding is not None:
             figures = self.reencoding.renew(memory, compared, model, accelerator, share)
@@ -58,7 +58,9 @@ class MemoryStep:
         batch.shape(self.shaper, features, graded, share)
         times.append(time.perf_counter())
         if self.reencoding is not None:
-            self.reencoding.remember(memory, self._gather_spoken(batch, accelerator), _keys(batch, wanted))
+            self.reencoding.remember(
+                memory, self._gather_spoken(batch, accelerator), self._keys(batch, wanted)
+            )
             figures["reencode_ms"] = 1000 * (times[2] - times[1] + time.perf_counter() - times[3])
         return {
             **batch.metrics(),
@@ -83,9 +85,17 @@ class MemoryStep:
         for place, row in enumerate(range(local.start, local.stop)):
             spoken = self.fingerprints.spoken(place) if ids[row] >= 0 else None
             if spoken is not None:
-                rows.append((_key(batch, row), int(ids[row]), spoken))
+                rows.append((self._key(batch, row), int(ids[row]), spoken))
         everyone: list[tuple[EntryKey, int, Spoken]] = gather_object(rows)
         return everyone
+
+    def _key(self, batch: Batch, row: int) -> EntryKey:
+        prompt_id = self.shaper.memory_prompt(check_prompt_id(batch.prompt_ids[row]))
+        return EntryKey(prompt_id, bool(batch.is_correct[row]))
+
+    def _keys(self, batch: Batch, chosen: np.ndarray) -> list[EntryKey]:
+        """The entries of the chosen rows (B,), in the order in which they first come."""
+        return list(dict.fromkeys(self._key(batch, row) for row in np.flatnonzero(chosen).tolist()))
 
     def check(self) -> None:
         """A memory of other fingerprints is refused before anything is generated.
@@ -113,15 +123,6 @@ def compile_kernels() -> float:
         memory.assign("", points)
         memory.remember("", points)
     return time.perf_counter() - start
-
-
-def _key(batch: Batch, row: int) -> EntryKey:
-    return EntryKey(check_prompt_id(batch.prompt_ids[row]), bool(batch.is_correct[row]))
-
-
-def _keys(batch: Batch, chosen: np.ndarray) -> list[EntryKey]:
-    """The prompts and sides of the chosen rows (B,), in the order in which they first come."""
-    return list(dict.fromkeys(_key(batch, row) for row in np.flatnonzero(chosen).tolist()))
 
 
 def _mean_age(memory: ErrorMemory, keys: list[EntryKey]) -> float:

@@ -1,6 +1,8 @@
-"""The four training methods that the paper compares, as settings of one trainer."""
+"""The four training methods that the paper compares, and their rivals, as settings of one trainer."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,9 @@ class Method:
         overlong_shaping: the soft punishment of completions that come near the length limit (DAPO, Eq. 13).
         entropy_advantage: A += min(0.4 H, |A| / 2), H the token's entropy.
         memory: subtract the penalty for repeated errors. This is MEDS.
+        own_advantages: -1 for wrong completions and ``positive_weight`` for right ones instead of the group's.
+        exploration: add a bonus for states of the model that are unlike the group's others.
+        settings: of the memory and the like, by field; they win over the preset's.
     """
 
     loss_type: str
@@ -28,6 +33,9 @@ class Method:
     overlong_shaping: bool
     entropy_advantage: bool
     memory: bool
+    own_advantages: bool = False
+    exploration: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 _GRPO = Method(
@@ -52,10 +60,25 @@ _DAPO = Method(
     entropy_advantage=False,
     memory=False,
 )
+# Final answers, counted exactly: what outcome-based exploration counts (arXiv 2509.06941).
+_OUTCOMES = {
+    "fingerprint": "answer_string",
+    "meds_clustering": "exact",
+    "meds_max_distance": 0.0,
+    "meds_target": "both",
+    "meds_all_wrong": "center",
+}
 
 METHODS: dict[str, Method] = {
     "grpo": _GRPO,
     "grpo-entropy": replace(_GRPO, entropy_advantage=True),
     "dapo": _DAPO,
     "meds": replace(_DAPO, memory=True),
+    "dapo-outcome": replace(_DAPO, memory=True, settings={**_OUTCOMES, "meds_penalty_form": "inverse_sqrt"}),
+    "dapo-outcome-batch": replace(
+        _DAPO, memory=True, settings={**_OUTCOMES, "meds_penalty_form": "share", "meds_scope": "batch"}
+    ),
+    "dapo-nsr": replace(_DAPO, own_advantages=True, settings={"positive_weight": 0.0}),
+    "dapo-w-reinforce": replace(_DAPO, own_advantages=True, settings={"positive_weight": 0.1}),
+    "dapo-rep-exp": replace(_DAPO, exploration=True, settings={"fingerprint_from": "reference"}),
 }

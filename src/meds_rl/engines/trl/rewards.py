@@ -1,4 +1,4 @@
-"""The column of the rewards that the memory fills."""
+"""Columns of the rewards that are filled over all processes, after the reward functions have run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +12,15 @@ class MEDSPenalty:
     """
 
     __name__ = "meds_penalty"
+
+    def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
+        return [0.0] * len(completions)
+
+
+class ExplorationBonus:
+    """The same for the bonus of representation-based exploration."""
+
+    __name__ = "exploration_bonus"
 
     def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
         return [0.0] * len(completions)

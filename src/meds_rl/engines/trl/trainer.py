@@ -33,12 +33,16 @@ from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
 from meds_rl.engines.trl.entropy_advantage import entropy_advantage
+from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
 from meds_rl.engines.trl.memory_step import MemoryStep, compile_kernels
+from meds_rl.engines.trl.own_advantages import own_advantages
 from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
+from meds_rl.engines.trl.text_fingerprints import Source, make_source
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
+from meds_rl.fingerprint.mean_state import MeanState, every_completion
 from meds_rl.runs import RunFolder
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
@@ -67,8 +71,8 @@ class MEDSTrainer(GRPOTrainer):
         **trl_arguments: everything else that ``GRPOTrainer`` takes.
 
     Attributes:
-        shaper: the :class:`~meds_rl.RewardShaper`; None unless ``args.method`` is "meds".
-        memory: its memory; None unless ``args.method`` is "meds".
+        shaper: the :class:`~meds_rl.RewardShaper`; None unless ``args.method`` counts errors, as "meds" does.
+        memory: its memory; None likewise.
 
     Raises:
         TypeError: ``args`` is not a ``MEDSConfig``.
@@ -112,10 +116,21 @@ class MEDSTrainer(GRPOTrainer):
         args, functions = with_own_rewards(args, functions)
         super().__init__(model, functions, args, train_dataset, **trl_arguments)
         self._memory_step: MemoryStep | None = None
+        self._exploration: ExplorationStep | None = None
+        self._source: Source | None = None
+        if args.uses_exploration:
+            states = FingerprintSource(
+                self.model, args, MeanState(), every_completion, self._tokenizer, self.ref_model
+            )
+            self._exploration = ExplorationStep(
+                states, weight=args.exploration_weight, dim=args.exploration_dim, seed=args.seed
+            )
+            self._source = states
         if args.uses_memory:
-            source = FingerprintSource(
+            source = make_source(
                 self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
             )
+            self._source = source
             self._memory_step = MemoryStep(make_shaper(args, memory), source, make_reencoding(args, source))
             self._memory_step.check()
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
@@ -135,12 +150,12 @@ class MEDSTrainer(GRPOTrainer):
 
     @property
     def shaper(self) -> RewardShaper | None:
-        """What shapes the rewards; None unless the method is "meds"."""
+        """What shapes the rewards; None unless the method counts errors."""
         return None if self._memory_step is None else self._memory_step.shaper
 
     @property
     def memory(self) -> ErrorMemory | None:
-        """The memory of past errors; None unless the method is "meds"."""
+        """The memory of past errors; None unless the method counts errors."""
         return None if self._memory_step is None else self._memory_step.shaper.memory
 
     # ---- one generation batch ----
@@ -154,7 +169,7 @@ class MEDSTrainer(GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         batch = self._batches.pop()
         self._held = self._refilled = None
-        self._center_all_wrong(batch, output)
+        self._put_own_advantages(batch, output)
         self._mask_fillers(batch, output)
         self._write_rollouts(batch, output)
         return output
@@ -168,8 +183,8 @@ class MEDSTrainer(GRPOTrainer):
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         generated = super()._generate(prompts) if self._held is None else self._held.generated
-        if self._memory_step is not None and self.model.training:
-            self._memory_step.fingerprints.expect(prompt_ids=generated[0], completion_ids=generated[1])
+        if self._source is not None and self.model.training:
+            self._source.expect(prompt_ids=generated[0], completion_ids=generated[1])
         return generated
 
     def _get_per_token_logps_and_entropies(
@@ -182,9 +197,9 @@ class MEDSTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> Any:
         parent = super()._get_per_token_logps_and_entropies
-        step = self._memory_step
-        if step is not None and self.model.training and not torch.is_grad_enabled() and model is self.model:
-            with step.fingerprints.listen(model, attention_mask, logits_to_keep):
+        source = self._source
+        if source is not None and self.model.training and not torch.is_grad_enabled() and model is self.model:
+            with source.listen(model, attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._entropy_inputs is not None and torch.is_grad_enabled():
@@ -232,6 +247,10 @@ class MEDSTrainer(GRPOTrainer):
             self._log_memory(
                 batch, self._memory_step.apply(batch, self.model, self.accelerator), len(completions)
             )
+        if self._exploration is not None:
+            for name, value in self._exploration.apply(batch, self.model, self.accelerator).items():
+                self._metrics["train"][f"exploration/{name}"].append(value)
+        if self._memory_step is not None or self._exploration is not None:
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
             rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
         self._log_figures(batch)
@@ -349,19 +368,20 @@ class MEDSTrainer(GRPOTrainer):
 
     # ---- after TRL's part ----
 
-    def _center_all_wrong(self, batch: Batch, output: dict[str, Any]) -> None:
-        """``all_wrong="center"``: such a group's advantage is not divided by the group's deviation."""
-        if batch.shaped is None or batch.normalize_by_std.all():
+    def _put_own_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
+        """Advantages that TRL's group normalisation does not give (`own_advantages`)."""
+        ours, values = own_advantages(
+            batch, self.args.positive_weight if self.args.uses_own_advantages else None
+        )
+        if not ours.any():
             return
-        rows = np.flatnonzero(~batch.normalize_by_std)
-        centered = batch.advantages()
         logged = self._logs["advantages"]
-        for row in rows:
-            logged[row - len(batch)] = float(centered[row])
+        for row in np.flatnonzero(ours):
+            logged[row - len(batch)] = float(values[row])
         local = slice_of(self.accelerator, len(output["advantages"]))
-        mask = torch.as_tensor(~batch.normalize_by_std[local], device=output["advantages"].device)
-        values = torch.as_tensor(centered[local], dtype=output["advantages"].dtype, device=mask.device)
-        output["advantages"] = torch.where(mask, values, output["advantages"])
+        mask = torch.as_tensor(ours[local], device=output["advantages"].device)
+        own = torch.as_tensor(values[local], dtype=output["advantages"].dtype, device=mask.device)
+        output["advantages"] = torch.where(mask, own, output["advantages"])
 
     def _mask_fillers(self, batch: Batch, output: dict[str, Any]) -> None:
         """Groups that only fill the batch carry no advantage; their tokens must not enter the loss's denominator."""
