@@ -101,6 +101,20 @@ def test_a_signal_ends_the_trainings_and_the_next_run_goes_on(make, stand_in, nu
     assert state_of(cell) is State.TO_BEGIN_ANEW
 
 
+def test_a_signal_that_is_ignored_stays_ignored(make, stand_in):
+    _, cells = make(seeds=1)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+
+    def look(_):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    try:
+        assert run_cells(cells, 2, command=stand_in, on_look=look) == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert {state_of(cell) for cell in cells} == {State.FINISHED}
+
+
 def test_one_at_a_time_also_when_only_a_training_is_left(tmp_path):
     with folder_lock(tmp_path) as inherited:
         with pytest.raises(GridError, match="still runs in"), folder_lock(tmp_path):

@@ -116,13 +116,17 @@ def _train(
     jobs = min(jobs, len(open_cells))
     earlier = {cell: seconds for cell in cells if (seconds := full_seconds(cell)) is not None}
     with folder_lock(folder) as inherited, bar(len(open_cells)) as shown:
-        return run_cells(
-            open_cells,
-            jobs,
-            inherited=inherited,
-            shares_before=not grid.budget_may_differ,
-            on_look=watcher(shown, earlier, jobs),
-        )
+        try:
+            return run_cells(
+                open_cells,
+                jobs,
+                inherited=inherited,
+                shares_before=not grid.budget_may_differ,
+                on_look=watcher(shown, earlier, jobs),
+            )
+        except KeyboardInterrupt:
+            shown.write("All trainings were ended. The same command goes on where they stood.")
+            raise
 
 
 def _results(out: Console, grid: Grid, cells: Sequence[Cell], folder: Path) -> None:

@@ -65,6 +65,8 @@ def _difference(name: str, found: Comparison | None) -> list[str]:
     if found is None:
         return [""] * 5
     difference = found.difference
+    if math.isnan(difference.difference):
+        return ["–"] * 5
     interval = f"[{_signed(name, difference.low)}, {_signed(name, difference.high)}]"
     positive = f"{difference.num_positive}/{len(found.units)}"
     return [_signed(name, difference.difference), interval, positive, _p(found.p), _p(found.p_holm)]

@@ -142,15 +142,15 @@ def _stop(running: Sequence[Training]) -> None:
 @contextmanager
 def _signals_heard() -> Iterator[list[int]]:
     """The signals that came in the meantime. Ctrl-C, SIGTERM and a terminal that is closed are only noted: an exception
-    between a training's start and its place in the list would let it go on alone."""
+    between a training's start and its place in the list would let it go on alone. What is ignored stays so (nohup)."""
     heard: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
         heard.append(number)
 
-    before = {
-        number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in wanted}
     try:
         yield heard
     finally:
