@@ -44,7 +44,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing meds-rl and TRL into $(VENV) ..."
-	$(PIP) --editable ".[trl,report]"
+	$(PIP) --editable ".[trl,report,eval]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -10,7 +10,7 @@ import pytest
 from meds_rl.cli import main
 from meds_rl.cli.report import default_output, find_runs
 from meds_rl.cli.watch import watch_lines, watch_live
-from meds_rl.report.follow import Follower
+from meds_rl.report.live.follow import Follower
 from meds_rl.runs import RunFolderError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))

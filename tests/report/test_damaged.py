@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from meds_rl.report.data import report_data
-from meds_rl.report.follow import Follower
-from meds_rl.report.terminal import screen, status_line
+from meds_rl.report.live.follow import Follower
+from meds_rl.report.live.terminal import screen, status_line
 
 from .runs import RIGHT, WRONG, write_evaluation, write_run
 

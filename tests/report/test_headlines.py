@@ -21,7 +21,7 @@ def test_a_run_with_a_memory(tmp_path):
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100%), in 2 of 2 prompts."
     assert largest == (
         "The largest single error: to “question p” it gave the answer “2” 18 times, 100% of that prompt's wrong "
-        "completions, mostly by “sign”; steps 0 to 8, steady."
+        "completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
     )
     assert repeats == (
         "In the last third of training 100% of the wrong completions repeated a wrong answer of an earlier batch, "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from meds_rl.report.follow import Follower
+    from meds_rl.report.live.follow import Follower
 
 DESCRIPTION = """\
 Show a run's figures and largest errors live in the terminal while it trains. Waits for a run that has not begun, and
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.run} is a file; give the run folder.")
     try:
         from meds_rl.cli.tables import console
-        from meds_rl.report.follow import Follower
+        from meds_rl.report.live.follow import Follower
         from meds_rl.runs import RunFolder
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def show(follower: Follower, out: Console) -> None:
     """Print everything once, however long it is."""
-    from meds_rl.report.terminal import screen
+    from meds_rl.report.live.terminal import screen
 
     out.print(screen(follower, out.width, None))
 
@@ -96,7 +96,7 @@ def watch_lines(
     follower: Follower, out: Console, every: float, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Print a line whenever a step was logged, and at the end the largest errors."""
-    from meds_rl.report.terminal import largest_error_line, status_line
+    from meds_rl.report.live.terminal import largest_error_line, status_line
     from meds_rl.report.text import one_line
 
     printed, said_waiting = None, False
@@ -110,7 +110,10 @@ def watch_lines(
                     out.print(one_line(waiting(follower)), soft_wrap=True)
                     said_waiting = True
             elif newest != printed and not more:
-                out.print(status_line(follower), soft_wrap=True)
+                # From the second look on no step is passed over, however seldom one looks.
+                since = follower.step if printed is None else min(printed[0] + 1, follower.step)
+                for step in range(since, follower.step + 1):
+                    out.print(status_line(follower, step), soft_wrap=True)
                 printed = newest
             if follower.has_ended and not follower.unread:
                 break
@@ -131,7 +134,7 @@ def waiting(follower: Follower) -> str:
 def _drawn(follower: Follower, out: Console) -> RenderableType:
     from rich.text import Text
 
-    from meds_rl.report.terminal import screen
+    from meds_rl.report.live.terminal import screen
     from meds_rl.report.text import one_line
 
     if follower.step == 0 and not follower.num_completions:

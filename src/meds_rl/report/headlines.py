@@ -109,7 +109,21 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
     state = "" if error.life.state == "too short to tell" else f", {error.life.state}"
-    return f"{sentence}; steps {error.life.born} to {error.life.last}{state}."
+    return f"{sentence}; steps {error.life.born} to {error.life.last}{state}.{_in_memory(error)}"
+
+
+def _in_memory(error: Error) -> str:
+    """Whether the memory sees one error, or crumbs of it: the penalty knows its clusters only."""
+    clusters = error.run.clusters
+    if clusters is None or error.kind == "no_answer":
+        return ""
+    names, sizes = np.unique(clusters[error.rows], return_counts=True)
+    sizes = sizes[names >= 0]
+    if not len(sizes):
+        return " None of them is in a cluster of the memory."
+    if len(sizes) == 1:
+        return f" {sizes[0]:,} of them are one cluster of the memory."
+    return f" The memory has them in {len(sizes):,} clusters, the largest with {sizes.max():,} of them."
 
 
 def _repeats(lines: Course) -> str:

@@ -4,15 +4,13 @@ import base64
 import gzip
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from meds_rl.report.drawing.html import page, refuse_foreign, write_page
 
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up import HOSTILE, SCRIPT, made_up_report
+from .made_up import HOSTILE, SCRIPT, made_up_report
 
 
 @pytest.fixture(scope="session")

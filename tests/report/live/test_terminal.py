@@ -8,11 +8,11 @@ import re
 import pytest
 from rich.console import Console
 
-from meds_rl.report.chart import chart
-from meds_rl.report.follow import Follower
-from meds_rl.report.terminal import largest_error_line, screen, status_line, total_steps
+from meds_rl.report.live.chart import chart
+from meds_rl.report.live.follow import Follower
+from meds_rl.report.live.terminal import largest_error_line, screen, status_line, total_steps
 
-from .runs import RIGHT, WRONG, write_run
+from ..runs import RIGHT, WRONG, write_run
 
 CURSOR = "\x1b[2J\x1b[10;10H\x07\r\n\u202eevil\x9b31m"
 BATCH = [("p", CURSOR, WRONG), ("p", CURSOR, WRONG), ("p", "1", RIGHT), ("q", None, WRONG)]
@@ -83,6 +83,15 @@ def test_a_line_for_a_log(follower):
     assert line.startswith("step 4/9, reward 0.25, shaped ")
     assert line.endswith("2 s a step, 0:10 left")
     assert "\n" not in line
+
+
+def test_a_line_is_of_one_step_though_the_next_batch_is_there(tmp_path):
+    right, wrong = [("p", "1", RIGHT)] * 2, [("p", "2", WRONG)] * 2
+    write_run(tmp_path, [wrong, right + wrong, right], memory=False)
+    follower = Follower(tmp_path)
+    follower.poll()
+    rewards = [re.search(r"reward ([\d.]+)", status_line(follower, step)).group(1) for step in (1, 2, 3)]
+    assert rewards == ["0", "0.5", "1"]
 
 
 def test_a_run_that_writes_nothing_any_more_may_have_been_stopped(follower):

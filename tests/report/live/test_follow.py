@@ -5,11 +5,11 @@ import json
 import pytest
 
 from meds_rl.report.course import run_course
-from meds_rl.report.follow import Follower
+from meds_rl.report.live.follow import Follower
 from meds_rl.report.source import read_run
 from meds_rl.runs import RunFolder
 
-from .runs import RIGHT, WRONG, write_batch, write_run
+from ..runs import RIGHT, WRONG, write_batch, write_run
 
 BATCH = [("p", "2", WRONG), ("p", "2", WRONG), ("p", "1", RIGHT), ("q", None, WRONG)]
 OTHER = [("p", "2", WRONG), ("p", "3", WRONG), ("p", "1", RIGHT), ("q", "1", RIGHT)]
@@ -45,7 +45,7 @@ def test_nothing_is_read_twice(tmp_path, monkeypatch):
     follower = Follower(tmp_path)
     follower.poll()
     read = []
-    monkeypatch.setattr("meds_rl.report.follow._read_batch", lambda path: read.append(path.name))
+    monkeypatch.setattr("meds_rl.report.live.follow._read_batch", lambda path: read.append(path.name))
     assert not follower.poll()
     assert read == []
     write_batch(run, 1, OTHER, None)

@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -18,8 +16,7 @@ from meds_rl.report.drawing.strips import error_figures
 from meds_rl.report.drawing.theme import CATEGORIES, FAINT, INK, MUTED, PAPER, config
 from meds_rl.report.drawing.ways import ways_figures
 
-sys.path.insert(0, str(Path(__file__).parent))
-from made_up import SCRIPT, made_up_report
+from .made_up import SCRIPT, made_up_report
 
 
 @pytest.fixture(scope="module")

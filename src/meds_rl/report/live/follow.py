@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from meds_rl.report.batches import BATCH_COLUMNS, BatchFigures
 from meds_rl.report.course import Course
+from meds_rl.report.live.metrics_tail import MetricsTail, Stamp, stamp_of
 from meds_rl.report.logged import PREFERRED, logged_figures
-from meds_rl.report.metrics_tail import MetricsTail, Stamp, stamp_of
 from meds_rl.report.numbers import finite
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong

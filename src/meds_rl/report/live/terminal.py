@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from meds_rl.report.batches import Line
-from meds_rl.report.chart import chart
 from meds_rl.report.course import OF_THE_MEMORY
-from meds_rl.report.follow import Follower, GivenError
+from meds_rl.report.live.chart import chart
+from meds_rl.report.live.follow import Follower, GivenError
 from meds_rl.report.numbers import finite
 from meds_rl.report.panels import PANELS, Panel
 from meds_rl.report.text import one_line, prompt_words, times
@@ -156,16 +156,25 @@ def errors_table(follower: Follower, width: int) -> RenderableType:
     return table
 
 
-def status_line(follower: Follower) -> str:
-    """The newest figures in one line, for a log."""
-    total = total_steps(follower)
-    parts = [f"step {follower.step:,}" + ("" if total is None else f"/{total:,}")]
-    course = follower.course
+def status_line(follower: Follower, step: int | None = None) -> str:
+    """The figures of one step in one line, for a log.
+
+    Args:
+        follower: The run.
+        step: Optimiser steps done; default: the newest that is logged. Rollouts may be a step ahead of it.
+    """
+    total, step = total_steps(follower), follower.step if step is None else step
+    parts = [f"step {step:,}" + ("" if total is None else f"/{total:,}")]
+    # Figures of a step are those of the batch that was sampled before it. A batch may serve several steps.
+    course = {
+        line: {at: value for at, value in points.items() if at < step}
+        for line, points in follower.course.items()
+    }
     shown = {(panel.id, line): panel for panel in PANELS for line, _ in _lines(panel, course, follower)}
     parts += [
         f"{name} {_newest(shown[line], course[line])}" for line, name in LOGGED.items() if line in shown
     ]
-    return ", ".join([*parts, *time_words(follower)])
+    return ", ".join([*parts, *(time_words(follower) if step == follower.step else [])])
 
 
 def largest_error_line(follower: Follower, error: GivenError) -> str:
