@@ -144,6 +144,7 @@ def test_another_runs_folder_is_left_alone_by_a_resume(run, tmp_path, capsys):
         (["--answer_marker", "hashes"], "answer_marker"),
         (["--num_generations", "0"], "num_generations must be at least 2"),
         (["--eval_by", "nothere"], "eval_by must be a column"),
+        (["--eval_before_from", "nowhere"], "eval_before_from: nowhere is no run folder"),
         (["--model_name_or_path", "/no/such/model"], "model"),
         (["--reward_funcs", "math.pi"], "not a function"),
         (["--task_options", '{"train_hard": 2, "train_easy": 1}'], "one generation batch needs 4"),

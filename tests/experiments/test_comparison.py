@@ -13,6 +13,8 @@ from meds_rl.experiments.measures import measure
 from meds_rl.experiments.outcomes import Outcome, write_cells
 from meds_rl.experiments.results import make_results, write_files
 
+ROOT = Path(__file__).parents[2]
+
 
 def problems(right, exact=None, n=4, group="test"):
     """A problem for each number of right completions; of the wrong ones two in three answers are distinct."""
@@ -117,6 +119,8 @@ def test_files_hold_every_problem_and_no_nan(grid, tmp_path):
     assert row["pass@1"] == 1.0
     assert np.isnan(row["repeated"]), "nothing was wrong"
     assert (row["seconds_per_step"], row["updates"], row["samples_generated"]) == (3.0, 3, 96)
+    page = (ROOT / "docs" / "compare.md").read_text()
+    assert [name for name in table.columns if f"`{name}`" not in page] == []
     text = (tmp_path / "results.json").read_text()
     assert "NaN" not in text
     assert '"relative": 1.5' in text

@@ -1,5 +1,6 @@
 """Grids are checked before anything runs; the shipped ones work."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from meds_rl.cli.compare import load_grid
 from meds_rl.experiments.budget import check_grid
 from meds_rl.experiments.cells import make_cells
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid import KEYS, GridError
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "recipes").glob("compare-*.yaml"))
@@ -98,6 +99,21 @@ def test_mistakes_are_one_sentence(write_grid, changes, said):
     with pytest.raises(ValueError, match=r"(?s).*") as raised:
         load_grid(write_grid(**changes))
     assert said in str(raised.value)
+
+
+def test_the_page_has_every_key_and_its_example_is_a_grid(tmp_path):
+    text = (ROOT / "docs" / "compare.md").read_text()
+    assert [key for key in KEYS if f"| `{key}` |" not in text] == []
+    path = tmp_path / "grid.yaml"
+    example = re.findall(r"```yaml
+(.*?)```", text, re.DOTALL)[0]
+    path.write_text(example.replace("pocket.yaml", str(ROOT / "recipes" / "pocket.yaml")))
+    grid = load_grid(path)
+    assert {task: list(found) for task, found in grid.checkpoints.items()} == {
+        "pocket": ["pocket-0", "pocket-1"],
+        "sums": ["smol"],
+    }
+    assert grid.seeds == tuple(range(10))
 
 
 def test_no_yaml(tmp_path):

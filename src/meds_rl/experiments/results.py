@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +65,9 @@ class Results:
             found.append(
                 f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these."
             )
+        family = max(Counter(one.measure for one in self.comparisons).values(), default=0)
+        if family > 1:
+            found.append(f"Holm: corrected for the {family} comparisons by the same measure.")
         few = min((len(one.units) for one in self.comparisons), default=0)
         if self.comparisons and few < 10:
             found.append(
