@@ -105,8 +105,7 @@ def test_the_page_has_every_key_and_its_example_is_a_grid(tmp_path):
     text = (ROOT / "docs" / "compare.md").read_text()
     assert [key for key in KEYS if f"| `{key}` |" not in text] == []
     path = tmp_path / "grid.yaml"
-    example = re.findall(r"```yaml
-(.*?)```", text, re.DOTALL)[0]
+    example = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0]
     path.write_text(example.replace("pocket.yaml", str(ROOT / "recipes" / "pocket.yaml")))
     grid = load_grid(path)
     assert {task: list(found) for task, found in grid.checkpoints.items()} == {
