@@ -13,7 +13,7 @@ import torch
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.runs import RunFolder
 
-from .two_processes import SETTINGS
+from .two_processes import RIVALS, SETTINGS
 
 
 def run_two(what: str, model_path: str, output: Path) -> None:
@@ -107,3 +107,17 @@ def test_two_processes_resume_as_if_nothing_had_happened(model_path, tmp_path):
         )
         assert whole.keys() == resumed.keys()
         assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+@pytest.mark.slow
+def test_rivals_end_with_the_same_in_both_processes(model_path, tmp_path):
+    run_two("rivals", model_path, tmp_path)
+    for name in RIVALS:
+        folder = tmp_path / name
+        models = [torch.load(folder / f"model-{rank}.pt", weights_only=True) for rank in (0, 1)]
+        assert all(torch.equal(value, models[1][key]) for key, value in models[0].items()), name
+        memories = [path.read_bytes() for path in sorted(folder.glob("memory-?.safetensors"))]
+        assert len(memories) == (0 if name in ("nsr", "rep-exp") else 2)
+        assert len(set(memories)) <= 1, name
+    rollouts = RunFolder(tmp_path / "rep-exp").rollouts()
+    assert (rollouts["shaped_reward"] > rollouts["reward"]).any()

@@ -112,6 +112,31 @@ def train_and_resume(model_path: str, output: str) -> None:
     end_together(trainer.accelerator)
 
 
+RIVALS = {
+    "outcome": {"method": "dapo-outcome"},
+    "batch": {"method": "dapo-outcome-batch"},
+    "global": {"meds_scope": "global", "meds_clustering": "random"},
+    "kmeans": {"meds_clustering": "kmeans", "meds_num_clusters": 2},
+    "nsr": {"method": "dapo-nsr"},
+    "rep-exp": {"method": "dapo-rep-exp"},
+}
+
+
+def train_rivals(model_path: str, output: str) -> None:
+    """Each rival trains; each process saves what it ends with."""
+    for name, fields in RIVALS.items():
+        folder = Path(output) / name
+        trainer = make_trainer(
+            model_path, str(folder), **{"meds_all_wrong": None, **fields}, meds_reencode_tokens=0
+        )
+        trainer.train()
+        rank = trainer.accelerator.process_index
+        if trainer.memory is not None:
+            trainer.memory.save(folder / f"memory-{rank}.safetensors")
+        torch.save(trainer.model.state_dict(), folder / f"model-{rank}.pt")
+    end_together(trainer.accelerator)
+
+
 def main(model_path: str, output: str) -> None:
     trainer = make_trainer(model_path, output)
     calls = record_calls(trainer)
@@ -130,4 +155,4 @@ def main(model_path: str, output: str) -> None:
 if __name__ == "__main__":
     # Processes that wait for each other for ever say where, and end.
     faulthandler.dump_traceback_later(240, exit=True)
-    {"main": main, "resume": train_and_resume}[sys.argv[1]](*sys.argv[2:])
+    {"main": main, "resume": train_and_resume, "rivals": train_rivals}[sys.argv[1]](*sys.argv[2:])
