@@ -11,9 +11,12 @@ from meds_rl.report.drawing.theme import MUTED
 
 COLOURINGS = ("cluster", "answer", "step")
 OTHER = "all others"
-MUTED_KINDS = ("in no cluster", "no answer", OTHER)
-"""What is no error of its own has no colour of its own."""
-MUTED_SHAPES = ("cross", "wedge", "arrow")
+MUTED_SHAPES = {
+    "in no cluster": "M-.9,-.6L-.6,-.9L0,-.3L.6,-.9L.9,-.6L.3,0L.9,.6L.6,.9L0,.3L-.6,.9L-.9,.6L-.3,0Z",  # an x
+    "no answer": "M-.9,-.3L.9,-.3L.9,.3L-.9,.3Z",  # a bar
+    OTHER: "M0,.5A.5,.5,0,1,1,0,-.5A.5,.5,0,1,1,0,.5Z",  # a dot
+}
+"""What is no error of its own has no colour of its own, and a shape (an SVG path) that no error has."""
 
 
 def map_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -60,13 +63,13 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
         }
     else:
         counts = Counter(row[by] for row in values)
-        kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_KINDS]
-        muted = [kind for kind in MUTED_KINDS if kind in counts]
+        kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_SHAPES]
+        muted = [kind for kind in MUTED_SHAPES if kind in counts]
         # One legend for colour and shape: Vega-Lite merges those of one field and one domain.
         legend = {"orient": "top", "title": None, "columns": 5, "symbolSize": 90}
         of_kind = {"field": by, "type": "nominal", "legend": legend}
         colours = [*OWN_COLOURS[: len(kinds)], *[MUTED] * len(muted)]
-        shapes = [*SHAPES[: len(kinds)], *MUTED_SHAPES[: len(muted)]]
+        shapes = [*SHAPES[: len(kinds)], *(MUTED_SHAPES[kind] for kind in muted)]
         encoding["color"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": colours}}
         encoding["shape"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": shapes}}
     return {
@@ -87,7 +90,7 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
 
 def _commonest(names: Sequence[str]) -> list[str]:
     kept = {
-        name for name, _ in Counter(name for name in names if name not in MUTED_KINDS).most_common(MAX_KINDS)
+        name for name, _ in Counter(name for name in names if name not in MUTED_SHAPES).most_common(MAX_KINDS)
     }
-    kept.update(MUTED_KINDS)
+    kept.update(MUTED_SHAPES)
     return [name if name in kept else OTHER for name in names]
