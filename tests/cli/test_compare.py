@@ -14,6 +14,7 @@ import yaml
 
 from meds_rl.cli import main
 from meds_rl.experiments import runner
+from meds_rl.report.recipe import read_recipe, variants
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests" / "experiments" / "stand_in.py"
@@ -102,6 +103,14 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     status, again, _ = compare("--table")
     assert status == 0
     assert again in out, "only the tables"
+
+
+def test_the_report_sees_two_methods_of_two_seeds(compare, tmp_path):
+    compare("--jobs", "1")
+    folders = [tmp_path / "out" / "pocket" / "base" / f"seed-{seed}" / "meds" for seed in (0, 1)]
+    recipes = [read_recipe(folder) for folder in (*folders, folders[0].with_name("dapo"))]
+    assert "eval_before_from" in recipes[0].given, "it was shared"
+    assert variants(recipes) == ["meds", "meds", "dapo"]
 
 
 def test_a_changed_grid_is_refused_and_a_longer_one_is_not(compare, tmp_path):

@@ -54,12 +54,13 @@ def main(recipe_path: str, *overrides: str) -> None:
         sys.exit("no such luck")
     resumed = "--resume_from_checkpoint" in overrides
     if not resumed:
-        given = {**recipe, **{name.removeprefix("--"): True for name in overrides[::2]}}
+        names = [name.removeprefix("--") for name in overrides[::2]]
+        given = {**recipe, **dict(zip(names, overrides[1::2], strict=True))}
         head = "".join(f"#   {line}\n" for line in yaml.safe_dump(given).splitlines())
         size = recipe["per_device_train_batch_size"]
         resolved = {"generation_batch_size": size, "gradient_accumulation_steps": 1}
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "recipe.yaml").write_text("# Given:\n" + head + yaml.safe_dump({**resolved, **recipe}))
+        (folder / "recipe.yaml").write_text("# Given:\n" + head + yaml.safe_dump({**resolved, **given}))
         RunFolder(folder).write_environment({"num_processes": 1})
         evaluation(folder, "before", recipe["seed"], CHANCE["before"], recipe["eval_samples"])
     if wish == "hang":

@@ -1,5 +1,6 @@
 """Figures of made-up cells, by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,19 @@ def test_notes_say_what_few_pairs_can_say(grid):
     outcomes = [outcome(method, seed, [1, 2]) for seed in (0, 1, 2) for method in ("dapo", "meds")]
     notes = make_results(grid, outcomes, 8).notes()
     assert notes[0].startswith("6 of 8 cells are finished")
-    assert "3 pair(s): no p value can be below 0.25" in notes[1]
+    assert "3 pairs: no p value can be below 0.25" in notes[1]
     assert len(notes) == 2
+    assert "nothing is said" in make_results(grid, outcomes[:2], 2).notes()[0]
+
+
+def test_unequal_samples_are_said(grid):
+    outcomes = [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [1, 2])]
+    # 96 each; 101 is over a twentieth more, 100 is not.
+    for number, is_said in ((100, False), (101, True)):
+        other = replace(outcomes[1], cost=Cost(1.0, 3, number))
+        said = [note for note in make_results(grid, [outcomes[0], other], 2).notes() if "completions" in note]
+        assert bool(said) == is_said
+    assert "On pocket the methods generated different numbers of completions (dapo 96, meds 101)" in said[0]
 
 
 def test_files_hold_every_problem_and_no_nan(grid, tmp_path):

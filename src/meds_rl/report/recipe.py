@@ -21,6 +21,7 @@ NOT_COMPARED = frozenset(
         *("logging_steps", "logging_strategy", "logging_first_step", "log_completions", "push_to_hub"),
         *("save_steps", "save_strategy", "save_total_limit", "save_only_model"),
         *("eval_samples", "eval_k", "eval_problems", "eval_by", "eval_every", "per_device_eval_batch_size"),
+        "eval_before_from",
     )
 )
 """Fields that change nothing about what is learnt, or that name the repetition: the seed."""
