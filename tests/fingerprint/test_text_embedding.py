@@ -17,7 +17,7 @@ def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(importlib.metadata, "files", missing)
     for cache in (text_embedding._embeddings, text_embedding._tokenizer):
         cache.cache_clear()
-    with pytest.raises(ImportError, match="pip install --no-deps wordllama"):
+    with pytest.raises(ImportError, match=r"pip install \"meds-rl\[text\]\""):
         embed_texts(["a"])
 
 

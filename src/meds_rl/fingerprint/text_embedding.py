@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_FEATURES = 256
-INSTALL = 'pip install "meds-rl[trl]" && pip install --no-deps wordllama'
+INSTALL = 'pip install "meds-rl[text]"'
 
 
 def embed_texts(texts: Sequence[str]) -> NDArray[np.float32]:

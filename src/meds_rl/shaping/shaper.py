@@ -46,12 +46,10 @@ class RewardShaper:
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
-        max_distance: Members further away than this do not vote: Euclidean on unit vectors, 0 to 2. Where nobody votes
-            the error is new, |C| = 0. None: however far (as published).
-        scope: What a completion is compared with: the memory of its "prompt" (as published); "global", one memory for
-            all prompts; "batch", only the scored completions of its own group, without itself, and no memory.
-        penalty_form: What a count costs: "log" (as published); "inverse_sqrt", min(alpha (1 - |C|^(-1/2)), beta);
-            "share", min(alpha |C| / G, beta) (`meds_rl.shaping.forms`).
+        max_distance: Members further away (of unit vectors, 0 to 2) do not vote; with no voter |C| = 0. None: any distance.
+        scope: With what a completion is compared: its "prompt"'s memory (as published), the "global" one of all
+            prompts, or without a memory the scored others of its group in the "batch".
+        penalty_form: What a count costs: "log" (as published), "inverse_sqrt" or "share" (`meds_rl.shaping.forms`).
         memory: The memory to use and to fill; a new one by default.
 
     Raises:
@@ -213,8 +211,7 @@ class RewardShaper:
         """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
         clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
         sizes = no_sizes(n_rows, self.memory.half_life)
-        assigned = self._look_up(sides, share)
-        for side, (side_clusters, side_sizes) in zip(sides, assigned, strict=True):
+        for side, (side_clusters, side_sizes) in zip(sides, self._look_up(sides, share), strict=True):
             clusters[side.rows], sizes[side.rows] = side_clusters, side_sizes
         if self.noise == "free":
             sizes[clusters == NOISE] = 0

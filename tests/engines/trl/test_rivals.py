@@ -250,7 +250,7 @@ def test_a_missing_package_is_told_before_anything_is_generated(
     model_path, dataset, make_config, monkeypatch
 ):
     def missing(_texts):
-        raise ImportError("pip install --no-deps wordllama")
+        raise ImportError("pip install wordllama")
 
     monkeypatch.setattr(text_embedding, "embed_texts", missing)
     with pytest.raises(ImportError, match="pip install"):
