@@ -46,7 +46,7 @@ class RewardShaper:
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
-        max_distance: Members further (of unit vectors, 0 to 2) do not vote; without a voter |C| = 0. None: no bound.
+        max_distance: Members further than this (unit vectors: 0 to 2) do not vote; no voter, |C| = 0. None: no bound.
         scope: With what a completion is compared: its "prompt"'s memory (as published), the "global" one of all
             prompts, or without a memory the scored others of its group in the "batch".
         penalty_form: What a count costs: "log" (as published), "inverse_sqrt" or "share" (`meds_rl.shaping.forms`).
