@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,14 +182,11 @@ def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
 
 def _check_target(path: Path) -> None:
     """Before anything is measured or asked."""
+    from meds_rl.runs.folder import require_writable
+
     if path.is_dir():
         raise IsADirectoryError(f"--json {path} is a folder; name a file.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OSError(f"--json {path} cannot be written: {error}") from None
+    require_writable(path.parent, f"--json {path} cannot be written")
 
 
 def _annotator(args: argparse.Namespace) -> Annotator | None:

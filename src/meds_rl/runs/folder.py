@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,6 +218,20 @@ class RunFolder:
 
     def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
         return numbered(self.evaluation_path, "step")
+
+
+def require_writable(folder: Path, refusal: str) -> None:
+    """Make a folder if need be and try whether files can be written to it, before long work begins.
+
+    Raises:
+        OSError: they cannot; it begins with ``refusal``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{refusal}: {error}") from None
 
 
 def write_atomically(path: Path, data: Any) -> None:

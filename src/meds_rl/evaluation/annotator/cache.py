@@ -3,13 +3,12 @@
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from meds_rl.runs.folder import write_atomically
+from meds_rl.runs.folder import require_writable, write_atomically
 
 VERSION = 1
 
@@ -38,12 +37,7 @@ class ReplyCache:
         """
         if self._folder is None:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder):
-                pass
-        except OSError as error:
-            raise OSError(f"the annotator's cache {self._folder} cannot be written to: {error}") from None
+        require_writable(self._folder, f"the annotator's cache {self._folder} cannot be written to")
 
     def get(self, model: str, prompt: str, parameters: Mapping[str, Any]) -> str | None:
         """The reply, or None."""
