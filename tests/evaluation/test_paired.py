@@ -90,6 +90,56 @@ def test_a_seed_that_says_nothing_spoils_only_the_draws_it_is_in():
     assert (found.low, found.high) == (1.0, 1.0)
 
 
+def constant(*effects):
+    """Pairs of one problem, with these differences."""
+    return [pair([0.0], [effect]) for effect in effects]
+
+
+def test_one_cluster_is_the_plain_interval_to_the_bit():
+    rng = np.random.default_rng(1)
+    pairs = [pair(rng.random(20), rng.random(20)) for _ in range(4)]
+    own = [pair([0, 0], [1, 0], ["a", "b"]), pair([0, 0], [0, 1], ["c", "d"])]
+    for some in (pairs, own):
+        assert compare(some, 5, clusters=["x"] * len(some)) == compare(some, 5)
+
+
+def test_seeds_of_a_cluster_are_drawn_together():
+    # Ten seeds at 0 and ten at 1. Drawn one by one, the mean is Binomial(20, 1/2) / 20: 2.1 % lie at .25 or below, 5.8 %
+    # at .3 or below. Drawn by cluster it is 0, 1/2 or 1, with chances 1/4, 1/2, 1/4.
+    pairs, clusters = constant(*[0.0] * 10, *[1.0] * 10), ["a"] * 10 + ["b"] * 10
+    plain, clustered = compare(pairs), compare(pairs, clusters=clusters)
+    assert (plain.low, plain.high) == pytest.approx((0.3, 0.7))
+    assert (clustered.low, clustered.high) == (0.0, 1.0)
+    middle = compare(pairs, clusters=clusters, confidence=0.4)
+    assert (middle.low, middle.high) == (0.5, 0.5)
+    assert clustered.method == "bootstrap over 2 clusters, their seeds and problems, 10,000 resamples, 95%"
+    assert plain.by_seed == clustered.by_seed
+    assert plain.difference == clustered.difference == 0.5
+
+
+def test_seeds_within_a_cluster_are_drawn_too():
+    # Each cluster holds 0 and 1. A draw of two clusters is four seeds, each 0 or 1 with chance 1/2, whichever clusters they
+    # came from: Binomial(4, 1/2) / 4. 0 has 1/16.
+    found = compare(constant(0, 1, 0, 1), clusters="aabb", confidence=0.8)
+    assert (found.low, found.high) == (0.25, 0.75)
+    found = compare(constant(0, 1, 0, 1), clusters="aabb", confidence=0.9)
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_a_cluster_weighs_as_many_seeds_as_it_has():
+    # Three seeds at 0 and one at 1: the mean is 1/4. Draws: a a (0 of 6), b b (2 of 2), or a b (1 of 4).
+    found = compare(constant(0, 0, 0, 1), clusters="aaab", confidence=0.4)
+    assert (found.difference, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_clusters_of_one_seed_each_are_seeds():
+    # The draws differ, what they are drawn from does not: Binomial(10, 1/2) / 10, 1.1 % at .1 or below, 5.5 % at .2.
+    pairs = constant(*[0.0, 1.0] * 5)
+    found = compare(pairs, clusters=range(10))
+    assert (found.low, found.high) == pytest.approx((0.2, 0.8))
+    assert (compare(pairs).low, compare(pairs).high) == pytest.approx((0.2, 0.8))
+
+
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.integers(0, 5))
 def test_the_other_way_round_is_the_negative(values, seed):
     before, after = values, values[::-1]
@@ -145,6 +195,8 @@ def test_bad_comparisons_are_refused():
         compare([(PerProblem("a", [1.0]), PerProblem("b", [1.0]))])
     with pytest.raises(ValueError, match="confidence"):
         compare([pair([0], [1])], confidence=1.0)
+    with pytest.raises(ValueError, match="each of the 1 pairs, got 2"):
+        compare([pair([0], [1])], clusters="ab")
     with pytest.raises(ValueError, match="num_resamples"):
         compare([pair([0], [1])], num_resamples=0)
 
@@ -178,3 +230,31 @@ def coverage(num_seeds, seed_spread, num_trials, num_problems=30):
 )
 def test_what_the_interval_covers(num_seeds, seed_spread, low, high):
     assert low <= coverage(num_seeds, seed_spread, 600) <= high
+
+
+def clustered_coverage(num_clusters, seeds_each, num_trials, num_problems=30):
+    """The same of the plain interval and of that over clusters, whose effects vary by .3 and their seeds' by .1."""
+    rng = np.random.default_rng(0)
+    hits = np.zeros(2)
+    clusters = np.repeat(range(num_clusters), seeds_each).tolist()
+    for trial in range(num_trials):
+        problems = rng.normal(0, 0.3, num_problems)
+        effects = rng.normal(0.1, 0.3, num_clusters)[clusters] + rng.normal(0, 0.1, len(clusters))
+        pairs = []
+        for effect in effects:
+            before = rng.normal(size=num_problems)
+            pairs.append(pair(before, before + effect + problems + rng.normal(0, 0.3, num_problems)))
+        for place, given_clusters in enumerate((None, clusters)):
+            found = compare(pairs, trial, num_resamples=400, clusters=given_clusters)
+            hits[place] += found.low <= 0.1 <= found.high
+    return hits / num_trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("num_clusters", "seeds_each", "plain", "clustered"),
+    [(2, 5, 0.54, 0.74), (3, 5, 0.62, 0.78), (5, 4, 0.75, 0.89), (10, 3, 0.82, 0.92)],  # as docs/compare.md says
+)
+def test_what_the_interval_over_clusters_covers(num_clusters, seeds_each, plain, clustered):
+    # 400 trials: the standard error is .025 at most.
+    assert clustered_coverage(num_clusters, seeds_each, 400) == pytest.approx([plain, clustered], abs=0.07)
