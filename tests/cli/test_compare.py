@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,59 @@ def test_a_failure_is_status_1_and_its_end_is_shown(compare, monkeypatch):
     assert "pocket/base/seed-0/meds failed with status 1" in out
     assert "  out of luck" in out
     assert "3 of 4 cells are finished" in out
+
+
+def test_tables_as_markdown_and_figures(compare, tmp_path):
+    pytest.importorskip("vl_convert")
+    page, folder = tmp_path / "tables.md", tmp_path / "figures"
+    asked = ("--markdown", str(page), "--figures", str(folder))
+    status, out, _ = compare(*asked, eval_every=1)
+    assert status == 0
+    assert f"Tables as Markdown: {page}" in out
+    text = page.read_text()
+    assert f"meds compare {tmp_path}/grid.yaml --output {tmp_path}/out --jobs 2 --markdown {page}" in text
+    assert (
+        "4 of 4 cells finished. pocket: 2 of 2 units with all methods (checkpoints base; seeds 0, 1)" in text
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("cost.svg", "course-pass@1.svg", "course-pass@k.svg"),
+        *("difference-distinct.svg", "difference-pass@1.svg", "difference-pass@k.svg", "figures.json"),
+    ]
+    # Every line of the screen's tables is one of the Markdown, cell by cell.
+    shown = [line.split() for line in out.splitlines() if re.match(r"   ?(before|dapo|meds) ", line)]
+    written = [line.replace("|", " ").split() for line in text.splitlines() if line.startswith("|")]
+    assert len(shown) >= 2 * 6 * 3
+    for cells in shown:
+        assert any(row[-len(cells) :] == cells for row in written), cells
+
+    status, _, _ = compare("--table", *asked, eval_every=1)
+    assert status == 0
+    assert page.read_text() == text, "the same cells give the same file"
+
+
+def test_without_evaluations_in_training_there_is_no_course(compare, tmp_path):
+    pytest.importorskip("vl_convert")
+    status, out, _ = compare("--figures", str(tmp_path / "figures"), "--format", "png", seeds=1)
+    assert status == 0
+    assert "Note: No course of pocket: no evaluations in training" in out
+    assert (tmp_path / "figures" / "cost.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((tmp_path / "figures").glob("course*"))
+
+
+def test_files_of_others_are_refused_before_anything_runs(compare, tmp_path):
+    page = tmp_path / "mine.md"
+    page.write_text("# Mine\n")
+    for options, said in (
+        (["--markdown", str(page)], "was not written by meds compare"),
+        (["--markdown", str(tmp_path)], "was not written by meds compare"),
+        (["--figures", str(page)], "--figures must be a folder"),
+        (["--figures", str(tmp_path), "--dry-run"], "--dry-run writes nothing"),
+    ):
+        status, _, error = compare(*options)
+        assert status == 2
+        assert said in error
+    assert page.read_text() == "# Mine\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_bad_options(compare):

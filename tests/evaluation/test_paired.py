@@ -104,8 +104,8 @@ def test_one_cluster_is_the_plain_interval_to_the_bit():
 
 
 def test_seeds_of_a_cluster_are_drawn_together():
-    # Ten seeds at 0 and ten at 1. Drawn one by one, the mean is Binomial(20, 1/2) / 20: 2.1 % lie at .25 or below, 5.8 %
-    # at .3 or below. Drawn by cluster it is 0, 1/2 or 1, with chances 1/4, 1/2, 1/4.
+    # Ten seeds at 0 and ten at 1. Drawn one by one, the mean is Binomial(20, 1/2) / 20: 2.1 % lie at .25 or below,
+    # 5.8 % at .3 or below. Drawn by cluster it is 0, 1/2 or 1, with chances 1/4, 1/2, 1/4.
     pairs, clusters = constant(*[0.0] * 10, *[1.0] * 10), ["a"] * 10 + ["b"] * 10
     plain, clustered = compare(pairs), compare(pairs, clusters=clusters)
     assert (plain.low, plain.high) == pytest.approx((0.3, 0.7))
@@ -118,8 +118,8 @@ def test_seeds_of_a_cluster_are_drawn_together():
 
 
 def test_seeds_within_a_cluster_are_drawn_too():
-    # Each cluster holds 0 and 1. A draw of two clusters is four seeds, each 0 or 1 with chance 1/2, whichever clusters they
-    # came from: Binomial(4, 1/2) / 4. 0 has 1/16.
+    # Each cluster holds 0 and 1. A draw of two clusters is four seeds, each 0 or 1 with chance 1/2, whichever clusters
+    # they came from: Binomial(4, 1/2) / 4. 0 has 1/16.
     found = compare(constant(0, 1, 0, 1), clusters="aabb", confidence=0.8)
     assert (found.low, found.high) == (0.25, 0.75)
     found = compare(constant(0, 1, 0, 1), clusters="aabb", confidence=0.9)
@@ -253,7 +253,12 @@ def clustered_coverage(num_clusters, seeds_each, num_trials, num_problems=30):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_clusters", "seeds_each", "plain", "clustered"),
-    [(2, 5, 0.54, 0.74), (3, 5, 0.62, 0.78), (5, 4, 0.75, 0.89), (10, 3, 0.82, 0.92)],  # as docs/compare.md says
+    [
+        (2, 5, 0.54, 0.74),
+        (3, 5, 0.62, 0.78),
+        (5, 4, 0.75, 0.89),
+        (10, 3, 0.82, 0.92),
+    ],  # as docs/compare.md says
 )
 def test_what_the_interval_over_clusters_covers(num_clusters, seeds_each, plain, clustered):
     # 400 trials: the standard error is .025 at most.

@@ -1,7 +1,8 @@
 """Stands in for `meds train`: writes the run folder that a recipe asks for, without training anything.
 
 What the recipe's `run_name` says, it does: "fail" fails before it writes anything, "die" leaves a checkpoint and fails
-unless it is resumed, "pieces" fails in the middle without a checkpoint the first time, "hang" waits for ever.
+unless it is resumed, "pieces" fails in the middle without a checkpoint the first time, "hang" waits for ever. With
+`eval_every` it has an evaluation after each step.
 """
 
 import json
@@ -82,6 +83,8 @@ def main(recipe_path: str, *overrides: str) -> None:
             # The first step warms up.
             row = {"step": step, "step_time": seconds + 100 * (step == 1)}
             file.write(json.dumps({**row, "dynamic_sampling/groups_generated": 4.0}) + "\n")
+    for step in range(1, STEPS if recipe.get("eval_every") else 1):
+        evaluation(folder, f"step-{step:06d}", recipe["seed"], 0.3, recipe["eval_samples"])
     evaluation(folder, "after", recipe["seed"], CHANCE[recipe["method"]], recipe["eval_samples"])
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from meds_rl.experiments.budget import check_grid, differing_fields
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid_values import GridError
 
 
 def test_differing_fields():

@@ -1,5 +1,6 @@
 """Figures of made-up cells, by hand."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def problems(right, exact=None, n=4, group="test"):
     )
 
 
-def outcome(method, seed, right, *, task="pocket", exact=None, seconds=1.0):
-    cell = Cell(task, "base", seed, method, {}, Path("x"))
+def outcome(method, seed, right, *, task="pocket", checkpoint="base", exact=None, seconds=1.0):
+    cell = Cell(task, checkpoint, seed, method, {}, Path("x"))
     return Outcome(cell, problems([0] * len(right)), problems(right, exact), Cost(seconds, 3, 96), (2,), 4)
 
 
@@ -84,12 +85,84 @@ def test_levels_count_the_checkpoint_once_a_unit(grid):
 
 def test_holm_is_within_a_measure():
     def made(name, p):
-        return Comparison("pocket", "test", name, 2, "meds", (), None, p)  # type: ignore[arg-type]
+        return Comparison("pocket", "test", name, 2, "meds", "dapo", (), None, None, p)  # type: ignore[arg-type]
 
     found = corrected(
         [made("pass@1", 0.01), made("pass@k", 0.02), made("pass@1", 0.03), made("pass@1", 0.04)]
     )
     assert [one.p_holm for one in found] == pytest.approx([0.03, 0.02, 0.06, 0.06])
+
+
+@pytest.fixture
+def three(make):
+    """A grid that also asks for meds less count."""
+    methods = {name: {"method": "dapo"} for name in ("dapo", "count", "meds")}
+    return make(k=2, methods=methods, also=[["meds", "count"]])[0]
+
+
+def test_other_pairs_are_compared_and_counted(three):
+    outcomes = [
+        outcome(method, seed, [right])
+        for seed in range(5)
+        for method, right in (("dapo", 1), ("count", 2), ("meds", 4))
+    ]
+    found = [one for one in compare(three, outcomes) if one.measure == "pass@1"]
+    assert [(one.method, one.against, one.difference.difference) for one in found] == [
+        ("count", "dapo", 0.25),
+        ("meds", "dapo", 0.75),
+        ("meds", "count", 0.5),
+    ]
+    # All 5 units alike: p = 2/32. Three comparisons.
+    assert [one.p for one in found] == [0.0625] * 3
+    assert [one.p_holm for one in found] == [0.1875] * 3
+
+
+def test_an_unfinished_other_pair_is_left_out(three):
+    found = compare(
+        three, [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [2, 4]), outcome("count", 1, [1, 1])]
+    )
+    assert {(one.method, one.against) for one in found} == {("meds", "dapo")}
+
+
+def on_two_checkpoints():
+    """Five seeds each; meds changes nothing from checkpoint a and everything from b."""
+    return [
+        outcome(method, seed, [right], checkpoint=checkpoint)
+        for checkpoint, after in (("a", 0), ("b", 4))
+        for seed in range(5)
+        for method, right in (("dapo", 0), ("meds", after))
+    ]
+
+
+def test_checkpoints_are_drawn_before_their_units(grid):
+    one = of(compare(grid, on_two_checkpoints()), "pass@1")
+    # Drawn one by one the mean is Binomial(10, 1/2) / 10: 1.1 % lie at .1 or below, 5.5 % at .2 or below.
+    assert (one.difference.low, one.difference.high) == pytest.approx((0.2, 0.8))
+    # Drawn by checkpoint it is 0, 1/2 or 1.
+    assert one.over_checkpoints is not None
+    assert (one.over_checkpoints.low, one.over_checkpoints.high) == (0.0, 1.0)
+    assert one.over_checkpoints.difference == one.difference.difference == 0.5
+
+
+def test_one_checkpoint_has_no_interval_over_checkpoints(grid):
+    first = [one for one in on_two_checkpoints() if one.cell.checkpoint == "a"]
+    assert {one.over_checkpoints for one in compare(grid, first)} == {None}
+    assert not [note for note in make_results(grid, first, 10).notes() if "over checkpoints" in note]
+
+
+def test_the_interval_over_checkpoints_is_in_the_results_and_in_a_note(grid, tmp_path):
+    outcomes = on_two_checkpoints()
+    results = make_results(grid, outcomes, 20)
+    (note,) = [note for note in results.notes() if "over checkpoints" in note]
+    assert "With 2 checkpoints it is too narrow" in note
+    write_files(tmp_path, grid, outcomes, results)
+    (row,) = [
+        row
+        for row in json.loads((tmp_path / "results.json").read_text())["comparisons"]
+        if row["measure"] == "pass@1"
+    ]
+    assert (row["against"], row["low_over_checkpoints"], row["high_over_checkpoints"]) == ("dapo", 0.0, 1.0)
+    assert row["interval_over_checkpoints"].startswith("bootstrap over 2 clusters, their seeds and problems")
 
 
 def test_only_the_groups_that_are_asked_for(make):

@@ -8,7 +8,8 @@ import pytest
 from meds_rl.cli.compare import load_grid
 from meds_rl.experiments.budget import check_grid
 from meds_rl.experiments.cells import make_cells
-from meds_rl.experiments.grid import KEYS, GridError
+from meds_rl.experiments.grid import KEYS
+from meds_rl.experiments.grid_values import GridError
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "recipes").glob("compare-*.yaml"))
@@ -88,6 +89,12 @@ def test_later_fields_win(make):
         ({"tasks": {"t": {"checkpoints": {"c": {"output_dir": "x"}}}}}, "tasks.t.checkpoints.c: output_dir"),
         ({"baseline": "grpo"}, "baseline: unknown name 'grpo'. Allowed: dapo, meds"),
         ({"baseline": None}, "baseline must be one of the methods: dapo, meds"),
+        ({"also": "meds"}, "also must be a list of pairs"),
+        ({"also": [["meds"]]}, "also must be a list of pairs"),
+        ({"also": [["meds", "cuont"]]}, "also: unknown name 'cuont'. Did you mean count"),
+        ({"also": [["meds", "meds"]]}, "compares a method with itself"),
+        ({"also": [["meds", "dapo"]]}, "every method is compared with dapo"),
+        ({"also": [["meds", "count"], ["count", "meds"]]}, "count and meds come twice"),
         ({"seeds": 0}, "seeds must be a number of seeds"),
         ({"seeds": [1, 1]}, "seeds must not repeat"),
         ({"seeds": True}, "seeds must be"),
@@ -96,6 +103,8 @@ def test_later_fields_win(make):
     ],
 )
 def test_mistakes_are_one_sentence(write_grid, changes, said):
+    if "also" in changes:
+        changes = {"methods": {"dapo": None, "count": None, "meds": None}} | changes
     with pytest.raises(ValueError, match=r"(?s).*") as raised:
         load_grid(write_grid(**changes))
     assert said in str(raised.value)
@@ -113,6 +122,12 @@ def test_the_page_has_every_key_and_its_example_is_a_grid(tmp_path):
         "sums": ["smol"],
     }
     assert grid.seeds == tuple(range(10))
+
+
+def test_other_pairs_are_read(make):
+    methods = {name: {"method": name} for name in ("dapo", "grpo", "meds")}
+    assert make(methods=methods, also=[["meds", "grpo"]])[0].also == (("meds", "grpo"),)
+    assert make(methods=methods)[0].also == ()
 
 
 def test_no_yaml(tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from meds_rl.experiments.attempts import full_seconds, read_attempts
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.lock import folder_lock
 from meds_rl.experiments.runner import run_cells
 from meds_rl.experiments.state import State, state_of

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.state import State, changed_fields, given_fields, refuse_changed, state_of
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meds_rl.cli.compare_files import add_file_arguments, check_files, write_asked
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, metavar="N", help="trainings at once; default the number of cores"
     )
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="run only the cells of these methods")
+    add_file_arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="check everything, show the cells, run nothing")
     what.add_argument("--table", action="store_true", help="only make the tables, of what is finished")
@@ -44,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.engines.trl.recipe import find_recipe
     from meds_rl.experiments.budget import check_grid
     from meds_rl.experiments.cells import make_cells
-    from meds_rl.experiments.grid import check_names
+    from meds_rl.experiments.grid_values import check_names
     from meds_rl.experiments.state import State, refuse_changed, state_of
 
     path = find_recipe(args.grid)
@@ -53,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_names(args.only or [], list(grid.methods), "--only")
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1; got {args.jobs}.")
+    check_files(args)
     cells = make_cells(grid, folder)
     check_grid(grid, cells)
     refuse_changed(cells)
@@ -66,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         open_cells = [cell for cell in chosen if state_of(cell) is not State.FINISHED]
         if open_cells:
             failures = _train(folder, grid, cells, open_cells, args.jobs or _cores())
-    _results(out, grid, cells, folder)
+    _results(out, args, grid, cells, folder)
     _tell(out, failures)
     return 1 if failures else 0
 
@@ -129,7 +133,7 @@ def _train(
             raise
 
 
-def _results(out: Console, grid: Grid, cells: Sequence[Cell], folder: Path) -> None:
+def _results(out: Console, args: argparse.Namespace, grid: Grid, cells: Sequence[Cell], folder: Path) -> None:
     from meds_rl.cli.compare_tables import tables
     from meds_rl.experiments.outcomes import read_outcome
     from meds_rl.experiments.results import make_results, write_files
@@ -149,6 +153,8 @@ def _results(out: Console, grid: Grid, cells: Sequence[Cell], folder: Path) -> N
         f"All numbers: {folder / 'results.json'}; every problem's counts: {folder / 'cells.parquet'}",
         soft_wrap=True,
     )
+    for line in write_asked(args, grid, outcomes, results):
+        out.print(line, soft_wrap=True)
     for task in dict.fromkeys(one.cell.task for one in outcomes):
         page = folder / f"report-{task}.html"
         out.print(f'Which errors recur: meds report "{folder / task}/*/*" --output {page}', soft_wrap=True)

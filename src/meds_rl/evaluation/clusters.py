@@ -29,8 +29,8 @@ def members_of(clusters: Sequence[Hashable] | None, num_seeds: int) -> list[list
 
 
 def draw_members(members: Sequence[Sequence[int]], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(size, S) how often each seed is drawn: clusters first, then as many of a cluster's seeds as it has, for each time
-    that it was drawn."""
+    """(size, S) how often each seed is drawn: clusters first, then as many of a cluster's seeds as it has, for each
+    time that it was drawn."""
     num = len(members)
     drawn = rng.multinomial(num, np.full(num, 1 / num), size=size)
     taken = np.zeros((size, sum(len(places) for places in members)), dtype=np.int64)

@@ -105,8 +105,8 @@ def paired_difference(
 
     Seeds that share something, a base checkpoint, are not independent of each other. With ``clusters`` a resample draws
     as many of the clusters as there are with replacement, then within each one drawn as many of its seeds as it has,
-    then problems as above (two-level bootstrap; Davison and Hinkley 1997, section 3.8). The estimate stays the mean over
-    seeds. Where all are in one cluster the interval is the plain one, to the bit.
+    then problems as above (two-level bootstrap; Davison and Hinkley 1997, section 3.8). The estimate stays the mean
+    over seeds. Where all are in one cluster the interval is the plain one, to the bit.
 
     Few seeds: the spread of S drawn seeds is too small by sqrt((S - 1) / S), while crossing two factors counts the
     noise of single samples more than once. Which of the two wins depends on the data: with 3 seeds whose effects differ

@@ -10,7 +10,8 @@ from typing import Any
 
 from meds_rl.engines.trl.recipe import Recipe, load_recipe
 from meds_rl.experiments.cells import Cell
-from meds_rl.experiments.grid import Grid, GridError, check_names
+from meds_rl.experiments.grid import Grid
+from meds_rl.experiments.grid_values import GridError, check_names
 from meds_rl.tasks import load_task
 from meds_rl.tasks.models import model_location
 

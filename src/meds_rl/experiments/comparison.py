@@ -1,4 +1,4 @@
-"""Compares the methods of a grid with its baseline, in pairs."""
+"""Compares the methods of a grid in pairs: each with the baseline, and those that the grid names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
+from meds_rl.evaluation.paired import Pair, PairedDifference, paired_difference
 from meds_rl.experiments.grid import Grid
 from meds_rl.experiments.measures import MEASURES, measure
 from meds_rl.experiments.outcomes import Outcome, k_of
@@ -18,12 +18,14 @@ from meds_rl.report.problems import figure
 
 @dataclass(frozen=True)
 class Comparison:
-    """One method against the baseline: a task, a group of problems, a measure.
+    """One method against another, mostly the baseline: a task, a group of problems, a measure.
 
     Attributes:
         k: of pass@k.
         units: (checkpoint, seed) of each pair, in the order of ``difference.by_seed``.
-        difference: the method less the baseline, with its interval.
+        against: the method that it is compared with.
+        difference: the method less ``against``, with its interval over units and problems.
+        over_checkpoints: the same with checkpoints drawn before their units; None where the units have one checkpoint.
         p: of the sign-flip test over units; NaN where a unit has no figure.
         p_holm: corrected for all comparisons by the same measure.
     """
@@ -33,8 +35,10 @@ class Comparison:
     measure: str
     k: int
     method: str
+    against: str
     units: tuple[tuple[str, int], ...]
     difference: PairedDifference
+    over_checkpoints: PairedDifference | None
     p: float
     p_holm: float = math.nan
 
@@ -53,25 +57,26 @@ class Level:
 
 
 def compare(grid: Grid, outcomes: Sequence[Outcome], seed: int = 0) -> list[Comparison]:
-    """Every method against the baseline, on the units that both have finished; none where there is no pair.
+    """Every method against the baseline, then the grid's other pairs, on the units that both have finished; none where
+    there is no pair.
 
     Args:
-        grid: says baseline, k and groups.
+        grid: says baseline, other pairs, k and groups.
         outcomes: the finished cells.
         seed: of the bootstrap and of random sign patterns.
     """
+    against = [(method, grid.baseline) for method in grid.methods if method != grid.baseline]
     found = [
         one
         for task, of_task in by_task(grid, outcomes).items()
-        for method in grid.methods
-        if method != grid.baseline
-        for one in _of_method(grid, task, of_task, method, seed)
+        for pair in (*against, *grid.also)
+        for one in _of_pair(grid, task, of_task, pair, seed)
     ]
     return corrected(found)
 
 
 def corrected(found: Sequence[Comparison]) -> list[Comparison]:
-    """Holm's correction within each measure: over its tasks, groups and methods."""
+    """Holm's correction within each measure: over its tasks, groups and pairs of methods."""
     adjusted: dict[int, float] = {}
     for name in MEASURES:
         places = [place for place, one in enumerate(found) if one.measure == name]
@@ -108,11 +113,12 @@ def groups_of(grid: Grid, outcomes: Sequence[Outcome]) -> list[str]:
     return sorted(common & set(grid.groups) if grid.groups else common)
 
 
-def _of_method(
-    grid: Grid, task: str, outcomes: Sequence[Outcome], method: str, seed: int
+def _of_pair(
+    grid: Grid, task: str, outcomes: Sequence[Outcome], pair: tuple[str, str], seed: int
 ) -> Iterator[Comparison]:
-    baseline = {one.cell.unit: one for one in _of(outcomes, grid.baseline)}
-    pairs = [(baseline[one.cell.unit], one) for one in _of(outcomes, method) if one.cell.unit in baseline]
+    method, baseline = pair
+    others = {one.cell.unit: one for one in _of(outcomes, baseline)}
+    pairs = [(others[one.cell.unit], one) for one in _of(outcomes, method) if one.cell.unit in others]
     if not pairs:
         return
     units = tuple((other.cell.checkpoint, other.cell.seed) for _, other in pairs)
@@ -125,12 +131,22 @@ def _of_method(
             # Each comparison by itself: one more method or task leaves the others' intervals as they are.
             rng = np.random.default_rng(seed)
             found = paired_difference(measured, rng)
-            yield Comparison(task, group, name, k, method, units, found, sign_flip_p(found.by_seed, rng))
+            p = sign_flip_p(found.by_seed, rng)
+            over = _over_checkpoints(measured, units, seed)
+            yield Comparison(task, group, name, k, method, baseline, units, found, over, p)
 
 
-def _measured(
-    pairs: Sequence[tuple[Outcome, Outcome]], group: str, name: str, k: int
-) -> list[tuple[PerProblem, PerProblem]] | None:
+def _over_checkpoints(
+    measured: Sequence[Pair], units: Sequence[tuple[str, int]], seed: int
+) -> PairedDifference | None:
+    """The difference with the interval of the two-level bootstrap; None where there is one checkpoint to draw."""
+    checkpoints = [checkpoint for checkpoint, _ in units]
+    if len(set(checkpoints)) < 2:
+        return None
+    return paired_difference(measured, np.random.default_rng(seed), clusters=checkpoints)
+
+
+def _measured(pairs: Sequence[tuple[Outcome, Outcome]], group: str, name: str, k: int) -> list[Pair] | None:
     found = []
     for a, b in pairs:
         left, right = (measure(one.problems(group), name, k) for one in (a, b))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
+
+from meds_rl.experiments.grid_values import GridError, check_names, pairs, positive, seeds, texts
 
 Fields: TypeAlias = Mapping[str, Any]
 """Recipe fields and their values."""
@@ -22,6 +23,7 @@ KEYS = (
     "seeds",
     "methods",
     "baseline",
+    "also",
     "k",
     "groups",
     "budget_may_differ",
@@ -38,10 +40,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 _ENDINGS = (".yaml", ".json", ".log")
 
 
-class GridError(ValueError):
-    """A grid cannot be read, or says what it cannot say."""
-
-
 @dataclass(frozen=True)
 class Grid:
     """A grid as its file says it, checked for form.
@@ -54,6 +52,7 @@ class Grid:
         seeds: of training and evaluation, each once.
         methods: by name; fields over the checkpoint's.
         baseline: the method that the others are compared with.
+        also: more pairs that are compared, each a method and the one it is compared with.
         k: of pass@k; None for the recipe's.
         groups: of problems that are compared; empty for all.
         budget_may_differ: fields of the budget in which methods may differ all the same.
@@ -66,6 +65,7 @@ class Grid:
     seeds: tuple[int, ...]
     methods: Mapping[str, Fields]
     baseline: str
+    also: tuple[tuple[str, str], ...]
     k: int | None
     groups: tuple[str, ...]
     budget_may_differ: tuple[str, ...]
@@ -111,12 +111,13 @@ def read_grid(path: Path, base: Fields, known_fields: Sequence[str]) -> Grid:
         {**base, **common},
         tasks,
         checkpoints,
-        _seeds(content.get("seeds", 1)),
+        seeds(content.get("seeds", 1)),
         methods,
         baseline,
-        _positive(content.get("k"), "k"),
-        _texts(content.get("groups"), "groups"),
-        _texts(content.get("budget_may_differ"), "budget_may_differ"),
+        pairs(content.get("also"), list(methods), baseline),
+        positive(content.get("k"), "k"),
+        texts(content.get("groups"), "groups"),
+        texts(content.get("budget_may_differ"), "budget_may_differ"),
     )
 
 
@@ -130,20 +131,6 @@ def recipe_of(path: Path) -> str:
     if not isinstance(recipe, str) or not recipe:
         raise GridError(f"{path}: recipe must be the path of the recipe that all runs share; got {recipe!r}.")
     return recipe
-
-
-def check_names(names: Iterable[str], allowed: Sequence[str], where: str) -> None:
-    """Refuse a name that is not allowed.
-
-    Raises:
-        GridError: with the nearest names that are.
-    """
-    for name in names:
-        if name not in allowed:
-            close = difflib.get_close_matches(str(name), allowed, n=3)
-            listed = ", ".join(allowed) if len(allowed) < 20 else "the fields of docs/configuration.md"
-            hint = f"Did you mean {' or '.join(close)}?" if close else f"Allowed: {listed}."
-            raise GridError(f"{where}: unknown name {name!r}. {hint}")
 
 
 def read_fields(path: Path) -> dict[str, Any]:
@@ -212,31 +199,3 @@ def _chosen(given: Any, allowed: Sequence[str], where: str) -> str:
         raise GridError(f"{where} must be one of the methods: {', '.join(allowed)}.")
     check_names([given], allowed, where)
     return str(given)
-
-
-def _seeds(given: Any) -> tuple[int, ...]:
-    listed = list(range(given)) if _is_int(given) and given > 0 else given
-    if not isinstance(listed, list) or not listed or not all(_is_int(seed) and seed >= 0 for seed in listed):
-        raise GridError(f"seeds must be a number of seeds, or a list of whole numbers from 0; got {given!r}.")
-    if len(set(listed)) != len(listed):
-        raise GridError(f"seeds must not repeat: each repetition would count twice; got {given!r}.")
-    return tuple(listed)
-
-
-def _positive(given: Any, where: str) -> int | None:
-    if given is None:
-        return None
-    if not _is_int(given) or given < 1:
-        raise GridError(f"{where} must be a whole number from 1; got {given!r}.")
-    return int(given)
-
-
-def _texts(given: Any, where: str) -> tuple[str, ...]:
-    listed = [given] if isinstance(given, str) else given or []
-    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise GridError(f"{where} must be a list of names; got {given!r}.")
-    return tuple(listed)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

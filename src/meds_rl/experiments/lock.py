@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid_values import GridError
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from meds_rl.experiments.attempts import read_attempts
 from meds_rl.experiments.cells import Cell
 from meds_rl.experiments.cost import Cost, cost_of
-from meds_rl.experiments.grid import GridError
+from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.measures import MEASURES, measure, read_cell_problems
 from meds_rl.report.problems import figure
 from meds_rl.report.recipe import read_recipe
@@ -34,6 +34,7 @@ class Outcome:
         cost: of its training.
         jobs: how many cells ran at once while it was trained; more than one number if it was begun several times.
         eval_k: k of pass@k in its recipe.
+        packages: name -> version that it was trained with; None for one that was not installed.
     """
 
     cell: Cell
@@ -42,6 +43,7 @@ class Outcome:
     cost: Cost
     jobs: tuple[int, ...]
     eval_k: int
+    packages: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[str]:
@@ -66,7 +68,9 @@ def read_outcome(cell: Cell) -> Outcome:
         raise GridError(recipe.damage or f"{cell.folder} has no recipe.yaml.")
     run = RunFolder(cell.folder)
     after = read_cell_problems(cell.folder, "after")
-    processes = run.environment().get("num_processes", 1)
+    environment = run.environment()
+    processes = environment.get("num_processes", 1)
+    packages = environment.get("packages", {})
     return Outcome(
         cell,
         read_cell_problems(cell.folder, "before"),
@@ -74,6 +78,7 @@ def read_outcome(cell: Cell) -> Outcome:
         cost_of(run.metrics(), recipe.fields, processes if isinstance(processes, int) else 1),
         tuple(sorted({attempt.jobs for attempt in read_attempts(cell)})),
         min(recipe.eval_k or int(after["n"].min()), int(after["n"].min())),
+        packages if isinstance(packages, dict) else {},
     )
 
 

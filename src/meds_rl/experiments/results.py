@@ -58,6 +58,23 @@ class Results:
     num_finished: int
     num_cells: int
 
+    def _on_checkpoints(self) -> list[str]:
+        """How far the second interval can be trusted."""
+        numbers = {len({name for name, _ in one.units}) for one in self.comparisons if one.over_checkpoints}
+        if not numbers:
+            return []
+        said = (
+            "Units of one checkpoint are not independent; the interval over checkpoints (results.json, --markdown) "
+            "draws checkpoints first."
+        )
+        few = min(numbers)
+        if few < 10:
+            said += (
+                f" With {few} checkpoints it is too narrow where they differ much (two: about 75 % instead of 95 %, "
+                "five: 89 %)."
+            )
+        return [said]
+
     def notes(self) -> list[str]:
         """What a reader of the tables has to know."""
         found = []
@@ -65,6 +82,7 @@ class Results:
             found.append(
                 f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these."
             )
+        found += self._on_checkpoints()
         family = max(Counter(one.measure for one in self.comparisons).values(), default=0)
         if family > 1:
             found.append(f"Holm: corrected for the {family} comparisons by the same measure.")
@@ -139,6 +157,7 @@ def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: 
         "schema_version": SCHEMA_VERSION,
         "grid": str(grid.path),
         "baseline": grid.baseline,
+        "also": [list(pair) for pair in grid.also],
         "methods": {name: dict(fields) for name, fields in grid.methods.items()},
         "seeds": list(grid.seeds),
         "versions": {name: installed_version(name) for name in PACKAGES}
@@ -146,7 +165,7 @@ def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: 
         "finished": results.num_finished,
         "cells": results.num_cells,
         "p": "two-sided sign-flip permutation test of the mean over units (checkpoint, seed)",
-        "p_holm": "Holm's correction over all comparisons by the same measure: tasks x groups x methods",
+        "p_holm": "Holm's correction over all comparisons by the same measure: tasks x groups x pairs of methods",
         "notes": results.notes(),
         "levels": [asdict(level) for level in results.levels],
         "comparisons": [_described(one) for one in results.comparisons],
@@ -159,7 +178,12 @@ def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: 
 def _described(one: Comparison) -> dict[str, Any]:
     """Flat, with the names that the tables use."""
     found = asdict(one)
+    over = found.pop("over_checkpoints") or {}
     difference = found.pop("difference")
     difference["by_unit"] = difference.pop("by_seed")
     difference["interval"] = difference.pop("method")
-    return {**found, **difference}
+    second = {
+        f"{new}_over_checkpoints": over.get(old)
+        for new, old in (("low", "low"), ("high", "high"), ("interval", "method"))
+    }
+    return {**found, **difference, **second}

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from meds_rl.experiments.cells import Cell
-from meds_rl.experiments.grid import OURS, Fields, GridError
+from meds_rl.experiments.grid import OURS, Fields
+from meds_rl.experiments.grid_values import GridError
 from meds_rl.report.recipe import PREFIX
 
 _NOT_COMPARED = (*(name for name in OURS if name != "seed"), "disable_tqdm")

@@ -1,4 +1,4 @@
-"""Writes every figure of a report as a picture, for papers."""
+"""Writes figures as pictures, for papers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from meds_rl.report.drawing.figure import Figure
 from meds_rl.report.drawing.figures import all_figures
 from meds_rl.report.drawing.theme import config
 from meds_rl.runs.folder import write_atomically
@@ -21,10 +22,15 @@ INDEX = "figures.json"
 
 
 def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[Path]:
+    """Draw each figure of a report (``report_data``'s dictionary), as `draw_pictures` does."""
+    return draw_pictures(all_figures(data), folder, format_)
+
+
+def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list[Path]:
     """Draw each figure on white, named by what it shows.
 
     Args:
-        data: what ``report_data`` gives.
+        figures: in the order of ``figures.json``.
         folder: made if need be. Pictures that its ``figures.json`` names are replaced, other files never.
         format_: "svg" or "png" (3 pixels a point).
 
@@ -39,7 +45,7 @@ def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[
         import vl_convert
     except ImportError as error:
         raise ImportError('pictures need vl-convert: pip install "meds-rl[report]"') from error
-    theme, figures = config("light", background=True), all_figures(data)
+    theme = config("light", background=True)
     names = _file_names([figure.name for figure in figures], format_)
     _refuse_foreign(folder, names)
     index = {

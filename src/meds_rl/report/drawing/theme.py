@@ -60,6 +60,7 @@ def config(scheme: Scheme, *, background: bool = False) -> dict[str, Any]:
             "layout": {"top": {"direction": "vertical", "anchor": "start", "margin": 3}},
             "columnPadding": 12,
         },
+        "header": {"labelColor": ink, "labelFontSize": 12, "labelPadding": 6},
         "title": {"color": ink, "fontSize": 14, "fontWeight": 600, "anchor": "start", "subtitleColor": faint},
         "text": {"color": ink},
         "rule": {"color": faint},

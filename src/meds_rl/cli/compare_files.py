@@ -1,0 +1,96 @@
+"""What `meds compare` writes where it is asked to: the tables as Markdown, and figures."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meds_rl.experiments.grid import Grid
+    from meds_rl.experiments.outcomes import Outcome
+    from meds_rl.experiments.results import Results
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where to write."""
+    parser.add_argument(
+        "--markdown",
+        metavar="FILE.md",
+        type=Path,
+        help="also write the tables as Markdown; an older one is replaced, another file never",
+    )
+    parser.add_argument(
+        "--figures", metavar="DIR", type=Path, help="also draw differences, course of training and cost"
+    )
+    parser.add_argument(
+        "--format", choices=("svg", "png"), default="svg", help="of the figures (default: svg)"
+    )
+
+
+def check_files(args: argparse.Namespace) -> None:
+    """Refuse what cannot be written, before anything runs.
+
+    Raises:
+        ValueError: nothing would be written, or the path is of the wrong kind.
+        FileExistsError: a file that is none of ours stands there.
+        ImportError: what draws is not installed.
+    """
+    if args.dry_run and (args.markdown or args.figures):
+        raise ValueError("--dry-run writes nothing: leave out --markdown and --figures.")
+    if args.markdown is not None:
+        from meds_rl.cli.compare_markdown import refuse_foreign
+
+        refuse_foreign(args.markdown)
+    if args.figures is not None:
+        if args.figures.exists() and not args.figures.is_dir():
+            raise ValueError(f"--figures must be a folder; {args.figures} is a file.")
+        try:
+            import vl_convert  # noqa: F401 - a grid may run for hours before its figures are drawn
+        except ImportError as error:
+            raise ImportError('--figures needs vl-convert: pip install "meds-rl[report]"') from error
+
+
+def write_asked(
+    args: argparse.Namespace, grid: Grid, outcomes: Sequence[Outcome], results: Results
+) -> list[str]:
+    """Write what is asked for; returns lines that say what and where."""
+    lines = []
+    if args.markdown is not None:
+        from meds_rl.cli.compare_markdown import write_markdown
+
+        write_markdown(args.markdown, grid, outcomes, results, command(args))
+        lines.append(f"Tables as Markdown: {args.markdown}")
+    if args.figures is not None:
+        from meds_rl.experiments.drawing.figures import grid_figures
+        from meds_rl.report.drawing.pictures import draw_pictures
+
+        figures, notes = grid_figures(grid, outcomes, results)
+        lines += [f"Note: {note}" for note in notes]
+        pictures = draw_pictures(figures, args.figures, args.format)
+        lines.append(f"{len(pictures)} figures: {args.figures}")
+    return lines
+
+
+def command(args: argparse.Namespace) -> str:
+    """The command that makes the same files from nothing: that given, without what only leaves cells out.
+
+    Example:
+        >>> given = argparse.Namespace(grid="a.yaml", output=None, jobs=1, markdown=Path("my tables.md"), figures=None)
+        >>> command(given)
+        "meds compare a.yaml --jobs 1 --markdown 'my tables.md'"
+    """
+    parts = ["meds", "compare", args.grid]
+    given = {
+        "--output": args.output,
+        "--jobs": args.jobs,
+        "--markdown": args.markdown,
+        "--figures": args.figures,
+    }
+    for option, value in given.items():
+        parts += [] if value is None else [option, str(value)]
+    if args.figures is not None and args.format != "svg":
+        parts += ["--format", args.format]
+    return shlex.join(parts)

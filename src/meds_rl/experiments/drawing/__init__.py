@@ -1,0 +1,1 @@
+"""Figures of a grid, in the report's own drawing."""
