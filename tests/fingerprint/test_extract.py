@@ -7,10 +7,18 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from meds_rl.fingerprint import AnswerPosition, AnswerStates, LayerLogits, PooledLogits, extract, num_forwards
+from meds_rl.fingerprint import (
+    AnswerPosition,
+    AnswerStates,
+    LayerLogits,
+    PooledLogits,
+    WorkingStates,
+    extract,
+    num_forwards,
+)
 
 
-@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates()])
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates(), WorkingStates()])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
 def test_batches_do_not_matter(batch_size, fingerprint, tiny_model, batch):
     model = tiny_model("qwen3")

@@ -8,14 +8,22 @@ import pytest
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from meds_rl.fingerprint import AnswerStates, LayerLogits, PooledLogits, Where, extract, record
+from meds_rl.fingerprint import (
+    AnswerStates,
+    LayerLogits,
+    PooledLogits,
+    Where,
+    WorkingStates,
+    extract,
+    record,
+)
 
 
 def padded(batch, side):
     """Input ids, attention mask and places, padded on the left, on the right, or as TRL does (both)."""
     prompts, completions, answers = batch
     P, C = max(map(len, prompts)), max(map(len, completions))
-    rows, starts = [], []
+    rows, starts, prompt_starts = [], [], []
     for prompt, completion in zip(prompts, completions, strict=True):
         gap = [0] * (P - len(prompt)), [0] * (C - len(completion))
         if side == "left":
@@ -25,8 +33,12 @@ def padded(batch, side):
         else:
             rows.append(gap[0] + prompt + completion + gap[1])
         starts.append({"left": P + C - len(completion), "right": len(prompt), "both": P}[side])
+        prompt_starts.append(starts[-1] - len(prompt))
     ids = torch.tensor(rows)
-    where = Where.from_answers(answers, starts=starts, lengths=[len(c) for c in completions], width=P + C)
+    lengths = [len(c) for c in completions]
+    where = Where.from_answers(
+        answers, starts=starts, lengths=lengths, width=P + C, prompt_starts=prompt_starts
+    )
     return ids, (ids != 0).long(), where  # 0 is used for padding only
 
 
@@ -34,7 +46,7 @@ def count_hooks(model):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
-@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates()])
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), PooledLogits(), AnswerStates(), WorkingStates()])
 @pytest.mark.parametrize("side", ["left", "right", "both"])
 @pytest.mark.parametrize("name", ["llama", "qwen2", "qwen3", "gemma2"])
 def test_padding_on_either_side(name, side, fingerprint, tiny_model, batch):
@@ -47,7 +59,7 @@ def test_padding_on_either_side(name, side, fingerprint, tiny_model, batch):
     np.testing.assert_allclose(recorder.features(), expected, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), AnswerStates()])
+@pytest.mark.parametrize("fingerprint", [LayerLogits("all"), AnswerStates(), WorkingStates()])
 @pytest.mark.parametrize("chunk", [1, 2, 5])
 def test_trl_fused_forward_in_chunks(chunk, fingerprint, tiny_model, batch):
     model = tiny_model("qwen3")

@@ -14,11 +14,12 @@ from meds_rl.fingerprint import (
     Fingerprint,
     LayerLogits,
     PooledLogits,
+    WorkingStates,
     answer_finder,
     extract,
 )
 
-NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states")
+NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
 
 
 def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
@@ -26,8 +27,8 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
 
     Args:
         name: one of `NAMES`.
-        layers: how many of the last layers, -1 for all, None for half of them; for `pooled_logits` the layer to pool;
-            `answer_states` has its own two.
+        layers: how many of the last layers, -1 for all, None for half of them; for `pooled_logits` and
+            `working_states` the layer to pool; `answer_states` has its own two.
 
     Raises:
         ValueError: an unknown name, or a number of layers out of range.
@@ -36,6 +37,8 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
         raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
     if name == "answer_states":
         return AnswerStates()
+    if name == "working_states":
+        return WorkingStates(layer=layers)
     if name == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")

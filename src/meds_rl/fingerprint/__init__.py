@@ -2,7 +2,8 @@
 
 `answer_finder` gives the place of the answer in token ids. `extract` runs the model for its fingerprints;
 `record` takes them from a forward that runs anyway. `LayerLogits` is the paper's fingerprint; a new one is a
-class with the members of `Fingerprint`, passed in. `AnswerStates` is one of this project's own.
+class with the members of `Fingerprint`, passed in. `AnswerStates` and `WorkingStates` are this
+project's own.
 """
 
 from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, answer_finder, extract_answer
@@ -16,6 +17,7 @@ from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.pooled_logits import PooledLogits
 from meds_rl.fingerprint.recorder import Recorder, record
 from meds_rl.fingerprint.reference import ReferencePolicy, reference_model
+from meds_rl.fingerprint.working_states import WorkingStates
 
 __all__ = [
     "AnswerFinder",
@@ -30,6 +32,7 @@ __all__ = [
     "ReferencePolicy",
     "Tokenizer",
     "Where",
+    "WorkingStates",
     "answer_finder",
     "extract",
     "extract_answer",

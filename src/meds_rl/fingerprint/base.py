@@ -25,6 +25,8 @@ class Where:
         has_answer: (B,) bool.
         ends: (B,) int64, the column of the answer's last token, or of the last token that is there where a row
             is cut off before it; 0 where there is no answer.
+        prompt_mask: (B, T) bool, True at the prompt's tokens; None if nobody said where prompts are, as only some
+            fingerprints look there.
 
     Raises:
         ValueError: if the shapes do not belong together or a column is outside the T columns.
@@ -35,6 +37,7 @@ class Where:
     completion_mask: Tensor
     has_answer: Tensor
     ends: Tensor
+    prompt_mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.completion_mask.dim() != 2:
@@ -50,6 +53,10 @@ class Where:
                 raise ValueError(
                     f"{name} must be ({size},) like completion_mask's rows, got {tuple(value.shape)}"
                 )
+        if self.prompt_mask is not None and self.prompt_mask.shape != self.completion_mask.shape:
+            raise ValueError(
+                f"prompt_mask must be ({size}, {width}) like completion_mask, got {tuple(self.prompt_mask.shape)}"
+            )
         for name, columns in [("positions", self.positions), ("ends", self.ends)]:
             if size and not bool(((columns >= 0) & (columns < width)).all()):
                 raise ValueError(f"{name} must be 0 to {width - 1}, got {columns.tolist()}")
@@ -62,6 +69,7 @@ class Where:
         starts: Sequence[int],
         lengths: Sequence[int],
         width: int,
+        prompt_starts: Sequence[int] | None = None,
         device: torch.device | str = "cpu",
     ) -> Where:
         """From positions within completions to columns of the padded batch.
@@ -72,6 +80,7 @@ class Where:
                 width).
             lengths: B numbers of completion tokens.
             width: T, columns of the batch.
+            prompt_starts: B columns at which the prompts begin, which end where the completions begin; None for 0.
             device: where the tensors live.
 
         Example:
@@ -85,6 +94,7 @@ class Where:
         columns = torch.arange(width)
         begin, count = (torch.tensor(list(x), dtype=torch.int64)[:, None] for x in (starts, lengths))
         rows = list(zip(answers, starts, lengths, strict=True))
+        first = torch.tensor([0] * len(rows) if prompt_starts is None else list(prompt_starts))[:, None]
         positions = [start + a.position if a else 0 for a, start, _ in rows]
         ends = [start + min(a.end, length - 1) if a else 0 for a, start, length in rows]
         return cls(
@@ -93,6 +103,7 @@ class Where:
             completion_mask=((columns >= begin) & (columns < begin + count)).to(device),
             has_answer=torch.tensor([a is not None for a in answers], dtype=torch.bool).to(device),
             ends=torch.tensor(ends, dtype=torch.int64).to(device),
+            prompt_mask=((columns >= first) & (columns < begin)).to(device),
         )
 
     def __len__(self) -> int:
@@ -106,6 +117,7 @@ class Where:
             completion_mask=self.completion_mask[start:stop].to(device),
             has_answer=self.has_answer[start:stop].to(device),
             ends=self.ends[start:stop].to(device),
+            prompt_mask=None if self.prompt_mask is None else self.prompt_mask[start:stop].to(device),
         )
 
 

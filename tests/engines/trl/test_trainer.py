@@ -257,13 +257,14 @@ def test_lora(model_path, dataset, make_config):
 
 
 @pytest.mark.parametrize(
-    "fingerprint", ["layer_logits", "layer_logits_diff", "pooled_logits", "answer_states"]
+    "fingerprint",
+    ["layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states"],
 )
 def test_every_fingerprint_trains(model_path, dataset, make_config, fingerprint):
     trainer = train(model_path, dataset, make_config(fingerprint=fingerprint))
     # 4 layers, 16 hidden units
-    widths = {"layer_logits": 2, "layer_logits_diff": 1, "pooled_logits": 16, "answer_states": 32}
-    assert trainer.memory.n_features == widths[fingerprint]
+    widths = {"layer_logits": 2, "layer_logits_diff": 1, "answer_states": 32}
+    assert trainer.memory.n_features == widths.get(fingerprint, 16)
 
 
 def test_a_fingerprint_of_ones_own(model_path, dataset, make_config):

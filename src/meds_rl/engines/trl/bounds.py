@@ -93,9 +93,9 @@ def _check_distances(furthest: float | None, between: float) -> None:
 
 
 def _check_layers(layers: int | None, fingerprint: str) -> None:
-    if layers == -1 and fingerprint == "pooled_logits":
+    if layers == -1 and fingerprint in ("pooled_logits", "working_states"):
         raise ValueError(
-            "fingerprint_layers=-1 (all) is for layer_logits; pooled_logits reads one layer, 1 to L."
+            f"fingerprint_layers=-1 (all) is for layer_logits; {fingerprint} reads one layer, 1 to L."
         )
     if layers is not None and layers != -1 and layers < 1:
         raise ValueError(f"fingerprint_layers must be -1 (all) or at least 1; got {layers}.")

@@ -71,10 +71,11 @@ class MEDSConfig(GRPOConfig):
         meds_reencode_tokens: tokens that may be run through the policy in each generation batch, over all processes,
             to take fingerprints of remembered completions anew; None or 0 for none.
         meds_reencode_age: only of fingerprints that were taken so many remembered batches ago, or more.
-        fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits" or "answer_states" of the model;
-            "answer_string" or "text_embedding" of the text alone; by method and preset.
-        fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits, the
-            layer to pool; default the middle one. answer_states has its own two layers, whatever this says.
+        fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits", "answer_states" or "working_states" of
+            the model; "answer_string" or "text_embedding" of the text alone; by method and preset.
+        fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits
+            and working_states the layer to pool; default the middle one, or two thirds of the way. answer_states has
+            its own two layers, whatever this says.
         fingerprint_from: "policy" (as released) or "reference" (the model as it was before training); by method.
         answer_marker: where the final answer is: "boxed" (``\\boxed{``), "answer_tag" (``<answer>``), "hashes" (####).
         correct_above: a completion is right if the first reward function that grades it gives more than this.
@@ -207,6 +208,7 @@ class MEDSConfig(GRPOConfig):
             "layer_logits_diff",
             "pooled_logits",
             "answer_states",
+            "working_states",
             "answer_string",
             "text_embedding",
         ]
@@ -214,7 +216,8 @@ class MEDSConfig(GRPOConfig):
     ) = field(
         default=None,
         metadata={
-            "help": "layer_logits, layer_logits_diff, pooled_logits, answer_states, answer_string or text_embedding. "
+            "help": "layer_logits, layer_logits_diff, pooled_logits, answer_states, working_states, answer_string or "
+            "text_embedding. "
             "Default: by `preset`."
         },
     )

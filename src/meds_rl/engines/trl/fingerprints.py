@@ -20,6 +20,7 @@ from meds_rl.fingerprint import (
     PooledLogits,
     ReferencePolicy,
     Where,
+    WorkingStates,
     answer_finder,
     extract,
     find_backbone,
@@ -34,6 +35,8 @@ def make_fingerprint(args: MEDSConfig) -> Fingerprint:
     layers = args.fingerprint_layers
     if args.fingerprint == "answer_states":
         return AnswerStates()
+    if args.fingerprint == "working_states":
+        return WorkingStates(layer=layers)
     if args.fingerprint == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=args.fingerprint == "layer_logits_diff")
@@ -189,5 +192,6 @@ class FingerprintSource:
             starts=[start] * len(self._answers),
             lengths=[len(ids) for ids in self._completion_ids],
             width=attention_mask.size(1),
+            prompt_starts=[start - len(ids) for ids in self._prompt_ids],
             device=attention_mask.device,
         )
