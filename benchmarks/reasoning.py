@@ -1,0 +1,90 @@
+"""What a fingerprint sees of the reasoning: how often a completion's five nearest neighbours share its strategy.
+
+Neighbours are of the same prompt, by the cosine, as in the memory; over all pairs, with the answer held fixed, and with
+the answer different; against chance and against text.
+
+    python benchmarks/reasoning.py --model pocket --out runs/reasoning                 # minutes
+    python benchmarks/reasoning.py --model smollm2 --out runs/reasoning                # samples first: half an hour
+    python benchmarks/reasoning.py --model pocket --out runs/reasoning --quick         # shows the way through
+
+One core, no network. What OUT holds already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.smollm2`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from reasoning_candidates import CANDIDATES
+from reasoning_cost import cost
+from reasoning_data import Data, pocket, smollm2
+from reasoning_table import clusters, neighbours, other_problems, robustness
+
+from meds_rl.tasks.pocket import load_pocket_model
+
+SMOLLM2_LAYERS = list(range(3, 31, 3))
+QUICK = ("answer string", "character n-grams", "layer_logits", "mean over the prompt (`working_states`)")
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--model", choices=["pocket", "smollm2"], default="pocket")
+    parser.add_argument("--out", type=Path, required=True, help="folder of completions, states and tables")
+    parser.add_argument(
+        "--samples", type=int, default=None, help="of a problem and setting; default: 64, SmolLM2 40"
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
+    parser.add_argument("--table", type=Path, default=None, help="Markdown; default: OUT/MODEL.md")
+    parser.add_argument(
+        "--quick", action="store_true", help="pocket: one checkpoint, 8 problems, four fingerprints"
+    )
+    return parser.parse_args(arguments)
+
+
+def load(parsed: argparse.Namespace) -> list[Data]:
+    """One data set a checkpoint."""
+    out = parsed.out / parsed.model
+    if parsed.model == "smollm2":
+        return [smollm2(out, parsed.samples or 40, SMOLLM2_LAYERS)]
+    if parsed.quick:
+        return [pocket(0, 8, parsed.samples or 32)]
+    return [pocket(seed, num_samples=parsed.samples or 64) for seed in (0, 1, 2)]
+
+
+def model_of(name: str) -> Any:
+    if name == "pocket":
+        return load_pocket_model(0)[0]
+    from meds_rl.tasks.smollm2 import load_smollm2
+
+    return load_smollm2()[0]
+
+
+def main(arguments: Sequence[str] | None = None) -> str:
+    """Returns what is written to the table."""
+    parsed = parse_arguments(arguments)
+    torch.set_num_threads(1)
+    sets = load(parsed)
+    candidates = [one for one in CANDIDATES if not parsed.quick or one.name in QUICK]
+    sections = [neighbours(sets, candidates, parsed.resamples)]
+    if not parsed.quick:
+        sections += (
+            [other_problems(sets), clusters(sets)] if parsed.model == "pocket" else [robustness(sets[0])]
+        )
+    sections.append(cost(model_of(parsed.model)))
+    text = "\n".join(sections)
+    path = parsed.table or parsed.out / f"{parsed.model}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(text)
+    return text
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
+    main()
