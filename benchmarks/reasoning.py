@@ -44,6 +44,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--quick", action="store_true", help="pocket: one checkpoint, 8 problems, four fingerprints"
     )
+    parser.add_argument("--as-is", action="store_true", help="SmolLM2: sample nothing, take what OUT holds")
     return parser.parse_args(arguments)
 
 
@@ -51,7 +52,7 @@ def load(parsed: argparse.Namespace) -> list[Data]:
     """One data set a checkpoint."""
     out = parsed.out / parsed.model
     if parsed.model == "smollm2":
-        return [smollm2(out, parsed.samples or 40, SMOLLM2_LAYERS)]
+        return [smollm2(out, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)]
     if parsed.quick:
         return [pocket(0, 8, parsed.samples or 32)]
     return [pocket(seed, num_samples=parsed.samples or 64) for seed in (0, 1, 2)]
@@ -71,17 +72,19 @@ def main(arguments: Sequence[str] | None = None) -> str:
     torch.set_num_threads(1)
     sets = load(parsed)
     candidates = [one for one in CANDIDATES if not parsed.quick or one.name in QUICK]
-    sections = [neighbours(sets, candidates, parsed.resamples)]
-    if not parsed.quick:
-        sections += (
-            [other_problems(sets), clusters(sets)] if parsed.model == "pocket" else [robustness(sets[0])]
-        )
-    sections.append(cost(model_of(parsed.model)))
+    makers = [lambda: neighbours(sets, candidates, parsed.resamples)]
+    if not parsed.quick and parsed.model == "pocket":
+        makers += [lambda: other_problems(sets), lambda: clusters(sets)]
+    if not parsed.quick and parsed.model == "smollm2":
+        makers.append(lambda: robustness(sets[0]))
+    sections = []
+    for make in (*makers, lambda: cost(model_of(parsed.model))):
+        sections.append(make())
+        print(sections[-1], flush=True)
     text = "\n".join(sections)
     path = parsed.table or parsed.out / f"{parsed.model}.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    print(text)
     return text
 
 

@@ -87,6 +87,12 @@ def positions(data: Data, layer: int) -> np.ndarray:
     return np.hstack([unit(centred(data, pool(name, data, layer))) for name in (UNIT, "at p")])
 
 
+def working_and_p(data: Data, layer: int) -> np.ndarray:
+    """`working_states` and the state at p, each at length 1; nothing that looks at other completions."""
+    working = pool(UNIT, data, layer) - pool("prompt, each token at length 1", data, layer)
+    return np.hstack([unit(working), unit(pool("at p", data, layer))])
+
+
 def plain(get: Callable[[Data], np.ndarray]) -> Make:
     return lambda data, _choice, _fit: get(data)
 
@@ -175,4 +181,5 @@ CANDIDATES = (
         lambda d, c, fit: pool(UNIT, d, c) - pool(UNIT, d, c)[fit].mean(axis=0),
     ),
     Candidate(CENTRES, "none, large constant", lambda d, c, _: far(pool(UNIT, d, c))),
+    Candidate(CENTRES, "`working_states`, and state at p", layered(working_and_p)),
 )

@@ -10,7 +10,12 @@ from reasoning_neighbours import unit
 from sklearn.cluster import AgglomerativeClustering
 
 from meds_rl.evaluation.agreement import adjusted_rand
-from meds_rl.shaping.clustering import Clustering, HDBSCANClustering
+from meds_rl.shaping.clustering import NO_TREE, ClusteringFunction, HDBSCANClustering
+
+
+def _hdbscan(epsilon: float) -> ClusteringFunction:
+    clustering = HDBSCANClustering(cluster_selection_epsilon=epsilon)
+    return lambda points: clustering.refit(points, NO_TREE, np.full(len(points), -1)).labels
 
 
 def _agglomerative(vectors: np.ndarray) -> np.ndarray:
@@ -18,16 +23,13 @@ def _agglomerative(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(found.fit_predict(vectors))
 
 
-CLUSTERINGS: Mapping[str, Clustering] = {
-    **{
-        f"HDBSCAN, epsilon {epsilon}": HDBSCANClustering(cluster_selection_epsilon=epsilon)
-        for epsilon in (0.0, 0.1, 0.3)
-    },
+CLUSTERINGS: Mapping[str, ClusteringFunction] = {
+    **{f"HDBSCAN, epsilon {epsilon}": _hdbscan(epsilon) for epsilon in (0.0, 0.1, 0.3)},
     "agglomerative, 0.3": _agglomerative,
 }
 
 
-def agreement_of(vectors: np.ndarray, data: Data, clustering: Clustering) -> tuple[float, float]:
+def agreement_of(vectors: np.ndarray, data: Data, clustering: ClusteringFunction) -> tuple[float, float]:
     """Adjusted Rand index with strategies: of each problem's completions, and of those with one answer.
 
     Problems and answers count by their completions; answers that only one strategy leads to are left out.
@@ -36,7 +38,7 @@ def agreement_of(vectors: np.ndarray, data: Data, clustering: Clustering) -> tup
     free, fixed = [], []
     for problem in np.unique(data.problem):
         rows = np.flatnonzero(data.problem == problem)
-        labels = np.asarray(clustering(unit(vectors[rows])))
+        labels = clustering(unit(vectors[rows].astype(np.float64)))
         free.append((len(rows), adjusted_rand(labels, strategy[rows])))
         for answer in np.unique(data.answer[rows]):
             same = data.answer[rows] == answer

@@ -76,11 +76,11 @@ def pocket(seed: int, num_problems: int = 32, num_samples: int = 64) -> Data:
     return _gather(model, tokenizer, groups, [1, 2, 3, 4])
 
 
-def smollm2(out: Path, num_samples: int, layers: list[int]) -> Data:
+def smollm2(out: Path, num_samples: int, layers: list[int], *, as_is: bool = False) -> Data:
     """SmolLM2's completions, sampled if `out` does not hold them; labels read from the workings' equations."""
     from meds_rl.tasks.smollm2 import load_smollm2
 
-    lines = sample(out / "completions.jsonl", num_samples)
+    lines = sample(out / "completions.jsonl", num_samples, as_is=as_is)
     model, tokenizer = load_smollm2()
     groups = []
     for line in lines:

@@ -20,12 +20,13 @@ SEEDS = (0, 1)
 MAX_NEW_TOKENS = 80
 
 
-def sample(path: Path, num_samples: int) -> list[dict[str, Any]]:
+def sample(path: Path, num_samples: int, *, as_is: bool = False) -> list[dict[str, Any]]:
     """Completions of all problems at each temperature and seed: `num_samples` a problem, temperature and seed.
 
     Args:
         path: JSON lines, one a problem, temperature and seed; what is missing is sampled and appended.
         num_samples: completions of each.
+        as_is: take what the file holds and sample nothing.
 
     Returns:
         The lines: problem (number), temperature, seed, prompt_ids, completion_ids.
@@ -35,7 +36,7 @@ def sample(path: Path, num_samples: int) -> list[dict[str, Any]]:
     done = {(line["problem"], line["temperature"], line["seed"]) for line in lines}
     wanted = [(p, t, s) for s in SEEDS for t in TEMPERATURES for p in range(len(PROBLEMS))]
     missing = [key for key in wanted if key not in done]
-    if missing:
+    if missing and not as_is:
         from meds_rl.tasks.smollm2 import load_smollm2
 
         model, tokenizer = load_smollm2()

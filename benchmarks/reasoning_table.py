@@ -25,6 +25,7 @@ from meds_rl.fingerprint import WorkingStates
 
 BY_NAME = {one.name: one for one in CANDIDATES}
 OURS = "mean over the prompt (`working_states`)"
+BOTH = "`working_states`, and state at p"
 RIVAL = "character n-grams"
 
 

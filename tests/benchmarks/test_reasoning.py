@@ -1,4 +1,4 @@
-"""The bench of fingerprints: neighbours counted by hand, labels read from workings, the way through on the pocket task."""
+"""The bench of fingerprints: neighbours counted by hand, labels read from workings, the way through on pocket."""
 
 import sys
 from pathlib import Path
