@@ -139,6 +139,7 @@ def clusters(sets: Sequence[Data]) -> str:
         "results only",
         "the problem's mean",
         OURS,
+        BOTH,
     )
     lines = ["**clusters and strategies** (adjusted Rand index: answer free / within one answer)", ""]
     lines += [f"| fingerprint | {' | '.join(CLUSTERINGS)} |", "|---|" + "---|" * len(CLUSTERINGS)]
@@ -171,6 +172,7 @@ def robustness(data: Data) -> str:
         "results only",
         "the problem's mean",
         OURS,
+        BOTH,
     )
     samples = {name: data.sample(name) for name in data.labels}
     rows = {name: np.ones(len(data.problem), dtype=bool) for name in samples}
