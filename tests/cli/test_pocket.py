@@ -24,7 +24,7 @@ def test_it_builds_and_checks_a_model(tmp_path, capsys):
 def test_it_checks_a_folder_or_a_shipped_model(capsys):
     from meds_rl.tasks.pocket import checkpoint_path
 
-    for which in (("--seed", "1"), ("--model", str(checkpoint_path(1)))):
+    for which in (("--seed", "1"), ("--variant", "guess"), ("--model", str(checkpoint_path(1)))):
         assert _run("--check", *which, "--samples", "2", "--problems", "2") == 0
         assert "pass@1" in capsys.readouterr().out
 
@@ -34,6 +34,7 @@ def test_it_checks_a_folder_or_a_shipped_model(capsys):
     [
         ((), "nothing to do: give --output DIR"),
         (("--check", "--seed", "9"), "no pocket checkpoint with seed 9; shipped: 0, 1, 2"),
+        (("--check", "--variant", "odd"), "no pocket checkpoint of variant 'odd'"),
         (("--check", "--samples", "0"), "--samples must be at least 1, got 0"),
         (("--check", "--problems", "1000"), "--problems must lie in 1 to 192, got 1000"),
         (("--model", "somewhere"), "--model names a model to look at"),

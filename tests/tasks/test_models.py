@@ -9,8 +9,11 @@ from meds_rl.tasks.pocket import checkpoint_path
 def test_names():
     assert model_location("pocket") == str(checkpoint_path(0))
     assert model_location("pocket:2") == str(checkpoint_path(2))
-    assert model_location("org/model") == "org/model"
-    for wrong in ("pocket:x", "pocket:99"):
+    assert model_location("pocket-stuck") == str(checkpoint_path(0, "stuck"))
+    assert model_location("pocket-guess:1") == str(checkpoint_path(1, "guess"))
+    for other in ("org/model", "pocket/model", "pocket-rl/model"):
+        assert model_location(other) == other
+    for wrong in ("pocket:x", "pocket:99", "pocket-odd", "pocket-stuck:9"):
         with pytest.raises(ValueError, match="pocket"):
             model_location(wrong)
 

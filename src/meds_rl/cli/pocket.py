@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="of weights and texts (default: 0; shipped: 0, 1, 2)"
+    )
+    parser.add_argument(
+        "--variant",
+        default="plain",
+        help="plain (default); stuck: most errors are one habit; guess: the same, and wrong workings end with a guess",
     )
     # The defaults stand in WarmupConfig.
     parser.add_argument("--steps", type=int, help="optimiser steps")
@@ -67,14 +73,14 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.model is not None and not (args.model / "config.json").is_file():
         raise FileNotFoundError(f"--model {args.model} is not a folder with a model: no config.json")
     if args.output is None and args.model is None:
-        checkpoint_path(args.seed)
+        checkpoint_path(args.seed, args.variant)
 
 
 def _build(args: argparse.Namespace) -> None:
     from tqdm.auto import tqdm
 
     from meds_rl.tasks.pocket.model import save_half
-    from meds_rl.tasks.pocket.warmup import Warmup, WarmupConfig
+    from meds_rl.tasks.pocket.warmup import Warmup, shipped
 
     given = {
         "steps": args.steps,
@@ -82,8 +88,9 @@ def _build(args: argparse.Namespace) -> None:
         "learning_rate": args.learning_rate,
         "threads": args.threads,
     }
-    config = WarmupConfig(
-        seed=args.seed, **{name: value for name, value in given.items() if value is not None}
+    config = replace(
+        shipped(args.variant, args.seed),
+        **{name: value for name, value in given.items() if value is not None},
     )
     warmup = Warmup(config)
     with tqdm(warmup, total=config.steps, desc="warm-up", unit="step") as bar:
@@ -97,7 +104,7 @@ def _show(args: argparse.Namespace) -> None:
     from meds_rl.cli.tables import console
     from meds_rl.tasks.pocket.model import checkpoint_path, load_folder
 
-    folder = args.output or args.model or checkpoint_path(args.seed)
+    folder = args.output or args.model or checkpoint_path(args.seed, args.variant)
     model, tokenizer = load_folder(folder)
     figures = {
         kind: sample_figures(model, tokenizer, kind, args.problems, args.samples) for kind in ("hard", "easy")

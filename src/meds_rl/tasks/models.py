@@ -9,22 +9,27 @@ from meds_rl.tasks.smollm2 import MODEL_NAME as SMOLLM2
 
 
 def model_location(name: str) -> str:
-    """What transformers can load: the folder of "pocket" or "pocket:SEED"; every other name as it is.
+    """What transformers can load: the folder of a shipped pocket model ("pocket", "pocket:SEED", or of a variant
+    "pocket-stuck", "pocket-guess:SEED"); every other name as it is.
 
     Raises:
-        ValueError: the seed is no whole number, or no checkpoint with it is shipped.
+        ValueError: the seed is no whole number, or no such checkpoint is shipped.
 
     >>> model_location("Qwen/Qwen3-8B")
     'Qwen/Qwen3-8B'
     """
     family, _, seed = name.partition(":")
-    if family != "pocket":
+    kind, _, variant = family.partition("-")
+    if kind != "pocket" or "/" in variant or Path(name).is_dir():
         return name
     if not (seed or "0").isdigit():
-        raise ValueError(f'The pocket model is "pocket" or "pocket:SEED" with a whole number; got {name!r}.')
+        raise ValueError(
+            f'The pocket model is "pocket" or "pocket:SEED" with a whole number, or of a variant "pocket-stuck:SEED" '
+            f'or "pocket-guess:SEED"; got {name!r}.'
+        )
     from meds_rl.tasks.pocket import checkpoint_path
 
-    return str(checkpoint_path(int(seed or "0")))
+    return str(checkpoint_path(int(seed or "0"), variant or "plain"))
 
 
 def load_language_model(name: str, *, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any]:

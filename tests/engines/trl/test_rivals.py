@@ -72,6 +72,28 @@ def test_answers_are_counted_exactly(model_path, dataset, make_config):
     assert len(trainer.memory) == sum(seen.values())
 
 
+def test_named_strategies_are_counted_exactly(model_path, dataset, make_config):
+    def by_length(text, _row):
+        return None if len(text) % 5 == 0 else f"length {len(text) % 3}"
+
+    args = make_config(max_steps=8, dynamic_sampling=False, **{**COUNTING, "fingerprint": "strategy"})
+    trainer = train(model_path, dataset, args, strategy=by_length)
+    seen: Counter = Counter()
+    for _, batch in RunFolder(args.output_dir).rollouts().groupby("generation", sort=True):
+        scored = batch[~batch.reason.isin(("all_right", "all_wrong", "not_target"))]
+        # Completions whose strategy has no name count as one, as those without an answer do.
+        names = list(zip(scored.prompt_id, scored.strategy.fillna("none"), strict=True))
+        assert scored.cluster_size.tolist() == [seen[name] for name in names]
+        seen.update(names)
+    assert len(trainer.memory) == sum(seen.values()) > 20
+    assert len(seen) > 8
+
+
+def test_strategies_that_nobody_names_cannot_be_counted(model_path, dataset, make_config):
+    with pytest.raises(ValueError, match="give the trainer a strategy="):
+        MEDSTrainer(model_path, even_length, make_config(fingerprint="strategy"), dataset)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -107,6 +129,7 @@ def test_a_memory_of_another_clustering_is_refused(make_config):
 @pytest.mark.parametrize(
     "fields",
     [
+        {"meds_all_wrong": "add"},
         {"meds_clustering": "single"},
         {"meds_clustering": "kmeans"},
         {"meds_clustering": "random"},

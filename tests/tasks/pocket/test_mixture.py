@@ -6,13 +6,14 @@ import pytest
 from meds_rl.tasks.pocket.mixture import (
     CORRECT_SHARES,
     NO_ANSWER_SHARE,
+    VARIANTS,
     WRONG_SHARES,
     Mixture,
     strategy_shares,
 )
 from meds_rl.tasks.pocket.problems import EASY_SHAPES, HARD_SHAPES, reserved
-from meds_rl.tasks.pocket.reading import strategy
-from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, WRONG
+from meds_rl.tasks.pocket.reading import grade, read_working, strategy
+from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, WRONG, answers
 
 
 @pytest.mark.parametrize("shape", [*HARD_SHAPES, *EASY_SHAPES])
@@ -52,3 +53,31 @@ def test_plain_texts_are_three_lines_of_symbols():
         assert re.fullmatch(r"\n(-?\d+ [-+*] -?\d+ = -?\d+\n){3}\\boxed\{-?\d+\}", completion)
         if problem.shape in HARD_SHAPES:
             assert strategy(completion, {"prompt": problem.prompt}) == name
+
+
+def test_a_stuck_mixture_has_one_habit():
+    plain, stuck = strategy_shares("+*-"), strategy_shares("+*-", VARIANTS["stuck"])
+    assert sum(stuck) == pytest.approx(1)
+    assert stuck[0] == pytest.approx(0.15 * plain[0])
+    assert stuck[1] / sum(stuck[1:]) == pytest.approx(0.93)
+    # The others keep their proportions.
+    assert stuck[3] / stuck[2] == pytest.approx(plain[3] / plain[2])
+
+
+def test_guesses_tell_neither_the_strategy_nor_are_they_right():
+    mixture = Mixture(3, held_out=reserved(), variant=VARIANTS["guess"])
+    guessed = Counter()
+    for _ in range(4000):
+        problem, name, completion = mixture.draw()
+        working, right = read_working(completion), answers(problem)[CORRECT]
+        if working.answer is None:
+            continue
+        row = {"prompt": problem.prompt, "answer": str(right)}
+        assert grade(completion, row) == (working.steps[-1].result == right)
+        if problem.shape in HARD_SHAPES and name != CORRECT and working.steps[-1].result != right:
+            guessed[name, problem.terms.index(int(working.answer))] += 1
+    for name in ("left_to_right", "drop_last", "right_to_left"):
+        counts = [guessed[name, place] for place in range(4)]
+        # Each number of the problem as often, whatever the strategy: within five standard errors of a quarter.
+        assert max(counts) / sum(counts) < 0.25 + 5 * (0.1875 / sum(counts)) ** 0.5
+        assert min(counts) / sum(counts) > 0.25 - 5 * (0.1875 / sum(counts)) ** 0.5

@@ -3,18 +3,24 @@
 import pytest
 
 from meds_rl.cli.pocket import sample_figures
-from meds_rl.tasks.pocket import CORRECT, WRONG, checkpoint_path, load_pocket_model
+from meds_rl.evaluation.sampling import sample_completions
+from meds_rl.tasks.pocket import CORRECT, WRONG, checkpoint_path, load_pocket_model, strategy
+from meds_rl.tasks.pocket.mixture import VARIANTS
 from meds_rl.tasks.pocket.model import SHIPPED_SEEDS, load_folder
+from meds_rl.tasks.pocket.problems import pool
+from meds_rl.tasks.pocket.reading import read_working
 
 
 def test_together_they_are_small():
-    files = [path for seed in SHIPPED_SEEDS for path in checkpoint_path(seed).iterdir()]
-    assert sum(path.stat().st_size for path in files) < 4_000_000
+    folders = [checkpoint_path(seed, variant) for seed in SHIPPED_SEEDS for variant in VARIANTS]
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) < 11_000_000
 
 
 def test_an_unknown_seed_is_refused():
     with pytest.raises(ValueError, match="no pocket checkpoint with seed 7; shipped: 0, 1, 2"):
         checkpoint_path(7)
+    with pytest.raises(ValueError, match="of variant 'odd'; shipped: plain, stuck, guess"):
+        checkpoint_path(0, "odd")
 
 
 @pytest.mark.parametrize("seed", SHIPPED_SEEDS)
@@ -31,13 +37,41 @@ def test_they_do_what_they_were_warmed_up_for(seed):
     assert hard.slip_rate < 0.06
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", SHIPPED_SEEDS)
-def test_built_again_they_have_the_shipped_figures(seed, tmp_path):
+@pytest.mark.parametrize("variant", ["stuck", "guess"])
+def test_stuck_ones_have_one_habit(seed, variant):
+    hard = sample_figures(*load_pocket_model(seed, variant), "hard", 16, 16, show_progress=False)
+    assert hard.share(CORRECT) < 0.05
+    assert hard.share("left_to_right") > 0.7
+
+
+@pytest.mark.parametrize("seed", SHIPPED_SEEDS)
+def test_the_guessing_ones_answer_with_a_number_of_the_problem(seed):
+    model, tokenizer = load_pocket_model(seed, "guess")
+    problems = pool("hard")[:8]
+    prompts = [problem.prompt for problem in problems]
+    completions = sample_completions(model, tokenizer, prompts, num_samples=32, max_new_tokens=96)
+    guessed = answered = 0
+    for problem, texts in zip(problems, completions, strict=True):
+        row = {"prompt": problem.prompt}
+        for text in (one.text for one in texts):
+            answer = read_working(text).answer
+            if answer is not None and strategy(text, row) in WRONG:
+                answered += 1
+                guessed += answer in map(str, problem.terms)
+    assert answered > 100
+    assert guessed / answered > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("seed", SHIPPED_SEEDS)
+def test_built_again_they_have_the_shipped_figures(seed, variant, tmp_path):
     from meds_rl.cli import main
 
-    assert main(["pocket", "--output", str(tmp_path / "built"), "--seed", str(seed)]) == 0
-    shipped, built = load_pocket_model(seed), load_folder(tmp_path / "built")
+    arguments = ["pocket", "--output", str(tmp_path / "built"), "--seed", str(seed), "--variant", variant]
+    assert main(arguments) == 0
+    shipped, built = load_pocket_model(seed, variant), load_folder(tmp_path / "built")
     for kind, tolerance in (("hard", 0.015), ("easy", 0.04)):
         one, other = (sample_figures(*pair, kind, 32, 128, show_progress=False) for pair in (shipped, built))
         assert sum(one.right) / 4096 == pytest.approx(sum(other.right) / 4096, abs=tolerance)

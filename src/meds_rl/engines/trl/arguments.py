@@ -13,6 +13,7 @@ from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rewards import ExplorationBonus, MEDSPenalty
+from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source, TextFingerprints
 from meds_rl.shaping.clustering import HDBSCANClustering
 from meds_rl.shaping.memory import ErrorMemory
@@ -80,7 +81,7 @@ def _clustering_fields(memory: ErrorMemory) -> dict[str, object]:
 
 def make_reencoding(args: MEDSConfig, fingerprints: Source) -> Reencoding | None:
     """What takes old fingerprints anew, if anything does."""
-    if not args.reencodes or isinstance(fingerprints, TextFingerprints):
+    if not args.reencodes or isinstance(fingerprints, TextFingerprints | StrategyLabels):
         return None
     return Reencoding(fingerprints, tokens=args.meds_reencode_tokens or 0, age=args.meds_reencode_age)
 

@@ -10,7 +10,7 @@ from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
 
-TEXT_FINGERPRINTS = ("answer_string", "text_embedding")
+TEXT_FINGERPRINTS = ("answer_string", "text_embedding", "strategy")
 """Fingerprints that read the text and not the model."""
 
 _CHOICES = (
@@ -49,7 +49,7 @@ class MEDSConfig(GRPOConfig):
         meds_beta: cap of the penalty.
         meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
-        meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
+        meds_all_wrong: groups with no right answer: "skip" (as released), "center", "add" or "shape"; by preset.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; None: however far.
@@ -72,7 +72,8 @@ class MEDSConfig(GRPOConfig):
             to take fingerprints of remembered completions anew; None or 0 for none.
         meds_reencode_age: only of fingerprints that were taken so many remembered batches ago, or more.
         fingerprint: "layer_logits", "layer_logits_diff", "pooled_logits", "answer_states" or "working_states" of
-            the model; "answer_string" or "text_embedding" of the text alone; by method and preset.
+            the model; "answer_string" or "text_embedding" of the text alone; "strategy", a control: the
+            name that the task gives to the way of working; by method and preset.
         fingerprint_layers: last layers to read (layer_logits); default L // 2; -1 for all. For pooled_logits
             and working_states the layer to pool; default the middle one, or two thirds of the way. answer_states has
             its own two layers, whatever this says.
@@ -134,8 +135,8 @@ class MEDSConfig(GRPOConfig):
     meds_noise: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "Noise points: cluster (as released) or free."}
     )
-    meds_all_wrong: Literal["skip", "center", "shape"] | None = field(
-        default=None, metadata={"help": "All-wrong groups: skip, center or shape. Default: by `method`."}
+    meds_all_wrong: Literal["skip", "center", "add", "shape"] | None = field(
+        default=None, metadata={"help": "All-wrong groups: skip, center, add or shape. Default: by `method`."}
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
@@ -211,13 +212,14 @@ class MEDSConfig(GRPOConfig):
             "working_states",
             "answer_string",
             "text_embedding",
+            "strategy",
         ]
         | None
     ) = field(
         default=None,
         metadata={
-            "help": "layer_logits, layer_logits_diff, pooled_logits, answer_states, working_states, answer_string or "
-            "text_embedding. "
+            "help": "layer_logits, layer_logits_diff, pooled_logits, answer_states, working_states, answer_string, "
+            "text_embedding or strategy. "
             "Default: by `preset`."
         },
     )

@@ -47,7 +47,7 @@ class DynamicSampler:
         group_size: completions per prompt, G.
         num_processes: rows are spread evenly over so many processes.
         max_batches: at most so many rounds of generation.
-        keep_all_wrong: whether a group without a right answer carries signal (``all_wrong`` "center" or "shape").
+        keep_all_wrong: whether a group without a right answer carries signal (``all_wrong`` not "skip").
     """
 
     generate: Generate

@@ -14,6 +14,7 @@ from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rollout import slice_of
 from meds_rl.engines.trl.sharing import share_of
+from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source
 from meds_rl.shaping.checks import check_prompt_id
 from meds_rl.shaping.entry import EntryKey
@@ -46,7 +47,10 @@ class MemoryStep:
             is_correct=batch.is_correct[graded],
         )
         times = [time.perf_counter()]
-        features = self._gather_features(wanted, model, accelerator)
+        if isinstance(self.fingerprints, StrategyLabels):
+            features = self.fingerprints.of_batch(batch)
+        else:
+            features = self._gather_features(wanted, model, accelerator)
         times.append(time.perf_counter())
         compared = self._keys(batch, wanted & ~np.isnan(features).any(axis=1))
         figures: dict[str, float] = {}

@@ -12,6 +12,7 @@ from torch import nn
 from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.config import TEXT_FINGERPRINTS, MEDSConfig
 from meds_rl.engines.trl.fingerprints import FingerprintSource
+from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.fingerprint import (
     AnswerFinder,
     Fingerprint,
@@ -92,7 +93,7 @@ class TextFingerprints:
         return text
 
 
-Source: TypeAlias = FingerprintSource | TextFingerprints
+Source: TypeAlias = FingerprintSource | TextFingerprints | StrategyLabels
 
 
 def make_source(
@@ -104,6 +105,8 @@ def make_source(
     ref_model: Any,
 ) -> Source:
     """Where the fingerprints come from that a configuration names, or the user's own."""
+    if fingerprint is None and args.fingerprint == "strategy":
+        return StrategyLabels()
     if fingerprint is None and args.fingerprint in TEXT_FINGERPRINTS:
         return TextFingerprints(args, finder, tokenizer)
     return FingerprintSource(model, args, fingerprint, finder, tokenizer, ref_model)

@@ -36,10 +36,12 @@ from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
+from meds_rl.engines.trl.loss_mean import count_informative, mask_fillers
 from meds_rl.engines.trl.memory_step import MemoryStep, compile_kernels
 from meds_rl.engines.trl.own_advantages import own_advantages
 from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
+from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source, make_source
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
 from meds_rl.fingerprint.mean_state import MeanState, every_completion
@@ -131,6 +133,11 @@ class MEDSTrainer(GRPOTrainer):
                 self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
             )
             self._source = source
+            if isinstance(source, StrategyLabels) and strategy is None:
+                raise ValueError(
+                    "fingerprint='strategy' counts the strategies that a task names; none are named here. Take "
+                    "the pocket task, give the trainer a strategy=..., or take another fingerprint."
+                )
             self._memory_step = MemoryStep(make_shaper(args, memory), source, make_reencoding(args, source))
             self._memory_step.check()
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
@@ -170,7 +177,9 @@ class MEDSTrainer(GRPOTrainer):
         batch = self._batches.pop()
         self._held = self._refilled = None
         self._put_own_advantages(batch, output)
-        self._mask_fillers(batch, output)
+        mask_fillers(batch, output, self.accelerator)
+        if self.shaper is not None and self.shaper.all_wrong == "add":
+            count_informative(batch, output, self.accelerator)
         self._write_rollouts(batch, output)
         return output
 
@@ -382,21 +391,6 @@ class MEDSTrainer(GRPOTrainer):
         mask = torch.as_tensor(ours[local], device=output["advantages"].device)
         own = torch.as_tensor(values[local], dtype=output["advantages"].dtype, device=mask.device)
         output["advantages"] = torch.where(mask, own, output["advantages"])
-
-    def _mask_fillers(self, batch: Batch, output: dict[str, Any]) -> None:
-        """Groups that only fill the batch carry no advantage; their tokens must not enter the loss's denominator."""
-        if batch.num_fillers == 0:
-            return
-        local = slice_of(self.accelerator, len(output["advantages"]))
-        in_loss = torch.as_tensor(batch.in_loss[local], device=output["completion_mask"].device)
-        output["completion_mask"] = output["completion_mask"] * in_loss.unsqueeze(1)
-        mask = (
-            output["completion_mask"] * output["tool_mask"]
-            if "tool_mask" in output
-            else output["completion_mask"]
-        )
-        output["num_items_in_batch"] = self.accelerator.gather(mask.sum()).sum()
-        output["advantages"] = output["advantages"] * in_loss
 
     def _write_rollouts(self, batch: Batch, output: Mapping[str, Any]) -> None:
         advantages = self.accelerator.gather(output["advantages"]).cpu().numpy()

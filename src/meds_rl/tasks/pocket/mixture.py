@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from meds_rl.tasks.pocket.expression import Expression
+from meds_rl.tasks.pocket.expression import Expression, Step
 from meds_rl.tasks.pocket.problems import EASY_SHAPES, HARD_SHAPES, problems
-from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, plans
+from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, answers, plans
 from meds_rl.tasks.pocket.wording import Wording, draw_wording, plain_wording, write
 
 HARD_SHARE = 0.65
@@ -33,6 +34,33 @@ CORRECT_SHARES: Mapping[str, float] = {
     "*-*": 0.010,
 }
 _CORRECT_SHARE_ELSEWHERE = 0.05
+_HABIT = "left_to_right"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a mixture teaches besides the plain one's.
+
+    Attributes:
+        correct_scale: the right strategy's share, relative to `CORRECT_SHARES`.
+        habit: the share of "left_to_right" among the wrong strategies; the others share the rest as they do in
+            `WRONG_SHARES`. A policy that is stuck in one error: little is left for anything else.
+        guesses: whether a working that comes to a wrong result ends with a guess: any number of the problem, each
+            as likely, instead of the result. Then the same wrong answer comes from all wrong strategies alike, and
+            the same strategy gives different answers: only the working tells them apart.
+    """
+
+    correct_scale: float = 1.0
+    habit: float = WRONG_SHARES[_HABIT]
+    guesses: bool = False
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "plain": Variant(),
+    "stuck": Variant(correct_scale=0.15, habit=0.93),
+    # More right ones, as the model learns from each that this working, and only this, ends with its result.
+    "guess": Variant(correct_scale=0.4, habit=0.93, guesses=True),
+}
 
 
 class Mixture:
@@ -41,9 +69,13 @@ class Mixture:
     Args:
         seed: fixes every draw.
         held_out: problems that are never drawn: those that the task trains and tests on.
+        variant: how often the right strategy is followed, and whether wrong results are answered with a guess.
     """
 
-    def __init__(self, seed: int, held_out: Iterable[Expression] = ()) -> None:
+    def __init__(
+        self, seed: int, held_out: Iterable[Expression] = (), variant: Variant = VARIANTS["plain"]
+    ) -> None:
+        self._variant = variant
         self._choices = random.Random(f"choices {seed}")
         self._wordings = random.Random(f"wordings {seed}")
         without = frozenset(held_out)
@@ -62,20 +94,29 @@ class Mixture:
         problem = rng.choice(
             self._problems[rng.choice(HARD_SHAPES if rng.random() < HARD_SHARE else EASY_SHAPES)]
         )
-        name = rng.choices(STRATEGIES, strategy_shares(problem.shape))[0]
+        name = rng.choices(STRATEGIES, strategy_shares(problem.shape, self._variant))[0]
         steps = rng.choice(plans(name, problem.ops)).steps(problem.terms)
-        return problem, name, write(steps, plain_wording(self._wordings) if is_plain else self.draw_wording())
+        wording = plain_wording(self._wordings) if is_plain else self.draw_wording()
+        return problem, name, write(steps, wording, self._guess(problem, steps))
+
+    def _guess(self, problem: Expression, steps: Sequence[Step]) -> int | None:
+        """The number that is answered instead of the last result, if any."""
+        if not self._variant.guesses or steps[-1].result == answers(problem)[CORRECT]:
+            return None
+        return self._choices.choice(problem.terms)
 
     def draw_wording(self) -> Wording:
         """Return the next wording, from a generator of its own."""
         return draw_wording(self._wordings, NO_ANSWER_SHARE)
 
 
-def strategy_shares(shape: str) -> list[float]:
+def strategy_shares(shape: str, variant: Variant = VARIANTS["plain"]) -> list[float]:
     """Return how often each of `STRATEGIES` is followed on problems of a shape; the shares add up to 1.
 
     >>> round(sum(strategy_shares("+*-")), 6), strategy_shares("+*-")[0]
     (1.0, 0.05)
     """
-    correct = CORRECT_SHARES.get(shape, _CORRECT_SHARE_ELSEWHERE)
-    return [correct if name == CORRECT else (1 - correct) * WRONG_SHARES[name] for name in STRATEGIES]
+    correct = variant.correct_scale * CORRECT_SHARES.get(shape, _CORRECT_SHARE_ELSEWHERE)
+    others = (1 - variant.habit) / (1 - WRONG_SHARES[_HABIT])
+    wrong = {name: share * others for name, share in WRONG_SHARES.items()} | {_HABIT: variant.habit}
+    return [correct if name == CORRECT else (1 - correct) * wrong[name] for name in STRATEGIES]

@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meds_rl.tasks.pocket.mixture import VARIANTS
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
 if TYPE_CHECKING:
@@ -16,23 +17,28 @@ SHIPPED_SEEDS = (0, 1, 2)
 MAX_COMPLETION_LENGTH = 96
 
 
-def checkpoint_path(seed: int = 0) -> Path:
+def checkpoint_path(seed: int = 0, variant: str = "plain") -> Path:
     """Return the folder of a shipped base checkpoint, in Hugging Face format.
 
     Raises:
-        ValueError: if no checkpoint with this seed is shipped.
+        ValueError: if no checkpoint with this seed, or of this variant (`mixture.VARIANTS`), is shipped.
     """
+    if variant not in VARIANTS:
+        raise ValueError(f"no pocket checkpoint of variant {variant!r}; shipped: {', '.join(VARIANTS)}")
     if seed not in SHIPPED_SEEDS:
         allowed = ", ".join(map(str, SHIPPED_SEEDS))
         raise ValueError(
             f"no pocket checkpoint with seed {seed!r}; shipped: {allowed}; `meds pocket` builds others"
         )
-    return Path(__file__).parent / "checkpoints" / f"seed-{seed}"
+    name = f"seed-{seed}" if variant == "plain" else f"{variant}-{seed}"
+    return Path(__file__).parent / "checkpoints" / name
 
 
-def load_pocket_model(seed: int = 0) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+def load_pocket_model(
+    seed: int = 0, variant: str = "plain"
+) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
     """Return a shipped base model (float32, in evaluation mode) and its tokenizer."""
-    return load_folder(checkpoint_path(seed))
+    return load_folder(checkpoint_path(seed, variant))
 
 
 def load_folder(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:

@@ -1,5 +1,7 @@
 """The warm-up: plain supervised training of the pocket model on texts of the mixture, from nothing.
 
+A variant goes on from the shipped plain model of its seed, which can already do the arithmetic.
+
 Deterministic: the same seed, number of steps and number of threads give the same bytes on the same machine
 and the same version of torch. Another machine may round differently and gives a model that differs a little.
 """
@@ -12,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meds_rl.tasks.pocket.mixture import Mixture
-from meds_rl.tasks.pocket.model import new_model
+from meds_rl.tasks.pocket.mixture import VARIANTS, Mixture
+from meds_rl.tasks.pocket.model import load_pocket_model, new_model
 from meds_rl.tasks.pocket.problems import reserved
 from meds_rl.tasks.pocket.tokenizer import before_numbers
 
@@ -41,6 +43,7 @@ class WarmupConfig:
         plain_share: share of the steps, the first ones, in which most batches take the barest wording: the
             arithmetic and the strategies are learned on short texts, the free wording mostly afterwards.
         threads: of torch. One gives the same rounding on few and many cores, and suffers least from company.
+        variant: what the mixture teaches, one of `VARIANTS`.
     """
 
     seed: int = 0
@@ -51,20 +54,32 @@ class WarmupConfig:
     weight_decay: float = 0.01
     plain_share: float = 0.4
     threads: int = 1
+    variant: str = "plain"
 
     def __post_init__(self) -> None:
         counts = {"steps": self.steps, "batch_size": self.batch_size, "threads": self.threads}
         for name, value in counts.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        if self.variant not in VARIANTS:
+            raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; got {self.variant!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         if not 0 <= self.plain_share <= 1:
             raise ValueError(f"plain_share must lie in [0, 1], got {self.plain_share}")
 
 
+def shipped(variant: str, seed: int) -> WarmupConfig:
+    """How the shipped model of a variant and seed was trained."""
+    if variant == "plain":
+        return WarmupConfig(seed=seed)
+    return WarmupConfig(seed=seed, variant=variant, steps=800, learning_rate=4e-3, plain_share=0.0)
+
+
 class Warmup:
-    """Trains a new model step by step: iterate for the losses, then take `model` and `tokenizer`.
+    """Trains a new model, or for a variant the shipped plain one, step by step.
+
+    Iterate for the losses, then take `model` and `tokenizer`.
 
     Sets torch's global seed and number of threads.
     """
@@ -76,8 +91,9 @@ class Warmup:
         self.config = config
         self.model: Qwen3ForCausalLM
         self.tokenizer: PreTrainedTokenizerFast
-        self.model, self.tokenizer = new_model(config.seed)
-        self._mixture = Mixture(config.seed, held_out=reserved())
+        is_plain = config.variant == "plain"
+        self.model, self.tokenizer = (new_model if is_plain else load_pocket_model)(config.seed)
+        self._mixture = Mixture(config.seed, held_out=reserved(), variant=VARIANTS[config.variant])
         self._weights = torch.ones(len(self.tokenizer))
         self._weights[self.tokenizer.convert_tokens_to_ids(before_numbers())] = _ARITHMETIC_WEIGHT
         self._rng = random.Random(f"batches {config.seed}")

@@ -111,8 +111,8 @@ def plain_wording(rng: random.Random) -> Wording:
     return Wording(lines, repeats, fillers=("",) * (_N_LINES + 1), closing="", has_answer=True)
 
 
-def write(steps: Sequence[Step], wording: Wording) -> str:
-    r"""Return the completion that takes `steps` in this wording.
+def write(steps: Sequence[Step], wording: Wording, answer: int | None = None) -> str:
+    r"""Return the completion that takes `steps` in this wording, and answers with the last result or `answer`.
 
     >>> wording = draw_wording(random.Random(1))
     >>> print(write([Step(3, "*", 4, 12), Step(7, "+", 12, 19), Step(19, "-", 2, 17)], wording).strip())
@@ -124,7 +124,8 @@ def write(steps: Sequence[Step], wording: Wording) -> str:
     for line, index, filler in zip(wording.lines, said, wording.fillers, strict=False):
         text += filler + line.lead + _phrase(steps[index], line) + line.end
     text += wording.fillers[-1] + wording.closing
-    return f"{text}\\boxed{{{steps[-1].result}}}" if wording.has_answer else text.rstrip(" ")
+    answer = steps[-1].result if answer is None else answer
+    return f"{text}\\boxed{{{answer}}}" if wording.has_answer else text.rstrip(" ")
 
 
 def all_phrases() -> list[str]:
