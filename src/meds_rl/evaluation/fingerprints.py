@@ -28,7 +28,8 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     Args:
         name: one of `NAMES`.
         layers: how many of the last layers, -1 for all, None for half of them; for `pooled_logits` and
-            `working_states` the layer to pool; `answer_states` has its own two.
+            `working_states` the layer to pool (-1 for `working_states`: its own choice);
+            `answer_states` has its own two.
 
     Raises:
         ValueError: an unknown name, or a number of layers out of range.
@@ -38,7 +39,7 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     if name == "answer_states":
         return AnswerStates()
     if name == "working_states":
-        return WorkingStates(layer=layers)
+        return WorkingStates(layer=None if layers == -1 else layers)
     if name == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")

@@ -60,7 +60,7 @@ def test_what_the_user_gives_wins(tmp_path):
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
     for preset, fingerprint, epsilon in (
         ("paper", "layer_logits", 0.0),
-        ("recommended", "answer_states", 0.3),
+        ("recommended", "working_states", 0.2),
     ):
         args = config(tmp_path, preset=preset)
         assert (args.fingerprint, args.meds_cluster_selection_epsilon) == (fingerprint, epsilon)

@@ -98,7 +98,7 @@ def test_strategies_that_nobody_names_cannot_be_counted(model_path, dataset, mak
     ("fields", "expected"),
     [
         ({}, HDBSCANClustering()),
-        ({"preset": "recommended"}, HDBSCANClustering(cluster_selection_epsilon=0.3)),
+        ({"preset": "recommended"}, HDBSCANClustering(cluster_selection_epsilon=0.2)),
         ({"meds_clustering": "exact"}, ExactClustering()),
         ({"meds_clustering": "single"}, SingleCluster()),
         ({"meds_clustering": "kmeans", "meds_num_clusters": 3}, KMeansClustering(3)),

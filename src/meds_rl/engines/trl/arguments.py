@@ -23,8 +23,8 @@ from meds_rl.tasks.base import check_dataset
 
 def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
     return RewardShaper(
-        alpha=args.meds_alpha,
-        beta=args.meds_beta,
+        alpha=0.1 if args.meds_alpha is None else args.meds_alpha,
+        beta=0.2 if args.meds_beta is None else args.meds_beta,
         target=args.meds_target or "wrong",
         noise=args.meds_noise,
         all_wrong=args.meds_all_wrong or "skip",

@@ -93,7 +93,7 @@ def _check_distances(furthest: float | None, between: float) -> None:
 
 
 def _check_layers(layers: int | None, fingerprint: str) -> None:
-    if layers == -1 and fingerprint in ("pooled_logits", "working_states"):
+    if layers == -1 and fingerprint == "pooled_logits":
         raise ValueError(
             f"fingerprint_layers=-1 (all) is for layer_logits; {fingerprint} reads one layer, 1 to L."
         )

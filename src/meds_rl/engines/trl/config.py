@@ -45,8 +45,8 @@ class MEDSConfig(GRPOConfig):
         method: "grpo", "grpo-entropy", "dapo" or "meds"; or a rival on DAPO's settings: "dapo-outcome",
             "dapo-outcome-batch", "dapo-nsr", "dapo-w-reinforce", "dapo-rep-exp".
         preset: "paper" (as published) or "recommended" (what this project found to be better).
-        meds_alpha: strength of the penalty, min(alpha * ln(|C| + 1), beta).
-        meds_beta: cap of the penalty.
+        meds_alpha: strength of the penalty, min(alpha * ln(|C| + 1), beta); by preset.
+        meds_beta: cap of the penalty; by preset.
         meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
         meds_all_wrong: groups with no right answer: "skip" (as released), "center", "add" or "shape"; by preset.
@@ -127,8 +127,12 @@ class MEDSConfig(GRPOConfig):
         default=None, metadata={"help": "Lower clip range. Default: set by `method`."}
     )
 
-    meds_alpha: float = field(default=0.1, metadata={"help": "Strength of the penalty."})
-    meds_beta: float = field(default=0.2, metadata={"help": "Cap of the penalty."})
+    meds_alpha: float | None = field(
+        default=None, metadata={"help": "Strength of the penalty. Default: by `preset`."}
+    )
+    meds_beta: float | None = field(
+        default=None, metadata={"help": "Cap of the penalty. Default: by `preset`."}
+    )
     meds_target: Literal["wrong", "right", "both"] | None = field(
         default=None, metadata={"help": "Penalised completions: wrong, right or both. Default: by `method`."}
     )

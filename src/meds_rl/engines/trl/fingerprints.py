@@ -36,7 +36,7 @@ def make_fingerprint(args: MEDSConfig) -> Fingerprint:
     if args.fingerprint == "answer_states":
         return AnswerStates()
     if args.fingerprint == "working_states":
-        return WorkingStates(layer=layers)
+        return WorkingStates(layer=None if layers == -1 else layers)
     if args.fingerprint == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=args.fingerprint == "layer_logits_diff")
