@@ -4,6 +4,7 @@ Neighbours are of the same prompt, by the cosine, as in the memory; over all pai
 the answer different; against chance and against text.
 
     python benchmarks/reasoning.py --model pocket --out runs/reasoning                 # minutes
+    python benchmarks/reasoning.py --model pocket-guess --out runs/reasoning           # answers that tell no strategy
     python benchmarks/reasoning.py --model smollm2 --out runs/reasoning                # samples first: half an hour
     python benchmarks/reasoning.py --model pocket --out runs/reasoning --quick         # shows the way through
 
@@ -34,7 +35,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model", choices=["pocket", "smollm2"], default="pocket")
+    parser.add_argument("--model", choices=["pocket", "pocket-guess", "smollm2"], default="pocket")
     parser.add_argument("--out", type=Path, required=True, help="folder of completions, states and tables")
     parser.add_argument(
         "--samples", type=int, default=None, help="of a problem and setting; default: 64, SmolLM2 40"
@@ -53,13 +54,14 @@ def load(parsed: argparse.Namespace) -> list[Data]:
     out = parsed.out / parsed.model
     if parsed.model == "smollm2":
         return [smollm2(out, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)]
+    variant = "guess" if parsed.model == "pocket-guess" else "plain"
     if parsed.quick:
-        return [pocket(0, 8, parsed.samples or 32)]
-    return [pocket(seed, num_samples=parsed.samples or 64) for seed in (0, 1, 2)]
+        return [pocket(0, 8, parsed.samples or 32, variant=variant)]
+    return [pocket(seed, num_samples=parsed.samples or 64, variant=variant) for seed in (0, 1, 2)]
 
 
 def model_of(name: str) -> Any:
-    if name == "pocket":
+    if name != "smollm2":
         return load_pocket_model(0)[0]
     from meds_rl.tasks.smollm2 import load_smollm2
 
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     sets = load(parsed)
     candidates = [one for one in CANDIDATES if not parsed.quick or one.name in QUICK]
     makers = [lambda: neighbours(sets, candidates, parsed.resamples)]
-    if not parsed.quick and parsed.model == "pocket":
+    if not parsed.quick and parsed.model != "smollm2":
         makers += [lambda: other_problems(sets), lambda: clusters(sets)]
     if not parsed.quick and parsed.model == "smollm2":
         makers.append(lambda: robustness(sets[0]))

@@ -58,9 +58,9 @@ class Data:
         return [text.partition("\\boxed")[0] for text in self.text]
 
 
-def pocket(seed: int, num_problems: int = 32, num_samples: int = 64) -> Data:
+def pocket(seed: int, num_problems: int = 32, num_samples: int = 64, *, variant: str = "plain") -> Data:
     """Hard problems at temperature 1; the label is the planted strategy that the working follows, slips or not."""
-    model, tokenizer = load_pocket_model(seed)
+    model, tokenizer = load_pocket_model(seed, variant)
     rows = list(pocket_task(num_problems, 0, 0, 0).train)
     prompts = [str(row["prompt"]) for row in rows]
     found = sample_completions(

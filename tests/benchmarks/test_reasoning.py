@@ -84,9 +84,12 @@ def test_weights_add_up_to_one():
     assert np.flatnonzero(rows["at the answer's end"]).tolist() == [8]
 
 
-def test_the_way_through(tmp_path):
-    text = reasoning.main(["--out", str(tmp_path), "--quick", "--samples", "24", "--resamples", "20"])
-    assert (tmp_path / "pocket.md").read_text() == text
+@pytest.mark.parametrize("model", ["pocket", "pocket-guess"])
+def test_the_way_through(tmp_path, model):
+    text = reasoning.main(
+        ["--model", model, "--out", str(tmp_path), "--quick", "--samples", "24", "--resamples", "20"]
+    )
+    assert (tmp_path / f"{model}.md").read_text() == text
     assert "| answer string |" in text
     assert "`working_states`" in text
 

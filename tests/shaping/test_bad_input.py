@@ -63,7 +63,12 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ("beta", True, TypeError, "beta must be a number, got True"),
     ("target", "all", ValueError, "target must be one of 'wrong', 'right', 'both', got 'all'"),
     ("noise", "count", ValueError, "noise must be one of 'cluster', 'free', got 'count'"),
-    ("all_wrong", "centre", ValueError, "all_wrong must be one of 'skip', 'center', 'add', 'shape', got 'centre'"),
+    (
+        "all_wrong",
+        "centre",
+        ValueError,
+        "all_wrong must be one of 'skip', 'center', 'add', 'shape', got 'centre'",
+    ),
     ("no_answer", None, ValueError, "no_answer must be one of 'cluster', 'free', got None"),
     ("n_neighbors", 0, ValueError, "n_neighbors must be 1 or more, got 0"),
     ("n_neighbors", 3.0, TypeError, "n_neighbors must be an integer, got 3.0"),
