@@ -148,24 +148,6 @@ def test_all_wrong_groups_shaped(all_wrong):
     assert advantages[7] == pytest.approx(expected, abs=5e-5)
 
 
-def test_lower_raises_nothing_that_is_wrong():
-    shaper = RewardShaper(all_wrong="lower")
-    shape(shaper, [EAST] * 7, [False] * 7)
-    # x: noise of 7: 0.1 ln 8 = 0.2079, capped at 0.2; the same for NORTH, which is nearest to it. y is new and mixed.
-    features = [EAST, EAST, NORTH, EAST, EAST]
-    graded = [False, False, False, True, False]
-    shaped = shape(shaper, features, graded, prompt_ids=["x", "x", "x", "y", "y"])
-    advantages = group_advantages(
-        shaped.rewards,
-        prompt_ids=shaped.prompt_ids,
-        normalize_by_std=shaped.normalize_by_std,
-        baseline=shaped.baseline,
-    )
-    np.testing.assert_allclose(advantages[:3], [-0.2] * 3, rtol=1e-14)
-    # 1 and 0: 0.5 / (sqrt(0.5) + 1e-4), as ever.
-    np.testing.assert_allclose(advantages[3:], [0.7070, -0.7070], atol=1e-4)
-
-
 def test_center_changes_only_all_wrong_groups():
     shaped = shape(
         RewardShaper(all_wrong="center"),

@@ -21,7 +21,6 @@ def group_advantages(
     group_size: int | None = None,
     prompt_ids: Iterable[PromptId] | None = None,
     normalize_by_std: ArrayLike = True,
-    baseline: ArrayLike | None = None,
     eps: float = 1e-4,
 ) -> NDArray[np.float64]:
     """Advantage of each completion over its group: (r - mean) / (std + eps), as TRL computes it.
@@ -35,8 +34,6 @@ def group_advantages(
         group_size: G, where groups lie one after another; B is a multiple of it. Either this or `prompt_ids`.
         prompt_ids: (B,) prompts; rows with the same id are a group, in any order.
         normalize_by_std: One bool, or (B,) bool.
-        baseline: (B,) finite rewards whose group mean is taken off in the place of that of `rewards`, as
-            `ShapedBatch.baseline` asks under all_wrong="lower". None: `rewards` themselves.
         eps: Added to the deviation, >= 0. Units of reward.
 
     Returns:
@@ -54,13 +51,6 @@ def group_advantages(
         [2.47, -0.35]
         >>> group_advantages([0.0] + [-0.2] * 7, group_size=8, normalize_by_std=False).round(3).tolist()[:2]
         [0.175, -0.025]
-
-        With the unshaped rewards as the baseline nothing wrong gains: repeated errors lose, a new one stays as it is.
-
-        >>> group_advantages(
-        ...     [0.0] + [-0.2] * 7, group_size=8, normalize_by_std=False, baseline=[0.0] * 8
-        ... ).tolist()[:2]
-        [0.0, -0.2]
     """
     values = check_rewards(rewards)
     n_rows = len(values)
@@ -78,12 +68,6 @@ def group_advantages(
     above = values - lowest[group]
     centred = above - (np.bincount(group, above) / counts)[group]
     variance = np.bincount(group, centred**2) / np.maximum(counts - 1, 1)
-    if baseline is not None:
-        # What the mean of the baseline is below that of the rewards; 0 exactly where they are the same.
-        taken = check_rewards(baseline, name="baseline")
-        if len(taken) != n_rows:
-            raise ValueError(f"baseline must have one row per reward: {n_rows}, got {len(taken)}")
-        centred = centred + (np.bincount(group, values - taken) / counts)[group]
     scale = np.where(divide, np.sqrt(variance)[group] + eps, 1.0)
     scale[scale == 0] = 1.0  # eps is 0 and the rewards are equal
     advantages: NDArray[np.float64] = centred / scale

@@ -54,17 +54,17 @@ def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int) -> list[Prompt
     return checked
 
 
-def check_rewards(rewards: ArrayLike, *, name: str = "rewards") -> NDArray[np.float64]:
+def check_rewards(rewards: ArrayLike) -> NDArray[np.float64]:
     """(B,) finite numbers."""
     array = np.asarray(rewards)
     if array.ndim != 1:
-        raise ValueError(f"{name} must have shape (B,), got {array.shape}")
+        raise ValueError(f"rewards must have shape (B,), got {array.shape}")
     if array.size and array.dtype.kind not in "fiu":
-        raise TypeError(f"{name} must be numbers, got dtype {array.dtype}")
+        raise TypeError(f"rewards must be numbers, got dtype {array.dtype}")
     converted = array.astype(np.float64)
     if not np.isfinite(converted).all():
         row = int(np.flatnonzero(~np.isfinite(converted))[0])
-        raise ValueError(f"{name} must be finite, got {converted[row]} in row {row}")
+        raise ValueError(f"rewards must be finite, got {converted[row]} in row {row}")
     return converted
 
 

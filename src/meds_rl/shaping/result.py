@@ -67,10 +67,8 @@ class ShapedBatch:
             half-life float64: members count by their age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
-        normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center", "add"
-            or "lower": their advantage is the reward less the group's mean, not divided by the group's deviation.
-        baseline: (B,) float64 rewards whose group mean is the advantage's baseline: the shaped ones, but the unshaped
-            ones for the rows of an all-wrong group under all_wrong="lower".
+        normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center" or "add":
+            their advantage is the reward less the group's mean, not divided by the group's deviation.
         memory_ids: (B,) int64 id under which each completion is remembered, -1 if it is not.
         prompt_ids: (B,) as given.
         is_correct: (B,) bool as given.
@@ -83,7 +81,6 @@ class ShapedBatch:
     clusters: NDArray[np.int64]
     reasons: list[str]
     normalize_by_std: NDArray[np.bool_]
-    baseline: NDArray[np.float64]
     memory_ids: NDArray[np.int64]
     prompt_ids: list[PromptId]
     is_correct: NDArray[np.bool_]

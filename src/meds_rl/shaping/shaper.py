@@ -1,7 +1,7 @@
 """The method: score a batch against the memory, take the penalty from its rewards, then remember it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +26,6 @@ from meds_rl.shaping.result import Reason, ShapedBatch
 from meds_rl.shaping.scope import ALL_PROMPTS, Scope, compared_in_batch, of_all_prompts
 from meds_rl.shaping.sharing import ALONE, Share
 
-AllWrong: TypeAlias = Literal["skip", "center", "add", "lower", "shape"]
-
 
 class RewardShaper:
     """Takes reward away from errors that were made before (the paper's shaped reward).
@@ -43,10 +41,9 @@ class RewardShaper:
         noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or
             are "free" of penalty.
         all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised
-            nor remembered), shaped like any other ("shape"), or shaped with an advantage that is not divided by its
-            deviation ("center"). "add" is "center", and the engine does not count the group in the loss's mean, so that
-            it takes no weight from other groups; "lower" is "center" with the unshaped rewards as the baseline, so that
-            no wrong completion gains from another's penalty. A group that is all right is always left alone.
+            nor remembered), shaped with an advantage that is not divided by its deviation ("center"; with "add" the
+            engine does not count it in the loss's mean either, so that it takes no weight from other groups), or
+            shaped like any other ("shape"). A group that is all right is always left alone.
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
@@ -81,7 +78,7 @@ class RewardShaper:
         beta: float = 0.2,
         target: Literal["wrong", "right", "both"] = "wrong",
         noise: Literal["cluster", "free"] = "cluster",
-        all_wrong: AllWrong = "skip",
+        all_wrong: Literal["skip", "center", "add", "shape"] = "skip",
         no_answer: Literal["cluster", "free"] = "cluster",
         n_neighbors: int = 3,
         memory: ErrorMemory | None = None,
@@ -92,7 +89,7 @@ class RewardShaper:
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
-        check_choice("all_wrong", all_wrong, get_args(AllWrong))
+        check_choice("all_wrong", all_wrong, ("skip", "center", "add", "shape"))
         check_choice("no_answer", no_answer, ("cluster", "free"))
         check_choice("scope", scope, ("prompt", "global", "batch"))
         check_choice("penalty_form", penalty_form, ("log", "inverse_sqrt", "share"))
@@ -169,10 +166,8 @@ class RewardShaper:
             memory_ids = self._remember(sides, n_rows, share)
 
         penalties = penalties_of(self.penalty_form, sizes, groups, self.alpha, self.beta)
-        rewards = shaped_rewards(self.penalty_form, raw_rewards, penalties, correct)
-        normalize_by_std = self._normalize_by_std(groups, n_rows)
         return ShapedBatch(
-            rewards=rewards,
+            rewards=shaped_rewards(self.penalty_form, raw_rewards, penalties, correct),
             penalties=penalties,
             cluster_sizes=sizes,
             clusters=clusters,
@@ -180,8 +175,7 @@ class RewardShaper:
                 (reason or self._why_scored(cluster)).value
                 for reason, cluster in zip(unscored, clusters.tolist(), strict=True)
             ],
-            normalize_by_std=normalize_by_std,
-            baseline=np.where(normalize_by_std | (self.all_wrong != "lower"), rewards, raw_rewards),
+            normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
             prompt_ids=ids,
             is_correct=correct,
@@ -251,7 +245,7 @@ class RewardShaper:
 
     def _normalize_by_std(self, groups: list[Group], n_rows: int) -> NDArray[np.bool_]:
         normalize = np.ones(n_rows, dtype=np.bool_)
-        if self.all_wrong in ("center", "add", "lower"):
+        if self.all_wrong in ("center", "add"):
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize

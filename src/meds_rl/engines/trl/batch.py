@@ -103,7 +103,6 @@ class Batch:
             self.shaped_rewards[graded],
             prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
             normalize_by_std=self.normalize_by_std[graded],
-            baseline=None if self.shaped is None else self.shaped.baseline,
         )
         return advantages
 
