@@ -66,9 +66,9 @@ def weights(tokens: Sequence[str], answer: AnswerPosition) -> dict[str, np.ndarr
     found["at p"] = columns == answer.position
     found["at the answer's end"] = columns == answer.end
     found["at the first token"] = columns == 0
-    rows = {name: mask.astype(np.float32) for name, mask in found.items()}
     # A part may be empty in a short working: then it is the whole.
-    return {name: (row if row.any() else rows["working"]) / max(row.sum(), 1) for name, row in rows.items()}
+    rows = {name: (mask if mask.any() else in_working).astype(np.float32) for name, mask in found.items()}
+    return {name: row / max(row.sum(), 1) for name, row in rows.items()}
 
 
 def _after(is_equals: np.ndarray, is_number: np.ndarray) -> np.ndarray:

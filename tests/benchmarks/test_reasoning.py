@@ -84,6 +84,12 @@ def test_weights_add_up_to_one():
     assert np.flatnonzero(rows["at the answer's end"]).tolist() == [8]
 
 
+def test_an_empty_part_is_the_whole_working():
+    rows = weights(["so", "it", "\\boxed", "{", "7", "}"], AnswerPosition(3, 0, 4))
+    np.testing.assert_allclose(rows["results"], rows["working"])
+    np.testing.assert_allclose(rows["results"].sum(), 1, rtol=1e-6)
+
+
 @pytest.mark.parametrize("model", ["pocket", "pocket-guess"])
 def test_the_way_through(tmp_path, model):
     text = reasoning.main(

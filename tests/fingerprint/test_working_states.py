@@ -91,9 +91,9 @@ def test_places_of_prompts():
     found = Where.from_answers([None, None], starts=[2, 3], lengths=[1, 1], width=4, prompt_starts=[0, 2])
     assert found.prompt_mask.int().tolist() == [[1, 1, 0, 0], [0, 0, 1, 0]]
     assert found.rows(1, 2, torch.device("cpu")).prompt_mask.int().tolist() == [[0, 0, 1, 0]]
-    # Without them prompts begin at column 0, as where padding is on the right.
+    # Where they are not said, padding could be taken for a prompt: so there is none.
     unsaid = Where.from_answers([None, None], starts=[2, 3], lengths=[1, 1], width=4)
-    assert unsaid.prompt_mask.int().tolist() == [[1, 1, 0, 0], [1, 1, 1, 0]]
+    assert unsaid.prompt_mask is None
 
 
 def test_layers_asked_for():

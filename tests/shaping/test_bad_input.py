@@ -67,7 +67,7 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
         "all_wrong",
         "centre",
         ValueError,
-        "all_wrong must be one of 'skip', 'center', 'add', 'shape', got 'centre'",
+        "all_wrong must be one of 'skip', 'center', 'shape', got 'centre'",
     ),
     ("no_answer", None, ValueError, "no_answer must be one of 'cluster', 'free', got None"),
     ("n_neighbors", 0, ValueError, "n_neighbors must be 1 or more, got 0"),

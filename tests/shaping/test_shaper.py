@@ -131,7 +131,7 @@ def test_all_right_and_all_wrong_groups_are_skipped_as_released():
     assert shaped.normalize_by_std.all()
 
 
-@pytest.mark.parametrize("all_wrong", ["center", "add", "shape"])
+@pytest.mark.parametrize("all_wrong", ["center", "shape"])
 def test_all_wrong_groups_shaped(all_wrong):
     shaper = RewardShaper(all_wrong=all_wrong)
     shape(shaper, [EAST] * 7 + [NORTH], [False] * 8)
@@ -144,7 +144,7 @@ def test_all_wrong_groups_shaped(all_wrong):
         shaped.rewards, prompt_ids=shaped.prompt_ids, normalize_by_std=shaped.normalize_by_std
     )
     # The difference of 0.061371: 7/8 of it, 0.053700, or of any size 2.47 after the division.
-    expected = 0.053700 if all_wrong != "shape" else 2.4749 * 0.021698 / (0.021698 + 1e-4)
+    expected = 0.053700 if all_wrong == "center" else 2.4749 * 0.021698 / (0.021698 + 1e-4)
     assert advantages[7] == pytest.approx(expected, abs=5e-5)
 
 

@@ -13,7 +13,15 @@ def test_names():
     assert model_location("pocket-guess:1") == str(checkpoint_path(1, "guess"))
     for other in ("org/model", "pocket/model", "pocket-rl/model"):
         assert model_location(other) == other
-    for wrong in ("pocket:x", "pocket:99", "pocket-odd", "pocket-stuck:9"):
+    for wrong in (
+        "pocket:x",
+        "pocket:99",
+        "pocket-odd",
+        "pocket-stuck:9",
+        "pocket-stuck:²",
+        "pocket-",
+        "pocket:",
+    ):
         with pytest.raises(ValueError, match="pocket"):
             model_location(wrong)
 

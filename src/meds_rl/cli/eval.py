@@ -16,7 +16,11 @@ FORMATS = ("lm-eval", "lighteval")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to evaluate, on what, how, and where the results go."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="hub name, folder, pocket, pocket:SEED, smollm2, or a run folder")
+    add(
+        "model",
+        metavar="MODEL",
+        help="hub name, folder, pocket, pocket:SEED, pocket-stuck, pocket-guess, smollm2, or a run folder",
+    )
     add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset> or math; default: the run's own")
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")
     add("--benchmark", nargs="+", default=[], metavar="NAME", help="aime24, aime25, amc23, math500, ...")

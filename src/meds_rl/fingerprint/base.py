@@ -80,7 +80,8 @@ class Where:
                 width).
             lengths: B numbers of completion tokens.
             width: T, columns of the batch.
-            prompt_starts: B columns at which the prompts begin, which end where the completions begin; None for 0.
+            prompt_starts: B columns at which the prompts begin, which end where the completions begin; None where they
+                are not known: then fingerprints that read the prompt are refused.
             device: where the tensors live.
 
         Example:
@@ -94,7 +95,6 @@ class Where:
         columns = torch.arange(width)
         begin, count = (torch.tensor(list(x), dtype=torch.int64)[:, None] for x in (starts, lengths))
         rows = list(zip(answers, starts, lengths, strict=True))
-        first = torch.tensor([0] * len(rows) if prompt_starts is None else list(prompt_starts))[:, None]
         positions = [start + a.position if a else 0 for a, start, _ in rows]
         ends = [start + min(a.end, length - 1) if a else 0 for a, start, length in rows]
         return cls(
@@ -103,7 +103,7 @@ class Where:
             completion_mask=((columns >= begin) & (columns < begin + count)).to(device),
             has_answer=torch.tensor([a is not None for a in answers], dtype=torch.bool).to(device),
             ends=torch.tensor(ends, dtype=torch.int64).to(device),
-            prompt_mask=((columns >= first) & (columns < begin)).to(device),
+            prompt_mask=None if prompt_starts is None else _between(columns, prompt_starts, begin).to(device),
         )
 
     def __len__(self) -> int:
@@ -119,6 +119,11 @@ class Where:
             ends=self.ends[start:stop].to(device),
             prompt_mask=None if self.prompt_mask is None else self.prompt_mask[start:stop].to(device),
         )
+
+
+def _between(columns: Tensor, first: Sequence[int], end: Tensor) -> Tensor:
+    """(B, T): at which columns (T,) the rows from `first` (B) to before `end` (B, 1) stand."""
+    return (columns >= torch.tensor(list(first), dtype=torch.int64)[:, None]) & (columns < end)
 
 
 class Fingerprint(Protocol):

@@ -144,6 +144,7 @@ def _forward(
         starts=[row.start for row in batch],
         lengths=[len(row.ids) - row.start for row in batch],
         width=width,
+        prompt_starts=[0] * len(batch),  # padded on the right
         device=device,
     )
     with record(model, fingerprint, where, head=head) as recorder:

@@ -27,7 +27,7 @@ def group_advantages(
 
     std is the sample standard deviation (divisor G - 1), 0 for a group of one. Where `normalize_by_std` is
     False the advantage is r - mean, which is what `ShapedBatch.normalize_by_std` asks for all-wrong groups
-    under all_wrong="center" or "add".
+    under all_wrong="center".
 
     Args:
         rewards: (B,) finite rewards.

@@ -67,7 +67,7 @@ class ShapedBatch:
             half-life float64: members count by their age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
-        normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center" or "add":
+        normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center":
             their advantage is the reward less the group's mean, not divided by the group's deviation.
         memory_ids: (B,) int64 id under which each completion is remembered, -1 if it is not.
         prompt_ids: (B,) as given.

@@ -41,8 +41,7 @@ class RewardShaper:
         noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or
             are "free" of penalty.
         all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised
-            nor remembered), shaped with an advantage that is not divided by its deviation ("center"; with "add" the
-            engine does not count it in the loss's mean either, so that it takes no weight from other groups), or
+            nor remembered), shaped with an advantage that is not divided by its deviation ("center"), or
             shaped like any other ("shape"). A group that is all right is always left alone.
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
@@ -78,7 +77,7 @@ class RewardShaper:
         beta: float = 0.2,
         target: Literal["wrong", "right", "both"] = "wrong",
         noise: Literal["cluster", "free"] = "cluster",
-        all_wrong: Literal["skip", "center", "add", "shape"] = "skip",
+        all_wrong: Literal["skip", "center", "shape"] = "skip",
         no_answer: Literal["cluster", "free"] = "cluster",
         n_neighbors: int = 3,
         memory: ErrorMemory | None = None,
@@ -89,7 +88,7 @@ class RewardShaper:
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
-        check_choice("all_wrong", all_wrong, ("skip", "center", "add", "shape"))
+        check_choice("all_wrong", all_wrong, ("skip", "center", "shape"))
         check_choice("no_answer", no_answer, ("cluster", "free"))
         check_choice("scope", scope, ("prompt", "global", "batch"))
         check_choice("penalty_form", penalty_form, ("log", "inverse_sqrt", "share"))
@@ -245,7 +244,7 @@ class RewardShaper:
 
     def _normalize_by_std(self, groups: list[Group], n_rows: int) -> NDArray[np.bool_]:
         normalize = np.ones(n_rows, dtype=np.bool_)
-        if self.all_wrong in ("center", "add"):
+        if self.all_wrong == "center":
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize

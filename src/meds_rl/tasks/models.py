@@ -22,7 +22,7 @@ def model_location(name: str) -> str:
     kind, _, variant = family.partition("-")
     if kind != "pocket" or "/" in variant or Path(name).is_dir():
         return name
-    if not (seed or "0").isdigit():
+    if name.endswith((":", "-")) or "-:" in name or not (seed or "0").isdecimal():
         raise ValueError(
             f'The pocket model is "pocket" or "pocket:SEED" with a whole number, or of a variant "pocket-stuck:SEED" '
             f'or "pocket-guess:SEED"; got {name!r}.'

@@ -135,7 +135,7 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"method": "ppo"}, "grpo, grpo-entropy, dapo, meds, .*; got 'ppo'"),
         ({"meds_target": "all"}, "wrong, right, both"),
         ({"meds_noise": "drop"}, "cluster, free"),
-        ({"meds_all_wrong": "keep"}, "skip, center, add, shape"),
+        ({"meds_all_wrong": "keep"}, "skip, center, shape"),
         ({"fingerprint": "text"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
         ({"meds_beta": float("nan")}, "meds_beta"),

@@ -129,7 +129,6 @@ def test_a_memory_of_another_clustering_is_refused(make_config):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"meds_all_wrong": "add"},
         {"meds_clustering": "single"},
         {"meds_clustering": "kmeans"},
         {"meds_clustering": "random"},

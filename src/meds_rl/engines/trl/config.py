@@ -49,7 +49,7 @@ class MEDSConfig(GRPOConfig):
         meds_beta: cap of the penalty; by preset.
         meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
-        meds_all_wrong: groups with no right answer: "skip" (as released), "center", "add" or "shape"; by preset.
+        meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; None: however far.
@@ -139,8 +139,8 @@ class MEDSConfig(GRPOConfig):
     meds_noise: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "Noise points: cluster (as released) or free."}
     )
-    meds_all_wrong: Literal["skip", "center", "add", "shape"] | None = field(
-        default=None, metadata={"help": "All-wrong groups: skip, center, add or shape. Default: by `method`."}
+    meds_all_wrong: Literal["skip", "center", "shape"] | None = field(
+        default=None, metadata={"help": "All-wrong groups: skip, center or shape. Default: by `preset`."}
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}

@@ -20,21 +20,6 @@ def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator)
     output["advantages"] = output["advantages"] * in_loss
 
 
-def count_informative(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:
-    """Under ``meds_all_wrong="add"``: divide the loss by the number of tokens of groups with a right answer.
-
-    All-wrong groups then add to the gradient that these have without them, instead of thinning it out. A batch of
-    nothing but all-wrong groups is divided by all its tokens. It acts on TRL's loss types that are means over all
-    tokens of a batch (``num_items_in_batch``), as "dapo" is.
-    """
-    counted = batch.in_loss & batch.normalize_by_std
-    if not counted.any():
-        return
-    local = slice_of(accelerator, len(output["advantages"]))
-    rows = torch.as_tensor(counted[local], device=output["completion_mask"].device)
-    output["num_items_in_batch"] = accelerator.gather((_tokens(output) * rows.unsqueeze(1)).sum()).sum()
-
-
 def _tokens(output: dict[str, Any]) -> torch.Tensor:
     """(B, T), 1 at the tokens that the loss is taken over."""
     mask: torch.Tensor = output["completion_mask"]

@@ -13,7 +13,7 @@ def own_advantages(batch: Batch, positive_weight: float | None) -> tuple[NDArray
     Args:
         batch: shaped.
         positive_weight: of negative-sample reinforcement, which all graded rows get; None for the group's advantages,
-            of which only those that are not divided by the deviation (`meds_all_wrong` "center" or "add") are ours.
+            of which only those that are not divided by the deviation (`meds_all_wrong="center"`) are ours.
     """
     if positive_weight is not None:
         advantages = reinforcement_advantages(batch.is_correct, positive_weight)

@@ -18,7 +18,8 @@ class StrategyLabels:
 
     Only tasks whose errors were planted can name them, so this is no method for use. It says how much of a result is
     due to the fingerprint's errors. It is no upper bound: names are coarse ("other" is one, "arithmetic slip" another,
-    whatever was slipped in), and a policy that is paid for rare names may take up slips.
+    whatever was slipped in), and a policy that is paid for rare names may take up slips. A completion without an answer
+    counts under the name of its working, too.
 
     Attributes:
         num_features: D.

@@ -36,7 +36,7 @@ from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
-from meds_rl.engines.trl.loss_mean import count_informative, mask_fillers
+from meds_rl.engines.trl.loss_mean import mask_fillers
 from meds_rl.engines.trl.memory_step import MemoryStep, compile_kernels
 from meds_rl.engines.trl.own_advantages import own_advantages
 from meds_rl.engines.trl.prompt_stream import PromptStream
@@ -178,8 +178,6 @@ class MEDSTrainer(GRPOTrainer):
         self._held = self._refilled = None
         self._put_own_advantages(batch, output)
         mask_fillers(batch, output, self.accelerator)
-        if self.shaper is not None and self.shaper.all_wrong == "add":
-            count_informative(batch, output, self.accelerator)
         self._write_rollouts(batch, output)
         return output
 
