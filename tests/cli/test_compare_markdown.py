@@ -107,6 +107,15 @@ def test_tables_by_hand(made):
     assert [line for line in lines if line.startswith("- ")] == [f"- {note}" for note in results.notes()]
 
 
+def test_names_are_no_markup(made):
+    grid, outcomes, _ = made
+    odd = [replace(one, after=one.after.assign(group="_a_ [b](c) ~~d~~ &lt; $e$ <f>")) for one in outcomes]
+    text = markdown(grid, odd, make_results(grid, odd, 18), "meds")
+    assert (
+        "## pocket: \\_a\\_ \\[b\\](c) \\~\\~d\\~\\~ \\&lt; \\$e\\$ \\<f>, less dapo" in text.splitlines()
+    )
+
+
 def test_the_screen_has_the_same_cells_but_the_second_interval(made):
     _, _, results = made
     for screen, page in zip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -101,17 +102,22 @@ def _table(table: TextTable) -> str:
     for heading, rows in table.sections:
         for place, cells in enumerate(rows):
             first = [heading if place == 0 else ""] if with_heading else []
-            lines.append(_row([*first, *cells]))
+            lines.append(_row([*first, cells[0]], cells[1:]))
     return f"## {_safe(table.title)}\n\n" + "\n".join(lines)
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(_safe(cell) for cell in cells)} |"
+def _row(names: Sequence[str], numbers: Sequence[str] = ()) -> str:
+    """Names may hold anything. Of what we write ourselves, "<.001" alone could be markup: intervals stay readable."""
+    cells = [*(_safe(name) for name in names), *(number.replace("<", "\\<") for number in numbers)]
+    return f"| {' | '.join(cells)} |"
 
 
 def _safe(text: str) -> str:
-    """On one line, and nothing in it is markup."""
+    r"""On one line, and nothing in it is markup.
+
+    Example:
+        >>> print(_safe("a_b_ [x](y) ~~c~~ &lt; $d$"))
+        a\_b\_ \[x\](y) \~\~c\~\~ \&lt; \$d\$
+    """
     line = " ".join(text.split())
-    for letter in ("\\", "|", "<", "*", "`"):
-        line = line.replace(letter, f"\\{letter}")
-    return line
+    return re.sub(r"([\\|<*`_\[\]~&$])", r"\\\1", line)

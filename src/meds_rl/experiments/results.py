@@ -70,7 +70,7 @@ class Results:
         few = min(numbers)
         if few < 10:
             said += (
-                f" With {few} checkpoints it is too narrow where they differ much (two: about 75 % instead of 95 %, "
+                f" With {few} checkpoints it is too narrow where they differ much (two: 75 % or less instead of 95 %, "
                 "five: 89 %)."
             )
         return [said]
