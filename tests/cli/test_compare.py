@@ -67,6 +67,9 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     status, out, _ = compare("--dry-run")
     assert status == 0
     assert "pocket/base/seed-1/meds: to begin" in out
+    assert (
+        "Note: With 2 units and 4 comparisons the least corrected p is 1: no difference can pass .05" in out
+    )
     assert not folder.exists()
 
     status, out, _ = compare("--only", "dapo")

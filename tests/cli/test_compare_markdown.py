@@ -111,9 +111,7 @@ def test_names_are_no_markup(made):
     grid, outcomes, _ = made
     odd = [replace(one, after=one.after.assign(group="_a_ [b](c) ~~d~~ &lt; $e$ <f>")) for one in outcomes]
     text = markdown(grid, odd, make_results(grid, odd, 18), "meds")
-    assert (
-        "## pocket: \\_a\\_ \\[b\\](c) \\~\\~d\\~\\~ \\&lt; \\$e\\$ \\<f>, less dapo" in text.splitlines()
-    )
+    assert "## pocket: \\_a\\_ \\[b\\](c) \\~\\~d\\~\\~ \\&lt; \\$e\\$ \\<f>, less dapo" in text.splitlines()
 
 
 def test_the_screen_has_the_same_cells_but_the_second_interval(made):
@@ -127,6 +125,12 @@ def test_the_screen_has_the_same_cells_but_the_second_interval(made):
             for cells, more in zip(rows, longer, strict=True):
                 kept = [cell for place, cell in enumerate(more) if second is None or place != second + 1]
                 assert list(cells) == kept
+
+
+def test_the_cost_is_shown_without_figures(made):
+    _, _, results = made
+    (table,) = text_tables(replace(results, levels=[], comparisons=[]), "dapo")
+    assert table.title == "pocket: cost of training, relative to dapo"
 
 
 def test_one_checkpoint_has_no_second_interval(made):

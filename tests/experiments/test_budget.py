@@ -49,6 +49,10 @@ def test_unequal_budgets_are_refused_unless_named(make, field, value):
         ({"fields": {"eval_samples": 0}}, "eval_samples is 0"),
         ({"k": 9}, "k must be in 1..eval_samples"),
         ({"fields": {"eval_samples": 8, "eval_k": 4, "eval_by": "colour"}}, "eval_by must be a column"),
+        (
+            {"groups": ["tets hard"]},
+            "groups: no task has problems 'tets hard'; there are: test easy, test hard, train easy, train hard.",
+        ),
         ({"tasks": {"t": {"task": "sudoku"}}}, "t/base/seed-0/dapo: unknown task 'sudoku'"),
         ({"checkpoints": {"c": {"model_name_or_path": "pocket:x"}}}, "whole number"),
         (
@@ -62,3 +66,26 @@ def test_what_would_fail_later_is_said_before_anything_runs(make, changes, said)
     with pytest.raises(GridError) as raised:
         check_grid(grid, cells)
     assert said in str(raised.value)
+
+
+def test_groups_are_known_before_anything_runs(make):
+    assert check_grid(*make()).groups == {"pocket": ["test easy", "test hard", "train easy", "train hard"]}
+    assert check_grid(*make(groups=["test hard"])).groups == {"pocket": ["test hard"]}
+
+
+def test_a_task_without_strategies_cannot_count_them(make):
+    pytest.importorskip("reasoning_gym")
+    tasks = {
+        "sums": {
+            "task": "reasoning_gym:chain_sum",
+            "task_options": {"train_size": 4, "test_size": 4},
+            "eval_by": None,
+        }
+    }
+    methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "fingerprint": "strategy"}}
+    with pytest.raises(GridError, match="sums/base/seed-0/meds: fingerprint: strategy counts the strategies"):
+        check_grid(*make(tasks=tasks, methods=methods))
+    methods["meds"]["method"] = "dapo"  # nothing is counted
+    assert check_grid(*make(tasks=tasks, methods=methods)).groups == {"sums": ["test", "train"]}
+    methods["meds"]["method"] = "meds"
+    check_grid(*make(methods=methods))

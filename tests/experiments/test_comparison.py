@@ -175,8 +175,19 @@ def test_notes_say_what_few_pairs_can_say(grid):
     notes = make_results(grid, outcomes, 8).notes()
     assert notes[0].startswith("6 of 8 cells are finished")
     assert "3 pairs: no p value can be below 0.25" in notes[1]
-    assert len(notes) == 2
+    assert notes[2].startswith("With 3 units and 1 comparison the least corrected p is 0.25: no difference")
+    assert len(notes) == 3
     assert "nothing is said" in make_results(grid, outcomes[:2], 2).notes()[0]
+
+
+def test_notes_of_a_half_finished_grid_are_for_all_its_pairs(three):
+    outcomes = [outcome(method, seed, [1, 2]) for seed in range(4) for method in ("dapo", "meds")]
+    notes = make_results(three, [*outcomes, outcome("count", 0, [1, 2])], 12).notes()
+    (note,) = [note for note in notes if "pairs:" in note]
+    assert note.startswith(
+        "1 to 4 pairs: no p value can be below 1 with 1, 0.12 with 4, and the intervals are"
+    )
+    assert note.endswith("One pair says nothing about other seeds and checkpoints.")
 
 
 def test_unequal_samples_are_said(grid):

@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.experiments.budget import check_grid
     from meds_rl.experiments.cells import make_cells
     from meds_rl.experiments.grid_values import check_names
+    from meds_rl.experiments.meaning import refuse_changed_meaning
+    from meds_rl.experiments.power import planned_units, power_note
     from meds_rl.experiments.state import State, refuse_changed, state_of
 
     path = find_recipe(args.grid)
@@ -58,9 +60,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--jobs must be at least 1; got {args.jobs}.")
     check_files(args)
     cells = make_cells(grid, folder)
-    check_grid(grid, cells)
+    checked = check_grid(grid, cells)
     refuse_changed(cells)
+    refuse_changed_meaning(checked.recipes)
     out = console()
+    note = power_note(planned_units(grid, checked.groups))
+    if note is not None and not args.table:  # the tables say it of what is finished
+        out.print(f"Note: {note}", soft_wrap=True)
     if args.dry_run:
         _show(out, cells, args.only)
         return 0

@@ -40,7 +40,7 @@ def text_tables(results: Results, baseline: str, over_checkpoints: bool = False)
         baseline: its.
         over_checkpoints: with the second interval, in tables that have one.
     """
-    for task in dict.fromkeys(level.task for level in results.levels):
+    for task in dict.fromkeys(cost.task for cost in results.costs):
         for group in dict.fromkeys(level.group for level in results.levels if level.task == task):
             here = (task, group)
             levels = [level for level in results.levels if (level.task, level.group) == here]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,8 +12,7 @@ from meds_rl.engines.trl.recipe import Recipe, load_recipe
 from meds_rl.experiments.cells import Cell
 from meds_rl.experiments.grid import Grid
 from meds_rl.experiments.grid_values import GridError, check_names
-from meds_rl.tasks import load_task
-from meds_rl.tasks.models import model_location
+from meds_rl.experiments.task_checks import check_tasks
 
 BUDGET = (
     *("max_steps", "num_train_epochs", "num_iterations"),
@@ -28,18 +27,31 @@ BUDGET = (
 one round a batch belongs to the method; it is counted (`meds_rl.experiments.cost`)."""
 
 
-def check_grid(grid: Grid, cells: Sequence[Cell]) -> None:
+@dataclass(frozen=True)
+class Checked:
+    """A grid that can run.
+
+    Attributes:
+        recipes: of each cell, resolved.
+        groups: task -> the groups of its problems that are compared.
+    """
+
+    recipes: Mapping[Cell, Recipe]
+    groups: Mapping[str, Sequence[str]]
+
+
+def check_grid(grid: Grid, cells: Sequence[Cell]) -> Checked:
     """Resolve every cell's recipe and hold the methods to one budget, before anything runs.
 
     Raises:
-        ValueError: a recipe, task or model that does not work, a grid without evaluations, a k beyond the samples, or
-            budgets that differ.
+        ValueError: a recipe, task or model that does not work, a grid without evaluations, a k beyond the samples,
+            groups that no task has, or budgets that differ.
     """
     check_names(grid.budget_may_differ, BUDGET, "budget_may_differ")
     recipes = resolve(cells)
     for cell, recipe in recipes.items():
         _check_evaluation(grid, cell, recipe)
-    _check_tasks_and_models(recipes)
+    groups = check_tasks(grid, recipes)
     for unit, methods in _by_unit(recipes).items():
         differing = differing_fields(methods, grid.budget_may_differ)
         if differing:
@@ -52,6 +64,7 @@ def check_grid(grid: Grid, cells: Sequence[Cell]) -> None:
                 f"The methods of {task}/{checkpoint} have different budgets: {said}. Make them equal, or name the "
                 "fields in budget_may_differ."
             )
+    return Checked(recipes, groups)
 
 
 def resolve(cells: Iterable[Cell]) -> dict[Cell, Recipe]:
@@ -110,27 +123,3 @@ def _check_evaluation(grid: Grid, cell: Cell, recipe: Recipe) -> None:
         raise GridError(
             f"k must be in 1..eval_samples ({recipe.run.eval_samples} of {cell.task}); got {grid.k}."
         )
-
-
-def _check_tasks_and_models(recipes: Mapping[Cell, Recipe]) -> None:
-    seen: set[tuple[str, str]] = set()
-    for cell, recipe in recipes.items():
-        key = (
-            cell.task,
-            repr((recipe.run.task, recipe.run.options, recipe.run.eval_by, recipe.model.model_name_or_path)),
-        )
-        if key in seen:
-            continue
-        seen.add(key)
-        try:
-            columns = load_task(recipe.run.task, **recipe.run.options).train.column_names
-            name = recipe.model.model_name_or_path
-            if not name:
-                raise ValueError("no model_name_or_path is given")
-            model_location(name)
-        except ValueError as error:
-            raise GridError(f"{cell.name}: {error}") from None
-        if recipe.run.eval_by is not None and recipe.run.eval_by not in columns:
-            raise GridError(
-                f"{cell.name}: eval_by must be a column of the task: {', '.join(columns)}; got {recipe.run.eval_by!r}."
-            )

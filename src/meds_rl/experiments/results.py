@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +14,18 @@ from meds_rl.evaluation.results import installed_version
 from meds_rl.experiments.comparison import Comparison, Level, by_task, compare, levels
 from meds_rl.experiments.cost import relative_cost
 from meds_rl.experiments.grid import Grid
+from meds_rl.experiments.measures import MEASURES
 from meds_rl.experiments.outcomes import Outcome, write_cells
+from meds_rl.experiments.power import power_note
 from meds_rl.experiments.significance import smallest_p
 from meds_rl.report.plain import plain
 from meds_rl.runs.folder import write_atomically
 
 SCHEMA_VERSION = 1
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "numpy", "scikit-learn")
+
+ENOUGH = 10
+"""Pairs from which on nothing is said of their number."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,18 @@ class Results:
             "draws checkpoints first."
         )
         few = min(numbers)
-        if few < 10:
+        if few < ENOUGH:
             said += (
                 f" With {few} checkpoints it is too narrow where they differ much (two: 75 % or less instead of 95 %, "
                 "five: 89 %)."
             )
         return [said]
+
+    def _largest_family(self) -> list[int]:
+        """Units of each comparison by the measure that has the most; those without a p value are not corrected for."""
+        known = [one for one in self.comparisons if not math.isnan(one.p)]
+        families = [[len(one.units) for one in known if one.measure == name] for name in MEASURES]
+        return max(families, key=len)
 
     def notes(self) -> list[str]:
         """What a reader of the tables has to know."""
@@ -83,17 +94,12 @@ class Results:
                 f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these."
             )
         found += self._on_checkpoints()
-        family = max(Counter(one.measure for one in self.comparisons).values(), default=0)
-        if family > 1:
-            found.append(f"Holm: corrected for the {family} comparisons by the same measure.")
-        few = min((len(one.units) for one in self.comparisons), default=0)
-        if few == 1:
-            found.append("One pair: nothing is said about other seeds and checkpoints.")
-        elif self.comparisons and few < 10:
-            found.append(
-                f"{few} pairs: no p value can be below {smallest_p(few):.2g}, and the intervals are too narrow where "
-                "units differ much (three units: about 80 % instead of 95 %)."
-            )
+        family = self._largest_family()
+        if len(family) > 1:
+            found.append(f"Holm: corrected for the {len(family)} comparisons by the same measure.")
+        found += _on_pairs([len(one.units) for one in self.comparisons])
+        note = power_note(family)
+        found += [] if note is None else [note]
         found += [
             f"On {task} the methods generated different numbers of completions ({said}). "
             "max_generation_batches: 1 makes them equal."
@@ -102,6 +108,25 @@ class Results:
         if len({jobs for cost in self.costs for jobs in cost.jobs}) > 1:
             found.append("Cells were timed with different numbers of jobs: the costs are not comparable.")
         return found
+
+
+def _on_pairs(numbers: Sequence[int]) -> list[str]:
+    """What so many pairs can say; a half-finished grid has more of one method than of another."""
+    few, most = min(numbers, default=0), max(numbers, default=0)
+    if few == 0 or few >= ENOUGH:
+        return []
+    if most == 1:
+        return ["One pair: nothing is said about other seeds and checkpoints."]
+    if few == most:
+        said, least = f"{few} pairs", f"{smallest_p(few):.2g}"
+    else:
+        said = f"{few} to {most} pairs"
+        least = f"{smallest_p(few):.2g} with {few}, {smallest_p(most):.2g} with {most}"
+    one = " One pair says nothing about other seeds and checkpoints." if few == 1 else ""
+    return [
+        f"{said}: no p value can be below {least}, and the intervals are too narrow where units differ much (three "
+        f"units: about 80 % instead of 95 %).{one}"
+    ]
 
 
 def _unequal_samples(costs: Sequence[MethodCost]) -> dict[str, str]:

@@ -1,0 +1,64 @@
+"""What a method and a preset stood for when a cell was trained, and what they stand for now: versions may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.methods import METHODS
+from meds_rl.engines.trl.presets import PRESETS
+from meds_rl.engines.trl.recipe import Recipe
+from meds_rl.experiments.cells import Cell
+from meds_rl.experiments.grid_values import GridError
+from meds_rl.report.recipe import read_recipe
+
+BY_METHOD = (
+    *("loss_type", "beta", "epsilon", "epsilon_high", "delta"),
+    *("dynamic_sampling", "overlong_buffer"),
+)
+"""Fields of ``MEDSConfig`` that every method sets."""
+
+
+def refuse_changed_meaning(recipes: Mapping[Cell, Recipe]) -> None:
+    """A cell that was trained when its method or preset set other values is not compared with cells of today.
+
+    What the user gave is `meds_rl.experiments.state.refuse_changed`'s question.
+
+    Raises:
+        GridError: which cell, and every field with both values.
+    """
+    for cell, recipe in recipes.items():
+        changed = changed_meaning(cell, recipe.training)
+        if changed:
+            said = "; ".join(f"{name} was {there}, it is now {now}" for name, there, now in changed)
+            raise GridError(
+                f"{cell.folder} was trained by a version in which its method and preset set other values: {said}. Name "
+                "another folder with --output, give these fields in the grid and call the method otherwise, or delete "
+                "this folder to train it anew."
+            )
+
+
+def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
+    """Name, value there and value now of each field that method and preset set and in which they differ.
+
+    None where nothing was trained. Fields that the version which trained the cell did not have are passed over.
+    """
+    there = read_recipe(cell.folder).fields
+    today = now.__dict__
+    return [
+        (name, repr(there[name]), repr(today[name]))
+        for name in fields_set(now.method)
+        if name in there and there[name] != today[name]
+    ]
+
+
+def fields_set(method: str) -> list[str]:
+    """Fields that a method sets, and, where it has a memory, those that presets set; elsewhere these do nothing.
+
+    Example:
+        >>> "meds_alpha" in fields_set("meds"), "meds_alpha" in fields_set("dapo"), "beta" in fields_set("dapo")
+        (True, False, True)
+    """
+    settings = METHODS[method].settings
+    presets = {name for preset in PRESETS.values() for name in preset} if METHODS[method].memory else set()
+    return sorted({*BY_METHOD, *settings, *presets})
