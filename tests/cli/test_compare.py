@@ -189,7 +189,11 @@ def test_files_of_others_are_refused_before_anything_runs(compare, tmp_path):
     for options, said in (
         (["--markdown", str(page)], "was not written by meds compare"),
         (["--markdown", str(tmp_path)], "was not written by meds compare"),
-        (["--figures", str(page)], "--figures must be a folder"),
+        (["--markdown", str(page / "x.md")], f"--markdown needs a folder {page}; {page} is a file"),
+        (["--figures", str(page)], f"--figures needs a folder {page}; {page} is a file"),
+        (["--figures", str(page / "new")], f"--figures needs a folder {page}/new; {page} is a file"),
+        (["--output", str(page / "new")], f"--output needs a folder {page}/new; {page} is a file"),
+        (["--format", "png"], "--format is that of the figures: give --figures DIR"),
         (["--figures", str(tmp_path), "--dry-run"], "--dry-run writes nothing"),
     ):
         status, _, error = compare(*options)
@@ -197,6 +201,34 @@ def test_files_of_others_are_refused_before_anything_runs(compare, tmp_path):
         assert said in error
     assert page.read_text() == "# Mine\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_others_are_refused_before_anything_runs(compare, tmp_path):
+    pytest.importorskip("vl_convert")
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    for name in ("cost.svg", "difference-pass@1.svg", "course-pass@k.svg", "figures.json"):
+        (folder / name).write_text("{}")
+        status, _, error = compare("--figures", str(folder), eval_every=1)
+        assert status == 2
+        assert f"{folder / name} exists and is no figure of meds compare" in error
+        (folder / name).unlink()
+    assert not (tmp_path / "out").exists()
+    # Not in the way: no course is drawn, and pictures of another format are others' business.
+    for name in ("course-pass@k.svg", "cost.png"):
+        (folder / name).write_text("mine")
+    assert compare("--figures", str(folder), seeds=1)[0] == 0
+    assert compare("--figures", str(folder), "--table", seeds=1)[0] == 0, "our own are replaced"
+    assert (folder / "cost.png").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_is_refused(compare, tmp_path, monkeypatch):
+    # Not by chmod: nothing is forbidden to root.
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)
+    for option in ("--figures", "--output"):
+        status, _, error = compare(option, str(tmp_path / "new" / "folder"))
+        assert status == 2
+        assert f"{tmp_path} cannot be written to" in error
 
 
 def test_bad_options(compare):

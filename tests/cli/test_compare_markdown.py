@@ -91,14 +91,16 @@ def test_tables_by_hand(made):
     lines = text.splitlines()
     assert "## pocket: test \\| hard, less dapo" in lines
     assert (
-        "| measure |  | mean | diff | 95 % interval | 95 % interval (checkpoints) | > 0 | p | Holm |" in lines
+        "| measure |  | mean | n | diff | 95 % interval | 95 % interval (checkpoints) | > 0 | p | Holm |"
+        in lines
     )
     # pass@1 of 1, 2, 4 right in 4, and 0 in the other problem; drawn problems give 0 to twice the difference.
-    assert "| pass@1 | before | 0.000 |  |  |  |  |  |  |" in lines
-    assert "|  | dapo | 0.125 |  |  |  |  |  |  |" in lines
+    assert "| pass@1 | before | 0.000 | 6 |  |  |  |  |  |  |" in lines
+    assert "|  | dapo | 0.125 | 6 |  |  |  |  |  |  |" in lines
     # 2/2^6 = .031 and 2/2^5 = .0625, of three comparisons.
     both = "[+0.000, +0.250]"
-    assert f"|  | count | 0.250 | +0.125 | {both} | {both} | 6/6 | 0.031 | 0.094 |" in lines
+    assert f"|  | count | 0.250 | 6 | +0.125 | {both} | {both} | 6/6 | 0.031 | 0.094 |" in lines
+    assert any(line.startswith("|  | meds | 0.500 | 5 | +0.375 |") and "| 5/5 |" in line for line in lines)
     assert "## pocket: test \\| hard, other pairs" in lines
     both = "[+0.000, +0.500]"
     assert f"| pass@1 | meds less count | +0.250 | {both} | {both} | 5/5 | 0.062 | 0.125 |" in lines

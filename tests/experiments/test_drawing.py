@@ -7,7 +7,8 @@ import pytest
 from meds_rl.experiments.comparison import compare
 from meds_rl.experiments.course import CoursePoint
 from meds_rl.experiments.drawing.cost import cost_figures
-from meds_rl.experiments.drawing.course import course_figures
+from meds_rl.experiments.drawing.course import course_figures, course_names
+from meds_rl.experiments.drawing.figures import figure_names
 from meds_rl.experiments.drawing.forest import forest_figures
 from meds_rl.experiments.results import costs
 from meds_rl.report.drawing.figure import SHAPES
@@ -58,6 +59,7 @@ def test_every_figure_compiles(grid):
         *("pairs-pass@1", "pairs-pass@k", "pairs-distinct"),
         *("course-pass@1", "course-pass@k", "cost"),
     ]
+    assert [figure.name for figure in figures] == figure_names(grid, with_courses=True)
     for figure in figures:
         json.dumps(figure.to_dict(), allow_nan=False)
         assert vl_convert.vegalite_to_svg(figure.whole(config("light", background=True))).startswith("<svg")
@@ -134,3 +136,9 @@ def test_costs_are_relative_and_without_the_baseline(grid):
     assert figure.values[0]["relative"] == pytest.approx(1.5**0.5)
     only = [one for one in outcomes() if one.cell.method == "dapo"]
     assert cost_figures(costs(grid, only), "dapo") == []
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_names_of_courses_are_known_before(number):
+    methods = [f"m{place}" for place in range(number)]
+    assert [figure.name for figure in course_figures(points(methods), methods, "m0")] == course_names(number)

@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meds_rl.cli.compare_files import add_file_arguments, check_files, write_asked
+from meds_rl.cli.compare_files import (
+    add_file_arguments,
+    check_files,
+    check_folder,
+    check_pictures,
+    write_asked,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,9 +64,11 @@ def run(args: argparse.Namespace) -> int:
     check_names(args.only or [], list(grid.methods), "--only")
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1; got {args.jobs}.")
+    check_folder(folder, "--output")
     check_files(args)
     cells = make_cells(grid, folder)
     checked = check_grid(grid, cells)
+    check_pictures(args, grid, any(recipe.run.eval_every for recipe in checked.recipes.values()))
     refuse_changed(cells)
     refuse_changed_meaning(checked.recipes)
     out = console()

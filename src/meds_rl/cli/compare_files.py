@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from meds_rl.experiments.grid import Grid
     from meds_rl.experiments.outcomes import Outcome
     from meds_rl.experiments.results import Results
+
+
+SVG = "svg"
+"""Format of the figures where none is given."""
 
 
 def add_file_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +31,7 @@ def add_file_arguments(parser: argparse.ArgumentParser) -> None:
         "--figures", metavar="DIR", type=Path, help="also draw differences, course of training and cost"
     )
     parser.add_argument(
-        "--format", choices=("svg", "png"), default="svg", help="of the figures (default: svg)"
+        "--format", choices=("svg", "png"), help="of the figures, with --figures (default: svg)"
     )
 
 
@@ -40,17 +45,51 @@ def check_files(args: argparse.Namespace) -> None:
     """
     if args.dry_run and (args.markdown or args.figures):
         raise ValueError("--dry-run writes nothing: leave out --markdown and --figures.")
+    if args.format is not None and args.figures is None:
+        raise ValueError("--format is that of the figures: give --figures DIR too, or leave it out.")
     if args.markdown is not None:
         from meds_rl.cli.compare_markdown import refuse_foreign
 
+        check_folder(args.markdown.parent, "--markdown")
         refuse_foreign(args.markdown)
     if args.figures is not None:
-        if args.figures.exists() and not args.figures.is_dir():
-            raise ValueError(f"--figures must be a folder; {args.figures} is a file.")
+        check_folder(args.figures, "--figures")
         try:
             import vl_convert  # noqa: F401 - a grid may run for hours before its figures are drawn
         except ImportError as error:
             raise ImportError('--figures needs vl-convert: pip install "meds-rl[report]"') from error
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise a ValueError, naming the option, unless the folder can be written to or made."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise ValueError(f"{option} needs a folder {folder}; {nearest} is a file. Name another.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} needs a folder {folder}; {nearest} cannot be written to. Name another.")
+
+
+def check_pictures(args: argparse.Namespace, grid: Grid, with_courses: bool) -> None:
+    """Refuse, before anything runs, to draw over files that are no figures of ours.
+
+    Args:
+        args: of the line.
+        grid: says which figures there will be.
+        with_courses: whether there are evaluations in training.
+
+    Raises:
+        FileExistsError: which file stands there.
+    """
+    if args.figures is None:
+        return
+    from meds_rl.experiments.drawing.figures import figure_names
+    from meds_rl.experiments.drawing.ours import foreign_file
+
+    found = foreign_file(args.figures, figure_names(grid, with_courses), args.format or SVG)
+    if found is not None:
+        raise FileExistsError(
+            f"{found} exists and is no figure of meds compare; nothing was changed. Name another folder."
+        )
 
 
 def write_asked(
@@ -69,7 +108,7 @@ def write_asked(
 
         figures, notes = grid_figures(grid, outcomes, results)
         lines += [f"Note: {note}" for note in notes]
-        pictures = draw_pictures(figures, args.figures, args.format)
+        pictures = draw_pictures(figures, args.figures, args.format or SVG)
         lines.append(f"{len(pictures)} figures: {args.figures}")
     return lines
 
@@ -91,6 +130,6 @@ def command(args: argparse.Namespace) -> str:
     }
     for option, value in given.items():
         parts += [] if value is None else [option, str(value)]
-    if args.figures is not None and args.format != "svg":
+    if args.figures is not None and args.format not in (None, SVG):
         parts += ["--format", args.format]
     return shlex.join(parts)

@@ -20,8 +20,9 @@ MARK = "<!-- meds compare -->"
 SHOWN_VERSIONS = ("meds-rl", "torch", "trl")
 
 LEGEND = (
-    "`diff` is the mean over units of paired differences, with a bootstrap over units and problems; `> 0` counts units "
-    "above 0; `p` is a sign-flip test over units, `Holm` that corrected for the number of comparisons."
+    "`n` is the number of units behind the mean; `diff` is the mean over units of paired differences, with a bootstrap "
+    "over units and problems; `> 0` counts units above 0, of those behind the difference; `p` is a sign-flip test over "
+    "units, `Holm` that corrected for the number of comparisons."
 )
 
 

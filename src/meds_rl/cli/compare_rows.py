@@ -64,11 +64,16 @@ def _measures(title: str, levels: Sequence[Level], compared: Sequence[Comparison
         rows = [level for level in levels if level.measure == name]
         if rows:
             cells = [
-                (level.method, _number(name, level.value), *_cells(found.get((name, level.method)), second))
+                (
+                    level.method,
+                    _number(name, level.value),
+                    str(level.num_units),
+                    *_cells(found.get((name, level.method)), second),
+                )
                 for level in rows
             ]
             sections.append((title_of(name, rows[0].k), cells))
-    return TextTable(title, ("mean", *_columns(second)), sections)
+    return TextTable(title, ("mean", "n", *_columns(second)), sections)
 
 
 def _other_pairs(title: str, compared: Sequence[Comparison], second: bool) -> TextTable:

@@ -91,7 +91,8 @@ class Results:
         found = []
         if self.num_finished < self.num_cells:
             found.append(
-                f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these."
+                f"{self.num_finished} of {self.num_cells} cells are finished; the tables are of these. A mean is "
+                "over the method's own n units, a difference over those that both methods have finished."
             )
         found += self._on_checkpoints()
         family = self._largest_family()

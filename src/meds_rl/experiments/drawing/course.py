@@ -29,12 +29,21 @@ def _of_measure(points: Sequence[CoursePoint], methods: Sequence[str], baseline:
     first = [baseline] if baseline in there else []
     others = [name for name in methods if name in there and name != baseline]
     size = MAX_LINES - len(first)
-    for start in range(0, len(others) or min(1, len(first)), size):
+    for number, start in enumerate(range(0, len(others) or min(1, len(first)), size)):
         shown = [*first, *others[start : start + size]]
-        number = "" if start == 0 else f"-{start // size + 1}"
-        yield _course(
-            f"course-{points[0].measure}{number}", [one for one in points if one.method in shown], shown
-        )
+        name = _name(points[0].measure, number)
+        yield _course(name, [one for one in points if one.method in shown], shown)
+
+
+def course_names(num_methods: int) -> list[str]:
+    """Names of the figures of so many methods, the baseline among them; where it is not finished there are fewer."""
+    number = max(1, -(-(num_methods - 1) // (MAX_LINES - 1)))
+    return [_name(measure, place) for measure in COURSE_MEASURES for place in range(number)]
+
+
+def _name(measure: str, place: int) -> str:
+    """Of the figure at a place, counted from 0."""
+    return f"course-{measure}" if place == 0 else f"course-{measure}-{place + 1}"
 
 
 def _course(name: str, points: Sequence[CoursePoint], shown: Sequence[str]) -> Figure:
