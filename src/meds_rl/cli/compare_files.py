@@ -83,9 +83,10 @@ def check_pictures(args: argparse.Namespace, grid: Grid, with_courses: bool) -> 
     if args.figures is None:
         return
     from meds_rl.experiments.drawing.figures import figure_names
-    from meds_rl.experiments.drawing.ours import foreign_file
+    from meds_rl.report.drawing.pictures import foreign_file
 
-    found = foreign_file(args.figures, figure_names(grid, with_courses), args.format or SVG)
+    names = [f"{name}.{args.format or SVG}" for name in figure_names(grid, with_courses)]
+    found = foreign_file(args.figures, names)
     if found is not None:
         raise FileExistsError(
             f"{found} exists and is no figure of meds compare; nothing was changed. Name another folder."

@@ -78,12 +78,22 @@ def _file_names(names: Sequence[str], format_: str) -> list[str]:
     return files
 
 
-def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
+def foreign_file(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first file of somebody else that pictures of these file names would be drawn over; None without one.
+
+    Ours is what our ``figures.json`` names. The folder need not exist.
+    """
     ours = {*_index(folder), *([INDEX] if _index(folder) else [])}
-    foreign = [name for name in (INDEX, *names) if name not in ours and (folder / name).exists()]
-    if foreign:
+    return next(
+        (folder / name for name in (INDEX, *names) if name not in ours and (folder / name).exists()), None
+    )
+
+
+def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
+    foreign = foreign_file(folder, names)
+    if foreign is not None:
         raise FileExistsError(
-            f"{folder / foreign[0]} exists and is no picture of a report; nothing was changed. Name another folder."
+            f"{foreign} exists and is no picture of a report; nothing was changed. Name another folder."
         )
 
 
