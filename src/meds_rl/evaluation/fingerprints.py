@@ -10,39 +10,13 @@ import numpy as np
 
 from meds_rl.evaluation.sampling import Completion
 from meds_rl.fingerprint import (
-    AnswerStates,
     Fingerprint,
-    LayerLogits,
-    PooledLogits,
-    WorkingStates,
     answer_finder,
     extract,
 )
+from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
 
-NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
-
-
-def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
-    """A fingerprint by the names that recipes use.
-
-    Args:
-        name: one of `NAMES`.
-        layers: how many of the last layers, -1 for all, None for half of them; for `pooled_logits` and
-            `working_states` the layer to pool (-1 for `working_states`: its own choice);
-            `answer_states` has its own two.
-
-    Raises:
-        ValueError: an unknown name, or a number of layers out of range.
-    """
-    if name not in NAMES:
-        raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
-    if name == "answer_states":
-        return AnswerStates()
-    if name == "working_states":
-        return WorkingStates(layer=None if layers == -1 else layers)
-    if name == "pooled_logits":
-        return PooledLogits(layer=layers)
-    return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")
+__all__ = ["NAMES", "FingerprintTaker", "make_fingerprint"]
 
 
 @dataclass(frozen=True)

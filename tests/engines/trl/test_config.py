@@ -7,7 +7,7 @@ import pytest
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig
-from meds_rl.engines.trl.arguments import make_shaper
+from meds_rl.engines.trl.arguments import shaper_of
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.shaping import HDBSCANClustering
 
@@ -89,7 +89,7 @@ def test_the_memory_is_made_as_the_fields_say(tmp_path):
         "meds_half_life": 2.5,
     }
     clusters = {"meds_min_cluster_size": 3, "meds_cluster_selection_epsilon": 0.5}
-    memory = make_shaper(config(tmp_path, **clusters, **asked), None).memory
+    memory = shaper_of(config(tmp_path, **clusters, **asked), None).memory
     assert memory.clustering == HDBSCANClustering(min_cluster_size=3, cluster_selection_epsilon=0.5)
     settings = (memory.capacity, memory.total_capacity, memory.drop_first, memory.half_life)
     assert settings == (5, 9, "largest", 2.5)
@@ -105,8 +105,8 @@ def test_a_memory_that_is_handed_in_keeps_its_settings(tmp_path):
         "meds_drop_first": "largest",
         "meds_half_life": 3,
     }
-    assert make_shaper(config(tmp_path), own).memory is own
-    assert make_shaper(config(tmp_path, **same), own).memory is own
+    assert shaper_of(config(tmp_path), own).memory is own
+    assert shaper_of(config(tmp_path, **same), own).memory is own
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_memory_that_is_handed_in_keeps_its_settings(tmp_path):
 )
 def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, asked, memory, said):
     with pytest.raises(ValueError, match=f"{said}.*keeps its own settings"):
-        make_shaper(config(tmp_path, **asked), memory)
+        shaper_of(config(tmp_path, **asked), memory)
 
 
 @pytest.mark.parametrize(

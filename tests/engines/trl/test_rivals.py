@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from meds_rl import ErrorMemory
+from meds_rl.engines.memory_settings import make_clustering
 from meds_rl.engines.trl import MEDSTrainer
-from meds_rl.engines.trl.arguments import make_shaper
+from meds_rl.engines.trl.arguments import memory_settings, shaper_of
 from meds_rl.engines.trl.checkpoint import save_memory
-from meds_rl.engines.trl.clusterings import make_clustering
 from meds_rl.engines.trl.text_fingerprints import TextFingerprints
 from meds_rl.fingerprint import text_embedding
 from meds_rl.runs import RunFolder
@@ -114,16 +114,16 @@ def test_strategies_that_nobody_names_cannot_be_counted(model_path, dataset, mak
 )
 def test_clusterings_by_name(make_config, fields, expected):
     args = make_config(**fields)
-    assert make_clustering(args) == expected
-    assert make_shaper(args, None).memory.clustering == expected
-    assert make_shaper(args, memory := ErrorMemory(expected)).memory is memory
+    assert make_clustering(memory_settings(args)) == expected
+    assert shaper_of(args, None).memory.clustering == expected
+    assert shaper_of(args, memory := ErrorMemory(expected)).memory is memory
 
 
 def test_a_memory_of_another_clustering_is_refused(make_config):
     with pytest.raises(ValueError, match=r"meds_clustering is 'exact', but .* has 'hdbscan'"):
-        make_shaper(make_config(meds_clustering="exact"), ErrorMemory())
+        shaper_of(make_config(meds_clustering="exact"), ErrorMemory())
     with pytest.raises(ValueError, match=r"meds_clustering is 'kmeans', but .* of its own"):
-        make_shaper(make_config(meds_clustering="kmeans"), ErrorMemory(KMeansClustering(3)))
+        shaper_of(make_config(meds_clustering="kmeans"), ErrorMemory(KMeansClustering(3)))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 from datasets import Dataset
 from trl.rewards import get_soft_overlong_punishment
 
-from meds_rl.engines.trl.clusterings import make_clustering
+from meds_rl.engines.memory_settings import SETTINGS, MemorySettings, make_clustering, make_shaper
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.engines.trl.reencoding import Reencoding
@@ -21,30 +21,14 @@ from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import check_dataset
 
 
-def make_shaper(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
-    return RewardShaper(
-        alpha=0.1 if args.meds_alpha is None else args.meds_alpha,
-        beta=0.2 if args.meds_beta is None else args.meds_beta,
-        target=args.meds_target or "wrong",
-        noise=args.meds_noise,
-        all_wrong=args.meds_all_wrong or "skip",
-        no_answer=args.meds_no_answer,
-        n_neighbors=args.meds_n_neighbors,
-        max_distance=args.meds_max_distance,
-        scope=args.meds_scope or "prompt",
-        penalty_form=args.meds_penalty_form or "log",
-        memory=_make_memory(args) if memory is None else _checked_memory(args, memory),
-    )
+def memory_settings(args: MEDSConfig) -> MemorySettings:
+    """The fields ``meds_*`` that all engines have."""
+    return MemorySettings(**{name: args.__dict__[f"meds_{name}"] for name in SETTINGS})
 
 
-def _make_memory(args: MEDSConfig) -> ErrorMemory:
-    return ErrorMemory(
-        make_clustering(args),
-        capacity=args.meds_capacity,
-        total_capacity=args.meds_total_capacity,
-        drop_first=args.meds_drop_first,
-        half_life=args.meds_half_life,
-    )
+def shaper_of(args: MEDSConfig, memory: ErrorMemory | None) -> RewardShaper:
+    """What shapes the rewards, with the memory handed in if there is one."""
+    return make_shaper(memory_settings(args), None if memory is None else _checked_memory(args, memory))
 
 
 def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
@@ -55,7 +39,7 @@ def _checked_memory(args: MEDSConfig, memory: ErrorMemory) -> ErrorMemory:
         "meds_drop_first": memory.drop_first,
         "meds_half_life": memory.half_life,
     }
-    if memory.clustering != make_clustering(args):
+    if memory.clustering != make_clustering(memory_settings(args)):
         own |= _clustering_fields(memory)
     defaults = {field.name: field.default for field in fields(MEDSConfig)} | dict(PRESETS[args.preset])
     for name, value in own.items():

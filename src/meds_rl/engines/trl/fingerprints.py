@@ -14,13 +14,9 @@ from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.fingerprint import (
     AnswerFinder,
     AnswerPosition,
-    AnswerStates,
     Fingerprint,
-    LayerLogits,
-    PooledLogits,
     ReferencePolicy,
     Where,
-    WorkingStates,
     answer_finder,
     extract,
     find_backbone,
@@ -28,18 +24,7 @@ from meds_rl.fingerprint import (
     num_tokens_read,
     record,
 )
-
-
-def make_fingerprint(args: MEDSConfig) -> Fingerprint:
-    """The fingerprint that a configuration names."""
-    layers = args.fingerprint_layers
-    if args.fingerprint == "answer_states":
-        return AnswerStates()
-    if args.fingerprint == "working_states":
-        return WorkingStates(layer=None if layers == -1 else layers)
-    if args.fingerprint == "pooled_logits":
-        return PooledLogits(layer=layers)
-    return LayerLogits("all" if layers == -1 else layers, differences=args.fingerprint == "layer_logits_diff")
+from meds_rl.fingerprint.by_name import make_fingerprint
 
 
 class FingerprintSource:
@@ -68,7 +53,10 @@ class FingerprintSource:
         tokenizer: Any,
         ref_model: Any,
     ) -> None:
-        self._fingerprint = make_fingerprint(args) if fingerprint is None else fingerprint
+        named = args.fingerprint or "layer_logits"
+        self._fingerprint = (
+            make_fingerprint(named, args.fingerprint_layers) if fingerprint is None else fingerprint
+        )
         backbone = find_backbone(model)
         head = model.get_output_embeddings()
         if isinstance(head, nn.Linear) and head.in_features != backbone.hidden_size:

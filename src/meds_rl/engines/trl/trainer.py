@@ -25,8 +25,8 @@ from meds_rl.engines.trl.arguments import (
     as_list,
     check_arguments,
     make_reencoding,
-    make_shaper,
     name_of,
+    shaper_of,
     with_own_rewards,
 )
 from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text_of
@@ -138,7 +138,7 @@ class MEDSTrainer(GRPOTrainer):
                     "fingerprint='strategy' counts the strategies that a task names; none are named here. Take "
                     "the pocket task, give the trainer a strategy=..., or take another fingerprint."
                 )
-            self._memory_step = MemoryStep(make_shaper(args, memory), source, make_reencoding(args, source))
+            self._memory_step = MemoryStep(shaper_of(args, memory), source, make_reencoding(args, source))
             self._memory_step.check()
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
                 self.accelerator.print(
