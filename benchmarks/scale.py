@@ -1,0 +1,175 @@
+"""What the memory costs at 25,000 prompts x 16 completions x 100 epochs, on one core of verl's driver.
+
+    python benchmarks/scale.py                 # a few minutes
+    python benchmarks/scale.py --wrong 16      # every completion wrong: the bound
+    python benchmarks/scale.py --full          # more prompts simulated, larger files; an hour, 20 GB of memory
+
+The course of a few prompts is simulated whole, visit by visit; a step has 512 prompts, which are independent of each
+other, so the time of a visit is multiplied. Bytes are counted (`scale_arithmetic.py`), the file's seconds come from a
+smaller file's rate. Run it while nothing else runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scale_arithmetic import Scale, short
+
+from meds_rl import ErrorMemory, RewardShaper
+from meds_rl.shaping import Visit
+
+ERRORS = 8  # different errors of a prompt
+EPOCHS_SHOWN = (1, 10, 25, 50, 100)
+PAPERS_STEP = 480.0  # seconds: the faster of the paper's two
+FAST_STEP = 60.0  # seconds: an assumption, eight times the paper's machines
+
+CASES = (
+    ("layer_logits", Scale(14)),
+    ("layer_logits", Scale(14, capacity=256)),
+    ("working_states, Qwen3-1.7B", Scale(2048)),
+    ("working_states, Qwen3-8B", Scale(4096)),
+    ("working_states, Qwen3-8B", Scale(4096, capacity=256)),
+    ("working_states, Qwen3-8B", Scale(4096, capacity=64)),
+)
+
+
+class Rate(NamedTuple):
+    """Bytes a second of the memory's file."""
+
+    save: float
+    load: float
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    cases = [(name, replace(scale, wrong=arguments.wrong)) for name, scale in CASES]
+    show_bytes(cases)
+    print()
+    print(
+        f"{'fingerprint':<28}{'D':>6}{'capacity':>10}" + "".join(f"{f'epoch {e}':>11}" for e in EPOCHS_SHOWN),
+        end="",
+    )
+    print(f"{'of 480 s':>10}{'of 60 s':>9}{'whole run':>11}")
+    for name, scale in cases:
+        show_seconds(name, scale, course(scale, simulated(scale, arguments.full)))
+    print()
+    for features in (14, 4096):
+        size = 4_000_000_000 if arguments.full else 500_000_000
+        rate = file_rate(features, size)
+        print(f"file of {short(size)}, D = {features}: save {short(rate.save)}/s, load {short(rate.load)}/s")
+        for name, scale in cases:
+            if scale.features == features:
+                seconds = scale.arrays() / rate.save, scale.arrays() / rate.load
+                print(
+                    f"  {name}, capacity {scale.capacity}: save {seconds[0]:,.1f} s, load {seconds[1]:,.1f} s"
+                )
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--wrong", type=int, default=8, help="wrong completions of a prompt at a visit, of 16"
+    )
+    parser.add_argument("--full", action="store_true", help="eight times as many prompts, as large a file")
+    return parser.parse_args()
+
+
+def show_bytes(cases: list[tuple[str, Scale]]) -> None:
+    """What is counted: the driver's memory after all epochs, a step's peak, what travels."""
+    scale = cases[0][1]
+    print(
+        f"{scale.prompts:,} prompts, {scale.epochs} epochs, {scale.wrong} of {scale.completions} wrong, "
+        f"{scale.batch_prompts} prompts a step, {scale.steps:,} steps"
+    )
+    print(
+        f"{'fingerprint':<28}{'D':>6}{'capacity':>10}{'remembered':>12}{'on the driver':>15}"
+        f"{'peak of a step':>16}{'sent a step':>13}"
+    )
+    for name, scale in cases:
+        print(
+            f"{name:<28}{scale.features:>6}{scale.capacity or '-':>10}{scale.remembered():>12}"
+            f"{short(scale.in_process()):>15}{short(scale.peak_of_a_step()):>16}{short(scale.sent()):>13}"
+        )
+
+
+def simulated(scale: Scale, full: bool) -> int:
+    """How many prompts' courses are simulated."""
+    return (32 if scale.features < 100 else 4) * (8 if full else 1)
+
+
+def course(scale: Scale, prompts: int) -> list[float]:
+    """Seconds of each of the run's visits, for a whole step's prompts."""
+    memory = ErrorMemory(capacity=scale.capacity, num_threads=1)
+    shaper = RewardShaper(memory=memory, all_wrong="shape")
+    ids = [f"prompt {i}" for i in range(prompts) for _ in range(scale.wrong)]
+    wrong = np.zeros(len(ids), dtype=bool)
+    seconds = []
+    for features in visits(scale, prompts):
+        begin = time.perf_counter()
+        shaper.shape(np.zeros(len(ids)), prompt_ids=ids, features=features, is_correct=wrong)
+        seconds.append((time.perf_counter() - begin) * scale.batch_prompts / prompts)
+    return seconds
+
+
+def visits(scale: Scale, prompts: int) -> Iterator[np.ndarray]:
+    """Fingerprints (prompts * wrong, D) of each epoch: a few errors of each prompt, no two completions alike."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((prompts, ERRORS, scale.features), dtype=np.float32)
+    for _ in range(scale.epochs):
+        which = rng.integers(ERRORS, size=(prompts, scale.wrong))
+        made = centres[np.arange(prompts)[:, None], which]
+        made = made + np.float32(0.15) * rng.standard_normal(made.shape, dtype=np.float32)
+        yield made.reshape(-1, scale.features)
+
+
+def show_seconds(name: str, scale: Scale, seconds: list[float]) -> None:
+    """One row: a step's seconds at some epochs (medians of five), its share of a step at the end, the run's hours."""
+    at = [statistics.median(seconds[max(1, epoch - 5) : epoch + 1]) for epoch in EPOCHS_SHOWN]
+    hours = statistics.fmean(seconds[1:]) * scale.steps / 3600
+    print(
+        f"{name:<28}{scale.features:>6}{scale.capacity or '-':>10}" + "".join(f"{s:>9.2f} s" for s in at),
+        end="",
+    )
+    print(f"{at[-1] / PAPERS_STEP:>10.1%}{at[-1] / FAST_STEP:>9.1%}{hours:>9.2f} h", flush=True)
+
+
+def file_rate(features: int, size: int) -> Rate:
+    """Write and read a memory of about `size` bytes, 400 completions a prompt."""
+    scale = Scale(features, prompts=1, epochs=50)
+    prompts = max(1, size // scale.arrays())
+    rows = np.concatenate(list(visits(replace(scale, epochs=1), 1)))
+    memory = ErrorMemory(clustering=all_noise)
+    for start in range(0, prompts, 64):
+        for _ in range(50):
+            group = range(start, min(start + 64, prompts))
+            memory.remember_batch([Visit(f"prompt {i}", rows) for i in group])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory"
+        begin = time.perf_counter()
+        memory.save(path)
+        saved = time.perf_counter() - begin
+        size = memory.nbytes
+        del memory
+        begin = time.perf_counter()
+        ErrorMemory.load(path)
+        loaded = time.perf_counter() - begin
+    return Rate(size / saved, size / loaded)
+
+
+def all_noise(vectors: np.ndarray) -> np.ndarray:
+    """No clustering: filling the memory is not what is measured."""
+    return np.full(len(vectors), -1)
+
+
+if __name__ == "__main__":
+    main()
