@@ -10,7 +10,7 @@ from meds_rl.tasks.smollm2 import MODEL_NAME as SMOLLM2
 
 def model_location(name: str) -> str:
     """What transformers can load: the folder of a shipped pocket model ("pocket", "pocket:SEED", or of a variant
-    "pocket-stuck", "pocket-guess:SEED"); every other name as it is.
+    "pocket-stuck", "pocket-guess:SEED", "pocket-scatter"); every other name as it is.
 
     Raises:
         ValueError: the seed is no whole number, or no such checkpoint is shipped.
@@ -25,7 +25,7 @@ def model_location(name: str) -> str:
     if name.endswith((":", "-")) or "-:" in name or not (seed or "0").isdecimal():
         raise ValueError(
             f'The pocket model is "pocket" or "pocket:SEED" with a whole number, or of a variant "pocket-stuck:SEED" '
-            f'or "pocket-guess:SEED"; got {name!r}.'
+            f'"pocket-guess:SEED", "pocket-scatter:SEED"; got {name!r}.'
         )
     from meds_rl.tasks.pocket import checkpoint_path
 

@@ -81,3 +81,22 @@ def test_guesses_tell_neither_the_strategy_nor_are_they_right():
         # Each number of the problem as often, whatever the strategy: within five standard errors of a quarter.
         assert max(counts) / sum(counts) < 0.25 + 5 * (0.1875 / sum(counts)) ** 0.5
         assert min(counts) / sum(counts) > 0.25 - 5 * (0.1875 / sum(counts)) ** 0.5
+
+
+def test_scattered_guesses_are_never_right_and_hardly_ever_the_same():
+    mixture = Mixture(3, held_out=reserved(), variant=VARIANTS["scatter"])
+    guessed = Counter()
+    for _ in range(2000):
+        problem, _, completion = mixture.draw()
+        working, right = read_working(completion), answers(problem)[CORRECT]
+        if working.answer is None:
+            continue
+        row = {"prompt": problem.prompt, "answer": str(right)}
+        assert grade(completion, row) == (working.steps[-1].result == right)
+        if working.steps[-1].result != right:
+            guessed[int(working.answer)] += 1
+    # About 1,500 draws from 900 numbers: the most frequent one comes 7 times or so.
+    assert min(guessed) >= 100
+    assert max(guessed) <= 999
+    assert len(guessed) > 600
+    assert max(guessed.values()) < 15

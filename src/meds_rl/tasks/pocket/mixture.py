@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from meds_rl.tasks.pocket.expression import Expression, Step
 from meds_rl.tasks.pocket.problems import EASY_SHAPES, HARD_SHAPES, problems
@@ -35,6 +36,8 @@ CORRECT_SHARES: Mapping[str, float] = {
 }
 _CORRECT_SHARE_ELSEWHERE = 0.05
 _HABIT = "left_to_right"
+# Three digits: no working of the task comes to more than two (`problems.LARGEST`).
+GUESSED = range(100, 1000)
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,23 @@ class Variant:
         correct_scale: the right strategy's share, relative to `CORRECT_SHARES`.
         habit: the share of "left_to_right" among the wrong strategies; the others share the rest as they do in
             `WRONG_SHARES`. A policy that is stuck in one error: little is left for anything else.
-        guesses: whether a working that comes to a wrong result ends with a guess: any number of the problem, each
-            as likely, instead of the result. Then the same wrong answer comes from all wrong strategies alike, and
-            the same strategy gives different answers: only the working tells them apart.
+        guesses: what a working that comes to a wrong result answers, instead of the result: "terms", any number of the
+            problem; "numbers", any of `GUESSED`, of which none is ever right; each as likely. Then the same strategy
+            gives different answers, and no answer tells a strategy: only the working does.
     """
 
     correct_scale: float = 1.0
     habit: float = WRONG_SHARES[_HABIT]
-    guesses: bool = False
+    guesses: Literal["terms", "numbers"] | None = None
 
 
 VARIANTS: Mapping[str, Variant] = {
     "plain": Variant(),
     "stuck": Variant(correct_scale=0.15, habit=0.93),
     # More right ones, as the model learns from each that this working, and only this, ends with its result.
-    "guess": Variant(correct_scale=0.4, habit=0.93, guesses=True),
+    "guess": Variant(correct_scale=0.4, habit=0.93, guesses="terms"),
+    # The same, and hardly a wrong answer comes twice.
+    "scatter": Variant(correct_scale=0.4, habit=0.93, guesses="numbers"),
 }
 
 
@@ -101,9 +106,9 @@ class Mixture:
 
     def _guess(self, problem: Expression, steps: Sequence[Step]) -> int | None:
         """The number that is answered instead of the last result, if any."""
-        if not self._variant.guesses or steps[-1].result == answers(problem)[CORRECT]:
+        if self._variant.guesses is None or steps[-1].result == answers(problem)[CORRECT]:
             return None
-        return self._choices.choice(problem.terms)
+        return self._choices.choice(problem.terms if self._variant.guesses == "terms" else GUESSED)
 
     def draw_wording(self) -> Wording:
         """Return the next wording, from a generator of its own."""
