@@ -2,20 +2,23 @@
 
     python benchmarks/scale.py                 # a few minutes
     python benchmarks/scale.py --wrong 16      # every completion wrong: the bound
+    python benchmarks/scale.py --threads 8     # also: how much faster so many threads are, by the clock
     python benchmarks/scale.py --full          # more prompts simulated, larger files; an hour, 20 GB of memory
 
 The course of a few prompts is simulated whole, visit by visit; a step has 512 prompts, which are independent of each
-other, so the time of a visit is multiplied. Bytes are counted (`scale_arithmetic.py`), the file's seconds come from a
-smaller file's rate. Run it while nothing else runs.
+other, so the time of a visit is multiplied. Seconds are of the processor (one thread), so that other work on the
+machine counts little. Bytes are counted (`scale_arithmetic.py`). The file is timed by the clock, next to writing and
+reading as many plain bytes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +45,12 @@ CASES = (
 
 
 class Rate(NamedTuple):
-    """Bytes a second of the memory's file."""
+    """Bytes a second of the memory's file, and of plain bytes on the same disk in the same run."""
 
     save: float
     load: float
+    plain_write: float
+    plain_read: float
 
 
 def main() -> None:
@@ -53,24 +58,19 @@ def main() -> None:
     cases = [(name, replace(scale, wrong=arguments.wrong)) for name, scale in CASES]
     show_bytes(cases)
     print()
+    epochs = "".join(f"{f'epoch {epoch}':>11}" for epoch in EPOCHS_SHOWN)
     print(
-        f"{'fingerprint':<28}{'D':>6}{'capacity':>10}" + "".join(f"{f'epoch {e}':>11}" for e in EPOCHS_SHOWN),
-        end="",
+        f"{'fingerprint':<28}{'D':>6}{'capacity':>10}{epochs}{'of 480 s':>10}{'of 60 s':>9}{'mean of 480 s':>15}"
     )
-    print(f"{'of 480 s':>10}{'of 60 s':>9}{'whole run':>11}")
     for name, scale in cases:
-        show_seconds(name, scale, course(scale, simulated(scale, arguments.full)))
+        memory = ErrorMemory(capacity=scale.capacity, num_threads=1)
+        show_seconds(name, scale, course(memory, scale, simulated(scale, arguments.full)))
+        if arguments.threads:
+            ratio = speedup(memory, scale, simulated(scale, arguments.full), arguments.threads)
+            print(f"    {arguments.threads} threads: {ratio:.1f} times as fast", flush=True)
     print()
     for features in (14, 4096):
-        size = 4_000_000_000 if arguments.full else 500_000_000
-        rate = file_rate(features, size)
-        print(f"file of {short(size)}, D = {features}: save {short(rate.save)}/s, load {short(rate.load)}/s")
-        for name, scale in cases:
-            if scale.features == features:
-                seconds = scale.arrays() / rate.save, scale.arrays() / rate.load
-                print(
-                    f"  {name}, capacity {scale.capacity}: save {seconds[0]:,.1f} s, load {seconds[1]:,.1f} s"
-                )
+        show_rate(features, file_rate(features, 4_000_000_000 if arguments.full else 500_000_000), cases)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -80,6 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--wrong", type=int, default=8, help="wrong completions of a prompt at a visit, of 16"
     )
+    parser.add_argument("--threads", type=int, help="also time so many threads next to one")
     parser.add_argument("--full", action="store_true", help="eight times as many prompts, as large a file")
     return parser.parse_args()
 
@@ -107,18 +108,34 @@ def simulated(scale: Scale, full: bool) -> int:
     return (32 if scale.features < 100 else 4) * (8 if full else 1)
 
 
-def course(scale: Scale, prompts: int) -> list[float]:
+def course(memory: ErrorMemory, scale: Scale, prompts: int) -> list[float]:
     """Seconds of each of the run's visits, for a whole step's prompts."""
-    memory = ErrorMemory(capacity=scale.capacity, num_threads=1)
+    return [
+        seconds * scale.batch_prompts / prompts
+        for seconds in steps(memory, scale, visits(scale, prompts), time.process_time)
+    ]
+
+
+def speedup(memory: ErrorMemory, scale: Scale, prompts: int, threads: int) -> float:
+    """How much faster a visit is with so many threads, by the clock, at the memory's age: medians of three each."""
+    more = list(visits(replace(scale, epochs=6), prompts))
+    took = []
+    for memory.num_threads, batches in ((1, more[:3]), (threads, more[3:])):
+        took.append(statistics.median(steps(memory, scale, iter(batches), time.perf_counter)))
+    return took[0] / took[1]
+
+
+def steps(
+    memory: ErrorMemory, scale: Scale, batches: Iterator[np.ndarray], clock: Callable[[], float]
+) -> Iterator[float]:
+    """Shape and remember each batch; the time of each."""
     shaper = RewardShaper(memory=memory, all_wrong="shape")
-    ids = [f"prompt {i}" for i in range(prompts) for _ in range(scale.wrong)]
-    wrong = np.zeros(len(ids), dtype=bool)
-    seconds = []
-    for features in visits(scale, prompts):
-        begin = time.perf_counter()
+    for features in batches:
+        ids = [f"prompt {row // scale.wrong}" for row in range(len(features))]
+        wrong = np.zeros(len(ids), dtype=bool)
+        begin = clock()
         shaper.shape(np.zeros(len(ids)), prompt_ids=ids, features=features, is_correct=wrong)
-        seconds.append((time.perf_counter() - begin) * scale.batch_prompts / prompts)
-    return seconds
+        yield clock() - begin
 
 
 def visits(scale: Scale, prompts: int) -> Iterator[np.ndarray]:
@@ -133,18 +150,29 @@ def visits(scale: Scale, prompts: int) -> Iterator[np.ndarray]:
 
 
 def show_seconds(name: str, scale: Scale, seconds: list[float]) -> None:
-    """One row: a step's seconds at some epochs (medians of five), its share of a step at the end, the run's hours."""
-    at = [statistics.median(seconds[max(1, epoch - 5) : epoch + 1]) for epoch in EPOCHS_SHOWN]
-    hours = statistics.fmean(seconds[1:]) * scale.steps / 3600
+    """One row: a step's seconds at some epochs (medians of five), shares of a step at the end and over the run."""
+    at = [statistics.median(seconds[max(1, epoch - 5) : epoch]) for epoch in EPOCHS_SHOWN[1:]]
+    at = [seconds[1], *at]  # the first visit also loads compiled code
+    shown = "".join(f"{one:>9.2f} s" for one in at)
+    shares = f"{at[-1] / PAPERS_STEP:>10.2%}{at[-1] / FAST_STEP:>9.1%}{statistics.fmean(seconds) / PAPERS_STEP:>15.2%}"
+    print(f"{name:<28}{scale.features:>6}{scale.capacity or '-':>10}{shown}{shares}", flush=True)
+
+
+def show_rate(features: int, rate: Rate, cases: list[tuple[str, Scale]]) -> None:
+    """The file's seconds, from the rate of a smaller one."""
+    save, load = rate.plain_write / rate.save, rate.plain_read / rate.load
     print(
-        f"{name:<28}{scale.features:>6}{scale.capacity or '-':>10}" + "".join(f"{s:>9.2f} s" for s in at),
-        end="",
+        f"D = {features}: save {short(rate.save)}/s ({save:.1f} times as long as plain bytes), "
+        f"load {short(rate.load)}/s ({load:.1f})"
     )
-    print(f"{at[-1] / PAPERS_STEP:>10.1%}{at[-1] / FAST_STEP:>9.1%}{hours:>9.2f} h", flush=True)
+    for name, scale in cases:
+        if scale.features == features:
+            seconds = scale.arrays() / rate.save, scale.arrays() / rate.load
+            print(f"  {name}, capacity {scale.capacity}: save {seconds[0]:,.1f} s, load {seconds[1]:,.1f} s")
 
 
 def file_rate(features: int, size: int) -> Rate:
-    """Write and read a memory of about `size` bytes, 400 completions a prompt."""
+    """Write and read a memory of about `size` bytes, 400 completions a prompt, and as many plain bytes."""
     scale = Scale(features, prompts=1, epochs=50)
     prompts = max(1, size // scale.arrays())
     rows = np.concatenate(list(visits(replace(scale, epochs=1), 1)))
@@ -153,17 +181,27 @@ def file_rate(features: int, size: int) -> Rate:
         for _ in range(50):
             group = range(start, min(start + 64, prompts))
             memory.remember_batch([Visit(f"prompt {i}", rows) for i in group])
+    size = memory.nbytes
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory"
-        begin = time.perf_counter()
-        memory.save(path)
-        saved = time.perf_counter() - begin
-        size = memory.nbytes
-        del memory
-        begin = time.perf_counter()
-        ErrorMemory.load(path)
-        loaded = time.perf_counter() - begin
-    return Rate(size / saved, size / loaded)
+        saved = clocked(lambda: memory.save(path))
+        loaded = clocked(lambda: ErrorMemory.load(path))
+        plain = np.ones(size, dtype=np.uint8)
+        written = clocked(lambda: write(plain, path))
+        read = clocked(lambda: np.fromfile(path, dtype=np.uint8))
+    return Rate(size / saved, size / loaded, size / written, size / read)
+
+
+def write(plain: np.ndarray, path: Path) -> None:
+    with path.open("wb") as file:
+        plain.tofile(file)
+        os.fsync(file.fileno())
+
+
+def clocked(run: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
 
 
 def all_noise(vectors: np.ndarray) -> np.ndarray:

@@ -53,13 +53,13 @@ def test_bytes_are_written_short():
     ]
 
 
-def test_a_course_has_a_time_for_every_visit():
-    seconds = scale.course(SMALL, prompts=2)
-    assert len(seconds) == 20
-    assert min(seconds) > 0
+def test_a_course_has_a_time_for_every_visit_and_threads_are_compared():
+    memory = ErrorMemory()
+    assert len(scale.course(memory, SMALL, prompts=2)) == 20
+    assert len(memory) == 2 * 160
+    assert scale.speedup(memory, SMALL, 2, threads=2) > 0
+    assert len(memory) == 2 * (160 + 6 * 8)
 
 
 def test_the_files_rates():
-    rate = scale.file_rate(14, 100_000)
-    assert rate.save > 0
-    assert rate.load > 0
+    assert min(scale.file_rate(14, 100_000)) > 0
