@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "model",
         metavar="MODEL",
-        help="hub name, folder, pocket, pocket:SEED, pocket-stuck, pocket-guess, pocket-scatter, smollm2, or a run folder",
+        help="hub name, folder, pocket, pocket:SEED, pocket-stuck (-guess, -scatter), smollm2, or a run folder",
     )
     add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset> or math; default: the run's own")
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")

@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant",
         default="plain",
-        help="plain (default); stuck: most errors are one habit; guess, scatter: the same, and wrong workings end with a "
-        "guess, one of the problem's numbers or one of 900",
+        help="plain (default); stuck: most errors are one habit; guess, scatter: the same, and "
+        "wrong workings end with a guess, one of the problem's numbers or one of 900",
     )
     # The defaults stand in WarmupConfig.
     parser.add_argument("--steps", type=int, help="optimiser steps")
