@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +10,8 @@ import torch
 
 pytest.importorskip("verl")
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import transformers
-from batch import ROWS, Row, ids, save_model, tensors
+from capture_rows import ROWS, Row, ids, save_model, tensors
 from tensordict import NonTensorData, TensorDict
 
 from meds_rl.engines.verl.capture import EngineCapture, features_from

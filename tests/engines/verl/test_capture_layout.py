@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 
 pytest.importorskip("verl")
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from batch import ROWS, ids
+from capture_rows import ROWS, ids
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
