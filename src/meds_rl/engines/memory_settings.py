@@ -32,7 +32,7 @@ class MemorySettings:
     all_wrong: Literal["skip", "center", "shape"]
     no_answer: Literal["cluster", "free"] = "cluster"
     n_neighbors: int = 3
-    max_distance: float | None = None
+    max_distance: float | None
     scope: Literal["prompt", "global", "batch"]
     penalty_form: Literal["log", "inverse_sqrt", "share"]
     clustering: Literal["hdbscan", "exact", "single", "kmeans", "dbscan", "agglomerative", "random"]

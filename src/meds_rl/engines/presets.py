@@ -16,18 +16,20 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         **_PUBLISHED,
         "fingerprint": "layer_logits",
         "cluster_selection_epsilon": 0.0,
+        "max_distance": None,
         "all_wrong": "skip",
         "alpha": 0.1,
         "beta": 0.2,
     },
-    # What this project found to be better (docs/evidence.md): it reads the working, acts where nothing is right yet,
-    # and goes on telling often made errors from very often made ones.
+    # What this project found to be better (docs/evidence.md): it reads the working, knows a new error when it comes, acts
+    # where nothing is right yet, and goes on telling often made errors from very often made ones.
     "recommended": {
         **_PUBLISHED,
         "fingerprint": "working_states",
         "cluster_selection_epsilon": 0.2,
+        "max_distance": 0.25,
         "all_wrong": "center",
-        "alpha": 0.3,
+        "alpha": 0.1,
         "beta": 2.0,
     },
 }

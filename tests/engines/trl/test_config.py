@@ -58,12 +58,14 @@ def test_what_the_user_gives_wins(tmp_path):
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
-    for preset, fingerprint, epsilon in (
-        ("paper", "layer_logits", 0.0),
-        ("recommended", "working_states", 0.2),
+    for preset, fingerprint, epsilon, furthest in (
+        ("paper", "layer_logits", 0.0, None),
+        ("recommended", "working_states", 0.2, 0.25),
     ):
         args = config(tmp_path, preset=preset)
         assert (args.fingerprint, args.meds_cluster_selection_epsilon) == (fingerprint, epsilon)
+        assert args.meds_max_distance == furthest
+        assert config(tmp_path, preset=preset, meds_max_distance=2.0).meds_max_distance == 2
         args = config(
             tmp_path, preset=preset, fingerprint="pooled_logits", meds_cluster_selection_epsilon=0.1
         )
