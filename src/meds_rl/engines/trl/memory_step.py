@@ -115,20 +115,6 @@ class MemoryStep:
             )
 
 
-def compile_kernels() -> float:
-    """Have a throw-away memory compile what memories run on, so that no step's time has it in it; returns seconds.
-
-    Ten seconds or more the first time on a machine; afterwards the result lies on disk.
-    """
-    start = time.perf_counter()
-    memory = ErrorMemory()
-    points = np.eye(4, dtype=np.float32)
-    for _ in range(2):
-        memory.assign("", points)
-        memory.remember("", points)
-    return time.perf_counter() - start
-
-
 def _mean_age(memory: ErrorMemory, keys: list[EntryKey]) -> float:
     """Batches since the fingerprints were taken that a batch is compared with; 0 where there are none."""
     entries = [entry for key in keys if (entry := memory.entry(*key)) is not None]

@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from meds_rl.engines.text_features import vectors_of
 from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.config import TEXT_FINGERPRINTS, MEDSConfig
 from meds_rl.engines.trl.fingerprints import FingerprintSource
@@ -17,9 +18,7 @@ from meds_rl.fingerprint import (
     AnswerFinder,
     Fingerprint,
     answer_finder,
-    answer_string,
     extract_answer,
-    text_embedding,
 )
 
 
@@ -41,14 +40,13 @@ class TextFingerprints:
     follow_policy = False
 
     def __init__(self, args: MEDSConfig, finder: AnswerFinder | None, tokenizer: Any) -> None:
-        self._whole_text = args.fingerprint == "text_embedding"
+        self._name = args.fingerprint or "answer_string"
         self._marker = args.answer_marker
         self._finder = None if finder is None else answer_finder(finder)
         self._tokenizer = tokenizer
         self._completion_ids: list[list[int]] = []
-        self.num_features = text_embedding.NUM_FEATURES if self._whole_text else answer_string.NUM_FEATURES
-        if self._whole_text:
-            text_embedding.embed_texts([""])  # a missing package is told now, not after the first generation
+        # A missing package is told now, not after the first generation.
+        self.num_features = vectors_of(self._name, [""], [""]).shape[1]
 
     def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
         """A new batch."""
@@ -70,12 +68,11 @@ class TextFingerprints:
         """
         pairs = zip(self._completion_ids, wanted, strict=True)
         answers = [self._answer(ids) if keep else None for ids, keep in pairs]
-        if not self._whole_text:
-            return answer_string.answer_vectors(answers)
-        features = np.full((len(answers), self.num_features), np.nan, dtype=np.float32)
-        rows = [row for row, answer in enumerate(answers) if answer is not None]
-        features[rows] = text_embedding.embed_texts([self._decode(self._completion_ids[row]) for row in rows])
-        return features
+        texts = [
+            self._decode(ids) if answer is not None else ""
+            for ids, answer in zip(self._completion_ids, answers, strict=True)
+        ]
+        return vectors_of(self._name, texts, answers)
 
     def spoken(self, row: int) -> Spoken | None:
         """Nothing is ever taken anew."""

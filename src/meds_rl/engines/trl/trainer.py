@@ -20,6 +20,7 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from trl import GRPOTrainer
 
+from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.arguments import (
     as_list,
@@ -37,7 +38,7 @@ from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
 from meds_rl.engines.trl.loss_mean import mask_fillers
-from meds_rl.engines.trl.memory_step import MemoryStep, compile_kernels
+from meds_rl.engines.trl.memory_step import MemoryStep
 from meds_rl.engines.trl.own_advantages import own_advantages
 from meds_rl.engines.trl.prompt_stream import PromptStream
 from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
@@ -49,7 +50,6 @@ from meds_rl.runs import RunFolder
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 
-NOTICED_SECONDS = 2.0
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 
 

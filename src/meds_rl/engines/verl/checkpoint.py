@@ -1,0 +1,60 @@
+"""Where verl's checkpoints hold the memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from meds_rl.runs.folder import MEMORY_FILE
+from meds_rl.shaping.memory import ErrorMemory
+
+
+def folder_to_save(config: Any, global_step: int) -> Path:
+    """The folder that verl is about to fill."""
+    return Path(config.trainer.default_local_dir) / f"global_step_{global_step}"
+
+
+def folder_resumed(config: Any, global_step: int) -> Path:
+    """The folder that verl has just resumed a run from, at `global_step`."""
+    if config.trainer.resume_mode == "resume_path":
+        return Path(config.trainer.resume_from_path)
+    return folder_to_save(config, global_step)
+
+
+def save_memory(memory: ErrorMemory, folder: Path) -> None:
+    """Write the memory into a checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    memory.save(folder / MEMORY_FILE)
+
+
+def restore_memory(memory: ErrorMemory, folder: Path) -> None:
+    """Bring back the memory of a checkpoint.
+
+    Raises:
+        ValueError: the checkpoint has none.
+    """
+    if not (folder / MEMORY_FILE).is_file():
+        raise ValueError(
+            f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of a run with meds, or its folder lies on another "
+            "machine than the trainer. Put the file there, resume with trainer.v1.trainer_mode=sync (without meds), or "
+            "start a new run from its model: another trainer.default_local_dir and trainer.resume_mode=disable."
+        )
+    memory.restore(folder / MEMORY_FILE)
+
+
+class KeptMemories:
+    """Removes the memories of checkpoints that verl removes: it keeps the newest `most` of those a run has saved.
+
+    Args:
+        most: verl's `max_actor_ckpt_to_keep`; None keeps all.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self._folders: list[Path] = []
+
+    def saved(self, folder: Path) -> None:
+        """A checkpoint is whole; those before it may go."""
+        self._folders = [one for one in self._folders if one != folder] + [folder]
+        while self._most is not None and len(self._folders) > max(1, self._most):
+            (self._folders.pop(0) / MEMORY_FILE).unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""verl's entry point with the ``meds:`` section: the command line of ``python -m verl.trainer.main_ppo``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf, open_dict
+from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
+from verl.trainer.ppo.utils import need_critic, need_reference_policy
+from verl.utils.config import validate_config
+from verl.utils.device import auto_set_device
+
+from meds_rl.engines.verl.refusals import check_config
+from meds_rl.engines.verl.trainer import TRAINER
+
+CONFIG_FOLDER = Path(__file__).parent / "config"
+SEARCH_PATH = "hydra.searchpath=[pkg://verl.trainer.config]"
+"""Where Hydra finds verl's own configuration, which ours starts from."""
+_MODULES = "VERL_USE_EXTERNAL_MODULES"
+
+
+def main() -> None:
+    """Compose, check and run."""
+    sys.argv = with_search_path(sys.argv)
+    _composed()
+
+
+def with_search_path(arguments: Sequence[str]) -> list[str]:
+    """A command line that tells Hydra where verl's configuration is, next to the other settings.
+
+    Example:
+        >>> with_search_path(["main.py", "meds.alpha=0.2", "--cfg", "job"])
+        ['main.py', 'hydra.searchpath=[pkg://verl.trainer.config]', 'meds.alpha=0.2', '--cfg', 'job']
+    """
+    arguments = list(arguments)
+    if any(argument.startswith("hydra.searchpath=") for argument in arguments):
+        return arguments
+    # Python's parser takes settings in one run only, so it must not stand alone behind an option.
+    settings = [
+        place for place, said in enumerate(arguments[1:], 1) if "=" in said and not said.startswith("-")
+    ]
+    place = settings[0] if settings else len(arguments)
+    return [*arguments[:place], SEARCH_PATH, *arguments[place:]]
+
+
+@hydra.main(config_path=str(CONFIG_FOLDER), config_name="meds_trainer", version_base=None)  # type: ignore[untyped-decorator]
+def _composed(config: DictConfig) -> None:
+    run(config)
+
+
+def run(config: DictConfig) -> None:
+    """Check a whole configuration and train with it.
+
+    Args:
+        config: verl's, with the section ``meds``.
+
+    Raises:
+        ValueError: a configuration that cannot work, with what to set instead.
+    """
+    auto_set_device(config)
+    check_config(config)
+    validate_config(
+        config=config,
+        use_reference_policy=need_reference_policy(config),
+        use_critic=need_critic(config),
+    )
+    name_plugin(config)
+    run_ppo(config, task_runner_class=TaskRunnerV1)
+
+
+def name_plugin(config: DictConfig) -> None:
+    """Have the process that trains, on whatever machine of the cluster, load what registers the trainer.
+
+    Example:
+        >>> config = OmegaConf.create({"trainer": {"v1": {}}})
+        >>> name_plugin(config)
+        >>> config.trainer.v1.trainer_mode, config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES
+        ('meds', 'meds_rl.engines.verl')
+    """
+    variable = f"ray_kwargs.ray_init.runtime_env.env_vars.{_MODULES}"
+    with open_dict(config):
+        config.trainer.v1.trainer_mode = TRAINER
+        named = OmegaConf.select(config, variable) or os.environ.get(_MODULES, "")
+        modules = [module for module in str(named).split(",") if module]
+        if __package__ not in modules:
+            modules.append(__package__)
+        OmegaConf.update(config, variable, ",".join(modules), force_add=True)

@@ -1,0 +1,181 @@
+"""verl's synchronous trainer with a memory of past errors, registered as ``meds``.
+
+It overrides verl's methods at these seams and copies none of them:
+
+1. ``_init_resource_pool_mgr`` puts our worker in the place of verl's: its old-log-probability forward gives
+   fingerprints.
+2. ``_compute_advantage`` is wrapped: here the memory speaks. Scores are shaped before verl normalises them by group,
+   and raw again afterwards, so that metrics and dumps show raw scores.
+3. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they teach.
+4. ``_save_checkpoint`` and ``_load_checkpoint`` carry the memory.
+5. ``_dump_generations`` writes what the memory said next to each completion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+import transfer_queue as tq
+from numpy.typing import NDArray
+from omegaconf import DictConfig, open_dict
+from torch import Tensor
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.utils import Role
+from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+
+from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
+from meds_rl.engines.memory_settings import make_shaper
+from meds_rl.engines.text_features import text_features
+from meds_rl.engines.verl.advantages import write_centered
+from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
+from meds_rl.engines.verl.capture import FEATURES, features_from
+from meds_rl.engines.verl.checkpoint import (
+    KeptMemories,
+    folder_resumed,
+    folder_to_save,
+    restore_memory,
+    save_memory,
+)
+from meds_rl.engines.verl.completions import Completions, read_completions, write_scores
+from meds_rl.engines.verl.memory_step import MemoryStep
+from meds_rl.engines.verl.refusals import check_config
+from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.shaping.result import ShapedBatch
+
+TRAINER = "meds"
+_ACTOR_ROLES = (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef)
+
+
+@register_trainer(TRAINER)
+class MEDSTrainer(PPOTrainerSync):
+    """Use it with ``trainer.v1.trainer_mode=meds``; settings stand under ``meds:``.
+
+    Args:
+        config: verl's configuration.
+
+    Attributes:
+        shaper: the :class:`~meds_rl.RewardShaper`.
+
+    Raises:
+        ValueError: a setting that is not allowed, or a configuration that cannot work, with what to set instead.
+    """
+
+    def __init__(self, config: DictConfig) -> None:
+        self._settings = check_config(config)
+        with open_dict(config):
+            # verl asks by name whether a trainer is synchronous, and takes any unknown name for an asynchronous one.
+            config.trainer.v1.trainer_mode = "sync"
+        super().__init__(config)
+        start = self._settings.memory
+        self.shaper = make_shaper(self._settings)
+        if start is not None:
+            self.shaper.memory.restore(Path(start))
+        self._kept = KeptMemories(config.trainer.get("max_actor_ckpt_to_keep"))
+        self._memory_step: MemoryStep | None = None
+
+    @property
+    def memory(self) -> ErrorMemory:
+        """The memory of past errors."""
+        return self.shaper.memory
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        if not self._settings.shapes_all_wrong or buffer.filter_groups_metric is None:
+            return buffer
+        return KeepAllWrong.of(buffer, self._settings.correct_above)
+
+    def _init_tokenizer(self) -> None:
+        super()._init_tokenizer()
+        self._memory_step = MemoryStep(self.shaper, self._settings, self.tokenizer)
+        if self._settings.reads_text:  # a missing package is told now, not after the first generation
+            text_features(self._settings.fingerprint, [""], self._settings.answer_marker)
+        if (seconds := compile_kernels()) > NOTICED_SECONDS:
+            print(f"Compiled the clustering in {seconds:.0f} s; it is kept on disk for the next run.")
+
+    def _init_resource_pool_mgr(self) -> None:
+        super()._init_resource_pool_mgr()
+        if self._settings.reads_text:
+            return
+        from meds_rl.engines.verl.worker import (
+            MEDSActorRolloutRefWorker,
+        )  # the engines' imports, for workers only
+
+        for role in _ACTOR_ROLES:
+            if role in self.role_worker_mapping:
+                self.role_worker_mapping[role] = ray.remote(MEDSActorRolloutRefWorker)
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        completions = read_completions(batch, self._settings.correct_above)
+        shaped = self._shape(batch, completions, metrics)
+        raw = completions.token_scores
+        write_scores(
+            batch, completions, [_moved(row, by) for row, by in zip(raw, _changes(shaped), strict=True)]
+        )
+        try:
+            batch = super()._compute_advantage(batch, metrics)
+        finally:
+            write_scores(batch, completions, raw)
+        if self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
+            write_centered(batch, completions, shaped)
+        return batch
+
+    def _shape(self, batch: KVBatchMeta, completions: Completions, metrics: dict[str, Any]) -> ShapedBatch:
+        if self._memory_step is None:
+            raise RuntimeError("the trainer was not set up: call init() before it trains")
+        captured = None if self._settings.reads_text else _captured(batch, completions)
+        shaped, figures = self._memory_step.apply(completions, captured)
+        metrics.update({f"{TRAINER}/{name}": value for name, value in figures.items()})
+        return shaped
+
+    def _save_checkpoint(self) -> None:
+        folder = folder_to_save(self.config, self.global_steps)
+        # First: verl names a checkpoint the latest when it is whole, and then it must not lack its memory.
+        save_memory(self.memory, folder)
+        super()._save_checkpoint()
+        self._kept.saved(folder)
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        if self.global_steps:
+            restore_memory(self.memory, folder_resumed(self.config, self.global_steps))
+
+    def _dump_generations(
+        self,
+        inputs: list[str],
+        outputs: list[str],
+        gts: list[Any],
+        scores: list[float],
+        reward_extra_infos_dict: dict[str, list[Any]],
+        dump_path: str,
+    ) -> None:
+        said = (
+            {}
+            if self._memory_step is None
+            else self._memory_step.dumped(reward_extra_infos_dict.get("uid", []))
+        )
+        super()._dump_generations(
+            inputs, outputs, gts, scores, {**reward_extra_infos_dict, **said}, dump_path
+        )
+
+
+def _captured(batch: KVBatchMeta, completions: Completions) -> NDArray[np.float32]:
+    """(n, D) what the workers have read of the model."""
+    data = tq.kv_batch_get(keys=completions.keys, partition_id=batch.partition_id, select_fields=[FEATURES])
+    return features_from(data)
+
+
+def _changes(shaped: ShapedBatch) -> list[float]:
+    """(n,) what the memory adds to each reward; exactly 0 where it says nothing."""
+    changes: list[float] = (shaped.rewards - shaped.raw_rewards).tolist()
+    return changes
+
+
+def _moved(token_scores: Tensor, by: float) -> Tensor:
+    """Token scores (T,) with the last one, where verl keeps the reward, moved."""
+    moved: Tensor = token_scores.clone()
+    moved[-1] += by
+    return moved

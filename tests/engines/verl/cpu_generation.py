@@ -1,0 +1,102 @@
+"""Text generation's double, verl having none for a CPU: it answers each prompt from a list of completions.
+
+Named in VERL_USE_EXTERNAL_MODULES next to `cpu_platform`; the file with completions stands in MEDS_TEST_COMPLETIONS.
+Everything around it is verl's: servers, router, agent loop. What it is given as the policy's weights it keeps in files
+if MEDS_TEST_WEIGHTS names a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cpu_platform  # noqa: F401
+import ray
+import torch
+from verl.plugin.platform import get_platform
+from verl.workers.rollout import base
+from verl.workers.rollout.base import BaseRollout
+from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry, TokenOutput
+
+
+@ray.remote(num_cpus=0)
+class Server:
+    """Says for the k-th time that a prompt is asked in a step what stands at place step * stride + k of its list."""
+
+    def __init__(self, path: str, stride: int) -> None:
+        self._completions = {
+            tuple(row["prompt"]): row["completions"] for row in json.loads(Path(path).read_text())
+        }
+        self._stride = stride
+        self._step = 0
+        self._asked: Counter[tuple[int, ...]] = Counter()
+
+    def at_step(self, step: int) -> None:
+        if step != self._step:
+            self._asked.clear()
+        self._step = step
+
+    async def generate(self, prompt_ids: list[int], **_: Any) -> TokenOutput:
+        prompt = tuple(prompt_ids)
+        completions = self._completions[prompt]
+        place = self._step * self._stride + self._asked[prompt]
+        self._asked[prompt] += 1
+        ids = completions[place % len(completions)]
+        return TokenOutput(
+            token_ids=ids,
+            log_probs=[-1.0] * len(ids),
+            stop_reason="completed",
+            extra_fields={"global_steps": self._step},
+        )
+
+    async def wake_up(self) -> None: ...
+
+    async def sleep(self) -> None: ...
+
+    async def start_profile(self, **_: Any) -> None: ...
+
+    async def stop_profile(self) -> None: ...
+
+
+class Replica(RolloutReplica):
+    """One server for each rank."""
+
+    async def launch_servers(self) -> None:
+        name = f"cpu_server_{self.replica_rank}"
+        path = os.environ["MEDS_TEST_COMPLETIONS"]
+        server = Server.options(name=name).remote(path, int(os.environ.get("MEDS_TEST_STRIDE", "1")))
+        self.servers = [server]
+        self._server_address, self._server_handle = name, server
+
+
+class Rollout(BaseRollout):
+    """In the worker's process: takes the policy's weights as a real engine would, all ranks together."""
+
+    async def resume(self, tags: list[str]) -> None: ...
+
+    async def release(self) -> None: ...
+
+    async def update_weights(self, weights: Any, *_: Any, global_steps: int | None = None, **__: Any) -> None:
+        state = {name: tensor.detach().clone() for name, tensor in weights}
+        rank = torch.distributed.get_rank()
+        if rank == 0 and "MEDS_TEST_WEIGHTS" in os.environ:
+            torch.save(state, Path(os.environ["MEDS_TEST_WEIGHTS"]) / f"{global_steps}.pt")
+        await ray.get_actor(f"cpu_server_{rank}").at_step.remote(global_steps or 0)
+
+
+def _one_backend(*args: Any, backend: str | None = None, **options: Any) -> Any:
+    """verl names a backend for the CPU and one for the accelerator, here twice the same."""
+    return _init_process_group(
+        *args, backend="gloo" if backend == "cpu:gloo,cpu:gloo" else backend, **options
+    )
+
+
+_init_process_group = torch.distributed.init_process_group
+torch.distributed.init_process_group = _one_backend
+# What the actor's update asks for besides, to say how busy the accelerator was.
+get_platform().device_module.get_device_name = lambda: "cpu"
+base._ROLLOUT_REGISTRY[("cpu_double", "async")] = "cpu_generation.Rollout"
+RolloutReplicaRegistry.register("cpu_double", lambda: Replica)
