@@ -21,7 +21,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "alpha": 0.1,
         "beta": 0.2,
     },
-    # What this project found to be better (docs/evidence.md): it reads the working, knows a new error when it comes, acts
+    # What this project takes instead (docs/evidence.md): it reads the working, knows a new error when it comes, acts
     # where nothing is right yet, and goes on telling often made errors from very often made ones.
     "recommended": {
         **_PUBLISHED,

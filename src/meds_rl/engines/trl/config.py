@@ -52,8 +52,8 @@ class MEDSConfig(GRPOConfig):
         meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
-        meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; 2 for however far, which is
-            how it was published; by preset.
+        meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; 2 for however far, as
+            published; by preset.
         meds_scope: what a completion is compared with: its "prompt"'s memory (as published), the "global" one of all
             prompts, or only the "batch"; by method and preset.
         meds_penalty_form: what a count costs: "log" (as published), "inverse_sqrt" or "share"; by method and preset.
