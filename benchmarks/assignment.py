@@ -2,13 +2,15 @@
 
     python benchmarks/assignment.py                  # pocket-stuck:0, pocket-guess:0, pocket-scatter:0; two minutes
     python benchmarks/assignment.py --problems 4 --samples 64
+    python benchmarks/assignment.py --smollm2 runs/reasoning   # of what reasoning.py --model smollm2 has sampled
 
 For each of some hard problems a frozen policy's wrong completions come in visits of 8, those that have an answer: they
 are looked up, then remembered, as in training, but nothing moves. The planted strategy of each is known. Printed, over
 the second half of the visits:
 
-- contrast: mean ln(size + 1) of the habit's completions less that of the others. The penalty is alpha times this: what
-  makes another error pay better than the habit.
+- seen: share of completions that are like something remembered.
+- contrast: mean ln(size + 1) of the habit's completions, the problem's most frequent strategy, less that of the others.
+  Times alpha it is what makes another error pay better than the habit.
 - within: standard deviation of ln(size + 1) within the habit: noise of the penalty.
 - right: correlation of ln(size + 1) with what it would be if strategies were known.
 """
@@ -19,6 +21,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +34,6 @@ from meds_rl.shaping.clusterings import ExactClustering
 from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
 from meds_rl.tasks.pocket.problems import pool
 
-HABIT = "left_to_right"
 VISIT = 8
 FINGERPRINTS: dict[str, Fingerprint] = {
     "layer_logits": LayerLogits(),
@@ -71,18 +73,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--problems", type=int, default=12, metavar="N", help="hard problems (default: 12)")
     parser.add_argument("--samples", type=int, default=128, metavar="N", help="of each (default: 128)")
-    parser.add_argument("--variants", nargs="+", default=["stuck", "guess", "scatter"], metavar="NAME")
+    parser.add_argument("--variants", nargs="*", default=["stuck", "guess", "scatter"], metavar="NAME")
+    parser.add_argument("--smollm2", type=Path, metavar="OUT", help="folder of benchmarks/reasoning.py")
     parsed = parser.parse_args(arguments)
     if parsed.problems < 1 or parsed.samples < 4 * VISIT:
         parser.error(f"--problems must be at least 1 and --samples at least {4 * VISIT}")
     for variant in parsed.variants:
         errors = sample_errors(variant, parsed.problems, parsed.samples)
-        print(f"\n## pocket-{variant}:0\n\n| vote | contrast | within | right |\n| :-- | --: | --: | --: |")
-        for label, name, clustering, furthest in SETTINGS:
-            figures = [stream(one, name, clustering, furthest) for one in errors]
-            contrast, within, right = np.nanmean(np.array(figures), axis=0)
-            print(f"| {label} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True)
+        print_table(f"pocket-{variant}:0", errors)
+    if parsed.smollm2 is not None:
+        print_table("SmolLM2-135M-Instruct", smollm2_errors(parsed.smollm2))
     return 0
+
+
+def print_table(title: str, errors: list[Errors]) -> None:
+    """Means over problems, as Markdown."""
+    print(f"\n## {title}\n\n| vote | seen | contrast | within | right |\n| :-- | --: | --: | --: | --: |")
+    for label, name, clustering, furthest in SETTINGS:
+        if all(name in one.features for one in errors):
+            rows = np.array([stream(one, name, clustering, furthest) for one in errors])
+            seen, contrast, within, right = np.nanmean(rows, axis=0)
+            print(f"| {label} | {seen:.2f} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True)
+
+
+def smollm2_errors(folder: Path) -> list[Errors]:
+    """Completions with an answer, right ones too (they are few): strategies are their first two equations."""
+    from reasoning_data import smollm2
+    from reasoning_rivals import answer_states
+
+    layers = list(range(3, 31, 3))
+    data = smollm2(folder / "smollm2", 40, layers, as_is=True)
+    states, layer = data.states, layers.index(21)
+    features = {
+        "layer_logits": states.layer_logits[:, states.layer_logits.shape[1] // 2 :],
+        "answer_states": answer_states(data),
+        "working_states": states.pooled["working, each token at length 1"][:, layer]
+        - states.pooled["prompt, each token at length 1"][:, layer],
+    }
+    errors = []
+    for problem in np.unique(data.problem):
+        rows = np.flatnonzero(data.problem == problem)
+        strategies = [str(name) for name in next(iter(data.labels.values()))[rows]]
+        own = {name: np.ascontiguousarray(values[rows]) for name, values in features.items()}
+        own |= {"strategy": one_hot(strategies), "answer_string": one_hot(data.answer[rows].tolist())}
+        errors.append(Errors(strategies, own))
+    return errors
 
 
 def sample_errors(variant: str, num_problems: int, num_samples: int) -> list[Errors]:
@@ -118,10 +153,11 @@ def one_hot(names: Sequence[str]) -> np.ndarray:
 
 def stream(
     errors: Errors, name: str, clustering: Clustering, furthest: float | None
-) -> tuple[float, float, float]:
-    """Contrast, deviation within the habit and correlation with the truth; NaN where they are not defined."""
+) -> tuple[float, float, float, float]:
+    """Share seen, contrast, deviation within the habit and correlation with the truth; NaN where not defined."""
     memory, features = ErrorMemory(clustering), errors.features[name]
     made: Counter[str] = Counter()
+    habit = Counter(errors.strategies).most_common(1)[0][0]
     sizes, true_sizes, habits = [], [], []
     num_visits = len(features) // VISIT
     for visit in range(num_visits):
@@ -130,14 +166,15 @@ def stream(
         if visit >= num_visits // 2:
             sizes += np.log1p(found).tolist()
             true_sizes += [np.log1p(made[one]) for one in errors.strategies[rows]]
-            habits += [one == HABIT for one in errors.strategies[rows]]
+            habits += [one == habit for one in errors.strategies[rows]]
         made.update(errors.strategies[rows])
         memory.remember("", features[rows])
     size, is_habit = np.array(sizes), np.array(habits)
     if is_habit.all() or not is_habit.any():
-        return np.nan, np.nan, np.nan
-    right = np.corrcoef(size, true_sizes)[0, 1] if size.std() > 0 else 0.0
-    return float(size[is_habit].mean() - size[~is_habit].mean()), float(size[is_habit].std()), float(right)
+        return np.nan, np.nan, np.nan, np.nan
+    right = np.corrcoef(size, true_sizes)[0, 1] if size.std() > 0 and np.std(true_sizes) > 0 else 0.0
+    contrast = size[is_habit].mean() - size[~is_habit].mean()
+    return float((size > 0).mean()), float(contrast), float(size[is_habit].std()), float(right)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-from assignment import HABIT, LOOSE, Errors, main, one_hot, stream
+from assignment import LOOSE, Errors, main, one_hot, stream
 
 from meds_rl.shaping.clusterings import ExactClustering
+
+HABIT = "left_to_right"
 
 
 def errors(strategies, features):
@@ -20,11 +22,14 @@ def errors(strategies, features):
 def test_exact_counts_of_the_strategies_are_right():
     # Visits of 8: seven of the habit and one other, 4 times. Before visits 3 and 4 the habit was made 14 and 21 times.
     strategies = ([HABIT] * 7 + ["drop_last"]) * 4
-    contrast, within, right = stream(errors(strategies, one_hot(strategies)), "it", ExactClustering(), 0.0)
+    seen, contrast, within, right = stream(
+        errors(strategies, one_hot(strategies)), "it", ExactClustering(), 0.0
+    )
     habit, other = np.log([15, 22]), np.log([3, 4])
     assert contrast == pytest.approx(habit.mean() - other.mean())
     assert within == pytest.approx(habit.std())
     assert right == pytest.approx(1)
+    assert seen == 1
 
 
 def test_a_vote_however_far_calls_nothing_new():
@@ -34,7 +39,7 @@ def test_a_vote_however_far_calls_nothing_new():
     spread = np.where(np.array(strategies)[:, None] == HABIT, 0.01, 1.0) * rng.normal(size=(48, 16))
     features = np.eye(16)[0] + spread * 0.8
     one = errors(strategies, features)
-    far, near = stream(one, "it", LOOSE, None)[0], stream(one, "it", LOOSE, 0.25)[0]
+    far, near = stream(one, "it", LOOSE, None)[1], stream(one, "it", LOOSE, 0.25)[1]
     assert near > far + 0.5
     assert near > 2
 
