@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from meds_rl.shaping.clustering import Clustering, HDBSCANClustering
 from meds_rl.shaping.clusterings import (
@@ -61,7 +61,7 @@ def choices(kind: Any) -> dict[str, tuple[str, ...]]:
         >>> choices(MemorySettings)["drop_first"]
         ('oldest', 'largest')
     """
-    named = {field.name: get_args(field.type) for field in fields(kind)}
+    named = {name: get_args(hint) for name, hint in get_type_hints(kind).items()}
     return {name: args for name, args in named.items() if args and all(isinstance(arg, str) for arg in args)}
 
 

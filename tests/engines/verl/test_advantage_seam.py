@@ -1,0 +1,247 @@
+"""`_compute_advantage` with only the queue doubled: shaped scores in, verl's advantages out, raw scores after."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("verl.trainer.ppo.v1")
+
+import torch
+from composing import composed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from queue_double import Queue
+from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
+
+from meds_rl.engines.memory_settings import make_shaper
+from meds_rl.engines.verl import MEDSTrainer, advantages, completions, trainer
+from meds_rl.engines.verl.memory_step import MemoryStep
+from meds_rl.engines.verl.settings import read_settings
+from meds_rl.shaping import group_advantages
+
+CONFIG = composed()
+# verl adds 1e-6 to a group's deviation, TRL and our default 1e-4.
+EPS = 1e-6
+
+
+class Words:
+    """A tokenizer that is asked for nothing."""
+
+    def decode(self, ids, skip_special_tokens):
+        return f"\\boxed{{{ids[0]}}}"
+
+
+def make_trainer(monkeypatch, queue, **meds):
+    for module in (trainer_base, completions, advantages, trainer):
+        monkeypatch.setattr(module, "tq", queue)
+    made = object.__new__(MEDSTrainer)
+    made.config = CONFIG
+    made._settings = read_settings(meds)
+    made.shaper = make_shaper(made._settings)
+    made._memory_step = MemoryStep(made.shaper, made._settings, Words())
+    return made
+
+
+def row(score, feature=(1.0, 0.0), prompt="p", length=3, acc=None, uid="u"):
+    """One completion as an agent loop puts it into the queue, and the fingerprint of its forward."""
+    token_scores = torch.zeros(length)
+    token_scores[-1] = score
+    said = {} if acc is None else {"acc": acc}
+    return {
+        "uid": uid,
+        "responses": torch.arange(length),
+        "response_mask": torch.ones(length, dtype=torch.int64),
+        "rm_scores": token_scores,
+        "old_log_probs": torch.zeros(length),
+        "extra_fields": {"reward_extra_info": said},
+        "prompt_id": prompt,
+        "raw_prompt": [{"role": "user", "content": prompt}],
+        "meds_features": torch.tensor(feature, dtype=torch.float32),
+    }
+
+
+def advantage(queue, key):
+    values = queue.rows[key]["advantages"]
+    assert torch.equal(values, queue.rows[key]["returns"])
+    assert (values == values[0]).all(), "one advantage for all tokens"
+    return float(values[0])
+
+
+def step(made, queue, rows, padding=()):
+    metrics = {}
+    before = {key: value["rm_scores"].clone() for key, value in rows.items()}
+    made._compute_advantage(queue.batch(rows, padding), metrics)
+    for key, scores in before.items():
+        assert torch.equal(queue.rows[key]["rm_scores"], scores), "raw scores are back"
+    return metrics
+
+
+def group(uid, scores, **more):
+    return {f"{uid}_{i}_0": row(score, uid=uid, length=2 + i, **more) for i, score in enumerate(scores)}
+
+
+def test_a_second_visit_is_penalised(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    step(made, queue, group("a", [0.0, 0.0, 1.0]))
+    metrics = step(made, queue, group("b", [0.0, 0.0, 1.0]))
+    # Two equal errors are remembered, noise of size 2: 0.1 ln 3 = 0.10986. Shaped -0.10986, -0.10986, 1: mean 0.26009,
+    # sample deviation 0.64078, so the right one has 0.73991 / 0.64078 = 1.15470 and the wrong ones -0.57735.
+    found = [advantage(queue, f"b_{i}_0") for i in range(3)]
+    assert found == pytest.approx([-0.57735, -0.57735, 1.15470], abs=1e-4)
+    assert metrics["meds/mean_penalty"] == pytest.approx(0.10986, abs=1e-5)
+    assert metrics["meds/memory_size"] == 4
+    assert metrics["meds/raw_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_a_penalty_tells_two_errors_apart(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, no_answer="free")
+    step(made, queue, group("a", [0.0, 0.0, 1.0]))
+    nothing_said = row(0.0, feature=(float("nan"), float("nan")), uid="b")
+    step(made, queue, {"b_0_0": row(0.0, uid="b"), "b_1_0": nothing_said, "b_2_0": row(1.0, uid="b")})
+    # Shaped -0.10986, 0, 1: mean 0.29671, deviation 0.61154.
+    found = [advantage(queue, f"b_{i}_0") for i in range(3)]
+    assert found == pytest.approx([-0.665, -0.485, 1.150], abs=1e-3)
+
+
+def test_padding_rows_are_neither_counted_nor_remembered(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    rows = group("a", [0.0, 0.0, 1.0])
+    pad = row(0.0, uid="padff", length=1)
+    pad["response_mask"] = torch.zeros(1, dtype=torch.int64)
+    metrics = step(made, queue, rows | {"padff_0_0": pad}, padding=("padff_0_0",))
+    assert len(made.memory) == 2
+    assert metrics["meds/raw_accuracy"] == pytest.approx(1 / 3)
+    assert made._memory_step.columns.keys() == rows.keys()
+
+
+def test_of_an_agents_outputs_the_last_counts_and_all_share_its_advantage(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, all_wrong="center")
+    rows = group("a", [0.0, 0.0])
+    rows["a_1_1"] = row(0.0, uid="a", feature=(0.0, 1.0))
+    step(made, queue, rows)
+    assert len(made.memory) == 2
+    again = {key.replace("a_", "b_"): value | {"uid": "b"} for key, value in rows.items()}
+    step(made, queue, again)
+    assert advantage(queue, "b_1_0") == advantage(queue, "b_1_1")
+
+
+def test_right_is_what_the_reward_calls_so(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    # An overlong right completion (score 1 - 0.8) is right; a wrong one that scores above 0.5 without `acc` is right.
+    rows = {
+        "a_0_0": row(0.2, acc=True, uid="a"),
+        "a_1_0": row(-1.0, acc=False, uid="a"),
+        "a_2_0": row(0.9, acc=0.0, uid="a"),
+        "a_3_0": row(0.9, uid="a"),
+    }
+    step(made, queue, rows)
+    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False, False, True]
+
+
+def test_prompts_are_named_by_their_content_where_the_data_do_not(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    rows = group("a", [0.0, 1.0])
+    for value in rows.values():
+        del value["prompt_id"]
+        value["raw_prompt"] = [{"role": "user", "content": "Hi"}]
+    step(made, queue, rows)
+    assert made.memory.prompt_ids == [
+        "557f6d9586f57ae7"
+    ]  # as in the docstring of meds_rl.tasks.base.prompt_id
+
+
+def test_an_error_in_verl_leaves_raw_scores(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    step(made, queue, group("a", [0.0, 0.0, 1.0]))
+
+    def fails(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(PPOTrainerSync, "_compute_advantage", fails)
+    rows = group("b", [0.0, 0.0, 1.0])
+    with pytest.raises(RuntimeError, match="out of memory"):
+        made._compute_advantage(queue.batch(rows), {})
+    assert [float(queue.rows[f"b_{i}_0"]["rm_scores"][-1]) for i in range(3)] == [0.0, 0.0, 1.0]
+
+
+def test_fingerprints_of_the_text_need_no_worker(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, fingerprint="answer_string", clustering="exact")
+    rows = group("a", [0.0, 0.0, 1.0])
+    for value in rows.values():
+        del value["meds_features"]
+    step(made, queue, rows)
+    assert len(made.memory) == 2
+
+
+GROUPS = st.lists(
+    st.lists(st.tuples(st.sampled_from([0.0, 1.0, 0.3, -0.5]), st.integers(0, 2)), min_size=2, max_size=5),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    batches=st.lists(GROUPS, min_size=2, max_size=3), all_wrong=st.sampled_from(["skip", "center", "shape"])
+)
+def test_advantages_are_the_cores(batches, all_wrong):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        queue = Queue()
+        made = make_trainer(monkeypatch, queue, all_wrong=all_wrong, alpha=0.3, beta=2.0)
+        twin = make_shaper(made._settings)
+        for number, groups in enumerate(batches):
+            rows, ids = {}, []
+            for place, members in enumerate(groups):
+                uid = f"{number}-{place}"
+                for i, (score, kind) in enumerate(members):
+                    rows[f"{uid}_{i}_0"] = row(
+                        score, feature=np.eye(3)[kind].tolist(), prompt=f"p{place}", uid=uid, length=1 + i
+                    )
+                    ids.append(f"p{place}")
+            step(made, queue, rows)
+            shaped = twin.shape(
+                [float(value["rm_scores"].sum()) for value in rows.values()],
+                prompt_ids=ids,
+                features=torch.stack([value["meds_features"] for value in rows.values()]).numpy(),
+                is_correct=np.array([float(value["rm_scores"].sum()) > 0.5 for value in rows.values()]),
+            )
+            expected = group_advantages(
+                shaped.rewards, prompt_ids=ids, normalize_by_std=shaped.normalize_by_std, eps=EPS
+            )
+            # float32 in verl, and a deviation of nearly nothing makes much of it: 1e-8 / 1e-6.
+            found = [advantage(queue, key) for key in rows]
+            assert found == pytest.approx(expected.tolist(), abs=0.1 if _tiny(shaped.rewards, ids) else 1e-4)
+
+
+def _tiny(rewards, ids):
+    """Whether a group's rewards differ by no more than rounding."""
+    names = np.array(ids)
+    spread = [np.ptp(rewards[names == name]) for name in set(ids)]
+    return any(0 < value < 1e-4 for value in spread)
+
+
+@settings(max_examples=15, deadline=None)
+@given(groups=GROUPS)
+def test_without_strength_advantages_are_verls_own(groups):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        queue = Queue()
+        made = make_trainer(monkeypatch, queue, alpha=0.0)
+        for visit in range(2):
+            rows = {
+                f"{visit}-{place}_{i}_0": row(score, prompt=f"p{place}", uid=f"{visit}-{place}", length=1 + i)
+                for place, members in enumerate(groups)
+                for i, (score, _) in enumerate(members)
+            }
+            step(made, queue, rows)
+            ours = [queue.rows[key]["advantages"].clone() for key in rows]
+            PPOTrainerSync._compute_advantage(made, queue.batch(rows), {})
+            assert all(
+                torch.equal(one, queue.rows[key]["advantages"]) for one, key in zip(ours, rows, strict=True)
+            )

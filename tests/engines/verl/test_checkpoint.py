@@ -1,0 +1,53 @@
+"""The memory in verl's checkpoints."""
+
+import pytest
+
+pytest.importorskip("verl.trainer.ppo.v1")
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from meds_rl import ErrorMemory
+from meds_rl.engines.verl.checkpoint import (
+    KeptMemories,
+    folder_resumed,
+    folder_to_save,
+    restore_memory,
+    save_memory,
+)
+from meds_rl.runs.folder import MEMORY_FILE
+
+
+def config(**trainer):
+    return OmegaConf.create({"trainer": {"default_local_dir": "out", "resume_mode": "auto", **trainer}})
+
+
+def test_a_memory_comes_back(tmp_path):
+    memory = ErrorMemory()
+    ids = memory.remember("x", np.eye(4))
+    save_memory(memory, tmp_path / "global_step_3")
+    again = ErrorMemory()
+    restore_memory(again, tmp_path / "global_step_3")
+    assert again.entry("x").ids.tolist() == sorted(ids.tolist())
+    assert again.step == 1
+
+
+def test_the_folder_is_the_one_that_verl_resumes():
+    assert folder_to_save(config(), 7).as_posix() == "out/global_step_7"
+    assert folder_resumed(config(), 7).as_posix() == "out/global_step_7"
+    elsewhere = config(resume_mode="resume_path", resume_from_path="there/global_step_7")
+    assert folder_resumed(elsewhere, 7).as_posix() == "there/global_step_7"
+
+
+def test_a_checkpoint_without_memory_says_what_to_do(tmp_path):
+    with pytest.raises(ValueError, match=r"has no memory\.safetensors.*resume_mode=disable"):
+        restore_memory(ErrorMemory(), tmp_path)
+
+
+@pytest.mark.parametrize(("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3])])
+def test_memories_go_with_the_checkpoints_that_verl_drops(tmp_path, most, left):
+    kept = KeptMemories(most)
+    for step in (1, 2, 3):
+        save_memory(ErrorMemory(), tmp_path / f"{step}")
+        kept.saved(tmp_path / f"{step}")
+    assert sorted(int(path.parent.name) for path in tmp_path.glob(f"*/{MEMORY_FILE}")) == left

@@ -1,0 +1,121 @@
+"""The settings under `meds:` and what is refused at the start."""
+
+import pytest
+
+pytest.importorskip("verl.trainer.ppo.v1")
+
+from composing import composed
+from omegaconf import OmegaConf
+
+from meds_rl.engines.presets import PRESETS
+from meds_rl.engines.verl.main import name_plugin
+from meds_rl.engines.verl.refusals import check_config
+from meds_rl.engines.verl.settings import DEFAULTS, read_settings
+
+
+def test_the_shipped_section_is_the_defaults():
+    section = OmegaConf.to_container(composed().meds)
+    assert section == DEFAULTS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_what_the_user_does_not(preset):
+    settings = read_settings({"preset": preset, "alpha": None, "max_distance": None})
+    for name, value in PRESETS[preset].items():
+        assert settings.__dict__[name] == value
+    assert read_settings({"preset": preset, "max_distance": 2, "alpha": 0.7}).max_distance == 2
+    assert read_settings({"preset": preset, "alpha": 0.7}).alpha == 0.7
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: all_wrong, alpha"),
+        ({"meds_alpha": 0.1}, r"did you mean meds\.alpha"),
+        ({"reencode_tokens": 100}, "not taken anew in verl. Leave it out"),
+        ({"fingerprint_from": "reference"}, "fingerprints of the policy only"),
+        ({"method": "dapo"}, "run verl itself"),
+        ({"preset": "best"}, r"meds\.preset must be one of paper, recommended; got 'best'"),
+        ({"target": "all"}, r"meds\.target must be one of wrong, right, both; got 'all'"),
+        ({"fingerprint": "strategy"}, r"meds\.fingerprint must be one of layer_logits, .*; got 'strategy'"),
+        ({"alpha": -1}, r"meds\.alpha must be a finite number of at least 0; got -1"),
+        ({"n_neighbors": 1.5}, r"meds\.n_neighbors must be a whole number"),
+        ({"noise": None}, r"meds\.noise must be one of cluster, free; got None"),
+        ({"capacity": 0}, r"meds\.capacity must be None or a whole number of at least 1"),
+        ({"max_distance": 3}, r"meds\.max_distance must be None or 0 to 2"),
+        ({"half_life": 0}, r"meds\.half_life"),
+        ({"correct_above": "x"}, r"meds\.correct_above must be a finite number"),
+        ({"fingerprint_layers": 0}, r"meds\.fingerprint_layers must be -1 \(all\) or at least 1; got 0"),
+        ({"memory": 3}, r"meds\.memory must be null or the path"),
+    ],
+)
+def test_bad_settings_say_what_is_allowed(given, said):
+    with pytest.raises(ValueError, match=said):
+        read_settings(given)
+
+
+def test_a_good_configuration_gives_the_workers_their_part():
+    config = composed("meds.fingerprint=pooled_logits", "meds.fingerprint_layers=3")
+    settings = check_config(config)
+    assert settings.fingerprint == "pooled_logits"
+    assert config.actor_rollout_ref.meds == {
+        "fingerprint": "pooled_logits",
+        "fingerprint_layers": 3,
+        "answer_marker": "boxed",
+    }
+
+
+def test_a_fingerprint_of_the_text_needs_nothing_of_the_workers():
+    config = composed("meds.fingerprint=answer_string", "actor_rollout_ref.actor.strategy=fsdp")
+    assert check_config(config).reads_text
+    assert "meds" not in config.actor_rollout_ref
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["algorithm.adv_estimator=gae"], "Set algorithm.adv_estimator=grpo"),
+        (["algorithm.use_kl_in_reward=True"], r"actor\.use_kl_loss=True"),
+        (["algorithm.rollout_correction.bypass_mode=True"], "old-log-probability forward"),
+        (["actor_rollout_ref.rollout.n=1"], "at least two completions"),
+        (["actor_rollout_ref.hybrid_engine=False"], "Set it to True"),
+        (["trainer.use_v1=False"], "Set trainer.use_v1=True"),
+        (["actor_rollout_ref.actor.strategy=fsdp"], "strategy=fsdp2"),
+        (["actor_rollout_ref.model.use_fused_kernels=True"], "use_fused_kernels=False"),
+        (["model_engine=megatron"], "model_engine=dp"),
+        (["algorithm.filter_groups.enable=True", "algorithm.filter_groups.metric=entropy"], "metric=acc"),
+        (
+            [
+                "algorithm.filter_groups.enable=True",
+                "+reward.reward_kwargs.overlong_buffer_cfg.enable=True",
+            ],
+            "overlong punishment in it",
+        ),
+        (
+            [
+                "algorithm.filter_groups.enable=True",
+                "meds.all_wrong=shape",
+                "trainer.v1.sampler.custom_sampler.path=x.py",
+            ],
+            "set meds.all_wrong=skip",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_what_to_set(overrides, said):
+    with pytest.raises(ValueError, match=said):
+        check_config(composed(*overrides))
+
+
+def test_several_reasons_are_told_at_once():
+    with pytest.raises(ValueError, match=r"(?s)adv_estimator.*use_kl_in_reward"):
+        check_config(composed("algorithm.adv_estimator=rloo", "algorithm.use_kl_in_reward=True"))
+
+
+def test_the_training_process_is_told_to_load_the_plugin(monkeypatch):
+    monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", "mine")
+    config = composed("trainer.v1.trainer_mode=sync")
+    name_plugin(config)
+    name_plugin(config)
+    variables = config.ray_kwargs.ray_init.runtime_env.env_vars
+    assert variables.VERL_USE_EXTERNAL_MODULES == "mine,meds_rl.engines.verl"
+    assert config.trainer.v1.trainer_mode == "meds"
