@@ -147,6 +147,9 @@ class PocketRun:
             "MEDS_TEST_WEIGHTS": str(self.output / "weights"),
             "OMP_NUM_THREADS": "1",
             "RAY_DEDUP_LOGS": "0",
+            # A processor's other users may make Ray slow, not fail.
+            "RAY_raylet_start_wait_time_s": "600",
+            "RAY_worker_register_timeout_seconds": "600",
             "RAY_USAGE_STATS_ENABLED": "0",
             "HYDRA_FULL_ERROR": "1",
             "TOKENIZERS_PARALLELISM": "false",
