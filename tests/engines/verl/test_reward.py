@@ -1,5 +1,6 @@
 """The reward function in a real Ray actor, whose methods run outside of its main thread, as verl's workers' do."""
 
+import asyncio
 import inspect
 from functools import partial
 
@@ -16,17 +17,14 @@ pytestmark = pytest.mark.verl
 TOWER = "9^{9^{9^{9^{9}}}}"
 
 
-class Worker:
-    async def grade(self, texts):
-        import asyncio
-
-        score = load_extern_object("pkg://meds_rl.engines.verl.reward", "compute_score")
-        jobs = [score(data_source="x", solution_str=text, ground_truth=r"\frac{1}{2}") for text in texts]
-        return await asyncio.gather(*jobs)
-
-
 @pytest.fixture
 def worker():
+    class Worker:  # here, so that Ray sends it whole: its processes cannot import this file
+        async def grade(self, texts):
+            score = load_extern_object("pkg://meds_rl.engines.verl.reward", "compute_score")
+            jobs = [score(data_source="x", solution_str=text, ground_truth=r"\frac{1}{2}") for text in texts]
+            return await asyncio.gather(*jobs)
+
     ray.init(num_cpus=1, include_dashboard=False, logging_level="error")
     yield ray.remote(Worker).remote()
     ray.shutdown()
