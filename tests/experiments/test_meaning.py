@@ -66,7 +66,8 @@ def test_a_method_that_meant_something_else_is_refused(recipes):
 def test_what_does_nothing_or_was_not_there_is_passed_over(recipes):
     (dapo, of_dapo), (meds, _) = recipes.items()
     put(dapo, {**resolved(of_dapo), "meds_beta": 7.0})
-    put(meds, {"meds_alpha": 0.3, "meds_beta": 2})  # a whole number is the same number
+    assert PRESETS["recommended"]["meds_beta"] == 2.0
+    put(meds, {"meds_beta": 2})  # a whole number is the same number
     refuse_changed_meaning(recipes)
 
 
