@@ -10,60 +10,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+sys.path.append(str(Path(__file__).parents[1]))
+
+from same_completions import make as same
 
 HERE = Path(__file__).parent
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-PROMPTS = 8
-COMPLETIONS = 16
 
 
 def write_inputs(folder: Path) -> None:
-    """Model, data and sampled completions: `model/`, `train.parquet`, `completions.json`."""
+    """Model, data and completions: `model/`, `train.parquet`, `completions.json`; those of `same_completions`."""
     import pandas as pd
 
-    from meds_rl.tasks.base import prompt_id
-    from meds_rl.tasks.pocket import load_pocket_model, pocket_task
+    from meds_rl.tasks.pocket import load_pocket_model
 
     model, tokenizer = load_pocket_model(0)
     tokenizer.chat_template = TEMPLATE
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    problems = pocket_task(train_hard=PROMPTS // 2, train_easy=PROMPTS // 2, test_hard=0, test_easy=0).train
-    torch.manual_seed(0)
-    rows, sampled = [], []
-    for index, problem in enumerate(problems):
-        chat = [{"role": "user", "content": problem["prompt"]}]
+    rows, said = [], []
+    for index, problem in enumerate(same.problems()):
         rows.append(
             {
-                "prompt": chat,
+                "prompt": [{"role": "user", "content": problem["prompt"]}],
                 "data_source": "lighteval/MATH",
                 "ability": "math",
                 "reward_model": {"style": "rule", "ground_truth": problem["answer"]},
                 "extra_info": {"index": index},
-                "prompt_id": prompt_id(chat),
+                "prompt_id": problem["prompt_id"],
             }
         )
-        ids = tokenizer(problem["prompt"], return_tensors="pt")["input_ids"]
-        sampled.append(
-            {"prompt": ids[0].tolist(), "completions": _sample(model, tokenizer, ids, problem, index)}
-        )
+        said.append({"prompt": problem["prompt_token_ids"], "completions": problem["completions"]})
     pd.DataFrame(rows).to_parquet(folder / "train.parquet")
-    (folder / "completions.json").write_text(json.dumps(sampled))
-
-
-def _sample(model: Any, tokenizer: Any, ids: Any, problem: Any, index: int) -> list[list[int]]:
-    """Completions of the model itself, some cut off before their answer; a right one of every prompt but the last."""
-    width = ids.shape[1]
-    output = model.generate(ids, do_sample=True, num_return_sequences=COMPLETIONS, max_new_tokens=60)
-    end = tokenizer.eos_token_id
-    rows = [row[: row.index(end) + 1] if end in row else row for row in output[:, width:].tolist()]
-    rows[3] = rows[3][: len(rows[3]) // 3]
-    right = tokenizer(f"\\boxed{{{problem['answer']}}}")["input_ids"] + [end]
-    wrong = tokenizer("\\boxed{99}")["input_ids"] + [end]
-    if index == PROMPTS - 1:
-        return [wrong[:-1] if i % 4 == 3 else wrong for i in range(COMPLETIONS)]
-    return [right if i % 4 == 1 else row for i, row in enumerate(rows)]
+    (folder / "completions.json").write_text(json.dumps(said))
 
 
 @dataclass
@@ -90,7 +69,7 @@ class PocketRun:
         return [
             f"data.train_files={self.inputs}/train.parquet",
             f"data.val_files={self.inputs}/train.parquet",
-            "data.train_batch_size=4",
+            f"data.train_batch_size={same.PROMPTS_A_STEP}",
             "data.max_prompt_length=32",
             "data.max_response_length=64",
             "data.dataloader_num_workers=0",
@@ -109,7 +88,7 @@ class PocketRun:
             "+actor_rollout_ref.actor.fsdp_config.mixed_precision.reduce_dtype=fp32",
             "+actor_rollout_ref.actor.fsdp_config.mixed_precision.buffer_dtype=fp32",
             "actor_rollout_ref.rollout.name=cpu_double",
-            "actor_rollout_ref.rollout.n=4",
+            f"actor_rollout_ref.rollout.n={same.GROUP}",
             "actor_rollout_ref.rollout.calculate_log_probs=False",
             "actor_rollout_ref.rollout.tensor_model_parallel_size=1",
             "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=8",
@@ -143,7 +122,7 @@ class PocketRun:
             "VERL_ENGINE_DEVICE": "cuda",
             "VERL_FILE_LOGGER_PATH": str(self.output / "metrics.jsonl"),
             "MEDS_TEST_COMPLETIONS": str(self.inputs / "completions.json"),
-            "MEDS_TEST_STRIDE": "4",
+            "MEDS_TEST_STRIDE": str(same.GROUP),
             "MEDS_TEST_WEIGHTS": str(self.output / "weights"),
             "OMP_NUM_THREADS": "1",
             "RAY_DEDUP_LOGS": "0",
