@@ -130,6 +130,9 @@ class PocketRun:
             "RAY_raylet_start_wait_time_s": "600",
             "RAY_worker_register_timeout_seconds": "600",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # One worker a logical processor at start would be twenty, for two real ones.
+            "RAY_prestart_worker_first_driver": "0",
+            "RAY_enable_worker_prestart": "0",
             "HYDRA_FULL_ERROR": "1",
             "TOKENIZERS_PARALLELISM": "false",
             **self.environment,

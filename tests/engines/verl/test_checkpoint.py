@@ -12,6 +12,7 @@ from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
     folder_resumed,
     folder_to_save,
+    other_ranks,
     restore_memory,
     save_memory,
 )
@@ -42,6 +43,17 @@ def test_the_folder_is_the_one_that_verl_resumes():
 def test_a_checkpoint_without_memory_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match=r"has no memory\.safetensors.*resume_mode=disable"):
         restore_memory(ErrorMemory(), tmp_path)
+
+
+def test_another_number_of_processes_says_what_to_do(tmp_path):
+    (tmp_path / "actor").mkdir()
+    assert other_ranks(tmp_path, 2) is None, "nothing is known of an empty folder"
+    for rank in range(4):
+        (tmp_path / "actor" / f"model_world_size_4_rank_{rank}.pt").touch()
+    assert other_ranks(tmp_path, 4) is None
+    reason = other_ranks(tmp_path, 2)
+    assert "saved with 4 as the number of GPUs, and this run has 2" in reason
+    assert f"meds.memory={tmp_path}/memory.safetensors" in reason
 
 
 @pytest.mark.parametrize(("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3])])

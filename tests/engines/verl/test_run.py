@@ -1,6 +1,7 @@
 """Whole runs of verl on CPU: its trainer, workers, FSDP2 and TransferQueue; only text generation is doubled."""
 
 import json
+import shutil
 from collections import defaultdict
 
 import numpy as np
@@ -188,13 +189,19 @@ def test_dynamic_sampling(inputs, tmp_path, all_wrong):
 
 
 def test_a_checkpoint_without_its_memory_is_not_resumed(whole, inputs, tmp_path):
-    import shutil
-
     shutil.copytree(whole.output / "checkpoints", tmp_path / "checkpoints")
     (tmp_path / "checkpoints" / "global_step_4" / MEMORY_FILE).unlink()
     result = PocketRun(inputs, tmp_path, [*KEEP_ALL, "trainer.total_training_steps=6"]).start()
     assert result.returncode != 0
     assert "has no memory.safetensors" in result.stdout + result.stderr
+
+
+def test_another_number_of_ranks_is_refused(whole, tmp_path):
+    shutil.copytree(whole.output / "checkpoints", tmp_path / "checkpoints")
+    steps = ["trainer.total_training_steps=6"]
+    result = PocketRun(whole.inputs, tmp_path, [*KEEP_ALL, *steps], ranks=2).start()
+    assert result.returncode != 0
+    assert "was saved with 1 as the number of GPUs, and this run has 2" in result.stdout + result.stderr
 
 
 def test_verls_own_entry_point_finds_the_trainer_too(inputs, tmp_path):

@@ -42,6 +42,27 @@ def restore_memory(memory: ErrorMemory, folder: Path) -> None:
     memory.restore(folder / MEMORY_FILE)
 
 
+def other_ranks(folder: Path, num_ranks: int) -> str | None:
+    """Why a checkpoint's model cannot be restored by this many processes; None if that is not what stands in the way.
+
+    verl writes one file a process, and its names say how many there were.
+
+    Args:
+        folder: a checkpoint, ``global_step_N``.
+        num_ranks: processes that train the actor.
+    """
+    named = [path.name.split("_")[3] for path in (folder / "actor").glob("model_world_size_*_rank_*.pt")]
+    saved = sorted({int(number) for number in named if number.isdigit()})
+    if not saved or num_ranks in saved:
+        return None
+    return (
+        f"{folder} was saved with {' or '.join(map(str, saved))} as the number of GPUs, and this run has {num_ranks}: verl "
+        "restores a sharded model on as many as saved it. Set trainer.nnodes and trainer.n_gpus_per_node as they were; or merge "
+        "the model with verl's model_merger, start a new run from it (actor_rollout_ref.model.path, another "
+        f"trainer.default_local_dir) and hand it the memory: meds.memory={folder / MEMORY_FILE}."
+    )
+
+
 class KeptMemories:
     """Removes the memories of checkpoints that verl removes: it keeps the newest `most` of those a run has saved.
 

@@ -37,6 +37,7 @@ from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
     folder_resumed,
     folder_to_save,
+    other_ranks,
     restore_memory,
     save_memory,
 )
@@ -139,9 +140,19 @@ class MEDSTrainer(PPOTrainerSync):
         self._kept.saved(folder)
 
     def _load_checkpoint(self) -> None:
-        super()._load_checkpoint()
+        try:
+            super()._load_checkpoint()
+        except Exception as error:
+            if self.global_steps and (reason := self._other_ranks()):
+                raise ValueError(reason) from error
+            raise
         if self.global_steps:
             restore_memory(self.memory, folder_resumed(self.config, self.global_steps))
+
+    def _other_ranks(self) -> str | None:
+        trainer = self.config.trainer
+        folder = folder_resumed(self.config, self.global_steps)
+        return other_ranks(folder, trainer.nnodes * trainer.n_gpus_per_node)
 
     def _dump_generations(
         self,
