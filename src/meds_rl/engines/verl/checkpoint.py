@@ -55,9 +55,10 @@ def other_ranks(folder: Path, num_ranks: int) -> str | None:
     saved = sorted({int(number) for number in named if number.isdigit()})
     if not saved or num_ranks in saved:
         return None
+    numbers = " or ".join(map(str, saved))
     return (
-        f"{folder} was saved with {' or '.join(map(str, saved))} as the number of GPUs, and this run has {num_ranks}: verl "
-        "restores a sharded model on as many as saved it. Set trainer.nnodes and trainer.n_gpus_per_node as they were; or merge "
+        f"{folder} was saved with {numbers} as the number of GPUs, and this run has {num_ranks}: verl restores a "
+        "sharded model on as many as saved it. Set trainer.nnodes and trainer.n_gpus_per_node as they were; or merge "
         "the model with verl's model_merger, start a new run from it (actor_rollout_ref.model.path, another "
         f"trainer.default_local_dir) and hand it the memory: meds.memory={folder / MEMORY_FILE}."
     )
