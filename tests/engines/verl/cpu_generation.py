@@ -21,6 +21,8 @@ from verl.workers.rollout import base
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, RolloutReplicaRegistry, TokenOutput
 
+SERVER = "cpu_server"
+
 
 @ray.remote(num_cpus=0)
 class Server:
@@ -62,14 +64,14 @@ class Server:
 
 
 class Replica(RolloutReplica):
-    """One server for each rank."""
+    """An address for each rank; behind all of them is one server, so that no two ranks say the same."""
 
     async def launch_servers(self) -> None:
-        name = f"cpu_server_{self.replica_rank}"
         path = os.environ["MEDS_TEST_COMPLETIONS"]
-        server = Server.options(name=name).remote(path, int(os.environ.get("MEDS_TEST_STRIDE", "1")))
+        stride = int(os.environ.get("MEDS_TEST_STRIDE", "1"))
+        server = Server.options(name=SERVER, get_if_exists=True).remote(path, stride)
         self.servers = [server]
-        self._server_address, self._server_handle = name, server
+        self._server_address, self._server_handle = f"{SERVER}_{self.replica_rank}", server
 
 
 class Rollout(BaseRollout):
@@ -84,7 +86,7 @@ class Rollout(BaseRollout):
         rank = torch.distributed.get_rank()
         if rank == 0 and "MEDS_TEST_WEIGHTS" in os.environ:
             torch.save(state, Path(os.environ["MEDS_TEST_WEIGHTS"]) / f"{global_steps}.pt")
-        await ray.get_actor(f"cpu_server_{rank}").at_step.remote(global_steps or 0)
+        await ray.get_actor(SERVER).at_step.remote(global_steps or 0)
 
 
 def _one_backend(*args: Any, backend: str | None = None, **options: Any) -> Any:
