@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +23,8 @@ SHAPES = (
 """They say again what colours say."""
 
 MAX_KINDS = 8
+
+_LETTERS_A_LINE = 60
 
 OWN_COLOURS = tuple(f"@{place}" for place in range(MAX_KINDS))
 """The theme's first colours, in a scale that has others too: `coloured` puts them in."""
@@ -60,13 +63,15 @@ class Figure:
 
     def whole(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The specification with data, title and theme: a picture of its own."""
-        title = {"text": self.title, "subtitle": self.group} if self.group else {"text": self.title}
+        below = {"subtitle": textwrap.wrap(self.group, _LETTERS_A_LINE)} if self.group else {}
         size = {"width": 520} if self.spec.get("width") == "container" else {}
         return {
             **coloured(self.spec, config["range"]["category"]),
             **size,
             "data": {"name": "values", "values": self.values},
-            "title": title,
+            "title": {"text": self.title, **below},
+            # A viewer without the theme's fonts takes wider ones.
+            "padding": {"left": 14, "top": 8, "right": 24, "bottom": 8},
             "config": dict(config),
         }
 
