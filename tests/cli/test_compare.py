@@ -109,6 +109,25 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     assert again in out, "only the tables"
 
 
+def test_a_grid_that_was_trained_in_two_folders(compare, tmp_path):
+    compare("--only", "dapo", "--output", str(tmp_path / "a"))
+    status, out, _ = compare("--dry-run", "--merge", str(tmp_path / "a" / "cells.parquet"))
+    assert status == 0
+    assert "pocket/base/seed-1/dapo: finished elsewhere" in out
+    assert "4 cells, 2 finished" in out
+    status, out, _ = compare("--merge", str(tmp_path / "a" / "cells.parquet"))
+    assert status == 0
+    assert "dapo: done" not in out, "not trained again"
+    assert not (tmp_path / "out" / "pocket" / "base" / "seed-0" / "dapo").exists()
+    merged = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert merged["finished"] == 4
+
+    compare("--output", str(tmp_path / "whole"))
+    whole = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert merged["comparisons"] == whole["comparisons"]
+    assert merged["levels"] == whole["levels"]
+
+
 def test_the_report_sees_two_methods_of_two_seeds(compare, tmp_path):
     compare("--jobs", "1")
     folders = [tmp_path / "out" / "pocket" / "base" / f"seed-{seed}" / "meds" for seed in (0, 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from meds_rl.experiments.cells import Cell
     from meds_rl.experiments.grid import Grid
+    from meds_rl.experiments.outcomes import Outcome
     from meds_rl.experiments.runner import Failure
 
 
@@ -34,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, metavar="N", help="trainings at once; default the number of cores"
     )
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="run only the cells of these methods")
+    parser.add_argument(
+        "--merge",
+        nargs="+",
+        metavar="CELLS.parquet",
+        type=Path,
+        help="take finished cells of this grid from elsewhere: the cells.parquet of another machine's folder",
+    )
     add_file_arguments(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="check everything, show the cells, run nothing")
@@ -53,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from meds_rl.engines.trl.recipe import find_recipe
     from meds_rl.experiments.budget import check_grid
     from meds_rl.experiments.cells import make_cells
+    from meds_rl.experiments.elsewhere import read_elsewhere
     from meds_rl.experiments.grid_values import check_names
     from meds_rl.experiments.meaning import refuse_changed_meaning
     from meds_rl.experiments.power import planned_units, power_note
@@ -71,20 +80,23 @@ def run(args: argparse.Namespace) -> int:
     check_pictures(args, grid, any(recipe.run.eval_every for recipe in checked.recipes.values()))
     refuse_changed(cells)
     refuse_changed_meaning(checked.recipes)
+    elsewhere = read_elsewhere(args.merge or [], checked.recipes)
     out = console()
     note = power_note(planned_units(grid, checked.groups))
     if note is not None and not args.table:  # the tables say it of what is finished
         out.print(f"Note: {note}", soft_wrap=True)
     if args.dry_run:
-        _show(out, cells, args.only)
+        _show(out, cells, args.only, elsewhere)
         return 0
     failures: list[Failure] = []
     if not args.table:
         chosen = [cell for cell in cells if not args.only or cell.method in args.only]
-        open_cells = [cell for cell in chosen if state_of(cell) is not State.FINISHED]
+        open_cells = [
+            cell for cell in chosen if cell not in elsewhere and state_of(cell) is not State.FINISHED
+        ]
         if open_cells:
             failures = _train(folder, grid, cells, open_cells, args.jobs or _cores())
-    _results(out, args, grid, cells, folder)
+    _results(out, args, grid, cells, folder, elsewhere)
     _tell(out, failures)
     return 1 if failures else 0
 
@@ -111,14 +123,19 @@ def _cores() -> int:
         return os.cpu_count() or 1
 
 
-def _show(out: Console, cells: Sequence[Cell], only: Sequence[str] | None) -> None:
+def _show(
+    out: Console, cells: Sequence[Cell], only: Sequence[str] | None, elsewhere: Collection[Cell]
+) -> None:
     from meds_rl.experiments.state import State, state_of
 
-    states = [(cell, state_of(cell)) for cell in cells]
-    for cell, state in states:
-        chosen = not only or cell.method in only
-        out.print(f"{cell.name}: {state.value if chosen else 'left out by --only'}", soft_wrap=True)
-    finished = sum(state is State.FINISHED for _, state in states)
+    finished = 0
+    for cell in cells:
+        state = state_of(cell)
+        said = state.value if not only or cell.method in only else "left out by --only"
+        if cell in elsewhere and state is not State.FINISHED:
+            said = "finished elsewhere"
+        finished += state is State.FINISHED or cell in elsewhere
+        out.print(f"{cell.name}: {said}", soft_wrap=True)
     out.print(f"{len(cells)} cells, {finished} finished. Budgets are equal. Nothing was run.")
 
 
@@ -147,13 +164,22 @@ def _train(
             raise
 
 
-def _results(out: Console, args: argparse.Namespace, grid: Grid, cells: Sequence[Cell], folder: Path) -> None:
+def _results(
+    out: Console,
+    args: argparse.Namespace,
+    grid: Grid,
+    cells: Sequence[Cell],
+    folder: Path,
+    elsewhere: Mapping[Cell, Outcome],
+) -> None:
     from meds_rl.cli.compare_tables import tables
     from meds_rl.experiments.outcomes import read_outcome
     from meds_rl.experiments.results import make_results, write_files
     from meds_rl.experiments.state import State, state_of
 
-    outcomes = [read_outcome(cell) for cell in cells if state_of(cell) is State.FINISHED]
+    own = {cell: read_outcome(cell) for cell in cells if state_of(cell) is State.FINISHED}
+    found = {**elsewhere, **own}
+    outcomes = [found[cell] for cell in cells if cell in found]
     if not outcomes:
         out.print(f"No cell in {folder} is finished: there is nothing to compare.", soft_wrap=True)
         return
@@ -169,7 +195,7 @@ def _results(out: Console, args: argparse.Namespace, grid: Grid, cells: Sequence
     )
     for line in write_asked(args, grid, outcomes, results):
         out.print(line, soft_wrap=True)
-    for task in dict.fromkeys(one.cell.task for one in outcomes):
+    for task in dict.fromkeys(cell.task for cell in own):
         page = folder / f"report-{task}.html"
         out.print(f'Which errors recur: meds report "{folder / task}/*/*" --output {page}', soft_wrap=True)
 

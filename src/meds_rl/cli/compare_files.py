@@ -118,8 +118,8 @@ def command(args: argparse.Namespace) -> str:
     """The command that makes the same files from nothing: that given, without what only leaves cells out.
 
     Example:
-        >>> given = argparse.Namespace(grid="a.yaml", output=None, jobs=1, markdown=Path("my tables.md"), figures=None)
-        >>> command(given)
+        >>> nothing = dict(output=None, figures=None, merge=None)
+        >>> command(argparse.Namespace(grid="a.yaml", jobs=1, markdown=Path("my tables.md"), **nothing))
         "meds compare a.yaml --jobs 1 --markdown 'my tables.md'"
     """
     parts = ["meds", "compare", args.grid]
@@ -131,6 +131,8 @@ def command(args: argparse.Namespace) -> str:
     }
     for option, value in given.items():
         parts += [] if value is None else [option, str(value)]
+    merged = args.merge
+    parts += ["--merge", *map(str, merged)] if merged else []
     if args.figures is not None and args.format not in (None, SVG):
         parts += ["--format", args.format]
     return shlex.join(parts)

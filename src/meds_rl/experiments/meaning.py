@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.methods import METHODS
@@ -43,13 +44,25 @@ def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
 
     None where nothing was trained. Fields that the version which trained the cell did not have are passed over.
     """
-    there = read_recipe(cell.folder).fields
+    return differing_meaning(read_recipe(cell.folder).fields, now)
+
+
+def differing_meaning(there: Mapping[str, Any], now: MEDSConfig) -> list[tuple[str, str, str]]:
+    """The same of a resolved recipe, or of a part of one."""
     today = now.__dict__
     return [
         (name, repr(there[name]), repr(today[name]))
         for name in fields_set(now.method)
         if name in there and there[name] != today[name]
     ]
+
+
+def values_set(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a resolved recipe the fields that its method and preset set."""
+    method = str(resolved.get("method"))
+    return (
+        {name: resolved[name] for name in fields_set(method) if name in resolved} if method in METHODS else {}
+    )
 
 
 def fields_set(method: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from meds_rl.experiments.cells import Cell
 from meds_rl.experiments.cost import Cost, cost_of
 from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.measures import MEASURES, measure, read_cell_problems
+from meds_rl.experiments.state import asked_fields
 from meds_rl.report.problems import figure
 from meds_rl.report.recipe import read_recipe
 from meds_rl.runs.folder import RunFolder, write_atomically
@@ -25,6 +27,10 @@ COUNTS = ("n", "right", "exact", "wrong", "distinct", "no_answer")
 """Of each problem; from them every measure at every k follows."""
 
 
+VERSION_KEY, VERSION = "meds_rl_compare_version", "2"
+"""Of ``cells.parquet``. Version 1 had no recipes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """A finished cell, read.
@@ -35,6 +41,7 @@ class Outcome:
         jobs: how many cells ran at once while it was trained; more than one number if it was begun several times.
         eval_k: k of pass@k in its recipe.
         packages: name -> version that it was trained with; None for one that was not installed.
+        meaning: what its method and preset set when it was trained, field -> value.
     """
 
     cell: Cell
@@ -44,6 +51,7 @@ class Outcome:
     jobs: tuple[int, ...]
     eval_k: int
     packages: Mapping[str, str | None] = field(default_factory=dict)
+    meaning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[str]:
@@ -63,6 +71,8 @@ def read_outcome(cell: Cell) -> Outcome:
         GridError: its recipe cannot be read.
         SamplesFileError, FileNotFoundError: its evaluations cannot.
     """
+    from meds_rl.experiments.meaning import values_set
+
     recipe = read_recipe(cell.folder)
     if not recipe.fields:
         raise GridError(recipe.damage or f"{cell.folder} has no recipe.yaml.")
@@ -79,6 +89,7 @@ def read_outcome(cell: Cell) -> Outcome:
         tuple(sorted({attempt.jobs for attempt in read_attempts(cell)})),
         min(recipe.eval_k or int(after["n"].min()), int(after["n"].min())),
         packages if isinstance(packages, dict) else {},
+        values_set(recipe.fields),
     )
 
 
@@ -122,6 +133,10 @@ def _rows(outcome: Outcome, k: int) -> Iterator[dict[str, Any]]:
                 "updates": outcome.cost.updates,
                 "samples_generated": outcome.cost.samples_generated,
                 "jobs": list(outcome.jobs),
+                "eval_k": outcome.eval_k,
+                "given": json.dumps(asked_fields(cell), sort_keys=True),
+                "meaning": json.dumps(dict(outcome.meaning), sort_keys=True),
+                "packages": json.dumps(dict(outcome.packages), sort_keys=True),
                 "problem_id": problems["problem_id"].tolist(),
             }
             yield row | {f"problem_{name}": _integers(problems[name]) for name in COUNTS}
@@ -141,9 +156,10 @@ def _schema() -> pa.Schema:
     kinds: dict[str, pa.DataType] = {
         name: pa.string() for name in ("task", "checkpoint", "method", "when", "group")
     }
-    kinds |= {name: pa.int64() for name in ("seed", "k", "updates", "samples_generated")}
+    kinds |= {name: pa.int64() for name in ("seed", "k", "updates", "samples_generated", "eval_k")}
+    kinds |= {name: pa.string() for name in ("given", "meaning", "packages")}
     kinds |= {name: pa.float64() for name in (*MEASURES, "seconds_per_step")}
     kinds |= {"jobs": pa.list_(pa.int64()), "problem_id": pa.list_(pa.string())}
     # `distinct` and `no_answer` are measures and counts.
     kinds |= {f"problem_{name}": pa.list_(pa.int64()) for name in COUNTS}
-    return pa.schema(list(kinds.items()), metadata={"meds_rl_compare_version": "1"})
+    return pa.schema(list(kinds.items()), metadata={VERSION_KEY: VERSION})

@@ -73,9 +73,16 @@ def changed_fields(cell: Cell) -> list[tuple[str, str, str]]:
     None where the folder holds no recipe yet.
     """
     there = given_fields(cell.folder / "recipe.yaml")
-    if there is None:
-        return []
-    asked: Fields = _as_written(cell.fields)
+    return [] if there is None else differing_fields(there, asked_fields(cell))
+
+
+def asked_fields(cell: Cell) -> dict[str, Any]:
+    """What the grid gives of a cell's recipe and what makes its result: no folders, no progress bars."""
+    return {name: value for name, value in _as_written(cell.fields).items() if name not in _NOT_COMPARED}
+
+
+def differing_fields(there: Fields, asked: Fields) -> list[tuple[str, str, str]]:
+    """Name, value there and value asked for, of each field in which two recipes differ and that makes the result."""
     names = sorted({*there, *asked} - set(_NOT_COMPARED))
     return [
         (name, _shown(there, name), _shown(asked, name))
