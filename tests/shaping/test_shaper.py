@@ -5,16 +5,17 @@ import pytest
 
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.shaping import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN, Reason, group_advantages
+from meds_rl.shaping.clusterings import ExactClustering
 
 NAN = [np.nan, np.nan]
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]
 
 
-def shape(shaper, features, is_correct, rewards=None, prompt_ids=None):
+def shape(shaper, features, is_correct, rewards=None, prompt_ids=None, **more):
     is_correct = np.array(is_correct, dtype=bool)
     rewards = is_correct.astype(float) if rewards is None else rewards
     prompt_ids = ["x"] * len(rewards) if prompt_ids is None else prompt_ids
-    return shaper.shape(rewards, prompt_ids=prompt_ids, features=features, is_correct=is_correct)
+    return shaper.shape(rewards, prompt_ids=prompt_ids, features=features, is_correct=is_correct, **more)
 
 
 def test_the_call_as_the_issue_writes_it(tmp_path):
@@ -230,6 +231,49 @@ def test_scored_rows_are_those_that_shape_scores(target, all_wrong):
     shaped = shape(shaper, [EAST] * 6, graded, prompt_ids=ids)
     assert rows.tolist() == (shaped.clusters != NOT_SCORED).tolist()
     assert rows.tolist() == (shaped.memory_ids >= 0).tolist()
+
+
+def test_two_groups_of_one_prompt_are_judged_apart_and_share_its_memory():
+    # Group a has a right completion, group b has none: by itself it is skipped, or not divided by its deviation.
+    features, graded, groups = [EAST, WEST, EAST, NORTH], [False, True, False, False], ["a", "a", "b", "b"]
+    skipping = RewardShaper()
+    shaped = shape(skipping, features, graded, group_ids=groups)
+    assert shaped.reasons == ["unseen", "not_target", "all_wrong", "all_wrong"]
+    assert len(skipping.memory) == 1
+    rows = skipping.scored_rows(prompt_ids=["x"] * 4, is_correct=graded, group_ids=groups)
+    assert rows.tolist() == [True, False, False, False]
+
+    centring = RewardShaper(all_wrong="center")
+    shaped = shape(centring, features, graded, group_ids=groups)
+    assert shaped.normalize_by_std.tolist() == [True, True, False, False]
+    assert len(centring.memory.entry("x").vectors) == 3
+    again = shape(centring, [EAST, EAST], [False, False], group_ids=["c", "d"])
+    assert again.cluster_sizes.tolist() == [3, 3], "one memory, and neither sees the other's completion"
+    assert again.normalize_by_std.tolist() == [False, False]
+
+
+def test_without_group_ids_a_prompt_is_one_group():
+    features, graded, ids = [EAST, WEST, EAST, NORTH], [False, True, False, False], ["x", "x", "y", "y"]
+    one, other = (
+        shape(RewardShaper(all_wrong="center"), features, graded, prompt_ids=ids, group_ids=groups)
+        for groups in (None, [7, 7, "7", "7"])
+    )
+    assert one.reasons == other.reasons
+    assert one.normalize_by_std.tolist() == other.normalize_by_std.tolist()
+    assert one.memory_ids.tolist() == other.memory_ids.tolist()
+
+
+def test_in_the_batch_alone_a_completion_is_compared_with_its_group():
+    shaper = RewardShaper(scope="batch", all_wrong="shape", memory=ErrorMemory(ExactClustering()))
+    shaped = shape(shaper, [EAST, EAST, EAST], [False] * 3, group_ids=["a", "a", "b"])
+    assert shaped.cluster_sizes.tolist() == [1, 1, 0]
+
+
+def test_a_group_of_two_prompts_is_refused():
+    with pytest.raises(ValueError, match="group 'a' has completions of 'x' and 'y'"):
+        shape(RewardShaper(), [EAST, WEST], [False, True], prompt_ids=["x", "y"], group_ids=["a", "a"])
+    with pytest.raises(ValueError, match="group_ids"):
+        shape(RewardShaper(), [EAST, WEST], [False, True], group_ids=["a"])
 
 
 def test_every_reason_has_an_explanation():

@@ -45,12 +45,12 @@ def check_prompt_id(prompt_id: PromptId) -> PromptId:
     raise TypeError(f"a prompt id must be a str or an int, got {prompt_id!r} ({type(prompt_id).__name__})")
 
 
-def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int) -> list[PromptId]:
-    """B prompt ids."""
+def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int, name: str = "prompt_ids") -> list[PromptId]:
+    """B ids, of prompts or, by another name, of groups."""
     if isinstance(prompt_ids, (str, bytes)):
-        raise TypeError(f"prompt_ids must be a sequence of ids, got one string: {prompt_ids!r}")
+        raise TypeError(f"{name} must be a sequence of ids, got one string: {prompt_ids!r}")
     checked = [check_prompt_id(prompt_id) for prompt_id in prompt_ids]
-    _check_length("prompt_ids", len(checked), n_rows)
+    _check_length(name, len(checked), n_rows)
     return checked
 
 

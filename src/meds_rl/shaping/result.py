@@ -71,6 +71,7 @@ class ShapedBatch:
             their advantage is the reward less the group's mean, not divided by the group's deviation.
         memory_ids: (B,) int64 id under which each completion is remembered, -1 if it is not.
         prompt_ids: (B,) as given.
+        group_ids: (B,) as given; the prompt ids where none were.
         is_correct: (B,) bool as given.
         raw_rewards: (B,) float64 rewards as given.
     """
@@ -83,6 +84,7 @@ class ShapedBatch:
     normalize_by_std: NDArray[np.bool_]
     memory_ids: NDArray[np.int64]
     prompt_ids: list[PromptId]
+    group_ids: list[PromptId]
     is_correct: NDArray[np.bool_]
     raw_rewards: NDArray[np.float64]
 
@@ -119,7 +121,7 @@ class ShapedBatch:
             "noise_share": _mean(self.clusters[scored] == NOISE),
             "no_answer_share": _mean(self.clusters[scored_wrong] == NO_ANSWER),
             **assumption_figures(
-                self.prompt_ids, scored, self.cluster_sizes, self.raw_rewards, self.raw_rewards - self.rewards
+                self.group_ids, scored, self.cluster_sizes, self.raw_rewards, self.raw_rewards - self.rewards
             ),
         }
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from meds_rl.shaping.checks import has_answer
 from meds_rl.shaping.clustering import NO_TREE, Clustering, check_labels, incremental
-from meds_rl.shaping.groups import Side
+from meds_rl.shaping.groups import Side, merged
 from meds_rl.shaping.labels import NO_ANSWER
 from meds_rl.shaping.visits import Assigned
 from meds_rl.shaping.voting import canonical_order, unit_vectors
@@ -19,14 +19,8 @@ ALL_PROMPTS = "all prompts"
 
 def of_all_prompts(sides: list[Side]) -> list[Side]:
     """The wrong rows of all prompts as one side, and the right ones: what a global memory is visited by."""
-    merged = []
-    for is_correct in (False, True):
-        found = [side for side in sides if side.is_correct == is_correct]
-        if found:
-            rows = np.concatenate([side.rows for side in found])
-            features = np.concatenate([side.features for side in found])
-            merged.append(Side(ALL_PROMPTS, is_correct, rows, features))
-    return merged
+    by_side = {right: [side for side in sides if side.is_correct == right] for right in (False, True)}
+    return [merged(ALL_PROMPTS, right, found) for right, found in by_side.items() if found]
 
 
 def compared_in_batch(side: Side, clustering: Clustering) -> Assigned:

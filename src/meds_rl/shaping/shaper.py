@@ -19,7 +19,15 @@ from meds_rl.shaping.checks import (
 )
 from meds_rl.shaping.forgetting import no_sizes
 from meds_rl.shaping.forms import PenaltyForm, penalties_of, shaped_rewards
-from meds_rl.shaping.groups import Group, GroupKind, Side, answered, groups_of, scored_sides
+from meds_rl.shaping.groups import (
+    Group,
+    GroupKind,
+    Side,
+    answered,
+    groups_of,
+    of_each_prompt,
+    scored_sides,
+)
 from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.shaping.memory import Assigned, ErrorMemory, Visit
 from meds_rl.shaping.result import Reason, ShapedBatch
@@ -31,7 +39,7 @@ class RewardShaper:
     """Takes reward away from errors that were made before (the paper's shaped reward).
 
     r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the
-    remembered wrong completions of x. A group is the rows with one prompt id in one call.
+    remembered wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
 
     Args:
         alpha: Strength of the penalty, >= 0.
@@ -111,7 +119,13 @@ class RewardShaper:
         """Under which prompt id the memory holds what is remembered of a prompt."""
         return ALL_PROMPTS if self.scope == "global" else prompt_id
 
-    def scored_rows(self, *, prompt_ids: Sequence[PromptId], is_correct: ArrayLike) -> NDArray[np.bool_]:
+    def scored_rows(
+        self,
+        *,
+        prompt_ids: Sequence[PromptId],
+        is_correct: ArrayLike,
+        group_ids: Iterable[PromptId] | None = None,
+    ) -> NDArray[np.bool_]:
         """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
 
         An engine need not compute the others' fingerprints; rows of NaN may stand for them.
@@ -121,7 +135,8 @@ class RewardShaper:
         """
         n_rows = len(prompt_ids)
         correct = check_bools("is_correct", is_correct, n_rows)
-        groups = groups_of(check_prompt_ids(prompt_ids, n_rows), correct)
+        ids = check_prompt_ids(prompt_ids, n_rows)
+        groups = groups_of(ids, correct, _check_group_ids(group_ids, n_rows))
         return np.array([reason is None for reason in self._why_unscored(groups, correct)], dtype=np.bool_)
 
     def shape(
@@ -131,6 +146,7 @@ class RewardShaper:
         prompt_ids: Iterable[PromptId],
         features: ArrayLike,
         is_correct: ArrayLike,
+        group_ids: Iterable[PromptId] | None = None,
         share: Share = ALONE,
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
@@ -143,6 +159,9 @@ class RewardShaper:
             prompt_ids: (B,) strings or integers; 1 and "1" are different prompts.
             features: (B, D) fingerprints; a row of NaN means that the completion gives no answer.
             is_correct: (B,) bool.
+            group_ids: (B,) strings or integers, where one prompt may have several groups in a batch, each normalised by
+                itself: whether all of a group are wrong is then asked of each. They share the prompt's memory. By
+                default each prompt has one group.
             share: This process's place among several that hold the same memory and shape the same batch: each looks up
                 and clusters its share of the prompts, all get the same result.
 
@@ -154,12 +173,13 @@ class RewardShaper:
         ids = check_prompt_ids(prompt_ids, n_rows)
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
-        groups = groups_of(ids, correct)
+        named = _check_group_ids(group_ids, n_rows)
+        groups = groups_of(ids, correct, named)
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
         sides = scored_sides(groups, correct, scored, fingerprints)
-        if self.scope == "global":
-            sides = of_all_prompts(sides)
+        if self.scope != "batch":
+            sides = of_all_prompts(sides) if self.scope == "global" else of_each_prompt(sides)
         with self.memory.lock:
             clusters, sizes = self._score(sides, n_rows, share)
             memory_ids = self._remember(sides, n_rows, share)
@@ -177,6 +197,7 @@ class RewardShaper:
             normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
             prompt_ids=ids,
+            group_ids=ids if named is None else named,
             is_correct=correct,
             raw_rewards=raw_rewards,
         )
@@ -248,3 +269,7 @@ class RewardShaper:
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize
+
+
+def _check_group_ids(group_ids: Iterable[PromptId] | None, n_rows: int) -> list[PromptId] | None:
+    return None if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")

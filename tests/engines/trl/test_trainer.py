@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl import ErrorMemory
@@ -74,6 +75,25 @@ def test_alpha_0_equals_dapo_to_the_last_bit(model_path, dataset, make_config, d
     meds = train(model_path, dataset, make_config(method="meds", meds_alpha=0.0, **fields))
     assert_same_bits(meds, dapo)
     assert len(meds.memory) > 0, "the control is empty if nothing was remembered"
+
+
+def test_a_prompt_that_comes_twice_in_a_batch_has_two_groups(model_path, make_config):
+    # All prompts are the same: groups of 4 are told apart by their place, not by their prompt.
+    twins = Dataset.from_dict({"prompt": ["abc"] * 4, "prompt_id": ["p"] * 4})
+    args = make_config(method="meds", meds_all_wrong="center", dynamic_sampling=False, max_steps=4)
+    train(model_path, twins, args, reward=mostly_wrong)
+    rows = pd.concat(
+        pd.read_parquet(path) for path in sorted(RunFolder(args.output_dir).rollouts_path.iterdir())
+    )
+    groups = [rows.iloc[start : start + 4] for start in range(0, len(rows), 4)]
+    assert {bool(group["is_correct"].any()) for group in groups} == {True, False}, "both kinds are there"
+    for group in groups:
+        centred = group["shaped_reward"] - group["shaped_reward"].mean()
+        if not group["is_correct"].any():
+            assert group["advantage"].to_numpy() == pytest.approx(centred.to_numpy(), abs=1e-5)
+        elif not group["is_correct"].all():
+            scaled = centred / (group["shaped_reward"].std() + 1e-4)
+            assert group["advantage"].to_numpy() == pytest.approx(scaled.to_numpy(), abs=1e-4)
 
 
 def test_a_penalty_changes_the_parameters(model_path, dataset, make_config):

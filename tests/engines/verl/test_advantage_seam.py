@@ -128,6 +128,46 @@ def test_of_an_agents_outputs_the_last_counts_and_all_share_its_advantage(monkey
     assert advantage(queue, "b_1_0") == advantage(queue, "b_1_1")
 
 
+@pytest.mark.parametrize("all_wrong", ["skip", "center"])
+def test_a_prompt_that_comes_twice_has_two_groups(monkeypatch, all_wrong):
+    found = {}
+    for name in ("alone", "with a twin"):
+        queue = Queue()
+        made = make_trainer(monkeypatch, queue, all_wrong=all_wrong, beta=2.0)
+        step(made, queue, group("a", [0.0, 0.0, 0.0, 1.0]))
+        rows = group("b", [0.0, 0.0, 0.0]) | {"b_3_0": row(0.0, uid="b", feature=(float("nan"),) * 2)}
+        twin = group("c", [0.0, 0.0, 1.0, 1.0]) if name == "with a twin" else {}
+        step(made, queue, rows | twin)
+        found[name] = [advantage(queue, key) for key in rows]
+        if twin:
+            # A group with right and wrong ones is divided by its deviation as ever.
+            assert [advantage(queue, f"c_{i}_0") > 0 for i in range(4)] == [False, False, True, True]
+    assert found["alone"] == pytest.approx(found["with a twin"], abs=1e-6)
+    # By hand: three completions are remembered, noise of size 3: .1 ln 4 = .13863, and no answer before. Rewards less
+    # their mean -.10397: -.03466 and .10397; with "skip" nothing.
+    expected = [0.0] * 4 if all_wrong == "skip" else [-0.03466] * 3 + [0.10397]
+    assert found["alone"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_score_with_a_punishment_for_length_is_not_what_is_right(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    rows = group("a", [0.0, 0.0])
+    rows["a_0_0"]["extra_fields"] = {"reward_extra_info": {"score": 1.0}}  # right, and 1 too long: 1 - 1
+    step(made, queue, rows)
+    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False]
+
+
+def test_a_reward_model_beside_the_actor_says_what_is_right_in_a_field_of_its_own(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue)
+    rows = group("a", [0.0, 0.9])
+    for value, acc in zip(rows.values(), (1.0, 0.0), strict=True):
+        value["acc"] = acc
+    step(made, queue, rows)
+    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False]
+
+
 def test_right_is_what_the_reward_calls_so(monkeypatch):
     queue = Queue()
     made = make_trainer(monkeypatch, queue)

@@ -7,7 +7,7 @@ pytest.importorskip("verl.trainer.ppo.v1")
 import numpy as np
 from omegaconf import OmegaConf
 
-from meds_rl import ErrorMemory
+from meds_rl import ErrorMemory, MemoryFileError
 from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
     folder_resumed,
@@ -15,6 +15,7 @@ from meds_rl.engines.verl.checkpoint import (
     other_ranks,
     restore_memory,
     save_memory,
+    will_resume,
 )
 from meds_rl.runs.folder import MEMORY_FILE
 
@@ -40,6 +41,24 @@ def test_the_folder_is_the_one_that_verl_resumes():
     assert folder_resumed(elsewhere, 7).as_posix() == "there/global_step_7"
 
 
+def test_a_memory_of_another_width_is_refused(tmp_path):
+    memory = ErrorMemory()
+    memory.remember("x", np.eye(4))
+    save_memory(memory, tmp_path)
+    with pytest.raises(MemoryFileError, match="4 features, those of this run 14"):
+        restore_memory(ErrorMemory(), tmp_path, n_features=14)
+
+
+def test_whether_a_run_goes_on_is_known_before_it_does(tmp_path):
+    there = config(default_local_dir=str(tmp_path))
+    assert not will_resume(there)
+    (tmp_path / "global_step_2").mkdir()
+    (tmp_path / "latest_checkpointed_iteration.txt").write_text("2")
+    assert will_resume(there)
+    assert not will_resume(config(default_local_dir=str(tmp_path), resume_mode="disable"))
+    assert will_resume(config(resume_mode="resume_path", resume_from_path="there/global_step_7"))
+
+
 def test_a_checkpoint_without_memory_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match=r"has no memory\.safetensors.*resume_mode=disable"):
         restore_memory(ErrorMemory(), tmp_path)
@@ -56,7 +75,9 @@ def test_another_number_of_processes_says_what_to_do(tmp_path):
     assert f"meds.memory={tmp_path}/memory.safetensors" in reason
 
 
-@pytest.mark.parametrize(("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3])])
+@pytest.mark.parametrize(
+    ("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3]), (0, [1, 2, 3]), (-1, [1, 2, 3])]
+)
 def test_memories_go_with_the_checkpoints_that_verl_drops(tmp_path, most, left):
     kept = KeptMemories(most)
     for step in (1, 2, 3):

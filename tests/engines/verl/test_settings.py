@@ -1,5 +1,7 @@
 """The settings under `meds:` and what is refused at the start."""
 
+from types import SimpleNamespace
+
 import pytest
 
 pytest.importorskip("verl.trainer.ppo.v1")
@@ -8,7 +10,8 @@ from composing import composed
 from omegaconf import OmegaConf
 
 from meds_rl.engines.presets import PRESETS
-from meds_rl.engines.verl.main import name_plugin
+from meds_rl.engines.verl.main import main, name_plugin, run
+from meds_rl.engines.verl.model_width import num_features
 from meds_rl.engines.verl.refusals import check_config
 from meds_rl.engines.verl.settings import DEFAULTS, read_settings
 
@@ -113,9 +116,33 @@ def test_several_reasons_are_told_at_once():
 
 def test_the_training_process_is_told_to_load_the_plugin(monkeypatch):
     monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", "mine")
-    config = composed("trainer.v1.trainer_mode=sync")
+    config = composed()
     name_plugin(config)
     name_plugin(config)
     variables = config.ray_kwargs.ray_init.runtime_env.env_vars
     assert variables.VERL_USE_EXTERNAL_MODULES == "mine,meds_rl.engines.verl"
     assert config.trainer.v1.trainer_mode == "meds"
+
+
+@pytest.mark.parametrize("mode", ["sync", "separate_async"])
+def test_another_trainer_is_not_replaced_without_a_word(mode):
+    with pytest.raises(ValueError, match=f"trainer_mode={mode} names another trainer than meds"):
+        run(composed(f"trainer.v1.trainer_mode={mode}"))
+
+
+def test_a_mistyped_setting_on_the_line_is_refused_before_hydra_proposes_to_append_it(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["main", "meds.alfa=0.1"])
+    with pytest.raises(SystemExit, match=r"meds\.alfa is no setting, did you mean meds\.alpha\?"):
+        main()
+
+
+def test_fingerprints_of_the_text_need_no_forward():
+    text = ["meds.fingerprint=answer_string", "meds.clustering=exact"]
+    check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
+
+
+def test_models_that_read_more_than_text_are_refused():
+    inner = SimpleNamespace()
+    config = SimpleNamespace(get_text_config=lambda: inner)
+    with pytest.raises(ValueError, match="reads more than text"):
+        num_features(config, read_settings({}))

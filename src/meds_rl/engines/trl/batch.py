@@ -28,6 +28,7 @@ class Batch:
         prompt_ids, prompts, completions, num_tokens, strategies: one value a row.
         rewards: raw rewards r, (B,); NaN where no reward function graded the row.
         is_correct: (B,) bool.
+        group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
         shaped: what the memory says of the rows that were graded; None without a memory.
         graded: (B,) bool, the rows that ``shaped`` is about, in order.
@@ -42,6 +43,7 @@ class Batch:
     strategies: list[str | None]
     rewards: np.ndarray
     is_correct: np.ndarray
+    group_size: int
     num_fillers: int = 0
     shaped: ShapedBatch | None = None
     graded: np.ndarray | None = None
@@ -61,8 +63,14 @@ class Batch:
             prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
             features=features[graded],
             is_correct=self.is_correct[graded],
+            group_ids=self.group_ids[graded].tolist(),
             share=share,
         )
+
+    @property
+    def group_ids(self) -> np.ndarray:
+        """(B,) number of the group that each row is compared in."""
+        return np.arange(len(self)) // self.group_size
 
     @property
     def memory_ids(self) -> np.ndarray:
@@ -101,7 +109,7 @@ class Batch:
         advantages = np.full(len(self), np.nan)
         advantages[graded] = group_advantages(
             self.shaped_rewards[graded],
-            prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
+            prompt_ids=self.group_ids[graded].tolist(),
             normalize_by_std=self.normalize_by_std[graded],
         )
         return advantages

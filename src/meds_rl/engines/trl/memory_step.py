@@ -45,6 +45,7 @@ class MemoryStep:
         wanted[graded] = self.shaper.scored_rows(
             prompt_ids=[name for name, keep in zip(batch.prompt_ids, graded, strict=True) if keep],
             is_correct=batch.is_correct[graded],
+            group_ids=batch.group_ids[graded].tolist(),
         )
         times = [time.perf_counter()]
         if isinstance(self.fingerprints, StrategyLabels):

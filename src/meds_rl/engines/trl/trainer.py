@@ -287,6 +287,7 @@ class MEDSTrainer(GRPOTrainer):
             ),
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._is_correct(rewards_per_func).cpu().numpy(),
+            group_size=self.num_generations,
             num_fillers=self._refilled.num_fillers * self.num_generations if self._refilled else 0,
         )
 

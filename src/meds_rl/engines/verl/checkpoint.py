@@ -27,19 +27,34 @@ def save_memory(memory: ErrorMemory, folder: Path) -> None:
     memory.save(folder / MEMORY_FILE)
 
 
-def restore_memory(memory: ErrorMemory, folder: Path) -> None:
+def will_resume(config: Any) -> bool:
+    """Whether verl will go on from a checkpoint, whose memory then goes before any other."""
+    from verl.utils.checkpoint.checkpoint_manager import find_latest_ckpt_path
+
+    if config.trainer.resume_mode == "auto":
+        return find_latest_ckpt_path(str(Path(config.trainer.default_local_dir).absolute())) is not None
+    return bool(config.trainer.resume_mode == "resume_path")
+
+
+def restore_memory(memory: ErrorMemory, folder: Path, n_features: int | None = None) -> None:
     """Bring back the memory of a checkpoint.
+
+    Args:
+        memory: becomes it.
+        folder: of the checkpoint.
+        n_features: D of the run's fingerprints.
 
     Raises:
         ValueError: the checkpoint has none.
+        MemoryFileError: it cannot be read, or is one of fingerprints of another width.
     """
     if not (folder / MEMORY_FILE).is_file():
         raise ValueError(
             f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of a run with meds, or its folder lies on another "
-            "machine than the trainer. Put the file there, resume with trainer.v1.trainer_mode=sync (without meds), or "
+            "machine than the trainer. Put the file there, resume without meds (python -m verl.trainer.main_ppo), or "
             "start a new run from its model: another trainer.default_local_dir and trainer.resume_mode=disable."
         )
-    memory.restore(folder / MEMORY_FILE)
+    memory.restore(folder / MEMORY_FILE, n_features=n_features)
 
 
 def other_ranks(folder: Path, num_ranks: int) -> str | None:
@@ -68,15 +83,15 @@ class KeptMemories:
     """Removes the memories of checkpoints that verl removes: it keeps the newest `most` of those a run has saved.
 
     Args:
-        most: verl's `max_actor_ckpt_to_keep`; None keeps all.
+        most: verl's `max_actor_ckpt_to_keep`; None, 0 and less keep all, as there.
     """
 
     def __init__(self, most: int | None) -> None:
-        self._most = most
+        self._most = most if most is not None and most > 0 else None
         self._folders: list[Path] = []
 
     def saved(self, folder: Path) -> None:
         """A checkpoint is whole; those before it may go."""
         self._folders = [one for one in self._folders if one != folder] + [folder]
-        while self._most is not None and len(self._folders) > max(1, self._most):
+        while self._most is not None and len(self._folders) > self._most:
             (self._folders.pop(0) / MEMORY_FILE).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from meds_rl.shaping.checks import PromptId
 from meds_rl.tasks.base import prompt_id
 
-_FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id")
+_FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id", "acc")
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,14 @@ def read_completions(batch: Any, correct_above: float) -> Completions:
 
     Args:
         batch: all rows of one step.
-        correct_above: a completion is right if its `acc`, or its score where the reward gave none, is above.
+        correct_above: a completion is right if its `acc`, or its raw score where the reward gave none, is above.
     """
     rows = _last_outputs(batch)
     keys = [batch.keys[row] for row in rows]
     data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(_FIELDS))
     token_scores = list(data["rm_scores"].unbind())
     scores = np.array([float(row.double().sum()) for row in token_scores], dtype=np.float64)
-    accuracies = [
-        _accuracy(extra, score)
-        for extra, score in zip(as_list(data["extra_fields"]), scores.tolist(), strict=True)
-    ]
+    accuracies = _accuracies(data, scores)
     written = zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)
     return Completions(
         rows=np.array(rows, dtype=np.intp),
@@ -121,9 +118,20 @@ def _last_outputs(batch: Any) -> list[int]:
     return sorted(row for _, row in last.values())
 
 
+def _accuracies(data: Any, scores: NDArray[np.float64]) -> list[float]:
+    """What the reward function says is right; a reward model beside the actor says it in a field of its own."""
+    if "acc" in data.keys():  # noqa: SIM118 - a TensorDict iterates over its rows
+        return [float(torch.as_tensor(value).reshape(-1)[0]) for value in data["acc"]]
+    return [
+        _accuracy(extra, score)
+        for extra, score in zip(as_list(data["extra_fields"]), scores.tolist(), strict=True)
+    ]
+
+
 def _accuracy(extra_fields: Any, score: float) -> float:
+    """`acc`; else the score as the reward function gave it, without what the reward manager adds for length."""
     said = (extra_fields or {}).get("reward_extra_info") or {}
-    return float(said.get("acc", score))
+    return float(said.get("acc", said.get("score", score)))
 
 
 def _prompt_ids(data: Any) -> list[PromptId]:

@@ -15,6 +15,7 @@ from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
 from meds_rl.engines.verl.refusals import check_config
+from meds_rl.engines.verl.settings import check_name
 from meds_rl.engines.verl.trainer import TRAINER
 
 CONFIG_FOLDER = Path(__file__).parent / "config"
@@ -25,8 +26,30 @@ _MODULES = "VERL_USE_EXTERNAL_MODULES"
 
 def main() -> None:
     """Compose, check and run."""
+    try:
+        check_names(sys.argv[1:])
+    except ValueError as error:
+        raise SystemExit(f"error: {error}") from None
     sys.argv = with_search_path(sys.argv)
     _composed()
+
+
+def check_names(arguments: Sequence[str]) -> None:
+    """Refuse settings under ``meds:`` that there are not, before Hydra proposes to append them.
+
+    Raises:
+        ValueError: a name that is not allowed, with those that are.
+
+    Example:
+        >>> check_names(["meds.alpha=0.2", "data.train_batch_size=8"])
+        >>> check_names(["+meds.alfa=0.2"])
+        Traceback (most recent call last):
+        ValueError: meds.alfa is no setting, did you mean meds.alpha? Allowed: ...
+    """
+    for argument in arguments:
+        setting, equals, _ = argument.lstrip("+~").partition("=")
+        if equals and setting.startswith("meds."):
+            check_name(setting.removeprefix("meds."))
 
 
 def with_search_path(arguments: Sequence[str]) -> list[str]:
@@ -62,6 +85,12 @@ def run(config: DictConfig) -> None:
         ValueError: a configuration that cannot work, with what to set instead.
     """
     auto_set_device(config)
+    mode = config.trainer.v1.trainer_mode
+    if mode != TRAINER:
+        raise ValueError(
+            f"trainer.v1.trainer_mode={mode} names another trainer than {TRAINER}, which is the one that this entry "
+            "point runs. Leave the setting out; for another trainer use python -m verl.trainer.main_ppo."
+        )
     check_config(config)
     validate_config(
         config=config,
@@ -76,14 +105,13 @@ def name_plugin(config: DictConfig) -> None:
     """Have the process that trains, on whatever machine of the cluster, load what registers the trainer.
 
     Example:
-        >>> config = OmegaConf.create({"trainer": {"v1": {}}})
+        >>> config = OmegaConf.create()
         >>> name_plugin(config)
-        >>> config.trainer.v1.trainer_mode, config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES
-        ('meds', 'meds_rl.engines.verl')
+        >>> config.ray_kwargs.ray_init.runtime_env.env_vars.VERL_USE_EXTERNAL_MODULES
+        'meds_rl.engines.verl'
     """
     variable = f"ray_kwargs.ray_init.runtime_env.env_vars.{_MODULES}"
     with open_dict(config):
-        config.trainer.v1.trainer_mode = TRAINER
         named = OmegaConf.select(config, variable) or os.environ.get(_MODULES, "")
         modules = [module for module in str(named).split(",") if module]
         if __package__ not in modules:

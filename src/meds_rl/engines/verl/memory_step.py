@@ -55,6 +55,7 @@ class MemoryStep:
             prompt_ids=completions.prompt_ids,
             features=features,
             is_correct=completions.is_correct,
+            group_ids=completions.groups,
         )
         self.columns = dict(zip(completions.keys, _columns(shaped), strict=True))
         return shaped, {

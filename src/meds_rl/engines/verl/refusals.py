@@ -43,7 +43,7 @@ def refusals(config: Any, settings: VerlSettings) -> list[str]:
         reasons.append(
             "trainer.use_v1=False is verl's older trainer, which knows no plug-in. Set trainer.use_v1=True."
         )
-    if config.get("model_engine", "dp") != "dp":
+    if config.get("model_engine", "dp") != "dp" and not settings.reads_text:
         reasons.append(
             f"model_engine={config.model_engine}: fingerprints are captured with FSDP2 only. Set model_engine=dp and "
             "actor_rollout_ref.actor.strategy=fsdp2."
@@ -62,7 +62,7 @@ def refusals(config: Any, settings: VerlSettings) -> list[str]:
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
             "Set it to False and, for a KL term, actor_rollout_ref.actor.use_kl_loss=True."
         )
-    if (algorithm.get("rollout_correction") or {}).get("bypass_mode", False):
+    if (algorithm.get("rollout_correction") or {}).get("bypass_mode", False) and not settings.reads_text:
         reasons.append(
             "algorithm.rollout_correction.bypass_mode=True leaves out the old-log-probability forward, in which "
             "fingerprints are taken. Set it to False."

@@ -83,7 +83,7 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     """
     given = dict(given or {})
     for name in given:
-        _check_name(name)
+        check_name(name)
     values = DEFAULTS | given
     if values["preset"] not in PRESETS:
         raise ValueError(f"meds.preset must be one of {', '.join(PRESETS)}; got {values['preset']!r}.")
@@ -98,7 +98,12 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     return VerlSettings(**values)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse a setting that there is not.
+
+    Raises:
+        ValueError: with the settings that there are, or why this one of the TRL adapter's is not among them.
+    """
     plain = str(name).removeprefix("meds_")
     if plain in _NOT_IN_VERL:
         raise ValueError(f"meds.{name} is not a setting in verl: {_NOT_IN_VERL[plain]}. Leave it out.")

@@ -26,10 +26,10 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils.config import omega_conf_to_dataclass
 
 from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
 from meds_rl.engines.memory_settings import make_shaper
-from meds_rl.engines.text_features import text_features
 from meds_rl.engines.verl.advantages import write_centered
 from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
 from meds_rl.engines.verl.capture import FEATURES, features_from
@@ -40,9 +40,11 @@ from meds_rl.engines.verl.checkpoint import (
     other_ranks,
     restore_memory,
     save_memory,
+    will_resume,
 )
 from meds_rl.engines.verl.completions import Completions, read_completions, write_scores
 from meds_rl.engines.verl.memory_step import MemoryStep
+from meds_rl.engines.verl.model_width import num_features
 from meds_rl.engines.verl.refusals import check_config
 from meds_rl.shaping.memory import ErrorMemory
 from meds_rl.shaping.result import ShapedBatch
@@ -71,10 +73,8 @@ class MEDSTrainer(PPOTrainerSync):
             # verl asks by name whether a trainer is synchronous, and takes any unknown name for an asynchronous one.
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        start = self._settings.memory
         self.shaper = make_shaper(self._settings)
-        if start is not None:
-            self.shaper.memory.restore(Path(start))
+        self._num_features: int | None = None
         self._kept = KeptMemories(config.trainer.get("max_actor_ckpt_to_keep"))
         self._memory_step: MemoryStep | None = None
 
@@ -92,8 +92,11 @@ class MEDSTrainer(PPOTrainerSync):
     def _init_tokenizer(self) -> None:
         super()._init_tokenizer()
         self._memory_step = MemoryStep(self.shaper, self._settings, self.tokenizer)
-        if self._settings.reads_text:  # a missing package is told now, not after the first generation
-            text_features(self._settings.fingerprint, [""], self._settings.answer_marker)
+        # What cannot work is told now, not after the first generation.
+        hf_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.model).hf_config
+        self._num_features = num_features(hf_config, self._settings)
+        if self._settings.memory is not None and not will_resume(self.config):
+            self.memory.restore(Path(self._settings.memory), n_features=self._num_features)
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             print(f"Compiled the clustering in {seconds:.0f} s; it is kept on disk for the next run.")
 
@@ -147,7 +150,8 @@ class MEDSTrainer(PPOTrainerSync):
                 raise ValueError(reason) from error
             raise
         if self.global_steps:
-            restore_memory(self.memory, folder_resumed(self.config, self.global_steps))
+            folder = folder_resumed(self.config, self.global_steps)
+            restore_memory(self.memory, folder, n_features=self._num_features)
 
     def _other_ranks(self) -> str | None:
         trainer = self.config.trainer
