@@ -13,9 +13,9 @@ from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.tasks.pocket import load_pocket_model
 from meds_rl.tasks.pocket.reading import grade
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "same_completions"))
 
-from same_completions import make as same
+import same_completions as same
 
 EXPECTED = json.loads((same.HERE / "expected.json").read_text())
 

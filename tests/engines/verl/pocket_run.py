@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "same_completions"))
 
-from same_completions import make as same
+import same_completions as same
 
 HERE = Path(__file__).parent
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"

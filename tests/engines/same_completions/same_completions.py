@@ -1,6 +1,6 @@
 """What every engine must find in the same completions: the core's answer, from the plain model.
 
-    python tests/engines/same_completions/make.py     # writes expected.json anew; completions.json stays
+    python tests/engines/same_completions/same_completions.py     # writes expected.json anew; completions.json stays
 
 `completions.json` has what the pocket model said to eight problems, with some right answers, some that are cut off
 before their answer, and one problem without a right answer. Four steps of four prompts and four completions each are
