@@ -131,8 +131,7 @@ def command(args: argparse.Namespace) -> str:
     }
     for option, value in given.items():
         parts += [] if value is None else [option, str(value)]
-    merged = args.merge
-    parts += ["--merge", *map(str, merged)] if merged else []
+    parts += ["--merge", *map(str, args.merge)] if args.merge else []
     if args.figures is not None and args.format not in (None, SVG):
         parts += ["--format", args.format]
     return shlex.join(parts)

@@ -120,7 +120,7 @@ def _last_outputs(batch: Any) -> list[int]:
 
 def _accuracies(data: Any, scores: NDArray[np.float64]) -> list[float]:
     """What the reward function says is right; a reward model beside the actor says it in a field of its own."""
-    if "acc" in data.keys():  # noqa: SIM118 - a TensorDict iterates over its rows
+    if _has(data, "acc"):
         return [float(torch.as_tensor(value).reshape(-1)[0]) for value in data["acc"]]
     return [
         _accuracy(extra, score)
@@ -135,6 +135,11 @@ def _accuracy(extra_fields: Any, score: float) -> float:
 
 
 def _prompt_ids(data: Any) -> list[PromptId]:
-    if "prompt_id" in data.keys():  # noqa: SIM118 - a TensorDict iterates over its rows
+    if _has(data, "prompt_id"):
         return as_list(data["prompt_id"])
     return [prompt_id(messages) for messages in as_list(data["raw_prompt"])]
+
+
+def _has(data: Any, name: str) -> bool:
+    """Whether the queue holds a field of these rows; it leaves out what it does not have."""
+    return name in set(data.keys())
