@@ -99,10 +99,11 @@ def print_table(title: str, errors: list[Errors]) -> None:
 def smollm2_errors(folder: Path) -> list[Errors]:
     """Completions with an answer, right ones too (they are few): strategies are their first two equations."""
     from reasoning_data import smollm2
+    from reasoning_problems import SETTINGS, asked_as_is
     from reasoning_rivals import answer_states
 
     layers = list(range(3, 31, 3))
-    data = smollm2(folder / "smollm2", 40, layers, as_is=True)
+    data = smollm2(folder / "smollm2", asked_as_is(), SETTINGS, 40, layers, as_is=True)
     states, layer = data.states, layers.index(21)
     features = {
         "layer_logits": states.layer_logits[:, states.layer_logits.shape[1] // 2 :],

@@ -6,6 +6,7 @@ the answer different; against chance and against text.
     python benchmarks/reasoning.py --model pocket --out runs/reasoning                 # minutes
     python benchmarks/reasoning.py --model pocket-guess --out runs/reasoning           # answers that tell no strategy
     python benchmarks/reasoning.py --model smollm2 --out runs/reasoning                # samples first: half an hour
+    python benchmarks/reasoning.py --model smollm2-sums --out runs/reasoning     # one answer, worked out differently
     python benchmarks/reasoning.py --model pocket --out runs/reasoning --quick         # shows the way through
 
 One core, no network. What OUT holds already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.smollm2`.
@@ -23,6 +24,7 @@ import torch
 from reasoning_candidates import CANDIDATES
 from reasoning_cost import cost
 from reasoning_data import Data, pocket, smollm2
+from reasoning_problems import SETTINGS, SUM_SETTINGS, asked_as_is, asked_in_styles
 from reasoning_table import clusters, neighbours, other_problems, robustness
 
 from meds_rl.tasks.pocket import load_pocket_model
@@ -35,10 +37,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--model", choices=["pocket", "pocket-guess", "smollm2"], default="pocket")
+    parser.add_argument(
+        "--model", choices=["pocket", "pocket-guess", "smollm2", "smollm2-sums"], default="pocket"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of completions, states and tables")
     parser.add_argument(
-        "--samples", type=int, default=None, help="of a problem and setting; default: 64, SmolLM2 40"
+        "--samples",
+        type=int,
+        default=None,
+        help="of a problem and setting; default: 64, SmolLM2 40, of sums 16",
     )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--table", type=Path, default=None, help="Markdown; default: OUT/MODEL.md")
@@ -53,7 +60,12 @@ def load(parsed: argparse.Namespace) -> list[Data]:
     """One data set a checkpoint."""
     out = parsed.out / parsed.model
     if parsed.model == "smollm2":
-        return [smollm2(out, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)]
+        return [
+            smollm2(out, asked_as_is(), SETTINGS, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)
+        ]
+    if parsed.model == "smollm2-sums":
+        asked = asked_in_styles()
+        return [smollm2(out, asked, SUM_SETTINGS, parsed.samples or 16, SMOLLM2_LAYERS, as_is=parsed.as_is)]
     variant = "guess" if parsed.model == "pocket-guess" else "plain"
     if parsed.quick:
         return [pocket(0, 8, parsed.samples or 32, variant=variant)]
@@ -61,7 +73,7 @@ def load(parsed: argparse.Namespace) -> list[Data]:
 
 
 def model_of(name: str) -> Any:
-    if name != "smollm2":
+    if not name.startswith("smollm2"):
         return load_pocket_model(0)[0]
     from meds_rl.tasks.smollm2 import load_smollm2
 
@@ -75,9 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> str:
     sets = load(parsed)
     candidates = [one for one in CANDIDATES if not parsed.quick or one.name in QUICK]
     makers = [lambda: neighbours(sets, candidates, parsed.resamples)]
+    if not parsed.quick and parsed.model.startswith("pocket"):
+        makers.append(lambda: other_problems(sets))
     if not parsed.quick and parsed.model != "smollm2":
-        makers += [lambda: other_problems(sets), lambda: clusters(sets)]
-    if not parsed.quick and parsed.model == "smollm2":
+        makers.append(lambda: clusters(sets))
+    if not parsed.quick and parsed.model.startswith("smollm2"):
         makers.append(lambda: robustness(sets[0]))
     sections = []
     for make in (*makers, lambda: cost(model_of(parsed.model))):

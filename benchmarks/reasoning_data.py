@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from reasoning_labels import LABELS, equations
 from reasoning_neighbours import Sample
+from reasoning_problems import Asked
 from reasoning_sampling import sample
 from reasoning_states import States, join, take
 from tqdm import tqdm
@@ -76,11 +77,22 @@ def pocket(seed: int, num_problems: int = 32, num_samples: int = 64, *, variant:
     return _gather(model, tokenizer, groups, [1, 2, 3, 4])
 
 
-def smollm2(out: Path, num_samples: int, layers: list[int], *, as_is: bool = False) -> Data:
-    """SmolLM2's completions, sampled if `out` does not hold them; labels read from the workings' equations."""
+def smollm2(
+    out: Path,
+    asked: Sequence[Asked],
+    settings: Sequence[tuple[float, int]],
+    num_samples: int,
+    layers: list[int],
+    *,
+    as_is: bool = False,
+) -> Data:
+    """SmolLM2's completions, sampled if `out` does not hold them; labels read from the workings' equations.
+
+    `settings` are temperatures with a seed.
+    """
     from meds_rl.tasks.smollm2 import load_smollm2
 
-    lines = sample(out / "completions.jsonl", num_samples, as_is=as_is)
+    lines = sample(out / "completions.jsonl", asked, settings, num_samples, as_is=as_is)
     model, tokenizer = load_smollm2()
     groups = []
     for line in lines:
@@ -88,6 +100,7 @@ def smollm2(out: Path, num_samples: int, layers: list[int], *, as_is: bool = Fal
         steps = [equations(text) for text in texts]
         labels = [{name: read(one) for name, read in LABELS.items()} if one else None for one in steps]
         setting = f"temperature {line['temperature']}, seed {line['seed']}"
+        setting += f", {style}" if (style := line.get("style")) else ""
         groups.append((line["problem"], setting, line["prompt_ids"], line["completion_ids"], texts, labels))
     return _gather(model, tokenizer, groups, layers, out / "states")
 

@@ -1,9 +1,17 @@
 """Small sums of two and three operations, as bare expressions and as stories; several ways lead to most answers.
 
+`PROBLEMS` are asked as they are. `SUMS` are asked for the same answer worked out differently: each after worked
+examples that add in another order and in other words, four orders in two wordings. What the model did is then looked at
+under the prompt that `PROBLEMS` have too, as if it had come to it by itself.
+
 Strategy labels are read out of the working: see `reasoning_labels`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
 
 INSTRUCTION = "Solve the problem step by step. Write one equation a line, then the answer in \\boxed{}."
 EXAMPLES = (
@@ -33,10 +41,92 @@ PROBLEMS = (
 )
 
 
-def messages(problem: str) -> list[dict[str, str]]:
-    """The chat: two worked examples, then the problem."""
+# Temperatures and seeds, of the problems as they are and of the sums.
+SETTINGS = ((0.7, 0), (1.0, 0), (0.7, 1), (1.0, 1))
+SUM_SETTINGS = ((0.7, 0),)
+SUMS = (
+    (3, 5, 2, 6),
+    (4, 1, 7, 2),
+    (6, 2, 5, 3),
+    (2, 7, 3, 4),
+    (5, 4, 1, 8),
+    (1, 6, 4, 3),
+    (7, 3, 2, 5),
+    (4, 6, 5, 1),
+)
+SUM_EXAMPLES = ((2, 4, 3, 7), (6, 1, 5, 4))
+# Places of the four numbers, and of the results (4 is the first equation's): which two are added, equation by equation.
+ORDERS: Mapping[str, Sequence[tuple[int, int]]] = {
+    "from the left": ((0, 1), (4, 2), (5, 3)),
+    "from the right": ((3, 2), (4, 1), (5, 0)),
+    "neighbours": ((0, 1), (2, 3), (4, 5)),
+    "from outside": ((0, 3), (1, 2), (4, 5)),
+}
+WORDINGS: Mapping[str, tuple[str, str]] = {
+    "equations": ("{}\n{}\n{}", "\n\\boxed{{{}}}"),
+    "sentences": (
+        "First I take {} and keep that. Next I have {} so far. All together {} is what I get.",
+        " So the answer is \\boxed{{{}}}",
+    ),
+}
+
+
+class Asked(NamedTuple):
+    """What is sampled: a problem, after worked examples of some kind.
+
+    Attributes:
+        problem: its number.
+        style: of the worked examples; "" for those of `EXAMPLES`.
+        chat: what the model is asked.
+        shown: under what its states are taken.
+    """
+
+    problem: int
+    style: str
+    chat: list[dict[str, str]]
+    shown: list[dict[str, str]]
+
+
+def asked_as_is() -> list[Asked]:
+    """`PROBLEMS`, each once."""
+    chats = [messages(problem) for problem in PROBLEMS]
+    return [Asked(number, "", chat, chat) for number, chat in enumerate(chats)]
+
+
+def asked_in_styles() -> list[Asked]:
+    """`SUMS`, each in four orders and two wordings."""
+    return list(_styles())
+
+
+def _styles() -> Iterator[Asked]:
+    for (number, numbers), order, wording in product(enumerate(SUMS), ORDERS, WORDINGS):
+        examples = [(_sum_of(example), sum_working(example, order, wording)) for example in SUM_EXAMPLES]
+        problem = _sum_of(numbers)
+        yield Asked(number, f"{order}, {wording}", messages(problem, examples), messages(problem))
+
+
+def _sum_of(numbers: Sequence[int]) -> str:
+    return f"What is {' + '.join(map(str, numbers))}?"
+
+
+def sum_working(numbers: Sequence[int], order: str, wording: str) -> str:
+    """A right working of a sum of four numbers.
+
+    >>> sum_working((2, 4, 3, 7), "from outside", "equations").splitlines()
+    ['2 + 7 = 9', '4 + 3 = 7', '9 + 7 = 16', '\\\\boxed{16}']
+    """
+    values, written = list(numbers), []
+    for left, right in ORDERS[order]:
+        values.append(values[left] + values[right])
+        written.append(f"{values[left]} + {values[right]} = {values[-1]}")
+    working, answer = WORDINGS[wording]
+    return working.format(*written) + answer.format(values[-1])
+
+
+def messages(problem: str, examples: Sequence[tuple[str, str]] = EXAMPLES) -> list[dict[str, str]]:
+    """The chat: worked examples, then the problem."""
     chat = []
-    for question, answer in EXAMPLES:
+    for question, answer in examples:
         chat.append({"role": "user", "content": f"{INSTRUCTION}\n{question}"})
         chat.append({"role": "assistant", "content": answer})
     return [*chat, {"role": "user", "content": f"{INSTRUCTION}\n{problem}"}]

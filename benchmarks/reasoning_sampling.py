@@ -1,4 +1,4 @@
-"""Samples SmolLM2 on the benchmark's problems, once: what a file holds already is not sampled again.
+"""Samples SmolLM2 on the bench's problems, once: what a file holds already is not sampled again.
 
 All completions of a problem share one pass over the prompt, and a completion that has ended leaves the batch: on one
 core that is several times faster than a general engine.
@@ -7,50 +7,68 @@ core that is several times faster than a general engine.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from reasoning_problems import PROBLEMS, messages
+from reasoning_problems import Asked
 from tqdm import tqdm
 
-TEMPERATURES = (0.7, 1.0)
-SEEDS = (0, 1)
 MAX_NEW_TOKENS = 80
 
 
-def sample(path: Path, num_samples: int, *, as_is: bool = False) -> list[dict[str, Any]]:
-    """Completions of all problems at each temperature and seed: `num_samples` a problem, temperature and seed.
+def sample(
+    path: Path,
+    asked: Sequence[Asked],
+    settings: Sequence[tuple[float, int]],
+    num_samples: int,
+    *,
+    as_is: bool = False,
+) -> list[dict[str, Any]]:
+    """Completions of all that is asked at each setting, `num_samples` each.
 
     Args:
-        path: JSON lines, one a problem, temperature and seed; what is missing is sampled and appended.
+        path: JSON lines, one for each asked and setting; what is missing is sampled and appended.
+        asked: problems and the examples before them.
+        settings: temperature and seed.
         num_samples: completions of each.
         as_is: take what the file holds and sample nothing.
 
     Returns:
-        The lines: problem (number), temperature, seed, prompt_ids, completion_ids.
+        The lines: problem (number), style, temperature, seed, prompt_ids (of what is shown), completion_ids.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    done = {(line["problem"], line["temperature"], line["seed"]) for line in lines}
-    wanted = [(p, t, s) for s in SEEDS for t in TEMPERATURES for p in range(len(PROBLEMS))]
-    missing = [key for key in wanted if key not in done]
+    done = {_key(line) for line in lines}
+    wanted = {(one.problem, one.style, t, s): one for t, s in settings for one in asked}
+    missing = {key: one for key, one in wanted.items() if key not in done}
     if missing and not as_is:
         from meds_rl.tasks.smollm2 import load_smollm2
 
         model, tokenizer = load_smollm2()
-        for problem, temperature, seed in tqdm(missing, desc="sampling SmolLM2"):
-            chat = messages(PROBLEMS[problem])
-            prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
-            ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-            number = np.random.SeedSequence([seed, problem, round(10 * temperature)]).generate_state(1)[0]
-            found = sample_one(model, ids, num_samples, temperature, int(number), int(tokenizer.eos_token_id))
-            line = {"problem": problem, "temperature": temperature, "seed": seed}
-            lines.append(line | {"prompt_ids": ids, "completion_ids": found})
+        styles = list(dict.fromkeys(one.style for one in asked))
+        for key, one in tqdm(missing.items(), desc="sampling SmolLM2"):
+            _, style, temperature, seed = key
+            entropy = [seed, one.problem, round(10 * temperature), *([styles.index(style)] if style else [])]
+            number = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+            ids = _prompt_ids(tokenizer, one.chat)
+            found = sample_one(model, ids, num_samples, temperature, number, int(tokenizer.eos_token_id))
+            line = {"problem": one.problem, "style": style, "temperature": temperature, "seed": seed}
+            lines.append(line | {"prompt_ids": _prompt_ids(tokenizer, one.shown), "completion_ids": found})
             with path.open("a") as file:
                 file.write(json.dumps(lines[-1]) + "\n")
-    return [line for line in lines if (line["problem"], line["temperature"], line["seed"]) in set(wanted)]
+    return [line for line in lines if _key(line) in wanted]
+
+
+def _key(line: dict[str, Any]) -> tuple[int, str, float, int]:
+    return line["problem"], line.get("style", ""), line["temperature"], line["seed"]
+
+
+def _prompt_ids(tokenizer: Any, chat: list[dict[str, str]]) -> list[int]:
+    prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+    return list(tokenizer(prompt, add_special_tokens=False)["input_ids"])
 
 
 @torch.no_grad()

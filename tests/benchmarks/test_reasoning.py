@@ -1,5 +1,6 @@
 """The bench of fingerprints: neighbours counted by hand, labels read from workings, the way through on pocket."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import reasoning
 import reasoning_neighbours as bench
 from reasoning_choice import halves
 from reasoning_labels import LABELS, equations, is_right
+from reasoning_problems import ORDERS, SUMS, WORDINGS, asked_in_styles, sum_working
 from reasoning_states import weights
 
 
@@ -72,6 +74,28 @@ def test_labels():
     assert [is_right(step) for step in steps] == [True, False, True]
     assert equations("8 + 12 = 20")[0].left == equations("12+8=20")[0].left == "12+8"
     assert equations("eight and 12 make 20") == []
+
+
+def test_sums_are_one_answer_worked_out_in_four_ways():
+    for numbers in SUMS:
+        # Else two orders could write the same equations.
+        assert len(set(numbers)) == 4
+        workings = {key: sum_working(numbers, *key) for key in itertools.product(ORDERS, WORDINGS)}
+        steps = {key: equations(text) for key, text in workings.items()}
+        assert all(len(one) == 3 and all(map(is_right, one)) for one in steps.values())
+        assert all(text.endswith(f"\\boxed{{{sum(numbers)}}}") for text in workings.values())
+        labels = {key: LABELS["first two equations"](one) for key, one in steps.items()}
+        assert all(labels[order, "equations"] == labels[order, "sentences"] for order in ORDERS)
+        assert len(set(labels.values())) == 4
+
+
+def test_sums_are_asked_in_styles_and_shown_in_one():
+    asked = asked_in_styles()
+    assert len({(one.problem, one.style) for one in asked}) == len(asked) == 8 * len(SUMS)
+    for one in asked:
+        assert one.chat[-1] == one.shown[-1]
+        assert one.chat[:-1] != one.shown[:-1]
+    assert len({str(one.shown) for one in asked}) == len(SUMS)
 
 
 def test_weights_add_up_to_one():
