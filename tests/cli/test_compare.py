@@ -179,7 +179,8 @@ def test_tables_as_markdown_and_figures(compare, tmp_path):
     )
     assert sorted(path.name for path in folder.iterdir()) == [
         *("cost.svg", "course-pass@1.svg", "course-pass@k.svg"),
-        *("difference-distinct.svg", "difference-pass@1.svg", "difference-pass@k.svg", "figures.json"),
+        *("difference-distinct.svg", "difference-exact-pass@k.svg"),
+        *("difference-pass@1.svg", "difference-pass@k.svg", "figures.json"),
     ]
     # Every line of the screen's tables is one of the Markdown, cell by cell.
     shown = [line.split() for line in out.splitlines() if re.match(r"   ?(before|dapo|meds) ", line)]

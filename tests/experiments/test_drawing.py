@@ -27,7 +27,7 @@ def grid(make):
 def outcomes(num_checkpoints=2):
     """Per checkpoint two seeds; of two problems dapo has (1, 2) right in 4, count (2, 2), meds (2, 4 - seed)."""
     return [
-        outcome(name, seed, right, checkpoint=f"c{number}", seconds=seconds)
+        outcome(name, seed, right, exact=right, checkpoint=f"c{number}", seconds=seconds)
         for number in range(num_checkpoints)
         for seed in (0, 1)
         for name, right, seconds in (
@@ -55,14 +55,22 @@ def test_every_figure_compiles(grid):
         *cost_figures(costs(grid, outcomes()), "dapo"),
     ]
     assert [figure.name for figure in figures] == [
-        *("difference-pass@1", "difference-pass@k", "difference-distinct"),
-        *("pairs-pass@1", "pairs-pass@k", "pairs-distinct"),
+        *("difference-pass@1", "difference-pass@k", "difference-exact-pass@k", "difference-distinct"),
+        *("pairs-pass@1", "pairs-pass@k", "pairs-exact-pass@k", "pairs-distinct"),
         *("course-pass@1", "course-pass@k", "cost"),
     ]
     assert [figure.name for figure in figures] == figure_names(grid, with_courses=True)
     for figure in figures:
         json.dumps(figure.to_dict(), allow_nan=False)
         assert vl_convert.vegalite_to_svg(figure.whole(config("light", background=True))).startswith("<svg")
+
+
+def test_a_task_that_cannot_tell_right_working_has_no_figure_of_it(grid):
+    cells = [outcome(name, seed, [1, 2 + seed]) for name in METHODS for seed in (0, 1)]
+    names = [figure.name for figure in forest_figures(compare(grid, cells), "dapo")]
+    assert names == [
+        f"{kind}-{what}" for kind in ("difference", "pairs") for what in ("pass@1", "pass@k", "distinct")
+    ]
 
 
 def test_a_forest_has_means_with_their_intervals_and_units(grid):

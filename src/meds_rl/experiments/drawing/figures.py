@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from meds_rl.experiments.course import courses
 from meds_rl.experiments.drawing.cost import cost_figures
 from meds_rl.experiments.drawing.course import course_figures, course_names
-from meds_rl.experiments.drawing.forest import DRAWN, forest_figures
+from meds_rl.experiments.drawing.forest import DRAWN, figure_name, forest_figures
 from meds_rl.experiments.grid import Grid
 from meds_rl.experiments.outcomes import Outcome
 from meds_rl.experiments.results import Results
@@ -32,5 +32,5 @@ def figure_names(grid: Grid, with_courses: bool) -> list[str]:
         with_courses: whether there are evaluations in training.
     """
     kinds = ["difference", *(["pairs"] if grid.also else [])]
-    forests = [f"{kind}-{measure}" for kind in kinds for measure in DRAWN]
+    forests = [figure_name(kind, measure) for kind in kinds for measure in DRAWN]
     return [*forests, *(course_names(len(grid.methods)) if with_courses else []), "cost"]

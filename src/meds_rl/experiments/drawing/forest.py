@@ -13,8 +13,8 @@ from meds_rl.report.drawing.figure import SHAPES, Figure, category, legend
 from meds_rl.report.drawing.forest import SMALLEST_DIFFERENCE
 from meds_rl.report.drawing.theme import MUTED
 
-DRAWN = ("pass@1", "pass@k", "distinct")
-"""Measures."""
+DRAWN = ("pass@1", "pass@k", "exact pass@k", "distinct")
+"""Measures; of those that a grid's tasks have, each has a figure."""
 
 _ROW = 34
 _BELOW = 11
@@ -31,6 +31,16 @@ def forest_figures(comparisons: Sequence[Comparison], baseline: str) -> list[Fig
     ]
 
 
+def figure_name(kind: str, measure: str) -> str:
+    """Of a file.
+
+    Example:
+        >>> figure_name("pairs", "exact pass@k")
+        'pairs-exact-pass@k'
+    """
+    return f"{kind}-{measure.replace(' ', '-')}"
+
+
 def _of_measures(named: Sequence[tuple[str, Comparison]], name: str, what: str) -> Iterator[Figure]:
     for measure in DRAWN:
         chosen = [
@@ -40,7 +50,7 @@ def _of_measures(named: Sequence[tuple[str, Comparison]], name: str, what: str) 
         ]
         if chosen:
             title = f"{title_of(measure, chosen[0][1].k)}, {what}"
-            yield _forest(f"{name}-{measure}", title, chosen)
+            yield _forest(figure_name(name, measure), title, chosen)
 
 
 def _forest(name: str, title: str, chosen: Sequence[tuple[str, Comparison]]) -> Figure:
