@@ -15,7 +15,7 @@ from meds_rl.report.recipe import read_recipe
 
 BY_METHOD = (
     *("loss_type", "beta", "epsilon", "epsilon_high", "delta"),
-    *("dynamic_sampling", "overlong_buffer"),
+    *("dynamic_sampling", "overlong_buffer", "entropy_advantage"),
 )
 """Fields of ``MEDSConfig`` that every method sets."""
 

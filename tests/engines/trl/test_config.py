@@ -53,8 +53,10 @@ def test_what_the_user_gives_wins(tmp_path):
         0.3,
         4.0,
     )
-    given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0)
-    assert (given.dynamic_sampling, given.overlong_buffer) == (False, 0)
+    given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=True)
+    assert (given.dynamic_sampling, given.overlong_buffer, given.uses_entropy_advantage) == (False, 0, True)
+    assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).uses_entropy_advantage
+    assert not config(tmp_path, method="meds").uses_entropy_advantage
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):

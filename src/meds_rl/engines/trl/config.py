@@ -86,7 +86,8 @@ class MEDSConfig(GRPOConfig):
         overlong_buffer: tokens before ``max_completion_length`` over which the overlong punishment grows from 0 to 1;
             0 turns it off. Default for dapo and meds: 512, or a quarter of ``max_completion_length`` if that is less.
         overlong_factor: weight of the overlong punishment.
-        entropy_advantage_coef: a in A += min(a * H, |A| / k), for "grpo-entropy".
+        entropy_advantage: add tokens' entropies to the advantages, A += min(a * H, |A| / k); by method.
+        entropy_advantage_coef: a in that formula.
         entropy_advantage_cap: k in the same formula.
         positive_weight: advantage of right completions, for "dapo-nsr" and "dapo-w-reinforce"; by method.
         exploration_weight: weight of the novelty bonus, for "dapo-rep-exp".
@@ -249,6 +250,10 @@ class MEDSConfig(GRPOConfig):
         default=None, metadata={"help": "Tokens; 0 is off. Default: by `method`."}
     )
     overlong_factor: float = field(default=1.0, metadata={"help": "Weight of the overlong punishment."})
+    entropy_advantage: bool | None = field(
+        default=None,
+        metadata={"help": "A += min(a * H, |A| / k), H a token's entropy. Default: by `method`."},
+    )
     entropy_advantage_coef: float = field(default=0.4, metadata={"help": "a in A += min(a * H, |A| / k)."})
     entropy_advantage_cap: float = field(default=2.0, metadata={"help": "k in A += min(a * H, |A| / k)."})
 
@@ -291,6 +296,7 @@ class MEDSConfig(GRPOConfig):
             "delta": method.delta,
             "dynamic_sampling": method.dynamic_sampling,
             "overlong_buffer": buffer,
+            "entropy_advantage": method.entropy_advantage,
         }
         self._fill(defaults)
 
@@ -340,7 +346,7 @@ class MEDSConfig(GRPOConfig):
     @property
     def uses_entropy_advantage(self) -> bool:
         """Whether token entropies are added to the advantages."""
-        return METHODS[self.method].entropy_advantage
+        return bool(self.entropy_advantage)
 
     @property
     def uses_own_advantages(self) -> bool:
