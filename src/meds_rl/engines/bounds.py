@@ -56,6 +56,12 @@ def check_at_least(name: str, value: Any, lowest: float) -> None:
         raise ValueError(f"{name} must be a finite number of at least {lowest}; got {value!r}.")
 
 
+def check_above(name: str, value: Any, bound: float) -> None:
+    """Raise a ValueError unless it is a number above `bound`."""
+    if not isinstance(value, int | float) or not value > bound:
+        raise ValueError(f"{name} must be above {bound}; got {value!r}.")
+
+
 def check_whole_or_none(name: str, value: Any, least: int) -> None:
     """Raise a ValueError unless it is None or a whole number of at least `least`."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):

@@ -104,6 +104,28 @@ def test_a_penalty_tells_two_errors_apart(monkeypatch):
     assert found == pytest.approx([-0.665, -0.485, 1.150], abs=1e-3)
 
 
+@pytest.mark.parametrize("all_wrong", ["skip", "center"])
+def test_entropies_are_added_last(monkeypatch, all_wrong):
+    queue, plain = Queue(), Queue()
+    rng = np.random.default_rng(0)
+    entropies = {f"{uid}_{i}_0": torch.tensor(rng.uniform(0, 3, 2 + i)) for uid in "ab" for i in range(3)}
+    for each, added in ((plain, {}), (queue, {"entropy_advantage": True, "entropy_advantage_coef": 0.3})):
+        made = make_trainer(monkeypatch, each, all_wrong=all_wrong, **added)
+        for uid, last in (("a", 1.0), ("b", 0.0)):
+            rows = {
+                key: value | {"entropy": entropies[key]}
+                for key, value in group(uid, [0.0, 0.0, last]).items()
+            }
+            rows[f"{uid}_1_0"]["meds_features"] = torch.tensor([0.0, 1.0])
+            step(made, each, rows)
+    for key, values in entropies.items():
+        base = advantage(plain, key)
+        expected = [base + min(0.3 * h, abs(base) / 2.0) for h in values.tolist()]
+        assert queue.rows[key]["advantages"].tolist() == pytest.approx(expected, abs=1e-6)
+        assert advantage(plain, key) == queue.rows[key]["returns"][0]
+    assert any(advantage(plain, key) for key in entropies)
+
+
 def test_padding_rows_are_neither_counted_nor_remembered(monkeypatch):
     queue = Queue()
     made = make_trainer(monkeypatch, queue)

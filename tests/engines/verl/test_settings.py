@@ -141,6 +141,27 @@ def test_fingerprints_of_the_text_need_no_forward():
     check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
 
 
+def test_entropies_need_the_forward():
+    text = ["meds.fingerprint=answer_string", "meds.clustering=exact", "meds.entropy_advantage=True"]
+    with pytest.raises(
+        ValueError, match=r"forward, in which the entropies of meds\.entropy_advantage are taken"
+    ):
+        check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("entropy_advantage", "yes", "true or false; got 'yes'"),
+        ("entropy_advantage_coef", -0.1, "at least 0; got -0.1"),
+        ("entropy_advantage_cap", 0, "above 0; got 0"),
+    ],
+)
+def test_the_entropy_advantages_bounds(name, value, said):
+    with pytest.raises(ValueError, match=rf"meds\.{name} must be .*{said}"):
+        read_settings({name: value})
+
+
 def test_models_that_read_more_than_text_are_refused():
     inner = SimpleNamespace()
     config = SimpleNamespace(get_text_config=lambda: inner)

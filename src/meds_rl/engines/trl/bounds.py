@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from meds_rl.engines.bounds import (
+    check_above,
     check_at_least,
     check_layers,
     check_memory_bounds,
@@ -56,8 +57,7 @@ def check_bounds(values: Mapping[str, Any]) -> None:
     weight = values["positive_weight"]
     if weight is not None and not (isinstance(weight, int | float) and 0 <= weight < float("inf")):
         raise ValueError(f"positive_weight must be None or a finite number of at least 0; got {weight!r}.")
-    if not values["entropy_advantage_cap"] > 0:
-        raise ValueError(f"entropy_advantage_cap must be above 0; got {values['entropy_advantage_cap']}.")
+    check_above("entropy_advantage_cap", values["entropy_advantage_cap"], 0)
     if values["overlong_buffer"] and values["overlong_buffer"] >= values["max_completion_length"]:
         raise ValueError(
             f"overlong_buffer must be below max_completion_length ({values['max_completion_length']}); "

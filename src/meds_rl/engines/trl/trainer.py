@@ -21,6 +21,7 @@ from datasets import Dataset
 from trl import GRPOTrainer
 
 from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
+from meds_rl.engines.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.arguments import (
     as_list,
@@ -33,7 +34,6 @@ from meds_rl.engines.trl.arguments import (
 from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text_of
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
-from meds_rl.engines.trl.entropy_advantage import entropy_advantage
 from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
 from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures

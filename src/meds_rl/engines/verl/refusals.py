@@ -62,10 +62,12 @@ def refusals(config: Any, settings: VerlSettings) -> list[str]:
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
             "Set it to False and, for a KL term, actor_rollout_ref.actor.use_kl_loss=True."
         )
-    if (algorithm.get("rollout_correction") or {}).get("bypass_mode", False) and not settings.reads_text:
+    needed = [] if settings.reads_text else ["fingerprints"]
+    needed += ["the entropies of meds.entropy_advantage"] if settings.entropy_advantage else []
+    if (algorithm.get("rollout_correction") or {}).get("bypass_mode", False) and needed:
         reasons.append(
             "algorithm.rollout_correction.bypass_mode=True leaves out the old-log-probability forward, in which "
-            "fingerprints are taken. Set it to False."
+            f"{' and '.join(needed)} are taken. Set it to False."
         )
     if not config.actor_rollout_ref.get("hybrid_engine", True):
         reasons.append(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from meds_rl.engines.bounds import check_at_least, check_layers, check_memory_bounds
+from meds_rl.engines.bounds import check_above, check_at_least, check_layers, check_memory_bounds
 from meds_rl.engines.memory_settings import MemorySettings, check_choices
 from meds_rl.engines.presets import PRESETS
 
@@ -32,6 +32,8 @@ class VerlSettings(MemorySettings):
         fingerprint_layers: last layers to read, -1 for all; or the layer to pool. None: the fingerprint's own choice.
         answer_marker: where the final answer is: "boxed", "answer_tag" or "hashes".
         correct_above: a completion is right if its `acc` (or its score, where the reward gives no `acc`) is above.
+        entropy_advantage: add token entropies to the advantages, A += min(a * H, |A| / k).
+        entropy_advantage_coef, entropy_advantage_cap: a and k.
         memory: file of a memory to start with; a checkpoint's own memory goes before it. None: an empty one.
     """
 
@@ -48,6 +50,9 @@ class VerlSettings(MemorySettings):
     fingerprint_layers: int | None = None
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = "boxed"
     correct_above: float = 0.5
+    entropy_advantage: bool = False
+    entropy_advantage_coef: float = 0.4
+    entropy_advantage_cap: float = 2.0
     memory: str | None = None
 
     @property
@@ -92,6 +97,12 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
     check_at_least("meds.correct_above", values["correct_above"], float("-inf"))
+    if not isinstance(values["entropy_advantage"], bool):
+        raise ValueError(
+            f"meds.entropy_advantage must be true or false; got {values['entropy_advantage']!r}."
+        )
+    check_at_least("meds.entropy_advantage_coef", values["entropy_advantage_coef"], 0)
+    check_above("meds.entropy_advantage_cap", values["entropy_advantage_cap"], 0)
     check_layers("meds.fingerprint_layers", values["fingerprint_layers"], values["fingerprint"])
     if values["memory"] is not None and not isinstance(values["memory"], str):
         raise ValueError(f"meds.memory must be null or the path of a memory; got {values['memory']!r}.")

@@ -30,7 +30,7 @@ from verl.utils.config import omega_conf_to_dataclass
 
 from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
 from meds_rl.engines.memory_settings import make_shaper
-from meds_rl.engines.verl.advantages import write_centered
+from meds_rl.engines.verl.advantages import add_entropies, write_centered
 from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
 from meds_rl.engines.verl.capture import FEATURES, features_from
 from meds_rl.engines.verl.checkpoint import (
@@ -125,6 +125,8 @@ class MEDSTrainer(PPOTrainerSync):
             write_scores(batch, completions, raw)
         if self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
             write_centered(batch, completions, shaped)
+        if self._settings.entropy_advantage:
+            add_entropies(batch, self._settings.entropy_advantage_coef, self._settings.entropy_advantage_cap)
         return batch
 
     def _shape(self, batch: KVBatchMeta, completions: Completions, metrics: dict[str, Any]) -> ShapedBatch:
