@@ -15,7 +15,8 @@ One core, no network. What OUT holds already is not sampled again. SmolLM2 needs
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ from reasoning_table import clusters, neighbours, other_problems, robustness
 from meds_rl.tasks.pocket import load_pocket_model
 
 SMOLLM2_LAYERS = list(range(3, 31, 3))
+# By model: what its table has beside the neighbours and the cost.
+SECTIONS = {
+    "pocket": (other_problems, clusters),
+    "pocket-guess": (other_problems, clusters),
+    "smollm2": (robustness,),
+    "smollm2-sums": (clusters, robustness),
+}
 QUICK = ("answer string", "character n-grams", "layer_logits", "mean over the prompt (`working_states`)")
 
 
@@ -37,9 +45,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--model", choices=["pocket", "pocket-guess", "smollm2", "smollm2-sums"], default="pocket"
-    )
+    parser.add_argument("--model", choices=list(SECTIONS), default="pocket")
     parser.add_argument("--out", type=Path, required=True, help="folder of completions, states and tables")
     parser.add_argument(
         "--samples",
@@ -86,13 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> str:
     torch.set_num_threads(1)
     sets = load(parsed)
     candidates = [one for one in CANDIDATES if not parsed.quick or one.name in QUICK]
-    makers = [lambda: neighbours(sets, candidates, parsed.resamples)]
-    if not parsed.quick and parsed.model.startswith("pocket"):
-        makers.append(lambda: other_problems(sets))
-    if not parsed.quick and parsed.model != "smollm2":
-        makers.append(lambda: clusters(sets))
-    if not parsed.quick and parsed.model.startswith("smollm2"):
-        makers.append(lambda: robustness(sets[0]))
+    makers: list[Callable[[], str]] = [lambda: neighbours(sets, candidates, parsed.resamples)]
+    if not parsed.quick:
+        makers += [partial(section, sets) for section in SECTIONS[parsed.model]]
     sections = []
     for make in (*makers, lambda: cost(model_of(parsed.model))):
         sections.append(make())

@@ -9,7 +9,7 @@ Strategy labels are read out of the working: see `reasoning_labels`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -95,14 +95,12 @@ def asked_as_is() -> list[Asked]:
 
 def asked_in_styles() -> list[Asked]:
     """`SUMS`, each in four orders and two wordings."""
-    return list(_styles())
-
-
-def _styles() -> Iterator[Asked]:
+    asked = []
     for (number, numbers), order, wording in product(enumerate(SUMS), ORDERS, WORDINGS):
         examples = [(_sum_of(example), sum_working(example, order, wording)) for example in SUM_EXAMPLES]
         problem = _sum_of(numbers)
-        yield Asked(number, f"{order}, {wording}", messages(problem, examples), messages(problem))
+        asked.append(Asked(number, f"{order}, {wording}", messages(problem, examples), messages(problem)))
+    return asked
 
 
 def _sum_of(numbers: Sequence[int]) -> str:

@@ -162,8 +162,9 @@ def default_layer(data: Data) -> int:
     return int(np.argmin([abs(layer - wanted) for layer in data.states.layers]))
 
 
-def robustness(data: Data) -> str:
-    """x chance by other labels, and within each temperature and seed."""
+def robustness(sets: Sequence[Data]) -> str:
+    """x chance by other labels, and within each temperature and seed; of the one set there is."""
+    (data,) = sets
     names = (
         "answer string",
         RIVAL,

@@ -56,6 +56,12 @@ def check_at_least(name: str, value: Any, lowest: float) -> None:
         raise ValueError(f"{name} must be a finite number of at least {lowest}; got {value!r}.")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise a ValueError unless it is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false; got {value!r}.")
+
+
 def check_above(name: str, value: Any, bound: float) -> None:
     """Raise a ValueError unless it is a number above `bound`."""
     if not isinstance(value, int | float) or not value > bound:

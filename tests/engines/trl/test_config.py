@@ -38,7 +38,7 @@ def test_methods_as_the_paper_tells(tmp_path):
         assert (dapo.dynamic_sampling, dapo.overlong_buffer, dapo.overlong_factor) == (True, 512, 1.0)
         assert dapo.max_generation_batches == 10
     assert config(tmp_path, method="meds").uses_memory
-    assert config(tmp_path, method="grpo-entropy").uses_entropy_advantage
+    assert config(tmp_path, method="grpo-entropy").entropy_advantage
     assert (config(tmp_path).meds_alpha, config(tmp_path).meds_beta) == (0.1, 0.2)
 
 
@@ -54,9 +54,9 @@ def test_what_the_user_gives_wins(tmp_path):
         4.0,
     )
     given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=True)
-    assert (given.dynamic_sampling, given.overlong_buffer, given.uses_entropy_advantage) == (False, 0, True)
-    assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).uses_entropy_advantage
-    assert not config(tmp_path, method="meds").uses_entropy_advantage
+    assert (given.dynamic_sampling, given.overlong_buffer, given.entropy_advantage) == (False, 0, True)
+    assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).entropy_advantage
+    assert not config(tmp_path, method="meds").entropy_advantage
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):

@@ -9,13 +9,7 @@ from meds_rl.engines.trl.completions import memory_ids
 from meds_rl.engines.trl.sharing import share_of
 from meds_rl.fingerprint import AnswerPosition, AnswerStates, LayerLogits, extract
 
-from .conftest import even_length, third_token
-
-
-def train(model_path, dataset, args, reward=even_length, **kwargs) -> MEDSTrainer:
-    trainer = MEDSTrainer(model_path, reward, args, dataset, answer_finder=third_token, **kwargs)
-    trainer.train()
-    return trainer
+from .conftest import even_length, train
 
 
 def history(trainer, name) -> list[float]:

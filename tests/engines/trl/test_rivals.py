@@ -28,16 +28,10 @@ from meds_rl.shaping.clusterings import (
 )
 from meds_rl.shaping.elliptical import elliptical_bonus, sparse_projection
 
-from .conftest import even_length, mostly_wrong, third_token
+from .conftest import even_length, mostly_wrong, third_token, train
 
 TRL_FIELDS = {field.name for field in fields(GRPOConfig)}
 COUNTING = {"fingerprint": "answer_string", "meds_clustering": "exact", "meds_max_distance": 0.0}
-
-
-def train(model_path, dataset, args, reward=even_length, **kwargs) -> MEDSTrainer:
-    trainer = MEDSTrainer(model_path, reward, args, dataset, answer_finder=third_token, **kwargs)
-    trainer.train()
-    return trainer
 
 
 def parameters(trainer) -> list[np.ndarray]:

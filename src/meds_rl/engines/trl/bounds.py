@@ -6,6 +6,7 @@ from typing import Any
 from meds_rl.engines.bounds import (
     check_above,
     check_at_least,
+    check_flag,
     check_layers,
     check_memory_bounds,
     check_whole,
@@ -57,6 +58,7 @@ def check_bounds(values: Mapping[str, Any]) -> None:
     weight = values["positive_weight"]
     if weight is not None and not (isinstance(weight, int | float) and 0 <= weight < float("inf")):
         raise ValueError(f"positive_weight must be None or a finite number of at least 0; got {weight!r}.")
+    check_flag("entropy_advantage", values["entropy_advantage"])
     check_above("entropy_advantage_cap", values["entropy_advantage_cap"], 0)
     if values["overlong_buffer"] and values["overlong_buffer"] >= values["max_completion_length"]:
         raise ValueError(

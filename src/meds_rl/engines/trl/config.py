@@ -344,11 +344,6 @@ class MEDSConfig(GRPOConfig):
         return self.uses_memory and self.meds_all_wrong != "skip" and self.meds_target != "right"
 
     @property
-    def uses_entropy_advantage(self) -> bool:
-        """Whether token entropies are added to the advantages."""
-        return bool(self.entropy_advantage)
-
-    @property
     def uses_own_advantages(self) -> bool:
         """Whether advantages are -1 and ``positive_weight``, whatever the group's rewards are."""
         return METHODS[self.method].own_advantages

@@ -222,7 +222,7 @@ class MEDSTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         # TRL computes the tokens' entropies inside this method and reads the advantages after that, so the term
         # can be added in between: in a copy, as the same inputs are used again in the next iteration.
-        if not self.args.uses_entropy_advantage:
+        if not self.args.entropy_advantage:
             return super()._compute_loss(model, inputs)
         self._entropy_inputs = inputs = dict(inputs)
         try:

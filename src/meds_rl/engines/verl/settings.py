@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from meds_rl.engines.bounds import check_above, check_at_least, check_layers, check_memory_bounds
+from meds_rl.engines.bounds import check_above, check_at_least, check_flag, check_layers, check_memory_bounds
 from meds_rl.engines.memory_settings import MemorySettings, check_choices
 from meds_rl.engines.presets import PRESETS
 
@@ -97,10 +97,7 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
     check_at_least("meds.correct_above", values["correct_above"], float("-inf"))
-    if not isinstance(values["entropy_advantage"], bool):
-        raise ValueError(
-            f"meds.entropy_advantage must be true or false; got {values['entropy_advantage']!r}."
-        )
+    check_flag("meds.entropy_advantage", values["entropy_advantage"])
     check_at_least("meds.entropy_advantage_coef", values["entropy_advantage_coef"], 0)
     check_above("meds.entropy_advantage_cap", values["entropy_advantage_cap"], 0)
     check_layers("meds.fingerprint_layers", values["fingerprint_layers"], values["fingerprint"])

@@ -5,7 +5,7 @@ It overrides verl's methods at these seams and copies none of them:
 1. ``_init_resource_pool_mgr`` puts our worker in the place of verl's: its old-log-probability forward gives
    fingerprints.
 2. ``_compute_advantage`` is wrapped: here the memory speaks. Scores are shaped before verl normalises them by group,
-   and raw again afterwards, so that metrics and dumps show raw scores.
+   and raw again afterwards, so that metrics and dumps show raw scores. The entropy advantage is added last.
 3. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they teach.
 4. ``_save_checkpoint`` and ``_load_checkpoint`` carry the memory.
 5. ``_dump_generations`` writes what the memory said next to each completion.

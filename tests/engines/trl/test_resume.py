@@ -1,0 +1,99 @@
+"""Stopping and going on: what a checkpoint brings back, and which ones are refused."""
+
+import pytest
+
+from meds_rl.engines.trl import MEDSTrainer
+from meds_rl.engines.trl.checkpoint import save_memory
+from meds_rl.runs import RunFolder
+
+from .conftest import assert_same_bits, even_length, third_token, train
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"per_device_train_batch_size": 8, "generation_batch_size": 16},
+        {
+            "meds_capacity": 4,
+            "meds_total_capacity": 20,
+            "meds_half_life": 2.0,
+            "meds_reencode_tokens": 40,
+            "dynamic_sampling": False,
+        },
+    ],
+    ids=["between generations", "in the middle of a generation batch", "bounded, aged and encoded anew"],
+)
+def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_path, fields):
+    fields = {
+        "max_steps": 5,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "lr_scheduler_type": "constant",
+        **fields,
+    }
+    whole = train(model_path, dataset, make_config(output_dir=str(tmp_path / "whole"), **fields))
+    resumed = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(output_dir=str(tmp_path / "resumed"), **fields),
+        dataset,
+        answer_finder=third_token,
+    )
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert_same_bits(resumed, whole)
+    for name, trainer in (("whole", whole), ("resumed", resumed)):
+        save_memory(trainer, tmp_path / name)
+    saved = sorted(path.name for path in (tmp_path / "whole").glob("*.safetensors"))
+    assert saved == ["completions.safetensors"] * ("meds_capacity" in fields) + ["memory.safetensors"]
+    for name in saved:
+        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_config, tmp_path):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    train(model_path, dataset, make_config(method="dapo", output_dir=str(tmp_path / "dapo"), **fields))
+    trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match=r"memory\.safetensors"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
+
+
+def test_a_checkpoint_without_its_texts_is_refused_where_they_are_needed(
+    model_path, dataset, make_config, tmp_path
+):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    args = make_config(meds_reencode_tokens=100, **fields)
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match=r"no completions\.safetensors.*Go on with meds_reencode_tokens=0"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
+
+
+def test_a_checkpoint_without_the_batch_it_was_training_on_is_refused(
+    model_path, dataset, make_config, tmp_path
+):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    fields |= {"per_device_train_batch_size": 8, "generation_batch_size": 16}
+    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    (tmp_path / "run" / "checkpoint-1" / "meds_buffer_0.pt").unlink()
+    trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
+    with pytest.raises(ValueError, match="would be remembered twice"):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
+
+
+def test_a_resume_into_another_runs_folder_is_refused(model_path, dataset, make_config):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    first, second = make_config(**fields), make_config(**fields)
+    train(model_path, dataset, first)
+    train(model_path, dataset, second)
+    before = RunFolder(second.output_dir).rollouts()
+    again = MEDSTrainer(
+        model_path,
+        even_length,
+        make_config(**{**fields, "output_dir": second.output_dir}),
+        dataset,
+        answer_finder=third_token,
+    )
+    with pytest.raises(FileExistsError, match="another run"):
+        again.train(resume_from_checkpoint=f"{first.output_dir}/checkpoint-1")
+    assert RunFolder(second.output_dir).rollouts().equals(before)
