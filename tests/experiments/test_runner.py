@@ -74,6 +74,21 @@ def test_the_evaluation_before_is_shared_within_a_unit(make, stand_in):
     assert "--eval_before_from" not in cells[2].log_path.read_text(), "another seed, another evaluation"
 
 
+@pytest.fixture
+def _as_in_a_terminal():
+    """Whoever runs the tests in the background ignores signals, and so do its children: these here are heard."""
+    defaults = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    before = {number: signal.signal(number, handler) for number, handler in defaults.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_as_in_a_terminal")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_trainings_and_the_next_run_goes_on(make, stand_in, number):
     _, (_, cell) = make(seeds=1, methods=methods("hang"))
