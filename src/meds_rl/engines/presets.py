@@ -33,4 +33,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "beta": 2.0,
     },
 }
-"""By preset: setting -> value. All presets set the same settings."""
+"""By preset: setting of the memory -> value. All presets set the same settings."""
+
+ENTROPY_ADVANTAGE: dict[str, bool] = {"paper": False, "recommended": True}
+"""By preset: whether MEDS adds the entropy advantage to the memory. The two together did best (docs/evidence.md)."""

@@ -8,6 +8,7 @@ import pytest
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig
 from meds_rl.engines.trl.arguments import shaper_of
+from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.shaping import HDBSCANClustering
 
@@ -56,7 +57,9 @@ def test_what_the_user_gives_wins(tmp_path):
     given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=True)
     assert (given.dynamic_sampling, given.overlong_buffer, given.entropy_advantage) == (False, 0, True)
     assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).entropy_advantage
-    assert not config(tmp_path, method="meds").entropy_advantage
+    assert not config(
+        tmp_path, method="meds", preset="recommended", entropy_advantage=False
+    ).entropy_advantage
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
@@ -76,6 +79,20 @@ def test_a_preset_sets_what_the_user_does_not(tmp_path):
     for preset in PRESETS.values():
         assert preset.keys() == PRESETS["paper"].keys()
         assert {defaults[name] for name in preset} <= {None}, "a default of its own would win over the preset"
+
+
+def test_the_preset_gives_the_entropy_advantage_to_meds_alone(tmp_path):
+    found = {
+        (method, preset): config(tmp_path, method=method, preset=preset).entropy_advantage
+        for method in METHODS
+        for preset in ("paper", "recommended")
+    }
+    assert {key for key, value in found.items() if value} == {
+        ("meds", "recommended"),
+        ("grpo-entropy", "paper"),
+        ("grpo-entropy", "recommended"),
+    }
+    assert set(found.values()) == {True, False}
 
 
 def test_reencoding_is_off_unless_it_is_asked_for(tmp_path):

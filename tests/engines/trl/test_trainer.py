@@ -303,8 +303,8 @@ def test_entropy_advantage_changes_the_update(model_path, dataset, make_config):
 
 def test_the_entropy_advantage_goes_together_with_the_memory(model_path, dataset, make_config):
     same = {"method": "meds", "preset": "recommended", "max_steps": 4, "dynamic_sampling": False}
-    plain = train(model_path, dataset, make_config(**same))
-    both = train(model_path, dataset, make_config(**same, entropy_advantage=True))
+    plain = train(model_path, dataset, make_config(**same, entropy_advantage=False))
+    both = train(model_path, dataset, make_config(**same))
     assert len(both.memory) > 0
     assert any(not torch.equal(parameters(both)[name], value) for name, value in parameters(plain).items())
 

@@ -144,9 +144,15 @@ def test_fingerprints_of_the_text_need_no_forward():
 def test_entropies_need_the_forward():
     text = ["meds.fingerprint=answer_string", "meds.clustering=exact", "meds.entropy_advantage=True"]
     with pytest.raises(
-        ValueError, match=r"forward, in which the entropies of meds\.entropy_advantage are taken"
+        ValueError, match=r"in which the entropies of .* are taken.*meds\.entropy_advantage=false"
     ):
         check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
+
+
+def test_a_preset_says_whether_there_is_an_entropy_advantage():
+    found = [read_settings({"preset": name}).entropy_advantage for name in ("paper", "recommended")]
+    assert found == [False, True]
+    assert not read_settings({"preset": "recommended", "entropy_advantage": False}).entropy_advantage
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from trl import GRPOConfig
 
+from meds_rl.engines.presets import ENTROPY_ADVANTAGE
 from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
@@ -86,7 +87,8 @@ class MEDSConfig(GRPOConfig):
         overlong_buffer: tokens before ``max_completion_length`` over which the overlong punishment grows from 0 to 1;
             0 turns it off. Default for dapo and meds: 512, or a quarter of ``max_completion_length`` if that is less.
         overlong_factor: weight of the overlong punishment.
-        entropy_advantage: add tokens' entropies to the advantages, A += min(a * H, |A| / k); by method.
+        entropy_advantage: add tokens' entropies to the advantages, A += min(a * H, |A| / k); by method,
+            and with "meds" by preset.
         entropy_advantage_coef: a in that formula.
         entropy_advantage_cap: k in the same formula.
         positive_weight: advantage of right completions, for "dapo-nsr" and "dapo-w-reinforce"; by method.
@@ -252,7 +254,7 @@ class MEDSConfig(GRPOConfig):
     overlong_factor: float = field(default=1.0, metadata={"help": "Weight of the overlong punishment."})
     entropy_advantage: bool | None = field(
         default=None,
-        metadata={"help": "A += min(a * H, |A| / k), H a token's entropy. Default: by `method`."},
+        metadata={"help": "A += min(a * H, |A| / k), H a token's entropy. Default: by `method`, `preset`."},
     )
     entropy_advantage_coef: float = field(default=0.4, metadata={"help": "a in A += min(a * H, |A| / k)."})
     entropy_advantage_cap: float = field(default=2.0, metadata={"help": "k in A += min(a * H, |A| / k)."})
@@ -298,6 +300,8 @@ class MEDSConfig(GRPOConfig):
             "overlong_buffer": buffer,
             "entropy_advantage": method.entropy_advantage,
         }
+        if method.entropy_advantage is None:
+            defaults["entropy_advantage"] = ENTROPY_ADVANTAGE.get(self.preset)
         self._fill(defaults)
 
     def _apply_preset(self) -> None:

@@ -67,7 +67,8 @@ def refusals(config: Any, settings: VerlSettings) -> list[str]:
     if (algorithm.get("rollout_correction") or {}).get("bypass_mode", False) and needed:
         reasons.append(
             "algorithm.rollout_correction.bypass_mode=True leaves out the old-log-probability forward, in which "
-            f"{' and '.join(needed)} are taken. Set it to False."
+            f"{' and '.join(needed)} are taken. Set it to False"
+            + (", or meds.entropy_advantage=false." if settings.reads_text else ".")
         )
     if not config.actor_rollout_ref.get("hybrid_engine", True):
         reasons.append(

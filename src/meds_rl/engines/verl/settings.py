@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from meds_rl.engines.bounds import check_above, check_at_least, check_flag, check_layers, check_memory_bounds
 from meds_rl.engines.memory_settings import MemorySettings, check_choices
-from meds_rl.engines.presets import PRESETS
+from meds_rl.engines.presets import ENTROPY_ADVANTAGE, PRESETS
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding")
 """Fingerprints that read the text and not the model: they are made by the trainer, not in the workers."""
@@ -32,7 +32,7 @@ class VerlSettings(MemorySettings):
         fingerprint_layers: last layers to read, -1 for all; or the layer to pool. None: the fingerprint's own choice.
         answer_marker: where the final answer is: "boxed", "answer_tag" or "hashes".
         correct_above: a completion is right if its `acc` (or its score, where the reward gives no `acc`) is above.
-        entropy_advantage: add token entropies to the advantages, A += min(a * H, |A| / k).
+        entropy_advantage: add token entropies to the advantages, A += min(a * H, |A| / k); by preset.
         entropy_advantage_coef, entropy_advantage_cap: a and k.
         memory: file of a memory to start with; a checkpoint's own memory goes before it. None: an empty one.
     """
@@ -50,7 +50,7 @@ class VerlSettings(MemorySettings):
     fingerprint_layers: int | None = None
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = "boxed"
     correct_above: float = 0.5
-    entropy_advantage: bool = False
+    entropy_advantage: bool
     entropy_advantage_coef: float = 0.4
     entropy_advantage_cap: float = 2.0
     memory: str | None = None
@@ -67,7 +67,7 @@ class VerlSettings(MemorySettings):
 
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(VerlSettings)} | dict.fromkeys(
-    PRESETS["paper"]
+    [*PRESETS["paper"], "entropy_advantage"]
 )
 """By setting: its default; None for what the preset sets."""
 
@@ -92,7 +92,7 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     values = DEFAULTS | given
     if values["preset"] not in PRESETS:
         raise ValueError(f"meds.preset must be one of {', '.join(PRESETS)}; got {values['preset']!r}.")
-    preset = PRESETS[values["preset"]]
+    preset = {**PRESETS[values["preset"]], "entropy_advantage": ENTROPY_ADVANTAGE[values["preset"]]}
     values |= {name: value for name, value in preset.items() if values[name] is None}
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
