@@ -1,8 +1,10 @@
 import argparse
 
 import pytest
+import torch
 
 from meds_rl.cli.pocket import add_arguments, run
+from meds_rl.tasks.pocket.model import load_folder
 
 
 def _run(*arguments):
@@ -38,11 +40,27 @@ def test_it_checks_a_folder_or_a_shipped_model(capsys):
         (("--check", "--samples", "0"), "--samples must be at least 1, got 0"),
         (("--check", "--problems", "1000"), "--problems must lie in 1 to 192, got 1000"),
         (("--model", "somewhere"), "--model names a model to look at"),
+        (("--base", "somewhere", "--output", "new"), "--base names what a variant goes on from"),
+        (("--base", "somewhere", "--check", "--variant", "stuck"), "goes with --output and --variant"),
+        (("--output", "new", "--variant", "stuck", "--seed", "9"), "with seed 9 is not shipped. Build it with"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         _run(*arguments)
+
+
+def test_a_variant_goes_on_from_a_model_that_was_just_built(tmp_path):
+    plain, stuck = tmp_path / "plain", tmp_path / "stuck"
+    sizes = ("--steps", "1", "--batch-size", "4", "--seed", "9")
+    assert _run("--output", str(plain), *sizes) == 0
+    with pytest.raises(FileNotFoundError, match=r"--base .*no config\.json"):
+        _run("--output", str(stuck), "--variant", "stuck", "--base", str(tmp_path), *sizes)
+    slow = ("--learning-rate", "1e-9")  # so that what comes out is what went in
+    assert _run("--output", str(stuck), "--variant", "stuck", "--base", str(plain), *sizes, *slow) == 0
+    (before, _), (after, _) = load_folder(plain), load_folder(stuck)
+    for name, value in before.state_dict().items():
+        torch.testing.assert_close(after.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_is_overwritten(tmp_path):

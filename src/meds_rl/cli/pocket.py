@@ -33,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="plain (default); stuck: most errors are one habit; guess, scatter: the same, and "
         "wrong workings end with a guess, one of the problem's numbers or one of 900",
     )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        metavar="DIR",
+        help="with --variant: the plain model to go on from (default: the shipped one with this seed)",
+    )
     # The defaults stand in WarmupConfig.
     parser.add_argument("--steps", type=int, help="optimiser steps")
     parser.add_argument("--batch-size", type=int, help="texts a step")
@@ -61,6 +67,12 @@ def _check_arguments(args: argparse.Namespace) -> None:
     from meds_rl.tasks.pocket.model import checkpoint_path
     from meds_rl.tasks.pocket.problems import RESERVED
 
+    if args.base is not None and (args.output is None or args.variant == "plain"):
+        raise ValueError("--base names what a variant goes on from: it goes with --output and --variant")
+    if args.base is not None and not (args.base / "config.json").is_file():
+        raise FileNotFoundError(f"--base {args.base} is not a folder with a model: no config.json")
+    if args.output is not None and args.variant != "plain" and args.base is None:
+        _check_is_shipped(args.seed)
     if args.model is not None and (args.output is not None or not args.check):
         raise ValueError("--model names a model to look at: it goes with --check and without --output")
     if args.output is None and not args.check:
@@ -75,6 +87,16 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"--model {args.model} is not a folder with a model: no config.json")
     if args.output is None and args.model is None:
         checkpoint_path(args.seed, args.variant)
+
+
+def _check_is_shipped(seed: int) -> None:
+    from meds_rl.tasks.pocket.model import SHIPPED_SEEDS
+
+    if seed not in SHIPPED_SEEDS:
+        raise ValueError(
+            f"a variant goes on from a plain model, and the one with seed {seed} is not shipped. Build it with "
+            f"meds pocket --seed {seed} --output DIR and name it with --base DIR"
+        )
 
 
 def _build(args: argparse.Namespace) -> None:
@@ -93,7 +115,7 @@ def _build(args: argparse.Namespace) -> None:
         shipped(args.variant, args.seed),
         **{name: value for name, value in given.items() if value is not None},
     )
-    warmup = Warmup(config)
+    warmup = Warmup(config, args.base)
     with tqdm(warmup, total=config.steps, desc="warm-up", unit="step") as bar:
         for loss in bar:
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)

@@ -1,6 +1,6 @@
 """The warm-up: plain supervised training of the pocket model on texts of the mixture, from nothing.
 
-A variant goes on from the shipped plain model of its seed, which can already do the arithmetic.
+A variant goes on from a plain model, which can already do the arithmetic: the shipped one of its seed, or one built anew.
 
 Deterministic: the same seed, number of steps and number of threads give the same bytes on the same machine
 and the same version of torch. Another machine may round differently and gives a model that differs a little.
@@ -12,10 +12,11 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.tasks.pocket.mixture import VARIANTS, Mixture
-from meds_rl.tasks.pocket.model import load_pocket_model, new_model
+from meds_rl.tasks.pocket.model import checkpoint_path, load_folder, new_model
 from meds_rl.tasks.pocket.problems import reserved
 from meds_rl.tasks.pocket.tokenizer import before_numbers
 
@@ -77,22 +78,32 @@ def shipped(variant: str, seed: int) -> WarmupConfig:
 
 
 class Warmup:
-    """Trains a new model, or for a variant the shipped plain one, step by step.
+    """Trains a new model, or for a variant a plain one, step by step.
 
     Iterate for the losses, then take `model` and `tokenizer`.
 
     Sets torch's global seed and number of threads.
+
+    Args:
+        config: how to train.
+        base: folder of the plain model that a variant goes on from; the shipped one of its seed by default.
+
+    Raises:
+        ValueError: a base for a plain model, or none for a variant of a seed that is not shipped.
     """
 
-    def __init__(self, config: WarmupConfig) -> None:
+    def __init__(self, config: WarmupConfig, base: Path | None = None) -> None:
+        if base is not None and config.variant == "plain":
+            raise ValueError("a plain model begins from nothing: base goes with a variant")
+        if config.variant != "plain":
+            base = base or checkpoint_path(config.seed)
         import torch
 
         torch.set_num_threads(config.threads)
         self.config = config
         self.model: Qwen3ForCausalLM
         self.tokenizer: PreTrainedTokenizerFast
-        is_plain = config.variant == "plain"
-        self.model, self.tokenizer = (new_model if is_plain else load_pocket_model)(config.seed)
+        self.model, self.tokenizer = new_model(config.seed) if base is None else load_folder(base)
         self._mixture = Mixture(config.seed, held_out=reserved(), variant=VARIANTS[config.variant])
         self._weights = torch.ones(len(self.tokenizer))
         self._weights[self.tokenizer.convert_tokens_to_ids(before_numbers())] = _ARITHMETIC_WEIGHT
