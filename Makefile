@@ -9,6 +9,9 @@ PIP := $(INSTALL) --constraint constraints.txt
 VERL := .venv-verl
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 
+# A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
+SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow test-gpu screenshots lint clean
 
 help:
@@ -27,12 +30,12 @@ demo: $(VENV)/.demo
 	HF_HUB_OFFLINE=1 $(BIN)/meds demo
 
 test: lint
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # TRL moves fast: the adapter's tests against the oldest release that pyproject.toml admits (`test` has the newest).
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest tests/engines
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines
 
 test-verl: $(VERL)/.ready
 	$(VERL_PYTEST) -m "verl and not slow" tests/engines/verl src/meds_rl/engines/verl

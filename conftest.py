@@ -4,6 +4,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Nothing here asserts how long something takes: these machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ENGINES = Path(__file__).parent / "src" / "meds_rl" / "engines"
 # Doctests import the modules they stand in.

@@ -42,7 +42,10 @@ def test_it_checks_a_folder_or_a_shipped_model(capsys):
         (("--model", "somewhere"), "--model names a model to look at"),
         (("--base", "somewhere", "--output", "new"), "--base names what a variant goes on from"),
         (("--base", "somewhere", "--check", "--variant", "stuck"), "goes with --output and --variant"),
-        (("--output", "new", "--variant", "stuck", "--seed", "9"), "with seed 9 is not shipped. Build it with"),
+        (
+            ("--output", "new", "--variant", "stuck", "--seed", "9"),
+            "with seed 9 is not shipped. Build it with",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(arguments, message):

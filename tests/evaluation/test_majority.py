@@ -37,7 +37,7 @@ def test_by_hand():
 
 
 @given(st.lists(st.sampled_from(["R", "R", "a", "a", "b", "c", None]), min_size=1, max_size=9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equals_the_mean_over_all_subsets(answers):
     expected = [float(brute(answers, k)) for k in range(1, len(answers) + 1)]
     np.testing.assert_allclose(values(answers), expected, rtol=1e-12, atol=0)

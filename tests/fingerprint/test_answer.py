@@ -145,7 +145,7 @@ def cut_texts(draw):
     return before, answer, after, [text[a:b] for a, b in itertools.pairwise(edges)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(cut_texts())
 @example(("", "\\}", "}", ["\\boxed{", "\\}", "}"]))
 def test_any_cutting_of_any_text(case):
@@ -225,7 +225,7 @@ def trained(request):
     return request.param()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @example(before="", answer="4", after="")
 @given(
     before=st.text(st.characters(codec="utf-8", exclude_characters="\\"), max_size=90),

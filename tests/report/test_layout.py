@@ -57,7 +57,7 @@ def test_constant_empty_and_huge_values(vectors):
     assert len(np.unique(places.round(9), axis=0)) == len(vectors)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(st.integers(-2, 2), min_size=2, max_size=2), min_size=1, max_size=25))
 def test_any_points_have_finite_places(rows):
     places, _ = layout(np.array(rows, dtype=np.float32), seed=0)

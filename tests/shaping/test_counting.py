@@ -37,7 +37,7 @@ def shape(shaper, batch):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(BATCHES, st.sampled_from(["prompt", "global"]))
 def test_penalties_equal_a_counter_of_answers(batches, scope):
     shaper, seen = counter(scope=scope), Counter()
@@ -53,7 +53,7 @@ def test_penalties_equal_a_counter_of_answers(batches, scope):
         seen.update((where(prompt, scope), answer) for prompt, answer, right in batch if not right)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(BATCHES)
 def test_within_a_batch_the_others_of_the_group_count(batches):
     shaper = counter(scope="batch")
@@ -67,7 +67,7 @@ def test_within_a_batch_the_others_of_the_group_count(batches):
     assert shaper.memory.step == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(BATCHES)
 def test_outcome_based_exploration_equals_its_bonus_within_groups(batches):
     """r - c (1 - min(1, N^-.5)) and r + c min(1, N^-.5) differ by one number a group: the advantages are equal."""
@@ -110,7 +110,7 @@ def test_the_vote_can_say_none_of_these():
     assert vote(near, members, np.array([5, 7, 7], dtype=np.int32), 3, 2.0).tolist() == [7]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_distance_2_is_no_bound(seed):
     rng = np.random.default_rng(seed)

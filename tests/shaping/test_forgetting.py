@@ -101,7 +101,7 @@ def test_both_bounds_at_once():
     assert [ids(memory, name) for name in "xy"] == [[2], [4, 5]]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["oldest", "largest"]), st.integers(1, 30), st.booleans())
 def test_what_is_left_is_clustered_as_if_nothing_else_had_been_there(seed, drop_first, capacity, ties):
     rng = np.random.default_rng(seed)

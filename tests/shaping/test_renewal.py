@@ -34,7 +34,7 @@ def test_the_vectors_change_and_nothing_else():
     assert memory.step == 2  # a renewal is no batch
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_clusters_are_those_of_the_new_vectors(seed, share):
     rng = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ def remembered_vectors(memory: ErrorMemory, shaped: ShapedBatch) -> list[list[fl
     return [vectors[id_] for id_ in shaped.memory_ids.tolist()]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.lists(ROWS, min_size=1, max_size=14), min_size=1, max_size=5), st.randoms(), st.booleans())
 def test_results_and_memory_do_not_depend_on_the_order_of_rows(tmp_path_factory, batches, random, cluster):
     options: dict[str, Any] = {

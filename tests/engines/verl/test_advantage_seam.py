@@ -249,7 +249,7 @@ GROUPS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     batches=st.lists(GROUPS, min_size=2, max_size=3), all_wrong=st.sampled_from(["skip", "center", "shape"])
 )
@@ -289,7 +289,7 @@ def _tiny(rewards, ids):
     return any(0 < value < 1e-4 for value in spread)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(groups=GROUPS)
 def test_without_strength_advantages_are_verls_own(groups):
     with pytest.MonkeyPatch.context() as monkeypatch:

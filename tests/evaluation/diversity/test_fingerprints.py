@@ -107,7 +107,7 @@ def test_ratio_as_a_principal_component_analysis(features):
     assert top1_eigenvalue_ratio(features * 1e200) == pytest.approx(found)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 1000))
 def test_ratio_of_wide_fingerprints_by_iteration(seed):
     rng = np.random.default_rng(seed)

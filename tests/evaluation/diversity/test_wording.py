@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 from sklearn.feature_extraction.text import CountVectorizer
@@ -59,7 +59,6 @@ def test_self_bleu_of_more_texts_than_it_reads():
             self_bleu(texts, **bounds)
 
 
-@settings(deadline=None)
 @given(SENTENCES)
 def test_self_bleu_is_a_share(texts):
     found = self_bleu(texts)
@@ -123,7 +122,6 @@ def test_vendi_of_short_and_empty_texts():
         vendi_score_of_texts(["a"], max_n=0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abc"), min_size=3, max_size=8).map(" ".join), min_size=1, max_size=6)
 )

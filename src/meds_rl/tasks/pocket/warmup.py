@@ -1,6 +1,6 @@
 """The warm-up: plain supervised training of the pocket model on texts of the mixture, from nothing.
 
-A variant goes on from a plain model, which can already do the arithmetic: the shipped one of its seed, or one built anew.
+A variant goes on from a plain model, which can already do the arithmetic: the shipped one of its seed, or a new one.
 
 Deterministic: the same seed, number of steps and number of threads give the same bytes on the same machine
 and the same version of torch. Another machine may round differently and gives a model that differs a little.
