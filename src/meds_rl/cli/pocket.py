@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", type=Path, metavar="DIR", help="build a model and write it here; must not exist"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of weights and texts (default: 0; shipped: 0, 1, 2)"
+        "--seed",
+        type=int,
+        default=0,
+        help="of weights and texts (default: 0; shipped: 0, 1, 2, of stuck and scatter 3 and 4 too)",
     )
     parser.add_argument(
         "--variant",
@@ -92,7 +95,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
 def _check_is_shipped(seed: int) -> None:
     from meds_rl.tasks.pocket.model import SHIPPED_SEEDS
 
-    if seed not in SHIPPED_SEEDS:
+    if seed not in SHIPPED_SEEDS["plain"]:
         raise ValueError(
             f"a variant goes on from a plain model, and the one with seed {seed} is not shipped. Build it with "
             f"meds pocket --seed {seed} --output DIR and name it with --base DIR"

@@ -12,7 +12,8 @@ from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-SHIPPED_SEEDS = (0, 1, 2)
+# Of each variant. Those of seeds 3 and 4 go on from plain models that are not shipped (recipes/compare-judge.yaml).
+SHIPPED_SEEDS = {"plain": (0, 1, 2), "stuck": (0, 1, 2, 3, 4), "guess": (0, 1, 2), "scatter": (0, 1, 2, 3, 4)}
 # Enough for every wording of the warm-up (at most 61 tokens, usually about 40).
 MAX_COMPLETION_LENGTH = 96
 
@@ -25,8 +26,8 @@ def checkpoint_path(seed: int = 0, variant: str = "plain") -> Path:
     """
     if variant not in VARIANTS:
         raise ValueError(f"no pocket checkpoint of variant {variant!r}; shipped: {', '.join(VARIANTS)}")
-    if seed not in SHIPPED_SEEDS:
-        allowed = ", ".join(map(str, SHIPPED_SEEDS))
+    if seed not in SHIPPED_SEEDS[variant]:
+        allowed = ", ".join(map(str, SHIPPED_SEEDS[variant]))
         raise ValueError(
             f"no pocket checkpoint with seed {seed!r}; shipped: {allowed}; `meds pocket` builds others"
         )
