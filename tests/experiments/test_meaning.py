@@ -67,8 +67,19 @@ def test_what_does_nothing_or_was_not_there_is_passed_over(recipes):
     (dapo, of_dapo), (meds, _) = recipes.items()
     put(dapo, {**resolved(of_dapo), "meds_beta": 7.0})
     assert PRESETS["recommended"]["meds_beta"] == 2.0
-    put(meds, {"meds_beta": 2})  # a whole number is the same number
+    put(meds, {"meds_beta": 2, "entropy_advantage": True})  # a whole number is the same number
     refuse_changed_meaning(recipes)
+
+
+def test_a_preset_that_had_no_entropy_advantage_yet_is_refused(recipes):
+    (dapo, of_dapo), (meds, of_meds) = recipes.items()
+    for cell, recipe in ((dapo, of_dapo), (meds, of_meds)):
+        there = resolved(recipe)
+        del there["entropy_advantage"]
+        put(cell, there)
+    assert changed_meaning(dapo, of_dapo.training) == []
+    with pytest.raises(GridError, match=r"entropy_advantage was False, it is now True"):
+        refuse_changed_meaning(recipes)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""GRPO with an entropy advantage: the baseline "GRPO + entropy" of the paper."""
+"""The entropy advantage: of the paper's baseline "GRPO + entropy", and of the recommended preset."""
 
 import torch
 

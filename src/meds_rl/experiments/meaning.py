@@ -42,7 +42,8 @@ def refuse_changed_meaning(recipes: Mapping[Cell, Recipe]) -> None:
 def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
     """Name, value there and value now of each field that method and preset set and in which they differ.
 
-    None where nothing was trained. Fields that the version which trained the cell did not have are passed over.
+    None where nothing was trained. Fields that the version which trained the cell did not have are passed over, but for
+    `entropy_advantage`: it came as a field when `grpo-entropy` alone had it, and a preset sets it since.
     """
     return differing_meaning(read_recipe(cell.folder).fields, now)
 
@@ -50,6 +51,8 @@ def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
 def differing_meaning(there: Mapping[str, Any], now: MEDSConfig) -> list[tuple[str, str, str]]:
     """The same of a resolved recipe, or of a part of one."""
     today = now.__dict__
+    if there:
+        there = {"entropy_advantage": now.method == "grpo-entropy", **there}
     return [
         (name, repr(there[name]), repr(today[name]))
         for name in fields_set(now.method)

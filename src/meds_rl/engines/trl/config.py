@@ -36,8 +36,9 @@ class MEDSConfig(GRPOConfig):
     """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and these.
 
     ``method`` chooses one of the paper's four methods or a rival and sets the fields below whose default is ``None``;
-    ``preset`` does so for settings of the memory. A value given explicitly always wins. ``meds_*`` fields act only
-    where the method has a memory: "meds", "dapo-outcome", "dapo-outcome-batch".
+    ``preset`` does so for settings of the memory and, with "meds", the entropy advantage. A value given explicitly
+    always wins. ``meds_*`` fields act only where the method has a memory: "meds", "dapo-outcome",
+    "dapo-outcome-batch".
 
     Note:
         ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``.
@@ -118,7 +119,7 @@ class MEDSConfig(GRPOConfig):
         },
     )
     preset: Literal["paper", "recommended"] = field(
-        default="paper", metadata={"help": "Defaults of the memory's settings: paper or recommended."}
+        default="paper", metadata={"help": "Defaults of MEDS: paper or recommended."}
     )
 
     loss_type: str | None = field(
