@@ -44,7 +44,7 @@ def test_it_checks_a_folder_or_a_shipped_model(capsys):
         (("--base", "somewhere", "--check", "--variant", "stuck"), "goes with --output and --variant"),
         (
             ("--output", "new", "--variant", "stuck", "--seed", "9"),
-            "with seed 9 is not shipped. Build it with",
+            "with seed 9 is not shipped. Build it with meds pocket",
         ),
     ],
 )

@@ -74,8 +74,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise ValueError("--base names what a variant goes on from: it goes with --output and --variant")
     if args.base is not None and not (args.base / "config.json").is_file():
         raise FileNotFoundError(f"--base {args.base} is not a folder with a model: no config.json")
-    if args.output is not None and args.variant != "plain" and args.base is None:
-        _check_is_shipped(args.seed)
     if args.model is not None and (args.output is not None or not args.check):
         raise ValueError("--model names a model to look at: it goes with --check and without --output")
     if args.output is None and not args.check:
@@ -90,16 +88,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"--model {args.model} is not a folder with a model: no config.json")
     if args.output is None and args.model is None:
         checkpoint_path(args.seed, args.variant)
-
-
-def _check_is_shipped(seed: int) -> None:
-    from meds_rl.tasks.pocket.model import SHIPPED_SEEDS
-
-    if seed not in SHIPPED_SEEDS["plain"]:
-        raise ValueError(
-            f"a variant goes on from a plain model, and the one with seed {seed} is not shipped. Build it with "
-            f"meds pocket --seed {seed} --output DIR and name it with --base DIR"
-        )
 
 
 def _build(args: argparse.Namespace) -> None:

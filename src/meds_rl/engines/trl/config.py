@@ -301,9 +301,8 @@ class MEDSConfig(GRPOConfig):
             "overlong_buffer": buffer,
             "entropy_advantage": method.entropy_advantage,
         }
-        if method.entropy_advantage is None:
-            defaults["entropy_advantage"] = ENTROPY_ADVANTAGE.get(self.preset)
         self._fill(defaults)
+        self._fill({"entropy_advantage": ENTROPY_ADVANTAGE[self.preset]})  # where the method leaves it open
 
     def _apply_preset(self) -> None:
         if self.method in METHODS:

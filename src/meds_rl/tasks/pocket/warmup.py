@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.tasks.pocket.mixture import VARIANTS, Mixture
-from meds_rl.tasks.pocket.model import checkpoint_path, load_folder, new_model
+from meds_rl.tasks.pocket.model import SHIPPED_SEEDS, checkpoint_path, load_folder, new_model
 from meds_rl.tasks.pocket.problems import reserved
 from meds_rl.tasks.pocket.tokenizer import before_numbers
 
@@ -95,8 +95,13 @@ class Warmup:
     def __init__(self, config: WarmupConfig, base: Path | None = None) -> None:
         if base is not None and config.variant == "plain":
             raise ValueError("a plain model begins from nothing: base goes with a variant")
-        if config.variant != "plain":
-            base = base or checkpoint_path(config.seed)
+        if config.variant != "plain" and base is None:
+            if config.seed not in SHIPPED_SEEDS["plain"]:
+                raise ValueError(
+                    f"a variant goes on from a plain model, and the one with seed {config.seed} is not shipped. Build "
+                    f"it with meds pocket --seed {config.seed} --output DIR and name it with --base DIR"
+                )
+            base = checkpoint_path(config.seed)
         import torch
 
         torch.set_num_threads(config.threads)
