@@ -1,55 +1,94 @@
-"""Do penalties follow the errors? By fingerprint, and by how far the vote for a cluster reaches.
+"""Do penalties follow the errors? By fingerprint, by how far the vote reaches, by every setting of the memory.
 
     python benchmarks/assignment.py                  # pocket-stuck:0, pocket-guess:0, pocket-scatter:0; two minutes
+    python benchmarks/assignment.py --settings       # the recommended memory, one setting changed at a time
     python benchmarks/assignment.py --problems 4 --samples 64
     python benchmarks/assignment.py --smollm2 runs/reasoning   # of what reasoning.py --model smollm2 has sampled
 
 For each of some hard problems a frozen policy's wrong completions come in visits of 8, those that have an answer: they
 are looked up, then remembered, as in training, but nothing moves. The planted strategy of each is known. Printed, over
-the second half of the visits:
+the second half of the visits, means over problems:
 
 - seen: share of completions that are like something remembered.
 - contrast: mean ln(size + 1) of the habit's completions, the problem's most frequent strategy, less that of the others.
   Times alpha it is what makes another error pay better than the habit.
 - within: standard deviation of ln(size + 1) within the habit: noise of the penalty.
-- right: correlation of ln(size + 1) with what it would be if strategies were known.
+- right: correlation of ln(size + 1) with what it would be if strategies were known and counted for each prompt.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from meds_rl import ErrorMemory
+from meds_rl.engines.memory_settings import MemorySettings, make_shaper
+from meds_rl.engines.presets import PRESETS
 from meds_rl.evaluation.sampling import sample_completions
-from meds_rl.fingerprint import AnswerStates, Fingerprint, LayerLogits, WorkingStates, answer_finder, extract
-from meds_rl.shaping.clustering import Clustering, HDBSCANClustering
-from meds_rl.shaping.clusterings import ExactClustering
+from meds_rl.fingerprint import Fingerprint, answer_finder, extract
+from meds_rl.fingerprint.by_name import make_fingerprint
+from meds_rl.fingerprint.text_embedding import embed_texts
 from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
 from meds_rl.tasks.pocket.problems import pool
 
 VISIT = 8
-FINGERPRINTS: dict[str, Fingerprint] = {
-    "layer_logits": LayerLogits(),
-    "answer_states": AnswerStates(),
-    "working_states": WorkingStates(),
-}
-LOOSE = HDBSCANClustering(cluster_selection_epsilon=0.2)
-SETTINGS: list[tuple[str, str, Clustering, float | None]] = [
-    ("planted strategy, counted", "strategy", ExactClustering(), 0.0),
-    ("answer string, counted", "answer_string", ExactClustering(), 0.0),
-    ("layer_logits, however far (published)", "layer_logits", HDBSCANClustering(), None),
+RECOMMENDED = {name: value for name, value in PRESETS["recommended"].items() if name != "fingerprint"}
+PAPER = {name: value for name, value in PRESETS["paper"].items() if name != "fingerprint"}
+COUNTED = {"clustering": "exact", "max_distance": 0.0}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is compared: a fingerprint, and fields of MemorySettings that differ from the recommended preset's."""
+
+    label: str
+    fingerprint: str
+    changed: Mapping[str, Any]
+
+
+BY_FINGERPRINT = [
+    Setting("planted strategy, counted", "strategy", COUNTED),
+    Setting("answer string, counted", "answer_string", COUNTED),
+    Setting("layer_logits, all layers (published)", "layer_logits", PAPER),
     *[
-        (f"{name}, {'however far' if furthest is None else f'to {furthest:g}'}", name, LOOSE, furthest)
+        Setting(
+            f"{name}, {'however far' if furthest is None else f'to {furthest:g}'}",
+            name,
+            {"max_distance": furthest},
+        )
         for name in ("answer_states", "working_states")
         for furthest in (None, 0.2, 0.25, 0.3, 0.4)
     ],
+]
+BY_SETTING = [
+    Setting("recommended", "working_states", {}),
+    Setting("the vote however far", "working_states", {"max_distance": None}),
+    Setting("epsilon 0", "working_states", {"cluster_selection_epsilon": 0.0}),
+    Setting("epsilon .3", "working_states", {"cluster_selection_epsilon": 0.3}),
+    Setting("one neighbour votes", "working_states", {"n_neighbors": 1}),
+    Setting("noise free", "working_states", {"noise": "free"}),
+    Setting("single cluster", "working_states", {"clustering": "single"}),
+    Setting("single cluster, however far", "working_states", {"clustering": "single", "max_distance": None}),
+    Setting("k-means", "working_states", {"clustering": "kmeans"}),
+    Setting("DBSCAN", "working_states", {"clustering": "dbscan"}),
+    Setting("agglomerative", "working_states", {"clustering": "agglomerative"}),
+    Setting("labels at random", "working_states", {"clustering": "random", "max_distance": None}),
+    Setting("only the batch", "working_states", {"scope": "batch"}),
+    Setting("one memory for all prompts", "working_states", {"scope": "global"}),
+    Setting("half-life 8", "working_states", {"half_life": 8.0}),
+    Setting("half-life 2", "working_states", {"half_life": 2.0}),
+    *[
+        Setting(f"{name}{far}", name, {} if far else {"max_distance": None})
+        for name in ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "text_embedding")
+        for far in ("", ", within .25")
+    ],
+    Setting("strategy's name, one memory for all", "strategy", COUNTED | {"scope": "global"}),
 ]
 
 
@@ -74,36 +113,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--problems", type=int, default=12, metavar="N", help="hard problems (default: 12)")
     parser.add_argument("--samples", type=int, default=128, metavar="N", help="of each (default: 128)")
     parser.add_argument("--variants", nargs="*", default=["stuck", "guess", "scatter"], metavar="NAME")
+    parser.add_argument("--settings", action="store_true", help="by every setting, not only by fingerprint")
     parser.add_argument("--smollm2", type=Path, metavar="OUT", help="folder of benchmarks/reasoning.py")
     parsed = parser.parse_args(arguments)
     if parsed.problems < 1 or parsed.samples < 4 * VISIT:
         parser.error(f"--problems must be at least 1 and --samples at least {4 * VISIT}")
+    settings = BY_SETTING if parsed.settings else BY_FINGERPRINT
     for variant in parsed.variants:
-        errors = sample_errors(variant, parsed.problems, parsed.samples)
-        print_table(f"pocket-{variant}:0", errors)
+        errors = sample_errors(
+            variant, parsed.problems, parsed.samples, {one.fingerprint for one in settings}
+        )
+        print_table(f"pocket-{variant}:0", errors, settings)
     if parsed.smollm2 is not None:
-        print_table("SmolLM2-135M-Instruct", smollm2_errors(parsed.smollm2))
+        print_table("SmolLM2-135M-Instruct", smollm2_errors(parsed.smollm2), settings)
     return 0
 
 
-def print_table(title: str, errors: list[Errors]) -> None:
+def print_table(title: str, errors: list[Errors], settings: Sequence[Setting]) -> None:
     """Means over problems, as Markdown."""
-    print(f"\n## {title}\n\n| vote | seen | contrast | within | right |\n| :-- | --: | --: | --: | --: |")
-    for label, name, clustering, furthest in SETTINGS:
-        if all(name in one.features for one in errors):
-            rows = np.array([stream(one, name, clustering, furthest) for one in errors])
+    print(f"\n## {title}\n\n| memory | seen | contrast | within | right |\n| :-- | --: | --: | --: | --: |")
+    for setting in settings:
+        if all(setting.fingerprint in one.features for one in errors):
+            rows = stream(errors, setting.fingerprint, setting.changed)
             seen, contrast, within, right = np.nanmean(rows, axis=0)
-            print(f"| {label} | {seen:.2f} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True)
+            print(
+                f"| {setting.label} | {seen:.2f} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True
+            )
 
 
 def smollm2_errors(folder: Path) -> list[Errors]:
     """Completions with an answer, right ones too (they are few): strategies are their first two equations."""
     from reasoning_data import smollm2
-    from reasoning_problems import SETTINGS, asked_as_is
+    from reasoning_problems import SETTINGS as TEMPERATURES
+    from reasoning_problems import asked_as_is
     from reasoning_rivals import answer_states
 
     layers = list(range(3, 31, 3))
-    data = smollm2(folder / "smollm2", asked_as_is(), SETTINGS, 40, layers, as_is=True)
+    data = smollm2(folder / "smollm2", asked_as_is(), TEMPERATURES, 40, layers, as_is=True)
     states, layer = data.states, layers.index(21)
     features = {
         "layer_logits": states.layer_logits[:, states.layer_logits.shape[1] // 2 :],
@@ -121,13 +167,14 @@ def smollm2_errors(folder: Path) -> list[Errors]:
     return errors
 
 
-def sample_errors(variant: str, num_problems: int, num_samples: int) -> list[Errors]:
+def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[str]) -> list[Errors]:
     """What a shipped policy gets wrong on the first hard problems, which its warm-up never saw."""
     torch.manual_seed(0)
     model, tokenizer = load_pocket_model(0, variant)
     prompts = [problem.prompt for problem in pool("hard")[:num_problems]]
     sampled = sample_completions(model, tokenizer, prompts, num_samples=num_samples, max_new_tokens=96)
     find = answer_finder("boxed")
+    readers = {name: reader(name) for name in names - {"strategy", "answer_string", "text_embedding"}}
     errors = []
     for prompt, completions in zip(prompts, sampled, strict=True):
         wrong = [one for one in completions if strategy(one.text, {"prompt": prompt}) != CORRECT]
@@ -135,15 +182,19 @@ def sample_errors(variant: str, num_problems: int, num_samples: int) -> list[Err
         ids = [one.token_ids for one in answered]
         prompt_ids = [tokenizer(prompt)["input_ids"]] * len(ids)
         answers = [find(row, tokenizer) for row in ids]
-        features = {
-            name: extract(model, fingerprint, prompt_ids, ids, answers)
-            for name, fingerprint in FINGERPRINTS.items()
-        }
+        features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
         strategies = [strategy(one.text, {"prompt": prompt}) for one in answered]
         features["strategy"] = one_hot(strategies)
         features["answer_string"] = one_hot([one.text.rpartition("boxed{")[2] for one in answered])
+        if "text_embedding" in names:
+            features["text_embedding"] = embed_texts([one.text for one in answered])
         errors.append(Errors(strategies, features))
     return errors
+
+
+def reader(name: str) -> Fingerprint:
+    """The fingerprint as the pocket-sized grids take it: logits of all layers, as half of four would be two numbers."""
+    return make_fingerprint(name, -1 if name.startswith("layer_logits") else None)
 
 
 def one_hot(names: Sequence[str]) -> np.ndarray:
@@ -152,28 +203,52 @@ def one_hot(names: Sequence[str]) -> np.ndarray:
     return np.eye(len(places), dtype=np.float32)[[places[name] for name in names]]
 
 
-def stream(
-    errors: Errors, name: str, clustering: Clustering, furthest: float | None
-) -> tuple[float, float, float, float]:
-    """Share seen, contrast, deviation within the habit and correlation with the truth; NaN where not defined."""
-    memory, features = ErrorMemory(clustering), errors.features[name]
+def stream(errors: Sequence[Errors], name: str, changed: Mapping[str, Any]) -> np.ndarray:
+    """All problems' visits through one shaper, a visit of each a batch, as a training would do.
+
+    Args:
+        errors: One for each problem.
+        name: The fingerprint.
+        changed: Fields of MemorySettings that differ from the recommended preset's.
+
+    Returns:
+        (P, 4): by problem share seen, contrast, deviation within the habit, correlation with the truth; NaN where
+        one is not defined.
+    """
+    shaper = make_shaper(MemorySettings(**(RECOMMENDED | dict(changed))))
+    sizes: list[list[float]] = [[] for _ in errors]
+    for start in range(0, max(len(one.strategies) for one in errors), VISIT):
+        # A last visit may be smaller; problems that have none left are not in the batch.
+        there = [(p, one.features[name][start : start + VISIT]) for p, one in enumerate(errors)]
+        places = np.repeat([p for p, rows in there], [len(rows) for _, rows in there])
+        shaped = shaper.shape(
+            np.zeros(len(places)),
+            prompt_ids=places.tolist(),
+            features=np.concatenate([rows for _, rows in there]),
+            is_correct=np.zeros(len(places), dtype=bool),
+        )
+        for place, size in zip(places, shaped.cluster_sizes, strict=True):
+            sizes[place].append(float(np.log1p(size)))
+    return np.array(
+        [follows(one.strategies, np.array(found)) for one, found in zip(errors, sizes, strict=True)]
+    )
+
+
+def follows(strategies: Sequence[str], size: np.ndarray) -> tuple[float, float, float, float]:
+    """What `stream` returns of one problem, of its completions' strategies and ln(size + 1), both (N,)."""
+    habit = Counter(strategies).most_common(1)[0][0]
     made: Counter[str] = Counter()
-    habit = Counter(errors.strategies).most_common(1)[0][0]
-    sizes, true_sizes, habits = [], [], []
-    num_visits = len(features) // VISIT
-    for visit in range(num_visits):
-        rows = slice(visit * VISIT, (visit + 1) * VISIT)
-        found = memory.assign("", features[rows], max_distance=furthest).sizes
-        if visit >= num_visits // 2:
-            sizes += np.log1p(found).tolist()
-            true_sizes += [np.log1p(made[one]) for one in errors.strategies[rows]]
-            habits += [one == habit for one in errors.strategies[rows]]
-        made.update(errors.strategies[rows])
-        memory.remember("", features[rows])
-    size, is_habit = np.array(sizes), np.array(habits)
+    true_size = []
+    for start in range(0, len(strategies), VISIT):
+        visit = strategies[start : start + VISIT]
+        true_size += [np.log1p(made[one]) for one in visit]
+        made.update(visit)
+    judged = slice(len(strategies) // VISIT // 2 * VISIT, None)
+    size, truth = size[judged], np.array(true_size)[judged]
+    is_habit = np.array([one == habit for one in strategies[judged]])
     if is_habit.all() or not is_habit.any():
         return np.nan, np.nan, np.nan, np.nan
-    right = np.corrcoef(size, true_sizes)[0, 1] if size.std() > 0 and np.std(true_sizes) > 0 else 0.0
+    right = np.corrcoef(size, truth)[0, 1] if size.std() > 0 and truth.std() > 0 else 0.0
     contrast = size[is_habit].mean() - size[~is_habit].mean()
     return float((size > 0).mean()), float(contrast), float(size[is_habit].std()), float(right)
 

@@ -8,9 +8,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-from assignment import LOOSE, Errors, main, one_hot, stream
-
-from meds_rl.shaping.clusterings import ExactClustering
+from assignment import BY_FINGERPRINT, BY_SETTING, COUNTED, Errors, main, one_hot, stream
 
 HABIT = "left_to_right"
 
@@ -22,9 +20,7 @@ def errors(strategies, features):
 def test_exact_counts_of_the_strategies_are_right():
     # Visits of 8: seven of the habit and one other, 4 times. Before visits 3 and 4 the habit was made 14 and 21 times.
     strategies = ([HABIT] * 7 + ["drop_last"]) * 4
-    seen, contrast, within, right = stream(
-        errors(strategies, one_hot(strategies)), "it", ExactClustering(), 0.0
-    )
+    seen, contrast, within, right = stream([errors(strategies, one_hot(strategies))], "it", COUNTED)[0]
     habit, other = np.log([15, 22]), np.log([3, 4])
     assert contrast == pytest.approx(habit.mean() - other.mean())
     assert within == pytest.approx(habit.std())
@@ -39,14 +35,31 @@ def test_a_vote_however_far_calls_nothing_new():
     spread = np.where(np.array(strategies)[:, None] == HABIT, 0.01, 1.0) * rng.normal(size=(48, 16))
     features = np.eye(16)[0] + spread * 0.8
     one = errors(strategies, features)
-    far, near = stream(one, "it", LOOSE, None)[1], stream(one, "it", LOOSE, 0.25)[1]
+    far, near = stream([one], "it", {"max_distance": None})[0, 1], stream([one], "it", {})[0, 1]
     assert near > far + 0.5
     assert near > 2
 
 
 def test_without_any_other_error_there_is_no_contrast():
     one = errors([HABIT] * 32, np.ones((32, 2)))
-    assert np.isnan(stream(one, "it", LOOSE, None)).all()
+    assert np.isnan(stream([one], "it", {})).all()
+
+
+def test_problems_of_different_length_each_have_their_own_memory():
+    # The shorter problem's figures do not depend on the longer one beside it, unless they share a memory.
+    short = errors(([HABIT] * 7 + ["drop_last"]) * 4, one_hot(([HABIT] * 7 + ["drop_last"]) * 4))
+    names = (["drop_last"] * 6 + [HABIT, HABIT]) * 6 + ["drop_last"] * 3
+    long = errors(names, one_hot(["drop_last", HABIT, *names])[2:, ::-1])
+    alone, beside = stream([short], "it", COUNTED)[0], stream([short, long], "it", COUNTED)
+    assert beside.shape == (2, 4)
+    np.testing.assert_allclose(beside[0], alone)
+    assert stream([short, long], "it", COUNTED | {"scope": "global"})[0, 1] < alone[1] - 0.5
+
+
+def test_labels_of_settings_are_of_one_row_each():
+    for settings in (BY_FINGERPRINT, BY_SETTING):
+        labels = [one.label for one in settings]
+        assert len(set(labels)) == len(labels)
 
 
 def test_too_few_samples_are_refused(capsys):
