@@ -1,0 +1,85 @@
+"""How a grid's policies went, from what they wrote: do penalties move the habit, and do right answers come?
+
+    meds compare recipes/compare-judge.yaml --jobs 2
+    python benchmarks/course.py runs/compare-judge            # of finished cells of a grid of the pocket task
+
+Of all completions of hard problems in training, by checkpoint and method, means over seeds, in sixths of the training:
+
+- right: share of completions that are right.
+- none right: share of groups without a right answer, those that DAPO drops and the memory shapes.
+- habit: share of completions that work in the way that was most frequent in the first sixth.
+- push: mean of the absolute advantages, before any entropy term: how strongly these groups move the policy.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from meds_rl.tasks.pocket.problems import pool
+
+PARTS = 6
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("grid", type=Path, help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
+    parsed = parser.parse_args(arguments)
+    runs = sorted(path.parent for path in parsed.grid.glob("*/*/seed-*/*/rollouts"))
+    if not runs:
+        parser.error(f"{parsed.grid} has no runs with rollouts (TASK/CHECKPOINT/seed-N/METHOD/rollouts)")
+    hard = {problem.prompt for problem in pool("hard")}
+    cells: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
+    for run in runs:
+        method, checkpoint, task = run.name, run.parent.parent.name, run.parent.parent.parent.name
+        cells.setdefault((task, checkpoint, method), []).append(read(run, hard))
+    print(
+        "| task | checkpoint | method | seeds | measure | "
+        + " | ".join(f"{n}/6" for n in range(1, PARTS + 1))
+        + " |"
+    )
+    print("| :-- | :-- | :-- | --: | :-- |" + " --: |" * PARTS)
+    for (task, checkpoint, method), frames in cells.items():
+        for measure, values in course(frames).items():
+            numbers = " | ".join(f"{value:.3f}" for value in values)
+            print(f"| {task} | {checkpoint} | {method} | {len(frames)} | {measure} | {numbers} |")
+    return 0
+
+
+def read(run: Path, hard: set[str]) -> pd.DataFrame:
+    """A run's completions of hard problems, one row each, with the `part` of the training that they are of."""
+    columns = ["step", "prompt", "is_correct", "strategy", "advantage"]
+    rows = pd.concat(
+        [pd.read_parquet(file, columns=columns) for file in sorted(run.glob("rollouts/*.parquet"))]
+    )
+    rows["part"] = (rows["step"] * PARTS // (rows["step"].max() + 1)).astype(int)
+    return rows[rows["prompt"].isin(hard)]
+
+
+def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
+    """Each measure over the parts of the training, a mean over seeds."""
+    courses = []
+    for rows in frames:
+        habit = rows.loc[rows["part"] == 0, "strategy"].mode()[0]
+        groups = rows.groupby(["part", "step", "prompt"])["is_correct"].any()
+        courses.append(
+            pd.DataFrame(
+                {
+                    "right": rows.groupby("part")["is_correct"].mean(),
+                    "none right": 1 - groups.groupby("part").mean(),
+                    "habit": rows["strategy"].eq(habit).groupby(rows["part"]).mean(),
+                    "push": rows["advantage"].abs().groupby(rows["part"]).mean(),
+                }
+            )
+        )
+    return (sum(courses[1:], courses[0]) / len(courses)).to_dict(orient="list")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

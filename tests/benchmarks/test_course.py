@@ -1,0 +1,63 @@
+"""The course of a grid, of rollouts that are put together by hand."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from meds_rl.tasks.pocket.problems import pool
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+from course import course, main, read
+
+
+def write(run, steps, rows):
+    """`rows` of one hard prompt and one easy one at each step; a row is (right, strategy, advantage)."""
+    folder = run / "rollouts"
+    folder.mkdir(parents=True)
+    for step in range(steps):
+        frames = [
+            pd.DataFrame(rows, columns=["is_correct", "strategy", "advantage"]).assign(
+                step=step, prompt=prompt
+            )
+            for prompt in (pool("hard")[0].prompt, pool("easy")[0].prompt)
+        ]
+        pd.concat(frames).to_parquet(folder / f"generation-{step:06d}.parquet")
+
+
+def test_measures_are_of_hard_problems_and_means_over_seeds(tmp_path):
+    write(
+        tmp_path / "a",
+        6,
+        [(False, "left_to_right", -0.1), (False, "left_to_right", -0.1), (False, "other", 0.2)],
+    )
+    write(
+        tmp_path / "b",
+        6,
+        [(True, "correct", 1.0), (False, "left_to_right", -0.5), (False, "left_to_right", -0.5)],
+    )
+    hard = {pool("hard")[0].prompt}
+    frames = [read(tmp_path / name, hard) for name in "ab"]
+    assert [len(rows) for rows in frames] == [18, 18]
+    found = course(frames)
+    assert found["right"] == pytest.approx([1 / 6] * 6)
+    assert found["none right"] == pytest.approx([0.5] * 6)
+    assert found["habit"] == pytest.approx([2 / 3] * 6)
+    assert found["push"] == pytest.approx([0.4] * 6)
+
+
+def test_a_table_has_four_lines_for_each_method_of_a_checkpoint(tmp_path, capsys):
+    for seed in (0, 1):
+        write(tmp_path / f"stuck/stuck-1/seed-{seed}/meds", 12, [(False, "left_to_right", 0.0)])
+    main([str(tmp_path)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + 4
+    assert lines[2].startswith("| stuck | stuck-1 | meds | 2 | right | 0.000")
+
+
+def test_a_folder_without_runs_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "has no runs with rollouts" in capsys.readouterr().err
