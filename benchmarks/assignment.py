@@ -32,6 +32,7 @@ from meds_rl.engines.memory_settings import MemorySettings, make_shaper
 from meds_rl.engines.presets import PRESETS
 from meds_rl.evaluation.sampling import sample_completions
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract
+from meds_rl.fingerprint.answer_string import answer_vectors
 from meds_rl.fingerprint.by_name import make_fingerprint
 from meds_rl.fingerprint.text_embedding import embed_texts
 from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
@@ -98,7 +99,7 @@ class Errors:
 
     Attributes:
         strategies: N names.
-        features: by fingerprint (N, D); counted things are unit vectors of their own.
+        features: by fingerprint (N, D); equal names, and only they, have equal vectors.
     """
 
     strategies: list[str]
@@ -162,7 +163,10 @@ def smollm2_errors(folder: Path) -> list[Errors]:
         rows = np.flatnonzero(data.problem == problem)
         strategies = [str(name) for name in next(iter(data.labels.values()))[rows]]
         own = {name: np.ascontiguousarray(values[rows]) for name, values in features.items()}
-        own |= {"strategy": one_hot(strategies), "answer_string": one_hot(data.answer[rows].tolist())}
+        own |= {
+            "strategy": answer_vectors(strategies),
+            "answer_string": answer_vectors(data.answer[rows].tolist()),
+        }
         errors.append(Errors(strategies, own))
     return errors
 
@@ -184,8 +188,8 @@ def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[
         answers = [find(row, tokenizer) for row in ids]
         features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
         strategies = [strategy(one.text, {"prompt": prompt}) for one in answered]
-        features["strategy"] = one_hot(strategies)
-        features["answer_string"] = one_hot([one.text.rpartition("boxed{")[2] for one in answered])
+        features["strategy"] = answer_vectors(strategies)
+        features["answer_string"] = answer_vectors([one.text.rpartition("boxed{")[2] for one in answered])
         if "text_embedding" in names:
             features["text_embedding"] = embed_texts([one.text for one in answered])
         errors.append(Errors(strategies, features))
@@ -195,12 +199,6 @@ def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[
 def reader(name: str) -> Fingerprint:
     """The fingerprint as the pocket-sized grids take it: logits of all layers, as half of four would be two numbers."""
     return make_fingerprint(name, -1 if name.startswith("layer_logits") else None)
-
-
-def one_hot(names: Sequence[str]) -> np.ndarray:
-    """(N, D): a unit vector for each different name."""
-    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    return np.eye(len(places), dtype=np.float32)[[places[name] for name in names]]
 
 
 def stream(errors: Sequence[Errors], name: str, changed: Mapping[str, Any]) -> np.ndarray:

@@ -8,7 +8,9 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
-from assignment import BY_FINGERPRINT, BY_SETTING, COUNTED, Errors, main, one_hot, stream
+from assignment import BY_FINGERPRINT, BY_SETTING, COUNTED, Errors, main, stream
+
+from meds_rl.fingerprint.answer_string import answer_vectors
 
 HABIT = "left_to_right"
 
@@ -20,7 +22,7 @@ def errors(strategies, features):
 def test_exact_counts_of_the_strategies_are_right():
     # Visits of 8: seven of the habit and one other, 4 times. Before visits 3 and 4 the habit was made 14 and 21 times.
     strategies = ([HABIT] * 7 + ["drop_last"]) * 4
-    seen, contrast, within, right = stream([errors(strategies, one_hot(strategies))], "it", COUNTED)[0]
+    seen, contrast, within, right = stream([errors(strategies, answer_vectors(strategies))], "it", COUNTED)[0]
     habit, other = np.log([15, 22]), np.log([3, 4])
     assert contrast == pytest.approx(habit.mean() - other.mean())
     assert within == pytest.approx(habit.std())
@@ -47,9 +49,10 @@ def test_without_any_other_error_there_is_no_contrast():
 
 def test_problems_of_different_length_each_have_their_own_memory():
     # The shorter problem's figures do not depend on the longer one beside it, unless they share a memory.
-    short = errors(([HABIT] * 7 + ["drop_last"]) * 4, one_hot(([HABIT] * 7 + ["drop_last"]) * 4))
+    few = ([HABIT] * 7 + ["drop_last"]) * 4
+    short = errors(few, answer_vectors(few))
     names = (["drop_last"] * 6 + [HABIT, HABIT]) * 6 + ["drop_last"] * 3
-    long = errors(names, one_hot(["drop_last", HABIT, *names])[2:, ::-1])
+    long = errors(names, answer_vectors(names))
     alone, beside = stream([short], "it", COUNTED)[0], stream([short, long], "it", COUNTED)
     assert beside.shape == (2, 4)
     np.testing.assert_allclose(beside[0], alone)

@@ -36,4 +36,4 @@ PRESETS: dict[str, Mapping[str, Any]] = {
 """By preset: setting of the memory -> value. All presets set the same settings."""
 
 ENTROPY_ADVANTAGE: dict[str, bool] = {"paper": False, "recommended": True}
-"""By preset: whether MEDS adds the entropy advantage to the memory. The two together did best (docs/evidence.md)."""
+"""By preset: whether MEDS adds the entropy advantage to the memory. What each of the two is worth: docs/evidence.md."""

@@ -46,7 +46,7 @@ class MEDSConfig(GRPOConfig):
     Parameters:
         method: "grpo", "grpo-entropy", "dapo" or "meds"; or a rival on DAPO's settings: "dapo-outcome",
             "dapo-outcome-batch", "dapo-nsr", "dapo-w-reinforce", "dapo-rep-exp".
-        preset: "paper" (as published) or "recommended" (what this project found to be better).
+        preset: "paper" (as published) or "recommended" (this project's choice; docs/evidence.md says what it is worth).
         meds_alpha: strength of the penalty, min(alpha * ln(|C| + 1), beta); by preset.
         meds_beta: cap of the penalty; by preset.
         meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
