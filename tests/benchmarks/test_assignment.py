@@ -59,10 +59,13 @@ def test_problems_of_different_length_each_have_their_own_memory():
     assert stream([short, long], "it", COUNTED | {"scope": "global"})[0, 1] < alone[1] - 0.5
 
 
-def test_labels_of_settings_are_of_one_row_each():
+def test_each_setting_is_a_row_of_its_own_and_sees_what_came_before():
+    names = ([HABIT] * 7 + ["drop_last"]) * 4
+    one = errors(names, answer_vectors(names))
     for settings in (BY_FINGERPRINT, BY_SETTING):
-        labels = [one.label for one in settings]
+        labels = [setting.label for setting in settings]
         assert len(set(labels)) == len(labels)
+        assert all(stream([one], "it", setting.changed)[0, 0] > 0 for setting in settings)
 
 
 def test_too_few_samples_are_refused(capsys):
