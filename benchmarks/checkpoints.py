@@ -1,0 +1,85 @@
+"""The cells of several grids by base checkpoint: what one method has more than others, each checkpoint counted once.
+
+    python benchmarks/checkpoints.py docs/evidence/compare-entropy.parquet docs/evidence/compare-judge.parquet
+
+Seeds of one checkpoint share what they start from; where checkpoints differ much, only their number counts. For each
+group of problems and measure: the mean over checkpoints of the paired difference, its 95 % interval by Student's t over
+checkpoints, at how many it is above 0, the sign-flip test's p over checkpoints (not corrected), and the mean without
+the checkpoint that says most for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from meds_rl.experiments.significance import sign_flip_p
+
+MEASURES = {
+    "test hard": ["exact pass@k", "pass@1"],
+    "train hard": ["pass@1"],
+    "test easy": ["pass@1"],
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("cells", type=Path, nargs="+", help="cells.parquet of meds compare")
+    parser.add_argument(
+        "--method", default="recommended", help="what the others are taken from (default: recommended)"
+    )
+    parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="default: all")
+    parsed = parser.parse_args(arguments)
+    cells = pd.concat([pd.read_parquet(file) for file in parsed.cells])
+    cells = cells[cells["when"] == "after"]
+    if parsed.only is not None:
+        cells = cells[cells["checkpoint"].isin(parsed.only)]
+    if parsed.method not in set(cells["method"]):
+        parser.error(f"no cell is of {parsed.method}; there are {', '.join(sorted(set(cells['method'])))}")
+    print(f"What {parsed.method} has more; checkpoints: {', '.join(sorted(set(cells['checkpoint'])))}.\n")
+    print(
+        "| group | measure | less | mean | checkpoints | more | 95 % interval | > 0 | p | without the best |"
+    )
+    print("| :-- | :-- | :-- | --: | --: | --: | --: | --: | --: | --: |")
+    for group, measures in MEASURES.items():
+        for measure in measures:
+            of_group = cells[cells["group"] == group]
+            table = of_group.pivot_table(index=["checkpoint", "seed"], columns="method", values=measure)
+            for method in table.columns.drop(parsed.method, errors="ignore"):
+                pairs = table[[method, parsed.method]].dropna()
+                if len(pairs):
+                    print(f"| {group} | {measure} | {line(method, pairs, parsed.method)} |")
+    return 0
+
+
+def line(method: str, pairs: pd.DataFrame, than: str) -> str:
+    """The rest of a row of the table."""
+    more = (pairs[than] - pairs[method]).groupby(level="checkpoint").mean().to_numpy()
+    own = pairs[method].groupby(level="checkpoint").mean().mean()
+    low, high = interval(more)
+    p = sign_flip_p(more, np.random.default_rng(0))
+    rest = f"{np.sort(more)[:-1].mean():+.3f}" if len(more) > 1 else ""
+    return (
+        f"{method} | {own:.3f} | {len(more)} | {more.mean():+.3f} | [{low:+.3f}, {high:+.3f}] | "
+        f"{(more > 0).sum()} | {p:.3f} | {rest}"
+    )
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of C values; NaN for one."""
+    if len(values) < 2:
+        return np.nan, np.nan
+    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
