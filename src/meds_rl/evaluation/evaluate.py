@@ -156,7 +156,10 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
     if not settings.benchmarks and settings.task is None:
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
-            raise ValueError(f"what is {settings.model} to be evaluated on? Give --task or --benchmark.")
+            raise ValueError(
+                f"what is {settings.model} to be evaluated on? It is no run folder, which would say; "
+                "give --task or --benchmark."
+            )
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     if given["task_options"] is None:
         given["task_options"] = (recipe.get("task_options") or {}) if same_task else {}

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from meds_rl.engines.trl.recipe import RecipeError, load_recipe
+from meds_rl.engines.trl.recipe import RecipeError, find_recipe, load_recipe
 from meds_rl.engines.trl.run import reward_functions
 
 FILES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
@@ -33,6 +33,20 @@ def test_there_are_recipes():
     assert {"pocket", "smollm2", "qwen3-1.7b", "qwen2.5-math-7b", "qwen3-8b"} <= {
         path.stem for path in RECIPES
     }
+
+
+@pytest.mark.parametrize("name", ["pocket.yaml", "recipes/pocket.yaml", "compare-small.yaml"])
+def test_shipped_recipes_are_found_from_any_folder(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe(name).read_bytes() == (FILES[0].parent / Path(name).name).read_bytes()
+
+
+def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        RecipeError, match=r"Shipped recipes: pocket\.yaml, .*; grids of meds compare: compare-"
+    ):
+        find_recipe("poket.yaml")
 
 
 def test_the_line_overrides_the_file(tmp_path):

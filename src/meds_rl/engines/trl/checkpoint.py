@@ -67,8 +67,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     """Bring back what :func:`save` wrote.
 
     Raises:
-        ValueError: the method is "meds" and the checkpoint has no memory, or its memory does not load; it lacks what
-            fingerprints are to be taken anew from, or a batch that is still to be trained on.
+        ValueError: the method has a memory and the checkpoint none, or the other way round; its memory does not load;
+            it lacks what fingerprints are to be taken anew from, or a batch that is still to be trained on.
     """
     folder = Path(checkpoint)
     step = trainer._memory_step
@@ -80,6 +80,11 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
             )
         step.shaper.memory.restore(folder / MEMORY_FILE, n_features=step.fingerprints.num_features)
         _load_completions(step, folder)
+    elif (folder / MEMORY_FILE).is_file():
+        raise ValueError(
+            f"{folder} has a {MEMORY_FILE}, which method {trainer.args.method!r} would not go on with: its checkpoints "
+            "would have none. Start a new run from its model instead, or resume it with the method that made it."
+        )
     if not (folder / STATE_FILE).is_file():
         return
     state = json.loads((folder / STATE_FILE).read_text())

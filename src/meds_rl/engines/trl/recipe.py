@@ -139,18 +139,23 @@ def field_names() -> list[str]:
 def find_recipe(path: str | Path) -> Path:
     """The recipe at ``path``, or the shipped one where only that is meant ("pocket.yaml", "recipes/pocket.yaml").
 
+    Shipped are those in an installed wheel, or in the clone that is installed with ``pip install -e``.
+
     Raises:
         RecipeError: there is neither.
     """
-    shipped = Path(__file__).parents[2] / "_recipes"
+    package = Path(__file__).parents[2]
+    shipped = package / "_recipes" if (package / "_recipes").is_dir() else package.parents[1] / "recipes"
     if Path(path).is_file():
         return Path(path)
     if str(Path(path).parent) in (".", "recipes") and (shipped / Path(path).name).is_file():
         return shipped / Path(path).name
-    names = (
-        ", ".join(sorted(recipe.name for recipe in shipped.glob("*.yaml"))) or "those in the folder recipes/"
+    names = sorted(file.name for file in shipped.glob("*.yaml"))
+    grids = ", ".join(name for name in names if name.startswith("compare-")) or "none"
+    recipes = ", ".join(name for name in names if not name.startswith("compare-")) or "none"
+    raise RecipeError(
+        f"There is no recipe at {path}. Shipped recipes: {recipes}; grids of meds compare: {grids}."
     )
-    raise RecipeError(f"There is no recipe at {path}. Shipped recipes: {names}.")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

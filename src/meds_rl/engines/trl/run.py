@@ -76,8 +76,7 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     if resume is None:
         _describe(run, recipe, trainer, resume)
     else:  # once the checkpoint is loaded: a refused one leaves no trace
-        trainer.add_callback(OnTrainBegin(lambda: _describe(run, recipe, trainer, resume)))
-        trainer.add_callback(OnTrainBegin(lambda: _forget_later_evaluations(run, trainer)))
+        trainer.add_callback(OnTrainBegin(lambda: _take_up(run, recipe, trainer, resume)))
         result.before = read_evaluations(run, "before")
     if before is not None:
         result.before = _take_before(before.folder, run)
@@ -186,6 +185,12 @@ def _import(path: str) -> Any:
 
 def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
+
+
+def _take_up(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
+    """What the run folder is told once a checkpoint is loaded."""
+    _describe(run, recipe, trainer, resume)
+    _forget_later_evaluations(run, trainer)
 
 
 def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:

@@ -142,7 +142,7 @@ class MEDSTrainer(GRPOTrainer):
             self._memory_step.check()
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
                 self.accelerator.print(
-                    f"Compiled the clustering in {seconds:.0f} s; it is kept on disk for the next run."
+                    f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk."
                 )
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None

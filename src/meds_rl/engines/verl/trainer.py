@@ -98,7 +98,7 @@ class MEDSTrainer(PPOTrainerSync):
         if self._settings.memory is not None and not will_resume(self.config):
             self.memory.restore(Path(self._settings.memory), n_features=self._num_features)
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
-            print(f"Compiled the clustering in {seconds:.0f} s; it is kept on disk for the next run.")
+            print(f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk.")
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
