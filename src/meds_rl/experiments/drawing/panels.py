@@ -17,6 +17,10 @@ ONE_COLOUR = {"datum": "mean", "type": "nominal", "scale": {"domain": ["mean"]},
 """The theme's first colour."""
 
 
+TWO_LINES = "split(replace(datum.label, ' less ', '\\nless '), '\\n')"
+"""Labels of pairs: viewers whose letters are wider than the theme's would cut a long one off."""
+
+
 def facetted(panels: Sequence[str], layer: Sequence[Mapping[str, Any]], height: int) -> dict[str, Any]:
     """A specification with one panel for each value of the column ``panel``, two in a row, on the same axes.
 
@@ -48,5 +52,5 @@ def rows_axis(names: Sequence[str]) -> dict[str, Any]:
         "type": "nominal",
         "title": None,
         "scale": {"domain": list(names)},
-        "axis": {"domain": False, "ticks": False, "grid": False, "labelLimit": 220},
+        "axis": {"domain": False, "ticks": False, "grid": False, "labelLimit": 220, "labelExpr": TWO_LINES},
     }
