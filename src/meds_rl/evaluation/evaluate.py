@@ -157,8 +157,8 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
             raise ValueError(
-                f"what is {settings.model} to be evaluated on? It is no run folder, which would say; "
-                "give --task or --benchmark."
+                f"what is {settings.model} to be evaluated on? It is no run folder, which would say. "
+                "Give --task or --benchmark."
             )
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     if given["task_options"] is None:
