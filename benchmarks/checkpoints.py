@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 
 from meds_rl.experiments.significance import sign_flip_p
 
@@ -77,8 +77,8 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     """Student's 95 % interval of the mean of C values; NaN for one."""
     if len(values) < 2:
         return np.nan, np.nan
-    half = student.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    low, high = ttest_1samp(values, 0).confidence_interval(0.95)
+    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -323,8 +323,10 @@ class ErrorMemory:
         """
         state = storage.read(path)
         if n_features is not None and state.n_features not in (None, n_features):
-            reason = f"its fingerprints have {state.n_features} features, those of this run {n_features}: of "
-            reason += "another fingerprint (which a preset may set), or of another model"
+            reason = (
+                f"its fingerprints have {state.n_features} features, those of this run {n_features}: of another "
+                "fingerprint (which a preset may set), or of another model"
+            )
             raise storage.MemoryFileError(path, reason)
         with self._lock:
             self._state = state
