@@ -26,6 +26,7 @@ def test_settings_reach_the_shaper():
         target="both",
         noise="free",
         all_wrong="center",
+        mixed="remember",
         no_answer="free",
         n_neighbors=5,
         max_distance=0.5,
@@ -38,7 +39,9 @@ def test_settings_reach_the_shaper():
         half_life=9.0,
     )
     shaper = make_shaper(settings)
-    for name in ("alpha", "beta", "target", "noise", "all_wrong", "no_answer", "n_neighbors", "max_distance"):
+    for name in ("alpha", "beta", "target", "noise", "all_wrong", "mixed", "no_answer"):
+        assert shaper.__dict__[name] == settings.__dict__[name]
+    for name in ("n_neighbors", "max_distance"):
         assert shaper.__dict__[name] == settings.__dict__[name]
     assert (shaper.scope, shaper.penalty_form) == ("global", "share")
     memory = shaper.memory

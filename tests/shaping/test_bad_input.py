@@ -69,6 +69,8 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
         ValueError,
         "all_wrong must be one of 'skip', 'center', 'shape', got 'centre'",
     ),
+    ("mixed", "skip", ValueError, "mixed must be one of 'shape', 'remember', got 'skip'"),
+    ("mixed", "remember", ValueError, "which all_wrong='skip' leaves alone: nothing would be penalised"),
     ("no_answer", None, ValueError, "no_answer must be one of 'cluster', 'free', got None"),
     ("n_neighbors", 0, ValueError, "n_neighbors must be 1 or more, got 0"),
     ("n_neighbors", 3.0, TypeError, "n_neighbors must be an integer, got 3.0"),

@@ -43,6 +43,22 @@ def test_equals_the_reference_on_a_stream_of_30_batches(target, noise, all_wrong
     assert len(shaper.memory) == sum(map(len, reference.vectors.values())) + reference.no_answers.total()
 
 
+@pytest.mark.parametrize(("target", "all_wrong"), list(product(("wrong", "both"), ("center", "shape"))))
+def test_equals_the_reference_where_mixed_groups_are_only_remembered(target, all_wrong):
+    options = {"target": target, "all_wrong": all_wrong, "mixed": "remember"}
+    reference, shaper = ReferenceShaper(**options), RewardShaper(**options)
+    reasons: set[str] = set()
+    for batch in stream(seed=7):
+        expected = reference.shape(*batch)
+        shaped = shaper.shape(batch.rewards, **batch.keywords())
+        assert shaped.cluster_sizes.tolist() == [row.size for row in expected]
+        np.testing.assert_allclose(shaped.penalties, [row.penalty for row in expected], rtol=1e-14)
+        np.testing.assert_allclose(shaped.rewards, [row.reward for row in expected], rtol=1e-14, atol=1e-16)
+        reasons.update(shaped.reasons)
+    assert {"mixed", "cluster"} <= reasons
+    assert len(shaper.memory) == sum(map(len, reference.vectors.values())) + reference.no_answers.total()
+
+
 @pytest.mark.parametrize("n_neighbors", [1, 2, 5, 100])
 def test_equals_the_reference_for_other_numbers_of_neighbors_and_strengths(n_neighbors):
     options = {"alpha": 0.02, "beta": 0.04, "all_wrong": "shape", "n_neighbors": n_neighbors}

@@ -233,6 +233,19 @@ def test_scored_rows_are_those_that_shape_scores(target, all_wrong):
     assert rows.tolist() == (shaped.memory_ids >= 0).tolist()
 
 
+def test_a_group_with_a_right_answer_may_be_remembered_only():
+    shaper = RewardShaper(all_wrong="center", mixed="remember")
+    features, graded, groups = [EAST, EAST, WEST, EAST, EAST], [False, False, True, False, False], [*"aaabb"]
+    shape(shaper, features, graded, group_ids=groups)
+    assert len(shaper.memory) == 4
+    shaped = shape(shaper, features, graded, group_ids=groups)  # four remembered, noise: 0.1 ln 5 = 0.160944
+    np.testing.assert_allclose(shaped.rewards, [0, 0, 1, -0.160944, -0.160944], atol=5e-7)
+    assert shaped.cluster_sizes.tolist() == [4, 4, 0, 4, 4]
+    assert shaped.reasons == ["mixed", "mixed", "not_target", "noise", "noise"]
+    assert "has a right answer, so it is remembered and not penalised" in shaped.explain(0)
+    assert len(shaper.memory) == 8
+
+
 def test_two_groups_of_one_prompt_are_judged_apart_and_share_its_memory():
     # Group a has a right completion, group b has none: by itself it is skipped, or not divided by its deviation.
     features, graded, groups = [EAST, WEST, EAST, NORTH], [False, True, False, False], ["a", "a", "b", "b"]

@@ -30,6 +30,7 @@ class MemorySettings:
     target: Literal["wrong", "right", "both"]
     noise: Literal["cluster", "free"] = "cluster"
     all_wrong: Literal["skip", "center", "shape"]
+    mixed: Literal["shape", "remember"] = "shape"
     no_answer: Literal["cluster", "free"] = "cluster"
     n_neighbors: int = 3
     max_distance: float | None
@@ -115,5 +116,6 @@ def make_shaper(settings: MemorySettings, memory: ErrorMemory | None = None) -> 
         max_distance=settings.max_distance,
         scope=settings.scope,
         penalty_form=settings.penalty_form,
+        mixed=settings.mixed,
         memory=make_memory(settings) if memory is None else memory,
     )

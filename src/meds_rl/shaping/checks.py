@@ -34,6 +34,20 @@ def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
+def check_something_penalised(
+    *, mixed: str, all_wrong: str | None, target: str | None, prefix: str = ""
+) -> None:
+    """Some group is left whose completions can be penalised."""
+    if mixed != "remember" or (all_wrong != "skip" and target != "right"):
+        return
+    without = f"{prefix}all_wrong={all_wrong!r}" if all_wrong == "skip" else f"{prefix}target={target!r}"
+    raise ValueError(
+        f"{prefix}mixed='remember' penalises only groups without a right answer, which {without} leaves alone: "
+        f"nothing would be penalised. Set {prefix}mixed='shape', or {prefix}all_wrong to 'center' or 'shape' and "
+        f"{prefix}target to 'wrong' or 'both'"
+    )
+
+
 def check_prompt_id(prompt_id: PromptId) -> PromptId:
     """A str or int; numpy's own strings and integers become Python's, so that equal ids are one key."""
     # bool is an int in Python, and True == 1 would quietly share the memory of prompt 1.

@@ -24,6 +24,7 @@ class Reason(str, Enum):
     NOT_TARGET = "not_target"
     ALL_RIGHT = "all_right"
     ALL_WRONG = "all_wrong"
+    MIXED = "mixed"
 
 
 _EXPLANATIONS = {
@@ -36,6 +37,7 @@ _EXPLANATIONS = {
     Reason.NOT_TARGET: "completions of its kind are no target of the penalty",
     Reason.ALL_RIGHT: "all completions of its group are right",
     Reason.ALL_WRONG: "all completions of its group are wrong, which is skipped (all_wrong='skip')",
+    Reason.MIXED: "its group has a right answer, so it is remembered and not penalised (mixed='remember')",
 }
 
 
@@ -62,7 +64,8 @@ class ShapedBatch:
 
     Attributes:
         rewards: (B,) float64 shaped rewards r_s.
-        penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta); 0 for rows that were not scored.
+        penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta); 0 for rows that were not scored, or of a mixed
+            group under mixed="remember".
         cluster_sizes: (B,) |C| before this batch, as it counted: 0 for what is free or was not scored. int64, or with a
             half-life float64: members count by their age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.

@@ -16,6 +16,7 @@ from meds_rl.shaping.checks import (
     check_positive_int,
     check_prompt_ids,
     check_rewards,
+    check_something_penalised,
 )
 from meds_rl.shaping.forgetting import no_sizes
 from meds_rl.shaping.forms import PenaltyForm, penalties_of, shaped_rewards
@@ -58,10 +59,13 @@ class RewardShaper:
         scope: With what a completion is compared: its "prompt"'s memory (as published), the "global" one of all
             prompts, or without a memory the scored others of its group in the "batch".
         penalty_form: What a count costs: "log" (as published), "inverse_sqrt" or "share" (`meds_rl.shaping.forms`).
+        mixed: A group with right and wrong completions is penalised ("shape", as published), or only remembered
+            ("remember"): there being right already pays, and only groups without a right answer are penalised.
         memory: The memory to use and to fill; a new one by default.
 
     Raises:
-        TypeError, ValueError: An argument has a wrong type or value.
+        TypeError, ValueError: An argument has a wrong type or value, or `mixed`, `all_wrong` and `target` together
+            leave nothing that could be penalised.
 
     Example:
         >>> shaper = RewardShaper()
@@ -93,6 +97,7 @@ class RewardShaper:
         max_distance: float | None = None,
         scope: Scope = "prompt",
         penalty_form: PenaltyForm = "log",
+        mixed: Literal["shape", "remember"] = "shape",
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
@@ -100,6 +105,8 @@ class RewardShaper:
         check_choice("no_answer", no_answer, ("cluster", "free"))
         check_choice("scope", scope, ("prompt", "global", "batch"))
         check_choice("penalty_form", penalty_form, ("log", "inverse_sqrt", "share"))
+        check_choice("mixed", mixed, ("shape", "remember"))
+        check_something_penalised(mixed=mixed, all_wrong=all_wrong, target=target)
         if memory is not None and not isinstance(memory, ErrorMemory):
             raise TypeError(f"memory must be an ErrorMemory, got {type(memory).__name__}")
         self.alpha = check_non_negative("alpha", alpha)
@@ -112,6 +119,7 @@ class RewardShaper:
         self.max_distance = check_max_distance(max_distance)
         self.scope = scope
         self.penalty_form = penalty_form
+        self.mixed = mixed
         # An empty memory is falsy, so `memory or ErrorMemory()` would drop the caller's.
         self.memory = ErrorMemory() if memory is None else memory
 
@@ -185,14 +193,16 @@ class RewardShaper:
             memory_ids = self._remember(sides, n_rows, share)
 
         penalties = penalties_of(self.penalty_form, sizes, groups, self.alpha, self.beta)
+        spared = self._only_remembered(groups, scored)
+        penalties[spared] = 0.0
         return ShapedBatch(
             rewards=shaped_rewards(self.penalty_form, raw_rewards, penalties, correct),
             penalties=penalties,
             cluster_sizes=sizes,
             clusters=clusters,
             reasons=[
-                (reason or self._why_scored(cluster)).value
-                for reason, cluster in zip(unscored, clusters.tolist(), strict=True)
+                (reason or (Reason.MIXED if spare else self._why_scored(cluster))).value
+                for reason, spare, cluster in zip(unscored, spared.tolist(), clusters.tolist(), strict=True)
             ],
             normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
@@ -218,6 +228,14 @@ class RewardShaper:
         if self.target not in ("right" if is_correct else "wrong", "both"):
             return Reason.NOT_TARGET
         return None
+
+    def _only_remembered(self, groups: list[Group], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which scored rows (B,) are not penalised, because their group has a right answer."""
+        spared = np.zeros_like(scored)
+        if self.mixed == "remember":
+            for group in groups:
+                spared[group.rows] = scored[group.rows] & (group.kind is GroupKind.MIXED)
+        return spared
 
     def _why_scored(self, cluster: int) -> Reason:
         if cluster == UNSEEN:

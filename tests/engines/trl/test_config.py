@@ -157,6 +157,12 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"meds_target": "all"}, "wrong, right, both"),
         ({"meds_noise": "drop"}, "cluster, free"),
         ({"meds_all_wrong": "keep"}, "skip, center, shape"),
+        ({"meds_mixed": "skip", "preset": "recommended"}, "shape, remember"),
+        ({"meds_mixed": "remember"}, "meds_all_wrong='skip' leaves alone: .* Set meds_mixed='shape', or"),
+        (
+            {"meds_mixed": "remember", "preset": "recommended", "meds_target": "right"},
+            "meds_target='right' leaves alone",
+        ),
         ({"fingerprint": "text"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
         ({"meds_beta": float("nan")}, "meds_beta"),

@@ -10,6 +10,7 @@ from meds_rl.engines.presets import ENTROPY_ADVANTAGE
 from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
+from meds_rl.shaping.checks import check_something_penalised
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding", "strategy")
 """Fingerprints that read the text and not the model."""
@@ -21,6 +22,7 @@ _CHOICES = (
     "meds_target",
     "meds_noise",
     "meds_all_wrong",
+    "meds_mixed",
     "meds_no_answer",
     "meds_clustering",
     "meds_scope",
@@ -52,6 +54,7 @@ class MEDSConfig(GRPOConfig):
         meds_target: which completions are penalised: "wrong" (as released), "right" or "both"; by method and preset.
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
         meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
+        meds_mixed: groups with right and wrong answers: "shape" (as published), or only "remember".
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; 2 for however far, as
@@ -146,6 +149,9 @@ class MEDSConfig(GRPOConfig):
     )
     meds_all_wrong: Literal["skip", "center", "shape"] | None = field(
         default=None, metadata={"help": "All-wrong groups: skip, center or shape. Default: by `preset`."}
+    )
+    meds_mixed: Literal["shape", "remember"] = field(
+        default="shape", metadata={"help": "Groups with a right answer: shape (as published) or remember."}
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
@@ -277,6 +283,10 @@ class MEDSConfig(GRPOConfig):
         self._apply_method()
         super().__post_init__()
         check_bounds(self.__dict__)
+        if self.uses_memory:
+            check_something_penalised(
+                mixed=self.meds_mixed, all_wrong=self.meds_all_wrong, target=self.meds_target, prefix="meds_"
+            )
         self._check_reencoding()
 
     def _check_choices(self) -> None:

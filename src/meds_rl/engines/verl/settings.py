@@ -10,6 +10,7 @@ from typing import Any, Literal
 from meds_rl.engines.bounds import check_above, check_at_least, check_flag, check_layers, check_memory_bounds
 from meds_rl.engines.memory_settings import MemorySettings, check_choices
 from meds_rl.engines.presets import ENTROPY_ADVANTAGE, PRESETS
+from meds_rl.shaping.checks import check_something_penalised
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding")
 """Fingerprints that read the text and not the model: they are made by the trainer, not in the workers."""
@@ -96,6 +97,9 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     values |= {name: value for name, value in preset.items() if values[name] is None}
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
+    check_something_penalised(
+        mixed=values["mixed"], all_wrong=values["all_wrong"], target=values["target"], prefix="meds."
+    )
     check_at_least("meds.correct_above", values["correct_above"], float("-inf"))
     check_flag("meds.entropy_advantage", values["entropy_advantage"])
     check_at_least("meds.entropy_advantage_coef", values["entropy_advantage_coef"], 0)
