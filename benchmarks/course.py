@@ -8,6 +8,8 @@ Of all completions of hard problems in training, by checkpoint and method, means
 - right: share of completions that are right.
 - none right: share of groups without a right answer, those that DAPO drops and the memory shapes.
 - habit: share of completions that work in the way that was most frequent in the first sixth.
+- new and of no planted way: of the wrong completions that are like nothing remembered, so that they cost nothing,
+  the share whose working follows no planted way; nan where the method has no memory.
 - push: mean of the absolute advantages, before any entropy term: how strongly these groups move the policy.
 """
 
@@ -19,7 +21,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from meds_rl.shaping import Reason
 from meds_rl.tasks.pocket.problems import pool
+from meds_rl.tasks.pocket.reading import OTHER
 
 PARTS = 6
 
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read(run: Path, hard: set[str]) -> pd.DataFrame:
     """A run's completions of hard problems, one row each, with the `part` of the training that they are of."""
-    columns = ["step", "prompt", "is_correct", "strategy", "advantage"]
+    columns = ["step", "prompt", "is_correct", "strategy", "advantage", "reason"]
     rows = pd.concat(
         [pd.read_parquet(file, columns=columns) for file in sorted(run.glob("rollouts/*.parquet"))]
     )
@@ -74,6 +78,11 @@ def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
                     "right": rows.groupby("part")["is_correct"].mean(),
                     "none right": 1 - groups.groupby("part").mean(),
                     "habit": rows["strategy"].eq(habit).groupby(rows["part"]).mean(),
+                    "new and of no planted way": rows["strategy"]
+                    .eq(OTHER)
+                    .where(rows["reason"] == Reason.UNSEEN.value)
+                    .groupby(rows["part"])
+                    .mean(),
                     "push": rows["advantage"].abs().groupby(rows["part"]).mean(),
                 }
             )

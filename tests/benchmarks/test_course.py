@@ -20,7 +20,7 @@ def write(run, steps, rows):
     for step in range(steps):
         frames = [
             pd.DataFrame(rows, columns=["is_correct", "strategy", "advantage"]).assign(
-                step=step, prompt=prompt
+                step=step, prompt=prompt, reason=["cluster", "unseen", "unseen"][: len(rows)]
             )
             for prompt in (pool("hard")[0].prompt, pool("easy")[0].prompt)
         ]
@@ -45,15 +45,16 @@ def test_measures_are_of_hard_problems_and_means_over_seeds(tmp_path):
     assert found["right"] == pytest.approx([1 / 6] * 6)
     assert found["none right"] == pytest.approx([0.5] * 6)
     assert found["habit"] == pytest.approx([2 / 3] * 6)
+    assert found["new and of no planted way"] == pytest.approx([1 / 4] * 6)
     assert found["push"] == pytest.approx([0.4] * 6)
 
 
-def test_a_table_has_four_lines_for_each_method_of_a_checkpoint(tmp_path, capsys):
+def test_a_table_has_five_lines_for_each_method_of_a_checkpoint(tmp_path, capsys):
     for seed in (0, 1):
         write(tmp_path / f"stuck/stuck-1/seed-{seed}/meds", 12, [(False, "left_to_right", 0.0)])
     main([str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 4
+    assert len(lines) == 2 + 5
     assert lines[2].startswith("| stuck | stuck-1 | meds | 2 | right | 0.000")
 
 
