@@ -74,6 +74,17 @@ def test_the_evaluation_before_is_shared_within_a_unit(make, stand_in):
     assert "--eval_before_from" not in cells[2].log_path.read_text(), "another seed, another evaluation"
 
 
+def test_what_a_stopped_cell_left_behind_is_not_shared(make, stand_in):
+    _, cells = make(seeds=1)
+    left = cells[1].folder / "evaluation"
+    left.mkdir(parents=True)
+    for kind in ("parquet", "json"):
+        (left / f"before.{kind}").touch()
+    assert state_of(cells[1]) is State.TO_BEGIN_ANEW, "its folder goes when its turn comes"
+    assert run_cells(cells, 2, shares_before=True, command=stand_in) == []
+    assert f"--eval_before_from {cells[1].folder}" not in cells[0].log_path.read_text()
+
+
 @pytest.fixture
 def _as_in_a_terminal():
     """Whoever runs the tests in the background ignores signals, and so do its children: these here are heard."""

@@ -84,7 +84,9 @@ def run_cells(
             while (waiting or running) and not heard:
                 while waiting and len(running) < jobs:
                     cell = waiting.popleft()
-                    before = evaluated_before(cell, cells) if shares_before else None
+                    # What a waiting cell left behind may be removed when its turn comes.
+                    begun = [other for other in cells if other is not cell and other not in waiting]
+                    before = evaluated_before(cell, begun) if shares_before else None
                     running.append(Training.begin(cell, command or train_command, inherited, before))
                 running = [one for one in running if not _ended(one, jobs, progress)]
                 progress.waiting = list(waiting)
@@ -100,11 +102,11 @@ def run_cells(
     return progress.failed
 
 
-def evaluated_before(cell: Cell, cells: Iterable[Cell]) -> Path | None:
+def evaluated_before(cell: Cell, others: Iterable[Cell]) -> Path | None:
     """The run folder of another cell of the same unit whose evaluation before training is done; None without one."""
-    for other in cells:
+    for other in others:
         files = [other.folder / "evaluation" / f"before.{kind}" for kind in ("parquet", "json")]
-        if other.unit == cell.unit and other is not cell and all(path.is_file() for path in files):
+        if other.unit == cell.unit and all(path.is_file() for path in files):
             return other.folder
     return None
 
