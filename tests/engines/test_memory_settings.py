@@ -39,9 +39,18 @@ def test_settings_reach_the_shaper():
         half_life=9.0,
     )
     shaper = make_shaper(settings)
-    for name in ("alpha", "beta", "target", "noise", "all_wrong", "mixed", "no_answer"):
-        assert shaper.__dict__[name] == settings.__dict__[name]
-    for name in ("n_neighbors", "max_distance"):
+    same = [
+        "alpha",
+        "beta",
+        "target",
+        "noise",
+        "all_wrong",
+        "mixed",
+        "no_answer",
+        "n_neighbors",
+        "max_distance",
+    ]
+    for name in same:
         assert shaper.__dict__[name] == settings.__dict__[name]
     assert (shaper.scope, shaper.penalty_form) == ("global", "share")
     memory = shaper.memory
