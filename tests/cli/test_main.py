@@ -88,7 +88,7 @@ def run_folder(tmp_path):
 def test_inspect_shows_clusters_sizes_and_examples(run_folder):
     done = meds("inspect", str(run_folder))
     assert done.returncode == 0, done.stderr
-    assert "9 completions of 1 prompts in 2 clusters" in " ".join(done.stdout.split())
+    assert "9 remembered completions of 1 prompts in 2 clusters" in " ".join(done.stdout.split())
     for text in ("2 + 3 * 4", "14 ×4", "20 ×4", "left to right", "no answer", "I give up"):
         assert text in done.stdout
 

@@ -43,7 +43,7 @@ def _table(prompt: Any, limit: int | None, full: bool) -> Any:
     from rich.text import Text
 
     side = "right" if prompt.is_correct else "wrong"
-    title = f"{prompt.size} {side} completions of {prompt.prompt_id}: {_shorten(prompt.text, 160, full)}"
+    title = f"{prompt.size} remembered {side} completions of {prompt.prompt_id}: {_shorten(prompt.text, 160, full)}"
     for name, counts in (("answers", prompt.answers), ("strategies", prompt.strategies)):
         if counts:
             title += f"\n{name} over all clusters: {_shorten(counts, 160, full)}"

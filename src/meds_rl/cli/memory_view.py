@@ -62,7 +62,7 @@ class MemoryView:
         remembered = sum(prompt.size for prompt in self.prompts)
         clusters = sum(c.name not in NAMES.values() for prompt in self.prompts for c in prompt.clusters)
         return (
-            f"{self.path}: {remembered} completions of {len(self.prompts)} prompts in {clusters} clusters, "
+            f"{self.path}: {remembered} remembered completions of {len(self.prompts)} prompts in {clusters} clusters, "
             f"after {self.steps} batches."
         )
 
