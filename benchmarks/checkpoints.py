@@ -5,12 +5,17 @@
 Seeds of one checkpoint share what they start from; where checkpoints differ much, only their number counts. For each
 group of problems and measure: the mean over checkpoints of the paired difference, its 95 % interval by Student's t over
 checkpoints, at how many it is above 0, the sign-flip test's p over checkpoints (not corrected), and the mean without
-the checkpoint that says most for it.
+the checkpoint that says most for it, or without one that is named:
+
+    python benchmarks/checkpoints.py docs/evidence/compare-mixed.parquet --without stuck-1
+
+Files may hold the same cells; cells of different budgets are not put together.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import ttest_1samp
 
+from meds_rl.evaluation.paired import NOISE
+from meds_rl.experiments.budget import BUDGET
 from meds_rl.experiments.significance import sign_flip_p
 
 MEASURES = {
@@ -37,16 +44,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--method", default="recommended", help="what the others are taken from (default: recommended)"
     )
     parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="default: all")
+    parser.add_argument(
+        "--without", metavar="CHECKPOINT", help="last column: the mean without it (default: without the best)"
+    )
     parsed = parser.parse_args(arguments)
-    cells = pd.concat([pd.read_parquet(file) for file in parsed.cells])
-    cells = cells[cells["when"] == "after"]
+    cells = pd.concat([pd.read_parquet(file) for file in parsed.cells], ignore_index=True)
+    cells = cells[(cells["when"] == "after") & cells["group"].isin(MEASURES)]
+    checkpoints = sorted(set(cells["checkpoint"]))
+    if not checkpoints:
+        parser.error(f"no cell has a group of {', '.join(MEASURES)}")
+    for name in [*(parsed.only or []), *([parsed.without] if parsed.without else [])]:
+        if name not in checkpoints:
+            parser.error(f"no cell is of checkpoint {name}; there are {', '.join(checkpoints)}")
     if parsed.only is not None:
         cells = cells[cells["checkpoint"].isin(parsed.only)]
     if parsed.method not in set(cells["method"]):
         parser.error(f"no cell is of {parsed.method}; there are {', '.join(sorted(set(cells['method'])))}")
+    try:
+        cells = each_once(cells)
+    except ValueError as error:
+        parser.error(str(error))
     print(f"What {parsed.method} has more; checkpoints: {', '.join(sorted(set(cells['checkpoint'])))}.\n")
     print(
-        "| group | measure | less | mean | checkpoints | more | 95 % interval | > 0 | p | without the best |"
+        "| group | measure | less | mean | checkpoints | more | 95 % interval | > 0 | p | "
+        f"without {parsed.without or 'the best'} |"
     )
     print("| :-- | :-- | :-- | --: | --: | --: | --: | --: | --: | --: |")
     for group, measures in MEASURES.items():
@@ -56,20 +77,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for method in table.columns.drop(parsed.method, errors="ignore"):
                 pairs = table[[method, parsed.method]].dropna()
                 if len(pairs):
-                    print(f"| {group} | {measure} | {line(method, pairs, parsed.method)} |")
+                    print(f"| {group} | {measure} | {line(method, pairs, parsed.method, parsed.without)} |")
     return 0
 
 
-def line(method: str, pairs: pd.DataFrame, than: str) -> str:
+def each_once(cells: pd.DataFrame) -> pd.DataFrame:
+    """Each cell and group once.
+
+    Raises:
+        ValueError: cells of different budgets, or two different ones of one name.
+    """
+    first: dict[str, str] = {}
+    for given in dict.fromkeys(cells["given"]):
+        fields = json.loads(given)
+        budget = {name: fields.get(name) for name in BUDGET if name != "model_name_or_path"}
+        for name, value in budget.items():
+            said = first.setdefault(name, repr(value))
+            if said != repr(value):
+                raise ValueError(
+                    f"cells of different budgets are not put together: {name} is {said} and {value!r}"
+                )
+    name = ["checkpoint", "seed", "method", "group"]
+    figures = ["pass@1", "exact pass@k"]
+    cells = cells.drop_duplicates([*name, *figures])
+    twice = cells[cells.duplicated(name)]
+    if len(twice):
+        checkpoint, seed, method, _ = twice.iloc[0][name]
+        raise ValueError(f"{checkpoint}, seed {seed}, {method} is there twice, with different figures")
+    return cells
+
+
+def line(method: str, pairs: pd.DataFrame, than: str, without: str | None) -> str:
     """The rest of a row of the table."""
-    more = (pairs[than] - pairs[method]).groupby(level="checkpoint").mean().to_numpy()
+    by_checkpoint = (pairs[than] - pairs[method]).groupby(level="checkpoint").mean()
+    more = by_checkpoint.to_numpy()
     own = pairs[method].groupby(level="checkpoint").mean().mean()
     low, high = interval(more)
     p = sign_flip_p(more, np.random.default_rng(0))
-    rest = f"{np.sort(more)[:-1].mean():+.3f}" if len(more) > 1 else ""
+    left = np.sort(more)[:-1] if without is None else by_checkpoint.drop(without, errors="ignore").to_numpy()
+    rest = f"{left.mean():+.3f}" if len(left) else ""
     return (
         f"{method} | {own:.3f} | {len(more)} | {more.mean():+.3f} | [{low:+.3f}, {high:+.3f}] | "
-        f"{(more > 0).sum()} | {p:.3f} | {rest}"
+        f"{(more > NOISE).sum()} | {p:.3f} | {rest}"
     )
 
 

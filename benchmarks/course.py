@@ -35,14 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("grid", type=Path, help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
     parsed = parser.parse_args(arguments)
-    runs = sorted(path.parent for path in parsed.grid.glob("*/*/seed-*/*/rollouts"))
+    found = sorted(path.parent for path in parsed.grid.glob("*/*/seed-*/*/rollouts"))
+    runs = [run for run in found if (run / "evaluation" / "after.parquet").is_file()]
     if not runs:
-        parser.error(f"{parsed.grid} has no runs with rollouts (TASK/CHECKPOINT/seed-N/METHOD/rollouts)")
+        parser.error(
+            f"{parsed.grid} has no finished runs with rollouts (TASK/CHECKPOINT/seed-N/METHOD/rollouts); "
+            f"{len(found)} are not finished"
+        )
     hard = {problem.prompt for problem in pool("hard")}
     cells: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
     for run in runs:
         method, checkpoint, task = run.name, run.parent.parent.name, run.parent.parent.parent.name
-        cells.setdefault((task, checkpoint, method), []).append(read(run, hard))
+        rows = read(run, hard)
+        if rows.empty:
+            parser.error(f"{run} has no hard problem of the pocket task, of which the course is")
+        cells.setdefault((task, checkpoint, method), []).append(rows)
     print(
         "| task | checkpoint | method | seeds | measure | "
         + " | ".join(f"{n}/6" for n in range(1, PARTS + 1))
@@ -70,7 +77,7 @@ def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
     """Each measure over the parts of the training, a mean over seeds."""
     courses = []
     for rows in frames:
-        habit = rows.loc[rows["part"] == 0, "strategy"].mode()[0]
+        habit = rows.loc[rows["part"] == rows["part"].min(), "strategy"].mode()[0]
         groups = rows.groupby(["part", "step", "prompt"])["is_correct"].any()
         courses.append(
             pd.DataFrame(
@@ -85,7 +92,7 @@ def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
                     .mean(),
                     "push": rows["advantage"].abs().groupby(rows["part"]).mean(),
                 }
-            )
+            ).reindex(range(PARTS))
         )
     return (sum(courses[1:], courses[0]) / len(courses)).to_dict(orient="list")
 

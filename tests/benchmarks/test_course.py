@@ -27,6 +27,11 @@ def write(run, steps, rows):
         pd.concat(frames).to_parquet(folder / f"generation-{step:06d}.parquet")
 
 
+def finish(run):
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "after.parquet").touch()
+
+
 def test_measures_are_of_hard_problems_and_means_over_seeds(tmp_path):
     write(
         tmp_path / "a",
@@ -52,6 +57,8 @@ def test_measures_are_of_hard_problems_and_means_over_seeds(tmp_path):
 def test_a_table_has_five_lines_for_each_method_of_a_checkpoint(tmp_path, capsys):
     for seed in (0, 1):
         write(tmp_path / f"stuck/stuck-1/seed-{seed}/meds", 12, [(False, "left_to_right", 0.0)])
+        finish(tmp_path / f"stuck/stuck-1/seed-{seed}/meds")
+    write(tmp_path / "stuck/stuck-1/seed-2/meds", 3, [(True, "correct", 0.0)])  # not finished
     main([str(tmp_path)])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 5
@@ -61,4 +68,19 @@ def test_a_table_has_five_lines_for_each_method_of_a_checkpoint(tmp_path, capsys
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path)])
-    assert "has no runs with rollouts" in capsys.readouterr().err
+    assert "has no finished runs with rollouts" in capsys.readouterr().err
+    write(tmp_path / "stuck/stuck-1/seed-0/meds", 3, [(True, "correct", 0.0)])
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "1 are not finished" in capsys.readouterr().err
+
+
+def test_other_problems_are_refused(tmp_path, capsys):
+    run = tmp_path / "sums/base/seed-0/meds"
+    write(run, 3, [(True, "correct", 0.0)])
+    finish(run)
+    for file in run.glob("rollouts/*"):
+        pd.read_parquet(file).assign(prompt="1 + 1").to_parquet(file)
+    with pytest.raises(SystemExit):
+        main([str(tmp_path)])
+    assert "has no hard problem of the pocket task" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     assert (
         "Note: With 2 units and 4 comparisons the least corrected p is 1: no difference can pass .05" in out
     )
+    assert out.endswith("4 cells, 0 finished. Nothing was run.\nBudgets are equal.\n")
     assert not folder.exists()
 
     status, out, _ = compare("--only", "dapo")
@@ -126,6 +128,25 @@ def test_a_grid_that_was_trained_in_two_folders(compare, tmp_path):
     whole = json.loads((tmp_path / "whole" / "results.json").read_text())
     assert merged["comparisons"] == whole["comparisons"]
     assert merged["levels"] == whole["levels"]
+
+
+def test_the_hint_can_be_pasted_into_a_shell(compare, tmp_path):
+    folder = tmp_path / "my runs [1]"
+    _, out, _ = compare("--output", str(folder), seeds=1)
+    hint = next(line for line in out.splitlines() if line.startswith("Which errors recur: "))
+    pattern, _, page = hint.partition(" meds report ")[2].rpartition(" --output ")
+    listed = subprocess.run(["bash", "-c", f"ls -d {pattern}"], capture_output=True, text=True, check=True)
+    assert str(folder / "pocket/base/seed-0") in listed.stdout
+    assert shlex.split(page) == [str(folder / "report-pocket.html")]
+
+
+def test_what_differs_in_the_budget_is_said(tmp_path, capsys):
+    grid = write_grid(tmp_path / "other.yaml")
+    content = yaml.safe_load(grid.read_text()) | {"budget_may_differ": ["max_steps"]}
+    content["methods"]["meds"]["max_steps"] = 1
+    grid.write_text(yaml.safe_dump(content))
+    assert main(["compare", str(grid), "--dry-run", "--output", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith("Budgets are equal but for max_steps.\n")
 
 
 def test_the_report_sees_two_methods_of_two_seeds(compare, tmp_path):

@@ -83,11 +83,17 @@ def test_a_figure_of_nothing_is_nan_and_no_warning():
     assert np.isnan([found.baseline, found.value, found.difference, found.low, found.high]).all()
 
 
-def test_a_seed_that_says_nothing_spoils_only_the_draws_it_is_in():
+def test_a_seed_that_says_nothing_leaves_no_difference_and_no_interval():
     nothing = PerProblem("pq", [0, 0], [0, 0])
     found = compare([pair([0, 0], [1, 1], "pq"), (nothing, nothing)])
-    assert np.isnan(found.difference)
-    assert (found.low, found.high) == (1.0, 1.0)
+    assert np.isnan([found.difference, found.low, found.high]).all()
+    assert found.by_seed[0] == 1.0
+
+
+def test_a_draw_in_which_a_seed_has_nothing_spoils_only_the_draws_of_that_seed():
+    partly = PerProblem("pq", [1, 0], [1, 0]), PerProblem("pq", [2, 0], [1, 0])
+    found = compare([pair([0, 0], [1, 1], "pq"), partly])
+    assert (found.difference, found.low, found.high) == (1.0, 1.0, 1.0)
 
 
 def constant(*effects):

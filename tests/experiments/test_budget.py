@@ -20,7 +20,7 @@ def test_differing_fields():
 
 
 def test_an_equal_budget_passes(make):
-    check_grid(*make())
+    assert check_grid(*make()).differing == frozenset()
 
 
 def test_resolved_values_are_compared(make):
@@ -33,13 +33,20 @@ def test_resolved_values_are_compared(make):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("max_steps", 9), ("temperature", 0.5), ("eval_problems", 3), ("num_generations", 8)]
+    ("field", "value"),
+    [
+        ("max_steps", 9),
+        ("temperature", 0.5),
+        ("eval_problems", 3),
+        ("num_generations", 8),
+        ("generation_kwargs", {"temperature": 0.5}),
+    ],
 )
 def test_unequal_budgets_are_refused_unless_named(make, field, value):
     methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", field: value}}
     with pytest.raises(GridError, match=f"pocket/base have different budgets: {field} is"):
         check_grid(*make(methods=methods))
-    check_grid(*make(methods=methods, budget_may_differ=[field]))
+    assert check_grid(*make(methods=methods, budget_may_differ=[field])).differing == {field}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +62,8 @@ def test_unequal_budgets_are_refused_unless_named(make, field, value):
         ),
         ({"tasks": {"t": {"task": "sudoku"}}}, "t/base/seed-0/dapo: unknown task 'sudoku'"),
         ({"checkpoints": {"c": {"model_name_or_path": "pocket:x"}}}, "whole number"),
+        ({"checkpoints": {"c": {"model_name_or_path": "./none"}}}, "no folder with a model at ./none"),
+        ({"fields": {"eval_samples": None}}, "eval_samples must be a whole number; got None"),
         (
             {"methods": {"dapo": {"method": "dapo", "num_generations": 1}}},
             "seed-0/dapo: num_generations must be",

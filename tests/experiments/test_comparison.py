@@ -1,6 +1,7 @@
 """Figures of made-up cells, by hand."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from meds_rl.cli.compare_rows import text_tables
 from meds_rl.experiments.cells import Cell
 from meds_rl.experiments.comparison import Comparison, compare, corrected, levels
 from meds_rl.experiments.cost import Cost
@@ -198,6 +200,20 @@ def test_unequal_samples_are_said(grid):
         said = [note for note in make_results(grid, [outcomes[0], other], 2).notes() if "completions" in note]
         assert bool(said) == is_said
     assert "On pocket the methods generated different numbers of completions (dapo 96, meds 101)" in said[0]
+
+
+def test_lost_metrics_are_no_cost_and_no_difference_in_samples(grid):
+    outcomes = [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [1, 2]), outcome("meds", 1, [1, 2])]
+    lost = Cost(math.nan, 0, 0)
+    found = make_results(grid, [*outcomes[:2], replace(outcomes[2], cost=lost)], 3)
+    assert [(one.updates, one.samples_generated, one.seconds_per_step) for one in found.costs] == [
+        (3, 96, 1.0),
+        (3, 96, 1.0),
+    ]
+    found = make_results(grid, [outcomes[0], replace(outcomes[1], cost=lost)], 2)
+    assert not [note for note in found.notes() if "completions" in note]
+    *_, table = text_tables(found, "dapo")
+    assert table.sections[0][1][1] == ("meds", "1", "–", "–", "–", "–", "–", "2")
 
 
 def test_files_hold_every_problem_and_no_nan(grid, tmp_path):

@@ -1,6 +1,7 @@
 """The figures of a grid: what they hold, and that Vega-Lite compiles and draws each."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,16 @@ def test_a_forest_has_means_with_their_intervals_and_units(grid):
     shape = marks[-1]["encoding"]["shape"]
     assert (shape["field"], shape["scale"]["domain"]) == ("checkpoint", ["c0", "c1"])
     assert "checkpoints" in figure.help
+
+
+def test_the_title_has_k_where_all_panels_have_the_same(grid):
+    found = compare(grid, outcomes())
+    names = ["difference-pass@1", "difference-pass@k"]
+    titles = {figure.name: figure.title for figure in forest_figures(found, "dapo")}
+    assert [titles[name] for name in names] == ["pass@1, less dapo", "pass@2, less dapo"]
+    others = [replace(one, task="other", k=4) for one in found]
+    titles = {figure.name: figure.title for figure in forest_figures([*found, *others], "dapo")}
+    assert [titles[name] for name in names] == ["pass@1, less dapo", "pass@k, less dapo"]
 
 
 def test_one_checkpoint_has_one_interval_and_one_shape(grid):

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 import pytest
 
@@ -73,6 +74,24 @@ def test_of_a_cell_in_two_files_the_first_counts(trained, tmp_path):
     write_cells(tmp_path / "b.parquet", [other], grid.k)
     found = read_elsewhere([tmp_path / "a.parquet", tmp_path / "b.parquet"], recipes)
     assert found[outcomes[0].cell].after["right"].tolist() == [1, 3]
+
+
+def test_files_that_are_not_whole_are_refused(trained, tmp_path):
+    grid, recipes, outcomes = trained
+    path, other = tmp_path / "cells.parquet", tmp_path / "other.parquet"
+    write_cells(path, outcomes, grid.k)
+    table = pq.read_table(path)
+    cases = {
+        "it has no column given, problem_exact": table.drop_columns(["given", "problem_exact"]),
+        "of pocket/base/seed-0/dapo it has nothing before training": table.filter(
+            pa.compute.equal(table["when"], "after")
+        ),
+        "holds pocket/base/seed-0/dapo twice, before test easy": pa.concat_tables([table, table]),
+    }
+    for said, content in cases.items():
+        pq.write_table(content, other)
+        with pytest.raises(GridError, match=f"other.parquet .*{said}"):
+            read_elsewhere([other], recipes)
 
 
 def test_cells_that_were_trained_otherwise_are_refused(trained, make, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from meds_rl.cli.compare import load_grid
 from meds_rl.experiments.budget import check_grid
 from meds_rl.experiments.cells import make_cells
-from meds_rl.experiments.grid import KEYS
+from meds_rl.experiments.grid import KEYS, read_fields
 from meds_rl.experiments.grid_values import GridError
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +89,7 @@ def test_later_fields_win(make):
         ({"methods": {}}, "methods must name at least one"),
         ({"methods": {"../up": {}}}, "cannot be a name"),
         ({"methods": {"a.yaml": {}}}, "cannot be a name"),
+        ({"methods": {"dapo": {}, "before": {}}}, "methods: 'before' cannot be a name"),
         ({"tasks": {"t": {"checkpoints": {"c": {"output_dir": "x"}}}}}, "tasks.t.checkpoints.c: output_dir"),
         ({"baseline": "grpo"}, "baseline: unknown name 'grpo'. Allowed: dapo, meds"),
         ({"baseline": None}, "baseline must be one of the methods: dapo, meds"),
@@ -131,6 +132,15 @@ def test_other_pairs_are_read(make):
     methods = {name: {"method": name} for name in ("dapo", "grpo", "meds")}
     assert make(methods=methods, also=[["meds", "grpo"]])[0].also == (("meds", "grpo"),)
     assert make(methods=methods)[0].also == ()
+
+
+def test_keys_that_come_twice(write_grid):
+    path = write_grid()
+    path.write_text(path.read_text().replace("methods:\n", "methods:\n  meds:\n    method: grpo\n"))
+    with pytest.raises(GridError, match=r"(?s)the key 'meds' comes twice.*line"):
+        load_grid(path)
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")  # a merge is no repetition
+    assert read_fields(path)["b"] == {"x": 3, "y": 2}
 
 
 def test_no_yaml(tmp_path):

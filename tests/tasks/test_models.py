@@ -26,6 +26,16 @@ def test_names():
             model_location(wrong)
 
 
+def test_paths(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    assert model_location(str(tmp_path / "model")) == str(tmp_path / "model")
+    assert model_location("~/model") == str(tmp_path / "model")
+    for missing in (str(tmp_path / "none"), "./none", "~/none"):
+        with pytest.raises(ValueError, match="there is no folder with a model at"):
+            model_location(missing)
+
+
 def test_the_pocket_model_is_loaded():
     model, tokenizer = load_language_model("pocket:1", device="cpu")
     assert not model.training

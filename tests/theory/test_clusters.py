@@ -89,6 +89,10 @@ def test_counterexample_i_the_memory_splits_one_error_in_two():
     assert (result.entropy_plain, result.entropy_penalised) == pytest.approx((0.6829, 0.5860), abs=1e-4)
 
 
+def test_numbers_beyond_those_of_float64_are_told_apart():
+    assert split_entropy([0.5, 0.5], [2**60, 2**60 + 1]).between == pytest.approx(math.log(2))
+
+
 def test_refuses_clusters_of_other_outcomes():
     with pytest.raises(ValueError, match="one value for each of 2"):
         split_entropy([0.5, 0.5], [1])

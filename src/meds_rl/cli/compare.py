@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from meds_rl.cli.compare_files import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from meds_rl.experiments.budget import Checked
     from meds_rl.experiments.cells import Cell
     from meds_rl.experiments.grid import Grid
     from meds_rl.experiments.outcomes import Outcome
@@ -87,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
         out.print(f"Note: {note}", soft_wrap=True)
     if args.dry_run:
         _show(out, cells, args.only, elsewhere)
+        out.print(_on_budgets(checked), soft_wrap=True)
         return 0
     failures: list[Failure] = []
     if not args.table:
@@ -136,7 +139,12 @@ def _show(
             said = "finished elsewhere"
         finished += state is State.FINISHED or cell in elsewhere
         out.print(f"{cell.name}: {said}", soft_wrap=True)
-    out.print(f"{len(cells)} cells, {finished} finished. Budgets are equal. Nothing was run.")
+    out.print(f"{len(cells)} cells, {finished} finished. Nothing was run.")
+
+
+def _on_budgets(checked: Checked) -> str:
+    differing = sorted(checked.differing)
+    return f"Budgets are equal{' but for ' + ', '.join(differing) if differing else ''}."
 
 
 def _train(
@@ -196,8 +204,9 @@ def _results(
     for line in write_asked(args, grid, outcomes, results):
         out.print(line, soft_wrap=True)
     for task in dict.fromkeys(cell.task for cell in own):
-        page = folder / f"report-{task}.html"
-        out.print(f'Which errors recur: meds report "{folder / task}/*/*" --output {page}', soft_wrap=True)
+        page = shlex.quote(str(folder / f"report-{task}.html"))
+        runs = shlex.quote(str(folder / task))
+        out.print(f"Which errors recur: meds report {runs}/*/* --output {page}", soft_wrap=True)
 
 
 def _tell(out: Console, failures: Sequence[Failure]) -> None:

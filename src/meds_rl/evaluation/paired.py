@@ -68,7 +68,8 @@ class PairedDifference:
     Attributes:
         baseline, value: the figures, mean over seeds; NaN where a seed has no weight at all.
         difference: mean over seeds of ``by_seed``.
-        low, high: the interval; NaN where it cannot be told (fewer than two problems and a single seed).
+        low, high: the interval; NaN where it cannot be told (fewer than two problems and a single seed, or a seed
+            without weight).
         by_seed: S differences, in the order of the pairs.
         num_positive: how many of them are above `NOISE` (1e-6): less is the noise of rounding, not a difference.
         num_problems: problems that both runs of a pair have, over all seeds.
@@ -141,7 +142,8 @@ def paired_difference(
     by_seed = np.array([seed.difference() for seed in seeds])
     crossed = all(seed.problem_ids == seeds[0].problem_ids for seed in seeds)
     low, high = np.nan, np.nan
-    if len(seeds) > 1 or len(seeds[0].problem_ids) > 1:
+    told = np.isfinite(by_seed).all()
+    if told and (len(seeds) > 1 or len(seeds[0].problem_ids) > 1):
         drawn = np.concatenate(list(_resampled(seeds, members, crossed, num_resamples, rng)))
         drawn = drawn[np.isfinite(drawn)]  # a draw may hold nothing that weighs
         if len(drawn):

@@ -19,6 +19,7 @@ BUDGET = (
     *("per_device_train_batch_size", "gradient_accumulation_steps", "generation_batch_size"),
     *("num_generations", "max_completion_length", "max_generation_batches"),
     *("temperature", "top_p", "top_k", "min_p", "repetition_penalty"),
+    *("generation_kwargs", "chat_template_kwargs"),  # the first overrules the line above
     *("bf16", "fp16", "dtype", "load_in_8bit", "load_in_4bit", "use_cpu", "num_threads"),
     *("task", "task_options", "reward_funcs", "model_name_or_path", "model_revision"),
     *("eval_samples", "eval_k", "eval_problems", "eval_by", "eval_every", "per_device_eval_batch_size"),
@@ -34,10 +35,12 @@ class Checked:
     Attributes:
         recipes: of each cell, resolved.
         groups: task -> the groups of its problems that are compared.
+        differing: fields of the budget in which methods differ, as the grid allows.
     """
 
     recipes: Mapping[Cell, Recipe]
     groups: Mapping[str, Sequence[str]]
+    differing: frozenset[str]
 
 
 def check_grid(grid: Grid, cells: Sequence[Cell]) -> Checked:
@@ -52,6 +55,7 @@ def check_grid(grid: Grid, cells: Sequence[Cell]) -> Checked:
     for cell, recipe in recipes.items():
         _check_evaluation(grid, cell, recipe)
     groups = check_tasks(grid, recipes)
+    allowed: set[str] = set()
     for unit, methods in _by_unit(recipes).items():
         differing = differing_fields(methods, grid.budget_may_differ)
         if differing:
@@ -64,7 +68,8 @@ def check_grid(grid: Grid, cells: Sequence[Cell]) -> Checked:
                 f"The methods of {task}/{checkpoint} have different budgets: {said}. Make them equal, or name the "
                 "fields in budget_may_differ."
             )
-    return Checked(recipes, groups)
+        allowed |= differing_fields(methods).keys()
+    return Checked(recipes, groups, frozenset(allowed))
 
 
 def resolve(cells: Iterable[Cell]) -> dict[Cell, Recipe]:

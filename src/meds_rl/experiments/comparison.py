@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from meds_rl.evaluation.paired import Pair, PairedDifference, paired_difference
-from meds_rl.experiments.grid import Grid
+from meds_rl.experiments.grid import BEFORE, Grid
 from meds_rl.experiments.measures import MEASURES, measure
 from meds_rl.experiments.outcomes import Outcome, k_of
 from meds_rl.experiments.significance import holm, sign_flip_p
@@ -45,7 +45,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Level:
-    """A method's figure by itself, mean over its units. ``method`` is "before" for the checkpoints before training."""
+    """A method's figure by itself, mean over its units. ``method`` is `BEFORE` for the checkpoints before training."""
 
     task: str
     group: str
@@ -91,9 +91,9 @@ def levels(grid: Grid, outcomes: Sequence[Outcome]) -> list[Level]:
         k = k_of(of_task, grid.k)
         for group in groups_of(grid, of_task):
             for name in MEASURES:
-                for method in ("before", *grid.methods):
-                    chosen = _first_of_units(of_task) if method == "before" else _of(of_task, method)
-                    when = "before" if method == "before" else "after"
+                for method in (BEFORE, *grid.methods):
+                    chosen = _first_of_units(of_task) if method == BEFORE else _of(of_task, method)
+                    when = "before" if method == BEFORE else "after"
                     values = [_figure(one, group, name, k, when) for one in chosen]
                     if values and not all(math.isnan(value) for value in values):
                         mean = float(np.mean(values))

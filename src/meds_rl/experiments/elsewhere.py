@@ -11,7 +11,7 @@ from meds_rl.experiments.cells import Cell
 from meds_rl.experiments.cost import Cost
 from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.meaning import differing_meaning
-from meds_rl.experiments.outcomes import COUNTS, VERSION, VERSION_KEY, Outcome
+from meds_rl.experiments.outcomes import COUNTS, VERSION, VERSION_KEY, Outcome, cells_schema
 from meds_rl.experiments.state import asked_fields, differing_fields
 
 if TYPE_CHECKING:
@@ -66,14 +66,34 @@ def _rows_by_cell(path: Path) -> dict[tuple[str, str, int, str], list[dict[str, 
             f"{path} holds {what}; version {VERSION} can be merged. Where its runs are, meds compare GRID.yaml --table "
             "writes it anew."
         )
+    missing = [name for name in cells_schema().names if name not in table.column_names]
+    if missing:
+        raise GridError(f"{path} is not whole: it has no column {', '.join(missing)}.")
     rows: dict[tuple[str, str, int, str], list[dict[str, Any]]] = {}
     for row in table.to_pylist():
         rows.setdefault((row["task"], row["checkpoint"], row["seed"], row["method"]), []).append(row)
+    for cell, of_cell in rows.items():
+        _check_rows(path, _name(*cell), of_cell)
     return rows
 
 
+def _check_rows(path: Path, cell: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Each group once before and once after."""
+    places = [(row["when"], row["group"]) for row in rows]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        raise GridError(f"{path} holds {cell} twice, {' '.join(twice)}.")
+    for when in ("before", "after"):
+        if when not in {found for found, _ in places}:
+            raise GridError(f"{path} is not whole: of {cell} it has nothing {when} training.")
+
+
+def _name(task: str, checkpoint: str, seed: int, method: str) -> str:
+    return f"{task}/{checkpoint}/seed-{seed}/{method}"
+
+
 def _some(rows: Mapping[tuple[str, str, int, str], Any]) -> str:
-    names = [f"{task}/{checkpoint}/seed-{seed}/{method}" for task, checkpoint, seed, method in rows]
+    names = [_name(*cell) for cell in rows]
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none at all"
 
 

@@ -36,6 +36,9 @@ OURS = ("seed", "output_dir", "resume_from_checkpoint", "eval_before_from")
 PAIRED_BY = ("task", "task_options", "model_name_or_path", "model_revision")
 """Recipe fields that are the same for every method, or there would be no pairs."""
 
+BEFORE = "before"
+"""Row of the tables for the checkpoints before training; no method can have this name."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 _ENDINGS = (".yaml", ".json", ".log")
 
@@ -105,6 +108,10 @@ def read_grid(path: Path, base: Fields, known_fields: Sequence[str]) -> Grid:
         name: _fields(given, known_fields, f"methods.{name}", (*OURS, *PAIRED_BY))
         for name, given in _named(content, "methods").items()
     }
+    if BEFORE in methods:
+        raise GridError(
+            f"methods: {BEFORE!r} cannot be a name: the tables have it for the checkpoints before training."
+        )
     baseline = _chosen(content.get("baseline"), list(methods), "baseline")
     return Grid(
         path,
@@ -142,9 +149,24 @@ def read_fields(path: Path) -> dict[str, Any]:
     return _mapping_at(path)
 
 
+class _EachKeyOnce(yaml.SafeLoader):
+    """Of keys that come twice YAML keeps the last, and a method would be gone without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} comes twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _mapping_at(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GridError(f"{path} is not YAML: {error}") from None
     return _as_mapping(content, str(path))

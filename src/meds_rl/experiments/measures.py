@@ -59,8 +59,8 @@ def measure(problems: pd.DataFrame, name: str, k: int) -> PerProblem | None:
     return per_problem(problems.assign(right=problems["exact"]), "pass@k", k)
 
 
-def title_of(name: str, k: int) -> str:
-    """What to call a measure.
+def title_of(name: str, k: int | str) -> str:
+    """What to call a measure; ``k`` is a number, or what stands for several.
 
     Example:
         >>> title_of("exact pass@k", 16)

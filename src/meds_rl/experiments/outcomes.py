@@ -107,7 +107,7 @@ def write_cells(path: Any, outcomes: Sequence[Outcome], k: int | None) -> None:
 
     rows = [row for outcome in outcomes for row in _rows(outcome, k_of([outcome], k))]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), sink)
+    pq.write_table(pa.Table.from_pylist(rows, schema=cells_schema()), sink)
     write_atomically(path, sink.getvalue())
 
 
@@ -150,7 +150,8 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _schema() -> pa.Schema:
+def cells_schema() -> pa.Schema:
+    """Of ``cells.parquet``: every column."""
     import pyarrow as pa
 
     kinds: dict[str, pa.DataType] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ class MethodCost:
     """What a method cost on a task.
 
     Attributes:
-        seconds_per_step: mean over units.
+        seconds_per_step: mean over units; NaN where none is known.
         relative, lowest, highest: seconds a step relative to the baseline of the same unit: geometric mean, least and
             greatest; NaN without a pair.
-        updates, samples_generated: mean over units.
+        updates, samples_generated: mean over units whose metrics are there; NaN without any.
         num_units: finished cells.
         jobs: how many cells ran at once.
     """
@@ -134,8 +134,9 @@ def _unequal_samples(costs: Sequence[MethodCost]) -> dict[str, str]:
     """Tasks on which a method generated over a twentieth more completions than another, with all numbers."""
     found = {}
     for task in dict.fromkeys(cost.task for cost in costs):
-        samples = {cost.method: cost.samples_generated for cost in costs if cost.task == task}
-        if max(samples.values()) > 1.05 * min(samples.values()):
+        of_task = [cost for cost in costs if cost.task == task and not math.isnan(cost.samples_generated)]
+        samples = {cost.method: cost.samples_generated for cost in of_task}
+        if samples and max(samples.values()) > 1.05 * min(samples.values()):
             found[task] = ", ".join(f"{method} {number:,.0f}" for method, number in samples.items())
     return found
 
@@ -157,23 +158,29 @@ def costs(grid: Grid, outcomes: Sequence[Outcome]) -> list[MethodCost]:
             own = [one for one in of_task if one.cell.method == method]
             if not own:
                 continue
-            n = len(own)
+            logged = [one.cost for one in own if one.cost.updates]  # a finished run may have lost its metrics
             mean, low, high = relative.get(method, (float("nan"),) * 3)
             found.append(
                 MethodCost(
                     task,
                     method,
-                    sum(one.cost.seconds_per_step for one in own) / n,
+                    _mean([cost.seconds_per_step for cost in logged]),
                     mean,
                     low,
                     high,
-                    sum(one.cost.updates for one in own) / n,
-                    sum(one.cost.samples_generated for one in own) / n,
-                    n,
+                    _mean([cost.updates for cost in logged]),
+                    _mean([cost.samples_generated for cost in logged]),
+                    len(own),
                     tuple(sorted({jobs for one in own for jobs in one.jobs})),
                 )
             )
     return found
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Of those that are known; NaN without any."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: Results) -> None:

@@ -10,16 +10,22 @@ from meds_rl.tasks.smollm2 import MODEL_NAME as SMOLLM2
 
 def model_location(name: str) -> str:
     """What transformers can load: the folder of a shipped pocket model ("pocket", "pocket:SEED", or of a variant
-    "pocket-stuck", "pocket-guess:SEED", "pocket-scatter"); every other name as it is.
+    "pocket-stuck", "pocket-guess:SEED", "pocket-scatter"); every other name as it is, but for "~", which is your home.
 
     Raises:
-        ValueError: the seed is no whole number, or no such checkpoint is shipped.
+        ValueError: the seed is no whole number, no such checkpoint is shipped, or the name is the path of a folder that
+            is not there.
 
     >>> model_location("Qwen/Qwen3-8B")
     'Qwen/Qwen3-8B'
     """
     family, _, seed = name.partition(":")
     kind, _, variant = family.partition("-")
+    if name.startswith(("/", "./", "../", "~")):
+        path = Path(name).expanduser()
+        if not path.is_dir():
+            raise ValueError(f"there is no folder with a model at {name}")
+        return str(path) if name.startswith("~") else name
     if kind != "pocket" or "/" in variant or Path(name).is_dir():
         return name
     if name.endswith((":", "-")) or "-:" in name or not (seed or "0").isdecimal():
@@ -57,8 +63,6 @@ def load_language_model(name: str, *, device: str | None = None, dtype: str | No
         model, tokenizer = load_smollm2(dtype)
         return model.to(device), tokenizer
     location = model_location(name)
-    if location.startswith(("/", "./", "../", "~")) and not Path(location).expanduser().is_dir():
-        raise ValueError(f"there is no folder with a model at {location}")
     try:
         tokenizer = AutoTokenizer.from_pretrained(location)
         model = AutoModelForCausalLM.from_pretrained(location, dtype=dtype)

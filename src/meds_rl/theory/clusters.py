@@ -45,6 +45,7 @@ def split_entropy(probabilities: ArrayLike, clusters: ArrayLike) -> EntropySplit
         (0.6931, 0.3466, 1.0397)
     """
     q = check_probabilities("probabilities", probabilities)
-    _, place = np.unique(check_numbers("clusters", clusters, len(q)), return_inverse=True)
+    check_numbers("clusters", clusters, len(q))
+    _, place = np.unique(np.asarray(clusters), return_inverse=True)  # not as float64, which has 53 bits
     between = entropy(np.bincount(place, weights=q))
     return EntropySplit(between=between, within=max(entropy(q) - between, 0.0))

@@ -74,6 +74,9 @@ class RunArguments:
                 ) from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
+        for name in ("eval_samples", "eval_every", "eval_problems"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
         if self.eval_samples < 0:
             raise ValueError(f"eval_samples must be at least 0; got {self.eval_samples}.")
         if self.eval_every < 0:

@@ -49,7 +49,9 @@ def _of_measures(named: Sequence[tuple[str, Comparison]], name: str, what: str) 
             if one.measure == measure and not math.isnan(one.difference.difference)
         ]
         if chosen:
-            title = f"{title_of(measure, chosen[0][1].k)}, {what}"
+            different = {one.k for _, one in chosen}  # tasks may have their own
+            k = different.pop() if len(different) == 1 else "k"
+            title = f"{title_of(measure, k)}, {what}"
             yield _forest(figure_name(name, measure), title, chosen)
 
 
