@@ -47,6 +47,12 @@ ROW = {"prompt": "what is 7 + 3 * 4 - 2?", "answer": "17"}
         ("3 * 4 = 12, 7 + 12 = 19, 19 - 2 = 17, 17 + 2 = 19. \\boxed{17}", "other"),
         ("3 * 4 + 7 = 19, 19 - 2 = 17. \\boxed{17}", "other"),
         ("3 * 4 = , 7 + 12 = 19, 19 - 2 = 17. \\boxed{17}", "other"),
+        # The verb left out, as policies do that are trained for long. What stays unsure is not read.
+        ("3 by 4 = 12\n7 and 12 is 19. then 19 - 2 = 17. \\boxed{17}", "precedence"),
+        ("3 by 4 makes 13, 7 + 13 = 20, 20 - 2 = 18. \\boxed{18}", "arithmetic slip"),
+        ("3 by 4 by 2 = 24. 7 + 24 = 31 \\boxed{31}", "other"),
+        ("3 4 is 12, 7 + 12 = 19, 19 - 2 = 17. \\boxed{17}", "other"),
+        ("2 from 19 is 17", "other"),
         # Without an answer, a beginning may be anybody's; a whole working is somebody's.
         ("7 + 3 = 10\n10 * 4 = 40", "other"),
         ("7 + 3 = 10\n10 * 4 = 40\n40 - 2 = 38", "left_to_right"),

@@ -28,6 +28,11 @@ _OPERATION_WORDS = {
 _OPERATIONS = {
     op: re.compile(rf"{words}|(?:(?<=\d )|(?<=\d))\{op}") for op, words in _OPERATION_WORDS.items()
 }
+# Trained policies drop the verb: "7 by 5 = 35" for "multiply 7 by 5 = 35", "4 and 9 is 13" for "add 4 and 9 = 13".
+_VERB_LEFT_OUT = {
+    op: re.compile(rf"-?\d+ {word} -?\d+ (?:=|is|gives|makes|equals) -?\d+")
+    for op, word in ((TIMES, "by"), (PLUS, "and"))
+}
 _SECOND_COMES_FIRST = re.compile(r"\bfrom\b")
 
 
@@ -68,7 +73,7 @@ def read_working(completion: str) -> Working:
     contradictions = 0
     is_legible = True
     for clause in _CLAUSE_END.split(working):
-        operations = [op for op, words in _OPERATIONS.items() if words.search(clause)]
+        operations = _operations(clause)
         numbers = [int(number) for number in _NUMBER.findall(clause)]
         if not operations and len(numbers) < 2:
             continue
@@ -81,6 +86,11 @@ def read_working(completion: str) -> Working:
     return Working(
         tuple(steps.values()), contradictions, is_legible, boxes[-1].group(1).strip() if boxes else None
     )
+
+
+def _operations(clause: str) -> list[str]:
+    said = [op for op, words in _OPERATIONS.items() if words.search(clause)]
+    return said or [op for op, form in _VERB_LEFT_OUT.items() if form.search(clause)]
 
 
 def _step(clause: str, op: str, numbers: Sequence[int]) -> Step:
