@@ -11,6 +11,9 @@ Of all completions of hard problems in training, by checkpoint and method, means
 - new and of no planted way: of the wrong completions that are like nothing remembered, so that they cost nothing,
   the share whose working follows no planted way; nan where the method has no memory.
 - push: mean of the absolute advantages, before any entropy term: how strongly these groups move the policy.
+
+With --begins .3 instead, for each training, after how many updates such a share of the completions of hard problems is
+right for the first time, as a mean of five updates with hard problems in their batch; - where it never is.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("grid", type=Path, help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
+    parser.add_argument(
+        "--begins", type=float, metavar="SHARE", help="when so many are right, by training, instead"
+    )
     parsed = parser.parse_args(arguments)
     found = sorted(path.parent for path in parsed.grid.glob("*/*/seed-*/*/rollouts"))
     runs = [run for run in found if (run / "evaluation" / "after.parquet").is_file()]
@@ -50,6 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rows.empty:
             parser.error(f"{run} has no hard problem of the pocket task, of which the course is")
         cells.setdefault((task, checkpoint, method), []).append(rows)
+    if parsed.begins is not None:
+        print(f"| task | checkpoint | method | updates until {parsed.begins:g} are right, by seed |")
+        print("| :-- | :-- | :-- | --: |")
+        for names, frames in cells.items():
+            steps = [begins(rows, parsed.begins) for rows in frames]
+            said = ", ".join("-" if step is None else str(step) for step in steps)
+            print(f"| {' | '.join(names)} | {said} |")
+        return 0
     print(
         "| task | checkpoint | method | seeds | measure | "
         + " | ".join(f"{n}/6" for n in range(1, PARTS + 1))
@@ -71,6 +85,13 @@ def read(run: Path, hard: set[str]) -> pd.DataFrame:
     )
     rows["part"] = (rows["step"] * PARTS // (rows["step"].max() + 1)).astype(int)
     return rows[rows["prompt"].isin(hard)]
+
+
+def begins(rows: pd.DataFrame, share: float) -> int | None:
+    """Updates done when the mean over five batches is at least `share`; None where it never is."""
+    right = rows.groupby("step")["is_correct"].mean().rolling(5).mean()
+    there = right[right >= share]
+    return int(there.index[0]) if len(there) else None
 
 
 def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:

@@ -65,6 +65,18 @@ def test_a_table_has_five_lines_for_each_method_of_a_checkpoint(tmp_path, capsys
     assert lines[2].startswith("| stuck | stuck-1 | meds | 2 | right | 0.000")
 
 
+def test_when_right_answers_begin(tmp_path, capsys):
+    for seed, right_from in ((0, 4), (1, 99)):
+        run = tmp_path / f"stuck/stuck-1/seed-{seed}/meds"
+        write(run, 12, [(False, "left_to_right", 0.0)])
+        finish(run)
+        for file in run.glob("rollouts/*"):
+            rows = pd.read_parquet(file)
+            rows.assign(is_correct=rows["step"] >= right_from).to_parquet(file)
+    main([str(tmp_path), "--begins", "0.4"])  # 2 of 5 batches: 1 to 5
+    assert capsys.readouterr().out.splitlines()[2:] == ["| stuck | stuck-1 | meds | 5, - |"]
+
+
 def test_a_folder_without_runs_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path)])
