@@ -24,7 +24,7 @@ import pandas as pd
 from scipy.stats import ttest_1samp
 
 from meds_rl.evaluation.paired import NOISE
-from meds_rl.experiments.budget import BUDGET
+from meds_rl.experiments.budget import differing_fields
 from meds_rl.experiments.significance import sign_flip_p
 
 MEASURES = {
@@ -87,16 +87,10 @@ def each_once(cells: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: cells of different budgets, or two different ones of one name.
     """
-    first: dict[str, str] = {}
-    for given in dict.fromkeys(cells["given"]):
-        fields = json.loads(given)
-        budget = {name: fields.get(name) for name in BUDGET if name != "model_name_or_path"}
-        for name, value in budget.items():
-            said = first.setdefault(name, repr(value))
-            if said != repr(value):
-                raise ValueError(
-                    f"cells of different budgets are not put together: {name} is {said} and {value!r}"
-                )
+    recipes = {given: json.loads(given) for given in dict.fromkeys(cells["given"])}
+    for field, values in differing_fields(recipes, ["model_name_or_path"]).items():
+        said = " and ".join(dict.fromkeys(map(repr, values.values())))
+        raise ValueError(f"cells of different budgets are not put together: {field} is {said}")
     name = ["checkpoint", "seed", "method", "group"]
     figures = ["pass@1", "exact pass@k"]
     cells = cells.drop_duplicates([*name, *figures])

@@ -119,17 +119,21 @@ def _cost(title: str, costs: Sequence[MethodCost]) -> TextTable:
         (
             cost.method,
             str(cost.num_units),
-            _NONE if math.isnan(cost.seconds_per_step) else f"{cost.seconds_per_step:.2f}",
-            _NONE if math.isnan(cost.relative) else f"{cost.relative:.2f}",
+            _known(cost.seconds_per_step, ".2f"),
+            _known(cost.relative, ".2f"),
             _NONE if math.isnan(cost.relative) else f"{cost.lowest:.2f}-{cost.highest:.2f}",
-            _NONE if math.isnan(cost.updates) else f"{cost.updates:,.0f}",
-            _NONE if math.isnan(cost.samples_generated) else f"{cost.samples_generated:,.0f}",
+            _known(cost.updates, ",.0f"),
+            _known(cost.samples_generated, ",.0f"),
             ", ".join(str(jobs) for jobs in cost.jobs) or _NONE,
         )
         for cost in costs
     ]
     columns = ("cells", "s/step", "relative", "range", "updates", "samples", "jobs")
     return TextTable(title, columns, [("", rows)])
+
+
+def _known(value: float, form: str) -> str:
+    return _NONE if math.isnan(value) else format(value, form)
 
 
 def _number(name: str, value: float) -> str:

@@ -36,7 +36,7 @@ class Cell:
     @property
     def name(self) -> str:
         """For messages: ``pocket/base/seed-0/dapo``."""
-        return f"{self.task}/{self.checkpoint}/seed-{self.seed}/{self.method}"
+        return cell_name(self.task, self.checkpoint, self.seed, self.method)
 
     @property
     def recipe_path(self) -> Path:
@@ -92,3 +92,8 @@ def _cell(grid: Grid, folder: Path, task: str, checkpoint: str, seed: int, metho
         "output_dir": str(where),
     }
     return Cell(task, checkpoint, seed, method, fields, where)
+
+
+def cell_name(task: str, checkpoint: str, seed: int, method: str) -> str:
+    """What messages call a cell."""
+    return f"{task}/{checkpoint}/seed-{seed}/{method}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.experiments.cells import Cell
+from meds_rl.experiments.cells import Cell, cell_name
 from meds_rl.experiments.cost import Cost
 from meds_rl.experiments.grid_values import GridError
 from meds_rl.experiments.meaning import differing_meaning
@@ -73,7 +73,7 @@ def _rows_by_cell(path: Path) -> dict[tuple[str, str, int, str], list[dict[str, 
     for row in table.to_pylist():
         rows.setdefault((row["task"], row["checkpoint"], row["seed"], row["method"]), []).append(row)
     for cell, of_cell in rows.items():
-        _check_rows(path, _name(*cell), of_cell)
+        _check_rows(path, cell_name(*cell), of_cell)
     return rows
 
 
@@ -88,12 +88,8 @@ def _check_rows(path: Path, cell: str, rows: Sequence[Mapping[str, Any]]) -> Non
             raise GridError(f"{path} is not whole: of {cell} it has nothing {when} training.")
 
 
-def _name(task: str, checkpoint: str, seed: int, method: str) -> str:
-    return f"{task}/{checkpoint}/seed-{seed}/{method}"
-
-
 def _some(rows: Mapping[tuple[str, str, int, str], Any]) -> str:
-    names = [_name(*cell) for cell in rows]
+    names = [cell_name(*cell) for cell in rows]
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none at all"
 
 
