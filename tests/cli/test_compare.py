@@ -130,6 +130,17 @@ def test_a_grid_that_was_trained_in_two_folders(compare, tmp_path):
     assert merged["levels"] == whole["levels"]
 
 
+def test_options_of_several_values_may_be_given_again(compare, tmp_path):
+    compare("--only", "dapo", "--output", str(tmp_path / "a"), seeds=1)
+    compare("--only", "meds", "--output", str(tmp_path / "b"), seeds=1)
+    cells = [str(tmp_path / folder / "cells.parquet") for folder in ("a", "b")]
+    status, out, _ = compare("--dry-run", "--merge", cells[0], "--merge", cells[1], seeds=1)
+    assert status == 0
+    assert "2 cells, 2 finished" in out, "none of the files is dropped"
+    _, out, _ = compare("--dry-run", "--only", "meds", "--only", "dapo", seeds=1)
+    assert "2 cells" in out
+
+
 def test_the_hint_can_be_pasted_into_a_shell(compare, tmp_path):
     folder = tmp_path / "my runs [1]"
     _, out, _ = compare("--output", str(folder), seeds=1)

@@ -36,10 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="trainings at once; default the number of cores"
     )
-    parser.add_argument("--only", nargs="+", metavar="METHOD", help="run only the cells of these methods")
+    parser.add_argument(
+        "--only", nargs="+", action="extend", metavar="METHOD", help="run only the cells of these methods"
+    )
     parser.add_argument(
         "--merge",
         nargs="+",
+        action="extend",
         metavar="CELLS.parquet",
         type=Path,
         help="take finished cells of this grid from elsewhere: the cells.parquet of another machine's folder",

@@ -23,10 +23,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset> or math; default: the run's own")
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")
-    add("--benchmark", nargs="+", default=[], metavar="NAME", help="aime24, aime25, amc23, math500, ...")
+    add(
+        "--benchmark",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="aime24, aime25, amc23, math500, ...",
+    )
     add("--data", metavar="FILE", help="local copy of the benchmark: a file, or a folder of them")
     add("--samples", type=int, metavar="N", help="completions of each problem (default: the run's, else 16)")
-    add("--k", type=int, nargs="+", metavar="K", help="k in the table (default: powers of two and N)")
+    add(
+        "--k",
+        type=int,
+        nargs="+",
+        action="extend",
+        metavar="K",
+        help="k in the table (default: powers of two and N)",
+    )
     add("--temperature", type=float, help="default: the run's, else 1")
     add("--top-p", type=float, help="default: the run's, else 1")
     add("--max-new-tokens", type=int, metavar="N", help="longest completion (default: the run's, else 3072)")
@@ -39,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fingerprint-layers", type=int, metavar="N", help="as in a recipe (default: the run's)")
     add("--output", type=Path, metavar="DIR", help="default: runs/eval/MODEL-BENCHMARK, or ...-2, ...")
     add("--resume", action="store_true", help="go on with what a stopped evaluation left in DIR")
-    add("--format", nargs="+", choices=FORMATS, default=[], help="also write the files of these harnesses")
+    add(
+        "--format",
+        nargs="+",
+        action="extend",
+        choices=FORMATS,
+        default=[],
+        help="also write the files of these harnesses",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
