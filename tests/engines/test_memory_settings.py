@@ -27,6 +27,7 @@ def test_settings_reach_the_shaper():
         noise="free",
         all_wrong="center",
         mixed="remember",
+        anneal=[0.2, 0.4],
         no_answer="free",
         n_neighbors=5,
         max_distance=0.5,
@@ -52,7 +53,7 @@ def test_settings_reach_the_shaper():
     ]
     for name in same:
         assert shaper.__dict__[name] == settings.__dict__[name]
-    assert (shaper.scope, shaper.penalty_form) == ("global", "share")
+    assert (shaper.scope, shaper.penalty_form, shaper.anneal) == ("global", "share", (0.2, 0.4))
     memory = shaper.memory
     assert memory.clustering == ExactClustering()
     assert (memory.capacity, memory.total_capacity, memory.drop_first, memory.half_life) == (
@@ -94,6 +95,7 @@ def test_all_presets_set_the_same_and_stand_the_checks():
             r"any\.total_capacity must be None or a whole number of at least 1; got True",
         ),
         ({"cluster_distance": 0}, r"any\.cluster_distance must be above 0"),
+        ({"anneal": [0.5, 2]}, r"any\.anneal must be two shares of training in order"),
         ({"half_life": -1}, r"any\.half_life must be None or a finite number above 0; got -1"),
     ],
 )

@@ -57,16 +57,22 @@ class ReferenceShaper:
         no_answer: str = "cluster",
         n_neighbors: int = 3,
         mixed: str = "shape",
+        anneal: tuple[float, float] | None = None,
     ) -> None:
         self.alpha, self.beta, self.n_neighbors = alpha, beta, n_neighbors
         self.target, self.noise, self.all_wrong, self.no_answer = target, noise, all_wrong, no_answer
-        self.mixed = mixed
+        self.mixed, self.anneal = mixed, anneal
         self.vectors: dict[Any, list[np.ndarray]] = {}
         self.labels: dict[Any, list[int]] = {}
         self.no_answers: Counter[Any] = Counter()
 
     def shape(
-        self, rewards: np.ndarray, prompt_ids: list[Any], features: np.ndarray, is_correct: np.ndarray
+        self,
+        rewards: np.ndarray,
+        prompt_ids: list[Any],
+        features: np.ndarray,
+        is_correct: np.ndarray,
+        progress: float = 0.0,
     ) -> list[ReferenceRow]:
         to_remember: list[tuple[Any, np.ndarray]] = []
         rows = []
@@ -78,11 +84,18 @@ class ReferenceShaper:
             key = (prompt_ids[i], bool(is_correct[i]))
             kind, size = self._look_up(key, features[i])
             spared = self.mixed == "remember" and any(graded)
-            penalty = 0.0 if spared else min(self.alpha * math.log(size + 1), self.beta)
+            penalty = 0.0 if spared else min(self._alpha(progress) * math.log(size + 1), self.beta)
             rows.append(ReferenceRow(kind, size, penalty, self._shaped(reward, penalty, is_correct[i])))
             to_remember.append((key, features[i]))
         self._remember(to_remember)
         return rows
+
+    def _alpha(self, progress: float) -> float:
+        if self.anneal is None or progress <= self.anneal[0]:
+            return self.alpha
+        if progress >= self.anneal[1]:
+            return 0.0
+        return float(np.interp(progress, self.anneal, (self.alpha, 0.0)))
 
     def _left_alone(self, graded: list[bool], correct: bool) -> bool:
         if all(graded) or (not any(graded) and self.all_wrong == "skip"):

@@ -53,6 +53,9 @@ BATCHES: list[tuple[str, Any, type[Exception], str]] = [
     ("is_correct", [0.0, 0.0, 1.0], TypeError, "is_correct must be bool, got dtype float64"),
     ("is_correct", [[False, False, True]], ValueError, "is_correct must have shape (B,), got (1, 3)"),
     ("is_correct", None, ValueError, "is_correct must have shape (B,), got ()"),
+    ("progress", 1.5, ValueError, "progress must be the share of training that is done, 0 to 1; got 1.5"),
+    ("progress", NAN, ValueError, "progress must be the share of training"),
+    ("progress", True, ValueError, "progress must be the share of training"),
 ]
 
 OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
@@ -71,6 +74,16 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ),
     ("mixed", "skip", ValueError, "mixed must be one of 'shape', 'remember', got 'skip'"),
     ("mixed", "remember", ValueError, "which all_wrong='skip' leaves alone: nothing would be penalised"),
+    (
+        "anneal",
+        0.5,
+        ValueError,
+        "anneal must be None or two shares of training, such as [0.333, 0.666]; got 0.5",
+    ),
+    ("anneal", "ab", ValueError, "two shares of training"),
+    ("anneal", [True, 1], ValueError, "two shares of training"),
+    ("anneal", [0.7, 0.3], ValueError, "in order, 0 <= from <= until <= 1; got [0.7, 0.3]"),
+    ("anneal", [0.5, NAN], ValueError, "in order"),
     ("no_answer", None, ValueError, "no_answer must be one of 'cluster', 'free', got None"),
     ("n_neighbors", 0, ValueError, "n_neighbors must be 1 or more, got 0"),
     ("n_neighbors", 3.0, TypeError, "n_neighbors must be an integer, got 3.0"),

@@ -38,14 +38,20 @@ def test_equals_the_reference_where_mixed_groups_are_only_remembered(target, all
     assert {"mixed", "cluster"} <= check_on_a_stream(options, seed=7)
 
 
+@pytest.mark.parametrize("anneal", [(0.2, 0.7), (0.0, 1.0), (0.5, 0.5), (1.0, 1.0)])
+def test_equals_the_reference_where_alpha_is_annealed(anneal):
+    check_on_a_stream({"all_wrong": "center", "anneal": anneal}, seed=8)
+
+
 def check_on_a_stream(options, seed):
     """Both on 30 batches; returns the reasons that came up."""
     reference, shaper = ReferenceShaper(**options), RewardShaper(**options)
     kinds: set[str] = set()
     reasons: set[str] = set()
-    for batch in stream(seed=seed):
-        expected = reference.shape(*batch)
-        shaped = shaper.shape(batch.rewards, **batch.keywords())
+    for number, batch in enumerate(stream(seed=seed)):
+        progress = number / 30
+        expected = reference.shape(*batch, progress)
+        shaped = shaper.shape(batch.rewards, **batch.keywords(), progress=progress)
         assert [KINDS.get(c, "cluster") for c in shaped.clusters.tolist()] == [row.kind for row in expected]
         assert shaped.cluster_sizes.tolist() == [row.size for row in expected]
         np.testing.assert_allclose(shaped.penalties, [row.penalty for row in expected], rtol=1e-14)

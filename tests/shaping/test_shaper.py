@@ -246,6 +246,24 @@ def test_a_group_with_a_right_answer_may_be_remembered_only():
     assert len(shaper.memory) == 8
 
 
+def test_an_annealed_penalty_falls_to_nothing_and_everything_is_remembered():
+    shaper = RewardShaper(alpha=0.2, beta=9.0, all_wrong="center", anneal=(0.25, 0.75))
+    penalties = [
+        shape(shaper, [EAST], [False], progress=done).penalties[0] for done in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    np.testing.assert_allclose(penalties, [0.0, 0.2 * np.log(2), 0.1 * np.log(3), 0.0, 0.0], rtol=1e-14)
+    assert len(shaper.memory) == 5
+    assert [shaper.alpha_at(done) for done in (0.0, 0.5, 1.0)] == [0.2, 0.1, 0.0]
+
+
+def test_an_annealed_penalty_must_know_how_far_training_is():
+    shaper = RewardShaper(anneal=[0.25, 0.75])
+    with pytest.raises(ValueError, match="shape needs progress, the share of training that is done"):
+        shape(shaper, [EAST, WEST], [False, True])
+    assert not len(shaper.memory)
+    assert RewardShaper().alpha_at(None) == 0.1
+
+
 def test_two_groups_of_one_prompt_are_judged_apart_and_share_its_memory():
     # Group a has a right completion, group b has none: by itself it is skipped, or not divided by its deviation.
     features, graded, groups = [EAST, WEST, EAST, NORTH], [False, True, False, False], ["a", "a", "b", "b"]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from meds_rl.shaping.annealing import check_anneal
+
 _WHOLE = ("n_neighbors", "min_cluster_size", "num_clusters")
 _LOWEST = (
     ("alpha", 0),
@@ -32,6 +34,7 @@ def check_memory_bounds(values: Mapping[str, Any], prefix: str) -> None:
     for name, least in _WHOLE_OR_NONE:
         check_whole_or_none(f"{prefix}{name}", values[name], least)
     furthest, between, half_life = values["max_distance"], values["cluster_distance"], values["half_life"]
+    check_anneal(f"{prefix}anneal", values["anneal"])
     if furthest is not None and not (isinstance(furthest, int | float) and 0 <= furthest <= 2):
         raise ValueError(
             f"{prefix}max_distance must be None or 0 to 2, the distance of unit vectors; got {furthest!r}."

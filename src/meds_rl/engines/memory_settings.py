@@ -1,6 +1,6 @@
 """The settings of the shaped reward and its memory, as every engine has them under a prefix of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -31,6 +31,7 @@ class MemorySettings:
     noise: Literal["cluster", "free"] = "cluster"
     all_wrong: Literal["skip", "center", "shape"]
     mixed: Literal["shape", "remember"] = "shape"
+    anneal: Sequence[float] | None = None
     no_answer: Literal["cluster", "free"] = "cluster"
     n_neighbors: int = 3
     max_distance: float | None
@@ -117,5 +118,6 @@ def make_shaper(settings: MemorySettings, memory: ErrorMemory | None = None) -> 
         scope=settings.scope,
         penalty_form=settings.penalty_form,
         mixed=settings.mixed,
+        anneal=settings.anneal,
         memory=make_memory(settings) if memory is None else memory,
     )

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meds_rl.shaping.annealing import Anneal, check_anneal, check_progress, strength
 from meds_rl.shaping.checks import (
     PromptId,
     check_bools,
@@ -61,6 +62,8 @@ class RewardShaper:
         penalty_form: What a count costs: "log" (as published), "inverse_sqrt" or "share" (`meds_rl.shaping.forms`).
         mixed: A group with right and wrong completions is penalised ("shape", as published), or only remembered
             ("remember"): there being right already pays, and only groups without a right answer are penalised.
+        anneal: Two shares of training: alpha counts whole up to the first, then falls in a line, and not at all from
+            the second on. What is wrong is remembered all the while. None: whole throughout, as published.
         memory: The memory to use and to fill; a new one by default.
 
     Raises:
@@ -98,6 +101,7 @@ class RewardShaper:
         scope: Scope = "prompt",
         penalty_form: PenaltyForm = "log",
         mixed: Literal["shape", "remember"] = "shape",
+        anneal: Anneal | None = None,
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
@@ -120,12 +124,21 @@ class RewardShaper:
         self.scope = scope
         self.penalty_form = penalty_form
         self.mixed = mixed
+        self.anneal = check_anneal("anneal", anneal)
         # An empty memory is falsy, so `memory or ErrorMemory()` would drop the caller's.
         self.memory = ErrorMemory() if memory is None else memory
 
     def memory_prompt(self, prompt_id: PromptId) -> PromptId:
         """Under which prompt id the memory holds what is remembered of a prompt."""
         return ALL_PROMPTS if self.scope == "global" else prompt_id
+
+    def alpha_at(self, progress: float | None) -> float:
+        """The strength of the penalty when a share of training, 0 to 1, is done; only with `anneal` does it matter.
+
+        Raises:
+            ValueError: progress is out of range, or missing where `anneal` needs it.
+        """
+        return self.alpha * strength(self.anneal, check_progress(progress, self.anneal))
 
     def scored_rows(
         self,
@@ -155,6 +168,7 @@ class RewardShaper:
         features: ArrayLike,
         is_correct: ArrayLike,
         group_ids: Iterable[PromptId] | None = None,
+        progress: float | None = None,
         share: Share = ALONE,
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
@@ -170,6 +184,7 @@ class RewardShaper:
             group_ids: (B,) strings or integers, where one prompt may have several groups in a batch, each normalised by
                 itself: whether all of a group are wrong is then asked of each. They share the prompt's memory. By
                 default each prompt has one group.
+            progress: Share of training that is done, 0 to 1; only `anneal` needs it.
             share: This process's place among several that hold the same memory and shape the same batch: each looks up
                 and clusters its share of the prompts, all get the same result.
 
@@ -182,6 +197,7 @@ class RewardShaper:
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
         named = _check_group_ids(group_ids, n_rows)
+        alpha = self.alpha_at(progress)
         groups = groups_of(ids, correct, named)
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
@@ -192,7 +208,7 @@ class RewardShaper:
             clusters, sizes = self._score(sides, n_rows, share)
             memory_ids = self._remember(sides, n_rows, share)
 
-        penalties = penalties_of(self.penalty_form, sizes, groups, self.alpha, self.beta)
+        penalties = penalties_of(self.penalty_form, sizes, groups, alpha, self.beta)
         spared = self._only_remembered(groups, scored)
         penalties[spared] = 0.0
         return ShapedBatch(

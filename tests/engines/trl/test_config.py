@@ -163,6 +163,7 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
             {"meds_mixed": "remember", "preset": "recommended", "meds_target": "right"},
             "meds_target='right' leaves alone",
         ),
+        ({"meds_anneal": [0.5]}, r"meds_anneal must be None or two shares of training, .*; got \[0.5\]"),
         ({"fingerprint": "text"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
         ({"meds_beta": float("nan")}, "meds_beta"),

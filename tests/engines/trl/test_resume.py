@@ -18,6 +18,7 @@ from .conftest import assert_same_bits, even_length, third_token, train
             "meds_capacity": 4,
             "meds_total_capacity": 20,
             "meds_half_life": 2.0,
+            "meds_anneal": [0.2, 0.8],
             "meds_reencode_tokens": 40,
             "dynamic_sampling": False,
         },

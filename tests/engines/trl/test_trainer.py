@@ -115,6 +115,21 @@ def test_the_first_visit_costs_nothing_and_later_ones_do(model_path, dataset, ma
     assert (rollouts["penalty"] > 0).any()
 
 
+def test_an_annealed_alpha_falls_with_the_steps_of_training(model_path, dataset, make_config):
+    args = make_config(
+        max_steps=6, dynamic_sampling=False, meds_alpha=0.3, meds_beta=9.0, meds_anneal=[0.25, 0.75]
+    )
+    trainer = train(model_path, dataset, args)
+    alphas = [row["meds/alpha"] for row in trainer.state.log_history if "meds/alpha" in row]
+    np.testing.assert_allclose(alphas, [0.3, 0.3, 0.25, 0.15, 0.05, 0.0], rtol=1e-12)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    generations = sorted(rollouts["generation"].unique())
+    for alpha, generation in zip(alphas, generations, strict=True):
+        scored = rollouts[(rollouts["generation"] == generation) & (rollouts["memory_id"] >= 0)]
+        np.testing.assert_allclose(scored["penalty"], alpha * np.log(scored["cluster_size"] + 1))
+    assert len(trainer.memory) == (rollouts["memory_id"] >= 0).sum()
+
+
 def test_metrics_reach_the_log(model_path, dataset, make_config):
     trainer = train(model_path, dataset, make_config(max_steps=4))
     logged = {name for row in trainer.state.log_history for name in row}

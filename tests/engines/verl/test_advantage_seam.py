@@ -38,6 +38,7 @@ def make_trainer(monkeypatch, queue, **meds):
     made._settings = read_settings(meds)
     made.shaper = make_shaper(made._settings)
     made._memory_step = MemoryStep(made.shaper, made._settings, Words())
+    made.global_steps, made.total_training_steps = 1, 4
     return made
 
 
@@ -91,6 +92,19 @@ def test_a_second_visit_is_penalised(monkeypatch):
     assert metrics["meds/mean_penalty"] == pytest.approx(0.10986, abs=1e-5)
     assert metrics["meds/memory_size"] == 4
     assert metrics["meds/raw_accuracy"] == pytest.approx(1 / 3)
+
+
+def test_an_annealed_penalty_falls_with_verls_steps(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, anneal=[0.25, 0.75])
+    penalties, alphas = [], []
+    for made.global_steps, uid in enumerate("abcd", start=1):
+        metrics = step(made, queue, group(uid, [0.0, 0.0, 1.0]))
+        penalties.append(metrics["meds/mean_penalty"])
+        alphas.append(metrics["meds/alpha"])
+    assert alphas == pytest.approx([0.1, 0.1, 0.05, 0.0])
+    assert penalties == pytest.approx([0.0, 0.1 * np.log(3), 0.05 * np.log(5), 0.0])
+    assert metrics["meds/memory_size"] == 8
 
 
 def test_a_penalty_tells_two_errors_apart(monkeypatch):

@@ -45,6 +45,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"n_neighbors": 1.5}, r"meds\.n_neighbors must be a whole number"),
         ({"noise": None}, r"meds\.noise must be one of cluster, free; got None"),
         ({"mixed": "remember"}, r"meds\.all_wrong='skip' leaves alone: .* Set meds\.mixed='shape', or"),
+        ({"anneal": 0.5}, r"meds\.anneal must be None or two shares of training"),
         ({"capacity": 0}, r"meds\.capacity must be None or a whole number of at least 1"),
         ({"max_distance": 3}, r"meds\.max_distance must be None or 0 to 2"),
         ({"half_life": 0}, r"meds\.half_life"),

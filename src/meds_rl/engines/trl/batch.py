@@ -54,7 +54,13 @@ class Batch:
         return len(self.rewards)
 
     def shape(
-        self, shaper: RewardShaper, features: np.ndarray, graded: np.ndarray, share: Share = ALONE
+        self,
+        shaper: RewardShaper,
+        features: np.ndarray,
+        graded: np.ndarray,
+        *,
+        progress: float | None = None,
+        share: Share = ALONE,
     ) -> None:
         """Score the graded rows against the memory and remember them; several processes share the work."""
         self.graded, self.features = graded, features
@@ -64,6 +70,7 @@ class Batch:
             features=features[graded],
             is_correct=self.is_correct[graded],
             group_ids=self.group_ids[graded].tolist(),
+            progress=progress,
             share=share,
         )
 

@@ -55,6 +55,8 @@ class MEDSConfig(GRPOConfig):
         meds_noise: "cluster" counts the noise points of a prompt as one cluster (as released); "free" does not.
         meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
         meds_mixed: groups with right and wrong answers: "shape" (as published), or only "remember".
+        meds_anneal: two shares of training: alpha counts whole up to the first, falls in a line, and not at all from
+            the second on; None for whole throughout.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; 2 for however far, as
@@ -152,6 +154,10 @@ class MEDSConfig(GRPOConfig):
     )
     meds_mixed: Literal["shape", "remember"] = field(
         default="shape", metadata={"help": "Groups with a right answer: shape (as published) or remember."}
+    )
+    meds_anneal: list[float] | None = field(
+        default=None,
+        metadata={"help": "Shares of training between which alpha falls to 0. Default: it does not."},
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}

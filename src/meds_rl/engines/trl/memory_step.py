@@ -36,8 +36,17 @@ class MemoryStep:
     fingerprints: Source
     reencoding: Reencoding | None = None
 
-    def apply(self, batch: Batch, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        """Shape the batch's rewards in place; returns the figures to log."""
+    def apply(
+        self, batch: Batch, model: nn.Module, accelerator: Accelerator, *, progress: float
+    ) -> dict[str, float]:
+        """Shape the batch's rewards in place; returns the figures to log.
+
+        Args:
+            batch: of all processes.
+            model: what fingerprints are read of.
+            accelerator: gathers them.
+            progress: share of training that is done.
+        """
         memory, share = self.shaper.memory, share_of(accelerator)
         # TRL gives completions that no reward function graded no advantage; they teach no error either.
         graded = ~np.isnan(batch.rewards)
@@ -60,13 +69,15 @@ class MemoryStep:
         times.append(time.perf_counter())
         if self.fingerprints.follow_policy:
             figures["fingerprint_age"] = _mean_age(memory, compared)
-        batch.shape(self.shaper, features, graded, share)
+        batch.shape(self.shaper, features, graded, progress=progress, share=share)
         times.append(time.perf_counter())
         if self.reencoding is not None:
             self.reencoding.remember(
                 memory, self._gather_spoken(batch, accelerator), self._keys(batch, wanted)
             )
             figures["reencode_ms"] = 1000 * (times[2] - times[1] + time.perf_counter() - times[3])
+        if self.shaper.anneal is not None:
+            figures["alpha"] = self.shaper.alpha_at(progress)
         return {
             **batch.metrics(),
             **figures,

@@ -251,9 +251,9 @@ class MEDSTrainer(GRPOTrainer):
             return rewards_per_func
         batch = self._observe(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self._memory_step is not None:
-            self._log_memory(
-                batch, self._memory_step.apply(batch, self.model, self.accelerator), len(completions)
-            )
+            progress = self.state.global_step / self.state.max_steps
+            figures = self._memory_step.apply(batch, self.model, self.accelerator, progress=progress)
+            self._log_memory(batch, figures, len(completions))
         if self._exploration is not None:
             for name, value in self._exploration.apply(batch, self.model, self.accelerator).items():
                 self._metrics["train"][f"exploration/{name}"].append(value)

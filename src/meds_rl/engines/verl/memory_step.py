@@ -37,13 +37,14 @@ class MemoryStep:
     columns: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def apply(
-        self, completions: Completions, captured: NDArray[np.float32] | None
+        self, completions: Completions, captured: NDArray[np.float32] | None, *, progress: float
     ) -> tuple[ShapedBatch, dict[str, float]]:
         """Shape the rewards of a batch and remember it.
 
         Args:
             completions: n completions.
             captured: (n, D) fingerprints of the model, NaN where there is no answer; None with those of the text.
+            progress: share of training that is done.
 
         Returns:
             What became of each reward, and the figures to log.
@@ -56,10 +57,13 @@ class MemoryStep:
             features=features,
             is_correct=completions.is_correct,
             group_ids=completions.groups,
+            progress=progress,
         )
+        annealed = {} if self.shaper.anneal is None else {"alpha": self.shaper.alpha_at(progress)}
         self.columns = dict(zip(completions.keys, _columns(shaped), strict=True))
         return shaped, {
             **shaped.metrics(),
+            **annealed,
             "raw_accuracy": float(completions.is_correct.mean()) if len(completions) else 0.0,
             "memory_size": float(len(self.shaper.memory)),
             "memory_ms": 1000 * (time.perf_counter() - start),

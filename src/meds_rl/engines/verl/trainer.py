@@ -133,7 +133,8 @@ class MEDSTrainer(PPOTrainerSync):
         if self._memory_step is None:
             raise RuntimeError("the trainer was not set up: call init() before it trains")
         captured = None if self._settings.reads_text else _captured(batch, completions)
-        shaped, figures = self._memory_step.apply(completions, captured)
+        progress = (self.global_steps - 1) / self.total_training_steps  # verl counts from 1
+        shaped, figures = self._memory_step.apply(completions, captured, progress=progress)
         metrics.update({f"{TRAINER}/{name}": value for name, value in figures.items()})
         return shaped
 
