@@ -31,7 +31,7 @@ def test_paths(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     assert model_location(str(tmp_path / "model")) == str(tmp_path / "model")
     assert model_location("~/model") == str(tmp_path / "model")
-    for missing in (str(tmp_path / "none"), "./none", "~/none"):
+    for missing in (str(tmp_path / "none"), "./none", "~/none", "runs/out/none"):
         with pytest.raises(ValueError, match="there is no folder with a model at"):
             model_location(missing)
 

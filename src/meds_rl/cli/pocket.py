@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=int,
         default=0,
-        help="of weights and texts (default: 0; shipped: 0, 1, 2, of stuck and scatter 3 and 4 too)",
+        help="of weights and texts (default: 0; shipped: 0, 1, 2, of stuck and scatter 3 to 8 too)",
     )
     parser.add_argument(
         "--variant",

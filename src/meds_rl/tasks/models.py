@@ -21,7 +21,8 @@ def model_location(name: str) -> str:
     """
     family, _, seed = name.partition(":")
     kind, _, variant = family.partition("-")
-    if name.startswith(("/", "./", "../", "~")):
+    # A hub name has one slash at most.
+    if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
         path = Path(name).expanduser()
         if not path.is_dir():
             raise ValueError(f"there is no folder with a model at {name}")
