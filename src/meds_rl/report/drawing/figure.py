@@ -71,7 +71,7 @@ class Figure:
             "data": {"name": "values", "values": self.values},
             "title": {"text": self.title, **below},
             # A viewer without the theme's fonts takes wider ones.
-            "padding": {"left": 14, "top": 8, "right": 24, "bottom": 8},
+            "padding": {"left": 28, "top": 8, "right": 24, "bottom": 8},
             "config": dict(config),
         }
 

@@ -28,8 +28,6 @@ def config(scheme: Scheme, *, background: bool = False) -> dict[str, Any]:
     ink, faint, line = INK[scheme], FAINT[scheme], LINE[scheme]
     return {
         "background": PAPER[scheme] if background else None,
-        # Elsewhere text is set in other fonts than the picture was laid out with, and runs over its edge.
-        "padding": 16 if background else 5,
         "font": FONT,
         "view": {"stroke": None},
         "range": {
