@@ -29,11 +29,10 @@ def recipes(make):
 
 
 def resolved(recipe):
-    """Every plain field."""
+    """Every field that a file can hold."""
     values = {field.name: recipe.training.__dict__[field.name] for field in fields(MEDSConfig)}
-    return {
-        name: value for name, value in values.items() if type(value) in (str, int, float, bool, type(None))
-    }
+    plain = (str, int, float, bool, list, type(None))
+    return {name: value for name, value in values.items() if type(value) in plain}
 
 
 def test_the_same_values_pass(recipes):
@@ -67,7 +66,8 @@ def test_what_does_nothing_or_was_not_there_is_passed_over(recipes):
     (dapo, of_dapo), (meds, _) = recipes.items()
     put(dapo, {**resolved(of_dapo), "meds_beta": 7.0})
     assert PRESETS["recommended"]["meds_beta"] == 2.0
-    put(meds, {"meds_beta": 2, "entropy_advantage": True})  # a whole number is the same number
+    as_now = {"entropy_advantage": True, "scale_rewards": "none", "meds_anneal": [0.333, 0.666]}
+    put(meds, {"meds_beta": 2, **as_now})  # a whole number is the same number
     refuse_changed_meaning(recipes)
 
 
@@ -80,6 +80,19 @@ def test_a_preset_that_had_no_entropy_advantage_yet_is_refused(recipes):
     assert changed_meaning(dapo, of_dapo.training) == []
     with pytest.raises(GridError, match=r"entropy_advantage was False, it is now True"):
         refuse_changed_meaning(recipes)
+
+
+def test_a_preset_that_divided_rewards_and_did_not_anneal_yet_is_refused(recipes):
+    for cell, recipe in recipes.items():
+        there = {**resolved(recipe), "scale_rewards": "group"}  # as TRL's own field said
+        del there["meds_anneal"]
+        put(cell, there)
+    dapo, meds = recipes
+    assert changed_meaning(dapo, recipes[dapo].training) == []
+    assert changed_meaning(meds, recipes[meds].training) == [
+        ("meds_anneal", "None", "[0.333, 0.666]"),
+        ("scale_rewards", "'group'", "'none'"),
+    ]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -31,7 +31,7 @@ class MemorySettings:
     noise: Literal["cluster", "free"] = "cluster"
     all_wrong: Literal["skip", "center", "shape"]
     mixed: Literal["shape", "remember"] = "shape"
-    anneal: Sequence[float] | None = None
+    anneal: Sequence[float] | None
     no_answer: Literal["cluster", "free"] = "cluster"
     n_neighbors: int = 3
     max_distance: float | None

@@ -20,9 +20,11 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "all_wrong": "skip",
         "alpha": 0.1,
         "beta": 0.2,
+        "anneal": None,
     },
     # What this project takes instead (docs/evidence.md): it reads the working, knows a new error when it comes, acts
-    # where nothing is right yet, and goes on telling often made errors from very often made ones.
+    # where nothing is right yet, goes on telling often made errors from very often made ones, and ends before training
+    # does, so that the last third learns from the plain reward.
     "recommended": {
         **_PUBLISHED,
         "fingerprint": "working_states",
@@ -31,9 +33,17 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "all_wrong": "center",
         "alpha": 0.1,
         "beta": 2.0,
+        "anneal": [0.333, 0.666],
     },
 }
 """By preset: setting of the memory -> value. All presets set the same settings."""
 
-ENTROPY_ADVANTAGE: dict[str, bool] = {"paper": False, "recommended": True}
-"""By preset: whether MEDS adds the entropy advantage to the memory. What each of the two is worth: docs/evidence.md."""
+ADVANTAGE: dict[str, Mapping[str, Any]] = {
+    "paper": {"entropy_advantage": False, "scale_rewards": "group"},
+    "recommended": {"entropy_advantage": True, "scale_rewards": "none"},
+}
+"""By preset: how MEDS makes advantages of shaped rewards.
+
+That is whether it adds the entropy advantage, and whether rewards less the group's mean are divided by its deviation
+("group") or not ("none"). What each is worth: docs/evidence.md.
+"""

@@ -15,7 +15,7 @@ from meds_rl.report.recipe import read_recipe
 
 BY_METHOD = (
     *("loss_type", "beta", "epsilon", "epsilon_high", "delta"),
-    *("dynamic_sampling", "overlong_buffer", "entropy_advantage"),
+    *("dynamic_sampling", "overlong_buffer", "entropy_advantage", "scale_rewards"),
 )
 """Fields of ``MEDSConfig`` that every method sets."""
 
@@ -43,7 +43,8 @@ def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
     """Name, value there and value now of each field that method and preset set and in which they differ.
 
     None where nothing was trained. Fields that the version which trained the cell did not have are passed over, but for
-    `entropy_advantage`: it came as a field when `grpo-entropy` alone had it, and a preset sets it since.
+    those that a preset sets now and did not then: `entropy_advantage`, which `grpo-entropy` alone had, `scale_rewards`,
+    which was TRL's, and `meds_anneal`.
     """
     return differing_meaning(read_recipe(cell.folder).fields, now)
 
@@ -52,7 +53,12 @@ def differing_meaning(there: Mapping[str, Any], now: MEDSConfig) -> list[tuple[s
     """The same of a resolved recipe, or of a part of one."""
     today = now.__dict__
     if there:
-        there = {"entropy_advantage": now.method == "grpo-entropy", **there}
+        then = {
+            "entropy_advantage": now.method == "grpo-entropy",
+            "scale_rewards": "group",
+            "meds_anneal": None,
+        }
+        there = {**then, **there}
     return [
         (name, repr(there[name]), repr(today[name]))
         for name in fields_set(now.method)

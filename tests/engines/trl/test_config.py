@@ -95,6 +95,31 @@ def test_the_preset_gives_the_entropy_advantage_to_meds_alone(tmp_path):
     assert set(found.values()) == {True, False}
 
 
+def test_the_recommended_preset_leaves_rewards_undivided_for_meds_alone(tmp_path):
+    found = {
+        (method, preset): config(tmp_path, method=method, preset=preset).scale_rewards
+        for method in METHODS
+        for preset in ("paper", "recommended")
+    }
+    assert found.pop(("meds", "recommended")) == "none"
+    assert set(found.values()) == {"group"}, "TRL's own default"
+    given = {"preset": "recommended", "scale_rewards": "batch"}
+    assert config(tmp_path, **given).scale_rewards == "batch"
+    assert config(tmp_path, **{**given, "scale_rewards": True}).scale_rewards == "group"
+    assert config(tmp_path, **{**given, "scale_rewards": False}).scale_rewards == "none"
+    assert config(tmp_path, preset="paper", scale_rewards=False).scale_rewards == "none"
+
+
+def test_the_recommended_penalty_ends_before_training_does(tmp_path):
+    def strengths(**fields):
+        shaper = shaper_of(config(tmp_path, **fields), None)
+        return [shaper.alpha_at(done) / shaper.alpha for done in (0.0, 0.3, 0.5, 0.7, 1.0)]
+
+    assert strengths(preset="paper") == [1, 1, 1, 1, 1]
+    assert strengths(preset="recommended") == pytest.approx([1, 1, 0.166 / 0.333, 0, 0])
+    assert strengths(preset="recommended", meds_anneal=[1, 1]) == [1, 1, 1, 1, 1]
+
+
 def test_reencoding_is_off_unless_it_is_asked_for(tmp_path):
     assert not config(tmp_path).reencodes
     assert not config(tmp_path, meds_reencode_tokens=0, fingerprint_from="reference").reencodes

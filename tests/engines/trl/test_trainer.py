@@ -262,6 +262,20 @@ def test_shape_divides_all_wrong_groups_by_their_deviation(model_path, dataset, 
     assert seen
 
 
+def test_the_recommended_preset_divides_no_group_and_its_penalties_end(model_path, dataset, make_config):
+    args = make_config(preset="recommended", fingerprint="layer_logits", meds_max_distance=2.0, max_steps=9)
+    train(model_path, dataset, args, reward=mostly_wrong)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    kinds = set()
+    for _, group in rollouts.groupby(["generation", "prompt_id"]):
+        centered = group["shaped_reward"] - group["shaped_reward"].mean()
+        np.testing.assert_allclose(group["advantage"], centered, atol=1e-6)
+        kinds.add((bool(group["is_correct"].any()), bool((group["penalty"] > 0).any())))
+    assert {(True, True), (False, True)} <= kinds, "both kinds of groups were penalised"
+    penalised = rollouts.loc[rollouts["penalty"] > 0, "step"]
+    assert 0 < penalised.max() < 0.666 * 9 <= rollouts["step"].max()
+
+
 def test_lora(model_path, dataset, make_config):
     from peft import LoraConfig
 

@@ -9,13 +9,14 @@ import torch
 from composing import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from queue_double import Queue
 from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
 
 from meds_rl.engines.memory_settings import make_shaper
 from meds_rl.engines.verl import MEDSTrainer, advantages, completions, trainer
 from meds_rl.engines.verl.memory_step import MemoryStep
-from meds_rl.engines.verl.settings import read_settings
+from meds_rl.engines.verl.refusals import check_config
 from meds_rl.shaping import group_advantages
 
 CONFIG = composed()
@@ -34,8 +35,8 @@ def make_trainer(monkeypatch, queue, **meds):
     for module in (trainer_base, completions, advantages, trainer):
         monkeypatch.setattr(module, "tq", queue)
     made = object.__new__(MEDSTrainer)
-    made.config = CONFIG
-    made._settings = read_settings(meds)
+    made.config = OmegaConf.merge(CONFIG, {"meds": meds})
+    made._settings = check_config(made.config)
     made.shaper = make_shaper(made._settings)
     made._memory_step = MemoryStep(made.shaper, made._settings, Words())
     made.global_steps, made.total_training_steps = 1, 4
@@ -265,12 +266,16 @@ GROUPS = st.lists(
 
 @settings(max_examples=30)
 @given(
-    batches=st.lists(GROUPS, min_size=2, max_size=3), all_wrong=st.sampled_from(["skip", "center", "shape"])
+    batches=st.lists(GROUPS, min_size=2, max_size=3),
+    all_wrong=st.sampled_from(["skip", "center", "shape"]),
+    scale_rewards=st.sampled_from(["group", "none"]),
 )
-def test_advantages_are_the_cores(batches, all_wrong):
+def test_advantages_are_the_cores(batches, all_wrong, scale_rewards):
     with pytest.MonkeyPatch.context() as monkeypatch:
         queue = Queue()
-        made = make_trainer(monkeypatch, queue, all_wrong=all_wrong, alpha=0.3, beta=2.0)
+        made = make_trainer(
+            monkeypatch, queue, all_wrong=all_wrong, scale_rewards=scale_rewards, alpha=0.3, beta=2.0
+        )
         twin = make_shaper(made._settings)
         for number, groups in enumerate(batches):
             rows, ids = {}, []
@@ -288,9 +293,8 @@ def test_advantages_are_the_cores(batches, all_wrong):
                 features=torch.stack([value["meds_features"] for value in rows.values()]).numpy(),
                 is_correct=np.array([float(value["rm_scores"].sum()) > 0.5 for value in rows.values()]),
             )
-            expected = group_advantages(
-                shaped.rewards, prompt_ids=ids, normalize_by_std=shaped.normalize_by_std, eps=EPS
-            )
+            divided = shaped.normalize_by_std & (scale_rewards == "group")
+            expected = group_advantages(shaped.rewards, prompt_ids=ids, normalize_by_std=divided, eps=EPS)
             # float32 in verl, and a deviation of nearly nothing makes much of it: 1e-8 / 1e-6.
             found = [advantage(queue, key) for key in rows]
             assert found == pytest.approx(expected.tolist(), abs=0.1 if _tiny(shaped.rewards, ids) else 1e-4)

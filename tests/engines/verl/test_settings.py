@@ -51,6 +51,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"half_life": 0}, r"meds\.half_life"),
         ({"correct_above": "x"}, r"meds\.correct_above must be a finite number"),
         ({"fingerprint_layers": 0}, r"meds\.fingerprint_layers must be -1 \(all\) or at least 1; got 0"),
+        ({"scale_rewards": "batch"}, r"meds\.scale_rewards must be null, group or none; got 'batch'"),
         ({"memory": 3}, r"meds\.memory must be null or the path"),
     ],
 )
@@ -155,6 +156,24 @@ def test_a_preset_says_whether_there_is_an_entropy_advantage():
     found = [read_settings({"preset": name}).entropy_advantage for name in ("paper", "recommended")]
     assert found == [False, True]
     assert not read_settings({"preset": "recommended", "entropy_advantage": False}).entropy_advantage
+
+
+@pytest.mark.parametrize(
+    ("settings", "divides"),
+    [
+        ((), True),
+        (("algorithm.norm_adv_by_std_in_grpo=False",), False),  # the published preset leaves it to verl
+        (("meds.preset=recommended",), False),
+        (("meds.preset=recommended", "algorithm.norm_adv_by_std_in_grpo=True"), False),
+        (("meds.preset=recommended", "meds.scale_rewards=group"), True),
+        (("meds.scale_rewards=none",), False),
+    ],
+)
+def test_whether_the_groups_deviation_divides(settings, divides):
+    config = composed(*settings)
+    check_config(config)
+    check_config(config)  # the entry point does, and the trainer
+    assert config.algorithm.norm_adv_by_std_in_grpo is divides
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from trl import GRPOConfig
 
-from meds_rl.engines.presets import ENTROPY_ADVANTAGE
+from meds_rl.engines.presets import ADVANTAGE
 from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
@@ -38,9 +38,9 @@ class MEDSConfig(GRPOConfig):
     """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and these.
 
     ``method`` chooses one of the paper's four methods or a rival and sets the fields below whose default is ``None``;
-    ``preset`` does so for settings of the memory and, with "meds", the entropy advantage. A value given explicitly
-    always wins. ``meds_*`` fields act only where the method has a memory: "meds", "dapo-outcome",
-    "dapo-outcome-batch".
+    ``preset`` does so for settings of the memory and, with "meds", for how advantages are made of shaped rewards
+    (``scale_rewards``, ``entropy_advantage``). A value given explicitly always wins. ``meds_*`` fields act only where
+    the method has a memory: "meds", "dapo-outcome", "dapo-outcome-batch".
 
     Note:
         ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``.
@@ -56,7 +56,7 @@ class MEDSConfig(GRPOConfig):
         meds_all_wrong: groups with no right answer: "skip" (as released), "center" or "shape"; by method and preset.
         meds_mixed: groups with right and wrong answers: "shape" (as published), or only "remember".
         meds_anneal: two shares of training: alpha counts whole up to the first, falls in a line, and not at all from
-            the second on; None for whole throughout.
+            the second on; [1, 1] for whole throughout (as published); by preset.
         meds_no_answer: completions without an answer: "cluster" counts them like a cluster; "free" as released.
         meds_n_neighbors: neighbours that vote for the cluster of a new completion.
         meds_max_distance: neighbours further away than this (unit vectors, 0 to 2) do not vote; 2 for however far, as
@@ -136,6 +136,12 @@ class MEDSConfig(GRPOConfig):
     epsilon: float | None = field(
         default=None, metadata={"help": "Lower clip range. Default: set by `method`."}
     )
+    scale_rewards: str | None = field(
+        default=None,
+        metadata={
+            "help": "Divide rewards by a deviation: group, batch or none. Default: by `method`, `preset`."
+        },
+    )
 
     meds_alpha: float | None = field(
         default=None, metadata={"help": "Strength of the penalty. Default: by `preset`."}
@@ -157,7 +163,7 @@ class MEDSConfig(GRPOConfig):
     )
     meds_anneal: list[float] | None = field(
         default=None,
-        metadata={"help": "Shares of training between which alpha falls to 0. Default: it does not."},
+        metadata={"help": "Shares of training between which alpha falls to 0. Default: by `preset`."},
     )
     meds_no_answer: Literal["cluster", "free"] = field(
         default="cluster", metadata={"help": "No answer: cluster or free (as released)."}
@@ -316,9 +322,10 @@ class MEDSConfig(GRPOConfig):
             "dynamic_sampling": method.dynamic_sampling,
             "overlong_buffer": buffer,
             "entropy_advantage": method.entropy_advantage,
+            "scale_rewards": method.scale_rewards,
         }
         self._fill(defaults)
-        self._fill({"entropy_advantage": ENTROPY_ADVANTAGE[self.preset]})  # where the method leaves it open
+        self._fill(ADVANTAGE[self.preset])  # where the method leaves it open
 
     def _apply_preset(self) -> None:
         if self.method in METHODS:

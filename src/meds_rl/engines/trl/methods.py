@@ -18,6 +18,7 @@ class Method:
         dynamic_sampling: drop groups whose raw accuracy is 0 or 1 and refill the batch from new prompts.
         overlong_shaping: the soft punishment of completions that come near the length limit (DAPO, Eq. 13).
         entropy_advantage: A += min(0.4 H, |A| / 2), H the token's entropy. None: as the preset says.
+        scale_rewards: whether rewards are divided by the "group"'s deviation. None: as the preset says.
         memory: subtract the penalty for repeated errors. This is MEDS.
         own_advantages: -1 for wrong completions and ``positive_weight`` for right ones instead of the group's.
         exploration: add a bonus for states of the model that are unlike the group's others.
@@ -33,6 +34,7 @@ class Method:
     overlong_shaping: bool
     entropy_advantage: bool | None
     memory: bool
+    scale_rewards: str | None = "group"
     own_advantages: bool = False
     exploration: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -73,7 +75,7 @@ METHODS: dict[str, Method] = {
     "grpo": _GRPO,
     "grpo-entropy": replace(_GRPO, entropy_advantage=True),
     "dapo": _DAPO,
-    "meds": replace(_DAPO, memory=True, entropy_advantage=None),
+    "meds": replace(_DAPO, memory=True, entropy_advantage=None, scale_rewards=None),
     "dapo-outcome": replace(_DAPO, memory=True, settings={**_OUTCOMES, "meds_penalty_form": "inverse_sqrt"}),
     "dapo-outcome-batch": replace(
         _DAPO, memory=True, settings={**_OUTCOMES, "meds_penalty_form": "share", "meds_scope": "batch"}

@@ -14,7 +14,7 @@ ACCURACIES = ("acc", "score", "reward")
 
 
 def check_config(config: DictConfig) -> VerlSettings:
-    """Read the settings of a run, hand the workers theirs, and refuse the run if it cannot work.
+    """Read the settings of a run, hand verl and the workers theirs, and refuse the run if it cannot work.
 
     Args:
         config: verl's whole configuration.
@@ -23,6 +23,9 @@ def check_config(config: DictConfig) -> VerlSettings:
         ValueError: with one sentence for everything that stands in the way.
     """
     settings = read_settings(config.get("meds"))
+    if settings.scale_rewards is not None:
+        with open_dict(config):
+            config.algorithm.norm_adv_by_std_in_grpo = settings.scale_rewards == "group"
     reasons = refusals(config, settings)
     if not settings.reads_text:
         with open_dict(config):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from meds_rl.engines.bounds import check_above, check_at_least, check_flag, check_layers, check_memory_bounds
 from meds_rl.engines.memory_settings import MemorySettings, check_choices
-from meds_rl.engines.presets import ENTROPY_ADVANTAGE, PRESETS
+from meds_rl.engines.presets import ADVANTAGE, PRESETS
 from meds_rl.shaping.checks import check_something_penalised
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding")
@@ -33,6 +33,8 @@ class VerlSettings(MemorySettings):
         fingerprint_layers: last layers to read, -1 for all; or the layer to pool. None: the fingerprint's own choice.
         answer_marker: where the final answer is: "boxed", "answer_tag" or "hashes".
         correct_above: a completion is right if its `acc` (or its score, where the reward gives no `acc`) is above.
+        scale_rewards: whether rewards are divided by the "group"'s deviation or not, "none"; by preset. None: as verl's
+            own ``algorithm.norm_adv_by_std_in_grpo`` says.
         entropy_advantage: add token entropies to the advantages, A += min(a * H, |A| / k); by preset.
         entropy_advantage_coef, entropy_advantage_cap: a and k.
         memory: file of a memory to start with; a checkpoint's own memory goes before it. None: an empty one.
@@ -51,6 +53,7 @@ class VerlSettings(MemorySettings):
     fingerprint_layers: int | None = None
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = "boxed"
     correct_above: float = 0.5
+    scale_rewards: Literal["group", "none"] | None = None
     entropy_advantage: bool
     entropy_advantage_coef: float = 0.4
     entropy_advantage_cap: float = 2.0
@@ -93,7 +96,9 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     values = DEFAULTS | given
     if values["preset"] not in PRESETS:
         raise ValueError(f"meds.preset must be one of {', '.join(PRESETS)}; got {values['preset']!r}.")
-    preset = {**PRESETS[values["preset"]], "entropy_advantage": ENTROPY_ADVANTAGE[values["preset"]]}
+    preset = {**PRESETS[values["preset"]], **ADVANTAGE[values["preset"]]}
+    if preset["scale_rewards"] == "group":  # verl's own default: its own setting has the say
+        preset["scale_rewards"] = None
     values |= {name: value for name, value in preset.items() if values[name] is None}
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
@@ -101,6 +106,8 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
         mixed=values["mixed"], all_wrong=values["all_wrong"], target=values["target"], prefix="meds."
     )
     check_at_least("meds.correct_above", values["correct_above"], float("-inf"))
+    if values["scale_rewards"] not in ("group", "none", None):
+        raise ValueError(f"meds.scale_rewards must be null, group or none; got {values['scale_rewards']!r}.")
     check_flag("meds.entropy_advantage", values["entropy_advantage"])
     check_at_least("meds.entropy_advantage_coef", values["entropy_advantage_coef"], 0)
     check_above("meds.entropy_advantage_cap", values["entropy_advantage_cap"], 0)
