@@ -39,7 +39,10 @@ from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
 from meds_rl.tasks.pocket.problems import pool
 
 VISIT = 8
-RECOMMENDED = {name: value for name, value in PRESETS["recommended"].items() if name != "fingerprint"}
+# The policy is frozen here: penalties neither begin nor end.
+RECOMMENDED = {name: value for name, value in PRESETS["recommended"].items() if name != "fingerprint"} | {
+    "anneal": None
+}
 # Groups here have no right answer, which "skip" leaves alone.
 PAPER = {name: value for name, value in PRESETS["paper"].items() if name != "fingerprint"} | {
     "all_wrong": "center"

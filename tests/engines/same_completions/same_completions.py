@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 STEPS, PROMPTS_A_STEP, GROUP = 4, 4, 4
-SETTINGS: dict[str, Any] = {"preset": "recommended", "alpha": 0.3, "max_distance": 0.6}
+SETTINGS: dict[str, Any] = {"preset": "recommended", "alpha": 0.3, "max_distance": 0.6, "anneal": [0.25, 1.0]}
 """Under `meds:` in verl; the same fields under TRL."""
 
 
@@ -61,7 +61,11 @@ def expected() -> list[dict[str, Any]]:
         )
         names = [row["prompt_id"] for row, _ in rows]
         shaped = shaper.shape(
-            [float(one) for one in is_correct], prompt_ids=names, features=features, is_correct=is_correct
+            [float(one) for one in is_correct],
+            prompt_ids=names,
+            features=features,
+            is_correct=is_correct,
+            progress=step / STEPS,
         )
         steps.append(
             {
