@@ -41,7 +41,7 @@ from meds_rl.tasks.pocket.problems import pool
 VISIT = 8
 # The policy is frozen here: penalties neither begin nor end.
 RECOMMENDED = {name: value for name, value in PRESETS["recommended"].items() if name != "fingerprint"} | {
-    "anneal": None
+    "anneal": [1.0, 1.0]
 }
 # Groups here have no right answer, which "skip" leaves alone.
 PAPER = {name: value for name, value in PRESETS["paper"].items() if name != "fingerprint"} | {

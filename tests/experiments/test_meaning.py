@@ -1,5 +1,6 @@
 """A preset or method that has changed its meaning since a cell was trained."""
 
+from copy import copy
 from dataclasses import fields
 
 import pytest
@@ -10,7 +11,13 @@ from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.experiments.budget import resolve
 from meds_rl.experiments.grid_values import GridError
-from meds_rl.experiments.meaning import changed_meaning, fields_set, refuse_changed_meaning
+from meds_rl.experiments.meaning import (
+    changed_meaning,
+    differing_meaning,
+    fields_set,
+    refuse_changed_meaning,
+    values_set,
+)
 from meds_rl.experiments.state import refuse_changed
 
 
@@ -90,9 +97,28 @@ def test_a_preset_that_divided_rewards_and_did_not_anneal_yet_is_refused(recipes
     dapo, meds = recipes
     assert changed_meaning(dapo, recipes[dapo].training) == []
     assert changed_meaning(meds, recipes[meds].training) == [
-        ("meds_anneal", "None", "[0.333, 0.666]"),
+        ("meds_anneal", "[1.0, 1.0]", "[0.333, 0.666]"),
         ("scale_rewards", "'group'", "'none'"),
     ]
+
+
+def test_what_was_given_is_what_the_cell_was_trained_with(recipes):
+    of_meds = list(recipes.values())[1].training
+    there = {
+        "meds_beta": 2.0,
+        "entropy_advantage": True,
+    }  # of a version in which a preset did not set the other two
+    given = {"scale_rewards": "none", "meds_anneal": [0.333, 0.666]}
+    assert differing_meaning(there, of_meds, given) == []
+    assert [name for name, *_ in differing_meaning(there, of_meds)] == ["meds_anneal", "scale_rewards"]
+
+
+def test_a_penalty_that_did_not_end_is_one_that_ends_with_training(recipes):
+    of_dapo, of_meds = (recipe.training for recipe in recipes.values())
+    constant = copy(of_meds)
+    constant.meds_anneal = [1, 1]
+    assert differing_meaning({**values_set(vars(of_meds)), "meds_anneal": None}, constant) == []
+    assert differing_meaning({"meds_anneal": None}, of_dapo) == []
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -20,7 +20,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
         "all_wrong": "skip",
         "alpha": 0.1,
         "beta": 0.2,
-        "anneal": None,
+        "anneal": [1.0, 1.0],
     },
     # What this project takes instead (docs/evidence.md): it reads the working, knows a new error when it comes, acts
     # where nothing is right yet, goes on telling often made errors from very often made ones, and ends before training

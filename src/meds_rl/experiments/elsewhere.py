@@ -40,7 +40,7 @@ def read_elsewhere(paths: Iterable[Path], recipes: Mapping[Cell, Recipe]) -> dic
         for cell, recipe in of_grid.items():
             outcome, given = _outcome(cell, rows[(*cell.unit, cell.method)])
             differing = differing_fields(given, asked_fields(cell))
-            differing += differing_meaning(outcome.meaning, recipe.training)
+            differing += differing_meaning(outcome.meaning, recipe.training, given)
             if differing:
                 said = "; ".join(f"{name} was {there}, it is now {now}" for name, there, now in differing)
                 raise GridError(

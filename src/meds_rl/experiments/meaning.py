@@ -19,6 +19,9 @@ BY_METHOD = (
 )
 """Fields of ``MEDSConfig`` that every method sets."""
 
+WHOLE = [1.0, 1.0]
+"""``meds_anneal`` of a penalty that does not end; None in recipes of versions in which no preset let it end."""
+
 
 def refuse_changed_meaning(recipes: Mapping[Cell, Recipe]) -> None:
     """A cell that was trained when its method or preset set other values is not compared with cells of today.
@@ -49,16 +52,19 @@ def changed_meaning(cell: Cell, now: MEDSConfig) -> list[tuple[str, str, str]]:
     return differing_meaning(read_recipe(cell.folder).fields, now)
 
 
-def differing_meaning(there: Mapping[str, Any], now: MEDSConfig) -> list[tuple[str, str, str]]:
-    """The same of a resolved recipe, or of a part of one."""
+def differing_meaning(
+    there: Mapping[str, Any], now: MEDSConfig, given: Mapping[str, Any] | None = None
+) -> list[tuple[str, str, str]]:
+    """The same of a resolved recipe, or of a part of one and of what was given."""
     today = now.__dict__
     if there:
         then = {
             "entropy_advantage": now.method == "grpo-entropy",
             "scale_rewards": "group",
-            "meds_anneal": None,
+            "meds_anneal": WHOLE,
         }
-        there = {**then, **there}
+        there = {**then, **{name: value for name, value in (given or {}).items() if name in then}, **there}
+        there["meds_anneal"] = there["meds_anneal"] or WHOLE
     return [
         (name, repr(there[name]), repr(today[name]))
         for name in fields_set(now.method)

@@ -118,6 +118,19 @@ def test_the_recommended_penalty_ends_before_training_does(tmp_path):
     assert strengths(preset="paper") == [1, 1, 1, 1, 1]
     assert strengths(preset="recommended") == pytest.approx([1, 1, 0.166 / 0.333, 0, 0])
     assert strengths(preset="recommended", meds_anneal=[1, 1]) == [1, 1, 1, 1, 1]
+    assert strengths(preset="recommended", method="dapo-outcome") == [1, 1, 1, 1, 1], "a rival's own"
+
+
+def test_a_presets_list_belongs_to_one_configuration(tmp_path):
+    first = config(tmp_path, preset="recommended")
+    first.meds_anneal[0] = 0.0
+    assert config(tmp_path, preset="recommended").meds_anneal == [0.333, 0.666]
+
+
+@pytest.mark.parametrize("value", ["nonsense", "False", 0.5, "", ["group"]])
+def test_how_rewards_are_scaled_is_checked_before_anything_is_computed(tmp_path, value):
+    with pytest.raises(ValueError, match="scale_rewards must be group, batch or none; got"):
+        config(tmp_path, scale_rewards=value)
 
 
 def test_reencoding_is_off_unless_it_is_asked_for(tmp_path):

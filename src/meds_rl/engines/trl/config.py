@@ -1,6 +1,7 @@
 """``MEDSConfig``: TRL's ``GRPOConfig`` and the few fields that MEDS adds."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,9 @@ from meds_rl.shaping.checks import check_something_penalised
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding", "strategy")
 """Fingerprints that read the text and not the model."""
+
+SCALES = ("group", "batch", "none", True, False)
+"""What TRL's ``scale_rewards`` may be; True is "group", False is "none"."""
 
 _CHOICES = (
     "method",
@@ -326,6 +330,8 @@ class MEDSConfig(GRPOConfig):
         }
         self._fill(defaults)
         self._fill(ADVANTAGE[self.preset])  # where the method leaves it open
+        if self.scale_rewards not in SCALES:
+            raise ValueError(f"scale_rewards must be group, batch or none; got {self.scale_rewards!r}.")
 
     def _apply_preset(self) -> None:
         if self.method in METHODS:
@@ -336,7 +342,7 @@ class MEDSConfig(GRPOConfig):
     def _fill(self, defaults: Mapping[str, Any]) -> None:
         for name, value in defaults.items():
             if self.__dict__[name] is None:
-                setattr(self, name, value)
+                setattr(self, name, deepcopy(value))  # a list is this configuration's own
 
     def _check_reencoding(self) -> None:
         if not self.reencodes:

@@ -69,6 +69,7 @@ _OUTCOMES = {
     "meds_max_distance": 0.0,
     "meds_target": "both",
     "meds_all_wrong": "center",
+    "meds_anneal": [1.0, 1.0],
 }
 
 METHODS: dict[str, Method] = {

@@ -251,7 +251,8 @@ class MEDSTrainer(GRPOTrainer):
             return rewards_per_func
         batch = self._observe(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self._memory_step is not None:
-            progress = self.state.global_step / self.state.max_steps
+            # A run that is resumed with fewer steps than it has done is given one batch more by transformers.
+            progress = min(1.0, self.state.global_step / self.state.max_steps)
             figures = self._memory_step.apply(batch, self.model, self.accelerator, progress=progress)
             self._log_memory(batch, figures, len(completions))
         if self._exploration is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -94,12 +95,12 @@ def read_settings(given: Mapping[str, Any] | None) -> VerlSettings:
     for name in given:
         check_name(name)
     values = DEFAULTS | given
-    if values["preset"] not in PRESETS:
+    if not isinstance(values["preset"], str) or values["preset"] not in PRESETS:
         raise ValueError(f"meds.preset must be one of {', '.join(PRESETS)}; got {values['preset']!r}.")
     preset = {**PRESETS[values["preset"]], **ADVANTAGE[values["preset"]]}
     if preset["scale_rewards"] == "group":  # verl's own default: its own setting has the say
         preset["scale_rewards"] = None
-    values |= {name: value for name, value in preset.items() if values[name] is None}
+    values |= {name: deepcopy(value) for name, value in preset.items() if values[name] is None}
     check_choices(VerlSettings, values, prefix="meds.")
     check_memory_bounds(values, prefix="meds.")
     check_something_penalised(
