@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_type_hints
 
-from meds_rl.shaping.annealing import check_anneal
 from meds_rl.shaping.clustering import Clustering, HDBSCANClustering
 from meds_rl.shaping.clusterings import (
     AgglomerativeClusters,
@@ -106,8 +105,7 @@ def make_memory(settings: MemorySettings) -> ErrorMemory:
 
 
 def make_shaper(settings: MemorySettings, memory: ErrorMemory | None = None) -> RewardShaper:
-    """The shaper, with the memory handed in or an empty one. ``anneal`` from 1 on is alpha whole throughout."""
-    anneal = check_anneal("anneal", settings.anneal)
+    """The shaper, with the memory handed in or an empty one."""
     return RewardShaper(
         alpha=settings.alpha,
         beta=settings.beta,
@@ -120,6 +118,6 @@ def make_shaper(settings: MemorySettings, memory: ErrorMemory | None = None) -> 
         scope=settings.scope,
         penalty_form=settings.penalty_form,
         mixed=settings.mixed,
-        anneal=None if anneal is None or anneal[0] == 1 else anneal,
+        anneal=settings.anneal,
         memory=make_memory(settings) if memory is None else memory,
     )

@@ -9,7 +9,7 @@ Anneal: TypeAlias = Sequence[float]
 
 
 def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
-    """Two shares of training, 0 <= from <= until <= 1, or None.
+    """Two shares of training, 0 <= from <= until <= 1; None for None and for from = 1, as both are alpha throughout.
 
     Raises:
         ValueError: anything else.
@@ -26,7 +26,7 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
         raise ValueError(
             f"{name} must be two shares of training in order, 0 <= from <= until <= 1; got {value!r}."
         )
-    return begin, end
+    return None if begin == 1 else (begin, end)
 
 
 def check_progress(value: float | None, anneal: tuple[float, float] | None) -> float | None:
