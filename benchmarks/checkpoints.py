@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from meds_lab.compare.budget import differing_fields
+from meds_lab.compare.significance import sign_flip_p
 from scipy.stats import ttest_1samp
 
 from meds_rl.evaluation.paired import NOISE
-from meds_rl.experiments.budget import differing_fields
-from meds_rl.experiments.significance import sign_flip_p
 
 MEASURES = {
     "test hard": ["exact pass@k", "pass@1"],

@@ -32,8 +32,8 @@ import numpy as np
 import psutil
 
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.shaping import MemoryEntry, Visit
-from meds_rl.shaping.entry import EntryKey
+from meds_rl.memory import MemoryEntry, Visit
+from meds_rl.memory.entry import EntryKey
 
 DRAWN = 64
 

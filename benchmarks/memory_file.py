@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from memory import PeakRSS, rss
 
 from meds_rl import ErrorMemory, MemoryEntry
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.history import NO_RUNS
-from meds_rl.shaping.state import MemoryState
+from meds_rl.memory.entry import NO_RUNS, EntryKey, MemoryState
+from memory import PeakRSS, rss
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -9,7 +9,7 @@ the answer different; against chance and against text.
     python benchmarks/reasoning.py --model smollm2-sums --out runs/reasoning     # one answer, worked out differently
     python benchmarks/reasoning.py --model pocket --out runs/reasoning --quick         # shows the way through
 
-One core, no network. What OUT holds already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.smollm2`.
+One core, no network. What OUT holds already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.models`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def load(parsed: argparse.Namespace) -> list[Data]:
 def model_of(name: str) -> Any:
     if not name.startswith("smollm2"):
         return load_pocket_model(0)[0]
-    from meds_rl.tasks.smollm2 import load_smollm2
+    from meds_rl.tasks.models import load_smollm2
 
     return load_smollm2()[0]
 

@@ -10,7 +10,7 @@ from reasoning_neighbours import unit
 from sklearn.cluster import AgglomerativeClustering
 
 from meds_rl.evaluation.agreement import adjusted_rand
-from meds_rl.shaping.clustering import NO_TREE, ClusteringFunction, HDBSCANClustering
+from meds_rl.memory.clustering import NO_TREE, ClusteringFunction, HDBSCANClustering
 
 
 def _hdbscan(epsilon: float) -> ClusteringFunction:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from meds_rl.fingerprint import Where, WorkingStates
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head
 
 ROWS, PROMPT, COMPLETION, REPEATS = 16, 64, 64, 5
 

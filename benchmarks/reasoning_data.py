@@ -90,7 +90,7 @@ def smollm2(
 
     `settings` are temperatures with a seed.
     """
-    from meds_rl.tasks.smollm2 import load_smollm2
+    from meds_rl.tasks.models import load_smollm2
 
     lines = sample(out / "completions.jsonl", asked, settings, num_samples, as_is=as_is)
     model, tokenizer = load_smollm2()

@@ -45,7 +45,7 @@ def sample(
     wanted = {(one.problem, one.style, t, s): one for t, s in settings for one in asked}
     missing = {key: one for key, one in wanted.items() if key not in done}
     if missing and not as_is:
-        from meds_rl.tasks.smollm2 import load_smollm2
+        from meds_rl.tasks.models import load_smollm2
 
         model, tokenizer = load_smollm2()
         styles = list(dict.fromkeys(one.style for one in asked))

@@ -23,7 +23,7 @@ import numpy as np
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.report.data import report_data
 from meds_rl.report.drawing.html import write_page
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 GROUP, PROMPTS_A_BATCH, NUM_PROMPTS, NUM_FEATURES, NUM_ERRORS = 16, 32, 512, 14, 6
 WORDS = np.array(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from meds_rl.runs.samples import read_samples, step_of, write_samples
+from meds_rl.rollouts.samples import read_samples, step_of, write_samples
 from meds_rl.tasks.pocket.problems import pool
 from meds_rl.tasks.pocket.reading import OTHER, strategy
 from meds_rl.tasks.pocket.strategies import CORRECT

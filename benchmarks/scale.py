@@ -27,7 +27,7 @@ import numpy as np
 from scale_arithmetic import Scale, short
 
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.shaping import Visit
+from meds_rl.memory import Visit
 
 ERRORS = 8  # different errors of a prompt
 EPOCHS_SHOWN = (1, 10, 25, 50, 100)

@@ -29,7 +29,7 @@ from staleness_replay import CONDITIONS, OURS, POLICY, PUBLISHED, STATE, Conditi
 from tqdm import tqdm
 
 from meds_rl import ErrorMemory
-from meds_rl.shaping import Renewal, Visit
+from meds_rl.memory import Renewal, Visit
 
 
 @dataclass(frozen=True)

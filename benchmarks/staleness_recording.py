@@ -22,9 +22,6 @@ from tqdm import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from meds_rl.engines.trl import MEDSTrainer
-from meds_rl.engines.trl.callbacks import ProgressBar
-from meds_rl.engines.trl.models import load_model
-from meds_rl.engines.trl.recipe import load_recipe
 from meds_rl.fingerprint import (
     AnswerPosition,
     AnswerStates,
@@ -36,11 +33,14 @@ from meds_rl.fingerprint import (
     extract,
 )
 from meds_rl.fingerprint.base import num_tokens_read
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 from meds_rl.tasks import load_task
 from meds_rl.tasks.grading import AccuracyReward
 from meds_rl.tasks.pocket import load_pocket_model
 from meds_rl.tasks.pocket.strategies import STRATEGIES
+from meds_rl.train.callbacks import ProgressBar
+from meds_rl.train.recipe import load_recipe
+from meds_rl.train.run import load_model
 
 ROOT = Path(__file__).parents[1]
 FINGERPRINTS: dict[str, Fingerprint] = {"layer_logits": LayerLogits("all"), "answer_states": AnswerStates()}

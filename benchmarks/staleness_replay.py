@@ -15,9 +15,9 @@ from staleness_recording import FINGERPRINTS, Recording
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl.reencoding import affordable
 from meds_rl.evaluation import agreement
-from meds_rl.shaping import MemoryEntry, Renewal, Visit
-from meds_rl.shaping.clustering import PAPER_CLUSTERING, Clustering, HDBSCANClustering
-from meds_rl.shaping.forgetting import weights
+from meds_rl.memory import MemoryEntry, Renewal, Visit
+from meds_rl.memory.clustering import PAPER_CLUSTERING, Clustering, HDBSCANClustering
+from meds_rl.memory.vote import weights
 from meds_rl.shaping.penalty import penalty
 
 FEWEST = 8  # remembered completions of a prompt, from which on its clusters are looked at

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from meds_lab.theory import Comparison, compare, entropy_slope, similarly_ordered
 
 from meds_rl.shaping import penalty
-from meds_rl.theory import Comparison, compare, entropy_slope, similarly_ordered
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -21,12 +21,12 @@ from trl import GRPOConfig
 
 from meds_rl.engines.trl import MEDSConfig
 from meds_rl.engines.trl.methods import METHODS, Method
-from meds_rl.engines.trl.recipe import RunArguments
-from meds_rl.runs import ROLLOUT_COLUMNS
+from meds_rl.rollouts import ROLLOUT_COLUMNS
 from meds_rl.shaping import Reason, RewardShaper
 from meds_rl.tasks.mathematics import math_task
 from meds_rl.tasks.pocket import pocket_task
 from meds_rl.tasks.reasoning_gym import reasoning_gym_task
+from meds_rl.train.recipe import RunArguments
 
 ROOT = Path(__file__).parents[1]
 NOT_OURS = {"node_modules", "build", "dist", "runs"}  # and everything that begins with a dot

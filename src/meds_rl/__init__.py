@@ -5,14 +5,14 @@ The core below needs numpy only; torch, TRL and verl are imported by the adapter
 
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.shaping.memory import ErrorMemory, MemoryEntry
+from meds_rl.memory.file import MemoryFileError
+from meds_rl.memory.memory import ErrorMemory, MemoryEntry
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
-from meds_rl.shaping.storage import MemoryFileError
 
 if TYPE_CHECKING:
-    from meds_rl.clustering.incremental import IncrementalHDBSCAN
+    from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # An estimator of scikit-learn, which takes longer to import than all of meds_rl: loaded when it is asked for.
     if name == "IncrementalHDBSCAN":
-        from meds_rl.clustering.incremental import IncrementalHDBSCAN
+        from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 
         return IncrementalHDBSCAN
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ import scale
 from scale_arithmetic import Scale, short
 
 from meds_rl import ErrorMemory
-from meds_rl.shaping import Visit
+from meds_rl.memory import Visit
 
 SMALL = Scale(14, prompts=3, wrong=8, epochs=20, batch_prompts=3)
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.cli.main import main
-from meds_rl.tasks.math_data import DAPO_HUB, MATH_HUB
+from meds_rl.tasks.mathematics import DAPO_HUB, MATH_HUB
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 
 from meds_rl.cli import main
 from meds_rl.evaluation.annotator import Annotations
-from meds_rl.runs.samples import samples_table, write_samples
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 from ..evaluation.annotator.server import Reply, said, serving
 from ..evaluation.diversity.test_measure import write_run

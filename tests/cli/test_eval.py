@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from meds_rl.cli import main
-from meds_rl.runs import read_samples
+from meds_rl.rollouts import read_samples
 
 SMALL = ["--samples", "8", "--problems", "3", "--by", "difficulty", "--batch-size", "16"]
 

@@ -10,7 +10,7 @@ import pytest
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
 from meds_rl.cli.main import COMMANDS
-from meds_rl.runs import ROLLOUT_COLUMNS, RunFolder
+from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
 
 
 def meds(*arguments, **environment):

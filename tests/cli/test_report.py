@@ -12,7 +12,7 @@ from meds_rl.cli import main
 from meds_rl.cli.report import default_output, find_runs
 from meds_rl.cli.watch import watch_lines, watch_live
 from meds_rl.report.live.follow import Follower
-from meds_rl.runs import RunFolderError
+from meds_rl.rollouts import RunFolderError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from runs import RIGHT, WRONG, write_batch, write_run

@@ -11,9 +11,9 @@ import yaml
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
-from meds_rl.engines.trl.recipe import load_recipe
-from meds_rl.engines.trl.resume import resume_from
-from meds_rl.runs import RunFolder
+from meds_rl.engines.trl.checkpoint import resume_from
+from meds_rl.rollouts import RunFolder
+from meds_rl.train.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -70,7 +70,7 @@ def test_progress_is_wanted_unless_the_user_says_otherwise(tmp_path):
     # transformers concludes from a raised log level that it is not; the command line must not raise it.
     code = (
         "from meds_rl.cli.quiet import quieten; quieten(); "
-        "from meds_rl.engines.trl.recipe import load_recipe; import sys; "
+        "from meds_rl.train.recipe import load_recipe; import sys; "
         "sys.exit(load_recipe(sys.argv[1], ['--output_dir', sys.argv[2]]).training.disable_tqdm)"
     )
     recipe = str(ROOT / "recipes" / "pocket.yaml")

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 import meds_rl
-from meds_rl.engines.bounds import check_layers, check_memory_bounds
-from meds_rl.engines.memory_settings import SETTINGS, MemorySettings, check_choices, make_shaper
-from meds_rl.engines.presets import PRESETS
+from meds_rl.engines.settings import (
+    PRESETS,
+    SETTINGS,
+    MemorySettings,
+    check_choices,
+    check_layers,
+    check_memory_bounds,
+    make_shaper,
+)
 from meds_rl.shaping.clusterings import ExactClustering
 
 ENGINES = Path(meds_rl.__file__).parent / "engines"

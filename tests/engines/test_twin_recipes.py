@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 pytest.importorskip("trl")
-from meds_rl.engines.trl.recipe import load_recipe
+from meds_rl.train.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 NAMES = ("qwen2.5-math-7b", "qwen3-1.7b", "qwen3-8b")

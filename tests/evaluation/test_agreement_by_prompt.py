@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meds_rl.evaluation import agreement, agreement_by_chance, agreement_by_prompt, agreement_over_training
-from meds_rl.evaluation.step_bins import step_bins
+from meds_rl.evaluation.agreement_by_prompt import step_bins
 
 
 def rng():

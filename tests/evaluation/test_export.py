@@ -6,11 +6,10 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from meds_rl.evaluation.export import write_lighteval, write_lm_eval
-from meds_rl.evaluation.export.finished import _names, read_finished, standard_error
+from meds_rl.evaluation.export import _names, read_finished, standard_error, write_lighteval, write_lm_eval
 from meds_rl.evaluation.figures import group_figures
 from meds_rl.evaluation.results import write_results
-from meds_rl.runs.samples import samples_table, write_samples
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 SETTINGS = {
     "model": "org/model",

@@ -11,7 +11,7 @@ from meds_rl.evaluation.parts import Parts, holds_no_parts
 from meds_rl.evaluation.problems import problems_of, select
 from meds_rl.evaluation.rollout import Rollout
 from meds_rl.evaluation.sampling import Completion, SamplingSettings
-from meds_rl.runs.samples import write_samples
+from meds_rl.rollouts.samples import write_samples
 from meds_rl.tasks import Task, prompt_id
 
 from .graders import grade

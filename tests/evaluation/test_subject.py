@@ -3,7 +3,7 @@
 import pytest
 
 from meds_rl.evaluation.evaluate import EvaluationSettings, default_folder, resolve
-from meds_rl.evaluation.subject import Subject, find_subject
+from meds_rl.evaluation.problems import Subject, find_subject
 
 RECIPE = """
 task: reasoning_gym:chain_sum

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meds_rl.evaluation.summary import Samples, summarise
+from meds_rl.evaluation.figures import Samples, summarise
 
 
 def test_two_problems_by_hand():

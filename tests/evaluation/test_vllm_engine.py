@@ -5,8 +5,8 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from meds_rl.evaluation.engines import VLLMEngine
 from meds_rl.evaluation.sampling import Completion, SamplingSettings
-from meds_rl.evaluation.vllm_engine import VLLMEngine
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meds_rl.fingerprint.answer_string import answer_vectors, normalized_answer
+from meds_rl.fingerprint.text import answer_vectors, normalized_answer
 
 
 @given(st.lists(st.text(), min_size=1, max_size=20))

@@ -8,8 +8,8 @@ import numpy as np
 import yaml
 
 from meds_rl import RewardShaper
-from meds_rl.runs import RunFolder
-from meds_rl.runs.samples import samples_table, write_samples
+from meds_rl.rollouts import RunFolder
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 Row = tuple[str, str | None, bool]
 """Prompt, answer, right."""

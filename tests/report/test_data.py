@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.runs import RunFolder, RunFolderError
+from meds_rl.rollouts import RunFolder, RunFolderError
 
 from .runs import RIGHT, WRONG, write_batch, write_run
 from .test_completions import HOSTILE, hostile_run

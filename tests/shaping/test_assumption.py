@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.shaping import NOT_SCORED
+from meds_rl.labels import NOT_SCORED
 from meds_rl.shaping.assumption import assumption_figures
 
 NAMES = ("violations", "holds", "comparable", "covariance")

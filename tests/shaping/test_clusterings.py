@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from meds_rl import ErrorMemory
-from meds_rl.shaping import HDBSCANClustering
-from meds_rl.shaping.clustering import NO_TREE, hdbscan_labels
+from meds_rl.memory import HDBSCANClustering
+from meds_rl.memory.clustering import NO_TREE, hdbscan_labels
 from meds_rl.shaping.clusterings import (
     AgglomerativeClusters,
     DBSCANClustering,

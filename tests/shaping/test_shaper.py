@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.shaping import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN, Reason, group_advantages
+from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
+from meds_rl.shaping import Reason, group_advantages
 from meds_rl.shaping.clusterings import ExactClustering
 
 NAN = [np.nan, np.nan]

@@ -111,6 +111,6 @@ def test_load_task_finds_a_reasoning_gym_data_set():
 
 def test_importing_tasks_stays_light():
     heavy = {"torch", "trl", "transformers", "datasets", "pandas", "pyarrow", "reasoning_gym", "math_verify"}
-    code = f"import meds_rl.tasks.math_data, sys; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import meds_rl.tasks.mathematics, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from meds_rl.tasks.gold import answer_text
+from meds_rl.tasks.sources import answer_text
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,16 @@ import textwrap
 import pytest
 from reasoning_gym.factory import DATASETS
 
-from meds_rl.tasks.harmless import ALGEBRA, ARITHMETIC, PLAIN_OR_LITERAL, is_harmless
-from meds_rl.tasks.reasoning_gym import ReasoningGymGrader, _generator, encode_entry, reasoning_gym_task
+from meds_rl.tasks.reasoning_gym import (
+    ALGEBRA,
+    ARITHMETIC,
+    PLAIN_OR_LITERAL,
+    ReasoningGymGrader,
+    _generator,
+    encode_entry,
+    is_harmless,
+    reasoning_gym_task,
+)
 
 EVALUATED = sorted(ALGEBRA | ARITHMETIC | PLAIN_OR_LITERAL)
 EVALUATORS = {"eval", "exec", "parse_expr", "sympify", "compile", "literal_eval", "S", "lambdify", "run"}

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meds_rl.tasks import prompt_id
-from meds_rl.tasks.math_data import SourceCounts, collect, normalise, write_parquet
-from meds_rl.tasks.mathematics import SYSTEM_PROMPT
+from meds_rl.tasks.mathematics import SYSTEM_PROMPT, SourceCounts, collect, normalise, write_parquet
 
 from .layouts import dapo_row, eleuther_row, nlile_row, write
 

@@ -6,8 +6,7 @@ import pickle
 import pytest
 
 from meds_rl.tasks import load_task, prompt_id
-from meds_rl.tasks.math_data import collect, write_parquet
-from meds_rl.tasks.mathematics import SYSTEM_PROMPT, load_problems, math_task
+from meds_rl.tasks.mathematics import SYSTEM_PROMPT, collect, load_problems, math_task, write_parquet
 
 from .layouts import dapo_row, nlile_row, write
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from meds_rl.engines.trl.recipe import load_recipe
 from meds_rl.tasks import load_task
 from meds_rl.tasks.grading import math_grade
+from meds_rl.train.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 GPUS = 8

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from meds_rl.tasks.smollm2 import gguf_path, load_smollm2
+from meds_rl.tasks.models import gguf_path, load_smollm2
 
 
 def test_without_the_package_the_command_is_said(monkeypatch):
@@ -78,9 +78,9 @@ def test_half_precision():
 @pytest.mark.usefixtures("_installed")
 def test_two_steps_of_the_recipe_fill_the_memory(tmp_path):
     from meds_rl import ErrorMemory
-    from meds_rl.engines.trl.recipe import load_recipe
-    from meds_rl.engines.trl.run import train
-    from meds_rl.runs.folder import MEMORY_FILE
+    from meds_rl.rollouts.folder import MEMORY_FILE
+    from meds_rl.train.recipe import load_recipe
+    from meds_rl.train.run import train
 
     recipe = Path(__file__).parents[2] / "recipes" / "smollm2.yaml"
     run = tmp_path / "run"

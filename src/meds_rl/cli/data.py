@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from meds_rl.tasks.math_data import (
+from meds_rl.tasks.mathematics import (
     DAPO_HUB,
     MATH_HUB,
     PAPER_LEVELS,

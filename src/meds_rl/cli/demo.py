@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from meds_rl.engines.trl.run import RunResult
+    from meds_rl.train.run import RunResult
 
 METHODS = ("dapo", "meds")
 
@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     quieten()
     from meds_rl.cli.tables import console
-    from meds_rl.engines.trl.recipe import load_recipe
-    from meds_rl.engines.trl.run import train
+    from meds_rl.train.recipe import load_recipe
+    from meds_rl.train.run import train
 
     folder = _free_folder(args.output)
     if folder.exists():

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from meds_rl.cli.diversity_annotation import Annotator
-    from meds_rl.evaluation.diversity.completions import Completions
-    from meds_rl.evaluation.diversity.parts import Compared
+    from meds_rl.evaluation.diversity.measure import Compared
+    from meds_rl.evaluation.diversity.read import Completions
 
 SCHEMA_VERSION = 1
 
@@ -92,9 +92,8 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
     import numpy as np
 
     from meds_rl.cli.diversity_tables import agreement_table, diversity_table, notes, shown_name
-    from meds_rl.evaluation.diversity.measure import diversity
-    from meds_rl.evaluation.diversity.parts import agreements, parts_of
-    from meds_rl.shaping.labels import NO_ANSWER
+    from meds_rl.evaluation.diversity.measure import agreements, diversity, parts_of
+    from meds_rl.labels import NO_ANSWER
 
     rng = np.random.default_rng(args.seed)
     parts = parts_of(completions, args.bins)
@@ -140,7 +139,7 @@ def _ask(
     import numpy as np
 
     from meds_rl.cli.diversity_tables import agreement_table
-    from meds_rl.evaluation.diversity.parts import agreements, parts_of
+    from meds_rl.evaluation.diversity.measure import agreements, parts_of
 
     parts = parts_of(completions, args.bins)
     annotation = annotator.annotate(path, completions, parts, args.of, out)
@@ -173,7 +172,7 @@ def _agreement(compared: dict[str, dict[str, Compared]]) -> dict[str, Any]:
 def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
     if args.json is None:
         return
-    from meds_rl.runs.folder import write_atomically
+    from meds_rl.rollouts.folder import write_atomically
 
     data = {"schema_version": SCHEMA_VERSION, "settings": _settings(args), "results": results}
     # ASCII: names of files need not be texts.
@@ -182,7 +181,7 @@ def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
 
 def _check_target(path: Path) -> None:
     """Before anything is measured or asked."""
-    from meds_rl.runs.folder import require_writable
+    from meds_rl.rollouts.folder import require_writable
 
     if path.is_dir():
         raise IsADirectoryError(f"--json {path} is a folder; name a file.")

@@ -26,11 +26,11 @@ from meds_rl.evaluation.annotator import (
     annotate,
     read_categories,
 )
-from meds_rl.evaluation.annotator.address import shown_proxy
 from meds_rl.evaluation.annotator.annotate import cached_values
-from meds_rl.evaluation.annotator.jobs import LabelJob, ScoreJob, label_job, score_job
-from meds_rl.evaluation.diversity.completions import Completions, Of
-from meds_rl.evaluation.diversity.parts import Part
+from meds_rl.evaluation.annotator.endpoint import shown_proxy
+from meds_rl.evaluation.annotator.questions import LabelJob, ScoreJob, label_job, score_job
+from meds_rl.evaluation.diversity.measure import Part
+from meds_rl.evaluation.diversity.read import Completions, Of
 
 CACHE_FOLDER = "annotator_cache"
 COMPLETIONS_A_SCORE = 8

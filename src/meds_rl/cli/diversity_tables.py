@@ -12,9 +12,8 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from meds_rl.evaluation.agreement import Agreement
-    from meds_rl.evaluation.diversity.completions import Completions
-    from meds_rl.evaluation.diversity.measure import Diversity
-    from meds_rl.evaluation.diversity.parts import Compared
+    from meds_rl.evaluation.diversity.measure import Compared, Diversity
+    from meds_rl.evaluation.diversity.read import Completions
 
 ROWS = {
     "answer_entropy": ("answer entropy, nats", ".2f"),

@@ -129,7 +129,7 @@ def _check_k(ks: list[int] | None, settings: EvaluationSettings) -> None:
     """Before anything is sampled."""
     from meds_rl.evaluation.evaluate import resolve
     from meds_rl.evaluation.figures import shown_ks
-    from meds_rl.evaluation.subject import find_subject
+    from meds_rl.evaluation.problems import find_subject
 
     resolved = resolve(settings, find_subject(settings.model))
     shown_ks(resolved.samples or 1, ks)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meds_rl.runs import RunFolder, RunFolderError
-from meds_rl.runs.remembered import NOT_FOUND, remembered
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.labels import NO_ANSWER, NOISE
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.labels import NO_ANSWER, NOISE
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.memory import ErrorMemory
+from meds_rl.rollouts import RunFolder, RunFolderError
+from meds_rl.rollouts.remembered import NOT_FOUND, remembered
 
 if TYPE_CHECKING:
     import pandas as pd

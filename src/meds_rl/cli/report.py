@@ -110,7 +110,7 @@ def find_runs(given: Sequence[str]) -> list[Path]:
     Raises:
         RunFolderError: a path or pattern leads to no run.
     """
-    from meds_rl.runs import RunFolderError
+    from meds_rl.rollouts import RunFolderError
 
     found: dict[Path, Path] = {}
     for text in given:
@@ -198,7 +198,7 @@ DATA_BEGINNING = b'{"meds_report": '
 
 
 def _write_data(data: Mapping[str, Any], path: Path) -> None:
-    from meds_rl.runs.folder import write_atomically
+    from meds_rl.rollouts.folder import write_atomically
 
     marked = {"meds_report": data["schema"], **data}
     text = json.dumps(marked, ensure_ascii=False, allow_nan=False)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from meds_rl.engines.trl.evaluate import Evaluation
-    from meds_rl.evaluation.summary import Summary
+    from meds_rl.evaluation.figures import Summary
+    from meds_rl.train.evaluation import Evaluation
 
 
 def console() -> Console:

@@ -20,8 +20,8 @@ def run(args: argparse.Namespace) -> int:
 
     quieten()
     from meds_rl.cli.tables import before_after_table, console
-    from meds_rl.engines.trl.recipe import load_recipe
-    from meds_rl.engines.trl.run import train
+    from meds_rl.train.recipe import load_recipe
+    from meds_rl.train.run import train
 
     recipe = load_recipe(args.recipe, args.overrides)
     result = train(recipe)

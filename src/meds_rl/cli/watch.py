@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from meds_rl.cli.tables import console
         from meds_rl.report.live.follow import Follower
-        from meds_rl.runs import RunFolder
+        from meds_rl.rollouts import RunFolder
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
     out = console()

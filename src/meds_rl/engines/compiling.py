@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.memory import ErrorMemory
 
 NOTICED_SECONDS = 2.0
 """What takes longer is told."""

@@ -1,13 +1,139 @@
 """How well clusters agree with labels that are known from elsewhere: planted strategies, answers, annotations."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.evaluation.contingency import Contingency, Noise, totals
-from meds_rl.evaluation.matching import best_matching
+from meds_rl.labels import NOISE
+
+# ---- Clusters against labels, counted: the table that the measures of agreement are made from.
+
+Noise: TypeAlias = Literal["group", "alone"]
+"""What the members of no cluster (label -1) are: "group", one cluster like any other, as the authors' release counts
+them; "alone", each a cluster of its own."""
+
+_NAN = object()
+
+
+class Contingency(NamedTuple):
+    """n completions, each in a cluster and of a label, both numbered; and the cells of the table that are not empty.
+
+    Attributes:
+        rows, columns: (n,) the cluster and the label of each completion.
+        clusters, labels, counts: (cells,) cell i holds `counts[i]` completions of that cluster and that label; the
+            cells are in ascending order of the cluster, then of the label.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    clusters: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, clusters: ArrayLike, labels: ArrayLike | Sequence[Any], noise: Noise) -> "Contingency":
+        """Count.
+
+        Raises:
+            TypeError: The clusters are not integers.
+            ValueError: Nothing to compare, different lengths, more than one axis, or an unknown `noise`.
+        """
+        if noise not in ("group", "alone"):
+            raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
+        own, columns = np.asarray(clusters), numbered(labels)
+        if own.ndim != 1 or own.shape != columns.shape:
+            raise ValueError(
+                f"clusters and labels must be (n,) both, got shapes {own.shape} and {columns.shape}"
+            )
+        if not len(own):
+            raise ValueError("there is nothing to compare: clusters and labels are empty")
+        if own.dtype.kind not in "iu":
+            raise TypeError(f"clusters must be integers, got dtype {own.dtype}")
+        rows = np.unique(own, return_inverse=True)[1].astype(np.int64)
+        if noise == "alone":
+            nowhere = np.flatnonzero(own == NOISE)
+            rows[nowhere] = len(own) + nowhere
+            rows = np.unique(rows, return_inverse=True)[1].astype(np.int64)
+        width = int(columns.max()) + 1
+        cells, counts = np.unique(rows * width + columns, return_counts=True)
+        return cls(rows, columns, cells // width, cells % width, counts.astype(np.int64))
+
+
+def totals(names: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(k,) the counts of each name, summed, in ascending order of the names."""
+    inverse = np.unique(names, return_inverse=True)[1]
+    return np.bincount(inverse, weights=counts).astype(np.int64)
+
+
+def numbered(labels: ArrayLike | Sequence[Any]) -> NDArray[np.int64]:
+    """(n,) labels as numbers, equal where they are equal as Python compares them; NaN equals NaN.
+
+    Not through an array of texts: it gives each the width of the longest, makes 1 and "1" one label, and drops zero
+    characters at the end.
+
+    Raises:
+        ValueError: More than one axis, or a label that cannot be compared (a list, a dict).
+
+    Example:
+        >>> numbered([1, "1", "a", None, ("a", 2), "a"]).tolist()
+        [0, 1, 2, 3, 4, 2]
+    """
+    if isinstance(labels, np.ndarray) and labels.dtype.kind != "O":
+        if labels.ndim != 1:
+            raise ValueError(f"labels must be (n,), got shape {labels.shape}")
+        return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+    numbers: dict[Hashable, int] = {}
+    try:
+        found = [numbers.setdefault(_comparable(label), len(numbers)) for label in _listed(labels)]
+    except TypeError:
+        raise ValueError("labels must be (n,): numbers, texts, None or tuples of them") from None
+    return np.array(found, dtype=np.int64)
+
+
+def _listed(labels: Any) -> list[Any]:
+    return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+
+
+def _comparable(label: Any) -> Hashable:
+    return _NAN if isinstance(label, (float, np.floating)) and label != label else label
+
+
+# ---- The agreement percentage: the best that one label a cluster can do.
+
+
+def best_matching(table: Contingency) -> int:
+    """Most completions that lie in a cell of one-to-one pairs of clusters and labels.
+
+    The assignment problem, solved by scipy; parts of the table that share neither a cluster nor a label are solved each
+    by itself, so that a large table of small parts stays cheap.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    num_clusters, num_labels = int(table.clusters.max()) + 1, int(table.labels.max()) + 1
+    size = num_clusters + num_labels
+    links = coo_matrix(
+        (np.ones(len(table.counts)), (table.clusters, num_clusters + table.labels)), shape=(size, size)
+    )
+    part = connected_components(links, directed=False)[1][table.clusters]
+    order = np.argsort(part, kind="stable")
+    starts = np.flatnonzero(np.diff(part[order])) + 1
+    return sum(_matched(table, cells) for cells in np.split(order, starts))
+
+
+def _matched(table: Contingency, cells: NDArray[np.int64]) -> int:
+    from scipy.optimize import linear_sum_assignment
+
+    if len(cells) == 1:
+        return int(table.counts[cells[0]])
+    rows = np.unique(table.clusters[cells], return_inverse=True)[1]
+    columns = np.unique(table.labels[cells], return_inverse=True)[1]
+    dense = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.int64)
+    dense[rows, columns] = table.counts[cells]
+    return int(dense[linear_sum_assignment(dense, maximize=True)].sum())
+
 
 __all__ = [
     "Agreement",

@@ -12,14 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from meds_rl.evaluation.benchmarks import check_names, load_benchmark
-from meds_rl.evaluation.engine import check_context, make_engine, notes
+from meds_rl.evaluation.engines import check_context, make_engine, notes
 from meds_rl.evaluation.figures import GroupFigures, group_figures
 from meds_rl.evaluation.parts import Parts, hint_at_resume, holds_no_parts, read_object
-from meds_rl.evaluation.problems import Problem, ProblemSet, select, task_problems
+from meds_rl.evaluation.problems import (
+    POCKET_MAX_NEW_TOKENS,
+    Problem,
+    ProblemSet,
+    Subject,
+    find_subject,
+    select,
+    task_problems,
+)
 from meds_rl.evaluation.results import is_finished, write_results
 from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
-from meds_rl.evaluation.subject import POCKET_MAX_NEW_TOKENS, Subject, find_subject
-from meds_rl.runs.samples import read_samples, write_samples
+from meds_rl.rollouts.samples import read_samples, write_samples
 
 ENGINES = ("auto", "transformers", "vllm")
 
@@ -243,8 +250,8 @@ def _problems(settings: EvaluationSettings) -> list[Problem]:
 
 
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
+    from meds_rl.evaluation.engines import TransformersEngine
     from meds_rl.evaluation.rollout import Rollout
-    from meds_rl.evaluation.transformers_engine import TransformersEngine
 
     taker = None
     if settings.fingerprint and isinstance(engine, TransformersEngine):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.runs.folder import write_atomically
-from meds_rl.runs.samples import read_samples, write_samples
+from meds_rl.rollouts.folder import write_atomically
+from meds_rl.rollouts.samples import read_samples, write_samples
 
 if TYPE_CHECKING:
     import pyarrow as pa

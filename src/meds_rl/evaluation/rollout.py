@@ -13,7 +13,7 @@ from meds_rl.evaluation.grading import Grader
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
 from meds_rl.fingerprint.answer import extract_answer
-from meds_rl.runs.samples import samples_table
+from meds_rl.rollouts.samples import samples_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,15 +8,13 @@ project's own.
 
 from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, answer_finder, extract_answer
 from meds_rl.fingerprint.answer_states import AnswerStates
-from meds_rl.fingerprint.backbone import Backbone, find_backbone
 from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
 from meds_rl.fingerprint.extract import extract, num_forwards
-from meds_rl.fingerprint.head import Head
 from meds_rl.fingerprint.layer_logits import LayerLogits
 from meds_rl.fingerprint.locate import Tokenizer
+from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
 from meds_rl.fingerprint.pooled_logits import PooledLogits
 from meds_rl.fingerprint.recorder import Recorder, record
-from meds_rl.fingerprint.reference import ReferencePolicy, reference_model
 from meds_rl.fingerprint.working_states import WorkingStates
 
 __all__ = [

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from meds_rl.fingerprint.locate import Tokenizer, locate
-from meds_rl.fingerprint.marker import MARKERS, Marker, named
+from meds_rl.fingerprint.locate import MARKERS, Marker, Tokenizer, locate, named
 
 
 class _Place(NamedTuple):

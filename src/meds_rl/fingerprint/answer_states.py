@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from meds_rl.fingerprint.base import Where
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head
 
 
 class AnswerStates:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from meds_rl.fingerprint.answer import AnswerPosition
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from meds_rl.fingerprint.answer import AnswerPosition
-from meds_rl.fingerprint.backbone import find_backbone
 from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head, find_backbone
 from meds_rl.fingerprint.recorder import record
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from meds_rl.fingerprint.answer import AnswerPosition
 from meds_rl.fingerprint.base import Where
-from meds_rl.fingerprint.head import Head
 from meds_rl.fingerprint.locate import Tokenizer
+from meds_rl.fingerprint.model import Head
 
 
 @dataclass(frozen=True)

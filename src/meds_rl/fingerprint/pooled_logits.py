@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from meds_rl.fingerprint.base import Where
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head
 
 _CHUNK = 8192  # rows of W in float64 at a time
 

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meds_rl.fingerprint.backbone import Backbone, find_backbone
 from meds_rl.fingerprint.base import Fingerprint, Where
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Backbone, Head, find_backbone
 
 
 class Recorder:

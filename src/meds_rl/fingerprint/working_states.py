@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from meds_rl.fingerprint.base import Where
-from meds_rl.fingerprint.head import Head
+from meds_rl.fingerprint.model import Head
 
 
 class WorkingStates:

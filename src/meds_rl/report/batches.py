@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meds_rl.evaluation.diversity.answer_entropy import answer_entropy
+from meds_rl.evaluation.diversity.answers import answer_entropy
 from meds_rl.report.numbers import LARGEST, finite
 
 if TYPE_CHECKING:

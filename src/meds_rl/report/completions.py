@@ -12,8 +12,8 @@ import pandas as pd
 from meds_rl.report.numbers import finite
 from meds_rl.report.source import RunData
 from meds_rl.report.text import prompt_words, shortened
-from meds_rl.runs.errors import RunFolderError
-from meds_rl.runs.rollouts import read_batch
+from meds_rl.rollouts.metrics import RunFolderError
+from meds_rl.rollouts.table import read_batch
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import explanation
 

@@ -22,7 +22,7 @@ from meds_rl.report.plain import plain
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.ways import ways, wrong_course
-from meds_rl.runs.folder import RunFolder
+from meds_rl.rollouts.folder import RunFolder
 
 SCHEMA = 1
 """Version of the dict; a change of meaning raises it."""

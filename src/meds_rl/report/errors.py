@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.life import Life, life
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
-from meds_rl.shaping.labels import NO_ANSWER, NOISE
 
 By: TypeAlias = Literal["cluster", "answer"]
 Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from meds_rl.report.panels import EVALUATION_PANELS
 from meds_rl.report.problems import figure, per_problem, read_golds, read_problems
 from meds_rl.report.source import RunData
-from meds_rl.runs.samples import SamplesFileError
+from meds_rl.rollouts.samples import SamplesFileError
 
 if TYPE_CHECKING:
     import pandas as pd

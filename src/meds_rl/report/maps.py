@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from meds_rl.labels import NOISE
 from meds_rl.report.layout import layout
 from meds_rl.report.source import RunData
 from meds_rl.report.text import shortened
-from meds_rl.runs.remembered import NOT_FOUND
-from meds_rl.shaping.labels import NOISE
+from meds_rl.rollouts.remembered import NOT_FOUND
 
 LEAST = 5
 """Fewer points make no map."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from meds_rl.evaluation.paired import PerProblem
 from meds_rl.evaluation.pass_at_k import pass_at_k
-from meds_rl.runs.samples import read_samples
+from meds_rl.rollouts.samples import read_samples
 
 if TYPE_CHECKING:
     import pandas as pd

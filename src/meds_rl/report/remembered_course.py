@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from meds_rl.evaluation.diversity.eigenvalue_ratio import Center, top1_eigenvalue_ratio
+from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
+from meds_rl.labels import NOISE
 from meds_rl.report.batches import Line
 from meds_rl.report.source import NOT_KEPT, RunData
-from meds_rl.runs.remembered import NOT_FOUND
-from meds_rl.shaping.labels import NOISE
+from meds_rl.rollouts.remembered import NOT_FOUND
 
 MAX_STEPS = 200
 """At most so many steps get an eigenvalue ratio, evenly spread: each gathers a batch's fingerprints."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meds_rl.runs.errors import RunFolderError
-from meds_rl.runs.folder import RunFolder
-from meds_rl.runs.rollouts import read_batch, rollout_schema
+from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.metrics import RunFolderError
+from meds_rl.rollouts.table import read_batch, rollout_schema
 
 if TYPE_CHECKING:
     import pandas as pd

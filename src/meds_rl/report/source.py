@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.memory.entry import MemoryEntry
+from meds_rl.memory.file import MemoryFileError
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.rollouts import read_rollouts
-from meds_rl.runs.folder import RunFolder
-from meds_rl.runs.metrics import read_metrics
-from meds_rl.runs.remembered import NOT_FOUND, Remembered, remembered
-from meds_rl.shaping.entry import MemoryEntry
-from meds_rl.shaping.memory import ErrorMemory
-from meds_rl.shaping.storage import MemoryFileError
+from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.metrics import read_metrics
+from meds_rl.rollouts.remembered import NOT_FOUND, Remembered, remembered
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.shaping.checks import (
+from meds_rl.checks import (
     PromptId,
     check_bools,
     check_non_negative,

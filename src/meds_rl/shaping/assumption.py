@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.checks import PromptId
-from meds_rl.shaping.forgetting import ClusterSizes
+from meds_rl.checks import PromptId
+from meds_rl.memory.entry import ClusterSizes
 
 
 def assumption_figures(

@@ -10,8 +10,8 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.checks import check_non_negative, check_positive_int
-from meds_rl.shaping.clustering import PAPER_CLUSTERING, IncrementalClustering, Refit
+from meds_rl.checks import check_non_negative, check_positive_int
+from meds_rl.memory.clustering import PAPER_CLUSTERING, IncrementalClustering, Refit
 
 
 @dataclass(frozen=True)

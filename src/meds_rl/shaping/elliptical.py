@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.shaping.checks import check_non_negative, check_positive_int
+from meds_rl.checks import check_non_negative, check_positive_int
 
 
 def elliptical_bonus(features: ArrayLike, ridge: float = 0.01) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.forgetting import ClusterSizes
+from meds_rl.memory.entry import ClusterSizes
 from meds_rl.shaping.groups import Group
 from meds_rl.shaping.outcome import inverse_sqrt_penalty, share_penalty
 from meds_rl.shaping.penalty import penalty

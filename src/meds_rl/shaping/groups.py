@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.shaping.checks import PromptId, has_answer
+from meds_rl.checks import PromptId, has_answer
 
 
 class GroupKind(Enum):

@@ -7,7 +7,7 @@ scored (`target="both"`) that is the same: what all have alike leaves the group'
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.shaping.checks import check_non_negative
+from meds_rl.checks import check_non_negative
 
 
 def inverse_sqrt_penalty(

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.shaping.checks import check_bools, check_non_negative
+from meds_rl.checks import check_bools, check_non_negative
 
 
 def reinforcement_advantages(is_correct: ArrayLike, positive_weight: float = 0.0) -> NDArray[np.float64]:

@@ -6,10 +6,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.checks import PromptId
+from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED
+from meds_rl.memory.entry import ClusterSizes
 from meds_rl.shaping.assumption import assumption_figures
-from meds_rl.shaping.checks import PromptId
-from meds_rl.shaping.forgetting import ClusterSizes
-from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED
 
 
 class Reason(str, Enum):

@@ -4,12 +4,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from meds_rl.shaping.checks import has_answer
-from meds_rl.shaping.clustering import NO_TREE, Clustering, check_labels, incremental
+from meds_rl.checks import has_answer
+from meds_rl.labels import NO_ANSWER
+from meds_rl.memory.clustering import NO_TREE, Clustering, check_labels, incremental
+from meds_rl.memory.entry import Assigned
+from meds_rl.memory.vote import canonical_order, unit_vectors
 from meds_rl.shaping.groups import Side, merged
-from meds_rl.shaping.labels import NO_ANSWER
-from meds_rl.shaping.visits import Assigned
-from meds_rl.shaping.voting import canonical_order, unit_vectors
 
 Scope: TypeAlias = Literal["prompt", "global", "batch"]
 

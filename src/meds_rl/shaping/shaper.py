@@ -6,8 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.shaping.annealing import Anneal, check_anneal, check_progress, strength
-from meds_rl.shaping.checks import (
+from meds_rl.checks import (
     PromptId,
     check_bools,
     check_choice,
@@ -19,7 +18,10 @@ from meds_rl.shaping.checks import (
     check_rewards,
     check_something_penalised,
 )
-from meds_rl.shaping.forgetting import no_sizes
+from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
+from meds_rl.memory.memory import Assigned, ErrorMemory, Visit
+from meds_rl.memory.sharing import ALONE, Share
+from meds_rl.memory.vote import no_sizes
 from meds_rl.shaping.forms import PenaltyForm, penalties_of, shaped_rewards
 from meds_rl.shaping.groups import (
     Group,
@@ -30,11 +32,9 @@ from meds_rl.shaping.groups import (
     of_each_prompt,
     scored_sides,
 )
-from meds_rl.shaping.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
-from meds_rl.shaping.memory import Assigned, ErrorMemory, Visit
+from meds_rl.shaping.penalty import Anneal, check_anneal, check_progress, strength
 from meds_rl.shaping.result import Reason, ShapedBatch
 from meds_rl.shaping.scope import ALL_PROMPTS, Scope, compared_in_batch, of_all_prompts
-from meds_rl.shaping.sharing import ALONE, Share
 
 
 class RewardShaper:

@@ -35,9 +35,8 @@ def of_step(step: int) -> list[tuple[dict[str, Any], list[int]]]:
 
 def expected() -> list[dict[str, Any]]:
     """Of each step: prompt ids, is_correct, fingerprints (16, D) and penalties of its completions."""
-    from meds_rl.engines.memory_settings import SETTINGS as NAMES
-    from meds_rl.engines.memory_settings import MemorySettings, make_shaper
-    from meds_rl.engines.presets import PRESETS
+    from meds_rl.engines.settings import PRESETS, MemorySettings, make_shaper
+    from meds_rl.engines.settings import SETTINGS as NAMES
     from meds_rl.fingerprint import answer_finder, extract
     from meds_rl.fingerprint.by_name import make_fingerprint
     from meds_rl.tasks.pocket import load_pocket_model

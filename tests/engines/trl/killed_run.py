@@ -15,11 +15,11 @@ from transformers.trainer_callback import TrainerState
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSTrainer, checkpoint, completions_file
 from meds_rl.engines.trl.batch import Batch
-from meds_rl.engines.trl.recipe import load_recipe
 from meds_rl.engines.trl.reencoding import Reencoding
-from meds_rl.engines.trl.run import train
-from meds_rl.runs import RunFolder
-from meds_rl.shaping import tensor_file
+from meds_rl.memory import file as tensor_file
+from meds_rl.rollouts import RunFolder
+from meds_rl.train.recipe import load_recipe
+from meds_rl.train.run import train
 
 ROOT = Path(__file__).parents[3]
 # Two updates a generation batch, so that checkpoint 3 falls between them and checkpoint 6 does not.

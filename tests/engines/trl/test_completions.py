@@ -10,8 +10,8 @@ from meds_rl import ErrorMemory
 from meds_rl.engines.trl import completions_file
 from meds_rl.engines.trl.completions import CompletionStore, Spoken
 from meds_rl.engines.trl.reencoding import Reencoding, affordable
-from meds_rl.shaping import Visit
-from meds_rl.shaping.entry import EntryKey
+from meds_rl.memory import Visit
+from meds_rl.memory.entry import EntryKey
 
 X, Y = EntryKey("x", False), EntryKey(7, True)
 

@@ -10,7 +10,7 @@ from meds_rl.engines.trl import MEDSConfig
 from meds_rl.engines.trl.arguments import shaper_of
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
-from meds_rl.shaping import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering
 
 
 def config(tmp_path, **fields) -> MEDSConfig:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 from .two_processes import RIVALS, SETTINGS
 

@@ -2,9 +2,13 @@
 
 import torch
 
-from meds_rl.engines.trl.dynamic_sampling import DynamicSampler
-from meds_rl.engines.trl.prompt_stream import PromptStream
-from meds_rl.engines.trl.rollout import Rollout, join_generated, split_generated
+from meds_rl.engines.trl.dynamic_sampling import (
+    DynamicSampler,
+    PromptStream,
+    Rollout,
+    join_generated,
+    split_generated,
+)
 
 ROWS = [{"prompt": name} for name in "abcdefgh"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from meds_rl.cli import main
-from meds_rl.engines.trl.recipe import load_recipe
-from meds_rl.runs import RunFolder, read_samples
+from meds_rl.rollouts import RunFolder, read_samples
+from meds_rl.train.recipe import load_recipe
 
 RECIPE = str(Path(__file__).parents[3] / "recipes" / "pocket.yaml")
 SMALL = {

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from meds_rl import ErrorMemory
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 SAME_BYTES = ("memory.safetensors", "completions.safetensors", "model/model.safetensors")

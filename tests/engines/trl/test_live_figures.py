@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
+from meds_rl.engines.trl.batch import batch_figures, fingerprint_figures
 
 
 def boxed(*answers):

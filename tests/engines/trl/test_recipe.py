@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from meds_rl.engines.trl.recipe import RecipeError, find_recipe, load_recipe
-from meds_rl.engines.trl.run import reward_functions
+from meds_rl.train.recipe import RecipeError, find_recipe, load_recipe
+from meds_rl.train.run import reward_functions
 
 FILES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
 # The others are grids of `meds compare`: tests/experiments/test_grid.py.

@@ -4,7 +4,7 @@ import pytest
 
 from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.checkpoint import save_memory
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 from .conftest import assert_same_bits, even_length, third_token, train
 

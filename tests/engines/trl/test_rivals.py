@@ -10,14 +10,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig
 
 from meds_rl import ErrorMemory
-from meds_rl.engines.memory_settings import make_clustering
+from meds_rl.engines.settings import make_clustering
 from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.arguments import memory_settings, shaper_of
 from meds_rl.engines.trl.checkpoint import save_memory
 from meds_rl.engines.trl.text_fingerprints import TextFingerprints
 from meds_rl.fingerprint import text_embedding
-from meds_rl.runs import RunFolder
-from meds_rl.shaping import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering
+from meds_rl.rollouts import RunFolder
 from meds_rl.shaping.clusterings import (
     AgglomerativeClusters,
     DBSCANClustering,

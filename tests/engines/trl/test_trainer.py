@@ -12,7 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSTrainer
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 from .conftest import assert_same_bits, even_length, mostly_wrong, parameters, third_token, train
 

@@ -15,10 +15,10 @@ from datasets import Dataset
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.completions_file import save
-from meds_rl.engines.trl.run import end_together
 from meds_rl.engines.trl.sharing import share_of
 from meds_rl.fingerprint import AnswerPosition
-from meds_rl.shaping import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering
+from meds_rl.train.run import end_together
 
 SETTINGS = {"capacity": 9, "total_capacity": 50, "half_life": 3.0}
 

@@ -28,7 +28,7 @@ from verl.workers.config import (
 )
 from verl.workers.engine_workers import TrainingWorker
 
-from meds_rl.engines.verl.capture import FEATURES, EngineCapture, features_from
+from meds_rl.engines.verl.fingerprints import FEATURES, EngineCapture, features_from
 from meds_rl.engines.verl.worker import CapturingWorker
 from meds_rl.fingerprint import answer_finder
 from meds_rl.fingerprint.by_name import make_fingerprint

@@ -13,10 +13,11 @@ from omegaconf import OmegaConf
 from queue_double import Queue
 from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
 
-from meds_rl.engines.memory_settings import make_shaper
-from meds_rl.engines.verl import MEDSTrainer, advantages, completions, trainer
+from meds_rl.engines.settings import make_shaper
+from meds_rl.engines.verl import MEDSTrainer, advantages, trainer
+from meds_rl.engines.verl import batch as completions
+from meds_rl.engines.verl.config import check_config
 from meds_rl.engines.verl.memory_step import MemoryStep
-from meds_rl.engines.verl.refusals import check_config
 from meds_rl.shaping import group_advantages
 
 CONFIG = composed()

@@ -10,7 +10,7 @@ from queue_double import Queue
 from verl.trainer.ppo.v1 import replay_buffer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
-from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
+from meds_rl.engines.verl.dynamic_sampling import KeepAllWrong
 
 
 def make_buffer(metric):

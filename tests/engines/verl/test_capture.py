@@ -14,7 +14,7 @@ import transformers
 from capture_rows import ROWS, Row, ids, save_model, tensors
 from tensordict import NonTensorData, TensorDict
 
-from meds_rl.engines.verl.capture import EngineCapture, features_from
+from meds_rl.engines.verl.fingerprints import EngineCapture, features_from
 from meds_rl.fingerprint import Fingerprint, LayerLogits, answer_finder, extract
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 

@@ -14,9 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from meds_rl.engines.verl.answers import find_written, from_tensor, to_tensor
-from meds_rl.engines.verl.layout import pack, slice_width, where_padded, whole_row
-from meds_rl.engines.verl.packed import PackedFingerprint
+from meds_rl.engines.verl.fingerprints import (
+    PackedFingerprint,
+    find_written,
+    from_tensor,
+    pack,
+    slice_width,
+    to_tensor,
+    where_padded,
+    whole_row,
+)
 from meds_rl.fingerprint import AnswerPosition, Head, answer_finder
 from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer

@@ -17,7 +17,7 @@ from meds_rl.engines.verl.checkpoint import (
     save_memory,
     will_resume,
 )
-from meds_rl.runs.folder import MEMORY_FILE
+from meds_rl.rollouts.folder import MEMORY_FILE
 
 
 def config(**trainer):

@@ -22,9 +22,9 @@ from verl.utils.config import omega_conf_to_dataclass, validate_config
 from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 from verl.workers.config import RewardConfig
 
+from meds_rl.engines.verl.config import check_config
 from meds_rl.engines.verl.main import CONFIG_FOLDER, SEARCH_PATH
-from meds_rl.engines.verl.refusals import check_config
-from meds_rl.tasks.math_data import collect, write_parquet
+from meds_rl.tasks.mathematics import collect, write_parquet
 from meds_rl.tasks.pocket import checkpoint_path
 
 pytestmark = [

@@ -13,11 +13,11 @@ import torch
 from pocket_run import PocketRun, same, write_inputs
 
 from meds_rl import ErrorMemory
-from meds_rl.engines.memory_settings import make_shaper
-from meds_rl.engines.verl.settings import read_settings
+from meds_rl.engines.settings import make_shaper
+from meds_rl.engines.verl.config import read_settings
 from meds_rl.fingerprint import answer_finder, extract
 from meds_rl.fingerprint.by_name import make_fingerprint
-from meds_rl.runs.folder import MEMORY_FILE
+from meds_rl.rollouts.folder import MEMORY_FILE
 from meds_rl.tasks.pocket.model import load_folder
 
 # Equal completions differ by the rounding of forwards of other shapes: no cluster may hang on that.

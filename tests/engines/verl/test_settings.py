@@ -9,11 +9,9 @@ pytest.importorskip("verl.trainer.ppo.v1")
 from composing import composed
 from omegaconf import OmegaConf
 
-from meds_rl.engines.presets import PRESETS
+from meds_rl.engines.settings import PRESETS
+from meds_rl.engines.verl.config import DEFAULTS, check_config, num_features, read_settings
 from meds_rl.engines.verl.main import main, name_plugin, run
-from meds_rl.engines.verl.model_width import num_features
-from meds_rl.engines.verl.refusals import check_config
-from meds_rl.engines.verl.settings import DEFAULTS, read_settings
 
 
 def test_the_shipped_section_is_the_defaults():

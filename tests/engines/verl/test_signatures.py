@@ -12,7 +12,7 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.workers.engine_workers import ActorRolloutRefWorker
 
 from meds_rl.engines.verl import MEDSTrainer
-from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
+from meds_rl.engines.verl.dynamic_sampling import KeepAllWrong
 
 OVERRIDDEN = {
     "__init__": ["self", "config"],

@@ -3,7 +3,7 @@
 import pytest
 
 from meds_rl.evaluation.annotator import Endpoint, annotate
-from meds_rl.evaluation.annotator.address import proxy_for, shown_proxy
+from meds_rl.evaluation.annotator.endpoint import proxy_for, shown_proxy
 
 from .questions_asked import OK, ask, question
 from .server import serving

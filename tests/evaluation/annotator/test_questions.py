@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meds_rl.evaluation.annotator import diversity_question, read_categories, strategy_question
-from meds_rl.evaluation.annotator.questions import read_number
-from meds_rl.evaluation.annotator.quoting import quoted
+from meds_rl.evaluation.annotator.questions import quoted, read_number
 
 CATEGORIES = read_categories()
 

@@ -102,7 +102,7 @@ def test_the_pocket_model_behind_a_real_server(tmp_path):
 def test_smollm2_behind_a_real_server(tmp_path):
     pytest.importorskip("fastapi")
     pytest.importorskip("gguf")
-    from meds_rl.tasks.smollm2 import gguf_path, load_smollm2
+    from meds_rl.tasks.models import gguf_path, load_smollm2
 
     try:
         gguf_path()

@@ -8,13 +8,17 @@ import pytest
 
 from meds_rl import ErrorMemory
 from meds_rl.evaluation.annotator import read_categories
-from meds_rl.evaluation.annotator.jobs import label_job, problem_text, score_job
-from meds_rl.evaluation.diversity.completions import Completions
-from meds_rl.evaluation.diversity.measure import Limits, diversity
-from meds_rl.evaluation.diversity.parts import agreements, parts_of
-from meds_rl.evaluation.diversity.read import BAD_FINGERPRINTS, INCOMPLETE, UNGRADED, read_completions
-from meds_rl.runs import ROLLOUT_COLUMNS, RunFolder
-from meds_rl.runs.samples import samples_table, write_samples
+from meds_rl.evaluation.annotator.questions import label_job, problem_text, score_job
+from meds_rl.evaluation.diversity.measure import Limits, agreements, diversity, parts_of
+from meds_rl.evaluation.diversity.read import (
+    BAD_FINGERPRINTS,
+    INCOMPLETE,
+    UNGRADED,
+    Completions,
+    read_completions,
+)
+from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 
 def rng():

@@ -7,7 +7,7 @@ import pytest
 from meds_rl.report.course import run_course
 from meds_rl.report.live.follow import Follower
 from meds_rl.report.source import read_run
-from meds_rl.runs import RunFolder
+from meds_rl.rollouts import RunFolder
 
 from ..runs import RIGHT, WRONG, write_batch, write_run
 

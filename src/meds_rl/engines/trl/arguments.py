@@ -8,15 +8,15 @@ from typing import Any
 from datasets import Dataset
 from trl.rewards import get_soft_overlong_punishment
 
-from meds_rl.engines.memory_settings import SETTINGS, MemorySettings, make_clustering, make_shaper
+from meds_rl.engines.settings import SETTINGS, MemorySettings, make_clustering, make_shaper
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.presets import PRESETS
 from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.engines.trl.rewards import ExplorationBonus, MEDSPenalty
 from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source, TextFingerprints
-from meds_rl.shaping.clustering import HDBSCANClustering
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.clustering import HDBSCANClustering
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import check_dataset
 

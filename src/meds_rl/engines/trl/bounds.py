@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from meds_rl.engines.bounds import (
+from meds_rl.engines.settings import (
+    SETTINGS,
     check_above,
     check_at_least,
     check_flag,
@@ -12,7 +13,6 @@ from meds_rl.engines.bounds import (
     check_whole,
     check_whole_or_none,
 )
-from meds_rl.engines.memory_settings import SETTINGS
 
 _WHOLE = ("max_generation_batches", "overlong_buffer", "meds_reencode_age", "exploration_dim")
 _LOWEST = (

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.fingerprint import AnswerPosition
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.memory import ErrorMemory
 
 Tokens = NDArray[np.int32]
 

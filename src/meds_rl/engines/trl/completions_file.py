@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from meds_rl.checks import check_prompt_id
 from meds_rl.engines.trl.completions import CompletionStore, StoredEntry, runs_of_tokens
-from meds_rl.shaping.checks import check_prompt_id
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.memory import ErrorMemory
-from meds_rl.shaping.tensor_file import Column, TensorFile, write_columns
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.file import Column, TensorFile, write_columns
+from meds_rl.memory.memory import ErrorMemory
 
 COMPLETIONS_FILE = "completions.safetensors"
 SCHEMA_VERSION = 1

@@ -7,11 +7,11 @@ from typing import Any, Literal, get_args
 
 from trl import GRPOConfig
 
-from meds_rl.engines.presets import ADVANTAGE
+from meds_rl.checks import check_something_penalised
+from meds_rl.engines.settings import ADVANTAGE
 from meds_rl.engines.trl.bounds import check_bounds, check_sizes
 from meds_rl.engines.trl.methods import METHODS
 from meds_rl.engines.trl.presets import PRESETS
-from meds_rl.shaping.checks import check_something_penalised
 
 TEXT_FINGERPRINTS = ("answer_string", "text_embedding", "strategy")
 """Fingerprints that read the text and not the model."""

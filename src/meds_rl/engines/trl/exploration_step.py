@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from meds_rl.engines.trl.batch import Batch
+from meds_rl.engines.trl.dynamic_sampling import slice_of
 from meds_rl.engines.trl.fingerprints import FingerprintSource
-from meds_rl.engines.trl.rollout import slice_of
 from meds_rl.shaping.elliptical import elliptical_bonus, sparse_projection
 
 

@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator
 
 from meds_rl.engines.trl.batch import Batch
-from meds_rl.engines.trl.rollout import slice_of
+from meds_rl.engines.trl.dynamic_sampling import slice_of
 
 
 def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:

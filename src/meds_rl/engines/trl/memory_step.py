@@ -9,16 +9,16 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
+from meds_rl.checks import check_prompt_id
 from meds_rl.engines.trl.batch import Batch
 from meds_rl.engines.trl.completions import Spoken
+from meds_rl.engines.trl.dynamic_sampling import slice_of
 from meds_rl.engines.trl.reencoding import Reencoding
-from meds_rl.engines.trl.rollout import slice_of
 from meds_rl.engines.trl.sharing import share_of
 from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source
-from meds_rl.shaping.checks import check_prompt_id
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import RewardShaper
 
 

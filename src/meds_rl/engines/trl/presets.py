@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from meds_rl.engines import presets
+from meds_rl.engines import settings as presets
 
 
 def _field(setting: str) -> str:

@@ -15,9 +15,9 @@ from torch import nn
 
 from meds_rl.engines.trl.completions import CompletionStore, Spoken
 from meds_rl.engines.trl.fingerprints import FingerprintSource
-from meds_rl.shaping.entry import EntryKey
-from meds_rl.shaping.memory import ErrorMemory, Renewal
-from meds_rl.shaping.sharing import Share
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.memory import ErrorMemory, Renewal
+from meds_rl.memory.sharing import Share
 
 
 class Due(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from meds_rl.shaping.sharing import ALONE, Share
+from meds_rl.memory.sharing import ALONE, Share
 
 
 class ProcessShare:

@@ -10,7 +10,7 @@ from torch import nn
 
 from meds_rl.engines.trl.batch import Batch
 from meds_rl.engines.trl.completions import Spoken
-from meds_rl.fingerprint import answer_string
+from meds_rl.fingerprint import text as answer_string
 
 
 class StrategyLabels:

@@ -9,7 +9,6 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from meds_rl.engines.text_features import vectors_of
 from meds_rl.engines.trl.completions import Spoken
 from meds_rl.engines.trl.config import TEXT_FINGERPRINTS, MEDSConfig
 from meds_rl.engines.trl.fingerprints import FingerprintSource
@@ -20,6 +19,7 @@ from meds_rl.fingerprint import (
     answer_finder,
     extract_answer,
 )
+from meds_rl.fingerprint.text import vectors_of
 
 
 class TextFingerprints:

@@ -31,23 +31,35 @@ from meds_rl.engines.trl.arguments import (
     shaper_of,
     with_own_rewards,
 )
-from meds_rl.engines.trl.batch import Batch, prompt_id_of, rollout_columns, text_of
+from meds_rl.engines.trl.batch import (
+    Batch,
+    batch_figures,
+    fingerprint_figures,
+    prompt_id_of,
+    rollout_columns,
+    text_of,
+)
 from meds_rl.engines.trl.config import MEDSConfig
-from meds_rl.engines.trl.dynamic_sampling import DynamicSampler, Refilled
+from meds_rl.engines.trl.dynamic_sampling import (
+    DynamicSampler,
+    Held,
+    PromptStream,
+    Refilled,
+    Rollout,
+    slice_of,
+    split_generated,
+)
 from meds_rl.engines.trl.exploration_step import ExplorationStep
 from meds_rl.engines.trl.fingerprints import FingerprintSource
-from meds_rl.engines.trl.live_figures import batch_figures, fingerprint_figures
 from meds_rl.engines.trl.loss_mean import mask_fillers
 from meds_rl.engines.trl.memory_step import MemoryStep
 from meds_rl.engines.trl.own_advantages import own_advantages
-from meds_rl.engines.trl.prompt_stream import PromptStream
-from meds_rl.engines.trl.rollout import Held, Rollout, slice_of, split_generated
 from meds_rl.engines.trl.strategy_labels import StrategyLabels
 from meds_rl.engines.trl.text_fingerprints import Source, make_source
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
 from meds_rl.fingerprint.mean_state import MeanState, every_completion
-from meds_rl.runs import RunFolder
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.memory import ErrorMemory
+from meds_rl.rollouts import RunFolder
 from meds_rl.shaping.shaper import RewardShaper
 
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tensordict import TensorDict
 
 from meds_rl.engines.entropy_advantage import entropy_advantage
-from meds_rl.engines.verl.completions import Completions, session_of
+from meds_rl.engines.verl.batch import Completions, session_of
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.result import ShapedBatch
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from meds_rl.runs.folder import MEMORY_FILE
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.memory import ErrorMemory
+from meds_rl.rollouts.folder import MEMORY_FILE
 
 
 def folder_to_save(config: Any, global_step: int) -> Path:

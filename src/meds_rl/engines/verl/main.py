@@ -14,8 +14,7 @@ from verl.trainer.ppo.utils import need_critic, need_reference_policy
 from verl.utils.config import validate_config
 from verl.utils.device import auto_set_device
 
-from meds_rl.engines.verl.refusals import check_config
-from meds_rl.engines.verl.settings import check_name
+from meds_rl.engines.verl.config import check_config, check_name
 from meds_rl.engines.verl.trainer import TRAINER
 
 CONFIG_FOLDER = Path(__file__).parent / "config"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.engines.text_features import text_features
-from meds_rl.engines.verl.completions import Completions
-from meds_rl.engines.verl.settings import VerlSettings
+from meds_rl.engines.verl.batch import Completions
+from meds_rl.engines.verl.config import VerlSettings
+from meds_rl.fingerprint.text import text_features
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 

@@ -29,10 +29,9 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.config import omega_conf_to_dataclass
 
 from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
-from meds_rl.engines.memory_settings import make_shaper
+from meds_rl.engines.settings import make_shaper
 from meds_rl.engines.verl.advantages import add_entropies, write_centered
-from meds_rl.engines.verl.all_wrong_groups import KeepAllWrong
-from meds_rl.engines.verl.capture import FEATURES, features_from
+from meds_rl.engines.verl.batch import Completions, read_completions, write_scores
 from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
     folder_resumed,
@@ -42,11 +41,11 @@ from meds_rl.engines.verl.checkpoint import (
     save_memory,
     will_resume,
 )
-from meds_rl.engines.verl.completions import Completions, read_completions, write_scores
+from meds_rl.engines.verl.config import check_config, num_features
+from meds_rl.engines.verl.dynamic_sampling import KeepAllWrong
+from meds_rl.engines.verl.fingerprints import FEATURES, features_from
 from meds_rl.engines.verl.memory_step import MemoryStep
-from meds_rl.engines.verl.model_width import num_features
-from meds_rl.engines.verl.refusals import check_config
-from meds_rl.shaping.memory import ErrorMemory
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.result import ShapedBatch
 
 TRAINER = "meds"

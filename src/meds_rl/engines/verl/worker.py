@@ -10,7 +10,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import TrainingWorkerConfig
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
-from meds_rl.engines.verl.capture import EngineCapture
+from meds_rl.engines.verl.fingerprints import EngineCapture
 from meds_rl.fingerprint import answer_finder
 from meds_rl.fingerprint.by_name import make_fingerprint
 

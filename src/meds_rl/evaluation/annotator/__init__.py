@@ -1,11 +1,14 @@
 """A language model that judges completions, behind any OpenAI-compatible endpoint that the user names."""
 
-from meds_rl.evaluation.annotator.annotate import Annotations, annotate
-from meds_rl.evaluation.annotator.cache import ReplyCache
-from meds_rl.evaluation.annotator.categories import Category, read_categories
-from meds_rl.evaluation.annotator.endpoint import Endpoint, Reply
-from meds_rl.evaluation.annotator.exchange import EndpointError
-from meds_rl.evaluation.annotator.questions import Question, diversity_question, strategy_question
+from meds_rl.evaluation.annotator.annotate import Annotations, ReplyCache, annotate
+from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError, Reply
+from meds_rl.evaluation.annotator.questions import (
+    Category,
+    Question,
+    diversity_question,
+    read_categories,
+    strategy_question,
+)
 
 __all__ = [
     "Annotations",

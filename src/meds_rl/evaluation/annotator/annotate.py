@@ -1,13 +1,209 @@
 """Asks many questions: from the cache where it can, again where it failed, and counts what happened."""
 
+import hashlib
+import json
+import os
+import random
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from meds_rl.evaluation.annotator.asking import Asking, outcomes
-from meds_rl.evaluation.annotator.cache import ReplyCache
-from meds_rl.evaluation.annotator.endpoint import Endpoint
+from tqdm.auto import tqdm
+
+from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError
 from meds_rl.evaluation.annotator.questions import Question
+from meds_rl.rollouts.folder import require_writable, write_atomically
+
+# ---- One question to the annotator, asked until it is answered or there is no hope; and many of them at a time.
+
+UNREADABLE = "not of the form asked for"
+CUT_OFF = "cut off at the length limit (max_tokens)"
+GIVEN_UP = "not sent"
+SILENT_AFTER = 8
+"""So many questions without any reply, and the rest is not sent: the server is not there, or refuses."""
+_LONGEST_WAIT = 60.0
+_SHOWN_AGAIN = 2_000
+_CHANCE = random.Random()  # its own: nobody's random numbers are used up
+
+
+class Outcome(NamedTuple):
+    """What became of a question.
+
+    Attributes:
+        value: None where it failed.
+        num_sent: Requests that it took.
+        errors: Kinds of the failures on the way.
+    """
+
+    value: int | None
+    num_sent: int
+    errors: list[str]
+
+
+@dataclass
+class Asking:
+    """Asks, again where it failed.
+
+    Attributes:
+        endpoint: Where to.
+        keep: Called with each question and its readable reply, as soon as it is there, in the thread that asked: what
+            came before an interrupt is not lost.
+        attempts: Requests a question at most.
+        first_wait: Seconds before the second attempt; each further one waits twice as long.
+        stopped: Set to send nothing more and to wait no longer.
+        heard: Whether the server has ever replied.
+    """
+
+    endpoint: Endpoint
+    keep: Callable[[Question, str], None]
+    attempts: int
+    first_wait: float
+    stopped: threading.Event = field(default_factory=threading.Event)
+    heard: bool = False
+
+    def ask(self, question: Question) -> Outcome:
+        """Ask one question."""
+        errors: list[str] = []
+        first = [{"role": "user", "content": question.prompt}]
+        messages = first
+        for attempt in range(self.attempts):
+            if self.stopped.is_set():
+                return Outcome(None, attempt, [*errors, GIVEN_UP])
+            try:
+                reply = self.endpoint.ask(messages, self.stopped)
+            except EndpointError as error:
+                errors.append(error.kind)
+                if not error.retry:
+                    return Outcome(None, attempt + 1, errors)
+                if attempt + 1 < self.attempts:
+                    self.stopped.wait(self._pause(attempt, error.wait))
+                continue
+            self.heard = True
+            value = question.read(reply.text)
+            if value is not None:
+                self.keep(question, reply.text)
+                return Outcome(value, attempt + 1, errors)
+            errors.append(CUT_OFF if reply.cut_off else UNREADABLE)
+            messages = [
+                *first,
+                {"role": "assistant", "content": reply.text[:_SHOWN_AGAIN]},
+                {"role": "user", "content": question.again},
+            ]
+        return Outcome(None, self.attempts, errors)
+
+    def _pause(self, attempt: int, asked: float | None) -> float:
+        own: float = self.first_wait * 2**attempt * _CHANCE.uniform(1, 1.5)
+        return min(_LONGEST_WAIT, own if asked is None else max(asked, own))
+
+
+def outcomes(
+    asking: Asking, questions: Sequence[Question], *, concurrency: int, description: str | None
+) -> Iterator[tuple[int, Outcome]]:
+    """The number and the outcome of each question, as they come in."""
+    bar = tqdm(total=len(questions), desc=description, unit="question", disable=description is None)
+    waiting = iter(range(len(questions)))
+    running: dict[Future[Outcome], int] = {}
+    num_done = 0
+    with ThreadPoolExecutor(concurrency) as pool, bar:
+        try:
+            while True:
+                for row in waiting:
+                    running[pool.submit(asking.ask, questions[row])] = row
+                    if len(running) == concurrency:
+                        break
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(future), future.result()
+                    num_done += 1
+                    bar.update()
+                if num_done >= SILENT_AFTER and not asking.heard:
+                    asking.stopped.set()
+        finally:  # an interrupt, or a reader that has enough: those under way are given up
+            asking.stopped.set()
+
+
+# ---- Replies of the annotator on disk, so that a question is asked once.
+
+VERSION = 1
+
+
+class ReplyCache:
+    """Replies by model, prompt and parameters, one small JSON file each.
+
+    A file holds the key, which is a hash, and the reply: no prompt, no completion, no address and no API key. A file
+    that is damaged or not ours is as good as none, and counted.
+
+    Args:
+        folder: Made where it does not exist. None: nothing is kept.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self.num_corrupt = 0
+        self.num_unsaved = 0
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Make the folder, and see whether it can be written to.
+
+        Raises:
+            OSError: It cannot.
+        """
+        if self._folder is None:
+            return
+        require_writable(self._folder, f"the annotator's cache {self._folder} cannot be written to")
+
+    def get(self, model: str, prompt: str, parameters: Mapping[str, Any]) -> str | None:
+        """The reply, or None."""
+        if self._folder is None:
+            return None
+        key = _key(model, prompt, parameters)
+        if not self._path(key).exists():
+            return None
+        reply = _read(self._path(key), key)
+        if reply is None:
+            self.ignore()
+        return reply
+
+    def put(self, model: str, prompt: str, parameters: Mapping[str, Any], reply: str) -> None:
+        """Keep a reply, whole or not at all; one that cannot be written is counted. Several threads may."""
+        if self._folder is None:
+            return
+        key = _key(model, prompt, parameters)
+        entry = {"version": VERSION, "key": key, "reply": reply}
+        try:
+            write_atomically(self._path(key), json.dumps(entry).encode())
+        except OSError:  # a full disk costs the replies that cannot be kept, not those that came
+            with self._lock:
+                self.num_unsaved += 1
+
+    def ignore(self) -> None:
+        """Count an entry that is of no use."""
+        self.num_corrupt += 1
+
+    def _path(self, key: str) -> Path:
+        return Path(self._folder or "") / key[:2] / f"{key}.json"
+
+
+def _read(path: Path, key: str) -> str | None:
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # bytes that are no text are a ValueError too
+        return None
+    if not isinstance(entry, dict) or entry.get("version") != VERSION or entry.get("key") != key:
+        return None
+    reply = entry.get("reply")
+    return reply if isinstance(reply, str) else None
+
+
+def _key(model: str, prompt: str, parameters: Mapping[str, Any]) -> str:
+    text = json.dumps([model, prompt, dict(parameters)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,248 @@ Not the `openai` package: that reads its address, organisation, project and furt
 sends them along, follows redirects and retries without telling. httpx2 is what the `openai` package itself stands on.
 """
 
+import asyncio
+import ipaddress
 import json
 import math
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
-from meds_rl.evaluation.annotator.address import completions_address, proxy_for
-from meds_rl.evaluation.annotator.exchange import EndpointError, Request, exchange
+# ---- One HTTP exchange that ends in time, whatever the server does.
+
+MAX_REPLY_BYTES = 1 << 20
+_LOOK_EVERY = 0.1
+_WORTH_ANOTHER_TRY = (408, 409, 425, 429)
+
+
+class EndpointError(Exception):
+    """A request that brought no reply.
+
+    Attributes:
+        kind: "http 500" and other statuses, "timeout", "no connection", "too large", "not the protocol" or "stopped".
+        retry: Whether it may go better another time.
+        wait: Seconds that the server asked to wait; None if it did not say.
+    """
+
+    def __init__(self, kind: str, *, retry: bool, wait: float | None = None) -> None:
+        super().__init__(kind)
+        self.kind, self.retry, self.wait = kind, retry, wait
+
+
+class Request(NamedTuple):
+    """What is sent, and how.
+
+    Attributes:
+        address: where to.
+        body, headers: of the POST request.
+        timeout: seconds for the whole exchange.
+        proxy: the proxy's address; None for none.
+        context: how TLS is done.
+    """
+
+    address: str
+    body: bytes
+    headers: Mapping[str, str]
+    timeout: float
+    proxy: str | None
+    context: ssl.SSLContext
+
+
+def exchange(request: Request, stopped: threading.Event | None = None) -> bytes:
+    """Send a request; the reply's body.
+
+    Args:
+        request: What is sent.
+        stopped: Set by another thread to give it up at once.
+
+    Raises:
+        EndpointError: There is no reply of status 200, or it is too large, or late.
+    """
+    return asyncio.run(_in_time(request, stopped))
+
+
+async def _in_time(request: Request, stopped: threading.Event | None) -> bytes:
+    deadline = time.monotonic() + request.timeout
+    task = asyncio.ensure_future(_sent(request))
+    try:
+        while True:
+            left = deadline - time.monotonic()
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, min(_LOOK_EVERY, left)))
+            if done:
+                return task.result()
+            if stopped is not None and stopped.is_set():
+                raise EndpointError("stopped", retry=False)
+            if left <= 0:
+                raise EndpointError("timeout", retry=True)
+    finally:
+        task.cancel()  # the event loop waits for its end; a task that is done stays as it is
+
+
+async def _sent(request: Request) -> bytes:
+    import httpx2
+
+    # A client for each exchange: no cookies, no connection that the server has half closed.
+    try:
+        async with (
+            httpx2.AsyncClient(
+                verify=request.context,
+                proxy=request.proxy,
+                timeout=request.timeout,
+                trust_env=False,
+                follow_redirects=False,
+            ) as client,
+            client.stream("POST", request.address, content=request.body, headers=request.headers) as response,
+        ):
+            if response.status_code != 200:
+                raise _of_status(response.status_code, response.headers.get("retry-after"))
+            return await _body(response)
+    except httpx2.TimeoutException:
+        raise EndpointError("timeout", retry=True) from None
+    except (httpx2.HTTPError, httpx2.StreamError, OSError):
+        raise EndpointError("no connection", retry=True) from None
+
+
+async def _body(response: Any) -> bytes:
+    """The body as it comes: compressed ones were not asked for, and a small one may be of any size when undone."""
+    data = bytearray()
+    async for chunk in response.aiter_raw():
+        data += chunk
+        if len(data) > MAX_REPLY_BYTES:
+            raise EndpointError("too large", retry=False)
+    return bytes(data)
+
+
+def _of_status(status: int, retry_after: str | None) -> EndpointError:
+    try:
+        wait = None if retry_after is None else max(0.0, float(retry_after))
+    except ValueError:  # a date; the usual backoff will do
+        wait = None
+    return EndpointError(
+        f"http {status}", retry=status in _WORTH_ANOTHER_TRY or 500 <= status < 600, wait=wait
+    )
+
+
+# ---- The address of an endpoint: what it may be, and whether a proxy stands before it.
+
+_EXAMPLE = "http://127.0.0.1:8000/v1"
+_COMPLETIONS = "/chat/completions"
+
+
+def completions_address(url: str) -> str:
+    """Where requests go: the address with `/chat/completions` at its end.
+
+    Raises:
+        ValueError: no http(s)://, no host or one that cannot be, a port that is no number from 1 to 65535, a space or
+            invisible character, a user name or password, or a query or fragment.
+
+    Example:
+        >>> completions_address("http://127.0.0.1:8000/v1/")
+        'http://127.0.0.1:8000/v1/chat/completions'
+    """
+    parts = _split(url)
+    if "@" in parts.netloc:  # not shown: it holds a password
+        raise ValueError("the endpoint's address must hold no user name or password; use an API key")
+    if "?" in url or "#" in url:  # not shown: it may hold a key
+        raise ValueError(
+            f"the endpoint's address must end with its path, as {_EXAMPLE}: no query (?...) and no fragment (#...); "
+            "use an API key and parameters"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"the endpoint must be an address like {_EXAMPLE}, got {url!r}")
+    _check_host(url, parts.hostname)
+    path = url.rstrip("/")
+    return path if path.endswith(_COMPLETIONS) else path + _COMPLETIONS
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the address is this machine.
+
+    Example:
+        >>> is_loopback("http://localhost:8000/v1"), is_loopback("http://[::1]/v1"), is_loopback("http://10.0.0.1/v1")
+        (True, True, False)
+    """
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    address = _ip(host)
+    return host == "localhost" or host.endswith(".localhost") if address is None else address.is_loopback
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) for an address; None for none.
+
+    None for this machine, whatever the environment says, and for what NO_PROXY names: hosts, domains, networks
+    (10.0.0.0/8) or `*`.
+    """
+    parts = urlsplit(url)
+    proxies = getproxies_environment()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or is_loopback(url) or proxy_bypass(parts.netloc):
+        return None
+    address = _ip(parts.hostname or "")
+    if address is not None and any(_is_in(address, name) for name in proxies.get("no", "").split(",")):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def shown_proxy(proxy: str) -> str:
+    """A proxy's address without its user name and password.
+
+    Example:
+        >>> shown_proxy("http://me:secret@proxy.example:3128")
+        'http://proxy.example:3128'
+    """
+    parts = urlsplit(proxy)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _split(url: str) -> SplitResult:
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise ValueError(
+            f"the endpoint must be an address like {_EXAMPLE}, without spaces or invisible characters, got {url!r}"
+        )
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(f"the endpoint must be an address like {_EXAMPLE}, got {url!r}") from None
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0 and "@" not in parts.netloc:
+        raise ValueError(f"the port of the endpoint's address must be a number from 1 to 65535, got {url!r}")
+    return parts
+
+
+def _check_host(url: str, host: str) -> None:
+    if ":" in host:  # an address of IP version 6, which urlsplit has checked on newer Pythons only
+        known = _ip(host) is not None
+    else:
+        try:
+            known = bool(host.encode("idna"))
+        except UnicodeError:  # an empty label (a..b), or one of more than 63 characters
+            known = False
+    if not known:
+        raise ValueError(f"the host of the endpoint's address cannot be, got {url!r}")
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, name: str) -> bool:
+    try:
+        return address in ipaddress.ip_network(name.strip(), strict=False)
+    except ValueError:  # a host or a domain
+        return False
+
 
 MAX_TIMEOUT = 86_400.0
 """Seconds: a day."""

@@ -1,14 +1,132 @@
 """What the annotator is asked, and how its reply is read."""
 
+from __future__ import annotations
+
+import hashlib
+import json
+import os
 import re
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
-from meds_rl.evaluation.annotator.categories import Category
-from meds_rl.evaluation.annotator.quoting import mark_for, quoted
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.evaluation.diversity.read import Completions
+from meds_rl.evaluation.diversity.texts import subsample
+
+# ---- The categories that wrong completions are sorted into.
+
+
+class Category(NamedTuple):
+    """A kind of mistake.
+
+    Attributes:
+        name: The label.
+        meaning: What it means, for the annotator.
+    """
+
+    name: str
+    meaning: str
+
+
+def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category]:
+    """Categories out of a text file: one a line, `name: what it means`; lines that start with # are left out.
+
+    Args:
+        path: None: the eleven kinds of mathematical mistakes that come with the library.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A line without a name or a meaning, a name that comes twice, or fewer than two categories.
+
+    Example:
+        >>> [category.name for category in read_categories()][:3], len(read_categories())
+        (['misreading', 'calculation', 'sign or direction'], 11)
+    """
+    if path is None:
+        text = (files(__package__) / "prompts" / "categories.txt").read_text(encoding="utf-8")
+    else:
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows begin with a mark
+    found: dict[str, Category] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, _, meaning = (part.strip() for part in line.partition(":"))
+        if not name or not meaning:
+            raise ValueError(
+                f'line {number} of the categories must be "name: what it means", got {line[:80]!r}'
+            )
+        if name in found:
+            raise ValueError(f"line {number} of the categories names {name!r} a second time")
+        found[name] = Category(name, meaning)
+    if len(found) < 2:
+        raise ValueError(f"there must be two categories or more, got {len(found)}")
+    return list(found.values())
+
+
+# ---- Puts text that a model wrote into a prompt so that it stays a quotation.
+
+_KEPT = "\n\t"
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories: control, format (writing direction, no width, soft hyphen, tags), surrogates, separators."""
+_REPLACEMENT = "\ufffd"
+
+
+def quoted(text: str, max_characters: int) -> str:
+    """A text as it is shown to the annotator: without invisible characters, and shortened with a mark where it is long.
+
+    Control characters (but line breaks and tabs), lone surrogates, the line separators U+2028 and U+2029 and format
+    characters (those that turn the writing direction, have no width, or are tags) become U+FFFD. Of a longer text three
+    fifths of `max_characters` come from its beginning and the rest from its end, where the answer stands; the mark
+    between them comes on top.
+
+    Raises:
+        ValueError: `max_characters` below 2.
+
+    Example:
+        >>> quoted("ring\\x07", 10)
+        'ring�'
+        >>> quoted("0123456789abcdef", 10)
+        '012345\\n[... 6 characters left out ...]\\ncdef'
+    """
+    if max_characters < 2:
+        raise ValueError(f"max_characters must be 2 or more, got {max_characters}")
+    if len(text) > max_characters:
+        head = max_characters * 3 // 5
+        tail = max_characters - head
+        left_out = len(text) - max_characters
+        text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
+    return "".join(_shown(letter) for letter in text)
+
+
+def mark_for(texts: Iterable[str]) -> str:
+    """A mark for the lines around quotations: made from the texts, so that none of them can hold it but by chance.
+
+    The same texts get the same mark, so that their question is found in the cache.
+
+    Example:
+        >>> mark_for(["a"]) == mark_for(["a"]), mark_for(["a"]) == mark_for(["b"]), len(mark_for([]))
+        (True, False, 18)
+    """
+    digest = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(f"{len(data)}:".encode() + data)
+    return f"#{digest.hexdigest()[:16]}#"
+
+
+def _shown(letter: str) -> str:
+    if letter in _KEPT:
+        return letter
+    return _REPLACEMENT if unicodedata.category(letter) in _HIDDEN else letter
+
 
 LOWEST_SCORE, HIGHEST_SCORE = 1, 5
 SOLUTION_CHARACTERS = 6_000
@@ -125,3 +243,104 @@ def read_number(reply: str, name: str, lowest: int, highest: int) -> int | None:
 def _template(name: str) -> Template:
     text = (files(__package__) / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
     return Template(text.strip())
+
+
+# ---- The annotator's two jobs on a set of completions: how different they are, and what went wrong in each.
+
+
+class ScoreJob(NamedTuple):
+    """Questions for a score of diversity.
+
+    Attributes:
+        problem_ids: The problem of each question.
+        questions: As many.
+    """
+
+    problem_ids: list[str]
+    questions: list[Question]
+
+
+class LabelJob(NamedTuple):
+    """Questions for a label.
+
+    Attributes:
+        rows: The completion of each question.
+        questions: As many.
+    """
+
+    rows: list[int]
+    questions: list[Question]
+
+
+def score_job(
+    completions: Completions,
+    wanted: NDArray[np.bool_],
+    *,
+    max_problems: int,
+    max_completions: int,
+    rng: np.random.Generator,
+) -> ScoreJob:
+    """One question for each of at most so many problems with two wanted completions or more.
+
+    Args:
+        completions: B completions.
+        wanted: (B,) those to look at.
+        max_problems, max_completions: Draws so many problems, and of each so many completions.
+        rng: Draws.
+    """
+    problems = [rows[wanted[rows]] for rows in completions.by_problem()]
+    problems = [rows for rows in problems if len(rows) > 1]
+    names, questions = [], []
+    for place in subsample(len(problems), max_problems, rng):
+        rows = problems[place][subsample(len(problems[place]), max_completions, rng)]
+        names.append(completions.problem_ids[rows[0]])
+        texts = [completions.texts[row] for row in rows]
+        questions.append(diversity_question(problem_text(completions.prompts[rows[0]]), texts))
+    return ScoreJob(names, questions)
+
+
+def label_job(
+    completions: Completions,
+    wanted: NDArray[np.bool_],
+    categories: Sequence[Category],
+    *,
+    max_completions: int,
+    max_per_problem: int,
+    rng: np.random.Generator,
+) -> LabelJob:
+    """One question for each of at most so many wanted completions.
+
+    Problem after problem in random order, so that there are several of a problem: labels are compared within problems.
+    """
+    problems = [rows[wanted[rows]] for rows in completions.by_problem()]
+    chosen: list[int] = []
+    for place in rng.permutation(len(problems)).tolist():
+        drawn = subsample(len(problems[place]), max_per_problem, rng)
+        chosen += problems[place][drawn].tolist()
+    rows = chosen[:max_completions]
+    return LabelJob(
+        rows,
+        [
+            strategy_question(problem_text(completions.prompts[row]), completions.texts[row], categories)
+            for row in rows
+        ],
+    )
+
+
+def problem_text(prompt: str) -> str:
+    """What the user asks in a prompt: the contents of the user's messages where it is chat messages as JSON.
+
+    Example:
+        >>> problem_text('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]')
+        '2 + 2?'
+        >>> problem_text("[1, 2] has how many entries?")
+        '[1, 2] has how many entries?'
+    """
+    try:
+        messages = json.loads(prompt)
+    except (ValueError, RecursionError):
+        return prompt
+    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+        return prompt
+    contents = [message.get("content") for message in messages if message.get("role") == "user"]
+    return "\n\n".join(text for text in contents if isinstance(text, str)) or prompt

@@ -20,7 +20,7 @@ from meds_rl.report.drawing.map import COLOURINGS, map_figures
 from meds_rl.report.drawing.strips import error_figures
 from meds_rl.report.drawing.theme import config
 from meds_rl.report.drawing.ways import ways_figures
-from meds_rl.runs.folder import write_atomically
+from meds_rl.rollouts.folder import write_atomically
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = (

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from meds_rl.report.drawing.figure import Figure
 from meds_rl.report.drawing.figures import all_figures
 from meds_rl.report.drawing.theme import config
-from meds_rl.runs.folder import write_atomically
+from meds_rl.rollouts.folder import write_atomically
 
 FORMATS = ("svg", "png")
 PNG_SCALE = 3.0

@@ -16,9 +16,9 @@ from meds_rl.report.logged import PREFERRED, logged_figures
 from meds_rl.report.numbers import finite
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong
-from meds_rl.runs.errors import RunFolderError
-from meds_rl.runs.folder import RunFolder
-from meds_rl.runs.rollouts import read_batch
+from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.metrics import RunFolderError
+from meds_rl.rollouts.table import read_batch
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from meds_rl.runs.metrics import metrics_row
+from meds_rl.rollouts.metrics import metrics_row
 
 Stamp = tuple[int, int, int]
 """A file's identity, time and size: a file that was replaced has another one."""

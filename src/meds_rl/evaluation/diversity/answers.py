@@ -1,0 +1,120 @@
+"""Wrong-answer entropy: how evenly a problem's wrong completions spread over different wrong answers."""
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from meds_rl.evaluation.agreement import Noise
+from meds_rl.labels import NOISE
+
+
+def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> float:
+    """Shannon entropy of the answers given to one problem, in nats: H = -sum_a p_a ln p_a (Shannon 1948).
+
+    p_a is the share of the completions that answer a. Give the answers of the wrong completions only, for how varied
+    the errors are; None, for "no answer", is an answer like any other. H is from 0 (one answer) to ln n (n different
+    ones); exp(H) is the effective number of answers. It rises with errors that are mere noise just as with errors
+    that explore, and a problem with few wrong completions cannot have much of it.
+
+    Args:
+        answers: n answers, equal where they are the same.
+        normalize: H / ln n instead, from 0 to 1: what n completions could have had at most.
+
+    Returns:
+        The entropy. NaN where it says nothing: without completions, and normalised also for a single one.
+
+    Example:
+        >>> round(answer_entropy(["60", "60", "7", None]), 4)  # .5 ln 2 + 2 (.25 ln 4)
+        1.0397
+        >>> round(answer_entropy(["60", "60", "7", None], normalize=True), 4)  # / ln 4
+        0.75
+        >>> answer_entropy(["60"]), answer_entropy([])
+        (0.0, nan)
+    """
+    n = len(answers)
+    if n == 0 or (normalize and n == 1):
+        return math.nan
+    # p ln(1/p) and not -p ln p: a single answer has 0.0, not -0.0.
+    entropy = math.fsum(count / n * math.log(n / count) for count in Counter(answers).values())
+    return min(1.0, entropy / math.log(n)) if normalize else entropy  # rounding may pass 1 by 2e-16
+
+
+# ---- Cluster entropy: how evenly a problem's completions spread over clusters of errors.
+
+
+def cluster_entropy(clusters: ArrayLike, *, noise: Noise = "group", normalize: bool = False) -> float:
+    """Shannon entropy of the cluster labels of one problem, in nats: -sum_c p_c ln p_c, p_c the share of cluster c.
+
+    From 0 (one cluster) to ln n. It is as good as the clusters are: where they are not the errors (see `agreement`), it
+    says how the fingerprints lie, no more. Clusters made of more completions are more and finer.
+
+    Args:
+        clusters: (n,) integers; -1 for no cluster. -2, "no answer", is a cluster like any other.
+        noise: What those in no cluster are: one "group", as the authors' release counts them, or each "alone".
+        normalize: Divided by ln n.
+
+    Returns:
+        The entropy; NaN without completions, and normalised also for a single one.
+
+    Raises:
+        TypeError: The clusters are not integers.
+        ValueError: More than one axis, or an unknown `noise`.
+
+    Example:
+        >>> round(cluster_entropy([0, 0, 1, 1]), 4)  # ln 2
+        0.6931
+        >>> round(cluster_entropy([0, 0, -1, -1], noise="alone"), 4)  # .5 ln 2 + 2 (.25 ln 4)
+        1.0397
+    """
+    labels = np.asarray(clusters)
+    if noise not in ("group", "alone"):
+        raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
+    if labels.ndim != 1:
+        raise ValueError(f"clusters must be (n,), got shape {labels.shape}")
+    if labels.size and labels.dtype.kind not in "iu":
+        raise TypeError(f"clusters must be integers, got dtype {labels.dtype}")
+    names = [
+        (label, row if label == NOISE and noise == "alone" else -1)
+        for row, label in enumerate(labels.tolist())
+    ]
+    return answer_entropy(names, normalize=normalize)
+
+
+# ---- Distinct wrong answers, and the share of wrong completions that only repeat one.
+
+
+def distinct_answers(answers: Sequence[Hashable]) -> int:
+    """Number of different answers among the completions of one problem: 0 without completions, at most n.
+
+    Give those of the wrong completions only. None, for "no answer", is an answer like any other. It grows with n:
+    compare equal numbers of completions only.
+
+    Example:
+        >>> distinct_answers(["60", "60", "7", None])
+        3
+    """
+    return len(set(answers))
+
+
+def repeated_share(problems: Iterable[Sequence[Hashable]]) -> float:
+    """Share of the wrong completions that repeat a wrong answer already given to their problem.
+
+    1 - (sum over problems of distinct answers) / (sum over problems of completions): 0 if no wrong answer comes twice,
+    up to 1 - 1/n if n completions give one answer. Each problem's first completion of an answer is none that repeats.
+
+    Args:
+        problems: For each problem, the answers of its wrong completions.
+
+    Returns:
+        The share; NaN without any completion.
+
+    Example:
+        >>> repeated_share([["60", "60", "7", None], ["5"], []])  # 5 wrong completions, 4 distinct
+        0.2
+    """
+    sizes = [(len(answers), distinct_answers(answers)) for answers in problems]
+    num = sum(n for n, _ in sizes)
+    return (num - sum(distinct for _, distinct in sizes)) / num if num else math.nan

@@ -1,0 +1,240 @@
+"""Samples with transformers, batched, without touching anybody's random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from meds_rl.evaluation.problems import Problem
+from meds_rl.evaluation.sampling import (
+    Completion,
+    Prompt,
+    SamplingEngine,
+    SamplingSettings,
+    chunk_seed,
+    encode,
+)
+
+# ---- Sampling from the model's own distribution, whatever its generation_config.json would have for a chat.
+
+
+@contextmanager
+def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) -> Iterator[Any]:
+    """A configuration of `generate` that keeps nothing of the model's own but token ids and the kind of cache.
+
+    While it is in use it also stands in place of the model's: transformers fills what is not set from there.
+
+    Args:
+        model: of transformers, also behind adapters.
+        settings: how to sample.
+        pad_token_id: the tokenizer's.
+
+    Yields:
+        What to hand to `generate` as `generation_config`.
+    """
+    from transformers import GenerationConfig
+
+    own = model.generation_config
+    plain = GenerationConfig(
+        max_new_tokens=settings.max_new_tokens,
+        do_sample=True,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        top_k=0,
+        num_beams=1,
+        disable_compile=True,
+        eos_token_id=own.eos_token_id,
+        bos_token_id=own.bos_token_id,
+        pad_token_id=pad_token_id,
+        use_cache=own.use_cache,
+        cache_implementation=own.cache_implementation,
+        cache_config=own.cache_config,
+    )
+    # A wrapper may hold a reference of its own to the wrapped model's.
+    owners = [module for module in model.modules() if "generation_config" in vars(module)]
+    before = [module.generation_config for module in owners]
+    try:
+        for module in owners:
+            module.generation_config = plain
+        yield plain
+    finally:
+        for module, given in zip(owners, before, strict=True):
+            module.generation_config = given
+
+
+class TransformersEngine:
+    """A model of transformers as a `SamplingEngine`.
+
+    Args:
+        model: a causal language model. Put back into its mode (train or eval) after each call.
+        tokenizer: its tokenizer, with a pad token.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and completion together; None where the model's configuration does not say."""
+        config = self.model.config.get_text_config()
+        # Some configurations have another name for it, which their attribute map leads to: n_positions, for one.
+        length = getattr(config, "max_position_embeddings", None)
+        return length if isinstance(length, int) and length > 0 else None
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """See `SamplingEngine`."""
+        return encode(self.tokenizer, prompt)
+
+    def sample(
+        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
+    ) -> list[Completion]:
+        """See `SamplingEngine`."""
+        model, tokenizer = self.model, self.tokenizer
+        inputs = _left_pad(prompt_ids, tokenizer.pad_token_id, model.device)
+        was_training = model.training
+        model.eval()
+        try:
+            with (
+                torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
+                torch.no_grad(),
+                plain_generation(model, settings, tokenizer.pad_token_id) as plain,
+            ):
+                torch.manual_seed(seed)
+                output = model.generate(**inputs, generation_config=plain)
+        finally:
+            model.train(was_training)
+        ends = _end_ids(model)
+        ids = [_up_to_end(row, ends) for row in output[:, inputs["input_ids"].size(1) :].tolist()]
+        texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [Completion(text, row, row[-1] in ends) for text, row in zip(texts, ids, strict=True)]
+
+
+def _end_ids(model: Any) -> Collection[int]:
+    """What `generate` takes for the end of a sequence; a model may have several."""
+    ids = model.generation_config.eos_token_id
+    return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
+
+
+def _up_to_end(ids: list[int], ends: Collection[int]) -> list[int]:
+    """Without what follows the first end; where the pad token is an end too, no pad can come before it."""
+    first = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    return ids[: first + 1]
+
+
+def _left_pad(prompts: Sequence[list[int]], pad_token_id: int, device: Any) -> dict[str, torch.Tensor]:
+    width = max(len(prompt) for prompt in prompts)
+    ids = [[pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return {
+        "input_ids": torch.tensor(ids, device=device),
+        "attention_mask": torch.tensor(mask, device=device),
+    }
+
+
+# ---- Samples with vLLM, where it is installed: thin, as it can only be tried on a GPU.
+
+INSTALL = "pip install vllm"
+
+
+class VLLMEngine:
+    """An offline vLLM engine as a `SamplingEngine`.
+
+    Args:
+        location: a hub name or a folder.
+        options: further arguments of `vllm.LLM`, such as `max_model_len` or `gpu_memory_utilization`.
+
+    Raises:
+        ImportError: vLLM is not installed; the message holds the pip command.
+    """
+
+    def __init__(self, location: str, **options: Any) -> None:
+        try:
+            import vllm
+        except ImportError as error:
+            raise ImportError(
+                f"--engine vllm needs vLLM: {INSTALL} (or use --engine transformers)"
+            ) from error
+        self._params = vllm.SamplingParams
+        self._llm = vllm.LLM(model=location, **options)
+        self.tokenizer = self._llm.get_tokenizer()
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """See `SamplingEngine`."""
+        return encode(self.tokenizer, prompt)
+
+    def sample(
+        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
+    ) -> list[Completion]:
+        """See `SamplingEngine`. Each row has a seed of its own; the bits still depend on what vLLM batches together."""
+        params = [
+            self._params(
+                max_tokens=settings.max_new_tokens,
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                seed=chunk_seed(seed, row),
+            )
+            for row in range(len(prompt_ids))
+        ]
+        prompts = [{"prompt_token_ids": list(ids)} for ids in prompt_ids]
+        outputs = [output.outputs[0] for output in self._llm.generate(prompts, params, use_tqdm=False)]
+        return [
+            Completion(output.text, list(output.token_ids), output.finish_reason == "stop")
+            for output in outputs
+        ]
+
+
+# ---- Makes what samples, and checks that the problems fit it.
+
+
+def make_engine(location: str, name: str, seed: int) -> SamplingEngine:
+    """An engine with its model loaded.
+
+    Args:
+        location: what is loaded (`evaluation.subject`).
+        name: "transformers" or "vllm".
+        seed: of vLLM itself.
+
+    Raises:
+        ValueError: there is no such model.
+        ImportError: a package is missing; the message holds the pip command.
+    """
+    from meds_rl.tasks.models import load_language_model, model_location
+
+    if name == "vllm":
+        return VLLMEngine(model_location(location), seed=seed)
+
+    return TransformersEngine(*load_language_model(location))
+
+
+def check_context(engine: SamplingEngine, problems: Sequence[Problem], wanted: int) -> None:
+    """Refuse what the model has no positions for; vLLM says so itself.
+
+    Raises:
+        ValueError: the longest prompt and `wanted` tokens are more than the model has positions.
+    """
+
+    context = engine.context_length if isinstance(engine, TransformersEngine) else None
+    longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
+    if context is not None and longest >= context:
+        raise ValueError(
+            f"the model has {context} positions, the longest prompt {longest} tokens: nothing is left"
+        )
+    if context is not None and longest + wanted > context:
+        raise ValueError(
+            f"the model has {context} positions, the longest prompt {longest} tokens: --max-new-tokens can be at most "
+            f"{context - longest}, got {wanted}"
+        )
+
+
+def notes(engine: SamplingEngine, problems: Sequence[Problem]) -> tuple[str, ...]:
+    """What the engine does otherwise than the prompts say, as sentences for the user."""
+    from meds_rl.evaluation.sampling import refuses_system
+
+    if not isinstance(engine, TransformersEngine | VLLMEngine):
+        return ()
+    if any(refuses_system(engine.tokenizer, problem.row["prompt"]) for problem in problems):
+        return ("The chat template refuses system messages: their text stood before the question.",)
+    return ()

@@ -1,1 +1,0 @@
-"""Figures of a grid, in the report's own drawing."""

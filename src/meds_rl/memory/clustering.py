@@ -1,0 +1,215 @@
+"""Which remembered errors are the same error: HDBSCAN on unit vectors, as in the paper."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.checks import check_choice, check_non_negative, check_positive_int
+from meds_rl.labels import NOISE
+
+ClusteringFunction: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.integer]]
+"""From unit vectors (n, D), n >= 1, to one label each (n,): clusters 0, 1, 2, ... and NOISE (-1)."""
+
+
+class Refit(NamedTuple):
+    """What a refit finds.
+
+    Attributes:
+        labels: (n,) clusters 0, 1, 2, ... and NOISE (-1).
+        tree: (n,) int32, from which the next refit goes on: a tree of the points as the parent of each, -1 for the one
+            root. Empty if the clustering keeps nothing.
+    """
+
+    labels: NDArray[np.int64]
+    tree: NDArray[np.int32]
+
+
+NO_TREE: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
+NO_TREE.setflags(write=False)
+
+
+class IncrementalClustering(ABC):
+    """A clustering that goes on from what it knew of a prompt's points instead of starting anew.
+
+    It holds no state of its own: the memory keeps each prompt's tree. So it may be called from several threads.
+    """
+
+    @abstractmethod
+    def refit(
+        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+    ) -> Refit:
+        """Cluster points of which some, in their old order, were there at the last refit.
+
+        Args:
+            points: (n, D) unit vectors.
+            tree: what the last refit returned; empty if there was none.
+            sources: (n,) where each point was among the points of the last refit, -1 for a new one.
+        """
+
+
+Clustering: TypeAlias = ClusteringFunction | IncrementalClustering
+
+
+@dataclass(frozen=True)
+class HDBSCANClustering(IncrementalClustering):
+    """HDBSCAN with the paper's settings, exact and incremental: O(n m D) for m new points among n.
+
+    Euclidean distance, `min_samples` 1 in hdbscan's count (2 in scikit-learn's), which makes the hierarchy the
+    Euclidean minimum spanning tree. See `meds_rl.IncrementalHDBSCAN`.
+
+    Args:
+        min_cluster_size: members that make a cluster, >= 2; the paper's is 2.
+        cluster_selection_method: "eom" (excess of mass, the paper's) or "leaf".
+        cluster_selection_epsilon: clusters that split off at less than this distance (of unit vectors: 0 to 2) are
+            joined again, so that one error in many wordings is one cluster; the paper's is 0.
+
+    Example:
+        >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
+        >>> points = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        >>> labels, tree = HDBSCANClustering().refit(points[:3], NO_TREE, np.full(3, -1))
+        >>> labels.tolist()
+        [-1, -1, -1]
+        >>> HDBSCANClustering().refit(points, tree, np.array([0, 1, 2, -1, -1])).labels.tolist()
+        [0, 0, 0, 1, 1]
+    """
+
+    min_cluster_size: int = 2
+    cluster_selection_method: Literal["eom", "leaf"] = "eom"
+    cluster_selection_epsilon: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 2 <= check_positive_int("min_cluster_size", self.min_cluster_size) < 2**31:
+            raise ValueError(f"min_cluster_size must be 2 to {2**31 - 1}, got {self.min_cluster_size}")
+        check_choice("cluster_selection_method", self.cluster_selection_method, ("eom", "leaf"))
+        check_non_negative("cluster_selection_epsilon", self.cluster_selection_epsilon)
+
+    def refit(
+        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+    ) -> Refit:
+        """See `IncrementalClustering.refit`."""
+        from meds_rl.hdbscan.hierarchy import tree_labels  # compiled: slower to load than all of meds_rl
+
+        order = np.argsort(sources < 0, kind="stable")  # old points first
+        moved = bool((order[1:] < order[:-1]).any())
+        if moved:
+            points, sources = points[order], sources[order]
+        tree = _next_tree(points, tree, sources)
+        labels = tree_labels(
+            points,
+            tree,
+            self.min_cluster_size,
+            self.cluster_selection_method,
+            float(self.cluster_selection_epsilon),
+        )
+        return _put_back(labels, tree, order) if moved else Refit(labels, tree)
+
+
+def _next_tree(
+    points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """The spanning tree of points of which the old ones come first."""
+    from meds_rl.hdbscan import spanning_tree
+
+    n_kept = int((sources >= 0).sum())
+    # Reconnecting what many deletions tore apart costs as much as building.
+    if not len(tree) or 2 * n_kept < len(tree):
+        return spanning_tree.build(points)
+    if n_kept < len(tree):
+        kept = np.zeros(len(tree), dtype=np.bool_)
+        kept[sources[:n_kept]] = True
+        tree = spanning_tree.delete(points[:n_kept], tree, kept)
+    return spanning_tree.insert(points, tree) if n_kept < len(points) else tree
+
+
+def _put_back(labels: NDArray[np.int64], tree: NDArray[np.int32], order: NDArray[np.intp]) -> Refit:
+    """Labels and parents of points in some order, for the points in their own order."""
+    own_labels, own_tree = np.empty_like(labels), np.empty_like(tree)
+    own_labels[order] = labels
+    own_tree[order] = np.where(tree < 0, -1, order[tree]).astype(np.int32)
+    return Refit(own_labels, own_tree)
+
+
+PAPER_CLUSTERING = HDBSCANClustering()
+"""The clustering of the paper and of the authors' release."""
+
+
+@dataclass(frozen=True)
+class FromScratch(IncrementalClustering):
+    """A plain clustering function, called on all points at every visit."""
+
+    function: ClusteringFunction
+
+    def refit(
+        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+    ) -> Refit:
+        """See `IncrementalClustering.refit`."""
+        labels = labels_from(self.function, points) if len(points) else np.zeros(0, dtype=np.int64)
+        return Refit(labels, NO_TREE)
+
+
+def check_tree(tree: NDArray[np.int32], n: int) -> None:
+    """A tree is empty, or the parents of n points.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
+        raise ValueError(
+            f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}"
+        )
+    if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
+        raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")
+
+
+def incremental(clustering: Clustering) -> IncrementalClustering:
+    """The clustering as the memory calls it.
+
+    Raises:
+        TypeError: it is neither a function nor an `IncrementalClustering`.
+    """
+    if isinstance(clustering, IncrementalClustering):
+        return clustering
+    if not callable(clustering):
+        raise TypeError(f"clustering must be a function from vectors to labels, got {clustering!r}")
+    return FromScratch(clustering)
+
+
+def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Cluster labels (n,) of one prompt's unit vectors (n, D), all at once: HDBSCAN with the paper's settings.
+
+    A single tight group comes back as all noise, since nothing splits off the root. Ties do not depend on the order of
+    points (`meds_rl.IncrementalHDBSCAN`).
+
+    Example:
+        >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
+        >>> hdbscan_labels(np.stack([np.cos(angles), np.sin(angles)], axis=1)).tolist()
+        [0, 0, 0, 1, 1]
+        >>> hdbscan_labels(np.ones((4, 1))).tolist()
+        [-1, -1, -1, -1]
+    """
+    points = np.ascontiguousarray(unit_vectors, dtype=np.float64)
+    return PAPER_CLUSTERING.refit(points, NO_TREE, np.full(len(points), -1)).labels
+
+
+def labels_from(function: ClusteringFunction, unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Labels (n,) int64 from any clustering function, checked: one integer >= -1 for each of n vectors."""
+    return check_labels(np.asarray(function(unit_vectors)), len(unit_vectors))
+
+
+def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """Labels (n,) of a clustering, as int64.
+
+    Raises:
+        TypeError, ValueError: they are not n integers >= -1.
+    """
+    if labels.shape != (n,):
+        raise ValueError(f"clustering must return {n} labels, got shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"clustering must return integer labels, got dtype {labels.dtype}")
+    if labels.min(initial=0) < NOISE:
+        raise ValueError(f"clustering must return labels of {NOISE} (noise) or more, got {labels.min()}")
+    return labels.astype(np.int64)

@@ -1,0 +1,115 @@
+"""To which cluster in memory a new error belongs: the majority among its nearest neighbours."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.checks import has_answer
+from meds_rl.labels import NO_ANSWER, UNSEEN
+from meds_rl.memory.entry import Assigned, ClusterSizes, MemoryEntry
+
+
+def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The rows of (n, D) at length 1, in float64. A row of zeros stays: it is at cosine 0 from everything."""
+    from meds_rl.memory.nearest import unit_rows  # compiled: slower to load than all of meds_rl
+
+    return unit_rows(np.ascontiguousarray(vectors))
+
+
+def canonical_order(vectors: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Positions (n,) that sort the rows of (n, D) by their bytes: an order that depends on the rows alone.
+
+    Rows must be free of NaN and -0.0 (`check_features`). Equal rows keep their order; they are
+    interchangeable.
+    """
+    return np.array(sorted(range(len(vectors)), key=lambda row: vectors[row].tobytes()), dtype=np.intp)
+
+
+def vote(
+    queries: NDArray[np.float32],
+    members: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    n_neighbors: int,
+    max_distance: float | None = None,
+) -> NDArray[np.int64]:
+    """Majority label (m,) among the `n_neighbors` members nearest by cosine to each query.
+
+    Noise votes like any label. With fewer members than `n_neighbors` all of them vote. A tied vote goes to
+    the label of the nearest neighbour among the tied. Of equally near members the one remembered first is
+    nearer; cosines count as equal when they agree to 12 decimals, since vectors of one direction and different lengths
+    differ in their last bits.
+
+    Args:
+        queries: (m, D) fingerprints to assign.
+        members: (n, D) remembered fingerprints, n >= 1, in the order in which they were remembered.
+        labels: (n,) their labels.
+        n_neighbors: How many vote.
+        max_distance: Members further than this do not vote: Euclidean distance of unit vectors, 0 to 2, which is
+            sqrt(2 - 2 cosine). Where nobody votes the label is UNSEEN: "none of these". None: however far.
+    """
+    from meds_rl.memory.nearest import majority  # compiled: slower to load than all of meds_rl
+
+    return majority(
+        unit_vectors(queries),
+        unit_vectors(members),
+        np.ascontiguousarray(labels, dtype=np.int32),
+        n_neighbors,
+        -np.inf if max_distance is None else 1.0 - max_distance**2 / 2.0,
+        UNSEEN,
+    )
+
+
+# ---- Score: to which remembered cluster completions belong, and what that cluster counts.
+
+
+def assign(
+    entry: MemoryEntry | None,
+    rows: NDArray[np.float32],
+    n_neighbors: int,
+    *,
+    max_distance: float | None = None,
+    now: int,
+    half_life: float | None,
+) -> Assigned:
+    """Look rows (m, D) up in an entry, rows of NaN as completions without an answer.
+
+    Args:
+        entry: what is remembered of their prompt and side, or None.
+        rows: checked features.
+        n_neighbors: how many nearest members vote.
+        max_distance: members further away do not vote; None for any distance.
+        now: the memory's step.
+        half_life: in batches, or None.
+    """
+    answered = has_answer(rows)
+    clusters, sizes = np.where(answered, UNSEEN, NO_ANSWER), no_sizes(len(rows), half_life)
+    if entry is None:
+        return Assigned(clusters, sizes)
+    sizes[~answered] = _worth(entry.no_answer_steps, now, half_life).sum()
+    if len(entry.vectors):
+        n_voters = min(n_neighbors, len(entry.vectors))
+        clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters, max_distance)
+        found = answered & (clusters != UNSEEN)
+        # Noise, -1, is the first bin.
+        totals = np.bincount(entry.clusters + 1, weights=_worth(entry.steps, now, half_life))
+        sizes[found] = totals[clusters[found] + 1]
+    return Assigned(clusters, sizes)
+
+
+def _worth(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
+    return np.ones(len(steps), dtype=np.float64) if half_life is None else weights(steps, now, half_life)
+
+
+def weights(steps: NDArray[np.int64], now: int, half_life: float) -> NDArray[np.float64]:
+    """(n,) what each remembered completion counts: 2^(-(now - step) / half_life), age in remembered batches.
+
+    Example:
+        >>> weights(np.array([0, 5, 10]), now=10, half_life=5).tolist()
+        [0.25, 0.5, 1.0]
+    """
+    with np.errstate(over="ignore"):  # ages that are endless half-lives: a weight of 0
+        return np.asarray(np.exp2((steps - now) / half_life), dtype=np.float64)
+
+
+def no_sizes(n: int, half_life: float | None) -> ClusterSizes:
+    """(n,) sizes of 0."""
+    return np.zeros(n, dtype=np.int64) if half_life is None else np.zeros(n, dtype=np.float64)

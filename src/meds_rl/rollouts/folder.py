@@ -1,0 +1,239 @@
+"""Writes and reads a run folder.
+
+::
+
+    RUN/
+      recipe.yaml           what was run, all fields resolved
+      environment.json      versions, seed, commit, schema version
+      metrics.jsonl         one row a log: step and figures
+      rollouts/             one parquet file a generation batch (runs/schema.py)
+      checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
+      memory.safetensors    the memory at the end
+      evaluation/           before, after and step-000010: samples (parquet, runs/samples.py) and figures (json)
+      model/                the trained model
+
+A run that was killed leaves a folder that every reader still opens: files are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.files import atomic_file
+from meds_rl.rollouts.metrics import RunFolderError, read_metrics
+from meds_rl.rollouts.table import ROLLOUT_COLUMNS, SCHEMA_VERSION, numbered, read_batch, rollout_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEMORY_FILE = "memory.safetensors"
+
+
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder. It need not exist; writers create what they need.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @property
+    def rollouts_path(self) -> Path:
+        """Folder of the rollouts' parquet files."""
+        return self.path / "rollouts"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation_path(self) -> Path:
+        """Folder of the evaluations before, in and after training."""
+        return self.path / "evaluation"
+
+    @property
+    def environment_path(self) -> Path:
+        """Versions, seed, commit and schema version."""
+        return self.path / "environment.json"
+
+    def write_environment(self, environment: Mapping[str, Any], suffix: str = "") -> None:
+        """Write ``environment{suffix}.json``, with the schema version added."""
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **environment}, indent=2)
+        write_atomically(self.path / f"environment{suffix}.json", text.encode())
+
+    def write_rollouts(self, generation: int, columns: Mapping[str, Any]) -> None:
+        """Write the rollouts of one generation batch.
+
+        Args:
+            generation: number of the batch, from 0; a batch written twice (after a resume) replaces the first.
+            columns: every column of :data:`~meds_rl.rollouts.table.ROLLOUT_COLUMNS`, N values each.
+
+        Raises:
+            ValueError: a column is missing or unknown.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if set(columns) != set(ROLLOUT_COLUMNS):
+            difference = sorted(set(columns) ^ set(ROLLOUT_COLUMNS))
+            raise ValueError(
+                f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}."
+            )
+        table = pa.table({name: columns[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_atomically(self.rollouts_path / f"generation-{generation:06d}.parquet", sink.getvalue())
+
+    def drop_rollouts_from(self, generation: int) -> None:
+        """Delete the rollouts of batch ``generation`` and later: a resumed run samples them anew."""
+        for number, path in self.rollout_files():
+            if number >= generation:
+                path.unlink()
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones anew."""
+        if self.metrics_path.is_file():
+            kept = [row for row in self.metrics() if row["step"] <= step]
+            write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+    def has_rollouts(self) -> bool:
+        """Whether rollouts were written."""
+        return any(self.rollout_files())
+
+    def rollout_files(self) -> Iterator[tuple[int, Path]]:
+        """The rollouts' files, each with the number of its generation batch, in the order of training."""
+        return numbered(self.rollouts_path, "generation")
+
+    def rollouts(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """All rollouts, in the order of training; empty (with its columns) where none were written.
+
+        Args:
+            columns: Only these, which saves reading the texts; all by default.
+
+        Raises:
+            RunFolderError: the folder is not a run, or of a newer schema, or a file of rollouts cannot be read.
+        """
+        import pyarrow as pa
+
+        self.check()
+        tables = [read_batch(path, columns) for _, path in self.rollout_files()]
+        table = pa.concat_tables(tables) if tables else rollout_schema(columns).empty_table()
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All logged rows; a line that is none, such as one that a kill cut off, is left out."""
+        return read_metrics(self.metrics_path)[0] if self.metrics_path.is_file() else []
+
+    def evaluations(self) -> list[tuple[int, Path]]:
+        """The files of samples (``runs.samples.read_samples``) of each evaluation, with its optimiser step, in order.
+
+        The evaluation before training has step 0, the one after it the last step. Beside each file stands one of the
+        same name that ends in ``.json``, with its figures.
+        """
+        found = dict(self._evaluations_in_training())
+        before, after = (self.evaluation_path / f"{when}.parquet" for when in ("before", "after"))
+        if after.is_file():
+            found[self._last_step(after, found)] = after
+        if before.is_file():
+            found[0] = before
+        return sorted(found.items())
+
+    def drop_evaluations_after(self, step: int) -> None:
+        """Delete the evaluations after optimiser step ``step``: a resumed run does them anew.
+
+        The one after training stays where it was of that very step, as one in training.
+        """
+        from meds_rl.rollouts.samples import step_of
+
+        after = self.evaluation_path / "after.parquet"
+        if after.is_file() and step_of(after) == step:
+            for suffix in (".parquet", ".json"):
+                after.with_suffix(suffix).replace(self.evaluation_path / f"step-{step:06d}{suffix}")
+        later = [path for number, path in self._evaluations_in_training() if number > step]
+        for path in (*later, after):
+            path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)
+
+    def _last_step(self, after: Path, in_training: Mapping[int, Path]) -> int:
+        """What the file says; of an older run, the last step that was logged."""
+        from meds_rl.rollouts.samples import step_of
+
+        said = step_of(after)
+        if said is not None:
+            return max(1, said)
+        logged = max((row["step"] for row in self.metrics()), default=0)
+        return max([1, logged, *in_training])  # last, also where the metrics were lost
+
+    def environment(self) -> dict[str, Any]:
+        """What ``environment.json`` says; empty where there is none."""
+        if not self.environment_path.is_file():
+            return {}
+        try:
+            environment = json.loads(self.environment_path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise RunFolderError(f"{self.environment_path} is not JSON: {error}") from None
+        if not isinstance(environment, dict):
+            raise RunFolderError(
+                f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}."
+            )
+        return environment
+
+    def memory_path(self) -> Path | None:
+        """The memory that was written last, at the run's end or in a checkpoint; None where there is none."""
+        files = [*self.path.glob(MEMORY_FILE), *self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
+        return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    def check(self) -> None:
+        """Check that the folder is a run this version can read.
+
+        Raises:
+            RunFolderError: it is not there, holds no run, or was written by a newer schema.
+        """
+        if not self.path.is_dir():
+            raise RunFolderError(f"There is no run folder at {self.path}.")
+        known = (self.environment_path, self.metrics_path, self.rollouts_path)
+        if not any(path.exists() for path in known) and self.memory_path() is None:
+            names = ", ".join(path.name for path in known)
+            raise RunFolderError(f"{self.path} is not a run folder: it has none of {names}, {MEMORY_FILE}.")
+        version = self.environment().get("schema_version", SCHEMA_VERSION)
+        if not isinstance(version, int):
+            raise RunFolderError(
+                f"{self.environment_path}: schema_version must be a whole number; got {version!r}."
+            )
+        if version > SCHEMA_VERSION:
+            raise RunFolderError(
+                f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
+            )
+
+    def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
+        return numbered(self.evaluation_path, "step")
+
+
+def require_writable(folder: Path, refusal: str) -> None:
+    """Make a folder if need be and try whether files can be written to it, before long work begins.
+
+    Raises:
+        OSError: they cannot; it begins with ``refusal``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{refusal}: {error}") from None
+
+
+def write_atomically(path: Path, data: Any) -> None:
+    """Write a file whole or not at all, and its folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(data)

