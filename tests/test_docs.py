@@ -1,14 +1,18 @@
-"""The pages say what the code does: every field and column is named, every link leads somewhere, examples run.
+"""The pages say what the code does: fields and columns are named, links lead somewhere, examples run, commands parse.
 
-An example runs if `<!-- run -->` stands on the line before its ```python block: in a namespace of its own, in an
-empty folder. A ```text block that follows directly is what it prints.
+An example runs if `<!-- run -->` is on the line before its ```python block: in a namespace of its own, in an empty
+folder. A ```text block that follows directly is what it prints.
 """
 
+import argparse
+import ast
 import contextlib
+import importlib
 import inspect
 import io
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
@@ -19,19 +23,21 @@ from urllib.parse import unquote
 import pytest
 from trl import GRPOConfig
 
+from meds_rl.cli.main import COMMANDS
 from meds_rl.engines.trl import MEDSConfig
-from meds_rl.engines.trl.methods import METHODS, Method
+from meds_rl.engines.trl.config import METHODS, Method
 from meds_rl.rollouts import ROLLOUT_COLUMNS
 from meds_rl.shaping import Reason, RewardShaper
 from meds_rl.tasks.mathematics import math_task
 from meds_rl.tasks.pocket import pocket_task
 from meds_rl.tasks.reasoning_gym import reasoning_gym_task
-from meds_rl.train.recipe import RunArguments
+from meds_rl.train.recipe import RunArguments, field_names
 
 ROOT = Path(__file__).parents[1]
 NOT_OURS = {"node_modules", "build", "dist", "runs"}  # and everything that begins with a dot
 RUN = re.compile(r"^<!-- run -->\n```python\n(.*?)^```\n(?:```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?[^)]*\)|(?:src|href|srcset)=\"([^\"\s]+)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 
@@ -51,6 +57,31 @@ def name_of(path: Path) -> str:
 
 
 PAGES = sorted(pages())
+GUIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    return [text for language, text in BLOCK.findall(path.read_text("utf-8")) if language in languages]
+
+
+# ---- how long they are ----
+
+
+def test_the_readme_is_short():
+    text = page("README.md")
+    assert len(text.split()) <= 900
+    assert len(text.splitlines()) <= 110
+
+
+def test_the_pages_are_short():
+    words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").glob("*.md")}
+    assert sum(words.values()) <= 15_000, words
+
+
+def test_every_page_is_on_the_map():
+    assert [
+        path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in page("docs/README.md")
+    ] == ["README.md"]
 
 
 # ---- what must be named ----
@@ -70,30 +101,19 @@ def shown_default(field: Any) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-TRLS = {field.name: field for field in fields(GRPOConfig)}
-CHANGED = [
-    field
-    for field in fields(MEDSConfig)
-    if field.name not in TRLS or (field.default != TRLS[field.name].default and field.init)
-]
+TRLS = {field.name for field in fields(GRPOConfig)}
 
 
-@pytest.mark.parametrize("field", [*CHANGED, *fields(RunArguments)], ids=lambda field: field.name)
-def test_every_field_of_ours_is_in_the_configuration_with_its_default(field):
-    cells = table_cells(page("docs/configuration.md"), field.name)
+@pytest.mark.parametrize("name", [field.name for field in fields(MEDSConfig) if field.name not in TRLS])
+def test_every_field_of_ours_is_among_the_settings(name: str):
+    assert f"`{name}`" in page("docs/settings.md")
+
+
+@pytest.mark.parametrize("field", fields(RunArguments), ids=lambda field: field.name)
+def test_every_field_of_a_recipe_is_described_with_its_default(field: Any):
+    cells = table_cells(page("docs/start-trl.md"), field.name)
     assert cells[1] == shown_default(field)
-    assert len(cells) == 4
     assert all(cells)
-
-
-def test_every_field_that_a_method_sets_is_in_the_configuration(tmp_path):
-    arguments = {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
-    plain = GRPOConfig(str(tmp_path), **arguments)
-    for method in METHODS:
-        config = MEDSConfig(str(tmp_path), method=method, **arguments)
-        for name in TRLS:
-            if config.__dict__[name] != plain.__dict__[name]:
-                table_cells(page("docs/configuration.md"), name)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +124,8 @@ def test_every_field_that_a_method_sets_is_in_the_configuration(tmp_path):
         ("math", math_task, 0),
     ],
 )
-def test_every_option_of_a_task_is_in_the_configuration(
-    task: str, function: Callable[..., Any], num_given: int
-):
-    options = table_cells(page("docs/configuration.md"), task)[1]
+def test_every_option_of_a_task_is_described(task: str, function: Callable[..., Any], num_given: int):
+    options = table_cells(page("docs/start-trl.md"), task)[1]
     for parameter in list(inspect.signature(function).parameters.values())[num_given:]:
         shown = f"`{parameter.name}`"
         if isinstance(parameter.default, int):
@@ -115,14 +133,14 @@ def test_every_option_of_a_task_is_in_the_configuration(
         assert shown in options
 
 
-def test_our_environment_variables_are_in_the_configuration():
+def test_our_environment_variables_are_described():
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
-    for name in set(re.findall(r"\"(MEDS_[A-Z_]+)\"", sources)):
-        table_cells(page("docs/configuration.md"), name)
+    names = set(re.findall(r"\"(MEDS_[A-Z_]+)\"", sources))
+    assert [name for name in names if f"`{name}`" not in page("docs/start-trl.md")] == []
 
 
 @pytest.mark.parametrize("column", ROLLOUT_COLUMNS)
-def test_every_column_of_the_rollouts_is_in_the_design(column):
+def test_every_column_of_the_rollouts_is_in_the_design(column: str):
     assert table_cells(page("docs/design.md"), column)[1] == ROLLOUT_COLUMNS[column][0]
 
 
@@ -133,12 +151,14 @@ def test_every_reason_is_in_the_design():
 def test_methods_and_options_are_in_the_method():
     text = page("docs/method.md")
     header = next(line for line in text.splitlines() if line.startswith("| |") and "`meds`" in line)
-    of_the_paper = [cell.strip(" `") for cell in header.split("|")[2:-1]]
-    assert of_the_paper == list(METHODS)[:4]
-    for rival in list(METHODS)[4:]:
-        assert len(table_cells(page("docs/rivals.md"), rival)) == 4
+    assert [cell.strip(" `") for cell in header.split("|")[2:-1]] == list(METHODS)
     names = [field.name for field in fields(Method)] + list(inspect.signature(RewardShaper).parameters)
-    assert [name for name in names if f"`{name}`" not in text and name != "memory"] == []
+    elsewhere = {"memory": "own-loop.md", "penalty": "seams.md"}
+    assert [
+        name
+        for name in names
+        if not re.search(rf"`{name}[`(=]", page(f"docs/{elsewhere.get(name, 'method.md')}"))
+    ] == []
 
 
 # ---- links ----
@@ -171,11 +191,11 @@ def dead_links(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_no_link_is_dead(path):
+def test_no_link_is_dead(path: Path):
     assert dead_links(path) == []
 
 
-def test_the_search_for_dead_links_finds_them(tmp_path):
+def test_the_search_for_dead_links_finds_them(tmp_path: Path):
     (tmp_path / "there.md").write_text("# One thing, `two`\n# Twice\n# Twice\n", encoding="utf-8")
     (tmp_path / "page.md").write_text(
         "[a](there.md#one-thing-two) [b](there.md#twice-1) [c](https://x.y/z) [d](#here) `[e](no.md)` ![f](no.svg)\n"
@@ -185,11 +205,38 @@ def test_the_search_for_dead_links_finds_them(tmp_path):
     assert dead_links(tmp_path / "page.md") == ["no.svg", "gone.md", "there.md#nowhere", "no.png", "#gone"]
 
 
+# ---- commands ----
+
+
+def commands(path: Path, program: str) -> list[list[str]]:
+    """The words after `program` in each line of the page's shell blocks that begins with it, without comments."""
+    lines = "".join(blocks(path, "bash", "sh")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith(f"{program} ")]
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=name_of)
+def test_every_command_parses(path: Path):
+    for name, *arguments in commands(path, "meds"):
+        parser = argparse.ArgumentParser(name)
+        COMMANDS[name][0].add_arguments(parser)
+        _, rest = parser.parse_known_args(arguments)  # ends with SystemExit for a value that is not allowed
+        fields_given = {word.lstrip("-").partition("=")[0] for word in rest if word.startswith("--")}
+        assert name == "train" or not rest, rest
+        assert fields_given <= set(field_names()), fields_given
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=name_of)
+def test_every_make_target_exists(path: Path):
+    targets = set(re.findall(r"^([\w-]+):", page("Makefile"), re.MULTILINE))
+    assert {word for words in commands(path, "make") for word in words} <= targets
+    assert set(re.findall(r"`make ([\w-]+)`", path.read_text("utf-8"))) <= targets
+
+
 # ---- examples ----
 
 
 def examples() -> Iterator[Any]:
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in GUIDE:
         text = path.read_text(encoding="utf-8")
         for match in RUN.finditer(text):
             line = text.count("\n", 0, match.start(1)) + 1
@@ -205,6 +252,16 @@ def test_examples_run_and_print_what_the_page_says(path, line, source, output, t
         exec(compile("\n" * (line - 1) + source, str(path), "exec"), {"__name__": "example"})
     if output is not None:
         assert printed.getvalue().strip() == output.strip()
+
+
+@pytest.mark.parametrize("path", GUIDE, ids=name_of)
+def test_examples_that_do_not_run_name_what_exists(path: Path):
+    """They are Python, and what they import from us is there."""
+    for source in blocks(path, "python"):
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("meds_rl"):
+                module = importlib.import_module(node.module or "")
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
 
 
 def test_every_mark_is_before_a_python_block():
