@@ -27,13 +27,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from meds_rl.fingerprint.text_embedding import embed_texts
 
 from meds_rl.engines.settings import PRESETS, MemorySettings, make_shaper
 from meds_rl.evaluation.sampling import sample_completions
-from meds_rl.fingerprint import Fingerprint, answer_finder, extract
-from meds_rl.fingerprint.by_name import make_fingerprint
+from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.text import answer_vectors
-from meds_rl.fingerprint.text_embedding import embed_texts
 from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
 from meds_rl.tasks.pocket.problems import pool
 

@@ -14,7 +14,7 @@ from meds_rl.fingerprint import (
     answer_finder,
     extract,
 )
-from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
+from meds_rl.fingerprint import NAMES, make_fingerprint
 
 __all__ = ["NAMES", "FingerprintTaker", "make_fingerprint"]
 

@@ -1,9 +1,9 @@
-"""Where to look in a model: the answer's place, and what its layers say there.
+"""Where to look in a model: the answer's position, and what the layers compute there.
 
-`answer_finder` gives the place of the answer in token ids. `extract` runs the model for its fingerprints;
-`record` takes them from a forward that runs anyway. `LayerLogits` is the paper's fingerprint; a new one is a
-class with the members of `Fingerprint`, passed in. `AnswerStates` and `WorkingStates` are this
-project's own.
+`answer_finder` finds the answer in token ids. `extract` runs the model for its fingerprints; `record` takes them
+from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper's fingerprints in its two readings,
+`AnswerStates` and `WorkingStates` this project's own. A new one is a class with the members of `Fingerprint`; pass
+an instance.
 """
 
 from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, answer_finder, extract_answer
@@ -18,6 +18,7 @@ from meds_rl.fingerprint.recorder import Recorder, record
 from meds_rl.fingerprint.working_states import WorkingStates
 
 __all__ = [
+    "NAMES",
     "AnswerFinder",
     "AnswerPosition",
     "AnswerStates",
@@ -35,8 +36,38 @@ __all__ = [
     "extract",
     "extract_answer",
     "find_backbone",
+    "make_fingerprint",
     "num_forwards",
     "num_tokens_read",
     "record",
     "reference_model",
 ]
+
+NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
+
+
+def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
+    """The fingerprint that recipes, settings and tables call `name`.
+
+    Args:
+        name: one of `NAMES`.
+        layers: how many of the last layers, -1 for all, None for half of them. For `pooled_logits` and
+            `working_states` the layer to pool (None, and -1 for `working_states`: the class's default). Not used by
+            `answer_states`.
+
+    Raises:
+        ValueError: an unknown name, or a number of layers out of range.
+
+    Example:
+        >>> make_fingerprint("layer_logits", layers=14).num_features(num_layers=28, hidden_size=3584)
+        14
+    """
+    if name not in NAMES:
+        raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
+    if name == "answer_states":
+        return AnswerStates()
+    if name == "working_states":
+        return WorkingStates(layer=None if layers == -1 else layers)
+    if name == "pooled_logits":
+        return PooledLogits(layer=layers)
+    return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")

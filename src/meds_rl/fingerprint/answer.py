@@ -1,7 +1,7 @@
-"""Where the answer stands, found in token ids, and what it says, found in text.
+"""The final answer of a completion: its position in the token ids, and its text.
 
-The paper's fingerprint is read at p, the token that holds the last character of the LAST marker (the `{` of
-`\\boxed{`), and looks at t, the next token (paper, section on the fingerprint).
+The paper's fingerprint is read at p, the token with the last character of the LAST marker (the `{` of `\\boxed{`),
+and uses t, the next token (paper, section on the fingerprint).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from meds_rl.fingerprint.locate import MARKERS, Marker, Tokenizer, locate, named
+from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, named
 
 
 class _Place(NamedTuple):
@@ -19,14 +19,13 @@ class _Place(NamedTuple):
 
 
 class AnswerPosition(_Place):
-    """The place of an answer in one completion.
+    """The position of an answer in one completion.
 
     Args:
-        end: left out, it is `position + 1`: an answer of one token.
+        end: by default `position + 1`: an answer of one token.
 
     Attributes:
-        position: index p into the completion's token ids; the state read there predicts the answer's first
-            token.
+        position: index p into the completion's token ids; the state at p predicts the answer's first token.
         target_id: token id t of the answer's first token, `completion_ids[position + 1]`.
         end: index of the answer's last token, at least `position + 1`.
 
@@ -80,33 +79,38 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
 
 
 def answer_finder(marker: str | AnswerFinder = "boxed") -> AnswerFinder:
-    """The function that finds the answer's first and last token in a completion's token ids.
+    """A function that finds the answer's first and last token in a completion's token ids.
 
-    p is the token that holds the last character of the last marker and t the next one, whatever else these
-    two tokens hold. White space between marker and answer is stepped over; then p is the token just before t.
-    Where nothing of the answer can come later, because p's own token closes the box (`{4}` as one token) or
-    is the last one that was written, t is that token and p the one before it.
+    p is the token with the last character of the last marker and t the next token. Tokens of white space between
+    marker and answer are skipped; then p is the token just before t. If p's own token closes the box (`{4}` as one
+    token) or is the last one of the completion, t is that token and p the one before it.
 
-    The end is the token with the answer's last character: the brace, tag or line end that closes it and white
-    space before that are no part of it, unless they share that token. Of an answer that was cut off it is the
-    last token written. It never comes before t.
+    The end is the token with the answer's last character. The brace, tag or line end that closes the answer, and
+    white space before it, do not count, unless they share that token. If the answer was cut off, the end is the last
+    token of the completion. It never comes before t.
 
-    There is no answer (None) without a marker, if the marked text is empty, if the completion ends at the
-    marker, or if the next token is an end-of-text, padding or other special token. An answer that was cut off
-    after its first token does have a position: the model had begun to give it.
+    There is no answer (None) without a marker, if the marked text is empty, if the completion ends at the marker, or
+    if the next token is an end-of-text, padding or other special token. An answer that was cut off after its first
+    token does have a position.
 
     Args:
         marker: "boxed", "answer_tag", "hashes", or a function `(completion_ids, tokenizer) -> AnswerPosition
-            | None` of your own, whose results are checked. Without an `end`, the end is t.
+            | None` of your own, whose results are checked; it may leave the `end` out.
 
     Raises:
-        ValueError: if there is no marker of that name; by the finder, if a function of your own returns a
-            position or an end outside the completion or a target that is not the token after the position.
+        ValueError: if there is no marker of that name. The finder raises it if your function returns a position or
+            an end outside the completion, or a target that is not the token after the position.
         TypeError: if `marker` is neither a name nor a function.
     """
     if isinstance(marker, str):
         found = named(marker)
-        return lambda completion_ids, tokenizer: _find(found, list(completion_ids), tokenizer)
+
+        def find(completion_ids: Sequence[int], tokenizer: Tokenizer) -> AnswerPosition | None:
+            ids = list(completion_ids)
+            tokens = locate(found, ids, tokenizer)
+            return None if tokens is None else AnswerPosition(tokens[0] - 1, ids[tokens[0]], tokens[1])
+
+        return find
     if not callable(marker):
         raise TypeError(f"marker must be one of {sorted(MARKERS)} or a function, got {marker!r}")
     return _checked(marker)
@@ -136,11 +140,3 @@ def _checked(finder: AnswerFinder) -> AnswerFinder:
         return AnswerPosition(position, target_id, end)
 
     return find
-
-
-def _find(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> AnswerPosition | None:
-    found = locate(marker, ids, tokenizer)
-    if found is None:
-        return None
-    first, last = found
-    return AnswerPosition(first - 1, ids[first], last)

@@ -1,4 +1,4 @@
-"""What a fingerprint is, and where in a batch it looks."""
+"""What a fingerprint is, and the positions in a batch that it reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from meds_rl.fingerprint.model import Head
 
 @dataclass(frozen=True)
 class Where:
-    """The places of B answers in a padded batch of T columns.
+    """The positions of B answers in a padded batch of T columns.
 
     Attributes:
         positions: (B,) int64, the column of p, the token before the answer's first one; 0 where there is no
@@ -23,10 +23,9 @@ class Where:
         target_ids: (B,) int64, the id of t, the answer's first token; 0 where there is no answer.
         completion_mask: (B, T) bool, True at the completion's tokens.
         has_answer: (B,) bool.
-        ends: (B,) int64, the column of the answer's last token, or of the last token that is there where a row
-            is cut off before it; 0 where there is no answer.
-        prompt_mask: (B, T) bool, True at the prompt's tokens; None if nobody said where prompts are, as only some
-            fingerprints look there.
+        ends: (B,) int64, the column of the answer's last token, or of the row's last token if it is cut off
+            earlier; 0 where there is no answer.
+        prompt_mask: (B, T) bool, True at the prompt's tokens; None if unknown. Only some fingerprints need it.
 
     Raises:
         ValueError: if the shapes do not belong together or a column is outside the T columns.
@@ -43,16 +42,9 @@ class Where:
         if self.completion_mask.dim() != 2:
             raise ValueError(f"completion_mask must be (B, T), got shape {tuple(self.completion_mask.shape)}")
         size, width = self.completion_mask.shape
-        for name, value in [
-            ("positions", self.positions),
-            ("target_ids", self.target_ids),
-            ("has_answer", self.has_answer),
-            ("ends", self.ends),
-        ]:
-            if tuple(value.shape) != (size,):
-                raise ValueError(
-                    f"{name} must be ({size},) like completion_mask's rows, got {tuple(value.shape)}"
-                )
+        for name in ("positions", "target_ids", "has_answer", "ends"):
+            if tuple(shape := getattr(self, name).shape) != (size,):
+                raise ValueError(f"{name} must be ({size},) like completion_mask's rows, got {tuple(shape)}")
         if self.prompt_mask is not None and self.prompt_mask.shape != self.completion_mask.shape:
             raise ValueError(
                 f"prompt_mask must be ({size}, {width}) like completion_mask, got {tuple(self.prompt_mask.shape)}"
@@ -80,8 +72,8 @@ class Where:
                 width).
             lengths: B numbers of completion tokens.
             width: T, columns of the batch.
-            prompt_starts: B columns at which the prompts begin, which end where the completions begin; None where they
-                are not known: then fingerprints that read the prompt are refused.
+            prompt_starts: B columns at which the prompts begin (they end where the completions begin). None if
+                unknown; fingerprints that read the prompt then raise an error.
             device: where the tensors live.
 
         Example:
@@ -111,34 +103,31 @@ class Where:
 
     def rows(self, start: int, stop: int, device: torch.device) -> Where:
         """Rows `start` to `stop` (exclusive), on `device`."""
-        return Where(
-            positions=self.positions[start:stop].to(device),
-            target_ids=self.target_ids[start:stop].to(device),
-            completion_mask=self.completion_mask[start:stop].to(device),
-            has_answer=self.has_answer[start:stop].to(device),
-            ends=self.ends[start:stop].to(device),
-            prompt_mask=None if self.prompt_mask is None else self.prompt_mask[start:stop].to(device),
+        positions, target_ids, completion_mask, has_answer, ends = (
+            values[start:stop].to(device)
+            for values in (self.positions, self.target_ids, self.completion_mask, self.has_answer, self.ends)
         )
+        prompt_mask = None if self.prompt_mask is None else self.prompt_mask[start:stop].to(device)
+        return Where(positions, target_ids, completion_mask, has_answer, ends, prompt_mask)
 
 
 def _between(columns: Tensor, first: Sequence[int], end: Tensor) -> Tensor:
-    """(B, T): at which columns (T,) the rows from `first` (B) to before `end` (B, 1) stand."""
+    """(B, T) mask of the columns (T,) from `first` (B) to before `end` (B, 1)."""
     return (columns >= torch.tensor(list(first), dtype=torch.int64)[:, None]) & (columns < end)
 
 
 class Fingerprint(Protocol):
     """How a model computed an answer, as D numbers.
 
-    A new fingerprint is a small class with these members; pass an instance wherever a fingerprint is asked
-    for. The layers are 1 to L; layer L is the state after the final norm (the backbone's
-    `last_hidden_state`), the others are the plain outputs of the decoder layers. For every layer asked for,
-    in ascending order, `read` is called once with all of the layer's states and keeps what is needed;
-    `combine` makes the features of what was kept.
+    A new fingerprint is a small class with these members; pass an instance to whatever takes a fingerprint. The
+    layers are 1 to L. Layer L is the state after the final norm (the backbone's `last_hidden_state`), the others are
+    the plain outputs of the decoder layers. `read` is called once for each layer of `layers`, in ascending order, and
+    reduces the layer's states to a few numbers a row; `combine` makes the features from them.
 
     Attributes:
-        name: how it is called in recipes and tables.
-        reads_completion: how far it reads. False: only the state at p, so that the forward may stop there;
-            "answer": states up to the answer's last token; True: all of the completion.
+        name: its name in recipes and tables.
+        reads_completion: how far it reads. False: the states up to p, so that the forward may stop there; "answer":
+            up to the answer's last token; True: the whole completion.
     """
 
     @property
@@ -156,15 +145,53 @@ class Fingerprint(Protocol):
         ...
 
     def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
-        """From the states (b, T, d) of one layer to what is kept (b, k); called without gradient or autocast.
+        """From the states (b, T, d) of one layer to k numbers a row (b, k); called without gradient or autocast.
 
-        Rows without an answer may hold anything: they become NaN afterwards.
+        Rows without an answer may have any values: they become NaN afterwards.
         """
         ...
 
     def combine(self, kept: list[Tensor]) -> Tensor:
-        """From one (b, k) tensor a layer to the features (b, D)."""
+        """From one (b, k) tensor per layer to the features (b, D)."""
         ...
+
+
+class OneLayer:
+    """What fingerprints that pool one layer into d features have in common.
+
+    Raises:
+        ValueError: if `layer` is less than 1; later, if the model has fewer layers.
+        TypeError: if `layer` is neither an int nor None.
+    """
+
+    def __init__(self, layer: int | None = None) -> None:
+        if isinstance(layer, bool) or not (layer is None or isinstance(layer, int)):
+            raise TypeError(f"layer must be an int or None, got {layer!r}")
+        if layer is not None and layer < 1:
+            raise ValueError(f"layer must be at least 1 (the first decoder layer's output), got {layer}")
+        self.layer = layer
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(layer={self.layer!r})"
+
+    def default_layer(self, num_layers: int) -> int:
+        """The layer that None stands for."""
+        raise NotImplementedError
+
+    def layers(self, num_layers: int) -> Sequence[int]:
+        """The one layer."""
+        layer = self.default_layer(num_layers) if self.layer is None else self.layer
+        if layer > num_layers:
+            raise ValueError(f"{self!r} asks for layer {layer} of a model that has {num_layers}")
+        return [layer]
+
+    def num_features(self, num_layers: int, hidden_size: int) -> int:
+        """d."""
+        return hidden_size
+
+    def combine(self, kept: list[Tensor]) -> Tensor:
+        """(b, d), as read."""
+        return kept[0]
 
 
 def num_tokens_read(fingerprint: Fingerprint, answer: AnswerPosition, length: int) -> int:

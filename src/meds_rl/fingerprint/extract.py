@@ -1,4 +1,4 @@
-"""Fingerprints by a forward of their own, as short and as cheap as the fingerprint allows."""
+"""Fingerprints by a separate forward, which runs only on the tokens that the fingerprint reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from meds_rl.fingerprint.recorder import record
 
 
 def num_forwards(answers: Sequence[AnswerPosition | None], *, batch_size: int = 8) -> int:
-    """How many forwards :func:`extract` needs for these completions: those with an answer, `batch_size` at a
-    time.
+    """How many forwards :func:`extract` runs: one for every `batch_size` completions with an answer.
 
-    With sharded weights (FSDP, ZeRO-3) every rank must run as many forwards as the busiest one: take the
-    maximum over the ranks and pass it as `min_forwards`.
+    With sharded weights (FSDP, ZeRO-3) every rank must run as many forwards as the busiest one: take the maximum over
+    the ranks and pass it as `min_forwards`.
 
     Example:
         >>> answers = [AnswerPosition(3, 5), None, AnswerPosition(1, 2), AnswerPosition(0, 2)]
@@ -45,29 +44,28 @@ def extract(
     pad_token_id: int = 0,
     min_forwards: int = 0,
 ) -> NDArray[np.float32]:
-    """The features of B completions, by forwards of the backbone alone.
+    """The features of B completions, by forwards of the backbone without its head.
 
-    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads.
-    The model runs in evaluation mode and without gradient; its mode and the random numbers are as before
-    afterwards. The forward goes through `model` as given, so wrappers (FSDP, DeepSpeed, PEFT adapters) do
-    their part; under mixed precision, call it within the engine's autocast.
+    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads. The model
+    runs in evaluation mode and without gradient; its mode and the random state are restored. The forward goes through
+    `model` as given, so wrappers (FSDP, DeepSpeed, PEFT adapters) work; under mixed precision, call it within the
+    engine's autocast.
 
     Args:
         model: a causal language model, however wrapped.
         fingerprint: what to read.
         prompt_ids: B lists of token ids, without padding.
         completion_ids: B lists of token ids, without padding.
-        answers: B places of the answers, within the completions; None where there is no answer.
+        answers: B positions within the completions; None where there is no answer.
         batch_size: rows in one forward.
-        pad_token_id: what to pad with; any valid id will do.
-        min_forwards: run at least so many forwards (see :func:`num_forwards`), the missing ones on a single
-            token.
+        pad_token_id: any valid id.
+        min_forwards: the least number of forwards (see :func:`num_forwards`); missing ones run on a single token.
 
     Returns:
         (B, D) float32, NaN where there is no answer.
 
     Raises:
-        ValueError: if the lists differ in length, an answer is not where it is said to be, or the model
+        ValueError: if the lists differ in length, an answer's position does not fit its completion, or the model
             cannot be hooked.
     """
     if batch_size < 1:
@@ -90,8 +88,7 @@ def extract(
 
 @dataclass(frozen=True)
 class _Row:
-    """One completion to run: where it stands in the results, its tokens, and where in them the completion
-    starts."""
+    """One completion to run: its row in the results, its tokens, and the column at which the completion starts."""
 
     index: int
     ids: list[int]
@@ -105,7 +102,7 @@ def _rows(
     completion_ids: Sequence[Sequence[int]],
     answers: Sequence[AnswerPosition | None],
 ) -> list[_Row]:
-    """The completions with an answer, as long as need be; the longest first: memory runs out early."""
+    """The completions with an answer, cut; the longest first, so that a lack of memory shows at once."""
     if not len(prompt_ids) == len(completion_ids) == len(answers):
         raise ValueError(
             f"got {len(prompt_ids)} prompts, {len(completion_ids)} completions and {len(answers)} answers; "
@@ -153,7 +150,7 @@ def _forward(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, so that dropout neither blurs the features nor draws random numbers."""
+    """Evaluation mode, so that dropout neither changes the features nor draws random numbers."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -167,8 +164,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _without_head(language_model: Any) -> Iterator[None]:
     """Let the model's forward run its backbone only.
 
-    The call must enter by the outermost module, because FSDP and ZeRO gather the weights in its hooks; so the
-    forward of the language model inside is replaced, not by-passed.
+    FSDP and ZeRO gather the weights in hooks of the outermost module, so that one must be called; hence the forward of
+    the language model inside is replaced.
     """
     patched = language_model.__dict__.get("forward")  # TRL and accelerate put theirs on the instance
 

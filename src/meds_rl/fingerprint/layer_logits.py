@@ -15,14 +15,12 @@ from meds_rl.fingerprint.model import Head
 class LayerLogits:
     """The logit of the answer's first token t at p, as each of the last N layers would give it.
 
-    Formula: f_l = <h_l(p), W_t> for l = L-N+1, ..., L, where h_l(p) is the state after layer l at position p
-        and W_t row t
-    of the unembedding (paper, section on the fingerprint). The bare dot product, accumulated in float32: no
-    softmax, no temperature, no bias, no softcap or scaling, and no final norm, except for layer L, whose
-    state is taken after it. With `differences`, f_(l+1) - f_l instead: N - 1 numbers.
+    Formula: f_l = <h_l(p), W_t> for l = L-N+1, ..., L, where h_l(p) is the state after layer l at position p and W_t
+    row t of the unembedding (paper, section on the fingerprint). The bare dot product, accumulated in float32: no
+    softmax, temperature, bias, softcap or scaling. Only layer L's state is taken after the final norm. With
+    `differences`, f_(l+1) - f_l instead: N - 1 numbers.
 
-    A single number becomes +1 or -1 when vectors are normalised, so the clustering sees one or two groups:
-    give models with fewer than 4 layers a `last` of their own, or "all".
+    Use "all" for models with fewer than 4 layers: a single number becomes +1 or -1 when vectors are normalised.
 
     Args:
         last: N; None for half the layers (L // 2, at least 1), "all" for L.

@@ -1,7 +1,7 @@
-"""Where in token ids a marked answer begins and ends.
+"""Finds a marked answer in text and in token ids.
 
-Tokenizers cut `\\boxed{4` in many ways, so nothing here knows tokens: everything goes through `decode`, and a
-token is judged by the text that appears when it is added.
+Tokenizers split `\\boxed{4` in many ways, so this code never compares tokens: it decodes prefixes of the token ids
+and looks at the text.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-# ---- How the final answer is marked in a completion's text, and where the marked text ends.
-
 
 @dataclass(frozen=True)
 class Marker:
-    """How an answer is marked.
+    """How an answer is marked in a completion's text.
 
     Attributes:
         opening: the text before the answer; the last one in a completion counts.
-        skip: characters that, like white space, may stand between the opening and the answer.
+        skip: characters that, like white space, may come between the opening and the answer.
         read: from the text after the opening to the answer and whether the answer was closed.
         must_close: False if the end of the text closes the answer too.
     """
@@ -30,7 +28,7 @@ class Marker:
     must_close: bool = True
 
     def is_blank(self, text: str) -> bool:
-        """Whether `text`, written after the opening, has nothing of an answer."""
+        """Whether `text`, which follows the opening, contains nothing of an answer."""
         return all(character.isspace() or character in self.skip for character in text)
 
 
@@ -83,7 +81,7 @@ MARKERS = {
 
 
 class Tokenizer(Protocol):
-    """What is needed of a tokenizer; every Hugging Face tokenizer has it."""
+    """The part of a Hugging Face tokenizer that is used here."""
 
     @property
     def all_special_ids(self) -> Sequence[int]: ...
@@ -98,7 +96,7 @@ class Tokenizer(Protocol):
 
 
 def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, int] | None:
-    """The answer's first token, of which there is one before it, and its last; None where there is no answer."""
+    """The indices of the answer's first token (at least 1) and last token; None if there is no answer."""
     found = _window(marker.opening, ids, tokenizer)
     if found is None:
         return None
@@ -107,7 +105,7 @@ def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, i
         return None
     tail = _Tail(marker, ids[start:], text, tokenizer)
     first = tail.first()
-    # The token before it may stand outside of the tail.
+    # The token before the first one may lie outside of the tail.
     return (start + first, start + tail.last(first)) if first is not None and start + first else None
 
 
@@ -127,7 +125,7 @@ class _Tail:
         """The answer's first token; None if a special token or the end comes before it."""
         length = _fewest(lambda n: self._marked(n) is not None, 1, len(self._ids))
         held, closed = self._read(length)
-        holder = length - 1  # has the end of the marker, and perhaps the start of the answer
+        holder = length - 1  # the token with the marker's end, perhaps with the answer's start as well
         blank = self._marker.is_blank(held)
         following = self._next_visible(length) if blank or not closed else None
         return holder if following is None and not blank else following
@@ -140,14 +138,14 @@ class _Tail:
         special = {i for i in set(self._ids[first:closing]) if _is_special(i, self._tokenizer)}
         stop = next((n for n in range(first, closing) if self._ids[n] in special), closing)
         answer, closed = self._read(stop)
-        if self._marker.must_close and not closed:  # cut off: all that was written
+        if self._marker.must_close and not closed:  # cut off
             return stop - 1
         answer = answer.strip()
-        # Once the answer is there it stays, though the first part of a `</answer>` may look like more of it.
+        # The prefixes that contain the whole answer, perhaps with the first part of `</answer>` after it.
         return _fewest(lambda n: self._read(n)[0].strip().startswith(answer), first + 1, stop) - 1
 
     def _marked(self, n: int) -> str | None:
-        """What the first n tokens say after the last marker; None if they end before it."""
+        """The text of the first n tokens after the last marker; None if they end before it."""
         text = _decode(self._ids[:n], self._tokenizer)
         opening = self._marker.opening
         return text.rpartition(opening)[2] if text.count(opening) >= self._count else None
@@ -157,7 +155,7 @@ class _Tail:
         return self._marker.read(self._marked(n) or "")
 
     def _next_visible(self, begin: int) -> int | None:
-        """The first token from `begin` that shows something; None if a special token or the end comes first."""
+        """The first token from `begin` on that is not blank; None if a special token or the end comes first."""
         for i in range(begin, len(self._ids)):
             if _is_special(self._ids[i], self._tokenizer):
                 return None
@@ -167,11 +165,8 @@ class _Tail:
 
 
 def _window(opening: str, ids: list[int], tokenizer: Tokenizer) -> tuple[int, str] | None:
-    """Where a tail of the completion begins that has the last marker, and the tail's text.
-
-    Answers stand near the end, so a short tail is tried first: decoding is all that this costs, and there are
-    thousands of completions in a step.
-    """
+    """The start of a tail of the completion that contains the last marker, and the tail's text."""
+    # Answers are near the end, and decoding thousands of completions per step is slow: try a short tail first.
     for length in (64, 512, len(ids)):
         start = max(len(ids) - length, 0)
         text = _decode(ids[start:], tokenizer)
@@ -188,15 +183,15 @@ def _fewest(enough: Callable[[int], bool], least: int, most: int) -> int:
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
-    # With byte fallback, a character that is still incomplete spoils the bytes before it, the `{` among them,
-    # so more tokens can show fewer markers; a UTF-8 character has at most three incomplete prefixes.
+    # With byte fallback, an incomplete character garbles the bytes before it, such as the `{`, so that more tokens can
+    # show fewer markers; a UTF-8 character has at most three incomplete prefixes.
     while earlier := [n for n in range(max(high - 4, least), high) if enough(n)]:
         high = earlier[0]
     return high
 
 
 def _is_special(token_id: int, tokenizer: Tokenizer) -> bool:
-    """End of text, padding and the like; `all_special_ids` lists but some of a chat model's."""
+    """End of text, padding and the like; `all_special_ids` lists only some of a chat model's."""
     if token_id in tokenizer.all_special_ids:
         return True
     visible = tokenizer.decode([token_id], skip_special_tokens=True, clean_up_tokenization_spaces=False)

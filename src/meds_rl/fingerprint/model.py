@@ -1,4 +1,4 @@
-"""The parts of a causal language model that the fingerprint listens to."""
+"""The parts of a causal language model that a fingerprint reads: decoder layers and unembedding."""
 
 from __future__ import annotations
 
@@ -57,8 +57,7 @@ def find_backbone(model: nn.Module) -> Backbone:
 
 
 def _find_language_model(model: nn.Module) -> Any:
-    # Wrappers are modules too, and the first pretrained model on the way down is the outermost: the causal
-    # one.
+    # Wrappers are modules, too; the first pretrained model on the way down is the outermost one, with the head.
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             if module.config.is_encoder_decoder:
@@ -92,23 +91,19 @@ def _find_layers(language_model: Any, num_layers: int) -> Sequence[nn.Module]:
     return list(fitting[min(fitting, key=lambda name: name.count("."))])
 
 
-# ---- The unembedding W (V, d): single rows of it, or all of it, from whole or sharded weights.
-
-
 class Head:
-    """The rows W_t of the unembedding that a batch needs.
+    """The unembedding W (V, d): the rows W_t that a batch needs, or all of it.
 
-    Nothing is read before the first use: the first use is inside the model's forward, where sharding engines
-        have made
-    the weights ready. Sharded weights are gathered once, for the rows of all `token_ids` together; so every
-    rank takes part in the same number of collectives, whatever its own ids are.
+    Nothing is read before the first use, which is inside the model's forward, when sharding engines have the weights
+    ready. Sharded weights are gathered once, for the rows of all `token_ids` together, so that every rank takes part
+    in the same number of collectives.
+
+    Args:
+        model: the causal language model, whose `get_output_embeddings` has the weight.
+        token_ids: (n,) int64, all ids that `rows` will be called with.
     """
 
     def __init__(self, model: nn.Module, token_ids: Tensor) -> None:
-        """Args:
-        model: the causal language model, whose `get_output_embeddings` has the weight.
-        token_ids: (n,) int64, all ids that `rows` will be asked for.
-        """
         self._model: Any = model
         self._ids = torch.unique(token_ids.cpu())
         self._rows: Tensor | None = None
@@ -142,10 +137,11 @@ class Head:
 
 
 def _refuse_adapter(module: nn.Module) -> None:
-    """An adapter's weight is not the head's: the row would belong to a model that does not exist."""
     if not is_peft_available():
         return
     from peft.tuners.tuners_utils import BaseTunerLayer
+
+    # The base weight without the adapter's part is the head of no model that was ever run.
 
     if isinstance(module, BaseTunerLayer):
         raise ValueError(
@@ -172,14 +168,11 @@ def _gathered_by_deepspeed(weight: Any) -> Iterator[None]:
 
     if (
         weight.ds_status == ZeroParamStatus.AVAILABLE
-    ):  # tied and in use: gathering again would take it from its user
+    ):  # tied and in use; gathering again would free it too early
         yield
     else:
         with deepspeed.zero.GatheredParameters([weight]):
             yield
-
-
-# ---- A reference that does not move: fingerprints taken with it do not go stale while the policy trains.
 
 
 def reference_model(model: nn.Module) -> nn.Module:
@@ -195,17 +188,16 @@ def reference_model(model: nn.Module) -> nn.Module:
             "before sharding, or pass a second model that the engine has sharded"
         )
     reference = copy.deepcopy(model)
-    # A patched forward (TRL's fused head, accelerate's autocast) still holds on to the ORIGINAL model after
-    # the copy.
+    # A patched forward (TRL's fused head, accelerate's autocast) still calls the ORIGINAL model after the copy.
     find_backbone(reference).model.__dict__.pop("forward", None)
     return reference.eval().requires_grad_(False)
 
 
 class ReferencePolicy:
-    """The model that fingerprints are taken with under `fingerprint_from="reference"`.
+    """A model that does not train: the one that reads fingerprints under `fingerprint_from="reference"`.
 
-    With PEFT it is the policy with its adapters switched off, which costs no memory; otherwise a frozen copy
-    made when this object is made, so make it before training starts.
+    With PEFT it is the policy with its adapters switched off, which costs no memory; otherwise a frozen copy, made at
+    once: construct it before training starts.
 
     Args:
         model: the policy, however wrapped.
@@ -233,7 +225,7 @@ class ReferencePolicy:
 
     @contextmanager
     def use(self) -> Iterator[nn.Module]:
-        """The reference, to be called within the context; a policy with adapters has them back afterwards."""
+        """The reference, to be called within the context; afterwards the policy's adapters are on again."""
         if self._adapted is None:
             yield self._model
         else:

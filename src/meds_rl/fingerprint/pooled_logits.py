@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from meds_rl.fingerprint.base import Where
+from meds_rl.fingerprint.base import OneLayer, Where
 from meds_rl.fingerprint.model import Head
 
 _CHUNK = 8192  # rows of W in float64 at a time
 
 
-class PooledLogits:
+class PooledLogits(OneLayer):
     """The mean over the completion of one layer's logits over the whole vocabulary, in d numbers, not V.
 
-    The V-dimensional feature is mean_t(W h_t) = W m, with m the mean state. With R the Cholesky factor of W^T
-    W (R^T R = W^T W), R m has the same norms, inner products, distances and cosines: |R m|^2 = m^T W^T W m =
-    |W m|^2. R is computed in float64, kept, and computed again when W has changed. Where W^T W has no
-    Cholesky factor (V < d, or dependent columns) the symmetric square root takes its place.
+    The V-dimensional feature is mean_t(W h_t) = W m, with m the mean state. With R the Cholesky factor of W^T W
+    (R^T R = W^T W), R m has the same norms, inner products, distances and cosines: |R m|^2 = m^T W^T W m = |W m|^2.
+    R is computed in float64 and again when W has changed, at V d^2 multiplications. If W^T W has no Cholesky factor
+    (V < d, or dependent columns), R is the symmetric square root.
 
-    It reads the whole completion, including what comes after the answer, so nothing can be cut off; and all
-    of W. R costs V d^2 multiplications in float64 once per update of W.
+    It reads all of W and the whole completion, also what comes after the answer.
 
     Args:
         layer: 1 to L; None for the middle one (L // 2, at least 1). Layer L is taken after the final norm.
@@ -41,28 +39,14 @@ class PooledLogits:
     reads_completion = True
 
     def __init__(self, layer: int | None = None) -> None:
-        if isinstance(layer, bool) or not (layer is None or isinstance(layer, int)):
-            raise TypeError(f"layer must be an int or None, got {layer!r}")
-        if layer is not None and layer < 1:
-            raise ValueError(f"layer must be at least 1 (the first decoder layer's output), got {layer}")
-        self.layer = layer
+        super().__init__(layer)
         self._factor: Tensor | None = None
         self._sketch: Tensor | None = None
         self._head: weakref.ref[Head] | None = None
 
-    def __repr__(self) -> str:
-        return f"PooledLogits(layer={self.layer!r})"
-
-    def layers(self, num_layers: int) -> Sequence[int]:
-        """The one layer."""
-        layer = max(1, num_layers // 2) if self.layer is None else self.layer
-        if layer > num_layers:
-            raise ValueError(f"{self!r} asks for layer {layer} of a model that has {num_layers}")
-        return [layer]
-
-    def num_features(self, num_layers: int, hidden_size: int) -> int:
-        """d."""
-        return hidden_size
+    def default_layer(self, num_layers: int) -> int:
+        """The middle one."""
+        return max(1, num_layers // 2)
 
     def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
         """R m: from (b, T, d) to (b, d)."""
@@ -73,12 +57,8 @@ class PooledLogits:
         mean = total.to(factor.device, torch.float64) / mask.sum(dim=1).clamp(min=1).to(factor.device)
         return (mean @ factor.T).float().to(hidden.device)
 
-    def combine(self, kept: list[Tensor]) -> Tensor:
-        """(b, d), as read."""
-        return kept[0]
-
     def _current_factor(self, head: Head) -> Tensor:
-        """R (d, d) float64 for the head's present weight; a head object is looked at once."""
+        """R (d, d) float64 for the head's present weight; the weight is compared once per head object."""
         if self._factor is None or self._head is None or self._head() is not head:
             with head.weight() as weight:
                 sketch = _sketch(weight)

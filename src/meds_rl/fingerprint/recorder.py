@@ -1,4 +1,4 @@
-"""Listening to a forward: hooks that keep a few numbers a layer, never the states themselves."""
+"""Reads fingerprints in a running forward: hooks that keep a few numbers per layer, never the states themselves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Recorder:
         """The features of all B rows, (B, D) float32; NaN rows where there is no answer.
 
         Raises:
-            ValueError: if fewer rows than `where` has went through the model.
+            ValueError: if the model ran on fewer rows than `where` has.
         """
         if self._next_row != len(self._where):
             raise ValueError(
@@ -53,7 +53,7 @@ class Recorder:
             for layer in self._layers
             if layer < self._num_layers
         ]
-        # Prepended: an engine's own hook may reshape or offload the output.
+        # First in line, as an engine's own hook may reshape or offload the output.
         handles.append(backbone.body.register_forward_hook(self._finish, prepend=True))
         return handles
 
@@ -112,24 +112,24 @@ class Recorder:
 def record(
     model: nn.Module, fingerprint: Fingerprint, where: Where, *, head: Head | None = None
 ) -> Iterator[Recorder]:
-    """Take fingerprints in forwards that happen anyway, or in your own.
+    """Take fingerprints in forwards that run anyway.
 
-    Every call of the backbone within the context takes the next b rows of `where`, so a forward in chunks is
-    fine; all columns must be there (no packing). It works with any forward that calls the backbone, TRL's
-    fused one too. The model's output and gradients are not changed.
+    Every call of the backbone within the context takes the next b rows of `where`, so a forward in chunks is fine;
+    packed rows are not. It works with any forward that calls the backbone, also TRL's fused one. The model's output
+    and gradients are not changed.
 
     Args:
         model: a causal language model, however wrapped.
         fingerprint: what to read.
-        where: the rows that will come, in order.
+        where: the rows of the coming forwards, in order.
         head: the unembedding, if one is shared by several recordings of the same weights.
 
     Yields:
-        A recorder; ask it for `features()` after the forward.
+        A recorder; call its `features()` after the forward.
 
     Raises:
-        ValueError: if the model cannot be hooked, has too few layers for the fingerprint, or if rows come
-            that were not announced. The hooks are gone afterwards, also after an error.
+        ValueError: if the model cannot be hooked, has too few layers for the fingerprint, or runs on more rows than
+            `where` has. The hooks are removed in any case.
     """
     backbone = find_backbone(model)
     head = head or Head(backbone.model, where.target_ids)

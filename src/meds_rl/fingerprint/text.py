@@ -1,4 +1,4 @@
-"""The control that looks at nothing but the answer: equal answers have equal vectors, and only they."""
+"""A control that reads only the answer's text: equal answers have equal vectors, different answers different ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.fingerprint import text_embedding
 from meds_rl.fingerprint.answer import extract_answer
 
 NUM_FEATURES = 32
@@ -17,7 +16,7 @@ NUM_FEATURES = 32
 def normalized_answer(answer: str) -> str:
     r"""The answer without white space and dollar signs around it, and with single spaces within.
 
-    Two spellings of one number stay two answers: this counts strings, it does not do mathematics.
+    It compares strings, not numbers: "0.5" and "1/2" are two answers.
 
     Example:
         >>> normalized_answer(" $ 3   apples$ ")
@@ -27,10 +26,10 @@ def normalized_answer(answer: str) -> str:
 
 
 def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
-    """Unit vectors that tell which answer was given and nothing else.
+    """Unit vectors that encode which answer was given and nothing else.
 
-    The numbers are a hash (SHAKE-256) of the normalised text, the same on every machine. Vectors of two different
-    answers are about sqrt(2) apart, give or take .2 at 32 features; one of any two answers is as near as another.
+    The numbers are a hash (SHAKE-256) of the normalised text, the same on every machine. The vectors of any two
+    different answers are about sqrt(2) apart, plus or minus .2 at 32 features.
 
     Args:
         answers: B texts; None for no answer.
@@ -65,14 +64,11 @@ def _hashed(text: str, num_features: int) -> NDArray[np.float64]:
     return np.asarray(numbers / np.sqrt(np.sum(numbers**2)), dtype=np.float64)
 
 
-# ---- Fingerprints of the text and not of the model, by name.
-
-
 def text_features(name: str, texts: Sequence[str], marker: str) -> NDArray[np.float32]:
     """Fingerprints of completions by their text.
 
     Args:
-        name: "answer_string" or "text_embedding".
+        name: "answer_string".
         texts: B completions.
         marker: how answers are marked: "boxed", "answer_tag" or "hashes".
 
@@ -81,7 +77,6 @@ def text_features(name: str, texts: Sequence[str], marker: str) -> NDArray[np.fl
 
     Raises:
         ValueError: another name.
-        ImportError: the embedding's package is missing.
 
     Example:
         >>> texts = [r"so \\boxed{3}", r"\\boxed{3}, then", "no idea"]
@@ -89,16 +84,6 @@ def text_features(name: str, texts: Sequence[str], marker: str) -> NDArray[np.fl
         >>> bool((features[0] == features[1]).all()), bool(np.isnan(features[2]).all())
         (True, True)
     """
-    return vectors_of(name, texts, [extract_answer(text, marker) for text in texts])
-
-
-def vectors_of(name: str, texts: Sequence[str], answers: Sequence[str | None]) -> NDArray[np.float32]:
-    """The same where the answers (B,) are known; None for no answer."""
-    if name == "answer_string":
-        return answer_vectors(list(answers))
-    if name != "text_embedding":
-        raise ValueError(f"a fingerprint of the text is answer_string or text_embedding; got {name!r}.")
-    features = np.full((len(answers), text_embedding.NUM_FEATURES), np.nan, dtype=np.float32)
-    rows = [row for row, answer in enumerate(answers) if answer is not None]
-    features[rows] = text_embedding.embed_texts([texts[row] for row in rows])
-    return features
+    if name != "answer_string":
+        raise ValueError(f"the only fingerprint of the text is answer_string; got {name!r}.")
+    return answer_vectors([extract_answer(text, marker) for text in texts])

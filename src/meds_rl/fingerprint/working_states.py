@@ -1,28 +1,23 @@
-"""A fingerprint of this project's own: how the model worked, not what it answered."""
+"""A fingerprint that is not in the paper: the states of the working, without the answer."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from meds_rl.fingerprint.base import Where
+from meds_rl.fingerprint.base import OneLayer, Where
 from meds_rl.fingerprint.model import Head
 
 
-class WorkingStates:
+class WorkingStates(OneLayer):
     """One layer's mean state over the working, minus its mean state over the prompt.
 
     Formula: mean_(t in working) u(t) - mean_(t in prompt) u(t), with u(t) = h_l(t) / |h_l(t)|. The working is the
     completion up to and with p, the token before the answer; the answer itself is left out. d numbers in float32.
 
     Each state is scaled to length 1 first, so that no single token outweighs the rest. The prompt's mean is taken out
-    because fingerprints are compared by their direction: without it, all completions of a prompt point the same way,
-    and all of another prompt another way. It needs nothing remembered, so old fingerprints stay what they were.
-    Measured in docs/fingerprints.md; it is not from the paper.
-
-    It reads up to p, like `LayerLogits`; the unembedding is not needed.
+    because fingerprints are compared by their direction: without it, all completions of one prompt point the same way.
+    It reads up to p, like `LayerLogits`, and does not use the unembedding.
 
     Args:
         layer: 1 to L; None for two thirds of the way, max(1, round(2 L / 3)). Layer L is taken after the final norm.
@@ -39,26 +34,9 @@ class WorkingStates:
     name = "working_states"
     reads_completion = False
 
-    def __init__(self, layer: int | None = None) -> None:
-        if isinstance(layer, bool) or not (layer is None or isinstance(layer, int)):
-            raise TypeError(f"layer must be an int or None, got {layer!r}")
-        if layer is not None and layer < 1:
-            raise ValueError(f"layer must be at least 1 (the first decoder layer's output), got {layer}")
-        self.layer = layer
-
-    def __repr__(self) -> str:
-        return f"WorkingStates(layer={self.layer!r})"
-
-    def layers(self, num_layers: int) -> Sequence[int]:
-        """The one layer."""
-        layer = max(1, round(2 * num_layers / 3)) if self.layer is None else self.layer
-        if layer > num_layers:
-            raise ValueError(f"{self!r} asks for layer {layer} of a model that has {num_layers}")
-        return [layer]
-
-    def num_features(self, num_layers: int, hidden_size: int) -> int:
-        """d."""
-        return hidden_size
+    def default_layer(self, num_layers: int) -> int:
+        """Two thirds of the way up."""
+        return max(1, round(2 * num_layers / 3))
 
     def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
         """The working's mean minus the prompt's: from (b, T, d) to (b, d)."""
@@ -68,18 +46,14 @@ class WorkingStates:
             )
         columns = torch.arange(hidden.shape[1], device=hidden.device)
         working = where.completion_mask & (columns <= where.positions[:, None])
-        weights = _shares(working) - _shares(where.prompt_mask)
+        weights = _mean_weights(working) - _mean_weights(where.prompt_mask)
         # where, not a product: states at padding may be infinite or NaN.
         is_read = (working | where.prompt_mask)[:, :, None]
         states = torch.where(is_read, hidden, hidden.new_zeros(())).float()
         lengths = torch.linalg.vector_norm(states, dim=2).clamp(min=torch.finfo(torch.float32).tiny)
         return torch.einsum("bt,btd->bd", weights / lengths, states)
 
-    def combine(self, kept: list[Tensor]) -> Tensor:
-        """(b, d), as read."""
-        return kept[0]
 
-
-def _shares(mask: Tensor) -> Tensor:
-    """Equal weights (b, T) over a row's tokens that add up to 1; zeros where it has none."""
+def _mean_weights(mask: Tensor) -> Tensor:
+    """Equal weights (b, T) over a row's tokens that add up to 1; zeros for a row without tokens."""
     return mask.float() / mask.sum(dim=1, keepdim=True).clamp(min=1)

@@ -37,8 +37,7 @@ def expected() -> list[dict[str, Any]]:
     """Of each step: prompt ids, is_correct, fingerprints (16, D) and penalties of its completions."""
     from meds_rl.engines.settings import PRESETS, MemorySettings, make_shaper
     from meds_rl.engines.settings import SETTINGS as NAMES
-    from meds_rl.fingerprint import answer_finder, extract
-    from meds_rl.fingerprint.by_name import make_fingerprint
+    from meds_rl.fingerprint import answer_finder, extract, make_fingerprint
     from meds_rl.tasks.pocket import load_pocket_model
     from meds_rl.tasks.pocket.reading import grade
 

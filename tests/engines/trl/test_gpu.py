@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from meds_rl.engines.trl import MEDSTrainer
-from meds_rl.fingerprint import extract
-from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
+from meds_rl.fingerprint import NAMES, extract, make_fingerprint
 from meds_rl.tasks.pocket import load_pocket_model
 
 from .conftest import even_length, third_token, train

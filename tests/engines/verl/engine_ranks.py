@@ -28,10 +28,9 @@ from verl.workers.config import (
 )
 from verl.workers.engine_workers import TrainingWorker
 
-from meds_rl.engines.verl.fingerprints import FEATURES, EngineCapture, features_from
+from meds_rl.engines.verl.fingerprints import FEATURES, FingerprintSource, features_from
 from meds_rl.engines.verl.worker import CapturingWorker
-from meds_rl.fingerprint import answer_finder
-from meds_rl.fingerprint.by_name import make_fingerprint
+from meds_rl.fingerprint import answer_finder, make_fingerprint
 
 
 def build(case: dict[str, Any]) -> CapturingWorker:
@@ -92,7 +91,7 @@ def run(worker: CapturingWorker, case: dict[str, Any]) -> dict[str, np.ndarray]:
             assert reference is None or FEATURES not in reference
         for name, layers in case["fingerprints"]:
             fingerprint = make_fingerprint(name, layers)
-            worker._capture = EngineCapture(
+            worker._source = FingerprintSource(
                 worker.engine, fingerprint, answer_finder("boxed"), worker.model_config.tokenizer
             )
             data = batch(worker, dynamic=dynamic)

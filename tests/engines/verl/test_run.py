@@ -15,8 +15,7 @@ from pocket_run import PocketRun, same, write_inputs
 from meds_rl import ErrorMemory
 from meds_rl.engines.settings import make_shaper
 from meds_rl.engines.verl.config import read_settings
-from meds_rl.fingerprint import answer_finder, extract
-from meds_rl.fingerprint.by_name import make_fingerprint
+from meds_rl.fingerprint import answer_finder, extract, make_fingerprint
 from meds_rl.rollouts.folder import MEMORY_FILE
 from meds_rl.tasks.pocket.model import load_folder
 
@@ -54,7 +53,7 @@ def recomputed(run, inputs, steps):
     Returns its shaper and, by step, completions' penalties in the order of the dump.
     """
     settings = read_settings(MEDS)
-    shaper = make_shaper(settings)
+    shaper = make_shaper(vars(settings))
     model, tokenizer = load_folder(inputs / "model")
     asked = {
         tokenizer.decode(row["prompt"]): row for row in json.loads((inputs / "completions.json").read_text())

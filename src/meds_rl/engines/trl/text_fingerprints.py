@@ -19,7 +19,7 @@ from meds_rl.fingerprint import (
     answer_finder,
     extract_answer,
 )
-from meds_rl.fingerprint.text import vectors_of
+from meds_rl.fingerprint.text import answer_vectors
 
 
 class TextFingerprints:
@@ -46,7 +46,7 @@ class TextFingerprints:
         self._tokenizer = tokenizer
         self._completion_ids: list[list[int]] = []
         # A missing package is told now, not after the first generation.
-        self.num_features = vectors_of(self._name, [""], [""]).shape[1]
+        self.num_features = answer_vectors([""]).shape[1]
 
     def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
         """A new batch."""
@@ -72,7 +72,7 @@ class TextFingerprints:
             self._decode(ids) if answer is not None else ""
             for ids, answer in zip(self._completion_ids, answers, strict=True)
         ]
-        return vectors_of(self._name, texts, answers)
+        return answer_vectors(answers)
 
     def spoken(self, row: int) -> Spoken | None:
         """Nothing is ever taken anew."""
