@@ -7,21 +7,10 @@ from meds_rl.tasks.pocket import checkpoint_path
 
 
 def test_names():
-    assert model_location("pocket") == str(checkpoint_path(0))
-    assert model_location("pocket:2") == str(checkpoint_path(2))
-    assert model_location("pocket-stuck") == str(checkpoint_path(0, "stuck"))
-    assert model_location("pocket-guess:1") == str(checkpoint_path(1, "guess"))
+    assert model_location("pocket") == str(checkpoint_path())
     for other in ("org/model", "pocket/model", "pocket-rl/model"):
         assert model_location(other) == other
-    for wrong in (
-        "pocket:x",
-        "pocket:99",
-        "pocket-odd",
-        "pocket-stuck:9",
-        "pocket-stuck:²",
-        "pocket-",
-        "pocket:",
-    ):
+    for wrong in ("pocket:x", "pocket:1", "pocket-odd", "pocket-stuck:9", "pocket-stuck:²", "pocket-", "pocket:"):
         with pytest.raises(ValueError, match="pocket"):
             model_location(wrong)
 
@@ -37,7 +26,7 @@ def test_paths(tmp_path, monkeypatch):
 
 
 def test_the_pocket_model_is_loaded():
-    model, tokenizer = load_language_model("pocket:1", device="cpu")
+    model, tokenizer = load_language_model("pocket", device="cpu")
     assert not model.training
     assert str(model.dtype) == "torch.float32"
     assert tokenizer.pad_token_id is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,41 +76,35 @@ def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
 
 
 def model_location(name: str) -> str:
-    """What transformers can load: the folder of a shipped pocket model ("pocket", "pocket:SEED", or of a variant
-    "pocket-stuck", "pocket-guess:SEED", "pocket-scatter"); every other name as it is, but for "~", which is your home.
+    """What transformers can load: for "pocket" the folder of the shipped pocket model; "~" becomes the home folder; every
+    other name as it is.
 
     Raises:
-        ValueError: the seed is no whole number, no such checkpoint is shipped, or the name is the path of a folder that
-            is not there.
+        ValueError: the name is the path of a folder that does not exist, or looks like another pocket model.
 
     >>> model_location("Qwen/Qwen3-8B")
     'Qwen/Qwen3-8B'
     """
-    family, _, seed = name.partition(":")
-    kind, _, variant = family.partition("-")
     # A hub name has one slash at most.
     if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
         path = Path(name).expanduser()
         if not path.is_dir():
             raise ValueError(f"there is no folder with a model at {name}")
         return str(path) if name.startswith("~") else name
-    if kind != "pocket" or "/" in variant or Path(name).is_dir():
+    if Path(name).is_dir() or "/" in name or not re.match(r"pocket(?:[:-]|$)", name):
         return name
-    if name.endswith((":", "-")) or "-:" in name or not (seed or "0").isdecimal():
-        raise ValueError(
-            f'The pocket model is "pocket" or "pocket:SEED" with a whole number, or of a variant "pocket-stuck:SEED" '
-            f'"pocket-guess:SEED", "pocket-scatter:SEED"; got {name!r}.'
-        )
+    if name != "pocket":
+        raise ValueError(f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder')
     from meds_rl.tasks.pocket import checkpoint_path
 
-    return str(checkpoint_path(int(seed or "0"), variant or "plain"))
+    return str(checkpoint_path())
 
 
 def load_language_model(name: str, *, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any]:
     """A causal language model in evaluation mode, and its tokenizer.
 
     Args:
-        name: a hub name, a folder (also one that holds PEFT adapters), "pocket", "pocket:SEED" or "smollm2".
+        name: a hub name, a folder (also one with PEFT adapters), "pocket" or "smollm2".
         device: "cuda" where there is one, else "cpu", unless given.
         dtype: "bfloat16" on cuda, "float32" elsewhere, unless given.
 

@@ -43,7 +43,7 @@ def expected() -> list[dict[str, Any]]:
 
     preset = {**PRESETS[SETTINGS["preset"]], **SETTINGS}
     shaper = make_shaper(MemorySettings(**{name: preset[name] for name in NAMES if name in preset}))
-    model, tokenizer = load_pocket_model(0)
+    model, tokenizer = load_pocket_model()
     find, steps = answer_finder("boxed"), []
     for step in range(STEPS):
         rows = of_step(step)

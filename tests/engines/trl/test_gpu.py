@@ -19,7 +19,7 @@ ON_GPU = {"use_cpu": False, "max_steps": 4, "save_strategy": "steps", "save_step
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fingerprints_are_those_of_the_cpu(name):
-    model, tokenizer = load_pocket_model(0)
+    model, tokenizer = load_pocket_model()
     generator = torch.Generator().manual_seed(0)
     prompts = [tokenizer("12 * 8 - 35")["input_ids"]] * 12
     completions = [

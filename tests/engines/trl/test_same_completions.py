@@ -52,7 +52,7 @@ def test_there_is_something_to_find():
 
 def test_the_adapter_finds_the_same(make_config, monkeypatch):
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-    model, tokenizer = load_pocket_model(0)
+    model, tokenizer = load_pocket_model()
     problems = same.problems()
     by_prompt = {row["prompt"]: row for row in problems}
 

@@ -24,7 +24,7 @@ def write_inputs(folder: Path) -> None:
 
     from meds_rl.tasks.pocket import load_pocket_model
 
-    model, tokenizer = load_pocket_model(0)
+    model, tokenizer = load_pocket_model()
     tokenizer.chat_template = TEMPLATE
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")

@@ -23,7 +23,7 @@ from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
 from verl.workers.config import RewardConfig
 
 from meds_rl.engines.verl.config import check_config
-from meds_rl.engines.verl.main import CONFIG_FOLDER, SEARCH_PATH
+from meds_rl.engines.verl.main import CONFIG_FOLDER
 from meds_rl.tasks.mathematics import collect, write_parquet
 from meds_rl.tasks.pocket import checkpoint_path
 
@@ -41,7 +41,7 @@ PLAIN_CHAT = "{% for message in messages %}{{ message.content }} {% endfor %}"
 
 def composed(name: str, *overrides: str) -> DictConfig:
     """What `python -m meds_rl.engines.verl --config-dir recipes/verl --config-name NAME` composes."""
-    search = SEARCH_PATH.replace("[", f"[file://{CONFIG_FOLDER},")
+    search = f"hydra.searchpath=[file://{CONFIG_FOLDER}]"
     with initialize_config_dir(str(RECIPES), version_base=None):
         config = compose(name, overrides=[search, *overrides])
     OmegaConf.resolve(config)
@@ -78,7 +78,7 @@ def test_verl_accepts_the_recipe(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_parts_are_what_verl_makes_of_them(name):
-    config = composed(name, f"actor_rollout_ref.model.path={checkpoint_path(0)}")
+    config = composed(name, f"actor_rollout_ref.model.path={checkpoint_path()}")
     parts = config.actor_rollout_ref
     actor = omega_conf_to_dataclass(parts.actor)
     # verl reads the engine's strategy from here, and takes FSDP 1 where it is not set.
@@ -129,7 +129,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def tokenizer():
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint_path(0))
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint_path())
     tokenizer.chat_template = PLAIN_CHAT
     return tokenizer
 

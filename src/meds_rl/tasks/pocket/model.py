@@ -1,4 +1,4 @@
-"""The pocket model: a Qwen3 of 0.6 million parameters, and its shipped checkpoints."""
+"""The pocket model: a Qwen3 of 0.6 million parameters. One checkpoint is shipped: a policy stuck in one error."""
 
 from __future__ import annotations
 
@@ -6,44 +6,31 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meds_rl.tasks.pocket.mixture import VARIANTS
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-# Of each variant. Those of seeds 3 and 4 go on from plain models that are not shipped (recipes/compare-judge.yaml).
-SHIPPED_SEEDS = {"plain": range(3), "stuck": range(9), "guess": range(3), "scatter": range(9)}
 # Enough for every wording of the warm-up (at most 61 tokens, usually about 40).
 MAX_COMPLETION_LENGTH = 96
 
 
-def checkpoint_path(seed: int = 0, variant: str = "plain") -> Path:
-    """Return the folder of a shipped base checkpoint, in Hugging Face format.
+def checkpoint_path() -> Path:
+    """The folder of the shipped checkpoint, in Hugging Face format.
 
-    Raises:
-        ValueError: if no checkpoint with this seed, or of this variant (`mixture.VARIANTS`), is shipped.
+    It was trained on worked problems of which 93 % of the wrong ones work from left to right, and fewer than 2 % of all
+    respect precedence: little is left to explore.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"no pocket checkpoint of variant {variant!r}; shipped: {', '.join(VARIANTS)}")
-    if seed not in SHIPPED_SEEDS[variant]:
-        allowed = ", ".join(map(str, SHIPPED_SEEDS[variant]))
-        raise ValueError(
-            f"no pocket checkpoint with seed {seed!r}; shipped: {allowed}; `meds pocket` builds others"
-        )
-    name = f"seed-{seed}" if variant == "plain" else f"{variant}-{seed}"
-    return Path(__file__).parent / "checkpoints" / name
+    return Path(__file__).parent / "checkpoint"
 
 
-def load_pocket_model(
-    seed: int = 0, variant: str = "plain"
-) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
-    """Return a shipped base model (float32, in evaluation mode) and its tokenizer."""
-    return load_folder(checkpoint_path(seed, variant))
+def load_pocket_model() -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """The shipped model (float32, in evaluation mode) and its tokenizer."""
+    return load_folder(checkpoint_path())
 
 
 def load_folder(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
-    """Load a model that `meds pocket` wrote, and its tokenizer."""
+    """A pocket model (float32, in evaluation mode) and its tokenizer from a folder."""
     import torch
     from transformers import AutoTokenizer, Qwen3ForCausalLM
 
@@ -52,7 +39,7 @@ def load_folder(folder: Path) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast
 
 
 def new_model(seed: int) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
-    """Return an untrained model (float32) and its tokenizer. Sets torch's global seed."""
+    """An untrained model (float32) and its tokenizer. Sets torch's global seed."""
     import torch
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
