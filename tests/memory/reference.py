@@ -57,12 +57,11 @@ class ReferenceShaper:
         all_wrong: str = "skip",
         no_answer: str = "cluster",
         n_neighbors: int = 3,
-        mixed: str = "shape",
         anneal: tuple[float, float] | None = None,
     ) -> None:
         self.alpha, self.beta, self.n_neighbors = alpha, beta, n_neighbors
         self.target, self.noise, self.all_wrong, self.no_answer = target, noise, all_wrong, no_answer
-        self.mixed, self.anneal = mixed, anneal
+        self.anneal = anneal
         self.vectors: dict[Any, list[np.ndarray]] = {}
         self.labels: dict[Any, list[int]] = {}
         self.no_answers: Counter[Any] = Counter()
@@ -84,8 +83,7 @@ class ReferenceShaper:
                 continue
             key = (prompt_ids[i], bool(is_correct[i]))
             kind, size = self._look_up(key, features[i])
-            spared = self.mixed == "remember" and any(graded)
-            penalty = 0.0 if spared else min(self._alpha(progress) * math.log(size + 1), self.beta)
+            penalty = min(self._alpha(progress) * math.log(size + 1), self.beta)
             rows.append(ReferenceRow(kind, size, penalty, self._shaped(reward, penalty, is_correct[i])))
             to_remember.append((key, features[i]))
         self._remember(to_remember)

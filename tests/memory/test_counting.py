@@ -12,19 +12,19 @@ from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.labels import UNSEEN
 from meds_rl.memory.vote import vote
-from meds_rl.shaping.clusterings import ExactClustering
 
-NAN = [float("nan")] * 2
 ROW = st.tuples(st.sampled_from("xyz"), st.sampled_from(["1", "2", "12", "-1", None]), st.booleans())
 BATCHES = st.lists(st.lists(ROW, min_size=1, max_size=12), min_size=1, max_size=6)
 
 
+def equal_vectors(unit_vectors: np.ndarray) -> np.ndarray:
+    """A clustering: equal vectors are one cluster."""
+    numbers: dict[bytes, int] = {}
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_vectors])
+
+
 def counter(**options) -> RewardShaper:
-    return RewardShaper(memory=ErrorMemory(ExactClustering()), all_wrong="shape", max_distance=0, **options)
-
-
-def where(prompt, scope):
-    return prompt if scope == "prompt" else "all"
+    return RewardShaper(memory=ErrorMemory(equal_vectors), all_wrong="shape", max_distance=0, **options)
 
 
 def shape(shaper, batch):
@@ -38,40 +38,28 @@ def shape(shaper, batch):
 
 
 @settings(max_examples=60)
-@given(BATCHES, st.sampled_from(["prompt", "global"]))
-def test_penalties_equal_a_counter_of_answers(batches, scope):
-    shaper, seen = counter(scope=scope), Counter()
+@given(BATCHES)
+def test_penalties_equal_a_counter_of_answers(batches):
+    shaper, seen = counter(), Counter()
     for batch in batches:
         mixed = {prompt for prompt, _, right in batch if not right}  # groups that are not all right
         expected = [
-            0.0
-            if right or prompt not in mixed
-            else min(0.1 * math.log1p(seen[where(prompt, scope), answer]), 0.2)
+            0.0 if right or prompt not in mixed else min(0.1 * math.log1p(seen[prompt, answer]), 0.2)
             for prompt, answer, right in batch
         ]
         assert shape(shaper, batch).penalties.tolist() == pytest.approx(expected, abs=1e-15)
-        seen.update((where(prompt, scope), answer) for prompt, answer, right in batch if not right)
-
-
-@settings(max_examples=60)
-@given(BATCHES)
-def test_within_a_batch_the_others_of_the_group_count(batches):
-    shaper = counter(scope="batch")
-    for batch in batches:
-        wrong = Counter((prompt, answer) for prompt, answer, right in batch if not right)
-        expected = [0 if right else wrong[prompt, answer] - 1 for prompt, answer, right in batch]
-        shaped = shape(shaper, batch)
-        assert shaped.cluster_sizes.tolist() == expected
-        assert set(shaped.memory_ids.tolist()) == {-1}
-    assert len(shaper.memory) == 0
-    assert shaper.memory.step == 0
+        seen.update((prompt, answer) for prompt, answer, right in batch if not right)
 
 
 @settings(max_examples=40)
 @given(BATCHES)
 def test_outcome_based_exploration_equals_its_bonus_within_groups(batches):
     """r - c (1 - min(1, N^-.5)) and r + c min(1, N^-.5) differ by one number a group: the advantages are equal."""
-    shaper, seen = counter(target="both", penalty_form="inverse_sqrt", alpha=0.3, beta=0.3), Counter()
+
+    def inverse_sqrt(sizes, _group_sizes):
+        return 0.3 * (1 - 1 / np.sqrt(np.maximum(sizes, 1)))
+
+    shaper, seen = counter(target="both", penalty=inverse_sqrt), Counter()
     for batch in batches:
         shaped = shape(shaper, batch)
         for prompt in {prompt for prompt, _, _ in batch}:
@@ -123,25 +111,3 @@ def test_distance_2_is_no_bound(seed):
 def test_a_distance_is_0_to_2(distance):
     with pytest.raises(ValueError, match="max_distance must be"):
         RewardShaper(max_distance=distance)
-
-
-def test_the_memory_of_all_prompts_is_one():
-    shaper = RewardShaper(memory=ErrorMemory(), scope="global")
-    batch = {
-        "prompt_ids": ["x", "x", "y", "y"],
-        "features": [[1, 0], [0, 1], [1, 0], NAN],
-        "is_correct": [False, True, False, True],
-    }
-    shaper.shape([0.0, 1.0, 0.0, 1.0], **batch)
-    assert shaper.memory.prompt_ids == [shaper.memory_prompt("x")] == [shaper.memory_prompt("y")]
-    assert len(shaper.memory) == 2
-    # HDBSCAN calls the two of one direction noise; noise counts as one: both prompts' errors count for each.
-    assert shaper.shape([0.0, 1.0, 0.0, 1.0], **batch).cluster_sizes.tolist() == [2, 0, 2, 0]
-
-
-@pytest.mark.parametrize(
-    ("option", "said"), [("scope", "'prompt', 'global', 'batch'"), ("penalty_form", "'log'")]
-)
-def test_unknown_options_say_what_is_allowed(option, said):
-    with pytest.raises(ValueError, match=said):
-        RewardShaper(**{option: "none"})

@@ -56,61 +56,16 @@ def test_a_batch_larger_than_the_capacity():
     assert ids(memory, "x") == [3, 4]
 
 
-def test_the_largest_cluster_goes_first():
-    memory = ErrorMemory(capacity=6, drop_first="largest")
-    angles = np.radians([0, 1, 2, 3, 90, 91])
-    memory.remember("x", np.stack([np.cos(angles), np.sin(angles)], axis=1))  # clusters of four and of two
-    kept = memory.entry("x")
-    assert kept is not None
-    four = set(kept.ids[kept.labels == kept.labels[kept.ids.tolist().index(0)]].tolist())
-    memory.remember("x", [[-1.0, 0.0], [-1.0, -0.01]])
-    gone = set(range(6)) - set(ids(memory, "x"))
-    entry = memory.entry("x")
-    assert entry is not None
-    sizes = {label: int((kept.labels == label).sum()) for label in set(kept.labels.tolist())}
-    largest = max(sizes, key=lambda label: sizes[label])
-    assert gone == set(sorted(kept.ids[kept.labels == largest].tolist())[:2])  # 4 -> 2, its oldest members
-    assert len(four) >= 2
-    assert {6, 7} <= set(ids(memory, "x"))
-
-
-def test_over_all_prompts_the_oldest_go_first():
-    memory = ErrorMemory(total_capacity=4)
-    memory.remember("x", [[1.0, 0.0], NAN])  # 0, 1
-    memory.remember("y", [[1.0, 0.0], [1.0, 1.0]])  # 2, 3
-    memory.remember("z", [[0.0, 1.0]])  # 4: drops 0
-    assert [ids(memory, name) for name in "xyz"] == [[1], [2, 3], [4]]
-    memory.remember("x", [[0.0, 1.0], [0.0, 2.0]])  # 5, 6: drops 1 and 2
-    assert [ids(memory, name) for name in "xyz"] == [[5, 6], [3], [4]]
-    memory.remember("x", [NAN, NAN])  # 7, 8: drops 3 and 4, and with them their prompts
-    assert memory.prompt_ids == ["x"]
-    assert len(memory) == 4
-
-
-def test_over_all_prompts_the_prompt_with_most_goes_first():
-    memory = ErrorMemory(total_capacity=5, drop_first="largest")
-    memory.remember("x", [[1.0, float(i)] for i in range(4)])
-    memory.remember("y", [[1.0, 0.0]])
-    memory.remember("z", [[1.0, 0.0], [1.0, 1.0]])
-    assert [len(ids(memory, name)) for name in "xyz"] == [2, 1, 2]
-
-
-def test_both_bounds_at_once():
-    memory = ErrorMemory(capacity=2, total_capacity=3)
-    memory.remember_batch([Visit("x", np.eye(3)), Visit("y", np.eye(3))])  # x 0 to 2, y 3 to 5
-    assert [ids(memory, name) for name in "xy"] == [[2], [4, 5]]
-
-
 @settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["oldest", "largest"]), st.integers(1, 30), st.booleans())
-def test_what_is_left_is_clustered_as_if_nothing_else_had_been_there(seed, drop_first, capacity, ties):
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.booleans())
+def test_what_is_left_is_clustered_as_if_nothing_else_had_been_there(seed, capacity, ties):
     rng = np.random.default_rng(seed)
-    memory = ErrorMemory(capacity=capacity, total_capacity=3 * capacity, drop_first=drop_first)
+    memory = ErrorMemory(capacity=capacity)
     for _ in range(12):
         rows = rng.integers(1, 4, (9, 3)) if ties else rng.normal(size=(9, 3))
         names = rng.choice(5, size=9)
         memory.remember_batch([Visit(int(name), rows[names == name]) for name in np.unique(names)])
-        assert len(memory) <= 3 * capacity
+        assert len(memory) <= 5 * capacity
         for prompt_id in memory.prompt_ids:
             entry = memory.entry(prompt_id)
             assert entry is not None
@@ -118,7 +73,7 @@ def test_what_is_left_is_clustered_as_if_nothing_else_had_been_there(seed, drop_
             assert same_partition(entry.labels, hdbscan_labels(unit_vectors(entry.vectors)))
 
 
-@pytest.mark.parametrize("bound", [{"capacity": 10**6}, {"total_capacity": 10**6}, {"half_life": 1e12}])
+@pytest.mark.parametrize("bound", [{"capacity": 10**6}, {"half_life": 1e12}])
 def test_a_bound_out_of_reach_changes_nothing(bound):
     bounded, free = RewardShaper(memory=ErrorMemory(**bound)), RewardShaper()
     for batch in stream(3):
@@ -155,11 +110,10 @@ def test_an_error_that_the_policy_has_given_up_stops_costing():
     ("settings_", "error", "message"),
     [
         ({"capacity": 0}, ValueError, "capacity must be 1 or more, got 0"),
-        ({"total_capacity": 2.5}, TypeError, "total_capacity must be an integer, got 2.5"),
+        ({"capacity": 2.5}, TypeError, "capacity must be an integer, got 2.5"),
         ({"half_life": 0}, ValueError, "half_life must be above 0, or None"),
         ({"half_life": math.inf}, ValueError, "half_life must be finite"),
         ({"half_life": "3"}, TypeError, "half_life must be a number"),
-        ({"drop_first": "newest"}, ValueError, "drop_first must be one of 'oldest', 'largest', got 'newest'"),
         ({"num_threads": 0}, ValueError, "num_threads must be 1 or more, got 0"),
     ],
 )
@@ -187,16 +141,6 @@ def test_runs_say_what_the_ids_and_steps_are(gaps):
     assert steps_of(runs).tolist() == steps.tolist()
     kept = np.array([keep for _, _, keep in gaps], dtype=bool)
     assert ids_of(kept_only(runs, kept)).tolist() == numbers[kept].tolist()
-
-
-def test_of_equally_large_prompts_the_one_remembered_first_loses():
-    memory = ErrorMemory(total_capacity=6, drop_first="largest")
-    memory.remember("x", [[1.0, float(i)] for i in range(3)])
-    memory.remember("y", [[1.0, float(i)] for i in range(3)])
-    memory.remember("z", [[1.0, 0.0]])
-    assert [len(ids(memory, name)) for name in "xyz"] == [2, 3, 1]
-    memory.remember("x", [[1.0, 7.0]])
-    assert [len(ids(memory, name)) for name in "xyz"] == [2, 3, 1]
 
 
 def test_an_age_of_endless_half_lives():

@@ -26,12 +26,6 @@ def test_equals_the_reference_on_a_stream_of_30_batches(target, noise, all_wrong
     check_on_a_stream(options, seed=OPTIONS.index((target, noise, all_wrong, no_answer)))
 
 
-@pytest.mark.parametrize(("target", "all_wrong"), list(product(("wrong", "both"), ("center", "shape"))))
-def test_equals_the_reference_where_mixed_groups_are_only_remembered(target, all_wrong):
-    options = {"target": target, "all_wrong": all_wrong, "mixed": "remember"}
-    assert {"mixed", "cluster"} <= check_on_a_stream(options, seed=7)
-
-
 @pytest.mark.parametrize("anneal", [(0.2, 0.7), (0.0, 1.0), (0.5, 0.5), (1.0, 1.0)])
 def test_equals_the_reference_where_alpha_is_annealed(anneal):
     check_on_a_stream({"all_wrong": "center", "anneal": anneal}, seed=8)

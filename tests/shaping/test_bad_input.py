@@ -72,8 +72,7 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
         ValueError,
         "all_wrong must be one of 'skip', 'center', 'shape', got 'centre'",
     ),
-    ("mixed", "skip", ValueError, "mixed must be one of 'shape', 'remember', got 'skip'"),
-    ("mixed", "remember", ValueError, "which all_wrong='skip' leaves alone: nothing would be penalised"),
+    ("penalty", 0.1, TypeError, "penalty must be a function of cluster sizes and group sizes, got 0.1"),
     (
         "anneal",
         0.5,

@@ -1,4 +1,4 @@
-"""What is remembered of each prompt: entries, their clusters, the vote of the nearest, and the file that keeps them."""
+"""What is remembered of each prompt: entries, clusters, the vote of the nearest, and the file that stores them."""
 
 from meds_rl.memory.clustering import (
     Clustering,
@@ -7,10 +7,9 @@ from meds_rl.memory.clustering import (
     Refit,
     hdbscan_labels,
 )
-from meds_rl.memory.entry import Assigned, MemoryEntry, Renewal, Visit
+from meds_rl.memory.entry import Assigned, MemoryEntry, Visit
 from meds_rl.memory.file import SCHEMA_VERSION, MemoryFileError
 from meds_rl.memory.memory import ErrorMemory
-from meds_rl.memory.sharing import Share
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -22,8 +21,6 @@ __all__ = [
     "MemoryEntry",
     "MemoryFileError",
     "Refit",
-    "Renewal",
-    "Share",
     "Visit",
     "hdbscan_labels",
 ]

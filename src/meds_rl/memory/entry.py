@@ -1,4 +1,4 @@
-"""What the memory holds of one prompt."""
+"""What the memory stores of one prompt, and what goes into the memory and comes out of it."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeAlias
@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from meds_rl.checks import PromptId, check_bool, check_prompt_id
 
 ClusterSizes: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
-"""|C|: a count, or with a half-life the sum of what each member counts."""
+"""|C|: a count (int64), or with a half-life the sum of the members' weights (float64)."""
 
+# ---- Ids and steps, run-length encoded: a batch adds consecutive ids of one step.
 
-# ---- Which completions an entry holds and since when, run-length encoded.
-
-Runs = NDArray[np.int64]
+Runs: TypeAlias = NDArray[np.int64]
 """(R, 3): first id, step, count >= 1."""
 
 NO_RUNS: Runs = np.zeros((0, 3), dtype=np.int64)
@@ -33,7 +32,7 @@ def ids_of(runs: Runs) -> NDArray[np.int64]:
 
 
 def steps_of(runs: Runs) -> NDArray[np.int64]:
-    """(n,) the memory's `step` at which each was remembered."""
+    """(n,) the memory's `step` at which each completion was remembered."""
     return np.repeat(runs[:, 1], runs[:, 2])
 
 
@@ -54,7 +53,7 @@ def runs_of(ids: NDArray[np.int64], steps: NDArray[np.int64]) -> Runs:
 
 
 def extended(runs: Runs, first_id: int, step: int, count: int) -> Runs:
-    """The runs with one more at the end, or as they are for a count of 0."""
+    """The runs with one more at the end, or unchanged for a count of 0."""
     return np.concatenate([runs, [[first_id, step, count]]]) if count else runs
 
 
@@ -63,8 +62,11 @@ def kept_only(runs: Runs, kept: NDArray[np.bool_]) -> Runs:
     return runs if kept.all() else runs_of(ids_of(runs)[kept], steps_of(runs)[kept])
 
 
+# ---- One prompt, and the whole memory.
+
+
 class EntryKey(NamedTuple):
-    """Right and wrong completions of a prompt are kept apart."""
+    """Right and wrong completions of a prompt are separate entries."""
 
     prompt_id: PromptId
     is_correct: bool
@@ -72,17 +74,16 @@ class EntryKey(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MemoryEntry:
-    """M_x: the remembered completions of one prompt, right or wrong, in the order of remembering.
+    """M_x: the remembered completions of one prompt, right or wrong, oldest first.
 
     Attributes:
         vectors: (n, D) float32 fingerprints as given, not normalised.
         clusters: (n,) int32 lasting cluster of each, NOISE (-1) for none. A cluster keeps its number across refits, and
-            no number is given twice while the entry lasts (`meds_rl.memory.update`).
-        tree: what the clustering goes on from at the next visit, int32; opaque. Empty if it keeps nothing.
-        runs: (R, 3) ids and steps of the n, run-length encoded (`meds_rl.memory.entry`).
+            no number is used twice while the entry exists (`meds_rl.memory.update.carry_over`).
+        tree: int32, from which the clustering continues at the next visit; opaque. Empty if it stores nothing.
+        runs: (R, 3) ids and steps of the n fingerprints, run-length encoded.
         no_answer_runs: the same of the k completions without an answer.
-        next_cluster: the number that the next new cluster gets.
-        encoded: (n,) int32 the memory's `step` when each fingerprint was taken, where some were taken anew; else None.
+        next_cluster: the number of the next new cluster.
     """
 
     vectors: NDArray[np.float32]
@@ -91,16 +92,14 @@ class MemoryEntry:
     runs: Runs
     no_answer_runs: Runs
     next_cluster: int
-    encoded: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
-        # Entries are shared with callers; a changed label would change penalties without a trace.
-        for array in (self.vectors, self.clusters, self.tree, self.runs, self.no_answer_runs, self.encoded):
-            if array is not None:
-                array.setflags(write=False)
+        # Callers get the entry itself; a label changed by mistake would silently change penalties.
+        for array in self._arrays():
+            array.setflags(write=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and what comes out of a pickle are made like any other entry: their arrays are read-only too.
+        # Copying and unpickling call the constructor, so that their arrays are read-only too.
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
     def __len__(self) -> int:
@@ -119,13 +118,8 @@ class MemoryEntry:
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """(n,) the memory's `step` at the batch in which each was remembered."""
+        """(n,) the memory's `step` when each completion was remembered."""
         return _read_only(steps_of(self.runs))
-
-    @property
-    def encoded_steps(self) -> NDArray[np.int64]:
-        """(n,) the memory's `step` when each fingerprint was taken: as `steps`, but later where it was taken anew."""
-        return self.steps if self.encoded is None else _read_only(self.encoded.astype(np.int64))
 
     @property
     def no_answer_ids(self) -> NDArray[np.int64]:
@@ -134,21 +128,23 @@ class MemoryEntry:
 
     @property
     def no_answer_steps(self) -> NDArray[np.int64]:
-        """(k,) the memory's `step` at the batch in which each of those was remembered."""
+        """(k,) the memory's `step` when each of those was remembered."""
         return _read_only(steps_of(self.no_answer_runs))
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        arrays = (self.vectors, self.clusters, self.tree, self.runs, self.no_answer_runs, self.encoded)
-        return sum(array.nbytes for array in arrays if array is not None)
+        return sum(array.nbytes for array in self._arrays())
+
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.vectors, self.clusters, self.tree, self.runs, self.no_answer_runs
 
 
 _NO_NUMBERS: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
 
 def empty_entry() -> MemoryEntry:
-    """An entry of no completions, of no width."""
+    """An entry without completions and without a width D."""
     no_vectors = np.zeros((0, 0), dtype=np.float32)
     return MemoryEntry(no_vectors, _NO_NUMBERS, _NO_NUMBERS, NO_RUNS, NO_RUNS, next_cluster=0)
 
@@ -158,16 +154,13 @@ def _read_only(array: NDArray[np.int64]) -> NDArray[np.int64]:
     return array
 
 
-# ---- Everything that a memory knows.
-
-
 class MemoryState(NamedTuple):
-    """What is saved and comes back. Nothing in it is ever changed in place.
+    """Everything that is saved and loaded. Nothing in it is changed in place.
 
     Attributes:
-        entries: by prompt and side, in the order of their first batch.
+        entries: one per prompt, right or wrong, in the order of their first batch.
         step: number of batches remembered.
-        next_id: the id that the next completion gets.
+        next_id: the id of the next completion.
         n_features: D, None before the first fingerprint.
     """
 
@@ -181,47 +174,37 @@ class MemoryState(NamedTuple):
         entry = self.entries.get(key)
         if entry is None or len(entry.vectors) or self.n_features is None:
             return entry
-        # Stored before D was known: nothing but completions without an answer.
+        # Stored before D was known: only completions without an answer.
         return replace(entry, vectors=np.zeros((0, self.n_features), dtype=np.float32))
 
 
-# ---- What goes into the memory and what comes out of it: completions of one prompt, right or wrong.
+# ---- What goes into the memory and what comes out of it.
 
 
 class Visit(NamedTuple):
-    """The completions of one prompt, all right or all wrong, that one batch adds: features (m, D)."""
+    """Completions of one prompt in one batch, all right or all wrong: features (m, D), a row of NaN for no answer."""
 
     prompt_id: PromptId
     features: ArrayLike
     is_correct: bool = False
 
+    def key(self) -> EntryKey:
+        """The entry that is visited.
 
-class Renewal(NamedTuple):
-    """Fingerprints (m, D) taken anew of completions that are remembered under these ids (m,)."""
-
-    prompt_id: PromptId
-    ids: ArrayLike
-    features: ArrayLike
-    is_correct: bool = False
+        Raises:
+            TypeError: the prompt id is no str or int, or `is_correct` no bool.
+        """
+        return EntryKey(check_prompt_id(self.prompt_id), check_bool("is_correct", self.is_correct))
 
 
 class Assigned(NamedTuple):
-    """To which remembered cluster each of m completions belongs, and its size |C|.
+    """The remembered cluster of each of m completions, and its size |C|.
 
     Attributes:
         clusters: (m,) int64 a lasting cluster >= 0, NOISE, NO_ANSWER, or UNSEEN where none is remembered near enough.
         sizes: (m,) members of that cluster in memory, int64: for NOISE all noise points, for NO_ANSWER all completions
-            without an answer, for UNSEEN 0. With a `half_life` float64, each member counting by its age.
+            without an answer, for UNSEEN 0. With a `half_life` float64, each member weighted by its age.
     """
 
     clusters: NDArray[np.int64]
     sizes: ClusterSizes
-
-
-def key_of(visit: Visit | Renewal) -> EntryKey:
-    """Which entry it is about.
-
-    Raises:
-        TypeError: the prompt id is no str or int, or `is_correct` no bool.
-    """
-    return EntryKey(check_prompt_id(visit.prompt_id), check_bool("is_correct", visit.is_correct))

@@ -2,14 +2,13 @@
 
 All entries lie end to end in a few columns; `entry_sizes` (E, 5) says of each of the E entries how many fingerprints,
 runs and runs of completions without an answer it has, how long its tree is, and which number its next cluster gets.
-Version 1 (`storage_v1`) is read too.
 """
 
 import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import BufferedReader
 from os import PathLike
 from pathlib import Path
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from meds_rl.checks import check_prompt_id
 from meds_rl.files import atomic_file
-from meds_rl.memory import storage_v1
 from meds_rl.memory.clustering import NO_TREE, check_tree
 from meds_rl.memory.entry import NO_RUNS, EntryKey, MemoryEntry, MemoryState, Runs
 
@@ -200,7 +198,7 @@ def _raw_bytes(array: NDArray[Any]) -> memoryview:
     return little.reshape(-1).view(np.uint8).data if little.size else memoryview(b"")
 
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _HEADER = "meds_rl.error_memory"
 
 
@@ -231,8 +229,6 @@ def _columns(state: MemoryState) -> list[Column]:
     sizes = np.array([_sizes(entry) for entry in entries], dtype=np.int64).reshape(-1, 5)
     n, r, k, t = (int(total) for total in sizes[:, :4].sum(axis=0))
     keys = np.frombuffer(json.dumps(list(state.entries)).encode(), dtype=np.uint8)
-    # Where no fingerprint was taken anew, `steps` says when each was taken.
-    is_renewed = any(entry.encoded is not None for entry in entries)
     vectors = (entry.vectors for entry in entries if len(entry.vectors))
     return [
         Column("vectors", np.float32, (n, state.n_features or 0), vectors),
@@ -240,7 +236,6 @@ def _columns(state: MemoryState) -> list[Column]:
         Column("tree", np.int32, (t,), (entry.tree for entry in entries)),
         Column("runs", np.int64, (r, 3), (entry.runs for entry in entries)),
         Column("no_answer_runs", np.int64, (k, 3), (entry.no_answer_runs for entry in entries)),
-        Column("encoded", np.int32, (n if is_renewed else 0,), _encoded(entries) if is_renewed else ()),
         Column("entry_sizes", np.int64, sizes.shape, [sizes]),
         # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
         Column("entry_keys", np.uint8, keys.shape, [keys]),
@@ -252,12 +247,8 @@ def _sizes(entry: MemoryEntry) -> tuple[int, ...]:
     return (*lengths, entry.next_cluster)
 
 
-def _encoded(entries: list[MemoryEntry]) -> Iterator[NDArray[np.int32]]:
-    return (entry.encoded_steps.astype(np.int32) for entry in entries)
-
-
 def read(path: str | PathLike[str]) -> MemoryState:
-    """The state that `write` wrote, now or in an older version.
+    """The state that `write` wrote.
 
     Raises:
         MemoryFileError: The file is not whole and ours.
@@ -279,13 +270,11 @@ def read(path: str | PathLike[str]) -> MemoryState:
     except _UNREADABLE as error:
         raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
     try:
-        if version == storage_v1.SCHEMA_VERSION:
-            return storage_v1.read(path)
         if version != SCHEMA_VERSION:
             raise MemoryFileError(
                 path,
-                f"it has schema version {version!r} and this meds-rl reads versions 1 to {SCHEMA_VERSION}; "
-                "a newer meds-rl may read it",
+                f"it has schema version {version!r} and this meds-rl reads version {SCHEMA_VERSION}; "
+                "another version of meds-rl may read it",
             )
         return _state(header, parts)
     except MemoryFileError:
@@ -305,7 +294,6 @@ def _read_parts(file: TensorFile) -> dict[str, list[NDArray[Any]]]:
     parts["no_answer_runs"] = file.read("no_answer_runs", k)
     parts["runs"] = file.read("runs", r)
     parts["clusters"] = file.read("clusters", n)
-    parts["encoded"] = file.read("encoded", n if file.shapes["encoded"][1] != (0,) else [])
     parts["tree"] = file.read("tree", t)
     parts["vectors"] = file.read("vectors", n)
     parts["entry_keys"] = file.read("entry_keys")
@@ -329,7 +317,6 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
             runs=parts["runs"][place],
             no_answer_runs=parts["no_answer_runs"][place] if sizes[place, 2] else NO_RUNS,
             next_cluster=int(sizes[place, 4]),
-            encoded=parts["encoded"][place] if parts["encoded"] else None,
         )
         check_entry(entry, state)
         state.entries[key] = entry
@@ -370,8 +357,8 @@ def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
     check_tree(entry.tree, n)
     if (entry.runs[:, 2] < 1).any() or (entry.no_answer_runs[:, 2] < 1).any() or entry.runs[:, 2].sum() != n:
         raise ValueError(f"the runs are not of {n} fingerprints")
-    for steps in (entry.runs[:, 1], entry.no_answer_runs[:, 1], entry.encoded):
-        if steps is not None and len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
+    for steps in (entry.runs[:, 1], entry.no_answer_runs[:, 1]):
+        if len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
             raise ValueError(f"a step is not from 0 to {state.step}")
 
 

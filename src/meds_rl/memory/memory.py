@@ -3,10 +3,12 @@
 import os
 import sys
 import threading
-import weakref
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from meds_rl.checks import (
     PromptId,
     check_bool,
-    check_choice,
     check_features,
     check_half_life,
-    check_ids,
     check_max_distance,
     check_optional_positive_int,
     check_positive_int,
@@ -27,70 +27,29 @@ from meds_rl.checks import (
 )
 from meds_rl.memory import file as storage
 from meds_rl.memory.clustering import PAPER_CLUSTERING, Clustering, incremental
-from meds_rl.memory.entry import Assigned, EntryKey, MemoryEntry, MemoryState, Renewal, Visit, key_of
-from meds_rl.memory.sharing import ALONE, Share, run
-from meds_rl.memory.update import Change, DropFirst, Visited, plan_batch, refit, renewed
+from meds_rl.memory.entry import Assigned, EntryKey, MemoryEntry, MemoryState, Visit
+from meds_rl.memory.update import Arrival, Change, plan, refit
 from meds_rl.memory.vote import assign, canonical_order
-
-# ---- A lock that copies, pickles and forks leave open.
-
-
-class BatchLock:
-    """Makes several calls one whole among threads; the thread that holds it may take it again.
-
-    A copy, one out of a pickle, and one in a forked process are new and open: the threads that may have held the
-    first are not there.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        _LOCKS.add(self)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
-
-    def open_anew(self) -> None:
-        """Forget who holds it."""
-        self._lock = threading.RLock()
-
-
-_LOCKS: "weakref.WeakSet[BatchLock]" = weakref.WeakSet()
-
-
-def _open_all() -> None:
-    for lock in list(_LOCKS):
-        lock.open_anew()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_open_all)
-
-__all__ = ["Assigned", "ErrorMemory", "MemoryEntry", "Renewal", "Visit"]
 
 
 class ErrorMemory:
-    """Fingerprints of past completions, kept per prompt and clustered anew whenever some are added.
+    """Fingerprints of past completions, stored per prompt and clustered again whenever some are added.
 
-    It may be used from several threads: each call is one whole, and what others see is the memory before or after it.
-    (`RewardShaper.shape` makes scoring and remembering one whole.)
+    Several threads may use it: each call is atomic, and others see the memory before or after it. To make several calls
+    atomic, hold `lock`, as `RewardShaper.shape` does.
+
+    A memory that counts differently is a subclass that overrides `assign_batch` and `remember_batch`; the other public
+    methods call these two.
 
     Args:
-        clustering: what groups a prompt's completions: an `IncrementalClustering`, or a plain function from unit
-            vectors (n, D) to labels (n,), -1 for noise, which starts anew at every visit. Default: HDBSCAN as in the
-            paper.
-        capacity: most completions kept of one prompt and side (right, wrong), those without an answer included; None
-            for no bound, as published. What is left is clustered as if nothing else had ever been there.
-        total_capacity: most completions kept over all prompts; None for no bound.
-        drop_first: what goes first when a bound is reached. "oldest": what was remembered first. "largest": the oldest
-            member of a prompt's largest cluster, and over all prompts first from the one with most completions.
-        half_life: a remembered completion counts 2^(-age / half_life) to |C|, age in remembered batches; None for 1
-            whatever the age, as published.
+        clustering: groups a prompt's completions: an `IncrementalClustering`, or a plain function from unit vectors
+            (n, D) to labels (n,), -1 for noise, which is called on all of them at every visit. Default: HDBSCAN with
+            the paper's settings.
+        capacity: most completions stored of one prompt, right and wrong ones each, those without an answer included;
+            the oldest are dropped. None for no bound, as published. The rest is clustered as if the dropped ones had
+            never been there.
+        half_life: in remembered batches: a completion counts 2^(-age / half_life) to |C|. None: each counts 1, as
+            published.
         num_threads: threads for the prompts of a batch; by default the number of cores. It changes no result.
 
     Raises:
@@ -102,6 +61,13 @@ class ErrorMemory:
         >>> clusters, sizes = memory.assign("2 + 2", [[1.0, 0.2]])
         >>> sizes.tolist()
         [2]
+
+        Count equal fingerprints instead of clustering near ones:
+
+        >>> counting = ErrorMemory(lambda vectors: np.unique(vectors, axis=0, return_inverse=True)[1].ravel())
+        >>> ids = counting.remember("2 + 2", [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> counting.assign("2 + 2", [[1.0, 0.0], [0.0, 1.0]], n_neighbors=1).sizes.tolist()
+        [2, 1]
     """
 
     def __init__(
@@ -109,28 +75,31 @@ class ErrorMemory:
         clustering: Clustering = PAPER_CLUSTERING,
         *,
         capacity: int | None = None,
-        total_capacity: int | None = None,
-        drop_first: DropFirst = "oldest",
         half_life: float | None = None,
         num_threads: int | None = None,
     ) -> None:
-        check_choice("drop_first", drop_first, ("oldest", "largest"))
         self._incremental = incremental(clustering)
         self.clustering = clustering
         self.capacity = check_optional_positive_int("capacity", capacity)
-        self.total_capacity = check_optional_positive_int("total_capacity", total_capacity)
-        self.drop_first = drop_first
         self.half_life = check_half_life(half_life)
         self.num_threads = check_optional_positive_int("num_threads", num_threads)
         self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
-        self._lock = BatchLock()
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy has a lock of its own: locks cannot be copied, and whoever holds this one does not hold the copy's.
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
+
     @property
-    def lock(self) -> BatchLock:
-        """Hold it to make several calls one whole."""
+    def lock(self) -> AbstractContextManager[bool, None]:
+        """Hold it to make several calls atomic among threads; the thread that holds it may take it again."""
         return self._lock
 
     @property
@@ -150,7 +119,7 @@ class ErrorMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all that is remembered, Python's own few hundred bytes a prompt not counted."""
+        """Bytes of all arrays; Python's own few hundred bytes a prompt are not counted."""
         return sum(entry.nbytes for entry in self._state.entries.values())
 
     def __len__(self) -> int:
@@ -158,7 +127,7 @@ class ErrorMemory:
         return sum(map(len, self._state.entries.values()))
 
     def __contains__(self, prompt_id: object) -> bool:
-        return any((prompt_id, side) in self._state.entries for side in (False, True))
+        return any((prompt_id, is_correct) in self._state.entries for is_correct in (False, True))
 
     def entry(self, prompt_id: PromptId, is_correct: bool = False) -> MemoryEntry | None:
         """What is remembered of a prompt's wrong (or right) completions, or None."""
@@ -173,177 +142,95 @@ class ErrorMemory:
         n_neighbors: int = 3,
         max_distance: float | None = None,
     ) -> Assigned:
-        """Look up to which remembered cluster each completion belongs, and how big it is. Changes nothing.
-
-        Args:
-            prompt_id: The prompt.
-            features: (m, D), rows of NaN for no answer.
-            is_correct: Whether to look among the right completions instead of the wrong ones.
-            n_neighbors: How many nearest members vote (`meds_rl.memory.vote.vote`).
-            max_distance: Members further away, of unit vectors, do not vote; None for any distance.
-
-        Raises:
-            TypeError, ValueError: The arguments have a wrong type, shape or width.
-        """
+        """Find the remembered cluster of each completion of one prompt, and its size. See `assign_batch`."""
         visit = Visit(prompt_id, features, is_correct)
         return self.assign_batch([visit], n_neighbors=n_neighbors, max_distance=max_distance)[0]
 
     def assign_batch(
-        self,
-        visits: Sequence[Visit],
-        *,
-        n_neighbors: int = 3,
-        max_distance: float | None = None,
-        share: Share = ALONE,
+        self, visits: Sequence[Visit], *, n_neighbors: int = 3, max_distance: float | None = None
     ) -> list[Assigned]:
-        """`assign` for many prompts at once, in threads, and in shares over several processes.
+        """Find the remembered cluster of each completion, and its size. Changes nothing.
 
         Args:
-            visits: One for each prompt and side.
-            n_neighbors: How many nearest members vote.
-            max_distance: Members further away, of unit vectors, do not vote; None for any distance.
-            share: The processes that hold this same memory and make this same call.
+            visits: the completions of one prompt each, all right or all wrong; looked up among the remembered ones of
+                their prompt that are right or wrong likewise.
+            n_neighbors: how many nearest members vote (`meds_rl.memory.vote.vote`).
+            max_distance: members further away, of unit vectors, do not vote; None for any distance.
 
         Raises:
-            TypeError, ValueError: A visit has a wrong type, shape or width.
+            TypeError, ValueError: an argument or a visit has a wrong type, shape or width.
         """
         check_positive_int("n_neighbors", n_neighbors)
         max_distance = check_max_distance(max_distance)
         state = self._state
-        tasks = []
+        lookups: list[tuple[MemoryEntry | None, NDArray[np.float32]]] = []
         for visit in visits:
             rows = check_features(visit.features)
             check_width(rows, state.n_features)
-            key = key_of(visit)
-            tasks.append((state.entry(key), rows))
-
-        def assigned(task: tuple[MemoryEntry | None, NDArray[np.float32]]) -> Assigned:
-            entry, rows = task
-            return assign(
-                entry, rows, n_neighbors, max_distance=max_distance, now=state.step, half_life=self.half_life
-            )
-
-        costs = [len(rows) * (0 if entry is None else len(entry.vectors)) for entry, rows in tasks]
-        return run(assigned, tasks, costs=costs, share=share, num_threads=self.num_threads)
+            lookups.append((state.entry(visit.key()), rows))
+        return _in_threads(
+            lambda lookup: assign(*lookup, n_neighbors, max_distance, state.step, self.half_life),
+            lookups,
+            cost=sum(len(rows) * (0 if entry is None else len(entry.vectors)) for entry, rows in lookups),
+            num_threads=self.num_threads,
+        )
 
     def remember(
         self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False
     ) -> NDArray[np.int64]:
-        """Add the completions of one prompt as a batch of their own, then cluster. See `remember_batch`.
-
-        Args:
-            prompt_id: The prompt.
-            features: (m, D), rows of NaN for no answer.
-            is_correct: Whether these are right completions instead of wrong ones.
-
-        Returns:
-            (m,) int64 ids of the remembered completions.
-        """
+        """Add completions of one prompt as a batch of their own: (m,) ids. See `remember_batch`."""
         return self.remember_batch([Visit(prompt_id, features, is_correct)])[0]
 
-    def remember_batch(self, visits: Sequence[Visit], *, share: Share = ALONE) -> list[NDArray[np.int64]]:
-        """Add a batch, cluster each prompt in it anew and count one `step`; on an error nothing changes.
+    def remember_batch(self, visits: Sequence[Visit]) -> list[NDArray[np.int64]]:
+        """Add a batch, cluster each of its prompts again and count one `step`; on an error nothing changes.
 
-        The memory afterwards does not depend on the order of a visit's rows: they are stored sorted. It does
-        depend on the order of the visits (ids count through them).
+        The order of a visit's rows does not matter: they are stored sorted. The order of the visits does (ids count
+        through them).
 
         Args:
-            visits: One for each prompt and side.
-            share: The processes that hold this same memory and make this same call. Each clusters its share of the
-                prompts; trees and clusters travel, 8 bytes a remembered completion.
+            visits: one for each prompt, right or wrong.
 
         Returns:
-            For each visit the (m,) int64 ids of its completions, in the order of its rows. Rows that are
-            equal are interchangeable. A completion that does not fit into `capacity` has an id all the same.
+            For each visit the (m,) int64 ids of its completions, in the order of its rows. Rows that are equal are
+            interchangeable. A completion that does not fit into `capacity` gets an id, too.
 
         Raises:
-            TypeError, ValueError: A visit has a wrong type, shape or width, or a prompt comes twice.
-        """
-        with self._lock:
-            state = self._state
-            arrivals: dict[EntryKey, Visited] = {}
-            all_ids: list[NDArray[np.int64]] = []
-            next_id, n_features = state.next_id, state.n_features
-            for visit in visits:
-                key = key_of(visit)
-                if key in arrivals:
-                    raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-                rows = check_features(visit.features)
-                check_width(rows, n_features)
-                answered = has_answer(rows)
-                if n_features is None and answered.any():
-                    n_features = rows.shape[1]
-                order = np.flatnonzero(answered)[canonical_order(rows[answered])]
-                ids = np.empty(len(rows), dtype=np.int64)
-                ids[np.append(order, np.flatnonzero(~answered))] = np.arange(next_id, next_id + len(rows))
-                arrivals[key] = Visited(rows[order], len(rows) - len(order), next_id)
-                next_id += len(rows)
-                all_ids.append(ids)
-            changes = plan_batch(state, arrivals, self.capacity, self.total_capacity, self.drop_first)
-            entries = self._refitted(state, changes, share)
-            self._state = MemoryState(entries, state.step + 1, next_id, n_features)
-            return all_ids
-
-    def renew_batch(self, renewals: Sequence[Renewal], *, share: Share = ALONE) -> None:
-        """Put fingerprints that were taken anew in the place of old ones and cluster their prompts; not a `step`.
-
-        For a policy that has moved on since a completion was remembered. When and how it was remembered stays. On an
-        error nothing changes.
-
-        Args:
-            renewals: One for each prompt and side. Ids that are no longer remembered are passed over.
-            share: The processes that hold this same memory and make this same call.
-
-        Raises:
-            TypeError, ValueError: Features have a wrong type, shape or width, or a row of NaN; an id comes twice, or a
-                prompt does.
+            TypeError, ValueError: a visit has a wrong type, shape or width, or two have the same prompt.
         """
         with self._lock:
             state = self._state
             changes: dict[EntryKey, Change] = {}
-            for renewal in renewals:
-                key = key_of(renewal)
-                if key in changes:
+            all_ids: list[NDArray[np.int64]] = []
+            next_id, n_features = state.next_id, state.n_features
+            seen: set[EntryKey] = set()
+            for visit in visits:
+                key = visit.key()
+                if key in seen:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-                ids = check_ids(renewal.ids)
-                rows = check_features(renewal.features, len(ids))
-                check_width(rows, state.n_features)
-                if not has_answer(rows).all():
-                    raise ValueError(f"a renewed fingerprint of prompt {key.prompt_id!r} is NaN")
-                if len(np.unique(ids)) != len(ids):
-                    raise ValueError(f"an id of prompt {key.prompt_id!r} comes twice in one renewal")
-                entry = state.entries.get(key)
-                if entry is not None and len(entry.vectors):
-                    changes[key] = renewed(entry, ids, rows, state.step)
-            self._state = state._replace(entries=self._refitted(state, changes, share))
-
-    def _refitted(
-        self, state: MemoryState, changes: dict[EntryKey, Change], share: Share
-    ) -> dict[EntryKey, MemoryEntry]:
-        """All entries, the changed ones clustered anew."""
-        tasks = list(changes.values())
-        clustering = self._incremental
-        fits = run(
-            lambda change: refit(clustering, change),
-            tasks,
-            costs=[change.cost for change in tasks],
-            share=share,
-            num_threads=self.num_threads,
-        )
-        entries = dict(state.entries)
-        for (key, change), fit in zip(changes.items(), fits, strict=True):
-            entry = change.entry(fit)
-            if len(entry):
-                entries[key] = entry
-            else:
-                entries.pop(key, None)
-        return entries
+                seen.add(key)
+                rows = check_features(visit.features)
+                check_width(rows, n_features)
+                if n_features is None and has_answer(rows).any():
+                    n_features = rows.shape[1]
+                arrival, ids = _arrival(rows, next_id)
+                if len(arrival):
+                    changes[key] = plan(state.entries.get(key), arrival, state.step, self.capacity)
+                next_id += len(rows)
+                all_ids.append(ids)
+            refitted = _in_threads(
+                lambda change: refit(self._incremental, change),
+                list(changes.values()),
+                cost=sum(change.cost for change in changes.values()),
+                num_threads=self.num_threads,
+            )
+            entries = state.entries | dict(zip(changes, refitted, strict=True))
+            self._state = MemoryState(entries, state.step + 1, next_id, n_features)
+            return all_ids
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the memory to one file, so that the file is at any moment the old one or the new one, whole.
+        """Write the memory to one file: at any moment its path holds the old file or the new one, whole.
 
-        Nothing is copied: the file is written prompt by prompt. The settings (clustering, capacity, ...) are not
-        written: hand the same ones to `load`.
+        The settings (clustering, capacity, half_life) are not written: pass the same ones to `load`.
         """
         storage.write(path, self._state)
 
@@ -351,13 +238,12 @@ class ErrorMemory:
         """Become the memory that `save` wrote, equal to the last bit; the settings stay. On an error nothing changes.
 
         Args:
-            path: The file. Files of older versions of meds-rl are read too.
+            path: the file.
             n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
 
         Raises:
-            MemoryFileError: The file is truncated, corrupted, of a newer version, of another width, or no
-                memory file.
-            FileNotFoundError: There is no such file.
+            MemoryFileError: the file is truncated, corrupted, of another version or width, or no memory file.
+            FileNotFoundError: there is no such file.
         """
         state = storage.read(path)
         if n_features is not None and state.n_features not in (None, n_features):
@@ -378,20 +264,73 @@ class ErrorMemory:
         n_features: int | None = None,
         **settings: Any,
     ) -> "ErrorMemory":
-        """The memory that `save` wrote, equal to the last bit.
+        """A new memory with the content that `save` wrote. See `restore`.
 
         Args:
-            path: The file. Files of older versions of meds-rl are read too.
-            clustering: As it was when the memory was saved; the file does not say.
-            n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
-            **settings: `capacity` and the other settings of the memory; the file does not say them either. Where the
-                file exceeds a bound, `capacity` acts at a prompt's next visit, `total_capacity` at the next batch.
-
-        Raises:
-            MemoryFileError: The file is truncated, corrupted, of a newer version, of another width, or no
-                memory file.
-            FileNotFoundError: There is no such file.
+            path: the file.
+            clustering: as it was when the memory was saved.
+            n_features: D of the fingerprints to come, where it is known.
+            **settings: `capacity` and the other settings of the memory. Where the file exceeds `capacity`, a prompt is
+                cut at its next visit.
         """
         memory = cls(clustering, **settings)
         memory.restore(path, n_features=n_features)
         return memory
+
+
+def _arrival(rows: NDArray[np.float32], first_id: int) -> tuple[Arrival, NDArray[np.int64]]:
+    """Checked features (m, D) in the order in which they are stored, and the id of each row (m,)."""
+    answered = has_answer(rows)
+    order = np.flatnonzero(answered)[canonical_order(rows[answered])]
+    ids = np.empty(len(rows), dtype=np.int64)
+    ids[np.append(order, np.flatnonzero(~answered))] = np.arange(first_id, first_id + len(rows))
+    return Arrival(rows[order], len(rows) - len(order), first_id), ids
+
+
+# ---- The prompts of a batch are independent: they are scored and clustered in threads.
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_WORTH_A_THREAD = 20_000
+"""Pairs of a new and a remembered completion: about a millisecond."""
+
+
+def _in_threads(
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, cost: int, num_threads: int | None
+) -> list[Result]:
+    """`function` of each task, in their order; `cost` counts all their pairs of completions."""
+    most = _num_cores() if num_threads is None else num_threads
+    workers = min(most, len(tasks), cost // _WORTH_A_THREAD + 1)
+    if workers <= 1:
+        return [function(task) for task in tasks]
+    chunk = -(-len(tasks) // (4 * workers))
+    chunks = [tasks[i : i + chunk] for i in range(0, len(tasks), chunk)]
+    with ThreadPoolExecutor(workers, thread_name_prefix="meds-memory") as threads:
+        done = threads.map(lambda part: [function(task) for task in part], chunks)
+        return [result for part in done for result in part]
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+# ---- Compiling, which takes place at the first use on a machine.
+
+NOTICED_SECONDS = 2.0
+"""An engine logs a `compile_kernels` that took longer."""
+
+
+def compile_kernels() -> float:
+    """Compile what memories run on, so that the first training step does not wait for it; returns seconds.
+
+    Ten seconds or more the first time on a machine; later the result is read from disk.
+    """
+    start = time.perf_counter()
+    memory = ErrorMemory()
+    points = np.eye(4, dtype=np.float32)
+    for _ in range(2):
+        memory.assign("", points)
+        memory.remember("", points)
+    return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""To which cluster in memory a new error belongs: the majority among its nearest neighbours."""
+"""Which remembered cluster a completion belongs to: the majority among its nearest neighbours."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,22 +58,18 @@ def vote(
     )
 
 
-# ---- Score: to which remembered cluster completions belong, and what that cluster counts.
-
-
 def assign(
     entry: MemoryEntry | None,
     rows: NDArray[np.float32],
     n_neighbors: int,
-    *,
-    max_distance: float | None = None,
+    max_distance: float | None,
     now: int,
     half_life: float | None,
 ) -> Assigned:
-    """Look rows (m, D) up in an entry, rows of NaN as completions without an answer.
+    """Clusters and sizes |C| of rows (m, D) in an entry, rows of NaN as completions without an answer.
 
     Args:
-        entry: what is remembered of their prompt and side, or None.
+        entry: what is remembered of their prompt, or None.
         rows: checked features.
         n_neighbors: how many nearest members vote.
         max_distance: members further away do not vote; None for any distance.
@@ -84,19 +80,15 @@ def assign(
     clusters, sizes = np.where(answered, UNSEEN, NO_ANSWER), no_sizes(len(rows), half_life)
     if entry is None:
         return Assigned(clusters, sizes)
-    sizes[~answered] = _worth(entry.no_answer_steps, now, half_life).sum()
+    sizes[~answered] = _weights(entry.no_answer_steps, now, half_life).sum()
     if len(entry.vectors):
         n_voters = min(n_neighbors, len(entry.vectors))
         clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters, max_distance)
         found = answered & (clusters != UNSEEN)
         # Noise, -1, is the first bin.
-        totals = np.bincount(entry.clusters + 1, weights=_worth(entry.steps, now, half_life))
+        totals = np.bincount(entry.clusters + 1, weights=_weights(entry.steps, now, half_life))
         sizes[found] = totals[clusters[found] + 1]
     return Assigned(clusters, sizes)
-
-
-def _worth(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
-    return np.ones(len(steps), dtype=np.float64) if half_life is None else weights(steps, now, half_life)
 
 
 def weights(steps: NDArray[np.int64], now: int, half_life: float) -> NDArray[np.float64]:
@@ -106,8 +98,12 @@ def weights(steps: NDArray[np.int64], now: int, half_life: float) -> NDArray[np.
         >>> weights(np.array([0, 5, 10]), now=10, half_life=5).tolist()
         [0.25, 0.5, 1.0]
     """
-    with np.errstate(over="ignore"):  # ages that are endless half-lives: a weight of 0
+    with np.errstate(over="ignore"):  # infinitely many half-lives: a weight of 0
         return np.asarray(np.exp2((steps - now) / half_life), dtype=np.float64)
+
+
+def _weights(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
+    return np.ones(len(steps), dtype=np.float64) if half_life is None else weights(steps, now, half_life)
 
 
 def no_sizes(n: int, half_life: float | None) -> ClusterSizes:

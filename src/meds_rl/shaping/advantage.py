@@ -1,6 +1,9 @@
-"""The group-normalised advantage of GRPO, which turns shaped rewards into what the policy is updated by."""
+"""From shaped rewards to advantages: GRPO's normalisation by the group, and the entropy advantage."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +16,9 @@ from meds_rl.checks import (
     check_prompt_ids,
     check_rewards,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 
 def group_advantages(
@@ -88,3 +94,31 @@ def _group_numbers(
     if n_rows % size:
         raise ValueError(f"{n_rows} rewards do not divide into groups of group_size {size}")
     return np.arange(n_rows, dtype=np.intp) // size
+
+
+def entropy_advantage(
+    advantages: torch.Tensor, entropies: torch.Tensor, coef: float = 0.4, cap: float = 2.0
+) -> torch.Tensor:
+    """Token-level advantages A + min(coef * H, |A| / cap), H detached.
+
+    The added term never changes the sign of A as long as `cap` is above 1.
+    Source: "Reasoning with Exploration: An Entropy Perspective" (arXiv 2506.14758), with its defaults.
+
+    Args:
+        advantages: (B,) or (B, T).
+        entropies: (B, T), in nats.
+        coef: Weight of the entropy.
+        cap: The bonus is at most |A| / cap.
+
+    Returns:
+        (B, T).
+
+    Example:
+        >>> import torch
+        >>> entropy_advantage(torch.tensor([1.0, -1.0]), torch.tensor([[0.5, 2.0], [0.5, 2.0]]))
+        tensor([[ 1.2000,  1.5000],
+                [-0.8000, -0.5000]])
+    """
+    if advantages.dim() == 1:
+        advantages = advantages.unsqueeze(1)
+    return advantages + (coef * entropies.detach()).minimum(advantages.abs() / cap)

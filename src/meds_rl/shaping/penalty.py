@@ -1,4 +1,4 @@
-"""The penalty of the paper: the more often an error was seen, the more reward it costs."""
+"""The penalty of the paper, its strength over the course of training, and the shaped reward."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -16,8 +16,8 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
     r_s(x, y) = r(x, y) - min(alpha * ln(|C| + 1), beta) (arXiv 2604.11297, the shaped reward).
 
     Args:
-        cluster_sizes: (B,) numbers >= 0, |C| before the batch: counts, or with a half-life sums of what each member
-            counts. Any shape is allowed and kept.
+        cluster_sizes: (B,) numbers >= 0, |C| before the batch: counts, or with a half-life sums of weights. Any shape
+            is allowed and kept.
         alpha: Strength, >= 0, in units of reward.
         beta: Cap, >= 0, in units of reward.
 
@@ -42,13 +42,39 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
     return np.minimum(alpha * np.log1p(sizes.astype(np.float64)), beta)
 
 
-# ---- How much of the penalty's strength counts at a point of training: all, then less, then nothing.
+def shaped_rewards(
+    rewards: NDArray[np.float64], penalties: NDArray[np.float64], is_correct: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Shaped rewards (B,): r - penalty for a wrong completion; a right one keeps the sign of its reward.
+
+    For a right completion that is r / (1 + penalty), or r (1 + penalty) where r is negative, so that it never gains.
+    """
+    right = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
+    return np.where(is_correct, right, rewards - penalties)
+
+
+def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
+    """What a penalty function returned: (B,) finite numbers >= 0, as float64.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    penalties = np.asarray(values, dtype=np.float64)
+    if penalties.shape != (n_rows,):
+        raise ValueError(f"penalty must return ({n_rows},) penalties, got shape {penalties.shape}")
+    if not np.isfinite(penalties).all() or (penalties < 0).any():
+        raise ValueError(f"penalty must return finite numbers of 0 or more, got {penalties.min()}")
+    return penalties
+
+
+# ---- The penalty's strength over the course of training: full, falling, none.
 
 Anneal: TypeAlias = Sequence[float]
+"""Two fractions of training: where the strength begins to fall, and where it reaches 0."""
 
 
 def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
-    """Two shares of training, 0 <= from <= until <= 1; None for None and for from = 1, as both are alpha throughout.
+    """Two fractions of training, 0 <= from <= until <= 1; None for None and for from = 1: full strength throughout.
 
     Raises:
         ValueError: anything else.
@@ -69,7 +95,7 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
 
 
 def check_progress(value: float | None, anneal: tuple[float, float] | None) -> float | None:
-    """The share of training that is done, 0 to 1; needed where alpha is annealed.
+    """The fraction of training that is done, 0 to 1; required where the penalty is annealed.
 
     Raises:
         ValueError: it is missing or out of range.
@@ -87,7 +113,7 @@ def check_progress(value: float | None, anneal: tuple[float, float] | None) -> f
 
 
 def strength(anneal: tuple[float, float] | None, progress: float | None) -> float:
-    """Share of alpha that counts: 1 up to `anneal`'s first share of training, 0 after its second, linear between.
+    """Factor of the penalty: 1 up to `anneal`'s first fraction of training, 0 after its second, linear between.
 
     Example:
         >>> [strength((0.25, 0.75), done) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]

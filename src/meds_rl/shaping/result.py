@@ -1,4 +1,4 @@
-"""A shaped batch: what became of each reward, and why."""
+"""A shaped batch: each completion's reward, cluster, penalty and the reason for it."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from meds_rl.checks import PromptId
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED
 from meds_rl.memory.entry import ClusterSizes
-from meds_rl.shaping.assumption import assumption_figures
 
 
 class Reason(str, Enum):
@@ -24,7 +23,6 @@ class Reason(str, Enum):
     NOT_TARGET = "not_target"
     ALL_RIGHT = "all_right"
     ALL_WRONG = "all_wrong"
-    MIXED = "mixed"
 
 
 _EXPLANATIONS = {
@@ -37,7 +35,6 @@ _EXPLANATIONS = {
     Reason.NOT_TARGET: "completions of its kind are no target of the penalty",
     Reason.ALL_RIGHT: "all completions of its group are right",
     Reason.ALL_WRONG: "all completions of its group are wrong, which is skipped (all_wrong='skip')",
-    Reason.MIXED: "its group has a right answer, so it is remembered and not penalised (mixed='remember')",
 }
 
 
@@ -64,10 +61,10 @@ class ShapedBatch:
 
     Attributes:
         rewards: (B,) float64 shaped rewards r_s.
-        penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta); 0 for rows that were not scored, or of a mixed
-            group under mixed="remember".
+        penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta) or what the shaper's own `penalty` gives; 0 for rows
+            that were not scored.
         cluster_sizes: (B,) |C| before this batch, as it counted: 0 for what is free or was not scored. int64, or with a
-            half-life float64: members count by their age.
+            half-life float64: each member weighted by its age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
         normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center":
@@ -98,22 +95,20 @@ class ShapedBatch:
     def explain(self, row: int) -> str:
         """One completion in words: its cluster, the cluster's size before the batch, the penalty and why."""
         why = explanation(self.reasons[row], int(self.clusters[row]), float(self.cluster_sizes[row]))
-        side = "right" if self.is_correct[row] else "wrong"
+        graded = "right" if self.is_correct[row] else "wrong"
         return (
-            f"Completion {row} of prompt {self.prompt_ids[row]!r} is {side}: {why}. Penalty "
+            f"Completion {row} of prompt {self.prompt_ids[row]!r} is {graded}: {why}. Penalty "
             f"{self.penalties[row]:.4f}, reward {self.raw_rewards[row]:.4f} -> {self.rewards[row]:.4f}."
         )
 
     def metrics(self) -> dict[str, float]:
-        """Figures for a log. A share of nothing is 0.
+        """Figures for a log. A fraction or mean of no rows is 0.
 
         - `share_penalised`: rows with a penalty above 0, of all rows.
         - `mean_penalty`: mean over the scored rows, those with penalty 0 included.
         - `share_wrong_seen`: rows whose cluster had members that count (size > 0), of the scored wrong rows.
         - `noise_share`: rows voted NOISE, of the scored rows.
         - `no_answer_share`: rows without an answer, of the scored wrong rows.
-        - `assumption_violations`, `assumption_holds`, `assumption_comparable`, `assumption_covariance`: whether larger
-          clusters carry larger rewards (`assumption_figures`).
         """
         scored = self.clusters != NOT_SCORED
         scored_wrong = scored & ~self.is_correct
@@ -123,9 +118,6 @@ class ShapedBatch:
             "share_wrong_seen": _mean(self.cluster_sizes[scored_wrong] > 0),
             "noise_share": _mean(self.clusters[scored] == NOISE),
             "no_answer_share": _mean(self.clusters[scored_wrong] == NO_ANSWER),
-            **assumption_figures(
-                self.group_ids, scored, self.cluster_sizes, self.raw_rewards, self.raw_rewards - self.rewards
-            ),
         }
 
 

@@ -1,7 +1,10 @@
 """The method: score a batch against the memory, take the penalty from its rewards, then remember it."""
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,25 +19,25 @@ from meds_rl.checks import (
     check_positive_int,
     check_prompt_ids,
     check_rewards,
-    check_something_penalised,
+    has_answer,
 )
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
-from meds_rl.memory.memory import Assigned, ErrorMemory, Visit
-from meds_rl.memory.sharing import ALONE, Share
+from meds_rl.memory.entry import ClusterSizes, Visit
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.vote import no_sizes
-from meds_rl.shaping.forms import PenaltyForm, penalties_of, shaped_rewards
-from meds_rl.shaping.groups import (
-    Group,
-    GroupKind,
-    Side,
-    answered,
-    groups_of,
-    of_each_prompt,
-    scored_sides,
+from meds_rl.shaping.penalty import (
+    Anneal,
+    check_anneal,
+    check_penalties,
+    check_progress,
+    penalty,
+    shaped_rewards,
+    strength,
 )
-from meds_rl.shaping.penalty import Anneal, check_anneal, check_progress, strength
 from meds_rl.shaping.result import Reason, ShapedBatch
-from meds_rl.shaping.scope import ALL_PROMPTS, Scope, compared_in_batch, of_all_prompts
+
+PenaltyFunction: TypeAlias = Callable[[ClusterSizes, NDArray[np.int64]], ArrayLike]
+"""From cluster sizes (B,) and group sizes (B,) to penalties (B,), finite and >= 0."""
 
 
 class RewardShaper:
@@ -42,6 +45,8 @@ class RewardShaper:
 
     r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the
     remembered wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
+
+    A shaper that penalises differently gets a function (`penalty`), or is a subclass that overrides `penalties`.
 
     Args:
         alpha: Strength of the penalty, >= 0.
@@ -56,19 +61,18 @@ class RewardShaper:
         no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
             not remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
-        max_distance: Members further than this (unit vectors: 0 to 2) do not vote; no voter, |C| = 0. None: no bound.
-        scope: With what a completion is compared: its "prompt"'s memory (as published), the "global" one of all
-            prompts, or without a memory the scored others of its group in the "batch".
-        penalty_form: What a count costs: "log" (as published), "inverse_sqrt" or "share" (`meds_rl.shaping.forms`).
-        mixed: A group with right and wrong completions is penalised ("shape", as published), or only remembered
-            ("remember"): there being right already pays, and only groups without a right answer are penalised.
-        anneal: Two shares of training: alpha counts whole up to the first, then falls in a line, and not at all from
-            the second on. What is wrong is remembered all the while. None: whole throughout, as published.
         memory: The memory to use and to fill; a new one by default.
+        max_distance: Members further than this (unit vectors: 0 to 2) do not vote; without a voter |C| = 0. None: no
+            bound, as published.
+        anneal: Two fractions of training: the penalty has its full strength up to the first, falls linearly, and is 0
+            from the second on. Errors are remembered throughout. None: full strength throughout, as published.
+        penalty: A function from cluster sizes (B,) and group sizes (B,) to penalties (B,) >= 0, in place of
+            min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. It is called with all rows of the batch,
+            with size 0 for those that are not scored, whose penalty is 0 whatever it returns. `anneal` multiplies what
+            it returns. Its penalty is subtracted from right completions as from wrong ones: r - penalty.
 
     Raises:
-        TypeError, ValueError: An argument has a wrong type or value, or `mixed`, `all_wrong` and `target` together
-            leave nothing that could be penalised.
+        TypeError, ValueError: An argument has a wrong type or value.
 
     Example:
         >>> shaper = RewardShaper()
@@ -84,6 +88,14 @@ class RewardShaper:
         [-0.1099, -0.1099, 1.0]
         >>> shaped.reasons
         ['noise', 'noise', 'not_target']
+
+        The bonus 1 / sqrt(|C|) of outcome-based exploration, less its largest value, instead of the logarithm:
+
+        >>> def outcome(sizes, group_sizes):
+        ...     return 0.1 * (1 - 1 / np.sqrt(np.maximum(sizes, 1)))
+        >>> shaper = RewardShaper(memory=shaper.memory, penalty=outcome)
+        >>> shaper.shape([0.0, 0.0, 1.0], **batch).rewards.round(4).tolist()
+        [-0.0293, -0.0293, 1.0]
     """
 
     def __init__(
@@ -98,21 +110,17 @@ class RewardShaper:
         memory: ErrorMemory | None = None,
         *,
         max_distance: float | None = None,
-        scope: Scope = "prompt",
-        penalty_form: PenaltyForm = "log",
-        mixed: Literal["shape", "remember"] = "shape",
         anneal: Anneal | None = None,
+        penalty: PenaltyFunction | None = None,
     ) -> None:
         check_choice("target", target, ("wrong", "right", "both"))
         check_choice("noise", noise, ("cluster", "free"))
         check_choice("all_wrong", all_wrong, ("skip", "center", "shape"))
         check_choice("no_answer", no_answer, ("cluster", "free"))
-        check_choice("scope", scope, ("prompt", "global", "batch"))
-        check_choice("penalty_form", penalty_form, ("log", "inverse_sqrt", "share"))
-        check_choice("mixed", mixed, ("shape", "remember"))
-        check_something_penalised(mixed=mixed, all_wrong=all_wrong, target=target)
         if memory is not None and not isinstance(memory, ErrorMemory):
             raise TypeError(f"memory must be an ErrorMemory, got {type(memory).__name__}")
+        if penalty is not None and not callable(penalty):
+            raise TypeError(f"penalty must be a function of cluster sizes and group sizes, got {penalty!r}")
         self.alpha = check_non_negative("alpha", alpha)
         self.beta = check_non_negative("beta", beta)
         self.target = target
@@ -121,24 +129,36 @@ class RewardShaper:
         self.no_answer = no_answer
         self.n_neighbors = check_positive_int("n_neighbors", n_neighbors)
         self.max_distance = check_max_distance(max_distance)
-        self.scope = scope
-        self.penalty_form = penalty_form
-        self.mixed = mixed
         self.anneal = check_anneal("anneal", anneal)
+        self.penalty = penalty
         # An empty memory is falsy, so `memory or ErrorMemory()` would drop the caller's.
         self.memory = ErrorMemory() if memory is None else memory
 
-    def memory_prompt(self, prompt_id: PromptId) -> PromptId:
-        """Under which prompt id the memory holds what is remembered of a prompt."""
-        return ALL_PROMPTS if self.scope == "global" else prompt_id
-
     def alpha_at(self, progress: float | None) -> float:
-        """The strength of the penalty when a share of training, 0 to 1, is done; only with `anneal` does it matter.
+        """alpha at a fraction of training, 0 to 1; only with `anneal` does it change.
 
         Raises:
             ValueError: progress is out of range, or missing where `anneal` needs it.
         """
         return self.alpha * strength(self.anneal, check_progress(progress, self.anneal))
+
+    def penalties(
+        self, sizes: ClusterSizes, groups: list[Group], progress: float | None
+    ) -> NDArray[np.float64]:
+        """Penalties (B,) >= 0 of a batch, before any reward is changed: the method for a subclass to override.
+
+        Args:
+            sizes: (B,) |C| as it counts; 0 for rows that are not scored, unseen or free of penalty.
+            groups: The batch's groups; together they hold each row once.
+            progress: Fraction of training that is done, None where `anneal` does not need it.
+        """
+        if self.penalty is None:
+            return penalty(sizes, self.alpha_at(progress), self.beta)
+        group_sizes = np.empty(len(sizes), dtype=np.int64)
+        for group in groups:
+            group_sizes[group.rows] = len(group.rows)
+        own = check_penalties(self.penalty(sizes, group_sizes), len(sizes))
+        return own * strength(self.anneal, progress)
 
     def scored_rows(
         self,
@@ -149,7 +169,7 @@ class RewardShaper:
     ) -> NDArray[np.bool_]:
         """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
 
-        An engine need not compute the others' fingerprints; rows of NaN may stand for them.
+        An engine need not compute the others' fingerprints; it may pass rows of NaN for them.
 
         Raises:
             TypeError, ValueError: An argument has a wrong type or shape.
@@ -169,12 +189,11 @@ class RewardShaper:
         is_correct: ArrayLike,
         group_ids: Iterable[PromptId] | None = None,
         progress: float | None = None,
-        share: Share = ALONE,
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
 
-        The order of rows does not matter to the result. After an error the memory is as it was before. Threads may
-        call it at once: each batch is scored and remembered as one whole, one after the other.
+        The order of rows does not matter to the result. After an error the memory is as it was before. Several threads
+        may call it: one batch after the other is scored and remembered.
 
         Args:
             rewards: (B,) finite rewards before shaping.
@@ -182,11 +201,9 @@ class RewardShaper:
             features: (B, D) fingerprints; a row of NaN means that the completion gives no answer.
             is_correct: (B,) bool.
             group_ids: (B,) strings or integers, where one prompt may have several groups in a batch, each normalised by
-                itself: whether all of a group are wrong is then asked of each. They share the prompt's memory. By
-                default each prompt has one group.
-            progress: Share of training that is done, 0 to 1; only `anneal` needs it.
-            share: This process's place among several that hold the same memory and shape the same batch: each looks up
-                and clusters its share of the prompts, all get the same result.
+                itself: each may be all wrong or not. They share the prompt's memory. By default each prompt has one
+                group.
+            progress: Fraction of training that is done, 0 to 1; only `anneal` needs it.
 
         Raises:
             TypeError, ValueError: An argument has a wrong type, shape or value.
@@ -197,28 +214,24 @@ class RewardShaper:
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
         named = _check_group_ids(group_ids, n_rows)
-        alpha = self.alpha_at(progress)
+        progress = check_progress(progress, self.anneal)
         groups = groups_of(ids, correct, named)
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
-        sides = scored_sides(groups, correct, scored, fingerprints)
-        if self.scope != "batch":
-            sides = of_all_prompts(sides) if self.scope == "global" else of_each_prompt(sides)
+        prompts = scored_prompts(groups, correct, scored)
         with self.memory.lock:
-            clusters, sizes = self._score(sides, n_rows, share)
-            memory_ids = self._remember(sides, n_rows, share)
-
-        penalties = penalties_of(self.penalty_form, sizes, groups, alpha, self.beta)
-        spared = self._only_remembered(groups, scored)
-        penalties[spared] = 0.0
+            clusters, sizes = self._score(prompts, fingerprints)
+            penalties = np.where(scored, self.penalties(sizes, groups, progress), 0.0)
+            memory_ids = self._remember(prompts, fingerprints)
+        shaped = raw_rewards - penalties
         return ShapedBatch(
-            rewards=shaped_rewards(self.penalty_form, raw_rewards, penalties, correct),
+            rewards=shaped_rewards(raw_rewards, penalties, correct) if self.penalty is None else shaped,
             penalties=penalties,
             cluster_sizes=sizes,
             clusters=clusters,
             reasons=[
-                (reason or (Reason.MIXED if spare else self._why_scored(cluster))).value
-                for reason, spare, cluster in zip(unscored, spared.tolist(), clusters.tolist(), strict=True)
+                (reason or self._why_scored(cluster)).value
+                for reason, cluster in zip(unscored, clusters.tolist(), strict=True)
             ],
             normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
@@ -227,6 +240,34 @@ class RewardShaper:
             is_correct=correct,
             raw_rewards=raw_rewards,
         )
+
+    def _score(
+        self, prompts: list[ScoredRows], features: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], ClusterSizes]:
+        """Clusters (B,) and the sizes (B,) that count; other rows are NOT_SCORED with size 0."""
+        clusters = np.full(len(features), NOT_SCORED, dtype=np.int64)
+        sizes = no_sizes(len(features), self.memory.half_life)
+        visits = [Visit(prompt.prompt_id, features[prompt.rows], prompt.is_correct) for prompt in prompts]
+        found = self.memory.assign_batch(visits, n_neighbors=self.n_neighbors, max_distance=self.max_distance)
+        for prompt, assigned in zip(prompts, found, strict=True):
+            clusters[prompt.rows], sizes[prompt.rows] = assigned
+        if self.noise == "free":
+            sizes[clusters == NOISE] = 0
+        if self.no_answer == "free":
+            # None is remembered from now on, but the memory may come from a run that did.
+            sizes[clusters == NO_ANSWER] = 0
+        return clusters, sizes
+
+    def _remember(self, prompts: list[ScoredRows], features: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
+        memory_ids = np.full(len(features), -1, dtype=np.int64)
+        if self.no_answer == "free":
+            answered = has_answer(features)
+            prompts = [prompt._replace(rows=prompt.rows[answered[prompt.rows]]) for prompt in prompts]
+        visits = [Visit(prompt.prompt_id, features[prompt.rows], prompt.is_correct) for prompt in prompts]
+        for prompt, ids in zip(prompts, self.memory.remember_batch(visits), strict=True):
+            memory_ids[prompt.rows] = ids
+        return memory_ids
 
     def _why_unscored(self, groups: list[Group], is_correct: NDArray[np.bool_]) -> list[Reason | None]:
         """For each row why it is left alone, or None where it is scored."""
@@ -245,14 +286,6 @@ class RewardShaper:
             return Reason.NOT_TARGET
         return None
 
-    def _only_remembered(self, groups: list[Group], scored: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which scored rows (B,) are not penalised, because their group has a right answer."""
-        spared = np.zeros_like(scored)
-        if self.mixed == "remember":
-            for group in groups:
-                spared[group.rows] = scored[group.rows] & (group.kind is GroupKind.MIXED)
-        return spared
-
     def _why_scored(self, cluster: int) -> Reason:
         if cluster == UNSEEN:
             return Reason.UNSEEN
@@ -262,47 +295,91 @@ class RewardShaper:
             return Reason.NO_ANSWER_FREE if self.no_answer == "free" else Reason.NO_ANSWER
         return Reason.CLUSTER
 
-    def _score(self, sides: list[Side], n_rows: int, share: Share) -> Assigned:
-        """Clusters (B,) and the sizes (B,) that count; rows in no side are NOT_SCORED with size 0."""
-        clusters = np.full(n_rows, NOT_SCORED, dtype=np.int64)
-        sizes = no_sizes(n_rows, self.memory.half_life)
-        for side, (side_clusters, side_sizes) in zip(sides, self._look_up(sides, share), strict=True):
-            clusters[side.rows], sizes[side.rows] = side_clusters, side_sizes
-        if self.noise == "free":
-            sizes[clusters == NOISE] = 0
-        if self.no_answer == "free":
-            # Nothing new is remembered, but the memory may come from a run that did.
-            sizes[clusters == NO_ANSWER] = 0
-        return Assigned(clusters, sizes)
-
-    def _look_up(self, sides: list[Side], share: Share) -> list[Assigned]:
-        if self.scope == "batch":
-            return [compared_in_batch(side, self.memory.clustering) for side in sides]
-        return self.memory.assign_batch(
-            [Visit(side.prompt_id, side.features, side.is_correct) for side in sides],
-            n_neighbors=self.n_neighbors,
-            max_distance=self.max_distance,
-            share=share,
-        )
-
-    def _remember(self, sides: list[Side], n_rows: int, share: Share) -> NDArray[np.int64]:
-        """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
-        memory_ids = np.full(n_rows, -1, dtype=np.int64)
-        if self.scope == "batch":
-            return memory_ids
-        if self.no_answer == "free":
-            sides = [answered(side) for side in sides]
-        visits = [Visit(side.prompt_id, side.features, side.is_correct) for side in sides]
-        for side, ids in zip(sides, self.memory.remember_batch(visits, share=share), strict=True):
-            memory_ids[side.rows] = ids
-        return memory_ids
-
     def _normalize_by_std(self, groups: list[Group], n_rows: int) -> NDArray[np.bool_]:
         normalize = np.ones(n_rows, dtype=np.bool_)
         if self.all_wrong == "center":
             for group in groups:
                 normalize[group.rows] = group.kind is not GroupKind.ALL_WRONG
         return normalize
+
+
+# ---- A batch's groups: completions of one prompt that are compared with each other.
+
+
+class GroupKind(Enum):
+    """How a group's completions were graded."""
+
+    MIXED = "mixed"
+    ALL_RIGHT = "all right"
+    ALL_WRONG = "all wrong"
+
+
+class Group(NamedTuple):
+    """The rows (G,) of one group, all of one prompt."""
+
+    prompt_id: PromptId
+    rows: NDArray[np.intp]
+    kind: GroupKind
+
+
+class ScoredRows(NamedTuple):
+    """The rows (m,) of one prompt, of all its groups, that are scored, all right or all wrong."""
+
+    prompt_id: PromptId
+    is_correct: bool
+    rows: NDArray[np.intp]
+
+
+def groups_of(
+    prompt_ids: list[PromptId], is_correct: NDArray[np.bool_], group_ids: list[PromptId] | None = None
+) -> list[Group]:
+    """The groups of a batch, sorted by prompt id, integers first: an order that no row's place changes.
+
+    Args:
+        prompt_ids: (B,).
+        is_correct: (B,).
+        group_ids: (B,), where a prompt may have several groups in a batch; by default each has one.
+
+    Raises:
+        ValueError: a group has completions of two prompts.
+    """
+    rows: dict[PromptId, list[int]] = {}
+    for row, group_id in enumerate(prompt_ids if group_ids is None else group_ids):
+        rows.setdefault(group_id, []).append(row)
+    groups = [_group(_one_prompt(name, rows[name], prompt_ids), rows[name], is_correct) for name in rows]
+    return sorted(groups, key=lambda group: (isinstance(group.prompt_id, str), group.prompt_id))
+
+
+def _one_prompt(group_id: PromptId, rows: list[int], prompt_ids: list[PromptId]) -> PromptId:
+    first = prompt_ids[rows[0]]
+    for row in rows:
+        if prompt_ids[row] != first:
+            raise ValueError(
+                f"a group has the completions of one prompt; group {group_id!r} has completions of {first!r} and "
+                f"{prompt_ids[row]!r}"
+            )
+    return first
+
+
+def _group(prompt_id: PromptId, members: list[int], is_correct: NDArray[np.bool_]) -> Group:
+    rows = np.array(members, dtype=np.intp)
+    graded = is_correct[rows]
+    if graded.all():
+        return Group(prompt_id, rows, GroupKind.ALL_RIGHT)
+    return Group(prompt_id, rows, GroupKind.MIXED if graded.any() else GroupKind.ALL_WRONG)
+
+
+def scored_prompts(
+    groups: list[Group], is_correct: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> list[ScoredRows]:
+    """The scored rows of each prompt, right and wrong ones separately: one visit of the memory each."""
+    found: dict[tuple[PromptId, bool], list[NDArray[np.intp]]] = {}
+    for group in groups:
+        for right in (False, True):
+            rows = group.rows[scored[group.rows] & (is_correct[group.rows] == right)]
+            if len(rows):
+                found.setdefault((group.prompt_id, right), []).append(rows)
+    return [ScoredRows(prompt_id, right, np.concatenate(rows)) for (prompt_id, right), rows in found.items()]
 
 
 def _check_group_ids(group_ids: Iterable[PromptId] | None, n_rows: int) -> list[PromptId] | None:

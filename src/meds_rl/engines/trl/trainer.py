@@ -20,8 +20,8 @@ from accelerate.utils import gather_object
 from datasets import Dataset
 from trl import GRPOTrainer
 
-from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
-from meds_rl.engines.entropy_advantage import entropy_advantage
+from meds_rl.memory.memory import NOTICED_SECONDS, compile_kernels
+from meds_rl.shaping.advantage import entropy_advantage
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.arguments import (
     as_list,
