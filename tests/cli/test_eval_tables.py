@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from meds_rl.cli.eval_tables import CAPTION, at_k_tables, page, single_table
+from meds_rl.cli.eval import CAPTION, at_k_tables, page, single_table
 from meds_rl.evaluation.figures import group_figures
 
 

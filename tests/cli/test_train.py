@@ -69,7 +69,7 @@ def test_the_run_folder_holds_everything(run):
 def test_progress_is_wanted_unless_the_user_says_otherwise(tmp_path):
     # transformers concludes from a raised log level that it is not; the command line must not raise it.
     code = (
-        "from meds_rl.cli.quiet import quieten; quieten(); "
+        "from meds_rl.cli.tables import quieten; quieten(); "
         "from meds_rl.train.recipe import load_recipe; import sys; "
         "sys.exit(load_recipe(sys.argv[1], ['--output_dir', sys.argv[2]]).training.disable_tqdm)"
     )
@@ -136,7 +136,7 @@ def test_another_runs_folder_is_left_alone_by_a_resume(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["--model_name_or_path", "pocket:x"], "whole number"),
+        (["--model_name_or_path", "pocket:x"], "one pocket model is shipped"),
         (["--task", "sudoku"], "sudoku"),
         (["--resume_from_checkpoint", "true"], "no checkpoint"),
         (["--num_generations", "1"], "at least 2"),
@@ -167,12 +167,7 @@ def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     settings = yaml.safe_load((ROOT / "recipes" / "pocket.yaml").read_text())
     settings |= {name.removeprefix("--"): yaml.safe_load(value) for name, value in pairs.items()}
     recipe.write_text(yaml.safe_dump(settings))
-    arguments = [
-        "--recipe",
-        str(recipe),
-        "--output",
-        str(tmp_path / "demo"),
-    ]
+    arguments = ["--recipe", str(recipe), "--output", str(tmp_path / "demo")]
     assert main(["demo", *arguments]) == 0
     out = capsys.readouterr().out
     assert "after dapo" in out

@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from meds_rl.report.batches import BatchFigures
+from meds_rl.report.course import BatchFigures
 
 
 def batch(rows, **columns):

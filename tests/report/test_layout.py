@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meds_rl.report.layout import layout
+from meds_rl.report.maps import layout
 
 
 def groups(rng, num_groups, each, width):

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meds_rl.report.plain import encodable, plain
+from meds_rl.report.text import encodable, plain
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),

@@ -3,7 +3,7 @@
 import pytest
 
 from meds_rl.rollouts import RunFolder
-from meds_rl.rollouts.metrics import metrics_row, read_metrics
+from meds_rl.rollouts.table import metrics_row, read_metrics
 
 NO_ROWS = [
     b"{half a line{",

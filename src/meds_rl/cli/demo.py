@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train both, print the comparison, say where everything is."""
-    from meds_rl.cli.quiet import quieten
+    from meds_rl.cli.tables import quieten
 
     quieten()
     from meds_rl.cli.tables import console

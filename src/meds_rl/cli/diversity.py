@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meds_rl.cli.diversity_annotation import Annotator
+    from meds_rl.cli.diversity_tables import Annotator
     from meds_rl.evaluation.diversity.measure import Compared
     from meds_rl.evaluation.diversity.read import Completions
 
@@ -198,7 +198,7 @@ def _annotator(args: argparse.Namespace) -> Annotator | None:
         raise ValueError(
             "--annotate needs --endpoint URL and --model NAME: completions are sent nowhere unasked."
         )
-    from meds_rl.cli.diversity_annotation import make_annotator
+    from meds_rl.cli.diversity_tables import make_annotator
 
     return make_annotator(args)
 

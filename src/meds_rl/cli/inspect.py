@@ -1,9 +1,162 @@
 """Show what is in a run's memory: prompts, their error clusters, sizes, and an example of each."""
 
-import argparse
-from typing import Any
+from __future__ import annotations
 
+import argparse
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.labels import NO_ANSWER, NOISE
+from meds_rl.memory.entry import EntryKey
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.report.text import one_line
+from meds_rl.rollouts import RunFolder, RunFolderError
+from meds_rl.rollouts.remembered import NOT_FOUND, remembered
+
+# ---- Joins a memory with the rollouts it was made from, for showing.
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """One cluster: its name, size, first and last batch, most frequent answers (and strategies, where the task
+    tells them), and the newest completion."""
+
+    name: str
+    size: int
+    first: int
+    last: int
+    answers: str
+    strategies: str
+    example: str
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """What is remembered of one prompt on one side (wrong or right), the largest clusters first.
+
+    ``answers`` and ``strategies`` count over all clusters: one error may lie in several.
+    """
+
+    prompt_id: str
+    is_correct: bool
+    text: str
+    size: int
+    answers: str
+    strategies: str
+    clusters: list[ClusterView]
+
+
+@dataclass(frozen=True)
+class MemoryView:
+    """All of a memory, the prompts with the most remembered completions first."""
+
+    path: Path
+    steps: int
+    prompts: list[PromptView]
+
+    def headline(self) -> str:
+        """One line: how much is remembered."""
+        remembered = sum(prompt.size for prompt in self.prompts)
+        clusters = sum(c.name not in NAMES.values() for prompt in self.prompts for c in prompt.clusters)
+        return (
+            f"{self.path}: {remembered} remembered completions of {len(self.prompts)} prompts in {clusters} clusters, "
+            f"after {self.steps} batches."
+        )
+
+    def largest(self, count: int) -> list[PromptView]:
+        """The ``count`` prompts with the most remembered completions."""
+        return self.prompts[:count]
+
+    def find(self, prompt_id: str) -> list[PromptView]:
+        """One prompt, its wrong and its right completions where both are remembered.
+
+        Raises:
+            ValueError: it is not in the memory.
+        """
+        found = [prompt for prompt in self.prompts if prompt.prompt_id == prompt_id]
+        if not found:
+            raise ValueError(f"Prompt {prompt_id!r} is not in this memory of {len(self.prompts)} prompts.")
+        return found
+
+
+def load_view(path: str) -> MemoryView:
+    """Read the memory of a run folder, or a memory file alone (then without examples).
+
+    Raises:
+        RunFolderError: the folder is not a run, or its method has no memory.
+        MemoryFileError: the memory does not load.
+    """
+    memory_path = Path(path)
+    rollouts = None
+    if not memory_path.is_file():
+        run = RunFolder(path)
+        run.check()
+        found = run.memory_path()
+        if found is None:
+            raise RunFolderError(
+                f"{path} has no memory: its method is not 'meds', or it has saved nothing yet."
+            )
+        memory_path = found
+        rollouts = run.rollouts(["memory_id", "prompt", "completion", "answer", "strategy"])
+    memory = ErrorMemory.load(memory_path)
+    ids = None if rollouts is None else rollouts["memory_id"].to_numpy()
+    joined = remembered(memory, ids)
+    prompts = [
+        _prompt(joined.keys[int(members["entry"].to_numpy()[0])], members, rollouts)
+        for _, members in joined.table.groupby("entry", sort=True)
+    ]
+    return MemoryView(memory_path, memory.step, sorted(prompts, key=lambda prompt: -prompt.size))
+
+
+def _prompt(key: EntryKey, members: pd.DataFrame, rollouts: pd.DataFrame | None) -> PromptView:
+    clusters = [_cluster(cluster, rollouts) for _, cluster in members.groupby("cluster", sort=True)]
+    return PromptView(
+        prompt_id=str(key.prompt_id),
+        is_correct=key.is_correct,
+        text=_first(rollouts, members, "prompt"),
+        size=len(members),
+        answers=_counts(rollouts, members, "answer"),
+        strategies=_counts(rollouts, members, "strategy"),
+        clusters=sorted(clusters, key=lambda c: (-c.size, c.name)),
+    )
+
+
+def _cluster(members: pd.DataFrame, rollouts: pd.DataFrame | None) -> ClusterView:
+    label = int(members["cluster"].to_numpy()[0])
+    newest_first = members.sort_values("memory_step", ascending=False, kind="stable")
+    return ClusterView(
+        name=NAMES.get(label, str(label)),
+        size=len(members),
+        first=int(members["memory_step"].min()),
+        last=int(members["memory_step"].max()),
+        answers=_counts(rollouts, members, "answer"),
+        strategies=_counts(rollouts, members, "strategy"),
+        example=_first(rollouts, newest_first, "completion"),
+    )
+
+
+def _first(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) -> str:
+    """Of the first member that the rollouts have."""
+    rows = members["row"].to_numpy()
+    rows = rows[rows != NOT_FOUND]
+    return "" if rollouts is None or not len(rows) else str(rollouts[column].iat[rows[0]])
+
+
+def _counts(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) -> str:
+    """The most frequent values of a column, each with how often."""
+    if rollouts is None:
+        return ""
+    rows = members["row"].to_numpy()
+    values = Counter(rollouts[column].iloc[rows[rows != NOT_FOUND]].dropna())
+    shown = [f"{value} ×{count}" for value, count in values.most_common(4)]
+    return ", ".join([*shown, "…"] if len(values) > len(shown) else shown)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +177,6 @@ def run(args: argparse.Namespace) -> int:
     for name in ("prompts", "clusters"):
         if getattr(args, name) < 1:
             raise ValueError(f"--{name} must be at least 1; got {getattr(args, name)}.")
-    from meds_rl.cli.memory_view import load_view
     from meds_rl.cli.tables import console
 
     view = load_view(args.run)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, pocket, report, train, watch
 from meds_rl.cli import eval as evaluation
-from meds_rl.report.plain import encodable
+from meds_rl.report.text import encodable
 
 COMMANDS = {
     "train": (train, "train a model from a recipe"),
     "demo": (demo, "train the pocket model with DAPO and with MEDS and compare"),
-    "compare": ("train a grid of methods, tasks, checkpoints and seeds, and compare in pairs"),
     "eval": (evaluation, "measure a model: pass@k and maj@k with intervals"),
     "diversity": (diversity, "measure how varied completions are, and how clusters agree with labels"),
     "inspect": (inspect, "show what is in a run's memory"),

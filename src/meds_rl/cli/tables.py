@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -56,3 +58,19 @@ def _cells(summary: Summary) -> list[str]:
         f"{summary.repeated_errors:.0%}",
         f"{summary.no_answer:.0%}",
     ]
+
+
+# ---- Keeps libraries' notes out of the terminal that shows our progress and tables.
+
+
+def quieten() -> None:
+    """Turn off loading bars; not transformers' log level, from which it concludes that no progress is wanted."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # TRL calls what transformers has renamed; nothing that a user can mend.
+    warnings.filterwarnings("ignore", message=r"`(is_)?gradient_checkpointing", category=FutureWarning)
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    datasets.utils.logging.disable_progress_bar()

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; print what changed and where everything is."""
-    from meds_rl.cli.quiet import quieten
+    from meds_rl.cli.tables import quieten
 
     quieten()
     from meds_rl.cli.tables import before_after_table, console

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from meds_rl.report.numbers import finite
 from meds_rl.report.source import RunData
-from meds_rl.report.text import prompt_words, shortened
-from meds_rl.rollouts.metrics import RunFolderError
-from meds_rl.rollouts.table import read_batch
+from meds_rl.report.text import finite, prompt_words, shortened
+from meds_rl.rollouts.table import RunFolderError, read_batch
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import explanation
 

@@ -2,16 +2,350 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from meds_rl.report.batches import BatchFigures, Line
-from meds_rl.report.logged import PREFERRED, logged_figures
-from meds_rl.report.panels import PANELS
-from meds_rl.report.remembered_course import eigenvalue_ratios, repeated_clusters
-from meds_rl.report.source import RunData
+from meds_rl.evaluation.diversity.answers import answer_entropy
+from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
+from meds_rl.labels import NOISE
+from meds_rl.report.source import NOT_KEPT, RunData
+from meds_rl.report.text import LARGEST, finite
+from meds_rl.rollouts.remembered import NOT_FOUND
+
+# ---- The panels of the course of training: what each shows, and how it is computed.
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One chart.
+
+    Attributes:
+        id: its name in the data.
+        title: above it.
+        help: one sentence: what it is and how it is computed.
+        lines: id and label of each line, in the order of the legend.
+        unit: of the values.
+        percent: whether values are shares, shown in percent.
+    """
+
+    id: str
+    title: str
+    help: str
+    lines: tuple[tuple[str, str], ...]
+    unit: str = ""
+    percent: bool = False
+
+    def with_lines(self, ids: Sequence[str]) -> Panel:
+        """The panel with some of its lines."""
+        return replace(self, lines=tuple(line for line in self.lines if line[0] in ids))
+
+    def with_group_size(self, size: int | None) -> Panel:
+        """The panel with pass@G called by its number, where that is known."""
+        if size is None:
+            return self
+        name = f"pass@{size}"
+        lines = tuple((line, label.replace("pass@G", name)) for line, label in self.lines)
+        return replace(self, lines=lines, help=self.help.replace("pass@G", name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the report's data has it."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "unit": self.unit,
+            "percent": self.percent,
+            "help": self.help,
+            "lines": [{"id": line, "label": label} for line, label in self.lines],
+        }
+
+
+PANELS = (
+    Panel(
+        "reward",
+        "Reward",
+        "Mean over the batch's completions: raw as graded, shaped after the penalty for repeated errors.",
+        (("raw", "raw"), ("shaped", "shaped")),
+    ),
+    Panel(
+        "pass",
+        "Right answers",
+        "pass@1: share of right completions; pass@G: share of groups with at least one. "
+        "Over all groups that were generated, where the run logged them.",
+        (("pass@1", "pass@1"), ("pass@G", "pass@G")),
+        percent=True,
+    ),
+    Panel(
+        "entropy",
+        "Wrong-answer entropy",
+        "How evenly a group's wrong completions spread over different wrong answers (no answer counts as one), "
+        "mean over the groups that have any; 0: always the same.",
+        (("entropy", "entropy"),),
+        unit="nats",
+    ),
+    Panel(
+        "distinct",
+        "Distinct wrong answers",
+        "Different wrong answers in a group, mean over the batch's groups.",
+        (("distinct", "distinct wrong answers"),),
+        unit="per group",
+    ),
+    Panel(
+        "eigenvalue",
+        "Top-1 eigenvalue ratio",
+        "Largest eigenvalue of the covariance of the fingerprints of a batch's wrong completions over the sum of all; "
+        "lower is more diverse.",
+        (("problem", "within prompts"), ("pooled", "all together")),
+    ),
+    Panel(
+        "repeated",
+        "Repeated errors",
+        "Share of the batch's wrong completions that repeat what an earlier batch got wrong: the same answer to the "
+        "same prompt, or the same cluster of the memory as it is now (noise is no cluster).",
+        (("answer", "same answer"), ("cluster", "same cluster")),
+        percent=True,
+    ),
+    Panel(
+        "penalty",
+        "Penalty",
+        "What the memory takes from a wrong completion, mean over the batch's wrong completions, those included "
+        "that were not scored and lost nothing.",
+        (("mean", "mean over wrong"),),
+    ),
+    Panel("memory", "Memory size", "Completions remembered after the batch.", (("size", "completions"),)),
+    Panel(
+        "time",
+        "Time of the memory",
+        "What a step spends on taking fingerprints, on looking up, remembering and clustering, and on taking old "
+        "fingerprints anew where that is on.",
+        (("fingerprint", "fingerprints"), ("memory", "memory"), ("reencode", "re-encoding")),
+        unit="ms",
+    ),
+    Panel(
+        "time_share",
+        "Time of the memory, share of a step",
+        "All of the memory's time over the time of the step.",
+        (("share", "share of a step"),),
+        percent=True,
+    ),
+    Panel(
+        "length",
+        "Completion length",
+        "Mean length of the batch's right and wrong completions.",
+        (("right", "right"), ("wrong", "wrong")),
+        unit="tokens",
+    ),
+)
+
+EVALUATION_PANELS = (
+    ("pass@1", "pass@1", "Share of right completions, mean over problems.", "", True),
+    (
+        "pass@k",
+        "pass@{k}",
+        "Chance that at least one of {k} completions is right (unbiased estimate), mean over problems.",
+        "",
+        True,
+    ),
+    (
+        "distinct",
+        "Distinct wrong answers",
+        "Different wrong answers among a problem's completions, mean over problems.",
+        "per problem",
+        False,
+    ),
+    (
+        "repeated",
+        "Repeated errors",
+        "Share of the wrong completions that repeat a wrong answer already given to their problem in the same "
+        "evaluation.",
+        "",
+        True,
+    ),
+    ("no_answer", "No answer", "Share of the completions without a final answer.", "", True),
+)
+"""id, title, help, unit, percent; the lines are the groups of problems."""
+
+# ---- Figures of one batch of rollouts after another: the report's course of training, and `meds watch`, one code.
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Line = tuple[str, str]
+"""Panel and line (`meds_rl.report.course`)."""
+
+BATCH_COLUMNS = (
+    *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward"),
+    *("is_correct", "answer", "penalty", "memory_id"),
+)
+"""Of the rollouts: what the figures need."""
+
+
+class BatchFigures:
+    """Takes the batches in the order of training and gives each one's figures.
+
+    It remembers which wrong answers were given to which prompt, and nothing else: a run of any length is read once.
+    """
+
+    def __init__(self) -> None:
+        self._given: set[tuple[str, str | None]] = set()
+        self._size = 0
+
+    def add(self, batch: pd.DataFrame) -> dict[Line, float]:
+        """Figures of the next batch, by panel and line; what says nothing about it (no wrong completion) is left out.
+
+        Args:
+            batch: B rows of one generation batch, with `BATCH_COLUMNS`; null answers are None.
+        """
+        self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
+        # What no reward function graded is neither wrong nor right.
+        batch = batch[np.isfinite(batch["reward"].to_numpy(dtype=np.float64))]
+        is_correct = batch["is_correct"].to_numpy(dtype=bool)
+        tokens = batch["num_tokens"].to_numpy(dtype=np.float64)
+        penalties = batch["penalty"].to_numpy(dtype=np.float64)
+        prompts = batch["prompt_id"].tolist()
+        answers = batch["answer"].tolist()
+        groups: dict[str, list[str | None]] = {}
+        solved = set()
+        for prompt, answer, right in zip(prompts, answers, is_correct.tolist(), strict=True):
+            wrong = groups.setdefault(prompt, [])
+            if right:
+                solved.add(prompt)
+            else:
+                wrong.append(answer)
+        figures = {
+            ("reward", "raw"): _mean(batch["reward"].to_numpy(dtype=np.float64)),
+            ("reward", "shaped"): _mean(batch["shaped_reward"].to_numpy(dtype=np.float64)),
+            ("pass", "pass@1"): _mean(is_correct.astype(np.float64)),
+            ("pass", "pass@G"): len(solved) / len(groups) if groups else math.nan,
+            ("entropy", "entropy"): _mean(
+                np.array([answer_entropy(wrong) for wrong in groups.values() if wrong])
+            ),
+            ("distinct", "distinct"): _mean(
+                np.array([len(set(wrong)) for wrong in groups.values()], dtype=np.float64)
+            ),
+            ("repeated", "answer"): self._repeated(groups),
+            ("penalty", "mean"): _mean(penalties[~is_correct]),
+            ("memory", "size"): float(self._size),
+            ("length", "right"): _mean(tokens[is_correct]),
+            ("length", "wrong"): _mean(tokens[~is_correct]),
+        }
+        return {line: value for line, value in figures.items() if finite(value) is not None}
+
+    def _repeated(self, groups: dict[str, list[str | None]]) -> float:
+        """Share of the wrong completions whose answer was given to their prompt in an earlier batch; then remember."""
+        pairs = [(prompt, answer) for prompt, wrong in groups.items() for answer in wrong]
+        share = sum(pair in self._given for pair in pairs) / len(pairs) if pairs else math.nan
+        self._given.update(pairs)
+        return share
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean of the numbers among them; NaN of none."""
+    known = values[np.abs(values) <= LARGEST]  # no NaN is
+    return float(known.mean()) if len(known) else math.nan
+
+
+# ---- Figures of the course of training that come from ``metrics.jsonl``.
+
+NAMES: Mapping[str, Line] = {
+    "meds/memory_size": ("memory", "size"),
+    "meds/fingerprint_ms": ("time", "fingerprint"),
+    "meds/memory_ms": ("time", "memory"),
+    "meds/reencode_ms": ("time", "reencode"),
+    "pass/pass@1": ("pass", "pass@1"),
+    "diversity/answer_entropy": ("entropy", "entropy"),
+    "diversity/distinct_wrong": ("distinct", "distinct"),
+    "diversity/top1_eigenvalue_ratio": ("eigenvalue", "problem"),
+    "reward": ("reward", "shaped"),
+}
+"""Logged name -> panel and line."""
+
+PASS_AT_G = re.compile(r"pass/pass@([0-9]+)")
+PREFERRED = ("pass", "memory")
+"""Panels whose logged figures are better than those of the rollouts, which know neither the groups that dynamic
+sampling threw away nor what the memory has forgotten."""
+
+
+def logged_figures(row: Mapping[str, Any]) -> dict[Line, float]:
+    """Figures of one row of ``metrics.jsonl``, by panel and line; what is no finite number is left out."""
+    figures = {line: value for name, line in NAMES.items() if (value := finite(row.get(name))) is not None}
+    if ("reward", "shaped") in figures:  # the trainer logs the penalty as a reward of its own
+        penalty = finite(row.get("rewards/meds_penalty/mean"))
+        figures["reward", "raw"] = figures["reward", "shaped"] - (penalty or 0.0)
+    accuracy = finite(row.get("dynamic_sampling/raw_accuracy"))
+    if ("pass", "pass@1") not in figures and accuracy is not None:
+        figures["pass", "pass@1"] = accuracy
+    for name, logged in row.items():
+        found, value = PASS_AT_G.fullmatch(name), finite(logged)
+        if found is not None and found[1] != "1" and value is not None:
+            figures["pass", "pass@G"] = value
+    step_time = finite(row.get("step_time"))
+    spent = [value for (panel, _), value in figures.items() if panel == "time"]
+    if spent and step_time is not None and step_time > 1e-9:
+        figures["time_share", "share"] = sum(spent) / (1000 * step_time)
+    return figures
+
+
+# ---- Lines of the course of training that the memory tells: how varied the errors are inside, and which come back.
+
+MAX_STEPS = 200
+"""At most so many steps get an eigenvalue ratio, evenly spread: each gathers a batch's fingerprints."""
+
+MAX_VECTORS = 2000
+"""Of a step's fingerprints so many are looked at, evenly spread."""
+
+CENTERS: tuple[tuple[str, Center], ...] = (("problem", "problem"), ("pooled", "pooled"))
+
+
+def eigenvalue_ratios(run: RunData) -> dict[Line, dict[int, float]]:
+    """Top-1 eigenvalue ratio of the fingerprints that each batch left in the memory, wrong completions only."""
+    if run.memory is None or not len(run.rollouts):
+        return {}
+    table = run.memory.table
+    wrong = [number for number, _, _ in run.wrong_entries()]
+    table = table[(table["row"] != NOT_FOUND) & (table["member"] >= 0) & table["entry"].isin(wrong)]
+    steps = run.rollouts["step"].to_numpy()[table["row"].to_numpy()]
+    table = table.assign(step=steps).sort_values("step", kind="stable")
+    lines: dict[Line, dict[int, float]] = {}
+    for step in _spread(np.unique(steps), MAX_STEPS):
+        low, high = np.searchsorted(table["step"].to_numpy(), [step, step + 1])
+        rows = table.iloc[_spread(np.arange(low, high), MAX_VECTORS)]
+        vectors = run.memory.vectors(rows)
+        for line, center in CENTERS:
+            ratio = top1_eigenvalue_ratio(vectors, rows["entry"].tolist(), center=center)
+            if not math.isnan(ratio):
+                lines.setdefault(("eigenvalue", line), {})[int(step)] = ratio
+    return lines
+
+
+def repeated_clusters(run: RunData) -> dict[Line, dict[int, float]]:
+    """Share of a batch's remembered wrong completions in a cluster that an earlier batch was in.
+
+    By the clusters as they are now; noise is no cluster, and "no answer" is one.
+    """
+    if run.clusters is None:
+        return {}
+    rows = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
+    if not len(rows):
+        return {}
+    clusters = run.clusters[rows]
+    frame = run.rollouts.iloc[rows][["step", "generation", "prompt_id"]].assign(cluster=clusters)
+    first = frame.groupby(["prompt_id", "cluster"], sort=False)["generation"].transform("min")
+    repeats = (frame["generation"] > first) & (frame["cluster"] != NOISE)
+    shares = repeats.groupby(frame["step"]).mean()
+    return {("repeated", "cluster"): {int(step): float(share) for step, share in shares.items()}}
+
+
+def _spread(values: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of the values, evenly spread."""
+    if len(values) <= count:
+        return values
+    return values[np.linspace(0, len(values) - 1, count).round().astype(np.intp)]
+
 
 Course: TypeAlias = dict[Line, dict[int, float]]
 """Panel and line -> optimiser steps done when the batch was sampled -> value."""

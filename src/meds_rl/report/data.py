@@ -13,15 +13,13 @@ from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
-from meds_rl.report.errors import Error, find_errors
+from meds_rl.report.errors import STATES, Error, find_errors, stretches, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines
-from meds_rl.report.life import STATES, stretches
 from meds_rl.report.maps import Map, maps
-from meds_rl.report.plain import plain
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
-from meds_rl.report.ways import ways, wrong_course
+from meds_rl.report.text import plain
 from meds_rl.rollouts.folder import RunFolder
 
 SCHEMA = 1

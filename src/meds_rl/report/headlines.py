@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 
 from meds_rl.report.course import Course, has_memory
-from meds_rl.report.errors import Error
-from meds_rl.report.life import LEAST_BATCHES, thirds
-from meds_rl.report.numbers import LARGEST
+from meds_rl.report.errors import LEAST_BATCHES, Error, thirds
 from meds_rl.report.source import RunData
-from meds_rl.report.text import prompt_words, shortened, times
+from meds_rl.report.text import LARGEST, prompt_words, shortened, times
 
 UNNAMED = ("other",)
 """Strategies that name no way of working: what a task's reader did not recognise."""
@@ -78,11 +76,7 @@ def _no_answers(run: RunData) -> dict[str, Any]:
     """The wrong completions without an answer, as a way of going wrong."""
     wrong = run.rollouts.iloc[run.wrong]
     none = wrong[wrong["answer"].isna()]
-    return {
-        "count": len(none),
-        "share": len(none) / len(wrong),
-        "prompts": int(none["prompt_id"].nunique()),
-    }
+    return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}
 
 
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:

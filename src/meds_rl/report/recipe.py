@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from meds_rl.report.numbers import finite
+from meds_rl.report.text import finite
 
 PREFIX = "#   "
 """Of the lines at the head of ``recipe.yaml`` that say what the user gave."""

@@ -5,7 +5,33 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meds_rl.report.plain import encodable
+# ---- Makes data of anything that was read fit for JSON in UTF-8.
+
+
+def plain(value: Any) -> Any:
+    """The same with None for what is no finite number, which JSON does not know, and `encodable` texts.
+
+    Example:
+        >>> plain({"a": [float("nan"), "b\\udcff"]})
+        {'a': [None, 'b\\\\udcff']}
+    """
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, float) and not -float("inf") < value < float("inf"):
+        return None
+    return value
+
+
+def encodable(text: str) -> str:
+    """The text with half characters (lone surrogates, as of a file name that is no UTF-8) spelled out."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 MAX_NAME = 200
 """Longest answer that is shown in full in a table, in characters."""
@@ -86,3 +112,21 @@ def one_line(text: str, width: int | None = None) -> str:
     if width is None or (len(clean) <= width and len(text) <= 20 * width):
         return clean
     return clean[: width - 1] + "…"
+
+
+# ---- Numbers of files that anyone may have written.
+
+LARGEST = 1e100
+"""A larger figure is damage; sums and charts of such numbers overflow."""
+
+
+def finite(value: object) -> float | None:
+    """The value as a float; None where it is no number, not finite, or beyond `LARGEST`.
+
+    Example:
+        >>> finite(3), finite(float("nan")), finite("3"), finite(10**400)
+        (3.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -LARGEST <= value <= LARGEST else None

@@ -1,9 +1,8 @@
 """The run folder, the only thing that training hands to those who look at it; writers and readers share this."""
 
 from meds_rl.rollouts.folder import RunFolder
-from meds_rl.rollouts.metrics import RunFolderError
 from meds_rl.rollouts.samples import SAMPLE_COLUMNS, SamplesFileError, read_samples
-from meds_rl.rollouts.table import ROLLOUT_COLUMNS, SCHEMA_VERSION
+from meds_rl.rollouts.table import ROLLOUT_COLUMNS, SCHEMA_VERSION, RunFolderError
 
 __all__ = [
     "ROLLOUT_COLUMNS",

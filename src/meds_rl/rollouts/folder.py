@@ -25,8 +25,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.files import atomic_file
-from meds_rl.rollouts.metrics import RunFolderError, read_metrics
-from meds_rl.rollouts.table import ROLLOUT_COLUMNS, SCHEMA_VERSION, numbered, read_batch, rollout_schema
+from meds_rl.rollouts.table import (
+    ROLLOUT_COLUMNS,
+    SCHEMA_VERSION,
+    RunFolderError,
+    numbered,
+    read_batch,
+    read_metrics,
+    rollout_schema,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

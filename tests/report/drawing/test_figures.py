@@ -5,16 +5,11 @@ import re
 
 import pytest
 
-from meds_rl.report.drawing.binning import bin_means
-from meds_rl.report.drawing.figure import coloured
-from meds_rl.report.drawing.figures import all_figures
+from meds_rl.report.drawing.errors import error_figures, map_spec, map_values, ways_figures
+from meds_rl.report.drawing.figure import CATEGORIES, FAINT, INK, MUTED, PAPER, coloured, config
 from meds_rl.report.drawing.forest import difference_figures
-from meds_rl.report.drawing.lines import course_figures
-from meds_rl.report.drawing.map import map_spec, map_values
-from meds_rl.report.drawing.pictures import write_pictures
-from meds_rl.report.drawing.strips import error_figures
-from meds_rl.report.drawing.theme import CATEGORIES, FAINT, INK, MUTED, PAPER, config
-from meds_rl.report.drawing.ways import ways_figures
+from meds_rl.report.drawing.lines import bin_means, course_figures
+from meds_rl.report.drawing.pictures import all_figures, write_pictures
 
 from .made_up import SCRIPT, made_up_report
 

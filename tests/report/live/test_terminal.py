@@ -8,9 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from meds_rl.report.live.chart import chart
 from meds_rl.report.live.follow import Follower
-from meds_rl.report.live.terminal import largest_error_line, screen, status_line, total_steps
+from meds_rl.report.live.terminal import chart, largest_error_line, screen, status_line, total_steps
 
 from ..runs import RIGHT, WRONG, write_run
 

@@ -13,13 +13,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from meds_rl.report.drawing.figure import Figure
+from meds_rl.report.drawing.errors import COLOURINGS, error_figures, map_figures, ways_figures
+from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
-from meds_rl.report.drawing.map import COLOURINGS, map_figures
-from meds_rl.report.drawing.strips import error_figures
-from meds_rl.report.drawing.theme import config
-from meds_rl.report.drawing.ways import ways_figures
 from meds_rl.rollouts.folder import write_atomically
 
 PAGE = Path(__file__).parent / "page"

@@ -10,10 +10,26 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from meds_rl.report.drawing.figure import Figure
-from meds_rl.report.drawing.figures import all_figures
-from meds_rl.report.drawing.theme import config
+from meds_rl.report.drawing.errors import error_figures, map_figures, ways_figures
+from meds_rl.report.drawing.figure import Figure, config
+from meds_rl.report.drawing.forest import difference_figures
+from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 from meds_rl.rollouts.folder import write_atomically
+
+# ---- Every figure of a report.
+
+
+def all_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """Every figure of a report, in the order of the page."""
+    return [
+        *ways_figures(data),
+        *error_figures(data),
+        *map_figures(data),
+        *course_figures(data),
+        *evaluation_figures(data),
+        *difference_figures(data),
+    ]
+
 
 FORMATS = ("svg", "png")
 PNG_SCALE = 3.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,13 +10,56 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from meds_rl.report.batches import Line
-from meds_rl.report.course import OF_THE_MEMORY
-from meds_rl.report.live.chart import chart
+from meds_rl.report.course import OF_THE_MEMORY, PANELS, Line, Panel
 from meds_rl.report.live.follow import Follower, GivenError
-from meds_rl.report.numbers import finite
-from meds_rl.report.panels import PANELS, Panel
-from meds_rl.report.text import one_line, prompt_words, times
+from meds_rl.report.text import finite, one_line, prompt_words, times
+
+# ---- A line chart of characters, by plotext.
+
+COLOURS = (32, 208, 36)
+"""Of the lines, of a terminal's 256: blue, orange and green after Okabe and Ito, told apart by the colour-blind."""
+
+MARKERS = ("hd", "dot", "braille")
+"""And told apart without colours."""
+
+
+def chart(lines: Sequence[Mapping[int, float]], width: int, height: int) -> Text:
+    """Draw lines over steps.
+
+    Args:
+        lines: For each its values by step, at least one.
+        width, height: In characters, axes included.
+
+    Raises:
+        ImportError: plotext is not installed.
+    """
+    try:
+        import plotext
+    except ImportError as error:
+        raise ImportError('charts need plotext: pip install "meds-rl[report]"') from error
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.limit_size(False, False)
+    plotext.plot_size(max(width, 12), max(height, 5))
+    for points, colour, marker in zip(lines, COLOURS, MARKERS, strict=False):
+        steps = sorted(points)
+        values = [points[step] for step in steps]
+        if len(steps) == 1:
+            plotext.scatter(steps, values, color=colour, marker=marker)
+        else:
+            plotext.plot(steps, values, color=colour, marker=marker)
+    every = [step for points in lines for step in points]
+    plotext.xticks(*_ticks(min(every), max(every)))
+    text = Text.from_ansi(plotext.build(), no_wrap=True)
+    plotext.clear_figure()
+    return text
+
+
+def _ticks(first: int, last: int) -> tuple[list[int], list[str]]:
+    """First, middle and last step, each once."""
+    steps = sorted({first, (first + last) // 2, last})
+    return steps, [f"{step:,}" for step in steps]
+
 
 ORDER = (
     *("reward", "pass", "repeated", "entropy", "penalty", "distinct"),

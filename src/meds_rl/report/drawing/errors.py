@@ -1,0 +1,277 @@
+"""The largest errors over training, a strip each: born, grew, died out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meds_rl.report.drawing.figure import (
+    MAX_KINDS,
+    MUTED,
+    OWN_COLOURS,
+    SHAPES,
+    SHORT,
+    Figure,
+    category,
+    legend,
+    one_line,
+    words_of,
+)
+
+STRIPS = 24
+
+
+def error_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """For each run and kind of error, a strip for each of the largest: when it was made, and how often."""
+    figures = []
+    for run in data["runs"]:
+        for kind in ("cluster", "answer"):
+            errors = [
+                e for e in data["errors"] if e["run"] == run["id"] and e["by"] == kind and e["kind"] == kind
+            ][:STRIPS]
+            if errors and len(errors[0]["course"]) > 1:
+                figures.append(_strips(data, run, kind, errors))
+    return figures
+
+
+def _strips(
+    data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: Sequence[Mapping[str, Any]]
+) -> Figure:
+    steps = run["stretches"]
+    end = max(run["num_steps"], steps[-1] + 1)
+    names = [_error_name(data, error, rank) for rank, error in enumerate(errors, 1)]
+    rows = [
+        {"error": name, "step": step, "next": following, "count": error["course"][place]}
+        for name, error in zip(names, errors, strict=True)
+        for place, (step, following) in enumerate(zip(steps, [*steps[1:], end], strict=True))
+        if error["course"][place]
+    ]
+    spec = {
+        "width": "container",
+        "height": 19 * len(errors),
+        "data": {"name": "values"},
+        "mark": {"type": "rect", "cornerRadius": 1},
+        "encoding": {
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "title": "step",
+                "axis": {"grid": False, **SHORT},
+                "scale": {"domain": [steps[0], end], "nice": False},
+            },
+            "x2": {"field": "next"},
+            "y": {
+                "field": "error",
+                "type": "nominal",
+                "title": None,
+                "scale": {"domain": names, "paddingInner": 0.18},
+                "axis": {"labelLimit": 250, "domain": False, "ticks": False, "grid": False},
+            },
+            "color": {
+                "field": "count",
+                "type": "quantitative",
+                "title": "times made",
+                "legend": {"orient": "top", "gradientLength": 140, "format": "d", "tickMinStep": 1},
+            },
+            "tooltip": [
+                {"field": "error", "type": "nominal", "title": "error"},
+                {"field": "step", "type": "quantitative", "title": "from step", "format": ",.0f"},
+                {"field": "count", "type": "quantitative", "title": "times made", "format": ","},
+            ],
+        },
+    }
+    what = {"cluster": "error clusters", "answer": "repeated wrong answers"}[kind]
+    return Figure(
+        f"errors-{kind}-{run['id']}",
+        f"The largest {what} over training",
+        "A row is one error of one prompt, the most frequent at the top; the darker, the more often it was made then.",
+        spec,
+        rows,
+        run["name"],
+    )
+
+
+def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) -> str:
+    prompt = one_line(words_of(data["prompts"][error["prompt"]]), 34)
+    answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else ""
+    return f"{rank}. {prompt}{answer}"
+
+
+# ---- Ways of going wrong over training.
+
+MAX_STRETCHES = 20
+
+
+def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """For each run, what share of its wrong completions each way of going wrong had over training."""
+    figures = []
+    for run in data["runs"]:
+        ways = [way for way in data["ways"] if way["run"] == run["id"]]
+        (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
+        named = ways[: MAX_KINDS - 1]
+        if not named or len(steps) < 2:
+            continue
+        names = [category(way["name"]) for way in named]
+        totals = all_wrong["course"]
+        rows = [
+            {
+                "way": name,
+                "step": step,
+                "share": way["course"][place] / totals[place],
+                "count": way["course"][place],
+            }
+            for name, way in zip(names, named, strict=True)
+            for place, step in enumerate(steps)
+            if totals[place]
+        ]
+        spec = {
+            "width": "container",
+            "height": 220,
+            "data": {"name": "values"},
+            "mark": {"type": "line", "point": {"size": 22}},
+            "encoding": {
+                "x": {
+                    "field": "step",
+                    "type": "quantitative",
+                    "title": "step",
+                    "axis": {"grid": False, **SHORT},
+                },
+                "y": {
+                    "field": "share",
+                    "type": "quantitative",
+                    "title": "of the wrong completions",
+                    "axis": {"format": ".0%", "tickCount": 5, "domain": False, "ticks": False},
+                },
+                "color": {
+                    "field": "way",
+                    "type": "nominal",
+                    "scale": {"domain": names},
+                    "legend": legend(names),
+                },
+                "shape": {
+                    "field": "way",
+                    "type": "nominal",
+                    "scale": {"domain": names, "range": list(SHAPES)},
+                    "legend": legend(names),
+                },
+                "tooltip": [
+                    {"field": "way", "type": "nominal", "title": "way"},
+                    {"field": "step", "type": "quantitative", "title": "from step", "format": ",.0f"},
+                    {"field": "share", "type": "quantitative", "title": "share", "format": ".1%"},
+                    {"field": "count", "type": "quantitative", "title": "completions", "format": ","},
+                ],
+            },
+        }
+        figures.append(
+            Figure(
+                f"ways-{run['id']}",
+                "Ways of going wrong over training",
+                "Share of the wrong completions of each stretch of training that went wrong in this way.",
+                spec,
+                rows,
+                run["name"],
+            )
+        )
+    return figures
+
+
+def _merged(
+    rows: Sequence[Mapping[str, Any]], steps: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[int]]:
+    """Courses in at most ``MAX_STRETCHES`` stretches, neighbours added up, and the first step of each."""
+    width = -(-len(steps) // MAX_STRETCHES)
+    starts = range(0, len(steps), width)
+    merged = [
+        {**row, "course": [sum(row["course"][start : start + width]) for start in starts]} for row in rows
+    ]
+    return merged, [steps[start] for start in starts]
+
+
+# ---- One prompt's wrong completions as a scatter plot.
+
+COLOURINGS = ("cluster", "answer", "step")
+OTHER = "all others"
+MUTED_SHAPES = {
+    "in no cluster": "M-.9,-.6L-.6,-.9L0,-.3L.6,-.9L.9,-.6L.3,0L.9,.6L.6,.9L0,.3L-.6,.9L-.9,.6L-.3,0Z",  # an x
+    "no answer": "M-.9,-.3L.9,-.3L.9,.3L-.9,.3Z",  # a bar
+    OTHER: "M0,.5A.5,.5,0,1,1,0,-.5A.5,.5,0,1,1,0,.5Z",  # a dot
+}
+"""What is no error of its own has no colour of its own, and a shape (an SVG path) that no error has."""
+
+
+def map_figures(data: Mapping[str, Any]) -> list[Figure]:
+    """For each map one figure for each colouring, in the order of the maps and of ``COLOURINGS``."""
+    return [_map(data, number, of, by) for number, of in enumerate(data["maps"]) for by in COLOURINGS]
+
+
+def map_values(of: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The points of a map; clusters and answers beyond the commonest few are `OTHER`."""
+    clusters = _commonest([category(cluster) for cluster in of["cluster"]])
+    answers = _commonest(["no answer" if answer is None else category(answer) for answer in of["answer"]])
+    return [
+        {"x": x, "y": y, "cluster": cluster, "answer": answer, "step": step, "completion": completion}
+        for x, y, cluster, answer, step, completion in zip(
+            of["x"], of["y"], clusters, answers, of["step"], of["completion"], strict=True
+        )
+    ]
+
+
+def _map(data: Mapping[str, Any], number: int, of: Mapping[str, Any], by: str) -> Figure:
+    values = map_values(of)
+    run = next(run for run in data["runs"] if run["id"] == of["run"])
+    prompt = one_line(words_of(data["prompts"][of["prompt"]]), 90)
+    title = f"Wrong completions by what the model computed, coloured by {by}"
+    return Figure(
+        f"map-{number}-{by}",
+        title,
+        str(of["help"]),
+        map_spec(values, by),
+        values,
+        f"{prompt} ({run['name']})",
+    )
+
+
+def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
+    """A scatter plot coloured (and shaped) by ``by``."""
+    hidden = {"axis": None, "type": "quantitative", "scale": {"zero": False, "nice": False, "padding": 14}}
+    encoding: dict[str, Any] = {"x": {"field": "x", **hidden}, "y": {"field": "y", **hidden}}
+    if by == "step":
+        encoding["color"] = {
+            "field": "step",
+            "type": "quantitative",
+            "legend": {"orient": "top", "title": "step", "gradientLength": 160},
+        }
+    else:
+        counts = Counter(row[by] for row in values)
+        kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_SHAPES]
+        muted = [kind for kind in MUTED_SHAPES if kind in counts]
+        # One legend for colour and shape: Vega-Lite merges those of one field and one domain.
+        legend = {"orient": "top", "title": None, "columns": 5, "symbolSize": 90}
+        of_kind = {"field": by, "type": "nominal", "legend": legend}
+        colours = [*OWN_COLOURS[: len(kinds)], *[MUTED] * len(muted)]
+        shapes = [*SHAPES[: len(kinds)], *(MUTED_SHAPES[kind] for kind in muted)]
+        encoding["color"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": colours}}
+        encoding["shape"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": shapes}}
+    return {
+        "width": "container",
+        "height": 440,
+        "data": {"name": "values"},
+        "mark": {
+            "type": "point",
+            "filled": True,
+            "size": 70,
+            "opacity": 0.85,
+            "tooltip": {"content": "data"},
+            "cursor": "pointer",
+        },
+        "encoding": encoding,
+    }
+
+
+def _commonest(names: Sequence[str]) -> list[str]:
+    kept = {
+        name for name, _ in Counter(name for name in names if name not in MUTED_SHAPES).most_common(MAX_KINDS)
+    }
+    kept.update(MUTED_SHAPES)
+    return [name if name in kept else OTHER for name in names]
