@@ -12,19 +12,22 @@ VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-oldest-trl test-verl test-verl-slow test-slow test-gpu screenshots lint clean
+.PHONY: help demo test test-lab test-wheel test-oldest-trl test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
-	@echo "make demo       train the pocket model with DAPO and with MEDS and compare (minutes)"
-	@echo "make test       lint, types and the default tests (minutes)"
+	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
+	@echo "make test             lint, types and the library's tests (4 minutes)"
+	@echo "make test-lab         the laboratory's tests"
+	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
-	@echo "make test-verl  the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
-	@echo "make test-verl-slow  those of them that take longer: four ranks"
-	@echo "make test-gpu   the tests that need a CUDA device"
-	@echo "make test-slow  the tests marked slow: a real model from PyPI, a rebuild of the pocket model"
-	@echo "make screenshots  the pictures in docs/images, of the demo's report (needs Chromium)"
-	@echo "make lint       ruff and mypy only"
-	@echo "make clean      remove .venv, .venv-verl and the demo's runs"
+	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
+	@echo "make test-verl-slow   those of them that take longer: four ranks"
+	@echo "make test-gpu         the tests that need a CUDA device"
+	@echo "make test-slow        the tests marked slow: a real model from PyPI, longer trainings"
+	@echo "make settings         docs/settings.md, from the table of settings"
+	@echo "make screenshots      the pictures in docs/images, of the demo's report (needs Chromium)"
+	@echo "make lint             ruff and mypy only"
+	@echo "make clean            remove .venv, .venv-verl and the demo's runs"
 
 demo: $(VENV)/.demo
 	HF_HUB_OFFLINE=1 $(BIN)/meds demo
@@ -32,10 +35,17 @@ demo: $(VENV)/.demo
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
+test-lab: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -c lab/pyproject.toml $(SIDE_BY_SIDE) lab/tests lab/src
+
+# With pip's index: the build needs hatchling.
+test-wheel: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m wheel
+
 # TRL moves fast: the adapter's tests against the oldest release that pyproject.toml admits (`test` has the newest).
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines tests/train
 
 test-verl: $(VERL)/.ready
 	$(VERL_PYTEST) -m "verl and not slow" tests/engines/verl src/meds_rl/engines/verl
@@ -50,6 +60,9 @@ test-slow: $(VENV)/.dev
 # On a machine with a CUDA device, and a torch that knows it.
 test-gpu: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m gpu
+
+settings: $(VENV)/.dev
+	$(BIN)/python -m meds_rl.engines.settings > docs/settings.md
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python docs/screenshots.py runs/demo/report.html
@@ -67,9 +80,9 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[trl,report,eval]"
 	touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml lab/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the development environment into $(VENV) ..."
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[dev]" --editable "./lab"
 	touch $@
 
 $(VERL)/.ready: pyproject.toml constraints-verl.txt
