@@ -14,10 +14,9 @@ from queue_double import Queue
 from verl.trainer.ppo.v1 import PPOTrainerSync, trainer_base
 
 from meds_rl.engines.settings import make_shaper
-from meds_rl.engines.verl import MEDSTrainer, advantages, trainer
+from meds_rl.engines.verl import MEDSTrainer
 from meds_rl.engines.verl import batch as completions
 from meds_rl.engines.verl.config import check_config
-from meds_rl.engines.verl.memory_step import MemoryStep
 from meds_rl.shaping import group_advantages
 
 CONFIG = composed()
@@ -33,13 +32,13 @@ class Words:
 
 
 def make_trainer(monkeypatch, queue, **meds):
-    for module in (trainer_base, completions, advantages, trainer):
+    for module in (trainer_base, completions):
         monkeypatch.setattr(module, "tq", queue)
     made = object.__new__(MEDSTrainer)
     made.config = OmegaConf.merge(CONFIG, {"meds": meds})
     made._settings = check_config(made.config)
-    made.shaper = make_shaper(made._settings)
-    made._memory_step = MemoryStep(made.shaper, made._settings, Words())
+    made.shaper = make_shaper(vars(made._settings))
+    made.tokenizer = Words()
     made.global_steps, made.total_training_steps = 1, 4
     return made
 
@@ -151,7 +150,7 @@ def test_padding_rows_are_neither_counted_nor_remembered(monkeypatch):
     metrics = step(made, queue, rows | {"padff_0_0": pad}, padding=("padff_0_0",))
     assert len(made.memory) == 2
     assert metrics["meds/raw_accuracy"] == pytest.approx(1 / 3)
-    assert made._memory_step.columns.keys() == rows.keys()
+    assert made._columns.keys() == rows.keys()
 
 
 def test_of_an_agents_outputs_the_last_counts_and_all_share_its_advantage(monkeypatch):
@@ -193,7 +192,7 @@ def test_a_score_with_a_punishment_for_length_is_not_what_is_right(monkeypatch):
     rows = group("a", [0.0, 0.0])
     rows["a_0_0"]["extra_fields"] = {"reward_extra_info": {"score": 1.0}}  # right, and 1 too long: 1 - 1
     step(made, queue, rows)
-    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False]
+    assert [made._columns[key][-1] for key in rows] == [True, False]
 
 
 def test_a_reward_model_beside_the_actor_says_what_is_right_in_a_field_of_its_own(monkeypatch):
@@ -203,7 +202,7 @@ def test_a_reward_model_beside_the_actor_says_what_is_right_in_a_field_of_its_ow
     for value, acc in zip(rows.values(), (1.0, 0.0), strict=True):
         value["acc"] = acc
     step(made, queue, rows)
-    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False]
+    assert [made._columns[key][-1] for key in rows] == [True, False]
 
 
 def test_right_is_what_the_reward_calls_so(monkeypatch):
@@ -217,7 +216,7 @@ def test_right_is_what_the_reward_calls_so(monkeypatch):
         "a_3_0": row(0.9, uid="a"),
     }
     step(made, queue, rows)
-    assert [made._memory_step.columns[key][-1] for key in rows] == [True, False, False, True]
+    assert [made._columns[key][-1] for key in rows] == [True, False, False, True]
 
 
 def test_prompts_are_named_by_their_content_where_the_data_do_not(monkeypatch):
@@ -250,7 +249,7 @@ def test_an_error_in_verl_leaves_raw_scores(monkeypatch):
 
 def test_fingerprints_of_the_text_need_no_worker(monkeypatch):
     queue = Queue()
-    made = make_trainer(monkeypatch, queue, fingerprint="answer_string", clustering="exact")
+    made = make_trainer(monkeypatch, queue, fingerprint="answer_string")
     rows = group("a", [0.0, 0.0, 1.0])
     for value in rows.values():
         del value["meds_features"]
@@ -277,7 +276,7 @@ def test_advantages_are_the_cores(batches, all_wrong, scale_rewards):
         made = make_trainer(
             monkeypatch, queue, all_wrong=all_wrong, scale_rewards=scale_rewards, alpha=0.3, beta=2.0
         )
-        twin = make_shaper(made._settings)
+        twin = make_shaper(vars(made._settings))
         for number, groups in enumerate(batches):
             rows, ids = {}, []
             for place, members in enumerate(groups):

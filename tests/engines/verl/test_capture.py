@@ -14,7 +14,7 @@ import transformers
 from capture_rows import ROWS, Row, ids, save_model, tensors
 from tensordict import NonTensorData, TensorDict
 
-from meds_rl.engines.verl.fingerprints import EngineCapture, features_from
+from meds_rl.engines.verl.fingerprints import FingerprintSource, features_from
 from meds_rl.fingerprint import Fingerprint, LayerLogits, answer_finder, extract
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
@@ -54,8 +54,10 @@ def _data(rows: list[Row]) -> TensorDict:
     return TensorDict({**tensors(rows), "use_remove_padding": NonTensorData(False)}, batch_size=len(rows))
 
 
-def _capture(engine: Engine, fingerprint: Fingerprint | None = None) -> EngineCapture:
-    return EngineCapture(engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), build_tokenizer())
+def _capture(engine: Engine, fingerprint: Fingerprint | None = None) -> FingerprintSource:
+    return FingerprintSource(
+        engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), build_tokenizer()
+    )
 
 
 def _num_hooks(model: Any) -> int:
@@ -66,7 +68,7 @@ def test_adds_one_key_to_the_output_and_leaves_the_rest(model: Any) -> None:
     rows = [row for row in ROWS if not row.written]
     data, engine = _data(rows), Engine(model)
     _, plain = engine.forward_step(data, None, forward_only=True)
-    with _capture(engine).listening(data):
+    with _capture(engine).listen(data):
         _, output = engine.forward_step(data, None, forward_only=True)
     assert torch.equal(output["model_output"]["log_probs"], plain["model_output"]["log_probs"])
     find, tokenizer = answer_finder("boxed"), build_tokenizer()
@@ -86,7 +88,7 @@ def test_adds_one_key_to_the_output_and_leaves_the_rest(model: Any) -> None:
 def test_nothing_is_added_outside_of_the_context(model: Any) -> None:
     data, engine = _data(ROWS), Engine(model)
     keys = set(data.keys())
-    with _capture(engine).listening(data):
+    with _capture(engine).listen(data):
         pass
     _, output = engine.forward_step(data, None, forward_only=True)
     assert set(output["model_output"]) == {"log_probs"}
@@ -98,7 +100,7 @@ def test_nothing_stays_behind_after_an_error(model: Any) -> None:
     data, engine = _data(ROWS), Engine(model)
     keys = set(data.keys())
     engine.fails = True
-    with pytest.raises(RuntimeError, match="out of memory"), _capture(engine).listening(data):
+    with pytest.raises(RuntimeError, match="out of memory"), _capture(engine).listen(data):
         engine.forward_step(data, None, forward_only=True)
     assert "forward_step" not in vars(engine)
     assert set(data.keys()) == keys
@@ -107,7 +109,7 @@ def test_nothing_stays_behind_after_an_error(model: Any) -> None:
 
 def test_a_batch_without_answers_gives_nothing_but_nan(model: Any) -> None:
     data, engine = _data([Row("7", "12"), Row("7", "")]), Engine(model)
-    with _capture(engine).listening(data):
+    with _capture(engine).listen(data):
         _, output = engine.forward_step(data, None, forward_only=True)
     features = features_from(output["model_output"])
     assert features.shape == (2, 4)

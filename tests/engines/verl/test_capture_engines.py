@@ -20,8 +20,7 @@ pytest.importorskip("verl")
 import transformers
 from capture_rows import ROWS, Row, ids, save_adapter, save_model
 
-from meds_rl.fingerprint import AnswerPosition, Fingerprint, Where, extract, record
-from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
+from meds_rl.fingerprint import NAMES, AnswerPosition, Fingerprint, Where, extract, make_fingerprint, record
 
 pytestmark = pytest.mark.verl
 

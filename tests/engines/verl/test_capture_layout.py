@@ -24,8 +24,7 @@ from meds_rl.engines.verl.fingerprints import (
     where_padded,
     whole_row,
 )
-from meds_rl.fingerprint import AnswerPosition, Head, answer_finder
-from meds_rl.fingerprint.by_name import NAMES, make_fingerprint
+from meds_rl.fingerprint import NAMES, AnswerPosition, Head, answer_finder, make_fingerprint
 from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
 with warnings.catch_warnings():

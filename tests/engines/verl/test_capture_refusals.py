@@ -10,7 +10,7 @@ pytest.importorskip("verl")
 
 from omegaconf import OmegaConf
 
-from meds_rl.engines.verl.fingerprints import capture_refusals
+from meds_rl.engines.verl.config import capture_refusals
 
 pytestmark = pytest.mark.verl
 

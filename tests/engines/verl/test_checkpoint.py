@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from meds_rl import ErrorMemory, MemoryFileError
 from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
+    folder_of,
     folder_resumed,
-    folder_to_save,
     other_ranks,
     restore_memory,
     save_memory,
@@ -35,7 +35,7 @@ def test_a_memory_comes_back(tmp_path):
 
 
 def test_the_folder_is_the_one_that_verl_resumes():
-    assert folder_to_save(config(), 7).as_posix() == "out/global_step_7"
+    assert folder_of(config(), 7).as_posix() == "out/global_step_7"
     assert folder_resumed(config(), 7).as_posix() == "out/global_step_7"
     elsewhere = config(resume_mode="resume_path", resume_from_path="there/global_step_7")
     assert folder_resumed(elsewhere, 7).as_posix() == "there/global_step_7"

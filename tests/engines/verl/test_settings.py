@@ -9,21 +9,29 @@ pytest.importorskip("verl.trainer.ppo.v1")
 from composing import composed
 from omegaconf import OmegaConf
 
-from meds_rl.engines.settings import PRESETS
-from meds_rl.engines.verl.config import DEFAULTS, check_config, num_features, read_settings
-from meds_rl.engines.verl.main import main, name_plugin, run
+from meds_rl.engines.settings import PRESETS, SETTINGS, default_of, settings_of
+from meds_rl.engines.verl.config import DEFAULTS, check_config, num_features, read_settings, section
+from meds_rl.engines.verl.main import CONFIG_FOLDER, main, name_plugin, run
 
 
-def test_the_shipped_section_is_the_defaults():
-    section = OmegaConf.to_container(composed().meds)
-    assert section == DEFAULTS
+def test_the_shipped_section_is_made_from_the_table_of_settings():
+    assert OmegaConf.to_container(composed().meds) == DEFAULTS
+    assert {name: default_of("verl", name) for name in settings_of("verl")} == DEFAULTS
+    assert (CONFIG_FOLDER / "meds_trainer.yaml").read_text().endswith(f"\n\n{section()}")
+
+
+def test_every_setting_of_trl_alone_is_refused_with_a_reason():
+    for name in set(SETTINGS) - set(DEFAULTS):
+        with pytest.raises(ValueError, match=rf"meds\.{name} is not a setting in verl: .*\. Leave it out"):
+            read_settings({name: None})
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_sets_what_the_user_does_not(preset):
-    settings = read_settings({"preset": preset, "alpha": None, "max_distance": None})
+    settings = read_settings({"preset": preset, "beta": None, "max_distance": None})
     for name, value in PRESETS[preset].items():
-        assert settings.__dict__[name] == value
+        if name != "scale_rewards":  # see test_whether_the_groups_deviation_divides
+            assert settings.__dict__[name] == value
     assert read_settings({"preset": preset, "max_distance": 2, "alpha": 0.7}).max_distance == 2
     assert read_settings({"preset": preset, "alpha": 0.7}).alpha == 0.7
 
@@ -33,7 +41,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
     [
         ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: all_wrong, alpha"),
         ({"meds_alpha": 0.1}, r"did you mean meds\.alpha"),
-        ({"reencode_tokens": 100}, "not taken anew in verl. Leave it out"),
+        ({"reencode_tokens": 100}, r"meds\.reencode_tokens is no setting.* Allowed: all_wrong, alpha"),
         ({"fingerprint_from": "reference"}, "fingerprints of the policy only"),
         ({"method": "dapo"}, "run verl itself"),
         ({"preset": "best"}, r"meds\.preset must be one of paper, recommended; got 'best'"),
@@ -42,7 +50,8 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"alpha": -1}, r"meds\.alpha must be a finite number of at least 0; got -1"),
         ({"n_neighbors": 1.5}, r"meds\.n_neighbors must be a whole number"),
         ({"noise": None}, r"meds\.noise must be one of cluster, free; got None"),
-        ({"mixed": "remember"}, r"meds\.all_wrong='skip' leaves alone: .* Set meds\.mixed='shape', or"),
+        ({"mixed": "remember"}, r"meds\.mixed is no setting.* Allowed: all_wrong, alpha"),
+        ({"dynamic_sampling": True}, r"verl's own setting is algorithm\.filter_groups\.enable"),
         ({"anneal": 0.5}, r"meds\.anneal must be None or two shares of training"),
         ({"capacity": 0}, r"meds\.capacity must be None or a whole number of at least 1"),
         ({"max_distance": 3}, r"meds\.max_distance must be None or 0 to 2"),
@@ -50,7 +59,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"correct_above": "x"}, r"meds\.correct_above must be a finite number"),
         ({"fingerprint_layers": 0}, r"meds\.fingerprint_layers must be -1 \(all\) or at least 1; got 0"),
         ({"scale_rewards": "batch"}, r"meds\.scale_rewards must be null, group or none; got 'batch'"),
-        ({"memory": 3}, r"meds\.memory must be null or the path"),
+        ({"memory": 3}, r"meds\.memory must be None or a path"),
     ],
 )
 def test_bad_settings_say_what_is_allowed(given, said):
@@ -138,12 +147,12 @@ def test_a_mistyped_setting_on_the_line_is_refused_before_hydra_proposes_to_appe
 
 
 def test_fingerprints_of_the_text_need_no_forward():
-    text = ["meds.fingerprint=answer_string", "meds.clustering=exact"]
+    text = ["meds.fingerprint=answer_string"]
     check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
 
 
 def test_entropies_need_the_forward():
-    text = ["meds.fingerprint=answer_string", "meds.clustering=exact", "meds.entropy_advantage=True"]
+    text = ["meds.fingerprint=answer_string", "meds.entropy_advantage=True"]
     with pytest.raises(
         ValueError, match=r"in which the entropies of .* are taken.*meds\.entropy_advantage=false"
     ):

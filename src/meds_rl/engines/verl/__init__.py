@@ -1,7 +1,7 @@
-"""MEDS in verl: importing this module registers the trainer ``meds``, without a fork of verl.
+"""MEDS in verl: importing this module registers the trainer ``meds``; verl itself is not changed.
 
 ``python -m meds_rl.engines.verl`` takes the command line of ``python -m verl.trainer.main_ppo`` and settings under
-``meds:``; docs/verl.md has the rest.
+``meds:``. docs/start-verl.md shows how to start.
 """
 
 try:

@@ -1,8 +1,13 @@
-"""What a batch in TransferQueue says about its completions, as arrays; and how scores are put back there."""
+"""One step's completions as arrays, read from verl's TransferQueue; scores and advantages are written back there.
+
+verl's batch (``KVBatchMeta``, called `meta` here) holds only keys, ``{group}_{session}_{output}``; the data stay in the
+queue. A session is one completion; an agent's session has several outputs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,42 +19,92 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from meds_rl.checks import PromptId
+from meds_rl.shaping.advantage import entropy_advantage, group_advantages
+from meds_rl.shaping.result import ShapedBatch
+from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
 
 _FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id", "acc")
 
 
-@dataclass(frozen=True)
-class Completions:
-    """The n completions of a batch that can be right or wrong, without verl's padding rows.
+Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
+"""From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
 
-    Of a session with several outputs (an agent's) it is the last one, whose score verl compares within the group.
+COLUMNS = ("cluster", "cluster_size", "penalty", "reason", "prompt_id", "is_correct")
+"""Columns that dumps of rollouts have for each completion."""
+
+
+@dataclass
+class Batch:
+    """B completions of one step, without the rows that verl adds to fill a batch.
+
+    Of a session with several outputs this is the last one, whose score verl compares within the group.
 
     Attributes:
-        rows: (n,) places in the batch.
-        keys: (n,) TransferQueue's keys, ``{uid}_{session}_{output}``.
-        prompt_ids: (n,) the data set's `prompt_id`, or the hash of the prompt's messages.
-        scores: (n,) float64, the raw reward.
-        is_correct: (n,) bool, raw accuracy.
-        token_ids: (n,) lists of what the model wrote.
-        token_scores: (n,) tensors (T,): the raw reward stands at the last token.
+        keys: (B,) keys in the queue.
+        prompt_ids: (B,) the data set's `prompt_id`, or the hash of the prompt's messages.
+        rewards: (B,) float64, raw rewards r.
+        is_correct: (B,) bool, raw accuracy.
+        completion_ids: (B,) tensors of token ids that the model wrote.
+        token_scores: (B,) tensors (T,), the raw reward at the last token.
+        shaped: what the memory made of the rewards; None before `shape`.
     """
 
-    rows: NDArray[np.intp]
     keys: list[str]
     prompt_ids: list[PromptId]
-    scores: NDArray[np.float64]
+    rewards: NDArray[np.float64]
     is_correct: NDArray[np.bool_]
-    token_ids: list[list[int]]
+    completion_ids: list[Tensor]
     token_scores: list[Tensor]
-
-    @property
-    def groups(self) -> list[str]:
-        """(n,) verl's name of the group that each is compared in; new at every step."""
-        return [group_of(key) for key in self.keys]
+    shaped: ShapedBatch | None = None
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.keys)
+
+    @property
+    def group_ids(self) -> list[str]:
+        """(B,) verl's name of the group that each row is compared in; new at every step."""
+        return [group_of(key) for key in self.keys]
+
+    @property
+    def shaped_rewards(self) -> NDArray[np.float64]:
+        """(B,): r_s; before `shape` r."""
+        return self.rewards if self.shaped is None else self.shaped.rewards
+
+    def shape(self, shaper: RewardShaper, features: Features, *, progress: float | None = None) -> None:
+        """Score the rows against the memory, then remember them."""
+        rows: dict[str, Any] = {
+            "prompt_ids": self.prompt_ids,
+            "is_correct": self.is_correct,
+            "group_ids": self.group_ids,
+        }
+        wanted = shaper.scored_rows(**rows)
+        self.shaped = shaper.shape(self.rewards, features=features(wanted), progress=progress, **rows)
+
+    def advantages(self) -> dict[str, float]:
+        """r_s - mean by session, for the groups that are not divided by their deviation; verl computes the others."""
+        rows = [] if self.shaped is None else np.flatnonzero(~self.shaped.normalize_by_std).tolist()
+        groups = [group_of(self.keys[row]) for row in rows]
+        centered = group_advantages(self.shaped_rewards[rows], prompt_ids=groups, normalize_by_std=False)
+        return {session_of(self.keys[row]): value for row, value in zip(rows, centered.tolist(), strict=True)}
+
+    def metrics(self) -> dict[str, float]:
+        """The shaped batch's metrics."""
+        return {} if self.shaped is None else self.shaped.metrics()
+
+    def columns(self) -> dict[str, tuple[Any, ...]]:
+        """The values of `COLUMNS` by key."""
+        if self.shaped is None:
+            return {}
+        columns = (
+            self.shaped.clusters.tolist(),
+            self.shaped.cluster_sizes.tolist(),
+            self.shaped.penalties.tolist(),
+            self.shaped.reasons,
+            self.prompt_ids,
+            self.is_correct.tolist(),
+        )
+        return dict(zip(self.keys, zip(*columns, strict=True), strict=True))
 
 
 def group_of(key: str) -> str:
@@ -63,83 +118,141 @@ def group_of(key: str) -> str:
 
 
 def session_of(key: str) -> str:
-    """The completion, with all its outputs, of a key."""
+    """The group and session of a key, the same for all outputs of one completion."""
     return key.rsplit("_", 1)[0]
 
 
-def read_completions(batch: Any, correct_above: float) -> Completions:
-    """Read a batch (``KVBatchMeta``) that has been generated and graded.
+# ---- Read from the queue.
+
+
+def read_batch(meta: Any, correct_above: float) -> Batch:
+    """Read a batch that has been generated and graded.
 
     Args:
-        batch: all rows of one step.
+        meta: all rows of one step.
         correct_above: a completion is right if its `acc`, or its raw score where the reward gave none, is above.
     """
-    rows = _last_outputs(batch)
-    keys = [batch.keys[row] for row in rows]
-    data = tq.kv_batch_get(keys=keys, partition_id=batch.partition_id, select_fields=list(_FIELDS))
+    keys = _last_outputs(meta)
+    data = read_fields(meta, keys, _FIELDS)
     token_scores = list(data["rm_scores"].unbind())
-    scores = np.array([float(row.double().sum()) for row in token_scores], dtype=np.float64)
-    accuracies = _accuracies(data, scores)
-    written = zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)
-    return Completions(
-        rows=np.array(rows, dtype=np.intp),
+    rewards = np.array([float(row.double().sum()) for row in token_scores], dtype=np.float64)
+    completions = zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)
+    return Batch(
         keys=keys,
         prompt_ids=_prompt_ids(data),
-        scores=scores,
-        is_correct=np.array([accuracy > correct_above for accuracy in accuracies], dtype=np.bool_),
-        token_ids=[ids[mask.bool()].tolist() for ids, mask in written],
+        rewards=rewards,
+        is_correct=np.array([acc > correct_above for acc in _accuracies(data, rewards)], dtype=np.bool_),
+        completion_ids=[ids[mask.bool()] for ids, mask in completions],
         token_scores=token_scores,
     )
 
 
-def write_scores(batch: Any, completions: Completions, scores: Sequence[Tensor]) -> None:
-    """Put token scores, (T,) each, in the place of those that the queue holds."""
-    if not len(completions):
-        return
-    nested = torch.nested.as_nested_tensor(list(scores), layout=torch.jagged)
-    fields = TensorDict({"rm_scores": nested}, batch_size=len(completions))
-    tq.kv_batch_put(keys=completions.keys, partition_id=batch.partition_id, fields=fields)
+def read_fields(meta: Any, keys: Sequence[str], names: Sequence[str]) -> Any:
+    """Fields of some rows, as a mapping; the queue leaves out those that it does not have."""
+    return tq.kv_batch_get(keys=list(keys), partition_id=meta.partition_id, select_fields=list(names))
 
 
-def as_list(values: Any) -> list[Any]:
-    """A column of the queue that holds no tensors; its kind depends on the queue's storage."""
-    return list(values) if isinstance(values, list) else list(values.tolist())
-
-
-def _last_outputs(batch: Any) -> list[int]:
-    """The rows that count: no padding, and of each session the last output."""
+def _last_outputs(meta: Any) -> list[str]:
+    """The keys that count: no padding, and of each session the last output."""
     last: dict[str, tuple[int, int]] = {}
-    for row, (key, tag) in enumerate(zip(batch.keys, batch.tags, strict=True)):
+    for row, (key, tag) in enumerate(zip(meta.keys, meta.tags, strict=True)):
         if tag.get("is_padding", False):
             continue
         output = int(key.rsplit("_", 1)[1])
         if output >= last.get(session_of(key), (-1, row))[0]:
             last[session_of(key)] = (output, row)
-    return sorted(row for _, row in last.values())
+    return [meta.keys[row] for row in sorted(row for _, row in last.values())]
 
 
-def _accuracies(data: Any, scores: NDArray[np.float64]) -> list[float]:
-    """What the reward function says is right; a reward model beside the actor says it in a field of its own."""
-    if _has(data, "acc"):
+def _accuracies(data: Any, rewards: NDArray[np.float64]) -> list[float]:
+    """(B,) raw accuracies. A reward model beside the actor puts them into a field of their own."""
+    if "acc" in set(data.keys()):
         return [float(torch.as_tensor(value).reshape(-1)[0]) for value in data["acc"]]
-    return [
-        _accuracy(extra, score)
-        for extra, score in zip(as_list(data["extra_fields"]), scores.tolist(), strict=True)
-    ]
+    extras = _as_list(data["extra_fields"])
+    return [_accuracy(extra, reward) for extra, reward in zip(extras, rewards.tolist(), strict=True)]
 
 
-def _accuracy(extra_fields: Any, score: float) -> float:
-    """`acc`; else the score as the reward function gave it, without what the reward manager adds for length."""
-    said = (extra_fields or {}).get("reward_extra_info") or {}
-    return float(said.get("acc", said.get("score", score)))
+def _accuracy(extra_fields: Any, reward: float) -> float:
+    """`acc`; else the reward function's score, before the reward manager adds the overlong punishment."""
+    graded = (extra_fields or {}).get("reward_extra_info") or {}
+    return float(graded.get("acc", graded.get("score", reward)))
 
 
 def _prompt_ids(data: Any) -> list[PromptId]:
-    if _has(data, "prompt_id"):
-        return as_list(data["prompt_id"])
-    return [prompt_id(messages) for messages in as_list(data["raw_prompt"])]
+    if "prompt_id" in set(data.keys()):
+        return _as_list(data["prompt_id"])
+    return [prompt_id(messages) for messages in _as_list(data["raw_prompt"])]
 
 
-def _has(data: Any, name: str) -> bool:
-    """Whether the queue holds a field of these rows; it leaves out what it does not have."""
-    return name in set(data.keys())
+def _as_list(values: Any) -> list[Any]:
+    """A column without tensors; its type depends on the queue's storage."""
+    return list(values) if isinstance(values, list) else list(values.tolist())
+
+
+# ---- Written back to the queue.
+
+
+@contextmanager
+def shaped_scores(meta: Any, batch: Batch) -> Iterator[None]:
+    """Within the context the queue holds shaped scores; afterwards, also after an error, the raw ones again."""
+    changes = (batch.shaped_rewards - batch.rewards).tolist()  # exactly 0 where nothing is shaped
+    rows = zip(batch.token_scores, changes, strict=True)
+    _write_scores(meta, batch, [_add_to_last(row, change) for row, change in rows])
+    try:
+        yield
+    finally:
+        _write_scores(meta, batch, batch.token_scores)
+
+
+def write_advantages(meta: Any, sessions: Mapping[str, float]) -> None:
+    """Replace verl's advantages.
+
+    Args:
+        meta: all rows of one step; verl has computed their advantages.
+        sessions: the new ones by session. All outputs of a session have the same.
+    """
+    if not sessions:
+        return
+    keys = [key for key in meta.keys if session_of(key) in sessions]
+    masks = read_fields(meta, keys, ["response_mask"])["response_mask"].unbind()
+    values = [sessions[session_of(key)] * mask.float() for key, mask in zip(keys, masks, strict=True)]
+    _write(meta, keys, advantages=values, returns=values)
+
+
+def add_entropies(meta: Any, coef: float, cap: float) -> None:
+    """Add min(coef * H, |A| / cap) to the advantages A, with H from the old-log-probability forward.
+
+    Args:
+        meta: all rows of one step, with their final advantages except for this term.
+        coef: weight of the entropy, in nats.
+        cap: the bonus is at most |A| / cap.
+    """
+    names = ("advantages", "entropy", "response_mask")
+    data = read_fields(meta, meta.keys, names)
+    values = [
+        entropy_advantage(advantages[None], entropies[None], coef, cap)[0] * mask
+        for advantages, entropies, mask in zip(*(data[name].unbind() for name in names), strict=True)
+    ]
+    _write(meta, meta.keys, advantages=values)
+
+
+def _write_scores(meta: Any, batch: Batch, scores: Sequence[Tensor]) -> None:
+    if len(batch):
+        _write(meta, batch.keys, rm_scores=scores)
+
+
+def _write(meta: Any, keys: Sequence[str], **columns: Sequence[Tensor]) -> None:
+    """Write columns of token values, one tensor (T,) per key."""
+    nested = {
+        name: torch.nested.as_nested_tensor(list(rows), layout=torch.jagged) for name, rows in columns.items()
+    }
+    tq.kv_batch_put(
+        keys=list(keys), partition_id=meta.partition_id, fields=TensorDict(nested, batch_size=len(keys))
+    )
+
+
+def _add_to_last(token_scores: Tensor, by: float) -> Tensor:
+    """Token scores (T,) with `by` added to the last one, where verl keeps the reward."""
+    changed = token_scores.clone()
+    changed[-1] += by
+    return changed

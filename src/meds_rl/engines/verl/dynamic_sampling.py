@@ -1,4 +1,4 @@
-"""Dynamic sampling that keeps groups without a right answer, for settings under which they teach."""
+"""Dynamic sampling that keeps groups without a right answer, for settings under which they carry signal."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 
 
 class KeepAllWrong(ReplayBuffer):
-    """verl's buffer, which drops groups whose metric is the same for all: those that are all wrong stay.
+    """verl's buffer drops groups in which the metric is the same for all; this one keeps those that are all wrong.
 
     Attributes:
-        correct_above: a group with the metric above it is all right, and dropped.
+        correct_above: a group whose metric is above it is all right, and dropped.
     """
 
     correct_above: float
 
     @classmethod
     def of(cls, buffer: ReplayBuffer, correct_above: float) -> KeepAllWrong:
-        """Take over a buffer that verl has built: its trainer names the class where it builds one."""
+        """Take over a buffer that verl has built: its trainer gives no other place to name the class."""
         kept = cls.__new__(cls)
         kept.__dict__.update(buffer.__dict__)
         kept.correct_above = correct_above

@@ -1,6 +1,8 @@
-"""Fingerprints out of verl's old-log-probability forward: its engine runs as always, hooks listen.
+"""Where fingerprints come from: hooks in verl's old-log-probability forward, which runs as it always does.
 
-Nothing here imports verl: what an engine must have is what `EngineCapture` uses of it.
+Answers are found in the batch's token ids, and their positions travel with the rows into the micro-batches. verl lays
+out a micro-batch in one of two ways: padded on the right, or packed into one row (remove-padding), which Ulysses cuts
+into one slice per rank. Nothing here imports verl: `FingerprintSource` names what an engine must have.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from meds_rl.engines.verl.config import capture_refusals
 from meds_rl.fingerprint import (
     AnswerFinder,
     AnswerPosition,
@@ -31,320 +32,32 @@ from meds_rl.fingerprint import (
     record,
 )
 
-# ---- Where the answers stand in a batch of verl's, and how their places travel with its rows.
+FEATURES = "meds_features"  # key in the worker's output and in TransferQueue
+_PLACES = "meds_places"  # key in the worker's input: positions are rearranged together with their rows
+_NO_ANSWER = (-1, -1, -1)
 
-NO_ANSWER = (-1, -1, -1)
 
-
-def find_written(
-    find: AnswerFinder, completion_ids: Sequence[int], is_written: Sequence[bool], tokenizer: Tokenizer
-) -> AnswerPosition | None:
-    """The answer in what the model wrote itself, not in what tools or users put in between.
-
-    Each stretch of the model's own tokens is searched, the last one first; where there is one stretch only, as in
-    every single-turn task, this is `find` on it.
+class FingerprintSource:
+    """Adds fingerprints to the output of an engine's forwards.
 
     Args:
-        find: finds the answer in token ids.
-        completion_ids: T token ids.
-        is_written: T booleans, verl's response mask.
-        tokenizer: decodes the ids.
-
-    Example:
-        >>> def find(ids, tokenizer):  # a token 9 stands before every answer
-        ...     places = [i for i, token in enumerate(ids[:-1]) if token == 9]
-        ...     return AnswerPosition(places[-1], ids[places[-1] + 1]) if places else None
-        >>> find_written(find, [9, 4, 5, 9, 6, 7], [True, True, True, False, False, True], tokenizer=None)
-        AnswerPosition(position=0, target_id=4, end=1)
-    """
-    for start, stop in reversed(_stretches(is_written)):
-        found = find(completion_ids[start:stop], tokenizer)
-        if found is not None:
-            return AnswerPosition(start + found.position, found.target_id, start + found.end)
-    return None
-
-
-def _stretches(is_written: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where the runs of True begin and end.
-
-    Example:
-        >>> _stretches([False, True, True, False, True])
-        [(1, 3), (4, 5)]
-    """
-    padded = [False, *is_written, False]
-    edges = [i for i in range(len(padded) - 1) if padded[i] != padded[i + 1]]
-    return list(zip(edges[::2], edges[1::2], strict=True))
-
-
-def to_tensor(answers: Sequence[AnswerPosition | None]) -> Tensor:
-    """(B, 3) int64: position, target and end of each answer, -1 where there is none."""
-    return torch.tensor([answer or NO_ANSWER for answer in answers], dtype=torch.int64).reshape(-1, 3)
-
-
-def from_tensor(places: Tensor) -> list[AnswerPosition | None]:
-    """What `to_tensor` was made of.
-
-    Example:
-        >>> from_tensor(to_tensor([AnswerPosition(6, 20), None]))
-        [AnswerPosition(position=6, target_id=20, end=7), None]
-    """
-    return [None if row[0] < 0 else AnswerPosition(*row) for row in places.tolist()]
-
-
-# ---- Fingerprints of completions that stand one after the other in one row, as verl packs them.
-
-
-@dataclass(frozen=True)
-class Pack:
-    """b sequences in one row, the row cut into equal slices, one a rank.
-
-    Attributes:
-        lengths: b numbers of tokens, prompt and completion together.
-        wheres: b one-row places, each in the columns of its own sequence.
-        group: the ranks that share the row (Ulysses), in the slices' order; None where one rank has all of it.
-    """
-
-    lengths: Sequence[int]
-    wheres: Sequence[Where]
-    group: Any = None
-
-    def sequences(self, hidden: Tensor) -> list[Tensor]:
-        """From this rank's slice (1, n, d) to the b sequences, (1, length, d) each."""
-        if self.group is not None:
-            slices = hidden.new_empty(dist.get_world_size(self.group) * hidden.shape[1], hidden.shape[2])
-            dist.all_gather_into_tensor(slices, hidden[0].contiguous(), group=self.group)
-            hidden = slices[None]
-        total = sum(self.lengths)
-        return list(torch.split(hidden[:, :total], list(self.lengths), dim=1))
-
-    def states(self, hidden: Tensor, columns: Tensor) -> Tensor:
-        """The states at `columns` (b, k) of the sequences: from this rank's slice (1, n, d) to (b, k, d)."""
-        starts = torch.tensor([0, *self.lengths[:-1]]).cumsum(0)
-        columns = (starts[:, None] + columns).to(hidden.device)
-        if self.group is None:
-            return hidden[0, columns]
-        width = hidden.shape[1]
-        local = columns - dist.get_rank(self.group) * width
-        is_mine = (local >= 0) & (local < width)
-        # Only one rank has a state and the others add zeros to it, so nothing is rounded.
-        found = torch.where(is_mine[..., None], hidden[0, local.clamp(0, width - 1)].float(), 0.0)
-        dist.all_reduce(found, group=self.group)
-        return found
-
-
-class PackedFingerprint:
-    """A fingerprint of b packed completions, shown to the recorder as that of the one row they stand in.
-
-    Its features are the b completions' D numbers one after the other: (1, b * D). Fingerprints that read the places of
-    an answer only get the states there, of every rank; the others get whole sequences, one at a time, so that a pack of
-    many short ones and a long one is never padded.
-
-    Args:
-        fingerprint: what to read of each completion.
-        pack: the row.
-    """
-
-    reads_completion = True
-
-    def __init__(self, fingerprint: Fingerprint, pack: Pack) -> None:
-        self._fingerprint = fingerprint
-        self._pack = pack
-        self._at_places = isinstance(fingerprint, (LayerLogits, AnswerStates))
-
-    @property
-    def name(self) -> str:
-        return self._fingerprint.name
-
-    def layers(self, num_layers: int) -> Sequence[int]:
-        """Those of the fingerprint itself."""
-        return self._fingerprint.layers(num_layers)
-
-    def num_features(self, num_layers: int, hidden_size: int) -> int:
-        """b * D."""
-        return len(self._pack.lengths) * self._fingerprint.num_features(num_layers, hidden_size)
-
-    def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
-        """From a slice of the row (1, n, d) to what is kept of all b completions (b, k)."""
-        if self._at_places:
-            return self._read_places(hidden, head)
-        sequences = zip(self._pack.sequences(hidden), self._pack.wheres, strict=True)
-        kept = [self._fingerprint.read(one, where.rows(0, 1, one.device), head) for one, where in sequences]
-        return torch.cat(kept)
-
-    def combine(self, kept: list[Tensor]) -> Tensor:
-        """(1, b * D)."""
-        return self._fingerprint.combine(kept).reshape(1, -1)
-
-    def _read_places(self, hidden: Tensor, head: Head) -> Tensor:
-        """Rows of two columns: the state before the answer, and the state at its end."""
-        wheres = self._pack.wheres
-        columns = torch.stack([torch.cat([where.positions, where.ends]) for where in wheres])
-        first = torch.zeros(len(wheres), dtype=torch.int64)
-        where = Where(
-            positions=first,
-            target_ids=torch.cat([where.target_ids for where in wheres]),
-            completion_mask=torch.ones(len(wheres), 2, dtype=torch.bool),
-            has_answer=torch.cat([where.has_answer for where in wheres]),
-            ends=first + 1,
-        )
-        states = self._pack.states(hidden, columns)
-        return self._fingerprint.read(states, where.rows(0, len(where), states.device), head)
-
-
-# ---- What a micro-batch of verl's looks like to a fingerprint, packed into one row or padded on the right.
-
-
-def where_padded(
-    answers: Sequence[AnswerPosition | None], lengths: Sequence[int], response_mask: Sequence[Sequence[bool]]
-) -> Where:
-    """The places in a batch that is padded on the right, as without remove-padding.
-
-    Args:
-        answers: b answers, counted from each completion's first token.
-        lengths: b numbers of tokens, prompt and completion together.
-        response_mask: b lists, one value a token of the completion; False where a tool or a user wrote it.
-
-    Example:
-        >>> where = where_padded([AnswerPosition(0, 7)], lengths=[5], response_mask=[[True, True, False]])
-        >>> where.positions.tolist(), where.completion_mask.int().tolist(), where.prompt_mask.int().tolist()
-        ([2], [[0, 0, 1, 1, 0]], [[1, 1, 0, 0, 0]])
-    """
-    width = max(lengths)
-    starts = [length - len(mask) for length, mask in zip(lengths, response_mask, strict=True)]
-    where = Where.from_answers(
-        answers,
-        starts=starts,
-        lengths=[len(mask) for mask in response_mask],
-        width=width,
-        prompt_starts=[0] * len(starts),
-    )
-    is_written = torch.zeros_like(where.completion_mask)
-    for row, (start, mask) in enumerate(zip(starts, response_mask, strict=True)):
-        is_written[row, start : start + len(mask)] = torch.tensor(mask, dtype=torch.bool)
-    return replace(where, completion_mask=is_written)
-
-
-def pack(
-    answers: Sequence[AnswerPosition | None],
-    lengths: Sequence[int],
-    response_mask: Sequence[Sequence[bool]],
-    group: Any = None,
-) -> Pack:
-    """The same rows one after the other, as with remove-padding; `group` shares the row (Ulysses)."""
-    rows = zip(answers, lengths, response_mask, strict=True)
-    return Pack(
-        lengths=lengths,
-        wheres=[where_padded([answer], [length], [mask]) for answer, length, mask in rows],
-        group=group,
-    )
-
-
-def slice_width(total: int, *, bucket: int = 1, num_ranks: int = 1) -> int:
-    """Columns of one rank's slice of a row of `total` tokens, with what verl pads it by.
-
-    Args:
-        bucket: the row is padded to a multiple of it first (`pad_to_length_bucket`).
-        num_ranks: then to a multiple of the ranks that share it.
-
-    Example:
-        >>> slice_width(10), slice_width(10, num_ranks=4), slice_width(10, bucket=8, num_ranks=3)
-        (10, 3, 6)
-    """
-    padded = -(-total // bucket) * bucket
-    return -(-padded // num_ranks)
-
-
-def whole_row(width: int) -> Where:
-    """One row of `width` columns for the recorder, which asks for rows; the packed fingerprint knows the places."""
-    nothing = torch.zeros(1, dtype=torch.int64)
-    everywhere = torch.ones(1, width, dtype=torch.bool)
-    return Where(nothing, nothing, everywhere, has_answer=torch.ones(1, dtype=torch.bool), ends=nothing)
-
-
-def lists(nested: Tensor) -> list[list[Any]]:
-    """The rows of a jagged tensor as lists."""
-    return [row.tolist() for row in nested.cpu().unbind()]
-
-
-# ---- The unembedding of a model that FSDP2 has sharded, gathered as the forward itself would gather it.
-
-
-class ShardedHead(Head):
-    """A head that FSDP2 may have wrapped on its own, as verl does where embeddings are not tied.
-
-    Such a head is sharded while the decoder layers run. Gathered by FSDP's own means it comes in the forward's
-    precision and takes the memory that the forward needs for it anyway; the master weights would take twice that. Use
-    one such head for all micro-batches of a pass: then it is gathered once.
-    """
-
-    @contextmanager
-    def weight(self) -> Iterator[Tensor]:
-        """The whole of W, (V, d), without gradient; sharded again at the end of the context."""
-        module = self._model.get_output_embeddings()
-        if not isinstance(module, FSDPModule):
-            with super().weight() as weight:
-                yield weight
-            return
-        module.unshard()
-        try:
-            with super().weight() as weight:
-                yield weight
-        finally:
-            module.reshard()
-
-
-__all__ = ["FEATURES", "EngineCapture", "capture_refusals", "features_from"]
-
-FEATURES = "meds_features"  # the key in the worker's output
-_PLACES = "meds_places"  # the key in its input, so that places are rearranged with their rows
-
-
-def features_from(data: Any) -> NDArray[np.float32]:
-    """The fingerprints in a worker's output or in what TransferQueue gives back of it.
-
-    Args:
-        data: a mapping with the key `meds_features`: a (B, D) tensor, or a jagged one of B rows of D numbers, as
-            which TransferQueue returns it.
-
-    Returns:
-        (B, D) float32, NaN where a completion has no answer.
-
-    Raises:
-        ValueError: if rows differ in length.
-
-    Example:
-        >>> features_from({"meds_features": torch.ones(2, 3)}).shape
-        (2, 3)
-    """
-    tensor = data[FEATURES]
-    rows = [row.reshape(-1) for row in tensor.unbind()]
-    if len({len(row) for row in rows}) > 1:
-        raise ValueError(f"fingerprints must all have one length, got {sorted({len(row) for row in rows})}")
-    features: NDArray[np.float32] = torch.stack(rows).float().cpu().numpy()
-    return features
-
-
-class EngineCapture:
-    """Adds fingerprints to what an engine's forwards give.
-
-    Args:
-        engine: verl's FSDP engine, or one that has its `module`, `forward_step`, `ulysses_parallel_group`,
+        engine: verl's FSDP engine, or one with its `module`, `forward_step`, `ulysses_parallel_group`,
             `ulysses_sequence_parallel_size`, `pad_to_length` and `pad_to_length_bucket`.
         fingerprint: what to read.
-        find: finds the answers.
+        finder: finds the answers.
         tokenizer: decodes token ids.
     """
 
     def __init__(
-        self, engine: Any, fingerprint: Fingerprint, find: AnswerFinder, tokenizer: Tokenizer
+        self, engine: Any, fingerprint: Fingerprint, finder: AnswerFinder, tokenizer: Tokenizer
     ) -> None:
         self._engine = engine
         self._fingerprint = fingerprint
-        self._find = find
+        self._find = finder
         self._tokenizer = tokenizer
 
     def check(self) -> None:
-        """Raise ValueError if the engine's model cannot be read by this fingerprint; call it once there is a model."""
+        """Raise ValueError if this fingerprint cannot be read of the engine's model; call it once there is a model."""
         backbone = find_backbone(self._engine.module)
         config = backbone.model.config
         if config is not config.get_text_config():
@@ -354,46 +67,46 @@ class EngineCapture:
         self._fingerprint.layers(backbone.num_layers)
 
     @contextmanager
-    def listening(self, data: Any) -> Iterator[None]:
+    def listen(self, data: Any) -> Iterator[None]:
         """Within the context the engine's forwards on `data` have one more key in their `model_output`.
 
-        Under that key (`meds_features`) stands one row of D float32 numbers for each completion, NaN where there is no
-        answer. Afterwards, also after an error, engine and data are as they were.
+        Under this key, `FEATURES`, is one row of D float32 numbers per completion, NaN where there is no answer.
+        Afterwards, also after an error, engine and data are as they were.
 
         Args:
             data: the batch, with jagged `input_ids` and `response_mask`.
         """
-        answers = self._answers(data)
+        answers = self._find_answers(data)
         targets = torch.tensor([0] + [answer.target_id for answer in answers if answer])
         head = ShardedHead(find_backbone(self._engine.module).model, targets)
         forward_step = self._engine.forward_step
 
-        def listen(micro_batch: Any, *args: Any, **kwargs: Any) -> Any:
-            with self._recording(micro_batch, head) as features:
+        def recorded_step(micro_batch: Any, *args: Any, **kwargs: Any) -> Any:
+            with self._record(micro_batch, head) as features:
                 loss, output = forward_step(micro_batch, *args, **kwargs)
             output["model_output"][FEATURES] = torch.from_numpy(features())
             return loss, output
 
         data[_PLACES] = to_tensor(answers)
-        self._engine.forward_step = listen
+        self._engine.forward_step = recorded_step
         try:
             yield
         finally:
             del self._engine.forward_step, data[_PLACES]
 
-    def _answers(self, data: Any) -> list[AnswerPosition | None]:
+    def _find_answers(self, data: Any) -> list[AnswerPosition | None]:
         answers = []
-        for ids, mask in zip(lists(data["input_ids"]), lists(data["response_mask"]), strict=True):
+        for ids, mask in zip(_lists(data["input_ids"]), _lists(data["response_mask"]), strict=True):
             completion = ids[len(ids) - len(mask) :]
             answers.append(find_written(self._find, completion, [bool(x) for x in mask], self._tokenizer))
         return answers
 
     @contextmanager
-    def _recording(self, micro_batch: Any, head: Head) -> Iterator[Any]:
-        """Record one forward; yields a function that gives its features (b, D)."""
+    def _record(self, micro_batch: Any, head: Head) -> Iterator[Any]:
+        """Record one forward; yields a function that returns its features (b, D)."""
         answers = from_tensor(micro_batch[_PLACES])
         lengths = micro_batch["input_ids"].offsets().diff().tolist()
-        written = lists(micro_batch["response_mask"])
+        written = _lists(micro_batch["response_mask"])
         if not micro_batch["use_remove_padding"]:
             where = where_padded(answers, lengths, written)
             with record(self._engine.module, self._fingerprint, where, head=head) as recorder:
@@ -410,8 +123,282 @@ class EngineCapture:
             yield lambda: _unpacked(recorder.features(), answers)
 
 
-def _unpacked(features: NDArray[np.float32], answers: list[AnswerPosition | None]) -> NDArray[np.float32]:
+def features_from(data: Any) -> NDArray[np.float32]:
+    """The fingerprints in a worker's output, or in what TransferQueue returns of it.
+
+    Args:
+        data: a mapping with the key `FEATURES`: a (B, D) tensor, or a jagged one of B rows of D numbers, which
+            TransferQueue makes of it.
+
+    Returns:
+        (B, D) float32, NaN where a completion has no answer.
+
+    Raises:
+        ValueError: if rows differ in length.
+
+    Example:
+        >>> features_from({"meds_features": torch.ones(2, 3)}).shape
+        (2, 3)
+    """
+    rows = [row.reshape(-1) for row in data[FEATURES].unbind()]
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError(f"fingerprints must all have one length, got {sorted({len(row) for row in rows})}")
+    features: NDArray[np.float32] = torch.stack(rows).float().cpu().numpy()
+    return features
+
+
+def _unpacked(features: NDArray[np.float32], answers: Sequence[AnswerPosition | None]) -> NDArray[np.float32]:
     """From (1, b * D) to (b, D), NaN where there is no answer."""
     rows = features.reshape(len(answers), -1).copy()
     rows[[answer is None for answer in answers]] = np.nan
     return rows
+
+
+def _lists(nested: Tensor) -> list[list[Any]]:
+    """The rows of a jagged tensor as lists."""
+    return [row.tolist() for row in nested.cpu().unbind()]
+
+
+# ---- Answers, and their positions as a tensor.
+
+
+def find_written(
+    find: AnswerFinder, completion_ids: Sequence[int], is_written: Sequence[bool], tokenizer: Tokenizer
+) -> AnswerPosition | None:
+    """The answer among the tokens that the model wrote itself, without those of tools or users in between.
+
+    Each run of the model's own tokens is searched, the last one first. In a single-turn task there is one run only, and
+    this is `find` on it.
+
+    Args:
+        find: finds the answer in token ids.
+        completion_ids: T token ids.
+        is_written: T booleans, verl's response mask.
+        tokenizer: decodes the ids.
+
+    Example:
+        >>> def find(ids, tokenizer):  # a token 9 comes before every answer
+        ...     places = [i for i, token in enumerate(ids[:-1]) if token == 9]
+        ...     return AnswerPosition(places[-1], ids[places[-1] + 1]) if places else None
+        >>> find_written(find, [9, 4, 5, 9, 6, 7], [True, True, True, False, False, True], tokenizer=None)
+        AnswerPosition(position=0, target_id=4, end=1)
+    """
+    for start, stop in reversed(_runs(is_written)):
+        found = find(completion_ids[start:stop], tokenizer)
+        if found is not None:
+            return AnswerPosition(start + found.position, found.target_id, start + found.end)
+    return None
+
+
+def _runs(is_written: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where the runs of True begin and end.
+
+    Example:
+        >>> _runs([False, True, True, False, True])
+        [(1, 3), (4, 5)]
+    """
+    padded = [False, *is_written, False]
+    edges = [i for i in range(len(padded) - 1) if padded[i] != padded[i + 1]]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def to_tensor(answers: Sequence[AnswerPosition | None]) -> Tensor:
+    """(B, 3) int64: position, target and end of each answer, -1 where there is none."""
+    return torch.tensor([answer or _NO_ANSWER for answer in answers], dtype=torch.int64).reshape(-1, 3)
+
+
+def from_tensor(places: Tensor) -> list[AnswerPosition | None]:
+    """The inverse of `to_tensor`.
+
+    Example:
+        >>> from_tensor(to_tensor([AnswerPosition(6, 20), None]))
+        [AnswerPosition(position=6, target_id=20, end=7), None]
+    """
+    return [None if row[0] < 0 else AnswerPosition(*row) for row in places.tolist()]
+
+
+# ---- The two layouts of a micro-batch.
+
+
+def where_padded(
+    answers: Sequence[AnswerPosition | None], lengths: Sequence[int], response_mask: Sequence[Sequence[bool]]
+) -> Where:
+    """Where to look in b rows that are padded on the right, as without remove-padding.
+
+    Args:
+        answers: b answers, counted from each completion's first token.
+        lengths: b numbers of tokens, prompt and completion together.
+        response_mask: b lists, one value per token of the completion; False for tokens of a tool or a user.
+
+    Example:
+        >>> where = where_padded([AnswerPosition(0, 7)], lengths=[5], response_mask=[[True, True, False]])
+        >>> where.positions.tolist(), where.completion_mask.int().tolist(), where.prompt_mask.int().tolist()
+        ([2], [[0, 0, 1, 1, 0]], [[1, 1, 0, 0, 0]])
+    """
+    starts = [length - len(mask) for length, mask in zip(lengths, response_mask, strict=True)]
+    where = Where.from_answers(
+        answers,
+        starts=starts,
+        lengths=[len(mask) for mask in response_mask],
+        width=max(lengths),
+        prompt_starts=[0] * len(starts),
+    )
+    is_written = torch.zeros_like(where.completion_mask)
+    for row, (start, mask) in enumerate(zip(starts, response_mask, strict=True)):
+        is_written[row, start : start + len(mask)] = torch.tensor(mask, dtype=torch.bool)
+    return replace(where, completion_mask=is_written)
+
+
+def pack(
+    answers: Sequence[AnswerPosition | None],
+    lengths: Sequence[int],
+    response_mask: Sequence[Sequence[bool]],
+    group: Any = None,
+) -> Pack:
+    """The same b rows one after the other in one row, as with remove-padding; `group` shares the row (Ulysses)."""
+    rows = zip(answers, lengths, response_mask, strict=True)
+    wheres = [where_padded([answer], [length], [mask]) for answer, length, mask in rows]
+    return Pack(lengths, wheres, group)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """b sequences in one row. The row is cut into slices of equal width, one per rank.
+
+    Attributes:
+        lengths: b numbers of tokens, prompt and completion together.
+        wheres: b times where to look, each in the columns of its own sequence.
+        group: the ranks that share the row (Ulysses), in the order of the slices; None if one rank has all of it.
+    """
+
+    lengths: Sequence[int]
+    wheres: Sequence[Where]
+    group: Any = None
+
+    def sequences(self, hidden: Tensor) -> list[Tensor]:
+        """From this rank's slice (1, n, d) to the b sequences, (1, length, d) each."""
+        if self.group is not None:
+            slices = hidden.new_empty(dist.get_world_size(self.group) * hidden.shape[1], hidden.shape[2])
+            dist.all_gather_into_tensor(slices, hidden[0].contiguous(), group=self.group)
+            hidden = slices[None]
+        return list(torch.split(hidden[:, : sum(self.lengths)], list(self.lengths), dim=1))
+
+    def states(self, hidden: Tensor, columns: Tensor) -> Tensor:
+        """The states at `columns` (b, k) of the sequences: from this rank's slice (1, n, d) to (b, k, d)."""
+        starts = torch.tensor([0, *self.lengths[:-1]]).cumsum(0)
+        columns = (starts[:, None] + columns).to(hidden.device)
+        if self.group is None:
+            return hidden[0, columns]
+        width = hidden.shape[1]
+        local = columns - dist.get_rank(self.group) * width
+        is_mine = (local >= 0) & (local < width)
+        # Exactly one rank has a state and the others add zeros to it, so nothing is rounded.
+        found = torch.where(is_mine[..., None], hidden[0, local.clamp(0, width - 1)].float(), 0.0)
+        dist.all_reduce(found, group=self.group)
+        return found
+
+
+def slice_width(total: int, *, bucket: int = 1, num_ranks: int = 1) -> int:
+    """Columns of one rank's slice of a row of `total` tokens, with verl's padding.
+
+    Args:
+        total: tokens of the row without padding.
+        bucket: first the row is padded to a multiple of it (`pad_to_length_bucket`).
+        num_ranks: then to a multiple of the number of ranks that share it.
+
+    Example:
+        >>> slice_width(10), slice_width(10, num_ranks=4), slice_width(10, bucket=8, num_ranks=3)
+        (10, 3, 6)
+    """
+    padded = -(-total // bucket) * bucket
+    return -(-padded // num_ranks)
+
+
+def whole_row(width: int) -> Where:
+    """One row of `width` columns for the recorder, which asks for rows; `PackedFingerprint` knows where to look."""
+    nothing = torch.zeros(1, dtype=torch.int64)
+    everywhere = torch.ones(1, width, dtype=torch.bool)
+    return Where(nothing, nothing, everywhere, has_answer=torch.ones(1, dtype=torch.bool), ends=nothing)
+
+
+class PackedFingerprint:
+    """A fingerprint of b packed completions, which the recorder treats as the fingerprint of one row.
+
+    Its features are the b completions' D numbers one after the other, (1, b * D). A fingerprint that reads only the
+    places of an answer gets the states there, from whichever rank has them. Any other gets whole sequences one at a
+    time, so that a pack of many short sequences and a long one is never padded.
+
+    Args:
+        fingerprint: what to read of each completion.
+        pack: the row.
+    """
+
+    reads_completion = True
+
+    def __init__(self, fingerprint: Fingerprint, pack: Pack) -> None:
+        self._fingerprint = fingerprint
+        self._pack = pack
+        self._reads_places = isinstance(fingerprint, (LayerLogits, AnswerStates))
+
+    @property
+    def name(self) -> str:
+        return self._fingerprint.name
+
+    def layers(self, num_layers: int) -> Sequence[int]:
+        """Those of the fingerprint itself."""
+        return self._fingerprint.layers(num_layers)
+
+    def num_features(self, num_layers: int, hidden_size: int) -> int:
+        """b * D."""
+        return len(self._pack.lengths) * self._fingerprint.num_features(num_layers, hidden_size)
+
+    def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
+        """From a slice of the row (1, n, d) to what is kept of all b completions (b, k)."""
+        if self._reads_places:
+            return self._read_places(hidden, head)
+        sequences = zip(self._pack.sequences(hidden), self._pack.wheres, strict=True)
+        kept = [self._fingerprint.read(one, where.rows(0, 1, one.device), head) for one, where in sequences]
+        return torch.cat(kept)
+
+    def combine(self, kept: list[Tensor]) -> Tensor:
+        """(1, b * D)."""
+        return self._fingerprint.combine(kept).reshape(1, -1)
+
+    def _read_places(self, hidden: Tensor, head: Head) -> Tensor:
+        """Read rows of two columns: the state before the answer, and the state at its end."""
+        wheres = self._pack.wheres
+        columns = torch.stack([torch.cat([where.positions, where.ends]) for where in wheres])
+        first = torch.zeros(len(wheres), dtype=torch.int64)
+        where = Where(
+            positions=first,
+            target_ids=torch.cat([where.target_ids for where in wheres]),
+            completion_mask=torch.ones(len(wheres), 2, dtype=torch.bool),
+            has_answer=torch.cat([where.has_answer for where in wheres]),
+            ends=first + 1,
+        )
+        states = self._pack.states(hidden, columns)
+        return self._fingerprint.read(states, where.rows(0, len(where), states.device), head)
+
+
+class ShardedHead(Head):
+    """The unembedding, which FSDP2 may have wrapped on its own, as verl does where embeddings are not tied.
+
+    Such a head is sharded while the decoder layers run. Gathered by FSDP's own means it has the forward's precision and
+    takes the memory that the forward needs for it anyway; the master weights would take twice that. Use one head for
+    all micro-batches of a pass, so that it is gathered once.
+    """
+
+    @contextmanager
+    def weight(self) -> Iterator[Tensor]:
+        """The whole of W, (V, d), without gradient; sharded again at the end of the context."""
+        module = self._model.get_output_embeddings()
+        if not isinstance(module, FSDPModule):
+            with super().weight() as weight:
+                yield weight
+            return
+        module.unshard()
+        try:
+            with super().weight() as weight:
+                yield weight
+        finally:
+            module.reshard()

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1, run_ppo
 from verl.trainer.ppo.utils import need_critic, need_reference_policy
@@ -18,8 +21,6 @@ from meds_rl.engines.verl.config import check_config, check_name
 from meds_rl.engines.verl.trainer import TRAINER
 
 CONFIG_FOLDER = Path(__file__).parent / "config"
-SEARCH_PATH = "hydra.searchpath=[pkg://verl.trainer.config]"
-"""Where Hydra finds verl's own configuration, which ours starts from."""
 _MODULES = "VERL_USE_EXTERNAL_MODULES"
 
 
@@ -29,15 +30,14 @@ def main() -> None:
         check_names(sys.argv[1:])
     except ValueError as error:
         raise SystemExit(f"error: {error}") from None
-    sys.argv = with_search_path(sys.argv)
     _composed()
 
 
 def check_names(arguments: Sequence[str]) -> None:
-    """Refuse settings under ``meds:`` that there are not, before Hydra proposes to append them.
+    """Refuse unknown settings under ``meds:``, before Hydra proposes to append them.
 
     Raises:
-        ValueError: a name that is not allowed, with those that are.
+        ValueError: an unknown name; the message lists those that are allowed.
 
     Example:
         >>> check_names(["meds.alpha=0.2", "data.train_batch_size=8"])
@@ -51,22 +51,14 @@ def check_names(arguments: Sequence[str]) -> None:
             check_name(setting.removeprefix("meds."))
 
 
-def with_search_path(arguments: Sequence[str]) -> list[str]:
-    """A command line that tells Hydra where verl's configuration is, next to the other settings.
+class VerlSearchPath(SearchPathPlugin):
+    """Tells Hydra where verl's own configuration is, on which ours is based."""
 
-    Example:
-        >>> with_search_path(["main.py", "meds.alpha=0.2", "--cfg", "job"])
-        ['main.py', 'hydra.searchpath=[pkg://verl.trainer.config]', 'meds.alpha=0.2', '--cfg', 'job']
-    """
-    arguments = list(arguments)
-    if any(argument.startswith("hydra.searchpath=") for argument in arguments):
-        return arguments
-    # Python's parser takes settings in one run only, so it must not stand alone behind an option.
-    settings = [
-        place for place, said in enumerate(arguments[1:], 1) if "=" in said and not said.startswith("-")
-    ]
-    place = settings[0] if settings else len(arguments)
-    return [*arguments[:place], SEARCH_PATH, *arguments[place:]]
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append("verl", "pkg://verl.trainer.config")
+
+
+Plugins.instance().register(VerlSearchPath)
 
 
 @hydra.main(config_path=str(CONFIG_FOLDER), config_name="meds_trainer", version_base=None)  # type: ignore[untyped-decorator]
@@ -75,7 +67,7 @@ def _composed(config: DictConfig) -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Check a whole configuration and train with it.
+    """Check the whole configuration, then train.
 
     Args:
         config: verl's, with the section ``meds``.
@@ -87,8 +79,8 @@ def run(config: DictConfig) -> None:
     mode = config.trainer.v1.trainer_mode
     if mode != TRAINER:
         raise ValueError(
-            f"trainer.v1.trainer_mode={mode} names another trainer than {TRAINER}, which is the one that this entry "
-            "point runs. Leave the setting out; for another trainer use python -m verl.trainer.main_ppo."
+            f"trainer.v1.trainer_mode={mode} names another trainer than {TRAINER}, the only one that this entry point "
+            "runs. Leave the setting out; for another trainer use python -m verl.trainer.main_ppo."
         )
     check_config(config)
     validate_config(
@@ -101,7 +93,7 @@ def run(config: DictConfig) -> None:
 
 
 def name_plugin(config: DictConfig) -> None:
-    """Have the process that trains, on whatever machine of the cluster, load what registers the trainer.
+    """Make the training process, on any machine of the cluster, import the module that registers the trainer.
 
     Example:
         >>> config = OmegaConf.create()

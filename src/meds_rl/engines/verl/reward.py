@@ -1,6 +1,6 @@
-"""Right or wrong for verl's reward managers: the grader that `task: math` has under TRL, by math-verify.
+"""Right or wrong for verl's reward managers: the grader that ``task: math`` has under TRL, by math-verify.
 
-verl's own scorer for this layout compares texts after a few replacements; math-verify knows that 0.5 is 1/2.
+verl's own scorer for this data compares texts after a few replacements; math-verify knows that 0.5 is 1/2.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ async def compute_score(
 ) -> dict[str, float]:
     r"""Grade one completion: verl's `reward.custom_reward_function`.
 
-    A completion can make a computer algebra system run for ever, so each of verl's reward workers grades in one
-    process of its own, which is ended when an answer takes too long; that answer is wrong. (math-verify's own time-outs
-    need a main thread, and verl calls reward functions in others.)
+    An answer can keep a computer algebra system busy for ever, so each of verl's reward workers grades in a process of
+    its own, which is stopped when an answer takes too long; that answer is wrong. (math-verify's own time-outs need a
+    main thread, and verl calls reward functions in other threads.)
 
     Args:
         solution_str: the completion.
@@ -30,13 +30,13 @@ async def compute_score(
             `reward.custom_reward_function.reward_kwargs.answer_marker`.
 
     Returns:
-        `score`, 1.0 for right and 0.0 for wrong, and `acc`, the same; length punishments, which the reward manager
-        adds to the score, do not touch `acc`.
+        `score`, 1.0 for right and 0.0 for wrong, and `acc`, the same. The reward manager adds length punishments to the
+        score; they do not change `acc`.
 
     Raises:
         ImportError: math-verify is not installed.
     """
-    # Not in the worker's own loop: one hard answer must not keep it from handing out the others' results.
+    # Not in the worker's own loop: one hard answer must not delay the others' results.
     jobs = [(solution_str, {"answer": ground_truth})]
     (right,) = await asyncio.get_running_loop().run_in_executor(_thread(), _grader(answer_marker), jobs)
     return {"score": float(right), "acc": float(right)}

@@ -1,41 +1,46 @@
-"""verl's synchronous trainer with a memory of past errors, registered as ``meds``.
+"""``MEDSTrainer``: verl's synchronous trainer with a memory of past errors, registered as ``meds``.
 
 It overrides verl's methods at these seams and copies none of them:
 
-1. ``_init_resource_pool_mgr`` puts our worker in the place of verl's: its old-log-probability forward gives
-   fingerprints.
-2. ``_compute_advantage`` is wrapped: here the memory speaks. Scores are shaped before verl normalises them by group,
-   and raw again afterwards, so that metrics and dumps show raw scores. The entropy advantage is added last.
-3. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they teach.
-4. ``_save_checkpoint`` and ``_load_checkpoint`` carry the memory.
-5. ``_dump_generations`` writes what the memory said next to each completion.
+1. ``_init_resource_pool_mgr`` replaces verl's worker by ours, whose old-log-probability forward gives fingerprints.
+2. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they carry signal.
+3. ``_compute_advantage`` is wrapped: scores are shaped before verl normalises them by group, and raw again afterwards,
+   so that metrics and dumps show raw scores. The entropy advantage is added last.
+4. ``_dump_generations`` writes cluster, penalty and reason next to each completion.
+5. ``_save_checkpoint`` and ``_load_checkpoint`` carry the memory.
+
+The trainer is one process: it alone holds the memory.
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
-import transfer_queue as tq
-from numpy.typing import NDArray
 from omegaconf import DictConfig, open_dict
-from torch import Tensor
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.utils import Role
 from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.config import omega_conf_to_dataclass
 
-from meds_rl.engines.compiling import NOTICED_SECONDS, compile_kernels
 from meds_rl.engines.settings import make_shaper
-from meds_rl.engines.verl.advantages import add_entropies, write_centered
-from meds_rl.engines.verl.batch import Completions, read_completions, write_scores
+from meds_rl.engines.verl.batch import (
+    COLUMNS,
+    Batch,
+    Features,
+    add_entropies,
+    read_batch,
+    read_fields,
+    shaped_scores,
+    write_advantages,
+)
 from meds_rl.engines.verl.checkpoint import (
     KeptMemories,
+    folder_of,
     folder_resumed,
-    folder_to_save,
     other_ranks,
     restore_memory,
     save_memory,
@@ -44,9 +49,9 @@ from meds_rl.engines.verl.checkpoint import (
 from meds_rl.engines.verl.config import check_config, num_features
 from meds_rl.engines.verl.dynamic_sampling import KeepAllWrong
 from meds_rl.engines.verl.fingerprints import FEATURES, features_from
-from meds_rl.engines.verl.memory_step import MemoryStep
-from meds_rl.memory.memory import ErrorMemory
-from meds_rl.shaping.result import ShapedBatch
+from meds_rl.fingerprint import extract_answer
+from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 
 TRAINER = "meds"
 _ACTOR_ROLES = (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef)
@@ -54,7 +59,7 @@ _ACTOR_ROLES = (Role.Actor, Role.ActorRollout, Role.ActorRolloutRef)
 
 @register_trainer(TRAINER)
 class MEDSTrainer(PPOTrainerSync):
-    """Use it with ``trainer.v1.trainer_mode=meds``; settings stand under ``meds:``.
+    """Trains with MEDS. Set ``trainer.v1.trainer_mode=meds``; its settings are under ``meds:``.
 
     Args:
         config: verl's configuration.
@@ -63,35 +68,28 @@ class MEDSTrainer(PPOTrainerSync):
         shaper: the :class:`~meds_rl.RewardShaper`.
 
     Raises:
-        ValueError: a setting that is not allowed, or a configuration that cannot work, with what to set instead.
+        ValueError: a setting that is not allowed, or a configuration that cannot work; the message says what to set.
     """
 
     def __init__(self, config: DictConfig) -> None:
         self._settings = check_config(config)
         with open_dict(config):
-            # verl asks by name whether a trainer is synchronous, and takes any unknown name for an asynchronous one.
+            # verl takes a trainer for asynchronous unless its name is "sync".
             config.trainer.v1.trainer_mode = "sync"
         super().__init__(config)
-        self.shaper = make_shaper(self._settings)
+        self.shaper = make_shaper(vars(self._settings))
         self._num_features: int | None = None
         self._kept = KeptMemories(config.trainer.get("max_actor_ckpt_to_keep"))
-        self._memory_step: MemoryStep | None = None
+        self._columns: dict[str, tuple[Any, ...]] = {}  # of the last batch, for its dump
 
     @property
     def memory(self) -> ErrorMemory:
         """The memory of past errors."""
         return self.shaper.memory
 
-    def _build_replay_buffer(self) -> ReplayBuffer:
-        buffer = super()._build_replay_buffer()
-        if not self._settings.shapes_all_wrong or buffer.filter_groups_metric is None:
-            return buffer
-        return KeepAllWrong.of(buffer, self._settings.correct_above)
-
     def _init_tokenizer(self) -> None:
         super()._init_tokenizer()
-        self._memory_step = MemoryStep(self.shaper, self._settings, self.tokenizer)
-        # What cannot work is told now, not after the first generation.
+        # Errors that can be known before the first generation are raised here.
         hf_config = omega_conf_to_dataclass(self.config.actor_rollout_ref.model).hf_config
         self._num_features = num_features(hf_config, self._settings)
         if self._settings.memory is not None and not will_resume(self.config):
@@ -99,47 +97,99 @@ class MEDSTrainer(PPOTrainerSync):
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             print(f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk.")
 
+    # ---- fingerprints ----
+
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
         if self._settings.reads_text:
             return
-        from meds_rl.engines.verl.worker import (
-            MEDSActorRolloutRefWorker,
-        )  # the engines' imports, for workers only
+        # Imports verl's engines, which the trainer's process does not need otherwise.
+        from meds_rl.engines.verl.worker import MEDSActorRolloutRefWorker
 
         for role in _ACTOR_ROLES:
             if role in self.role_worker_mapping:
                 self.role_worker_mapping[role] = ray.remote(MEDSActorRolloutRefWorker)
 
+    def _features(self, meta: KVBatchMeta, batch: Batch) -> Features:
+        if self._settings.reads_text:
+            texts = [
+                self.tokenizer.decode(ids.tolist(), skip_special_tokens=True) for ids in batch.completion_ids
+            ]
+            answers = [extract_answer(text, self._settings.answer_marker) for text in texts]
+            features = answer_vectors(answers)
+        else:
+            features = features_from(read_fields(meta, batch.keys, [FEATURES]))
+        return lambda _: features
+
+    # ---- rewards ----
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        if not self._settings.shapes_all_wrong or buffer.filter_groups_metric is None:
+            return buffer
+        return KeepAllWrong.of(buffer, self._settings.correct_above)
+
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        completions = read_completions(batch, self._settings.correct_above)
-        shaped = self._shape(batch, completions, metrics)
-        raw = completions.token_scores
-        write_scores(
-            batch, completions, [_moved(row, by) for row, by in zip(raw, _changes(shaped), strict=True)]
-        )
-        try:
+        completions = read_batch(batch, self._settings.correct_above)
+        features = self._features(batch, completions)
+        start = time.perf_counter()
+        self.shape(completions, features)
+        self._log_memory(completions, metrics, seconds=time.perf_counter() - start)
+        with shaped_scores(batch, completions):
             batch = super()._compute_advantage(batch, metrics)
-        finally:
-            write_scores(batch, completions, raw)
         if self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
-            write_centered(batch, completions, shaped)
+            write_advantages(batch, completions.advantages())
         if self._settings.entropy_advantage:
             add_entropies(batch, self._settings.entropy_advantage_coef, self._settings.entropy_advantage_cap)
         return batch
 
-    def _shape(self, batch: KVBatchMeta, completions: Completions, metrics: dict[str, Any]) -> ShapedBatch:
-        if self._memory_step is None:
-            raise RuntimeError("the trainer was not set up: call init() before it trains")
-        captured = None if self._settings.reads_text else _captured(batch, completions)
-        progress = (self.global_steps - 1) / self.total_training_steps  # verl counts from 1
-        shaped, figures = self._memory_step.apply(completions, captured, progress=progress)
+    def shape(self, batch: Batch, features: Features) -> None:
+        """Score a batch against the memory, then remember it. A subclass may override this.
+
+        Args:
+            batch: gets its `shaped`.
+            features: gives the fingerprints of the rows that are wanted.
+        """
+        batch.shape(self.shaper, features, progress=self._progress)
+
+    @property
+    def _progress(self) -> float:
+        """Share of training that is done."""
+        return (self.global_steps - 1) / self.total_training_steps  # verl counts steps from 1
+
+    def _log_memory(self, batch: Batch, metrics: dict[str, Any], seconds: float) -> None:
+        figures = batch.metrics()
+        if self.shaper.anneal is not None:
+            figures["alpha"] = self.shaper.alpha_at(self._progress)
+        figures["raw_accuracy"] = float(batch.is_correct.mean()) if len(batch) else 0.0
+        figures["memory_size"] = float(len(self.memory))
+        figures["memory_ms"] = 1000 * seconds
         metrics.update({f"{TRAINER}/{name}": value for name, value in figures.items()})
-        return shaped
+        self._columns = batch.columns()
+
+    def _dump_generations(
+        self,
+        inputs: list[str],
+        outputs: list[str],
+        gts: list[Any],
+        scores: list[float],
+        reward_extra_infos_dict: dict[str, list[Any]],
+        dump_path: str,
+    ) -> None:
+        extra = dict(reward_extra_infos_dict)
+        keys = extra.get("uid", [])
+        if any(key in self._columns for key in keys):  # otherwise a dump of validation
+            rows = [self._columns.get(key, (None,) * len(COLUMNS)) for key in keys]
+            extra |= {
+                name: list(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
+            }
+        super()._dump_generations(inputs, outputs, gts, scores, extra, dump_path)
+
+    # ---- checkpoints ----
 
     def _save_checkpoint(self) -> None:
-        folder = folder_to_save(self.config, self.global_steps)
-        # First: verl names a checkpoint the latest when it is whole, and then it must not lack its memory.
+        folder = folder_of(self.config, self.global_steps)
+        # First: a checkpoint that verl calls the latest is never without its memory.
         save_memory(self.memory, folder)
         super()._save_checkpoint()
         self._kept.saved(folder)
@@ -159,40 +209,3 @@ class MEDSTrainer(PPOTrainerSync):
         trainer = self.config.trainer
         folder = folder_resumed(self.config, self.global_steps)
         return other_ranks(folder, trainer.nnodes * trainer.n_gpus_per_node)
-
-    def _dump_generations(
-        self,
-        inputs: list[str],
-        outputs: list[str],
-        gts: list[Any],
-        scores: list[float],
-        reward_extra_infos_dict: dict[str, list[Any]],
-        dump_path: str,
-    ) -> None:
-        said = (
-            {}
-            if self._memory_step is None
-            else self._memory_step.dumped(reward_extra_infos_dict.get("uid", []))
-        )
-        super()._dump_generations(
-            inputs, outputs, gts, scores, {**reward_extra_infos_dict, **said}, dump_path
-        )
-
-
-def _captured(batch: KVBatchMeta, completions: Completions) -> NDArray[np.float32]:
-    """(n, D) what the workers have read of the model."""
-    data = tq.kv_batch_get(keys=completions.keys, partition_id=batch.partition_id, select_fields=[FEATURES])
-    return features_from(data)
-
-
-def _changes(shaped: ShapedBatch) -> list[float]:
-    """(n,) what the memory adds to each reward; exactly 0 where it says nothing."""
-    changes: list[float] = (shaped.rewards - shaped.raw_rewards).tolist()
-    return changes
-
-
-def _moved(token_scores: Tensor, by: float) -> Tensor:
-    """Token scores (T,) with the last one, where verl keeps the reward, moved."""
-    moved: Tensor = token_scores.clone()
-    moved[-1] += by
-    return moved

@@ -10,24 +10,23 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import TrainingWorkerConfig
 from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 
-from meds_rl.engines.verl.fingerprints import EngineCapture
-from meds_rl.fingerprint import answer_finder
-from meds_rl.fingerprint.by_name import make_fingerprint
+from meds_rl.engines.verl.fingerprints import FingerprintSource
+from meds_rl.fingerprint import answer_finder, make_fingerprint
 
 
 class CapturingWorker(TrainingWorker):
-    """The actor's worker; `infer_batch` gives `meds_features` next to the log-probabilities.
+    """The actor's worker; `infer_batch` returns `meds_features` next to the log-probabilities.
 
-    Only log-probabilities of the policy itself: a forward with the adapters off is the reference's.
+    It does so for log-probabilities of the policy only: a forward with the adapters off is the reference's.
 
     Args:
         config: verl's.
-        settings: `fingerprint`, `fingerprint_layers` and `answer_marker` (see the `meds:` section).
+        settings: `fingerprint`, `fingerprint_layers` and `answer_marker` of the section ``meds:``.
     """
 
     def __init__(self, config: TrainingWorkerConfig, settings: Mapping[str, Any]) -> None:
         super().__init__(config=config)
-        self._capture = EngineCapture(
+        self._source = FingerprintSource(
             self.engine,
             make_fingerprint(settings["fingerprint"], settings["fingerprint_layers"]),
             answer_finder(settings["answer_marker"]),
@@ -35,20 +34,20 @@ class CapturingWorker(TrainingWorker):
         )
 
     def reset(self) -> None:
-        """Build the model, and see at once whether it can be read."""
+        """Build the model, and check at once that the fingerprint can be read of it."""
         super().reset()
-        self._capture.check()
+        self._source.check()
 
     def infer_batch(self, data: Any) -> Any:
-        """As verl's; called by the hybrid worker in its own process, so it needs no dispatch of its own."""
+        """As verl's. The hybrid worker calls it in its own process, so it needs no dispatch of its own."""
         if tu.get(data, key="no_lora_adapter", default=False):
             return super().infer_batch(data)
-        with self._capture.listening(data):
+        with self._source.listen(data):
             return super().infer_batch(data)
 
 
 class MEDSActorRolloutRefWorker(ActorRolloutRefWorker):
-    """verl's worker with a `CapturingWorker` as its actor; its settings stand at `config.meds`."""
+    """verl's worker with a `CapturingWorker` as its actor; its settings are at `config.meds`."""
 
     def __init__(self, config: Any, role: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, role, *args, **kwargs)
