@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,6 @@ from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
 
 _FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id", "acc")
-
 
 Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
@@ -48,6 +47,7 @@ class Batch:
         completion_ids: (B,) tensors of token ids that the model wrote.
         token_scores: (B,) tensors (T,), the raw reward at the last token.
         shaped: what the memory made of the rewards; None before `shape`.
+        shaped_rewards: (B,) float64, r_s; r before `shape`.
     """
 
     keys: list[str]
@@ -57,6 +57,10 @@ class Batch:
     completion_ids: list[Tensor]
     token_scores: list[Tensor]
     shaped: ShapedBatch | None = None
+    shaped_rewards: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shaped_rewards = self.rewards.copy()
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -65,11 +69,6 @@ class Batch:
     def group_ids(self) -> list[str]:
         """(B,) verl's name of the group that each row is compared in; new at every step."""
         return [group_of(key) for key in self.keys]
-
-    @property
-    def shaped_rewards(self) -> NDArray[np.float64]:
-        """(B,): r_s; before `shape` r."""
-        return self.rewards if self.shaped is None else self.shaped.rewards
 
     def shape(self, shaper: RewardShaper, features: Features, *, progress: float | None = None) -> None:
         """Score the rows against the memory, then remember them."""
@@ -80,6 +79,7 @@ class Batch:
         }
         wanted = shaper.scored_rows(**rows)
         self.shaped = shaper.shape(self.rewards, features=features(wanted), progress=progress, **rows)
+        self.shaped_rewards = self.shaped.rewards
 
     def advantages(self) -> dict[str, float]:
         """r_s - mean by session, for the groups that are not divided by their deviation; verl computes the others."""
@@ -94,31 +94,21 @@ class Batch:
 
     def columns(self) -> dict[str, tuple[Any, ...]]:
         """The values of `COLUMNS` by key."""
-        if self.shaped is None:
+        shaped = self.shaped
+        if shaped is None:
             return {}
-        columns = (
-            self.shaped.clusters.tolist(),
-            self.shaped.cluster_sizes.tolist(),
-            self.shaped.penalties.tolist(),
-            self.shaped.reasons,
-            self.prompt_ids,
-            self.is_correct.tolist(),
-        )
-        return dict(zip(self.keys, zip(*columns, strict=True), strict=True))
+        counts = (shaped.clusters.tolist(), shaped.cluster_sizes.tolist(), shaped.penalties.tolist())
+        rows = zip(*counts, shaped.reasons, self.prompt_ids, self.is_correct.tolist(), strict=True)
+        return dict(zip(self.keys, rows, strict=True))
 
 
 def group_of(key: str) -> str:
-    """The group of a key.
-
-    Example:
-        >>> group_of("5f0e-77_3_0")
-        '5f0e-77'
-    """
+    """The group of a key, "5f0e-77" of "5f0e-77_3_0"."""
     return key.rsplit("_", 2)[0]
 
 
 def session_of(key: str) -> str:
-    """The group and session of a key, the same for all outputs of one completion."""
+    """The group and session of a key, "5f0e-77_3" of "5f0e-77_3_0"; the same for all outputs of one completion."""
     return key.rsplit("_", 1)[0]
 
 
@@ -128,9 +118,7 @@ def session_of(key: str) -> str:
 def read_batch(meta: Any, correct_above: float) -> Batch:
     """Read a batch that has been generated and graded.
 
-    Args:
-        meta: all rows of one step.
-        correct_above: a completion is right if its `acc`, or its raw score where the reward gave none, is above.
+    A completion is right if its `acc`, or its raw score where the reward function gave none, is above `correct_above`.
     """
     keys = _last_outputs(meta)
     data = read_fields(meta, keys, _FIELDS)
@@ -205,12 +193,7 @@ def shaped_scores(meta: Any, batch: Batch) -> Iterator[None]:
 
 
 def write_advantages(meta: Any, sessions: Mapping[str, float]) -> None:
-    """Replace verl's advantages.
-
-    Args:
-        meta: all rows of one step; verl has computed their advantages.
-        sessions: the new ones by session. All outputs of a session have the same.
-    """
+    """Replace verl's advantages by those of `sessions`; all outputs of a session have the same."""
     if not sessions:
         return
     keys = [key for key in meta.keys if session_of(key) in sessions]
@@ -220,13 +203,7 @@ def write_advantages(meta: Any, sessions: Mapping[str, float]) -> None:
 
 
 def add_entropies(meta: Any, coef: float, cap: float) -> None:
-    """Add min(coef * H, |A| / cap) to the advantages A, with H from the old-log-probability forward.
-
-    Args:
-        meta: all rows of one step, with their final advantages except for this term.
-        coef: weight of the entropy, in nats.
-        cap: the bonus is at most |A| / cap.
-    """
+    """Add min(coef * H, |A| / cap) to the advantages A, with H in nats from the old-log-probability forward."""
     names = ("advantages", "entropy", "response_mask")
     data = read_fields(meta, meta.keys, names)
     values = [

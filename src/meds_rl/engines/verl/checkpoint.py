@@ -37,12 +37,7 @@ def save_memory(memory: ErrorMemory, folder: Path) -> None:
 
 
 def restore_memory(memory: ErrorMemory, folder: Path, n_features: int | None = None) -> None:
-    """Fill `memory` with that of a checkpoint.
-
-    Args:
-        memory: its content is replaced.
-        folder: the checkpoint.
-        n_features: D of the run's fingerprints.
+    """Replace the content of `memory` by that of a checkpoint; `n_features` is D of the run's fingerprints.
 
     Raises:
         ValueError: the checkpoint has no memory.
@@ -58,14 +53,8 @@ def restore_memory(memory: ErrorMemory, folder: Path, n_features: int | None = N
 
 
 def other_ranks(folder: Path, num_ranks: int) -> str | None:
-    """A sentence that explains why this many processes cannot restore a checkpoint's model; None if they can.
-
-    verl writes one file for each process; the files' names say how many there were.
-
-    Args:
-        folder: a checkpoint, ``global_step_N``.
-        num_ranks: processes that train the actor.
-    """
+    """A sentence that explains why this many processes cannot restore a checkpoint's model; None if they can."""
+    # verl writes one file for each process; the files' names say how many there were.
     numbers = [path.name.split("_")[3] for path in (folder / "actor").glob("model_world_size_*_rank_*.pt")]
     saved = sorted({int(number) for number in numbers if number.isdigit()})
     if not saved or num_ranks in saved:

@@ -124,9 +124,6 @@ def section() -> str:
 def check_config(config: DictConfig) -> MEDSConfig:
     """Read the settings of a run, pass theirs to verl and to the workers, and refuse the run if it cannot work.
 
-    Args:
-        config: verl's whole configuration.
-
     Raises:
         ValueError: with one sentence for each thing that cannot work.
     """
@@ -213,9 +210,6 @@ def _about_sampling(config: Any, settings: MEDSConfig) -> Iterator[str]:
 def capture_refusals(config: Mapping[str, Any]) -> list[str]:
     """Sentences about why fingerprints cannot be captured in the workers; empty if they can.
 
-    Args:
-        config: verl's whole configuration, with the settings of the capture at `actor_rollout_ref.meds`.
-
     Example:
         >>> actor = {"strategy": "megatron"}
         >>> capture_refusals({"actor_rollout_ref": {"actor": actor, "model": {}}})[0][:50]
@@ -260,11 +254,7 @@ def _adapts_head(model: Mapping[str, Any]) -> bool:
 
 
 def num_features(hf_config: Any, settings: MEDSConfig) -> int:
-    """D, the width of a run's fingerprints, which is known before anything is generated.
-
-    Args:
-        hf_config: the model's configuration, of transformers.
-        settings: of the run.
+    """D, the width of a run's fingerprints, from the model's configuration of transformers.
 
     Raises:
         ValueError: the model reads more than text, or has too few layers for the fingerprint.

@@ -34,7 +34,6 @@ from meds_rl.fingerprint import (
 
 FEATURES = "meds_features"  # key in the worker's output and in TransferQueue
 _PLACES = "meds_places"  # key in the worker's input: positions are rearranged together with their rows
-_NO_ANSWER = (-1, -1, -1)
 
 
 class FingerprintSource:
@@ -71,10 +70,8 @@ class FingerprintSource:
         """Within the context the engine's forwards on `data` have one more key in their `model_output`.
 
         Under this key, `FEATURES`, is one row of D float32 numbers per completion, NaN where there is no answer.
-        Afterwards, also after an error, engine and data are as they were.
-
-        Args:
-            data: the batch, with jagged `input_ids` and `response_mask`.
+        Afterwards, also after an error, engine and data are as they were. `data` is the batch, with jagged `input_ids`
+        and `response_mask`.
         """
         answers = self._find_answers(data)
         targets = torch.tensor([0] + [answer.target_id for answer in answers if answer])
@@ -124,11 +121,7 @@ class FingerprintSource:
 
 
 def features_from(data: Any) -> NDArray[np.float32]:
-    """The fingerprints in a worker's output, or in what TransferQueue returns of it.
-
-    Args:
-        data: a mapping with the key `FEATURES`: a (B, D) tensor, or a jagged one of B rows of D numbers, which
-            TransferQueue makes of it.
+    """The fingerprints in a worker's output, or in what TransferQueue returns of it: there the tensor is jagged.
 
     Returns:
         (B, D) float32, NaN where a completion has no answer.
@@ -168,13 +161,7 @@ def find_written(
     """The answer among the tokens that the model wrote itself, without those of tools or users in between.
 
     Each run of the model's own tokens is searched, the last one first. In a single-turn task there is one run only, and
-    this is `find` on it.
-
-    Args:
-        find: finds the answer in token ids.
-        completion_ids: T token ids.
-        is_written: T booleans, verl's response mask.
-        tokenizer: decodes the ids.
+    this is `find` on it. `is_written` is verl's response mask, one value for each of the `completion_ids`.
 
     Example:
         >>> def find(ids, tokenizer):  # a token 9 comes before every answer
@@ -191,12 +178,7 @@ def find_written(
 
 
 def _runs(is_written: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where the runs of True begin and end.
-
-    Example:
-        >>> _runs([False, True, True, False, True])
-        [(1, 3), (4, 5)]
-    """
+    """Where the runs of True begin and end: [False, True, True, False, True] has (1, 3) and (4, 5)."""
     padded = [False, *is_written, False]
     edges = [i for i in range(len(padded) - 1) if padded[i] != padded[i + 1]]
     return list(zip(edges[::2], edges[1::2], strict=True))
@@ -204,7 +186,7 @@ def _runs(is_written: Sequence[bool]) -> list[tuple[int, int]]:
 
 def to_tensor(answers: Sequence[AnswerPosition | None]) -> Tensor:
     """(B, 3) int64: position, target and end of each answer, -1 where there is none."""
-    return torch.tensor([answer or _NO_ANSWER for answer in answers], dtype=torch.int64).reshape(-1, 3)
+    return torch.tensor([answer or (-1, -1, -1) for answer in answers], dtype=torch.int64).reshape(-1, 3)
 
 
 def from_tensor(places: Tensor) -> list[AnswerPosition | None]:
@@ -301,10 +283,7 @@ class Pack:
 def slice_width(total: int, *, bucket: int = 1, num_ranks: int = 1) -> int:
     """Columns of one rank's slice of a row of `total` tokens, with verl's padding.
 
-    Args:
-        total: tokens of the row without padding.
-        bucket: first the row is padded to a multiple of it (`pad_to_length_bucket`).
-        num_ranks: then to a multiple of the number of ranks that share it.
+    The row is padded first to a multiple of `bucket` (`pad_to_length_bucket`), then to one of the ranks that share it.
 
     Example:
         >>> slice_width(10), slice_width(10, num_ranks=4), slice_width(10, bucket=8, num_ranks=3)
@@ -327,10 +306,6 @@ class PackedFingerprint:
     Its features are the b completions' D numbers one after the other, (1, b * D). A fingerprint that reads only the
     places of an answer gets the states there, from whichever rank has them. Any other gets whole sequences one at a
     time, so that a pack of many short sequences and a long one is never padded.
-
-    Args:
-        fingerprint: what to read of each completion.
-        pack: the row.
     """
 
     reads_completion = True

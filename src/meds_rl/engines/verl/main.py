@@ -67,10 +67,7 @@ def _composed(config: DictConfig) -> None:
 
 
 def run(config: DictConfig) -> None:
-    """Check the whole configuration, then train.
-
-    Args:
-        config: verl's, with the section ``meds``.
+    """Check the whole configuration, verl's with the section ``meds``, then train.
 
     Raises:
         ValueError: a configuration that cannot work, with what to set instead.

@@ -2,8 +2,8 @@
 
 It overrides verl's methods at these seams and copies none of them:
 
-1. ``_init_resource_pool_mgr`` replaces verl's worker by ours, whose old-log-probability forward gives fingerprints.
-2. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they carry signal.
+1. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they carry signal.
+2. ``_init_resource_pool_mgr`` replaces verl's worker by ours, whose old-log-probability forward gives fingerprints.
 3. ``_compute_advantage`` is wrapped: scores are shaped before verl normalises them by group, and raw again afterwards,
    so that metrics and dumps show raw scores. The entropy advantage is added last.
 4. ``_dump_generations`` writes cluster, penalty and reason next to each completion.
@@ -97,7 +97,13 @@ class MEDSTrainer(PPOTrainerSync):
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             print(f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk.")
 
-    # ---- fingerprints ----
+    # ---- one step: sampling, fingerprints, rewards, advantages ----
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        if not self._settings.shapes_all_wrong or buffer.filter_groups_metric is None:
+            return buffer
+        return KeepAllWrong.of(buffer, self._settings.correct_above)
 
     def _init_resource_pool_mgr(self) -> None:
         super()._init_resource_pool_mgr()
@@ -112,22 +118,12 @@ class MEDSTrainer(PPOTrainerSync):
 
     def _features(self, meta: KVBatchMeta, batch: Batch) -> Features:
         if self._settings.reads_text:
-            texts = [
-                self.tokenizer.decode(ids.tolist(), skip_special_tokens=True) for ids in batch.completion_ids
-            ]
-            answers = [extract_answer(text, self._settings.answer_marker) for text in texts]
-            features = answer_vectors(answers)
+            decode, marker = self.tokenizer.decode, self._settings.answer_marker
+            texts = [decode(ids.tolist(), skip_special_tokens=True) for ids in batch.completion_ids]
+            features = answer_vectors([extract_answer(text, marker) for text in texts])
         else:
             features = features_from(read_fields(meta, batch.keys, [FEATURES]))
         return lambda _: features
-
-    # ---- rewards ----
-
-    def _build_replay_buffer(self) -> ReplayBuffer:
-        buffer = super()._build_replay_buffer()
-        if not self._settings.shapes_all_wrong or buffer.filter_groups_metric is None:
-            return buffer
-        return KeepAllWrong.of(buffer, self._settings.correct_above)
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         completions = read_batch(batch, self._settings.correct_above)
@@ -144,11 +140,9 @@ class MEDSTrainer(PPOTrainerSync):
         return batch
 
     def shape(self, batch: Batch, features: Features) -> None:
-        """Score a batch against the memory, then remember it. A subclass may override this.
+        """Score a batch against the memory, then remember it: the method for a subclass to override.
 
-        Args:
-            batch: gets its `shaped`.
-            features: gives the fingerprints of the rows that are wanted.
+        What the subclass puts into `batch.shaped_rewards` is what the policy is trained on.
         """
         batch.shape(self.shaper, features, progress=self._progress)
 
@@ -195,17 +189,14 @@ class MEDSTrainer(PPOTrainerSync):
         self._kept.saved(folder)
 
     def _load_checkpoint(self) -> None:
+        num_ranks = self.config.trainer.nnodes * self.config.trainer.n_gpus_per_node
         try:
             super()._load_checkpoint()
         except Exception as error:
-            if self.global_steps and (reason := self._other_ranks()):
+            folder = folder_resumed(self.config, self.global_steps)
+            if self.global_steps and (reason := other_ranks(folder, num_ranks)):
                 raise ValueError(reason) from error
             raise
         if self.global_steps:
             folder = folder_resumed(self.config, self.global_steps)
             restore_memory(self.memory, folder, n_features=self._num_features)
-
-    def _other_ranks(self) -> str | None:
-        trainer = self.config.trainer
-        folder = folder_resumed(self.config, self.global_steps)
-        return other_ranks(folder, trainer.nnodes * trainer.n_gpus_per_node)
