@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from meds_rl.fingerprint import AnswerPosition, answer_finder, extract_answer
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
+from meds_rl.tasks.pocket.model import load_pocket_tokenizer
 
 EOS = "</s>"
 boxed = answer_finder()
@@ -256,7 +256,7 @@ def test_trained_tokenizers(trained, before, answer, after):
 
 
 def test_the_pocket_tokenizer():
-    tokenizer = build_tokenizer()
+    tokenizer = load_pocket_tokenizer()
     ids = tokenizer("7 + 5 is 12.\n\\boxed{12}").input_ids
     assert tokenizer.convert_ids_to_tokens(ids)[-4:] == ["\\boxed{", "1", "2", "}"]
     n = len(ids)

@@ -10,7 +10,15 @@ def test_names():
     assert model_location("pocket") == str(checkpoint_path())
     for other in ("org/model", "pocket/model", "pocket-rl/model"):
         assert model_location(other) == other
-    for wrong in ("pocket:x", "pocket:1", "pocket-odd", "pocket-stuck:9", "pocket-stuck:²", "pocket-", "pocket:"):
+    for wrong in (
+        "pocket:x",
+        "pocket:1",
+        "pocket-odd",
+        "pocket-stuck:9",
+        "pocket-stuck:²",
+        "pocket-",
+        "pocket:",
+    ):
         with pytest.raises(ValueError, match="pocket"):
             model_location(wrong)
 

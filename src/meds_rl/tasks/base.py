@@ -1,4 +1,4 @@
-"""What a task is, how a prompt is named, and how a task is found by its name."""
+"""A task (problems and a grader), the id of a prompt, and tasks by name."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Task:
     """Problems with a grader.
 
     Attributes:
-        name: the name that `load_task` knows it by.
-        train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold
-            answer as text) and whatever else `grade` reads.
-        test: the same columns, prompts that training never sees; None if there are none.
+        name: the argument of `load_task`.
+        train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold answer as
+            text) and the columns that `grade` reads.
+        test: the same columns, prompts that are not in `train`; None if there are none.
         grade: `grade(completion, row) -> bool`. Module-level function or picklable callable.
         answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
-        strategy: `strategy(completion, row)` names the way of working that a completion follows, None where
-            it follows none that is known. Only tasks whose working can be checked have one.
+        strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
+            Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
-        grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads
-            the answer): an evaluation then grades in a process that it can end.
+        grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
+            answer); an evaluation then grades in a separate process.
     """
 
     name: str
@@ -49,11 +49,10 @@ class Task:
 
 
 def prompt_id(prompt: Prompt) -> str:
-    """Name a prompt by its content: the first 16 hex digits of a SHA-256.
+    """The id of a prompt: the first 16 hex digits of the SHA-256 of its content.
 
-    The content is the text or the messages as the data set holds them, never a chat template's rendering:
-    the id stays the same when the tokenizer, the template or the engine changes. Keys whose value is None
-    are left out, as Arrow adds them to messages that lack a key that others have.
+    The content is the text or the messages in the data set, never a chat template's rendering, so that the id does not
+    depend on tokenizer, template or engine. Keys with the value None are left out, as Arrow adds them to messages.
 
     Raises:
         TypeError: if the prompt is neither a string nor a sequence of messages (mappings).
@@ -102,10 +101,7 @@ def _canonical(prompt: Prompt) -> Any:
 def check_dataset(
     dataset: Dataset, columns: Sequence[str] = ("prompt", "answer"), *, name: str = "the data set"
 ) -> None:
-    """Raise a ValueError that says what is wrong unless `dataset` can be trained on.
-
-    Checked: the `columns` exist, there is at least one row, no prompt is empty, no answer is missing.
-    """
+    """Raise a ValueError unless the `columns` exist, there is a row, no prompt is empty and no answer is missing."""
     missing = [column for column in columns if column not in dataset.column_names]
     if missing:
         raise ValueError(
@@ -134,7 +130,7 @@ def _is_blank(text: Any) -> bool:
 def _is_empty_prompt(prompt: Any) -> bool:
     if prompt is None or isinstance(prompt, str):
         return _is_blank(prompt)
-    # A system message alone asks nothing.
+    # A prompt that has only a system message is empty, too.
     return all(_is_blank(message.get("content")) for message in prompt if message.get("role") != "system")
 
 
@@ -148,19 +144,18 @@ def load_task(name: str, **options: Any) -> Task:
         ImportError: a package that the task needs is missing; the message holds the pip command.
     """
     family, _, dataset = name.partition(":")
+    make_task: Callable[..., Task]
     if name == "pocket":
-        from meds_rl.tasks.pocket import pocket_task
-
-        return _call(pocket_task, name, options)
-    if name == "math":
-        from meds_rl.tasks.mathematics import math_task
-
-        return _call(math_task, name, options)
-    if family == "reasoning_gym" and dataset:
+        from meds_rl.tasks.pocket import pocket_task as make_task
+    elif name == "math":
+        from meds_rl.tasks.mathematics import math_task as make_task
+    elif family == "reasoning_gym" and dataset:
         from meds_rl.tasks.reasoning_gym import reasoning_gym_task
 
         return _call(reasoning_gym_task, name, options, dataset)
-    raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
+    else:
+        raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
+    return _call(make_task, name, options)
 
 
 def _did_you_mean(family: str) -> str:
@@ -171,7 +166,7 @@ def _did_you_mean(family: str) -> str:
 
 
 def _call(make_task: Callable[..., Task], name: str, options: Mapping[str, Any], *first: Any) -> Task:
-    """Call a task's function, with unknown options refused in words that a recipe's author can use."""
+    """Call a task's function; an unknown option raises an error that names the recipe's option."""
     allowed = list(inspect.signature(make_task).parameters)[len(first) :]
     unknown = [option for option in options if option not in allowed]
     if unknown:

@@ -13,7 +13,7 @@ from meds_rl.tasks.base import Task
 Message: TypeAlias = Mapping[str, Any]
 
 TIMEOUT_SECONDS = 5
-"""Longest time for parsing one answer, and for one comparison of two expressions."""
+"""Time limit for parsing one answer, and for one comparison of two expressions."""
 
 MAX_ANSWER_CHARS = 500
 """Longer answers (and longer than twice the gold answer) are only compared as text, never parsed."""
@@ -22,18 +22,13 @@ MAX_ANSWER_CHARS = 500
 def math_grade(completion: str, answer: str, marker: str = "boxed") -> bool:
     r"""Whether the completion's last marked answer equals the gold `answer`, by math-verify.
 
-    Only the last marked answer counts (the last ``\boxed{}``); a completion without one is wrong, wherever
-    else the right number may stand. Equal text is right without parsing; everything else is compared by
-    math-verify: numbers, fractions, percentages, sets, intervals, matrices, equations, units, ``\text{}``.
+    Only the last marked answer counts (the last ``\boxed{}``); a completion without one is wrong. Equal text is right
+    without parsing; everything else is compared by math-verify: numbers, fractions, percentages, sets, intervals,
+    matrices, equations, units, ``\text{}``. If math-verify cannot parse the gold answer, or the answer is longer than
+    `MAX_ANSWER_CHARS`, only equal text is right.
 
-    A gold answer that math-verify cannot parse is no error here: only the same text is right then, and every
-    other completion is wrong. Answers of absurd length are not parsed either (`MAX_ANSWER_CHARS`).
-
-    Threads: math-verify's time-outs use `signal.alarm`, which only the main thread may set; elsewhere it
-        answers
-    False to everything without a word. Off the main thread this function therefore grades *without*
-    time-outs: the results are right, but an answer like a tower of powers may take minutes. Grade in the main
-    thread (as TRL does) or in processes of your own.
+    Grade in the main thread (as TRL does) or in processes. math-verify's time-outs use `signal.alarm`, which only works
+    in the main thread, so other threads grade *without* time-outs: a tower of powers may take minutes.
 
     Args:
         completion: the model's text.
@@ -73,7 +68,7 @@ def bare(answer: str) -> str:
     return answer
 
 
-@lru_cache(maxsize=16_384)  # a group's completions give the same few answers again and again
+@lru_cache(maxsize=16_384)  # a group's completions give the same few answers
 def _same_answer(given: str, gold: str, timeout: int | None) -> bool:
     if given == gold:
         return True
@@ -102,8 +97,8 @@ class MathGrader:
 class AccuracyReward:
     """A task's grader as a TRL reward function: 1.0 for right, 0.0 for wrong.
 
-    Takes completions as strings or as lists of chat messages (the last message counts), and the data set's
-    columns as lists of the same length. Picklable, as it keeps the grader and not the data.
+    Takes completions as strings or as lists of chat messages (the last message counts), and the data set's columns as
+    lists of the same length. Picklable: it has the grader and not the data.
     """
 
     __name__ = "accuracy"
@@ -112,7 +107,7 @@ class AccuracyReward:
         self.grade: Callable[[str, Mapping[str, Any]], bool] = task.grade
 
     def __call__(self, completions: Sequence[str | Sequence[Message]], **columns: Any) -> list[float]:
-        # TRL also passes things that are no columns (its state, its logging functions): they are no lists.
+        # TRL also passes its state and its logging functions, which are not lists.
         lists = {name: values for name, values in columns.items() if isinstance(values, list)}
         for name, values in lists.items():
             if len(values) != len(completions):

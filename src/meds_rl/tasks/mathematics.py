@@ -1,4 +1,4 @@
-"""Mathematics with one gold answer each: what `meds data` writes, or a user's own data set."""
+"""Mathematics with gold answers: the task, and the paper's training set that `meds data` writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \
 
 
 def chat_prompt(problem: str, system_prompt: str = SYSTEM_PROMPT) -> list[dict[str, str]]:
-    """The one prompt format: the system prompt, then the bare problem as the user's message."""
+    """The prompt format of every problem: the system prompt, then the bare problem as the user's message."""
     return [{"role": "system", "content": system_prompt}, {"role": "user", "content": problem}]
 
 
@@ -41,22 +41,20 @@ def math_task(
 ) -> Task:
     """Problems with one gold answer, graded by math-verify.
 
-    Reads what `meds data` writes, and any parquet, jsonl, json or csv file, folder or hub data set with the
-    problem in `prompt` (text or chat messages), `problem` or `question` and the answer in `answer`,
-    `solution` or `reward_model.ground_truth`. A prompt that is a list of messages is used as it is, unless it
-    carries another data set's instructions about the form of the answer (see `sources.strip_instructions`);
-    everything else gets the one prompt format. A prompt that occurs more than once is taken once; with different
-    answers it is refused.
+    Reads what `meds data` writes, and any parquet, jsonl, json or csv file, folder or hub data set with the problem in
+    `prompt` (text or chat messages), `problem` or `question` and the answer in `answer`, `solution` or
+    `reward_model.ground_truth`. Chat messages are used unchanged, unless they contain instructions about the answer's
+    format (`sources.strip_instructions`); all else gets the format of `chat_prompt`. Repeated prompts are taken once.
 
     Args:
         path: training data.
         test_path: prompts to measure on; none by default.
-        system_prompt: for problems that are not chat messages already.
-        answer_marker: "boxed", "answer_tag" or "hashes"; must be what the system prompt asks for.
+        system_prompt: for problems that are not chat messages.
+        answer_marker: "boxed", "answer_tag" or "hashes"; must match the system prompt.
 
     Raises:
-        ValueError: no path, unreadable, no column with prompts or answers (the message lists what was found),
-            no rows, rows with an empty prompt or without an answer, one problem with different answers.
+        ValueError: no path, unreadable, no column with prompts or answers (the message lists the columns found), no
+            rows, rows with an empty prompt or without an answer, one problem with different answers.
     """
     if path is None:
         raise ValueError(
@@ -73,35 +71,26 @@ def math_task(
 
 
 def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str = "train") -> Dataset:
-    """The rows of a source in the columns of a task: prompt, prompt_id, answer, solution.
-
-    Raises:
-        ValueError: as `math_task`.
-    """
+    """The rows of a source with the columns prompt, prompt_id, answer, solution; errors as `math_task`."""
     from datasets import Dataset, Features, Value
 
     source = read_source(path, split=split)
     check_columns(source.column_names, path)
     try:
         rows = _rows(source, path, system_prompt)
-    except UnicodeDecodeError as error:  # Arrow takes any bytes for text, until they are read
+    except UnicodeDecodeError as error:  # Arrow checks bytes only when they are read as text
         raise ValueError(f"{path} is not UTF-8: {error}") from None
     if not rows:
         raise ValueError(f"{path} is empty: 0 rows")
     text = Value("string")
-    features = {
-        "prompt": [{"role": text, "content": text}],
-        "prompt_id": text,
-        "answer": text,
-        "solution": text,
-    }
-    dataset = Dataset.from_list(rows, features=Features(features))
+    prompt = [{"role": text, "content": text}]
+    features = Features({"prompt": prompt, "prompt_id": text, "answer": text, "solution": text})
+    dataset = Dataset.from_list(rows, features=features)
     check_dataset(dataset, name=path)
     return dataset
 
 
 def _rows(source: Dataset, path: str, system_prompt: str) -> list[dict[str, Any]]:
-    """One row for each prompt."""
     rows: dict[str, dict[str, Any]] = {}
     for raw in source:
         try:
@@ -114,7 +103,7 @@ def _rows(source: Dataset, path: str, system_prompt: str) -> list[dict[str, Any]
         if not _same(answer, first):
             raise ValueError(
                 f"{path} has two answers to one problem, {first!r} and {answer!r}: {find_problem(raw)[:80]!r}. Take "
-                "both rows out, or write the data anew with `meds data`, which leaves such problems out"
+                "both rows out, or write the data with `meds data`, which leaves such problems out"
             )
     return list(rows.values())
 
@@ -139,17 +128,14 @@ def _prompt_of(row: Mapping[str, Any], system_prompt: str) -> list[dict[str, str
     return chat_prompt(find_problem(row), system_prompt)
 
 
-# ---- The paper's training set from its sources: one format, no duplicates, one parquet file for TRL and verl.
+# ---- The paper's training set (DAPO-Math-17K and MATH) in one format, without duplicates, for TRL and verl.
 
 DAPO_HUB = "BytedTsinghua-SIA/DAPO-Math-17k"
 MATH_HUB = "nlile/hendrycks-MATH-benchmark"  # its 12,000 training problems leave exactly MATH500 out
 PAPER_LEVELS = (3, 4, 5)
 
 VERL_DATA_SOURCE = "lighteval/MATH"
-r"""verl chooses its scorer by this name; this one reads the last ``\boxed{}``, as the prompt asks for it.
-
-DAPO's own name, "math_dapo", would look for "Answer:" and give every completion zero.
-"""
+r"""verl selects its scorer by this name; this one reads the last ``\boxed{}``. "math_dapo" would look for "Answer:"."""
 
 READ_ROWS = 1_000
 
@@ -158,7 +144,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass
 class SourceCounts:
-    """What became of the rows of one source; every row read is counted once in one of the other numbers."""
+    """Rows of one source: each row that was `read` counts in exactly one of the other numbers."""
 
     source: str
     read: int = 0
@@ -184,10 +170,10 @@ class _Collection:
             counts.kept += 1
             return
         first = self.problems[key]
-        if first is not None and _same_math_data(answer, first[0]["answer"]):
+        if first is not None and _same(answer, first[0]["answer"]):
             counts.duplicates += 1
             return
-        # One of the two answers is wrong, and nothing says which: learn from neither.
+        # One of the two answers is wrong, and we do not know which: drop both.
         counts.contradictory += 1
         if first is not None:
             first[1].kept -= 1
@@ -197,17 +183,13 @@ class _Collection:
 
 @lru_cache(maxsize=100_000)
 def normalise(problem: str) -> str:
-    r"""What is left of a problem's text when white space and the way of marking formulas are taken out.
+    r"""A problem's text without white space and formula delimiters, to find duplicates.
 
     >>> normalise("Find  $x$ if\n\\(x+1=2\\).") == normalise("Find x if $x + 1 = 2$.")
     True
     """
     text = unicodedata.normalize("NFKC", problem)
     return re.sub(r"\s+|\$|\\[()\[\]]", "", text)
-
-
-def _same_math_data(answer: str, other: str) -> bool:
-    return answer == other or math_grade(rf"\boxed{{{answer}}}", other)
 
 
 def collect(
@@ -218,19 +200,17 @@ def collect(
     limit: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[list[dict[str, Any]], list[SourceCounts]]:
-    """Read the sources (files, folders or hub names), unify and deduplicate: rows of the one format, and
-    counts.
+    """Read the sources (files, folders or hub names): deduplicated rows in one format, and counts per source.
 
     Args:
         dapo: DAPO-Math-17K, or data in its layout; None leaves it out.
         math: MATH, or data in its layout (a column `level`); None leaves it out.
         levels: which levels of MATH to keep.
-        limit: stop reading a source when so many of its problems are kept.
-        on_progress: called as `(source, rows read, rows in all)`.
+        limit: stop reading a source when this many of its problems are kept.
+        on_progress: called as `(source, rows read, rows in total)`.
 
     Raises:
-        ValueError: a source cannot be read or lacks a column (the message lists what was found), or nothing
-            is left.
+        ValueError: a source cannot be read or lacks a column (the message lists the columns found), or no row is left.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
@@ -301,32 +281,27 @@ def _unified(row: Mapping[str, Any], index: int) -> dict[str, Any]:
 
 
 def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows to a new parquet file; a reader never sees half of it.
-
-    Raises:
-        ValueError: the file exists or does not end in .parquet (see `check_output`).
-    """
+    """Write the rows to a new parquet file, atomically; errors as `check_output`."""
     from datasets import Dataset, Features, Value
 
     check_output(path)
-    text = Value("string")
-    features = Features(
-        {
-            "data_source": text,
-            "prompt": [{"role": text, "content": text}],
-            "ability": text,
-            "reward_model": {"style": text, "ground_truth": text},
-            "extra_info": {"index": Value("int64"), "split": text, "level": Value("int64"), "source": text},
-            "prompt_id": text,
-            "answer": text,
-            "solution": text,
-        }
-    )
+    text, whole = Value("string"), Value("int64")
+    types = {
+        "data_source": text,
+        "prompt": [{"role": text, "content": text}],
+        "ability": text,
+        "reward_model": {"style": text, "ground_truth": text},
+        "extra_info": {"index": whole, "split": text, "level": whole, "source": text},
+        "prompt_id": text,
+        "answer": text,
+        "solution": text,
+    }
+    features = Features(types)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         Dataset.from_list([dict(row) for row in rows], features=features).to_parquet(str(unfinished))
-        check_output(path)  # someone else may have written it while we were reading
+        check_output(path)  # another process may have written it in the meantime
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)

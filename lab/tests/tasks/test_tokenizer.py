@@ -1,8 +1,8 @@
 import pytest
 
-from meds_rl.tasks.pocket.mixture import Mixture
+from meds_lab.tasks.mixture import Mixture
+from meds_lab.tasks.tokenizer import build_tokenizer
 from meds_rl.tasks.pocket.problems import reserved
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from meds_rl.tasks.pocket.wording import all_phrases, all_texts
+from meds_lab.tasks.wording import all_phrases, all_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

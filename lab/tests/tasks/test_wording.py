@@ -5,13 +5,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from meds_lab.tasks.mixture import Mixture
+from meds_lab.tasks.tokenizer import build_tokenizer
+from meds_lab.tasks.wording import draw_wording, write
 from meds_rl.tasks.pocket.expression import Step
-from meds_rl.tasks.pocket.mixture import Mixture
 from meds_rl.tasks.pocket.problems import pool
-from meds_rl.tasks.pocket.reading import read_working
-from meds_rl.tasks.pocket.strategies import STRATEGIES, plans
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
-from meds_rl.tasks.pocket.wording import draw_wording, write
+from meds_rl.tasks.pocket.reading import followed, grade, is_exact_trace, read_working, strategy
+from meds_rl.tasks.pocket.strategies import CORRECT, STRATEGIES, answers, plans
 
 # Words that say which operation is done: they tell the step, not the wording.
 _SAME = {
@@ -108,3 +108,40 @@ def test_the_wordings_of_a_mixture_do_not_depend_on_its_choices():
     free, held = Mixture(3), Mixture(3, held_out=pool("hard")[:1000])
     skeletons = [[_skeleton(mixture.draw()[2]) for _ in range(50)] for mixture in (free, held)]
     assert skeletons[0] == skeletons[1]
+
+
+@given(
+    problem=st.sampled_from(pool("hard")),
+    name=st.sampled_from(STRATEGIES),
+    seed=st.integers(0, 2**32),
+    data=st.data(),
+)
+def test_every_strategy_is_read_from_every_wording(problem, name, seed, data):
+    plan = data.draw(st.sampled_from(plans(name, problem.ops)))
+    completion = write(plan.steps(problem.terms), draw_wording(random.Random(seed)))
+    by_strategy = answers(problem)
+    row = {"prompt": problem.prompt, "answer": str(by_strategy[CORRECT])}
+    assert strategy(completion, row) == name
+    assert grade(completion, row) == (name == CORRECT)
+    assert is_exact_trace(completion, row) == (name == CORRECT)
+    assert read_working(completion).answer == str(by_strategy[name])
+    # The answer does not sway the reader.
+    working, _, _ = completion.rpartition("\\boxed{")
+    assert strategy(working + f"\\boxed{{{row['answer']}}}", row) == name
+
+
+@given(
+    problem=st.sampled_from(pool("hard")),
+    name=st.sampled_from(STRATEGIES),
+    seed=st.integers(0, 2**32),
+    off=st.integers(-9, 9).filter(bool),
+)
+def test_a_wrong_last_result_is_a_slip_of_that_strategy(problem, name, seed, off):
+    steps = plans(name, problem.ops)[0].steps(problem.terms)
+    steps[-1] = steps[-1]._replace(result=steps[-1].result + off)
+    completion = write(steps, draw_wording(random.Random(seed)))
+    row = {"prompt": problem.prompt, "answer": str(answers(problem)[CORRECT])}
+    assert strategy(completion, row) == "arithmetic slip"
+    found = followed(completion, row)
+    assert found is not None
+    assert (found.strategy, found.slips) == (name, 1)
