@@ -141,7 +141,7 @@ def test_nothing_is_lost_when_the_annotator_is_interrupted(samples, tmp_path, ca
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("meds_rl.cli.diversity_tables.annotate", interrupted)
+    monkeypatch.setattr("meds_rl.cli.annotator.annotate", interrupted)
     arguments = ["diversity", str(samples), "--json", str(tmp_path / "out.json")]
     arguments += ["--annotate", "--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
     assert main(arguments) == 130
@@ -156,7 +156,7 @@ def test_one_job_does_not_draw_for_the_other(samples, monkeypatch):
         seen.append({question.prompt for question in questions if "SOLUTION 1" not in question.prompt})
         return Annotations([None] * len(questions))
 
-    monkeypatch.setattr("meds_rl.cli.diversity_tables.annotate", spy)
+    monkeypatch.setattr("meds_rl.cli.annotator.annotate", spy)
     arguments = [
         "diversity",
         str(samples),
@@ -176,7 +176,7 @@ def test_the_announcement_names_the_proxy(samples, capsys, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://me:word@proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setattr(
-        "meds_rl.cli.diversity_tables.annotate",
+        "meds_rl.cli.annotator.annotate",
         lambda _, questions, **__: Annotations([None] * len(questions)),
     )
     arguments = ["diversity", str(samples), "--annotate", "--model", "m", "--endpoint"]

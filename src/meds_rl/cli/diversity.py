@@ -8,24 +8,46 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meds_rl.cli.diversity_tables import Annotator
-    from meds_rl.evaluation.diversity.measure import Compared
+    from rich.console import Console
+    from rich.table import Table
+
+    from meds_rl.cli.annotator import Annotator
+    from meds_rl.evaluation.agreement import Agreement
+    from meds_rl.evaluation.diversity.measure import Compared, Diversity
     from meds_rl.evaluation.diversity.read import Completions
 
 SCHEMA_VERSION = 1
 
+ROWS = {
+    "answer_entropy": ("answer entropy, nats", ".2f"),
+    "answer_entropy_normalized": ("answer entropy, of the most possible", ".2f"),
+    "distinct_answers": ("distinct answers a problem", ".1f"),
+    "repeated_share": ("share that repeat an answer", ".0%"),
+    "distinct_1": ("distinct-1", ".3f"),
+    "distinct_2": ("distinct-2", ".3f"),
+    "self_bleu": ("self-BLEU (low: diverse)", ".3f"),
+    "vendi_wording": ("Vendi score of the wording", ".2f"),
+    "vendi_fingerprints": ("Vendi score of the fingerprints", ".2f"),
+    "top1_eigenvalue_ratio": ("top-1 eigenvalue ratio (low: diverse)", ".3f"),
+    "clusters": ("clusters a problem", ".1f"),
+    "cluster_entropy": ("cluster entropy, nats", ".2f"),
+}
+"""Measure -> its row in the table, and its format."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to look at, and the annotator."""
+    """The paths, what to measure, and the annotator."""
     add = parser.add_argument
     add(
         "paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, or parquet file of samples"
     )
-    add("--of", choices=("wrong", "right", "all"), default="wrong", help="completions to look at (wrong)")
+    add("--of", choices=("wrong", "right", "all"), default="wrong", help="which completions (wrong)")
     add("--bins", type=int, default=3, metavar="N", help="parts that a training is cut into (default: 3)")
     add(
         "--per-problem",
@@ -58,15 +80,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="replies (default: annotator_cache beside what is looked at)",
+        help="where replies are kept (default: annotator_cache beside PATH)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure each path and print the tables, then ask the annotator if there is one; write the JSON after each."""
     annotator = _annotator(args)
-    from meds_rl.cli.diversity_tables import shown_name
-    from meds_rl.cli.tables import console
+    from meds_rl.cli.tables import console, shown_name
     from meds_rl.evaluation.diversity.read import read_completions
 
     if args.json is not None:
@@ -81,22 +102,21 @@ def run(args: argparse.Namespace) -> int:
         _write(args, results)
     if annotator is not None:
         for (path, completions), result in zip(found, results, strict=True):
-            _ask(path, completions, args, annotator, out, result)
+            _annotate(path, completions, args, annotator, out, result)
             _write(args, results)
     if args.json is not None:
         out.print(f"All figures are in {shown_name(str(args.json))}", soft_wrap=True)
     return 0
 
 
-def _measure(path: str, completions: Completions, args: argparse.Namespace, out: Any) -> dict[str, Any]:
+def _measure(path: str, completions: Completions, args: argparse.Namespace, out: Console) -> dict[str, Any]:
     import numpy as np
 
-    from meds_rl.cli.diversity_tables import agreement_table, diversity_table, notes, shown_name
-    from meds_rl.evaluation.diversity.measure import agreements, diversity, parts_of
+    from meds_rl.cli.tables import shown_name
+    from meds_rl.evaluation.diversity.measure import diversity, parts_of
     from meds_rl.labels import NO_ANSWER
 
     rng = np.random.default_rng(args.seed)
-    parts = parts_of(completions, args.bins)
     found = {
         part.name: diversity(
             completions.select(part.rows),
@@ -106,17 +126,14 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
             noise=args.noise,
             description=part.name,
         )
-        for part in parts
+        for part in parts_of(completions, args.bins)
     }
     out.print(diversity_table(f"{shown_name(path)}: {args.of} completions", found))
     for note in notes(completions):
         out.print(note, soft_wrap=True)
-    labels: dict[str, list[Any]] = {"strategy": list(completions.strategies)}
-    # No answer is an answer; None would be left out as a missing label.
-    labels["answer"] = [NO_ANSWER if answer is None else answer for answer in completions.answers]
-    compared = agreements(completions, parts, labels, rng=rng, noise=args.noise)
-    if compared:
-        out.print(agreement_table(compared))
+    # "No answer" counts as an answer here; None would be left out as a missing label.
+    answers = [NO_ANSWER if answer is None else answer for answer in completions.answers]
+    labels: dict[str, list[Any]] = {"strategy": list(completions.strategies), "answer": answers}
     return {
         "population": None if completions.population is None else completions.population._asdict(),
         "left_out": {
@@ -124,36 +141,40 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
             for what, rows in completions.left_out.items()
         },
         "parts": {name: one.to_dict() for name, one in found.items()},
-        "agreement": _agreement(compared),
+        "agreement": _agreement(completions, labels, rng, args, out),
     }
 
 
-def _ask(
+def _annotate(
     path: str,
     completions: Completions,
     args: argparse.Namespace,
     annotator: Annotator,
-    out: Any,
+    out: Console,
     result: dict[str, Any],
 ) -> None:
     import numpy as np
 
-    from meds_rl.cli.diversity_tables import agreement_table
-    from meds_rl.evaluation.diversity.measure import agreements, parts_of
+    from meds_rl.evaluation.diversity.measure import parts_of
 
-    parts = parts_of(completions, args.bins)
-    annotation = annotator.annotate(path, completions, parts, args.of, out)
+    annotation = annotator.annotate(path, completions, parts_of(completions, args.bins), args.of, out)
     result["annotator"] = annotation.result
-    rng = np.random.default_rng(args.seed)
-    compared = agreements(completions, parts, {"annotator": annotation.labels}, rng=rng, noise=args.noise)
-    result["agreement"] |= _agreement(compared)
     out.print(annotation.score_table())
     out.print(annotation.table())
+    labels: dict[str, list[Any]] = {"annotator": list(annotation.labels)}
+    rng = np.random.default_rng(args.seed)
+    result["agreement"] |= _agreement(completions, labels, rng, args, out)
+
+
+def _agreement(
+    completions: Completions, labels: dict[str, list[Any]], rng: Any, args: argparse.Namespace, out: Console
+) -> dict[str, Any]:
+    """Compare the clusters with each kind of label; print the table, return the figures."""
+    from meds_rl.evaluation.diversity.measure import agreements, parts_of
+
+    compared = agreements(completions, parts_of(completions, args.bins), labels, rng=rng, noise=args.noise)
     if compared:
         out.print(agreement_table(compared))
-
-
-def _agreement(compared: dict[str, dict[str, Compared]]) -> dict[str, Any]:
     return {
         kind: {
             name: {
@@ -174,13 +195,14 @@ def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
         return
     from meds_rl.rollouts.folder import write_atomically
 
-    data = {"schema_version": SCHEMA_VERSION, "settings": _settings(args), "results": results}
-    # ASCII: names of files need not be texts.
+    settings = {name: getattr(args, name) for name in ("of", "bins", "per_problem", "noise", "seed")}
+    data = {"schema_version": SCHEMA_VERSION, "settings": settings, "results": results}
+    # Escaped to ASCII: file names may be bytes that are no UTF-8.
     write_atomically(args.json, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _check_target(path: Path) -> None:
-    """Before anything is measured or asked."""
+    """Fail before anything is measured or sent."""
     from meds_rl.rollouts.folder import require_writable
 
     if path.is_dir():
@@ -189,7 +211,7 @@ def _check_target(path: Path) -> None:
 
 
 def _annotator(args: argparse.Namespace) -> Annotator | None:
-    """Refuses half an annotator before anything is read."""
+    """The annotator of the command line; half of one is refused before anything is read."""
     if not args.annotate:
         if args.endpoint is not None or args.model is not None:
             raise ValueError("--endpoint and --model are of no use without --annotate.")
@@ -198,14 +220,9 @@ def _annotator(args: argparse.Namespace) -> Annotator | None:
         raise ValueError(
             "--annotate needs --endpoint URL and --model NAME: completions are sent nowhere unasked."
         )
-    from meds_rl.cli.diversity_tables import make_annotator
+    from meds_rl.cli.annotator import make_annotator
 
     return make_annotator(args)
-
-
-def _settings(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("of", "bins", "per_problem", "noise", "seed")
-    return {name: getattr(args, name) for name in names}
 
 
 def _mapping(text: str) -> dict[str, Any]:
@@ -220,3 +237,76 @@ def _mapping(text: str) -> dict[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is none of its numbers")
+
+
+def diversity_table(title: str, found: Mapping[str, Diversity]) -> Table:
+    """One column a part, one row a measure that any part has."""
+    from rich.text import Text
+
+    from meds_rl.cli.tables import plain_table
+
+    table = plain_table(Text(title))
+    if len({one.num_completions for one in found.values()}) > 1:
+        table.caption = (
+            "Most measures depend on how many completions a problem has; --per-problem N makes them equal."
+        )
+    table.add_column("", no_wrap=True)
+    for name in found:
+        table.add_column(Text(name), justify="right")
+    table.add_row("problems", *(f"{one.num_problems:,}" for one in found.values()))
+    table.add_row("completions", *(f"{one.num_completions:,}" for one in found.values()), end_section=True)
+    for name, (shown, form) in ROWS.items():
+        values = [one.figures[name].value if name in one.figures else math.nan for one in found.values()]
+        if not all(map(math.isnan, values)):
+            table.add_row(shown, *(_cell(value, form) for value in values))
+    return table
+
+
+def notes(completions: Completions) -> Iterator[str]:
+    """Notes below the table: what was left out, and which completions the training kept."""
+    for what, rows in completions.left_out.items():
+        first = ", ".join(str(row) for row in rows[:5])
+        yield f"Left out: {len(rows):,} {what} (rows counted from 0: {first}{', …' if len(rows) > 5 else ''})."
+    if completions.population is not None:
+        groups, wrong, fillers = completions.population
+        yield (
+            f"Rollouts are what training kept: {groups:,} groups, {wrong / max(1, groups):.0%} of them all wrong; "
+            f"{fillers:,} more that only filled up batches are left out above. Dynamic sampling keeps others for each "
+            "method: compare methods by the samples of meds eval, not by rollouts."
+        )
+
+
+def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
+    """Clusters against labels, within problems, weighted by completions; below each, the agreement by chance."""
+    from rich.text import Text
+
+    from meds_rl.cli.tables import plain_table
+
+    table = plain_table(
+        "Agreement of the clusters with labels, within problems",
+        "By chance: labels shuffled within problems. Rand: adjusted Rand index; NMI equals the V-measure; "
+        "agree %: one-to-one matching (docs/diversity.md).",
+    )
+    for name in ("label", "part"):
+        table.add_column(name, no_wrap=True)
+    for name in ("wrong", "Rand", "NMI", "purity", "splits", "agree %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for kind, by_part in compared.items():
+        for number, (part, one) in enumerate(by_part.items()):
+            num = f"{one.found.num_completions:,}"
+            table.add_row(kind if number == 0 else "", Text(part), num, *_figures(one.found.agreement))
+            last = number == len(by_part) - 1
+            table.add_row(
+                "", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim"
+            )
+    return table
+
+
+def _figures(found: Agreement) -> list[str]:
+    values = [f"{value:.2f}" for value in (found.adjusted_rand, found.nmi, found.purity)]
+    shown = [*values, f"{found.splits:.1f}", f"{found.percentage:.1f}"]
+    return ["0.00" if text == "-0.00" else text for text in shown]
+
+
+def _cell(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)

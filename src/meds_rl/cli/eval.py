@@ -8,20 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table
-
-from meds_rl.cli.tables import console
-from meds_rl.evaluation.figures import shown_ks
-
-# ---- The tables that `meds eval` shows.
-
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
+    from meds_rl.evaluation.evaluate import EvaluationSettings
     from meds_rl.evaluation.figures import GroupFigures
     from meds_rl.evaluation.intervals import Estimate
 
+FORMATS = ("lm-eval", "lighteval")
 KINDS = ("pass@k", "exact pass@k", "maj@k")
 SINGLE = {
     "no_answer": ("no answer", 3),
@@ -43,90 +38,10 @@ FILE_WIDTH = 10_000
 """Columns of a page that is no terminal: nothing is cut there."""
 
 
-def page() -> Console:
-    """The console; where its output goes to a file or another program, wide enough for every table."""
-    out = console()
-    if not out.is_terminal:
-        out.width = FILE_WIDTH
-    return out
-
-
-def heading(group: GroupFigures) -> str:
-    """What stands above a group's table."""
-    problems = "1 problem" if group.num_problems == 1 else f"{group.num_problems} problems"
-    return f"{group.benchmark}, {group.group}: {problems} x {group.num_samples} samples"
-
-
-def at_k_tables(group: GroupFigures, out: Console, ks: Sequence[int] | None = None) -> list[Table]:
-    """What depends on k, for one group of problems: a column for each k, the interval below each figure.
-
-    Where the columns do not fit side by side on the console, there are several tables, one below the other.
-    """
-    left = shown_ks(group.num_samples, ks)
-    tables = []
-    while left:
-        fitting = next(
-            (n for n in range(len(left), 1, -1) if _width(_at_k_table(group, left[:n]), out) <= out.width), 1
-        )
-        tables.append(_at_k_table(group, left[:fitting]))
-        left = left[fitting:]
-    return tables
-
-
-def _width(table: Table, out: Console) -> int:
-    return out.measure(table, options=out.options.update(width=FILE_WIDTH)).maximum
-
-
-def _at_k_table(group: GroupFigures, ks: Sequence[int]) -> Table:
-    table = _table()
-    table.add_column("k", no_wrap=True)
-    for k in ks:
-        table.add_column(str(k), justify="right", no_wrap=True)
-    for kind in KINDS:
-        if kind in group.at_k:
-            table.add_row(kind, *(_cell(group.at_k[kind][k - 1], 3) for k in ks))
-    return table
-
-
-def single_table(groups: Sequence[GroupFigures]) -> Table:
-    """What does not depend on k: a row for each group."""
-    table = _table()
-    table.add_column("", max_width=24, overflow="fold")
-    for title, _ in SINGLE.values():
-        table.add_column(title, justify="right", no_wrap=True)
-    for group in groups:
-        cells = (_cell(group.figures[name], decimals) for name, (_, decimals) in SINGLE.items())
-        table.add_row(f"{group.benchmark}\n{group.group}", *cells)
-    return table
-
-
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
-
-
-def _cell(estimate: Estimate, decimals: int) -> str:
-    """The figure and, on a line of its own, the interval: of shares with two decimals, no zero before the point."""
-    value = f"{estimate.value:.{decimals}f}"
-    if estimate.low is None or estimate.high is None:
-        return value
-    ends = (f"{end:.{min(decimals, 2)}f}" for end in (estimate.low, estimate.high))
-    return f"{value}\n" + "–".join(end.removeprefix("0") if decimals == 3 else end for end in ends)
-
-
-if TYPE_CHECKING:
-    from meds_rl.evaluation.evaluate import EvaluationSettings
-
-FORMATS = ("lm-eval", "lighteval")
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to evaluate, on what, how, and where the results go."""
     add = parser.add_argument
-    add(
-        "model",
-        metavar="MODEL",
-        help="hub name, folder, pocket, pocket:SEED, pocket-stuck (-guess, -scatter), smollm2, or a run folder",
-    )
+    add("model", metavar="MODEL", help="hub name, folder, pocket, smollm2, or a run folder")
     add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset> or math; default: the run's own")
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")
     add(
@@ -245,3 +160,77 @@ def _export(name: str, folder: Path) -> str:
 
     paths = write_lm_eval(folder) if name == "lm-eval" else write_lighteval(folder)
     return str(paths[0].parent)
+
+
+def page() -> Console:
+    """The console; where its output goes to a file or another program, wide enough for every table."""
+    from meds_rl.cli.tables import console
+
+    out = console()
+    if not out.is_terminal:
+        out.width = FILE_WIDTH
+    return out
+
+
+def heading(group: GroupFigures) -> str:
+    """The line above a group's table."""
+    problems = "1 problem" if group.num_problems == 1 else f"{group.num_problems} problems"
+    return f"{group.benchmark}, {group.group}: {problems} x {group.num_samples} samples"
+
+
+def at_k_tables(group: GroupFigures, out: Console, ks: Sequence[int] | None = None) -> list[Table]:
+    """What depends on k, for one group of problems: a column for each k, the interval below each figure.
+
+    Where the columns do not fit side by side on the console, there are several tables, one below the other.
+    """
+    from meds_rl.evaluation.figures import shown_ks
+
+    left = shown_ks(group.num_samples, ks)
+    tables = []
+    while left:
+        fitting = next(
+            (n for n in range(len(left), 1, -1) if _width(_at_k_table(group, left[:n]), out) <= out.width), 1
+        )
+        tables.append(_at_k_table(group, left[:fitting]))
+        left = left[fitting:]
+    return tables
+
+
+def _width(table: Table, out: Console) -> int:
+    return out.measure(table, options=out.options.update(width=FILE_WIDTH)).maximum
+
+
+def _at_k_table(group: GroupFigures, ks: Sequence[int]) -> Table:
+    from meds_rl.cli.tables import plain_table
+
+    table = plain_table()
+    table.add_column("k", no_wrap=True)
+    for k in ks:
+        table.add_column(str(k), justify="right", no_wrap=True)
+    for kind in KINDS:
+        if kind in group.at_k:
+            table.add_row(kind, *(_cell(group.at_k[kind][k - 1], 3) for k in ks))
+    return table
+
+
+def single_table(groups: Sequence[GroupFigures]) -> Table:
+    """What does not depend on k: a row for each group."""
+    from meds_rl.cli.tables import plain_table
+
+    table = plain_table()
+    table.add_column("", max_width=24, overflow="fold")
+    for title, _ in SINGLE.values():
+        table.add_column(title, justify="right", no_wrap=True)
+    for group in groups:
+        cells = (_cell(group.figures[name], decimals) for name, (_, decimals) in SINGLE.items())
+        table.add_row(f"{group.benchmark}\n{group.group}", *cells)
+    return table
+
+
+def _cell(estimate: Estimate, decimals: int) -> str:
+    """The figure and, on a line of its own, the interval: of shares with two decimals, no zero before the point."""
+    value = f"{estimate.value:.{decimals}f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    ends = (f"{end:.{min(decimals, 2)}f}" for end in (estimate.low, estimate.high))
+    return f"{value}\n" + "–".join(end.removeprefix("0") if decimals == 3 else end for end in ends)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from meds_rl import __version__
-from meds_rl.cli import data, demo, diversity, inspect, pocket, report, train, watch
+from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
 from meds_rl.cli import eval as evaluation
 from meds_rl.report.text import encodable
 
@@ -19,7 +19,6 @@ COMMANDS = {
     "report": (report, "write one HTML page of what runs kept getting wrong"),
     "watch": (watch, "show a run live in the terminal while it trains"),
     "data": (data, "write the paper's training data in one format"),
-    "pocket": (pocket, "build the pocket model from nothing, or check it"),
 }
 
 

@@ -1,11 +1,11 @@
-"""The terminal tables that several subcommands show."""
+"""What the subcommands share in the terminal: the console, tables, and quiet libraries."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -21,14 +21,22 @@ def console() -> Console:
     return Console(highlight=False, markup=False)
 
 
-def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequence[Summary]]) -> Table:
-    """For each group of problems one row for each label, with the figures of a ``Summary``."""
+def plain_table(title: Any = None, caption: str | None = None) -> Table:
+    """An empty table without a frame, with a title above and a caption below, both on the left."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.caption = (
+    table.caption, table.caption_justify = caption, "left"
+    return table
+
+
+def figures_table(
+    title: str, labels: Sequence[str], groups: Mapping[str, Sequence[Summary]], caption: str = ""
+) -> Table:
+    """For each group of problems one row for each label, with the figures of a ``Summary``."""
+    meaning = (
         "distinct: different wrong answers a problem; repeated: wrong answers that\n"
         "were already given to the problem, of all wrong; none: no final answer"
     )
-    table.caption_justify = "left"
+    table = plain_table(title, "\n".join(filter(None, (meaning, caption))))
     table.add_column("problems", no_wrap=True)
     table.add_column("", no_wrap=True)
     k = next(iter(groups.values()))[0].k
@@ -43,7 +51,7 @@ def figures_table(title: str, labels: Sequence[str], groups: Mapping[str, Sequen
 
 def before_after_table(method: str, before: Sequence[Evaluation], after: Sequence[Evaluation]) -> Table:
     """Evaluations before and after training."""
-    labels = [label for label, there in (("before", before), (f"after {method}", after)) if there]
+    labels = [label for label, found in (("before", before), (f"after {method}", after)) if found]
     groups: dict[str, list[Summary]] = {}
     for evaluation in (*before, *after):
         groups.setdefault(evaluation.group, []).append(evaluation.summary)
@@ -60,14 +68,20 @@ def _cells(summary: Summary) -> list[str]:
     ]
 
 
-# ---- Keeps libraries' notes out of the terminal that shows our progress and tables.
+def shown_name(name: str) -> str:
+    """A file name for the terminal: bytes that are no text, and control characters, are spelled out."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def quieten() -> None:
-    """Turn off loading bars; not transformers' log level, from which it concludes that no progress is wanted."""
+    """Turn off the libraries' own progress bars and notes.
+
+    The log level of transformers stays: a higher one would also turn off the progress bar of the training.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    # TRL calls what transformers has renamed; nothing that a user can mend.
+    # TRL calls a function that transformers has renamed. A user can do nothing about it.
     warnings.filterwarnings("ignore", message=r"`(is_)?gradient_checkpointing", category=FutureWarning)
     import datasets
     import transformers

@@ -1,4 +1,4 @@
-"""The tables of `meds diversity`."""
+"""`meds diversity --annotate`: announce what will be sent to a language model, send it, read its replies."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import argparse
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
+from meds_rl.cli.tables import plain_table, shown_name
 from meds_rl.evaluation.annotator import (
     Annotations,
     Category,
@@ -32,103 +31,7 @@ from meds_rl.evaluation.diversity.measure import Part
 from meds_rl.evaluation.diversity.read import Completions, Of
 
 if TYPE_CHECKING:
-    from meds_rl.evaluation.agreement import Agreement
-    from meds_rl.evaluation.diversity.measure import Compared, Diversity
-    from meds_rl.evaluation.diversity.read import Completions
-
-ROWS = {
-    "answer_entropy": ("answer entropy, nats", ".2f"),
-    "answer_entropy_normalized": ("answer entropy, of the most possible", ".2f"),
-    "distinct_answers": ("distinct answers a problem", ".1f"),
-    "repeated_share": ("share that repeat an answer", ".0%"),
-    "distinct_1": ("distinct-1", ".3f"),
-    "distinct_2": ("distinct-2", ".3f"),
-    "self_bleu": ("self-BLEU (low: diverse)", ".3f"),
-    "vendi_wording": ("Vendi score of the wording", ".2f"),
-    "vendi_fingerprints": ("Vendi score of the fingerprints", ".2f"),
-    "top1_eigenvalue_ratio": ("top-1 eigenvalue ratio (low: diverse)", ".3f"),
-    "clusters": ("clusters a problem", ".1f"),
-    "cluster_entropy": ("cluster entropy, nats", ".2f"),
-}
-
-
-def diversity_table(title: str, found: Mapping[str, Diversity]) -> Table:
-    """One column a part, one row a measure that any part has."""
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    if len({one.num_completions for one in found.values()}) > 1:
-        table.caption = (
-            "Most measures depend on how many completions a problem has; --per-problem N makes them equal."
-        )
-        table.caption_justify = "left"
-    table.add_column("", no_wrap=True)
-    for name in found:
-        table.add_column(Text(name), justify="right")
-    table.add_row("problems", *(f"{one.num_problems:,}" for one in found.values()))
-    table.add_row("completions", *(f"{one.num_completions:,}" for one in found.values()), end_section=True)
-    for name, (shown, form) in ROWS.items():
-        values = [one.figures[name].value if name in one.figures else math.nan for one in found.values()]
-        if not all(map(math.isnan, values)):
-            table.add_row(shown, *(_cell(value, form) for value in values))
-    return table
-
-
-def notes(completions: Completions) -> Iterator[str]:
-    """What the table does not show: what was left out, and which completions a training kept."""
-    for what, rows in completions.left_out.items():
-        first = ", ".join(str(row) for row in rows[:5])
-        yield f"Left out: {len(rows):,} {what} (rows counted from 0: {first}{', …' if len(rows) > 5 else ''})."
-    if completions.population is not None:
-        groups, wrong, fillers = completions.population
-        yield (
-            f"Rollouts are what training kept: {groups:,} groups, {wrong / max(1, groups):.0%} of them all wrong; "
-            f"{fillers:,} more that only filled up batches are left out above. Dynamic sampling keeps others for each "
-            "method: compare methods by the samples of meds eval, not by rollouts."
-        )
-
-
-def shown_name(name: str) -> str:
-    """The name of a file for the terminal: it need not be a text, nor printable."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
-def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
-    """Clusters against labels, within problems, weighted by completions; below each, what chance does."""
-    table = Table(
-        title="Agreement of the clusters with labels, within problems",
-        caption="By chance: labels shuffled within problems. Rand: adjusted Rand index; NMI equals the V-measure; "
-        "agree %: one-to-one matching (docs/diversity.md).",
-        caption_justify="left",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for name in ("label", "part"):
-        table.add_column(name, no_wrap=True)
-    for name in ("wrong", "Rand", "NMI", "purity", "splits", "agree %"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for kind, by_part in compared.items():
-        for number, (part, one) in enumerate(by_part.items()):
-            num = f"{one.found.num_completions:,}"
-            table.add_row(kind if number == 0 else "", Text(part), num, *_figures(one.found.agreement))
-            last = number == len(by_part) - 1
-            table.add_row(
-                "", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim"
-            )
-    return table
-
-
-def _figures(found: Agreement) -> list[str]:
-    values = [f"{value:.2f}" for value in (found.adjusted_rand, found.nmi, found.purity)]
-    shown = [*values, f"{found.splits:.1f}", f"{found.percentage:.1f}"]
-    return ["0.00" if text == "-0.00" else text for text in shown]
-
-
-def _cell(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
-
-
-# ---- `meds diversity --annotate`: what is sent, said before it is, and what came back.
+    from rich.table import Table
 
 CACHE_FOLDER = "annotator_cache"
 COMPLETIONS_A_SCORE = 8
@@ -137,7 +40,7 @@ LABELS_A_PROBLEM = 16
 
 @dataclass(frozen=True)
 class Annotation:
-    """What the annotator said of one set of completions.
+    """The annotator's answers about one set of completions.
 
     Attributes:
         labels: one for each completion, None where it was not asked or failed.
@@ -151,12 +54,7 @@ class Annotation:
 
     def score_table(self) -> Table:
         """The mean score of each part."""
-        table = Table(
-            title="Diversity by the annotator, 1 to 5",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
+        table = plain_table("Diversity by the annotator, 1 to 5")
         table.add_column("part", no_wrap=True)
         table.add_column("problems", justify="right")
         table.add_column("mean score", justify="right")
@@ -169,12 +67,7 @@ class Annotation:
         """How often each label was given."""
         counts = Counter(label for label in self.labels if label is not None)
         total = sum(counts.values())
-        table = Table(
-            title=f"What went wrong first, by the annotator, in {total} wrong completions",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
+        table = plain_table(f"What went wrong first, by the annotator, in {total} wrong completions")
         table.add_column("label")
         table.add_column("completions", justify="right")
         table.add_column("share", justify="right")
@@ -185,10 +78,10 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Annotator:
-    """An endpoint and all that is asked of it.
+    """An endpoint and the questions to it.
 
     Attributes:
-        endpoint, categories, cache: as their types say; cache None: beside what is looked at.
+        endpoint, categories, cache: as their types say; without a cache, replies are kept beside the completions.
         settings: the command line.
     """
 
@@ -200,12 +93,18 @@ class Annotator:
     def annotate(
         self, path: str, completions: Completions, parts: Sequence[Part], of: Of, out: Any
     ) -> Annotation:
-        """Say what will be sent, send it, read the replies."""
-        # Generators of their own: another number of one job does not draw others for the next, and so ask anew.
+        """Print what will be sent, send it, read the replies."""
+        # One generator for each job: changing the size of one job does not change which questions the next one asks.
         label_rng, *rngs = np.random.default_rng(self.settings.seed).spawn(1 + len(parts))
         wanted = completions.looked_at(of)
         jobs = {
-            part.name: self._score_job(completions.select(part.rows), wanted[part.rows], rng)
+            part.name: score_job(
+                completions.select(part.rows),
+                wanted[part.rows],
+                max_problems=self.settings.annotate_problems,
+                max_completions=COMPLETIONS_A_SCORE,
+                rng=rng,
+            )
             for part, rng in zip(parts, rngs, strict=True)
         }
         labels = label_job(
@@ -219,7 +118,7 @@ class Annotator:
         cache = ReplyCache(self.cache or _beside(path))
         questions = [question for job in jobs.values() for question in job.questions] + labels.questions
         out.print(self._announcement(path, questions, cache), soft_wrap=True)
-        cache.num_corrupt = 0  # counted again when they are asked
+        cache.num_corrupt = 0  # annotate counts them again
         found = annotate(
             self.endpoint,
             questions,
@@ -232,7 +131,7 @@ class Annotator:
         return self._read(found, jobs, labels, len(completions))
 
     def check_caches(self, paths: Sequence[str]) -> None:
-        """See, before anything is sent, whether replies can be kept.
+        """Check, before anything is sent, that replies can be kept.
 
         Raises:
             OSError: they cannot.
@@ -252,15 +151,6 @@ class Annotator:
             f"{shown_name(path)}: {len(questions)} questions{twice} to {self.endpoint.model} at {self.endpoint.address}"
             f"{through} ({characters:,} characters); {len(different) - missing} are answered in the cache, "
             f"{missing} requests will be sent, more where one fails."
-        )
-
-    def _score_job(self, completions: Completions, wanted: np.ndarray, rng: np.random.Generator) -> ScoreJob:
-        return score_job(
-            completions,
-            wanted,
-            max_problems=self.settings.annotate_problems,
-            max_completions=COMPLETIONS_A_SCORE,
-            rng=rng,
         )
 
     def _read(
@@ -291,7 +181,7 @@ class Annotator:
 
 
 def make_annotator(args: argparse.Namespace) -> Annotator:
-    """An annotator out of the command line.
+    """An annotator from the command line.
 
     Raises:
         ValueError: a number out of range, no such variable, or an address or categories that cannot be.
