@@ -2,15 +2,37 @@
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 _LEFT_BEHIND = 900.0
 """Seconds after which a temporary file that nobody writes to is taken for what a killed process left."""
+
+
+def write_atomically(path: Path, data: Any) -> None:
+    """Write bytes (or a buffer) to a file as `atomic_file` does; make its folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        file.write(data)
+
+
+def require_writable(folder: Path, refusal: str) -> None:
+    """Make a folder if need be and check that files can be written to it, before long work begins.
+
+    Raises:
+        OSError: they cannot; the message begins with ``refusal``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{refusal}: {error}") from None
 
 
 @contextmanager

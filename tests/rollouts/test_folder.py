@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl import ErrorMemory
+from meds_rl.files import write_atomically
 from meds_rl.rollouts import ROLLOUT_COLUMNS, SCHEMA_VERSION, RunFolder, RunFolderError
-from meds_rl.rollouts.folder import write_atomically
 
 
 def columns(n, **given):

@@ -193,7 +193,7 @@ def _agreement(
 def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
     if args.json is None:
         return
-    from meds_rl.rollouts.folder import write_atomically
+    from meds_rl.files import write_atomically
 
     settings = {name: getattr(args, name) for name in ("of", "bins", "per_problem", "noise", "seed")}
     data = {"schema_version": SCHEMA_VERSION, "settings": settings, "results": results}
@@ -203,7 +203,7 @@ def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
 
 def _check_target(path: Path) -> None:
     """Fail before anything is measured or sent."""
-    from meds_rl.rollouts.folder import require_writable
+    from meds_rl.files import require_writable
 
     if path.is_dir():
         raise IsADirectoryError(f"--json {path} is a folder; name a file.")

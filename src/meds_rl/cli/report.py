@@ -198,7 +198,7 @@ DATA_BEGINNING = b'{"meds_report": '
 
 
 def _write_data(data: Mapping[str, Any], path: Path) -> None:
-    from meds_rl.rollouts.folder import write_atomically
+    from meds_rl.files import write_atomically
 
     marked = {"meds_report": data["schema"], **data}
     text = json.dumps(marked, ensure_ascii=False, allow_nan=False)

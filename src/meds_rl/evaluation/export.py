@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.files import write_atomically
 from meds_rl.rollouts.samples import read_samples
 
 # ---- A finished evaluation, read back problem by problem.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.files import write_atomically
 from meds_rl.rollouts.samples import read_samples, write_samples
 
 if TYPE_CHECKING:

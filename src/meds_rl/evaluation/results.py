@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from meds_rl.evaluation.figures import GroupFigures
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.files import write_atomically
 
 RESULTS_SCHEMA_VERSION = 1
 PACKAGES = ("meds-rl", "torch", "transformers", "vllm", "math-verify", "reasoning-gym", "datasets", "numpy")

@@ -19,12 +19,11 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.files import atomic_file
+from meds_rl.files import write_atomically
 from meds_rl.rollouts.table import (
     ROLLOUT_COLUMNS,
     SCHEMA_VERSION,
@@ -223,24 +222,3 @@ class RunFolder:
 
     def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
         return numbered(self.evaluation_path, "step")
-
-
-def require_writable(folder: Path, refusal: str) -> None:
-    """Make a folder if need be and try whether files can be written to it, before long work begins.
-
-    Raises:
-        OSError: they cannot; it begins with ``refusal``.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"{refusal}: {error}") from None
-
-
-def write_atomically(path: Path, data: Any) -> None:
-    """Write a file whole or not at all, and its folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_file(path) as file:
-        file.write(data)

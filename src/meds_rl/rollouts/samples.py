@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.files import write_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,8 +14,8 @@ from meds_rl.evaluation.figures import Samples, Summary, summarise
 from meds_rl.evaluation.problems import problems_of, select
 from meds_rl.evaluation.rollout import Rollout
 from meds_rl.evaluation.sampling import SamplingSettings
+from meds_rl.files import write_atomically
 from meds_rl.rollouts import RunFolder
-from meds_rl.rollouts.folder import write_atomically
 from meds_rl.rollouts.samples import samples_table, write_samples
 from meds_rl.tasks import Task
 from meds_rl.train.recipe import Recipe

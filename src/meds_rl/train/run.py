@@ -23,8 +23,8 @@ from trl import ModelConfig, get_peft_config, get_quantization_config
 from meds_rl.engines.trl.checkpoint import refuse_existing, resume_from, save_memory
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.trainer import MEDSTrainer
+from meds_rl.files import write_atomically
 from meds_rl.rollouts import RunFolder
-from meds_rl.rollouts.folder import write_atomically
 from meds_rl.tasks import Task, load_task
 from meds_rl.tasks.grading import AccuracyReward
 from meds_rl.tasks.models import model_location

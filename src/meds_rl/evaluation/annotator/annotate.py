@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError
 from meds_rl.evaluation.annotator.questions import Question
-from meds_rl.rollouts.folder import require_writable, write_atomically
+from meds_rl.files import require_writable, write_atomically
 
 # ---- One question to the annotator, asked until it is answered or there is no hope; and many of them at a time.
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from meds_rl.files import write_atomically
 from meds_rl.report.drawing.errors import COLOURINGS, error_figures, map_figures, ways_figures
 from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
-from meds_rl.rollouts.folder import write_atomically
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = (

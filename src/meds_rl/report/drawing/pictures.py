@@ -10,11 +10,11 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from meds_rl.files import write_atomically
 from meds_rl.report.drawing.errors import error_figures, map_figures, ways_figures
 from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
-from meds_rl.rollouts.folder import write_atomically
 
 # ---- Every figure of a report.
 
