@@ -1,4 +1,4 @@
-"""Checks of what callers hand in, before any state changes. Each returns the value in one canonical form."""
+"""Checks of what callers pass in, before any state changes. Each returns the value in one canonical form."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 PromptId: TypeAlias = str | int
+
+# ---- Settings.
 
 
 def check_non_negative(name: str, value: float) -> float:
@@ -28,29 +30,48 @@ def check_positive_int(name: str, value: int) -> int:
     return int(value)
 
 
+def check_optional_positive_int(name: str, value: int | None) -> int | None:
+    """An integer >= 1, or None."""
+    return None if value is None else check_positive_int(name, value)
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """One of the allowed names."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
-def check_something_penalised(
-    *, mixed: str, all_wrong: str | None, target: str | None, prefix: str = ""
-) -> None:
-    """Some group is left whose completions can be penalised."""
-    if mixed != "remember" or (all_wrong != "skip" and target != "right"):
-        return
-    without = f"{prefix}all_wrong={all_wrong!r}" if all_wrong == "skip" else f"{prefix}target={target!r}"
-    raise ValueError(
-        f"{prefix}mixed='remember' penalises only groups without a right answer, which {without} leaves alone: "
-        f"nothing would be penalised. Set {prefix}mixed='shape', or {prefix}all_wrong to 'center' or 'shape' and "
-        f"{prefix}target to 'wrong' or 'both'"
-    )
+def check_bool(name: str, value: bool) -> bool:
+    """True or False, Python's or numpy's."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_half_life(value: float | None) -> float | None:
+    """A finite number above 0, or None."""
+    if value is None:
+        return None
+    if check_non_negative("half_life", value) == 0:
+        raise ValueError(f"half_life must be above 0, or None for no forgetting, got {value!r}")
+    return float(value)
+
+
+def check_max_distance(value: float | None) -> float | None:
+    """A distance of unit vectors, 0 to 2, or None."""
+    if value is None:
+        return None
+    if check_non_negative("max_distance", value) > 2:
+        raise ValueError(f"max_distance must be 0 to 2, the distance of unit vectors, or None, got {value!r}")
+    return float(value)
+
+
+# ---- Batches.
 
 
 def check_prompt_id(prompt_id: PromptId) -> PromptId:
     """A str or int; numpy's own strings and integers become Python's, so that equal ids are one key."""
-    # bool is an int in Python, and True == 1 would quietly share the memory of prompt 1.
+    # bool is an int in Python, and True == 1 would silently share the memory of prompt 1.
     if not isinstance(prompt_id, bool):
         if isinstance(prompt_id, str):
             return str(prompt_id)
@@ -60,7 +81,7 @@ def check_prompt_id(prompt_id: PromptId) -> PromptId:
 
 
 def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int, name: str = "prompt_ids") -> list[PromptId]:
-    """B ids, of prompts or, by another name, of groups."""
+    """B ids, of prompts or, under another name, of groups."""
     if isinstance(prompt_ids, (str, bytes)):
         raise TypeError(f"{name} must be a sequence of ids, got one string: {prompt_ids!r}")
     checked = [check_prompt_id(prompt_id) for prompt_id in prompt_ids]
@@ -83,7 +104,7 @@ def check_rewards(rewards: ArrayLike) -> NDArray[np.float64]:
 
 
 def check_bools(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.bool_]:
-    """(B,) bool. Numbers are refused: rewards handed in by mistake must not count as true."""
+    """(B,) bool. Numbers are refused: rewards passed by mistake must not count as true."""
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must have shape (B,), got {array.shape}")
@@ -94,7 +115,7 @@ def check_bools(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.bool_]:
 
 
 def check_features(features: ArrayLike, n_rows: int | None = None) -> NDArray[np.float32]:
-    """(B, D) float32, each row finite or, for a completion without an answer, NaN throughout.
+    """(B, D) float32, each row finite or, for a completion without an answer, all NaN.
 
     `n_rows` is B where the caller knows it. -0.0 becomes 0.0, so that equal vectors have equal bytes.
     """
@@ -111,26 +132,11 @@ def check_features(features: ArrayLike, n_rows: int | None = None) -> NDArray[np
         raise ValueError(f"features must have at least one column, got shape {array.shape}")
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(array, dtype=np.float32) + np.float32(0.0)
-    _check_rows(converted)
+    _check_feature_rows(converted)
     return converted
 
 
-def has_answer(features: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(B,) bool: which rows of checked features (B, D) are fingerprints, not NaN."""
-    if features.shape[1] == 0:
-        return np.zeros(features.shape[0], dtype=np.bool_)
-    return ~np.isnan(features[:, 0])
-
-
-def check_width(features: NDArray[np.float32], n_features: int | None) -> None:
-    """Rows, if there are any, are as wide as those in memory."""
-    if n_features is not None and features.shape[0] and features.shape[1] != n_features:
-        raise ValueError(
-            f"features must have {n_features} columns, as wide as those in memory, got {features.shape[1]}"
-        )
-
-
-def _check_rows(features: NDArray[np.float32]) -> None:
+def _check_feature_rows(features: NDArray[np.float32]) -> None:
     infinite = np.isinf(features).any(axis=1)
     if infinite.any():
         row = int(np.flatnonzero(infinite)[0])
@@ -145,46 +151,21 @@ def _check_rows(features: NDArray[np.float32]) -> None:
         )
 
 
+def check_width(features: NDArray[np.float32], n_features: int | None) -> None:
+    """Rows, if there are any, are as wide as those in memory."""
+    if n_features is not None and features.shape[0] and features.shape[1] != n_features:
+        raise ValueError(
+            f"features must have {n_features} columns, as wide as those in memory, got {features.shape[1]}"
+        )
+
+
+def has_answer(features: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(B,) bool: which rows of checked features (B, D) are fingerprints, not NaN."""
+    if features.shape[1] == 0:
+        return np.zeros(features.shape[0], dtype=np.bool_)
+    return ~np.isnan(features[:, 0])
+
+
 def _check_length(name: str, length: int, n_rows: int) -> None:
     if length != n_rows:
         raise ValueError(f"{name} must have one row per reward, {n_rows}, got {length}")
-
-
-def check_optional_positive_int(name: str, value: int | None) -> int | None:
-    """An integer >= 1, or None."""
-    return None if value is None else check_positive_int(name, value)
-
-
-def check_half_life(value: float | None) -> float | None:
-    """A finite number above 0, or None."""
-    if value is None:
-        return None
-    if check_non_negative("half_life", value) == 0:
-        raise ValueError(f"half_life must be above 0, or None for no forgetting, got {value!r}")
-    return float(value)
-
-
-def check_bool(name: str, value: bool) -> bool:
-    """True or False, Python's or numpy's."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def check_ids(ids: ArrayLike) -> NDArray[np.int64]:
-    """(m,) integers."""
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(f"ids must have shape (m,), got {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"ids must be integers, got dtype {array.dtype}")
-    return array.astype(np.int64)
-
-
-def check_max_distance(value: float | None) -> float | None:
-    """A distance of unit vectors, 0 to 2, or None."""
-    if value is None:
-        return None
-    if check_non_negative("max_distance", value) > 2:
-        raise ValueError(f"max_distance must be 0 to 2, the distance of unit vectors, or None, got {value!r}")
-    return float(value)

@@ -1,9 +1,9 @@
-"""How the kernels of this package are compiled: ahead of the first call, for one type of each argument.
+"""How the kernels of this package are compiled: at import, for one type of each argument.
 
-A kernel gives up the interpreter's lock, so that threads run side by side, and keeps IEEE arithmetic (no fast maths):
-its results must be the same to the last bit in whatever order points come. Compiled code is kept on disk, next to the
-module or else in the user's cache folder. Numba notices a change of the file that a kernel is in, but not of another
-file that it calls into. Therefore a kernel calls only what stands in its own file, and Python puts kernels together.
+A kernel releases the interpreter's lock, so that threads run in parallel, and keeps IEEE arithmetic (no fast maths):
+its results must be equal to the last bit in whatever order points come. Compiled code is cached on disk, next to the
+module or else in the user's cache folder. Numba notices a change of the file that a kernel is in, not of another file
+that it calls into. Therefore a kernel calls only functions of its own file, and Python code combines kernels.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,15 @@ from numba import types
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int32]
 
 # Arguments are read-only to a kernel: it then takes writeable arrays and read-only ones alike, and changes neither.
 POINTS = types.Array(types.float64, 2, "C", readonly=True)
 VALUES = types.Array(types.float64, 1, "C", readonly=True)
 INDICES = types.Array(types.int32, 1, "C", readonly=True)
 FLAG = types.boolean
-INTEGER = types.int64
+INT = types.int64
 REAL = types.float64
 
 
@@ -47,11 +49,11 @@ def part(function: Function) -> Function:
 
 
 @compiled(VALUES)
-def ascending(lengths: NDArray[np.float64]) -> NDArray[np.int32]:
+def ascending(lengths: Floats) -> Indices:
     """The order that sorts lengths of 0 and more, equal ones in the order they came in; nan comes last.
 
     A radix sort by bytes, lowest first: of floats that are not negative the bit patterns sort as the numbers do.
-    Five times faster here than comparing, and a byte that all lengths share is passed over.
+    Five times faster here than comparing; a byte that all lengths have in common is skipped.
     """
     n = lengths.size
     bits = lengths.view(np.uint64)

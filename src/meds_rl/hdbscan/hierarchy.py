@@ -1,8 +1,8 @@
 """From a minimum spanning tree to clusters: single linkage, condensed tree, selection, labels.
 
-The hierarchy is read in one way whatever tree was found. All merges at exactly one distance are ONE merge of as many
-parts as there are, never a chain of merges of two, whose order would be an accident. What is added up is added in an
-order that depends on the values alone. So the clusters are a function of the set of points.
+The result is the same whichever minimum spanning tree was found: all merges at exactly one distance are ONE merge of as
+many parts as there are, never a chain of merges of two, whose order would be arbitrary, and sums run in an order that
+depends on the values alone. So the clusters are a function of the set of points.
 """
 
 from typing import Literal
@@ -10,11 +10,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.hdbscan.compiled import FLAG, INDICES, INTEGER, REAL, VALUES, ascending, compiled, part
+from meds_rl.hdbscan.compiled import (
+    FLAG,
+    INDICES,
+    INT,
+    REAL,
+    VALUES,
+    Floats,
+    Indices,
+    ascending,
+    compiled,
+    part,
+)
 from meds_rl.hdbscan.spanning_tree import edge_lengths
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int32]
 Labels = NDArray[np.int64]
 
 NOISE = -1
@@ -179,7 +188,7 @@ def _join_near(
     return higher
 
 
-@compiled(INDICES, VALUES, INDICES, INTEGER, FLAG, FLAG, REAL)
+@compiled(INDICES, VALUES, INDICES, INT, FLAG, FLAG, REAL)
 def _extract(
     parent: Indices,
     lengths: Floats,
@@ -228,7 +237,7 @@ def extract(
     """Labels (n,), -1 for noise, and probabilities (n,) from a minimum spanning tree and the lengths of its edges.
 
     Clusters are numbered by their first point. `leaf` selects the smallest clusters, not those of most excess of mass;
-    clusters that are less than `epsilon` apart are joined.
+    clusters less than `epsilon` apart are joined.
 
     >>> extract(np.array([-1, 0, 1, 2], np.int32), np.array([np.nan, 1.0, 5.0, 2.0]))
     (array([0, 0, 1, 1]), array([1., 1., 1., 1.]))

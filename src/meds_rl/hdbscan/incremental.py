@@ -179,8 +179,8 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         min_samples = self._effective_min_samples()
         if min_samples > 2:
             core = spanning_tree.core_distances(points, min(min_samples, len(points)))
-            self._parent = spanning_tree.connect(points, core, np.full(len(points), -1, np.int32))
-            self._lengths = spanning_tree.lengths(points, core, self._parent)
+            self._parent = spanning_tree.build(points, core)
+            self._lengths = spanning_tree.edge_lengths(points, self._parent, core)
         else:
             known = self._parent if self._is_euclidean else np.empty(0, np.int32)
             self._parent = spanning_tree.insert(points, known)

@@ -3,7 +3,7 @@
 A tree of n points is an array of n parents, -1 for the one root. Points are (n, D), float64, C-contiguous and finite.
 The distance of two points is the root of the sum of their squared differences, added up over the dimensions in order:
 it depends, to the last bit, on nothing but the two. Where distances tie there are several minimum spanning trees, and
-any of them may come back: the groups of points that edges up to some length connect are the same in all of them.
+any of them may be returned: the groups of points that edges up to some length connect are the same in all of them.
 """
 
 import math
@@ -11,29 +11,29 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.hdbscan.compiled import INDICES, INTEGER, POINTS, VALUES, ascending, compiled, part
+from meds_rl.hdbscan.compiled import INDICES, INT, POINTS, VALUES, Floats, Indices, ascending, compiled, part
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int32]
-
-BLOCK = 32  # new points that go through the tree side by side: all their distances are in memory at once
+BLOCK = 32  # new points that go through the tree together: all their distances are in memory at once
 
 
-def build(points: Floats) -> Indices:
-    """The tree of (n, D) points from nothing: O(n^2 D) time, O(n D) memory.
+def build(points: Floats, core: Floats | None = None) -> Indices:
+    """The tree of (n, D) points: O(n^2 D) time, O(n D) memory.
+
+    With core distances (n,) it is the tree of mutual reachability: the largest of the distance and both core distances.
 
     >>> build(np.array([[0.0], [1.0], [3.0]]))
     array([-1,  0,  1], dtype=int32)
     """
-    return connect(points, np.zeros(len(points)), np.full(len(points), -1, np.int32))
+    no_edges = np.full(len(points), -1, np.int32)
+    return _connect(points, np.zeros(len(points)) if core is None else core, no_edges)
 
 
 def insert(points: Floats, parent: Indices) -> Indices:
     """The tree of all n + m points, given that of the first n: O(n m D).
 
     The edges of the old tree, those of a tree of the new points, and from each new point z the edges that it needs
-    when added alone hold a minimum spanning tree of all: an edge that is left out closes a cycle with edges that are
-    there and no longer, so that up to any length the same points are connected.
+    when added alone contain a minimum spanning tree of all: an edge that is left out closes a cycle with no longer
+    edges that are there, so that up to any length the same points are connected.
 
     >>> insert(np.array([[0.0], [3.0], [1.0]]), np.array([-1, 0], np.int32))  # 0 - 3 becomes 0 - 1 - 3
     array([-1,  2,  0], dtype=int32)
@@ -54,7 +54,7 @@ def _insert_block(points: Floats, parent: Indices) -> Indices:
     left = np.concatenate([np.arange(n, dtype=np.int32), np.arange(n, len(points), dtype=np.int32), old])
     right = np.concatenate([parent, new_parent + np.int32(n), new])
     order = ascending(np.concatenate([old_lengths, new_lengths, distances]))
-    return join(len(points), left, right, order[:-2])  # without the two roots, whose length is nan
+    return _join(len(points), left, right, order[:-2])  # without the two roots, whose length is nan
 
 
 def delete(points: Floats, parent: Indices, kept: NDArray[np.bool_]) -> Indices:
@@ -64,7 +64,7 @@ def delete(points: Floats, parent: Indices, kept: NDArray[np.bool_]) -> Indices:
     every old edge is the very first of all edges between the two parts that the tree falls into without it. Taking
     points away takes edges away, so it is still the first between what is left of the two parts, and the first edge
     between two parts is in the minimum spanning tree. What the old edges leave apart is joined by measuring pairs of
-    points in different pieces: r n of them if all but r points are in one piece, n^2 / 2 at most.
+    points in different pieces: r n pairs if all but r points are in one piece, n^2 / 2 at most.
 
     >>> delete(np.array([[0.0], [3.0]]), np.array([-1, 2, 0], np.int32), np.array([True, True, False]))
     array([-1,  0], dtype=int32)
@@ -72,19 +72,19 @@ def delete(points: Floats, parent: Indices, kept: NDArray[np.bool_]) -> Indices:
     index = np.cumsum(kept, dtype=np.int32) - np.int32(1)  # the new numbers of the kept points
     stays = kept & (parent >= 0) & kept[parent]
     forest = np.where(stays, index[parent], np.int32(-1))[kept]
-    return connect(points, np.zeros(len(points)), forest)
+    return _connect(points, np.zeros(len(points)), forest)
 
 
-def edge_lengths(points: Floats, parent: Indices) -> Floats:
-    """The distance from each point to its parent, (n,); nan for the root.
+def edge_lengths(points: Floats, parent: Indices, core: Floats | None = None) -> Floats:
+    """(n,) the distance (with `core` the mutual reachability) from each point to its parent; nan for the root.
 
     >>> edge_lengths(np.array([[0.0], [3.0]]), np.array([-1, 0], np.int32))
     array([nan,  3.])
     """
-    return lengths(points, np.zeros(len(points)), parent)
+    return _lengths(points, np.zeros(len(points)) if core is None else core, parent)
 
 
-# ---- The kernel that joins the trees of a forest into one minimum spanning tree, and the lengths of a tree's edges.
+# ---- Kernels: join the trees of a forest into one minimum spanning tree; lengths of edges.
 
 
 @part
@@ -105,7 +105,7 @@ def _roots(forest: Indices) -> Indices:
 
 @part
 def _hang(parent: Indices, below: int, above: int) -> None:
-    """Hang a whole tree by its point `below` under `above`: the way up from `below` turns round."""
+    """Hang a whole tree by its point `below` under `above`: the path up from `below` is reversed."""
     previous, v = above, below
     while v >= 0:
         following = parent[v]
@@ -115,10 +115,10 @@ def _hang(parent: Indices, below: int, above: int) -> None:
 
 @part
 def _measure(x: Floats, reach: float, columns: Floats, core: Floats, sums: Floats) -> None:
-    """Distances from x to the first columns, as many as `sums` holds.
+    """Mutual reachability from x, of core distance `reach`, to the first columns, as many as `sums` has.
 
-    Each pair's sum runs over the dimensions in the same order as everywhere; the inner loop runs over the columns, in
-    whole rows without gaps, so that it compiles to vector instructions.
+    Each pair's sum runs over the dimensions in order. The inner loop runs over the columns, so that it compiles to
+    vector instructions.
     """
     sums[:] = 0.0
     for d in range(x.size):
@@ -133,12 +133,11 @@ def _measure(x: Floats, reach: float, columns: Floats, core: Floats, sums: Float
 
 
 @compiled(POINTS, VALUES, INDICES)
-def connect(points: Floats, core: Floats, forest: Indices) -> Indices:
-    """The minimum spanning tree that holds a given forest: Prim's algorithm, with one tree of the forest as a vertex.
+def _connect(points: Floats, core: Floats, forest: Indices) -> Indices:
+    """The minimum spanning tree that contains a given forest: Prim's algorithm, with each tree of the forest a vertex.
 
-    It begins with the largest tree, so that joining a few small ones to a large one measures few pairs. Where the
-    forest has no edge it is plain Prim: O(n^2 D) time. Memory is O(n D). Distance here is mutual reachability, the
-    largest of the Euclidean distance and the two core distances (all 0 for the Euclidean tree).
+    It begins with the largest tree, so that joining a few small ones to a large one measures few pairs. Without edges
+    it is plain Prim: O(n^2 D) time, O(n D) memory.
     """
     n, dimensions = points.shape
     parent = forest.copy()
@@ -150,7 +149,7 @@ def connect(points: Floats, core: Floats, forest: Indices) -> Indices:
         size[tree[i]] += 1
     start = np.argmax(size)
 
-    # Points that are joined stand in `queue` (measured up to `head`); those outside keep the nearest joined point.
+    # Joined points are in `queue` (measured up to `head`); for each point outside, the nearest joined one is known.
     queue, head, tail = np.empty(n, np.int32), 0, 0
     outside, k = np.empty(n, np.int32), 0
     for i in range(n):
@@ -202,7 +201,7 @@ def connect(points: Floats, core: Floats, forest: Indices) -> Indices:
 
 
 @compiled(POINTS, VALUES, INDICES)
-def lengths(points: Floats, core: Floats, parent: Indices) -> Floats:
+def _lengths(points: Floats, core: Floats, parent: Indices) -> Floats:
     """Mutual reachability from each point to its parent; nan for the root, which sorts last."""
     result = np.empty(parent.size)
     for i in range(parent.size):
@@ -218,7 +217,7 @@ def lengths(points: Floats, core: Floats, parent: Indices) -> Floats:
     return result
 
 
-@compiled(POINTS, INTEGER)
+@compiled(POINTS, INT)
 def core_distances(points: Floats, min_samples: int) -> Floats:
     """Distance from each of n >= min_samples points to its min_samples-th nearest, itself the first."""
     n = points.shape[0]
@@ -230,7 +229,7 @@ def core_distances(points: Floats, min_samples: int) -> Floats:
     return result
 
 
-# ---- The kernels that add new points to a minimum spanning tree.
+# ---- Kernels: add new points to a minimum spanning tree.
 
 
 @part
@@ -258,12 +257,12 @@ def _bottom_up(parent: Indices) -> Indices:
 
 @part
 def _distances(points: Floats, n: int) -> Floats:
-    """From each of the first n points (row) to each of the others (column), summed over D in the fixed order."""
+    """From each of the first n points (row) to each of the others (column)."""
     m = points.shape[0] - n
-    columns = points[n:].T.copy()
-    result = np.zeros((n, m))
+    columns, result = points[n:].T.copy(), np.zeros((n, m))
     for i in range(n):
         row = result[i]
+        # Not `_measure`: comparing with core distances makes this a third slower.
         for d in range(points.shape[1]):
             x_d, column = points[i, d], columns[d]
             for j in range(m):
@@ -278,13 +277,12 @@ def _distances(points: Floats, n: int) -> Floats:
 def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indices, Indices, Floats]:
     """The edges (old, new, distance) that some new point may need, if it were added alone to the old tree.
 
-    For every new z at once, with s(v) = |v - z|: one pass from the leaves to the root of the old tree finds
-    below(v), the smallest possible longest edge on a way from v through its descendants to z; one pass back finds
-    beside(v), the same for ways that begin with the edge from v to its parent. s(v) is not needed if another way to z
-    has no longer edge. Two edges of one length must not each be left out for the other's sake: a tie with a
-    descendant leaves v's edge out, a tie with any other point keeps it. O(n) for each z (Spira & Pan 1975, Chin &
-    Houck 1978, who make a choice at each tie; here all z go through the tree side by side, which compiles to vector
-    instructions).
+    For every new z, with s(v) = |v - z|: one pass from the leaves to the root of the old tree finds below(v), the
+    smallest possible longest edge on a path from v through its descendants to z; one pass back finds beside(v), the
+    same for paths that begin with the edge from v to its parent. The edge s(v) is not needed if another path to z has
+    no longer edge. Two edges of one length must not each be left out because of the other: a tie with a descendant
+    leaves v's edge out, a tie with any other point keeps it. O(n) for each z (Spira & Pan 1975, Chin & Houck 1978, who
+    make a choice at each tie). All z go through the tree together, which compiles to vector instructions.
 
     Example: the old tree is the path 0 - 2 - 6 on a line (root 0; edges 2 and 4), and z = 3. s = 3, 1, 3.
     below: nothing for 6; max(3, 4) = 4 for 2; for 0 max(min(1, 4), 2) = 2. beside: nothing for 0; for 2 max(2, 2)
@@ -293,11 +291,11 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
     n, m = parent.size, points.shape[0] - parent.size
     order = _bottom_up(parent)
     star = _distances(points, n)
-    # below(v), and after the pass back the best of all ways from v. nan is no way at all: comparing with it is false.
-    way = np.full((n, m), np.nan)
+    # below(v), and after the pass back the best of all paths from v. nan: no path; comparing with it is false.
+    path = np.full((n, m), np.nan)
     for head in range(n - 1):
         v = order[head]
-        own, below, above, length = star[v], way[v], way[parent[v]], lengths[v]
+        own, below, above, length = star[v], path[v], path[parent[v]], lengths[v]
         for z in range(m):
             best = below[z] if below[z] < own[z] else own[z]
             longest = best if best > length else length
@@ -307,9 +305,9 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
     beside = np.full(m, np.inf)
     for head in range(n - 1, -1, -1):
         v = order[head]
-        own, below = star[v], way[v]
+        own, below = star[v], path[v]
         if parent[v] >= 0:
-            above, length = way[parent[v]], lengths[v]
+            above, length = path[parent[v]], lengths[v]
             for z in range(m):
                 beside[z] = above[z] if above[z] > length else length
         kept = 0
@@ -331,11 +329,11 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
     return old[:count].copy(), new[:count].copy(), distance
 
 
-@compiled(INTEGER, INDICES, INDICES, INDICES)
-def join(n: int, left: Indices, right: Indices, order: Indices) -> Indices:
+@compiled(INT, INDICES, INDICES, INDICES)
+def _join(n: int, left: Indices, right: Indices, order: Indices) -> Indices:
     """Kruskal's algorithm: the tree of the edges (left, right), taken in that order, as each point's parent.
 
-    The smaller of two trees is turned to hang by its end of the edge: O(n log n) at most.
+    The smaller of two trees is hung by its end of the edge: O(n log n) at most.
     """
     parent = np.full(n, -1, np.int32)
     leader = np.arange(n).astype(np.int32)

@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from meds_rl.hdbscan.compiled import INDICES, INTEGER, POINTS, REAL, compiled
+from meds_rl.hdbscan.compiled import INDICES, INT, POINTS, REAL, compiled
 
 _FLOAT32 = types.Array(types.float32, 2, "C", readonly=True)
 
@@ -28,7 +28,7 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     return units
 
 
-@compiled(POINTS, POINTS, INDICES, INTEGER, REAL, INTEGER)
+@compiled(POINTS, POINTS, INDICES, INT, REAL, INT)
 def majority(
     queries: NDArray[np.float64],
     members: NDArray[np.float64],
