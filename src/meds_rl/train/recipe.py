@@ -147,7 +147,7 @@ def find_recipe(path: str | Path) -> Path:
     Raises:
         RecipeError: there is neither.
     """
-    package = Path(__file__).parents[2]
+    package = Path(__file__).parents[1]
     shipped = package / "_recipes" if (package / "_recipes").is_dir() else package.parents[1] / "recipes"
     if Path(path).is_file():
         return Path(path)
