@@ -44,7 +44,7 @@ DAMAGES = {
     "has nulls in the column generation": [
         lambda path: with_column(path, "generation", pa.array([0, None], pa.int64()))
     ],
-    "has a step that cannot be: -1 to 5": [
+    "has a step that is not possible: -1 to 5": [
         lambda path: with_column(path, "step", pa.array([5, -1], pa.int64()))
     ],
 }

@@ -1,4 +1,4 @@
-"""The run folder, the only thing that training hands to those who look at it; writers and readers share this."""
+"""The run folder: training writes it, and report, watch, inspect, eval and diversity read it."""
 
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.samples import SAMPLE_COLUMNS, SamplesFileError, read_samples

@@ -1,4 +1,4 @@
-"""Writes and reads a run folder.
+"""A run folder: everything that a training leaves behind, and all that those who look at it read.
 
 ::
 
@@ -6,13 +6,13 @@
       recipe.yaml           what was run, all fields resolved
       environment.json      versions, seed, commit, schema version
       metrics.jsonl         one row a log: step and figures
-      rollouts/             one parquet file a generation batch (runs/schema.py)
+      rollouts/             one parquet file a generation batch (rollouts/table.py)
       checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
       memory.safetensors    the memory at the end
-      evaluation/           before, after and step-000010: samples (parquet, runs/samples.py) and figures (json)
+      evaluation/           before, after and step-000010: samples (parquet, rollouts/samples.py) and figures (json)
       model/                the trained model
 
-A run that was killed leaves a folder that every reader still opens: files are written whole or not at all.
+Every file is written whole or not at all, so every reader opens the folder of a run that was killed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.files import write_atomically
+from meds_rl.rollouts.samples import step_of
 from meds_rl.rollouts.table import (
     ROLLOUT_COLUMNS,
     SCHEMA_VERSION,
@@ -44,31 +45,22 @@ class RunFolder:
     """One run on disk.
 
     Args:
-        path: the folder. It need not exist; writers create what they need.
+        path: the folder. It need not exist; writing creates it.
+
+    Attributes:
+        path: the folder.
+        rollouts_path: folder of the rollouts' parquet files.
+        metrics_path: ``metrics.jsonl``.
+        evaluation_path: folder of the evaluations before, in and after training.
+        environment_path: ``environment.json``.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-
-    @property
-    def rollouts_path(self) -> Path:
-        """Folder of the rollouts' parquet files."""
-        return self.path / "rollouts"
-
-    @property
-    def metrics_path(self) -> Path:
-        """One JSON object a line."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def evaluation_path(self) -> Path:
-        """Folder of the evaluations before, in and after training."""
-        return self.path / "evaluation"
-
-    @property
-    def environment_path(self) -> Path:
-        """Versions, seed, commit and schema version."""
-        return self.path / "environment.json"
+        self.rollouts_path = self.path / "rollouts"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.evaluation_path = self.path / "evaluation"
+        self.environment_path = self.path / "environment.json"
 
     def write_environment(self, environment: Mapping[str, Any], suffix: str = "") -> None:
         """Write ``environment{suffix}.json``, with the schema version added."""
@@ -99,13 +91,13 @@ class RunFolder:
         write_atomically(self.rollouts_path / f"generation-{generation:06d}.parquet", sink.getvalue())
 
     def drop_rollouts_from(self, generation: int) -> None:
-        """Delete the rollouts of batch ``generation`` and later: a resumed run samples them anew."""
+        """Delete the rollouts of batch ``generation`` and later: a resumed run samples them again."""
         for number, path in self.rollout_files():
             if number >= generation:
                 path.unlink()
 
     def drop_metrics_after(self, step: int) -> None:
-        """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones anew."""
+        """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones again."""
         if self.metrics_path.is_file():
             kept = [row for row in self.metrics() if row["step"] <= step]
             write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
@@ -136,16 +128,16 @@ class RunFolder:
         return frame
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All logged rows; a line that is none, such as one that a kill cut off, is left out."""
+        """All logged rows. A line that is not a row, such as one that a kill cut off, is left out."""
         return read_metrics(self.metrics_path)[0] if self.metrics_path.is_file() else []
 
     def evaluations(self) -> list[tuple[int, Path]]:
-        """The files of samples (``runs.samples.read_samples``) of each evaluation, with its optimiser step, in order.
+        """Each evaluation's optimiser step and file of samples (`read_samples`), in order.
 
-        The evaluation before training has step 0, the one after it the last step. Beside each file stands one of the
-        same name that ends in ``.json``, with its figures.
+        The evaluation before training has step 0, the one after it the last step. The figures are in a file of the
+        same name that ends in ``.json``.
         """
-        found = dict(self._evaluations_in_training())
+        found = dict(numbered(self.evaluation_path, "step"))
         before, after = (self.evaluation_path / f"{when}.parquet" for when in ("before", "after"))
         if after.is_file():
             found[self._last_step(after, found)] = after
@@ -154,33 +146,29 @@ class RunFolder:
         return sorted(found.items())
 
     def drop_evaluations_after(self, step: int) -> None:
-        """Delete the evaluations after optimiser step ``step``: a resumed run does them anew.
+        """Delete the evaluations after optimiser step ``step``: a resumed run repeats them.
 
-        The one after training stays where it was of that very step, as one in training.
+        The one after training is kept if it is of this step, as an evaluation in training.
         """
-        from meds_rl.rollouts.samples import step_of
-
         after = self.evaluation_path / "after.parquet"
         if after.is_file() and step_of(after) == step:
             for suffix in (".parquet", ".json"):
                 after.with_suffix(suffix).replace(self.evaluation_path / f"step-{step:06d}{suffix}")
-        later = [path for number, path in self._evaluations_in_training() if number > step]
+        later = [path for number, path in numbered(self.evaluation_path, "step") if number > step]
         for path in (*later, after):
             path.unlink(missing_ok=True)
             path.with_suffix(".json").unlink(missing_ok=True)
 
     def _last_step(self, after: Path, in_training: Mapping[int, Path]) -> int:
-        """What the file says; of an older run, the last step that was logged."""
-        from meds_rl.rollouts.samples import step_of
-
+        """The step in the file's metadata; without one, the last step that was logged."""
         said = step_of(after)
         if said is not None:
             return max(1, said)
         logged = max((row["step"] for row in self.metrics()), default=0)
-        return max([1, logged, *in_training])  # last, also where the metrics were lost
+        return max([1, logged, *in_training])  # also right where the metrics were lost
 
     def environment(self) -> dict[str, Any]:
-        """What ``environment.json`` says; empty where there is none."""
+        """The content of ``environment.json``; empty where there is none."""
         if not self.environment_path.is_file():
             return {}
         try:
@@ -194,7 +182,7 @@ class RunFolder:
         return environment
 
     def memory_path(self) -> Path | None:
-        """The memory that was written last, at the run's end or in a checkpoint; None where there is none."""
+        """The memory written last, at the end of the run or in a checkpoint; None where there is none."""
         files = [*self.path.glob(MEMORY_FILE), *self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
         return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
 
@@ -202,7 +190,7 @@ class RunFolder:
         """Check that the folder is a run this version can read.
 
         Raises:
-            RunFolderError: it is not there, holds no run, or was written by a newer schema.
+            RunFolderError: it does not exist, is not a run, or is of a newer schema.
         """
         if not self.path.is_dir():
             raise RunFolderError(f"There is no run folder at {self.path}.")
@@ -219,6 +207,3 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
             )
-
-    def _evaluations_in_training(self) -> Iterator[tuple[int, Path]]:
-        return numbered(self.evaluation_path, "step")

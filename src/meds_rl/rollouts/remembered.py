@@ -1,4 +1,4 @@
-"""Joins a memory with the rollouts it was made from: which completion of the run each remembered one is."""
+"""Joins a memory with the rollouts: which completion of the run is each remembered one?"""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ NOT_FOUND = -1
 
 @dataclass(frozen=True, eq=False)
 class Remembered:
-    """What a memory holds, prompt after prompt.
+    """The content of a memory, prompt by prompt.
 
     Attributes:
-        keys: the prompt and side of each of E entries.
+        keys: of each of E entries the prompt, and whether it is for right or wrong completions.
         entries: E entries.
         table: one row a remembered completion, those of an entry together: ``entry`` (its number), ``member`` (its
-            place among the entry's fingerprints; -1 without an answer), ``memory_id``, ``cluster`` (its lasting
-            cluster now, NOISE or NO_ANSWER), ``memory_step`` and ``row`` (its place among the rollouts; -1 where they
+            place among the entry's fingerprints; -1 without an answer), ``memory_id``, ``cluster`` (its present
+            cluster, NOISE or NO_ANSWER), ``memory_step`` and ``row`` (its place among the rollouts; -1 where they
             do not have it).
     """
 
@@ -47,8 +47,8 @@ def remembered(memory: ErrorMemory, memory_ids: NDArray[np.int64] | None) -> Rem
 
     Args:
         memory: The memory.
-        memory_ids: (N,) column ``memory_id`` of the rollouts; None where there are none. An id that comes twice (a
-            batch sampled anew after a resume) is the later one's.
+        memory_ids: (N,) column ``memory_id`` of the rollouts; None where there are none. Of an id that
+            occurs twice (a batch sampled again after a resume), the later one counts.
     """
     import pandas as pd
 
@@ -82,7 +82,7 @@ def _columns(number: int, entry: MemoryEntry) -> tuple[NDArray[np.int64], ...]:
 
 
 def _rows_of(wanted: NDArray[np.int64], memory_ids: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Where each wanted id comes last among ``memory_ids``; -1 where it does not."""
+    """The last place of each wanted id in ``memory_ids``; -1 where it has none."""
     if memory_ids is None or not len(memory_ids):
         return np.full(len(wanted), NOT_FOUND, dtype=np.int64)
     order = np.argsort(memory_ids, kind="stable")

@@ -1,7 +1,6 @@
-"""The samples table: one row is one sampled completion, of an evaluation in training or of `meds eval`.
+"""The table of samples: one row is one completion sampled by an evaluation in training or by `meds eval`.
 
-Version 1. A reader refuses a newer version. Files from before there was a version lack columns; they are read with
-nulls in their place.
+A reader refuses a newer version. A file that lacks a column is read with nulls in its place.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
     "finished": ("bool", "false where it was cut off at the length limit"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "is_correct": ("bool", "whether the grader calls it right"),
-    "strategy": ("string", "the way of working that was followed, where the task can tell; null elsewhere"),
-    "is_exact": ("bool", "right answer and right working, where the task can tell; null elsewhere"),
+    "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
+    "is_exact": ("bool", "right answer and right working, where the task can tell; else null"),
     "fingerprint": (
         "list<float32>",
         "features of the completion; null without an answer, or where none were taken",
@@ -44,7 +43,7 @@ SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
 """Name -> (Arrow type, meaning)."""
 
 NEEDED = ("group", "problem_id", "sample", "completion", "is_correct")
-"""Columns that every file of samples has, of whatever age."""
+"""Columns that no file of samples lacks."""
 
 _NUMBER = re.compile(rb"[0-9]{1,18}")
 
@@ -53,20 +52,21 @@ STEP_KEY = "meds_rl_step"
 
 
 class SamplesFileError(ValueError):
-    """A file holds no samples, or those of a newer version."""
+    """A file is not a file of samples, or is one of a newer version."""
 
 
 def samples_schema() -> pa.Schema:
-    """The table's Arrow schema, with the meaning of each column in its metadata."""
+    """The Arrow schema of the samples, with each column's meaning in its metadata."""
     import pyarrow as pa
 
-    return pa.schema(
-        [
-            pa.field(name, _arrow_type(type_name), metadata={"meaning": meaning})
-            for name, (type_name, meaning) in SAMPLE_COLUMNS.items()
-        ],
-        metadata={VERSION_KEY: str(SAMPLES_SCHEMA_VERSION)},
-    )
+    def type_of(name: str) -> pa.DataType:
+        return pa.list_(pa.float32()) if name == "list<float32>" else pa.type_for_alias(name)
+
+    fields = [
+        pa.field(name, type_of(kind), metadata={"meaning": text})
+        for name, (kind, text) in SAMPLE_COLUMNS.items()
+    ]
+    return pa.schema(fields, metadata={VERSION_KEY: str(SAMPLES_SCHEMA_VERSION)})
 
 
 def samples_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -104,24 +104,26 @@ def write_samples(path: str | os.PathLike[str], table: pa.Table, *, step: int | 
 
 
 def step_of(path: str | os.PathLike[str]) -> int | None:
-    """The optimiser step that a file of samples says it is of; None where it says none or is damaged."""
+    """The optimiser step in a file's metadata; None where there is none, or where the file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        with Path(path).open("rb") as file:  # of a path Arrow makes an address, which not every name is
+        with Path(path).open(
+            "rb"
+        ) as file:  # Arrow parses a path as an address, and not every name is a valid one
             step = (pq.read_schema(file).metadata or {}).get(STEP_KEY.encode())
     except (pa.ArrowException, OSError):
-        return None  # who reads the samples is told
+        return None  # read_samples raises and names the file
     return int(step) if step is not None and _NUMBER.fullmatch(step) else None
 
 
 def read_samples(path: str | os.PathLike[str]) -> pa.Table:
-    """Read a file of samples of this version or of an older one.
+    """Read a file of samples.
 
     Raises:
         FileNotFoundError: there is no such file.
-        SamplesFileError: it is not parquet, lacks a column that all versions have, or is of a newer version.
+        SamplesFileError: it is not parquet, lacks a needed column, or is of a newer version.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -131,7 +133,7 @@ def read_samples(path: str | os.PathLike[str]) -> pa.Table:
     try:
         with Path(path).open("rb") as file:
             table = pq.ParquetFile(file).read()
-        table.validate(full=True)  # texts that are no UTF-8
+        table.validate(full=True)  # finds texts that are not UTF-8
     except (pa.ArrowException, OSError) as error:
         raise SamplesFileError(f"{path} cannot be read as parquet: {error}") from None
     _check(table, path)
@@ -166,9 +168,3 @@ def _column(table: pa.Table, field: pa.Field) -> Any:
     if field.name not in table.column_names:
         return pa.nulls(table.num_rows, field.type)
     return table[field.name].cast(field.type)
-
-
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.list_(pa.float32()) if name == "list<float32>" else pa.type_for_alias(name)

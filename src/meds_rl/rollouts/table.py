@@ -1,4 +1,4 @@
-"""Reads and describes files of rollouts, one generation batch each."""
+"""The two tables of training: rollouts (one parquet file a generation batch) and metrics (``metrics.jsonl``)."""
 
 from __future__ import annotations
 
@@ -8,44 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# ---- What readers of run folders share: the rows of ``metrics.jsonl``, and the error that names a damaged file.
-
-MAX_STEP = 2**53
-"""No run is longer; a larger number is damage."""
-
-
-def metrics_row(line: bytes) -> dict[str, Any] | None:
-    """The row that a line holds; None where it holds none: half a line, no object, no whole number as its step.
-
-    Example:
-        >>> metrics_row(b'{"step": 3, "loss": 0.5}'), metrics_row(b'{"step": "3"}'), metrics_row(b'{"st')
-        ({'step': 3, 'loss': 0.5}, None, None)
-    """
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):  # no UTF-8, no JSON, or brackets within brackets without end
-        return None
-    step = row.get("step") if isinstance(row, dict) else None
-    is_step = isinstance(step, int) and not isinstance(step, bool) and 0 <= step <= MAX_STEP
-    return row if is_step else None
-
-
-def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The rows, and how many lines are none. What follows the last newline was cut off by a kill and does not count.
-
-    Raises:
-        OSError: the file is not there or cannot be opened.
-    """
-    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line.strip()]
-    rows = [row for line in lines if (row := metrics_row(line)) is not None]
-    return rows, len(lines) - len(rows)
-
-
-class RunFolderError(ValueError):
-    """A folder is not a run, a run of a newer schema, or holds a file that cannot be read; the message names it."""
-
-
-# ---- Columns of the rollouts table and their meaning. One row is one completion that training saw.
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SCHEMA_VERSION = 2
 
@@ -61,7 +25,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "advantage": ("float64", "what the update was weighted with, before token-level terms"),
     "is_correct": ("bool", "whether the first reward function that grades the completion calls it right"),
     "answer": ("string", "text of the final answer; null where there is none"),
-    "strategy": ("string", "the way of working that was followed, where the task can tell; null elsewhere"),
+    "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
     "cluster": (
         "int64",
         "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored",
@@ -75,28 +39,29 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "memory_id": ("int64", "identity of the remembered completion; -1 where it was not remembered"),
     "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
 }
-"""Name -> (Arrow type, meaning)."""
+"""One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "is_correct", "cluster", "memory_id")
+"""Columns in which a null means that the file is damaged. Nulls in the other number columns are read as NaN."""
 
-_NUMBER = re.compile(r"[0-9]+")  # str.isdigit knows more digits than int does
+MAX_STEP = 2**53
+"""No run is longer; a larger number means that the file is damaged."""
 
-_NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "is_correct", "cluster", "memory_id")
-"""Columns in which a null is damage; nulls among the other numbers are read as NaN."""
+_NUMBER = re.compile(r"[0-9]+")  # str.isdigit accepts digits that int does not
+
+
+class RunFolderError(ValueError):
+    """A folder is not a run, is of a newer schema, or has a file that cannot be read; the message names it."""
 
 
 def rollout_schema(columns: Sequence[str] | None = None) -> pa.Schema:
-    """The rollouts table's Arrow schema, or that of some columns, with the meaning of each in its metadata."""
+    """The Arrow schema of the rollouts, or of some of their columns, with each column's meaning in its metadata."""
     import pyarrow as pa
 
     names = ROLLOUT_COLUMNS if columns is None else columns
     fields = [(name, *ROLLOUT_COLUMNS[name]) for name in names]
     return pa.schema(
-        [
-            pa.field(name, pa.type_for_alias(type_name), metadata={"meaning": meaning})
-            for name, type_name, meaning in fields
-        ],
+        [pa.field(name, pa.type_for_alias(kind), metadata={"meaning": text}) for name, kind, text in fields],
         metadata={"meds_rl_schema_version": str(SCHEMA_VERSION)},
     )
 
@@ -115,22 +80,22 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         columns: Only these, which saves reading the texts; all by default.
 
     Raises:
-        RunFolderError: it is damaged, or a column is missing, of another kind or null where it must not be.
+        RunFolderError: it is damaged, or a column is missing, of another type, or null where it must not be.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = rollout_schema(columns)
     try:
-        # ParquetFile: read_table looks for data sets and takes ten times as long for a small file. An open file: of a
-        # path Arrow makes an address, which not every name of a folder is.
+        # ParquetFile, because read_table looks for data sets, which takes ten times as long for a small file. An open
+        # file, because Arrow parses a path as an address, and not every folder name is a valid one.
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             missing = [name for name in schema.names if name not in file.schema_arrow.names]
             if missing:
                 raise RunFolderError(f"{path} has no column {', '.join(missing)}.")
             # A run that an older version began and this one resumed has files of both.
             table = file.read(schema.names).select(schema.names).cast(schema)
-        table.validate(full=True)  # texts that are no UTF-8
+        table.validate(full=True)  # finds texts that are not UTF-8
     except (pa.ArrowException, OSError) as error:
         raise RunFolderError(f"{path} cannot be read as rollouts: {error}") from None
     _check(table, path)
@@ -140,10 +105,39 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def _check(table: pa.Table, path: Path) -> None:
     import pyarrow.compute as pc
 
-    for name in _NEVER_NULL:
+    for name in NEVER_NULL:
         if name in table.column_names and table[name].null_count:
             raise RunFolderError(f"{path} has nulls in the column {name}.")
     if "step" in table.column_names and len(table):
         bounds = pc.min_max(table["step"]).as_py()
         if bounds["min"] < 0 or bounds["max"] > MAX_STEP:
-            raise RunFolderError(f"{path} has a step that cannot be: {bounds['min']} to {bounds['max']}.")
+            raise RunFolderError(
+                f"{path} has a step that is not possible: {bounds['min']} to {bounds['max']}."
+            )
+
+
+def metrics_row(line: bytes) -> dict[str, Any] | None:
+    """The row of metrics in a line; None where the line is cut off, is no JSON object, or has no whole number as step.
+
+    Example:
+        >>> metrics_row(b'{"step": 3, "loss": 0.5}'), metrics_row(b'{"step": "3"}'), metrics_row(b'{"st')
+        ({'step': 3, 'loss': 0.5}, None, None)
+    """
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, or nested without end
+        return None
+    step = row.get("step") if isinstance(row, dict) else None
+    is_step = isinstance(step, int) and not isinstance(step, bool) and 0 <= step <= MAX_STEP
+    return row if is_step else None
+
+
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The rows, and how many lines are not rows. A last line that a kill cut off does not count.
+
+    Raises:
+        OSError: the file is not there or cannot be opened.
+    """
+    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line.strip()]
+    rows = [row for line in lines if (row := metrics_row(line)) is not None]
+    return rows, len(lines) - len(rows)
