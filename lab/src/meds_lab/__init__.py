@@ -1,1 +1,1 @@
-"""The laboratory of meds-rl: what puts the method to the test. It uses the public names of ``meds_rl`` only."""
+"""Tests the method of `meds_rl`: comparisons in pairs, rivals, controls, theory. `meds_rl` never imports it."""

@@ -1,14 +1,15 @@
-"""A small grid, and a stand-in for `meds train`."""
+"""A small grid, and a stand-in for `meds-lab train`."""
 
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
 from meds_lab.compare.cells import make_cells
 from meds_lab.compare.command import load_grid
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 GRID = {
     "recipe": str(ROOT / "recipes" / "pocket.yaml"),

@@ -1,4 +1,4 @@
-"""Stands in for `meds train`: writes the run folder that a recipe asks for, without training anything.
+"""Stands in for `meds-lab train`: writes the run folder that a recipe asks for, without training anything.
 
 What the recipe's `run_name` says, it does: "fail" fails before it writes anything, "die" leaves a checkpoint and fails
 unless it is resumed, "pieces" fails in the middle without a checkpoint the first time, "hang" waits for ever. With

@@ -1,7 +1,8 @@
 """Methods of a task and checkpoint have one budget, or nothing runs."""
 
 import pytest
-from meds_lab.compare.budget import check_grid, differing_fields
+
+from meds_lab.compare.checks import check_grid, differing_fields
 from meds_lab.compare.grid import GridError
 
 

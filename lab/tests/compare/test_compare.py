@@ -1,4 +1,4 @@
-"""`meds compare` from the command line to its tables: with a stand-in for the training; slow, with the training."""
+"""`meds-lab compare` from the command line to its tables: with a stand-in for the training; slow, with the training."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from meds_lab.compare import runner
 
-from meds_rl.cli import main
+from meds_lab.cli import main
+from meds_lab.compare import runner
 from meds_rl.report.recipe import read_recipe, variants
 
-ROOT = Path(__file__).parents[2]
-STAND_IN = ROOT / "tests" / "experiments" / "stand_in.py"
+ROOT = Path(__file__).parents[3]
+STAND_IN = Path(__file__).with_name("stand_in.py")
 
 
 def write_grid(path, seeds=2, **more):
@@ -46,7 +46,7 @@ def write_grid(path, seeds=2, **more):
 
 @pytest.fixture
 def compare(tmp_path, monkeypatch, capsys):
-    """Runs `meds compare` with the stand-in; gives status, output and errors."""
+    """Runs `meds-lab compare` with the stand-in; gives status, output and errors."""
 
     def command(cell, overrides):
         return [sys.executable, str(STAND_IN), str(cell.recipe_path), *overrides]
@@ -115,7 +115,7 @@ def test_a_grid_that_was_trained_in_two_folders(compare, tmp_path):
     compare("--only", "dapo", "--output", str(tmp_path / "a"))
     status, out, _ = compare("--dry-run", "--merge", str(tmp_path / "a" / "cells.parquet"))
     assert status == 0
-    assert "pocket/base/seed-1/dapo: finished elsewhere" in out
+    assert "pocket/base/seed-1/dapo: finished, merged" in out
     assert "4 cells, 2 finished" in out
     status, out, _ = compare("--merge", str(tmp_path / "a" / "cells.parquet"))
     assert status == 0
@@ -205,7 +205,7 @@ def test_tables_as_markdown_and_figures(compare, tmp_path):
     assert status == 0
     assert f"Tables as Markdown: {page}" in out
     text = page.read_text()
-    assert f"meds compare {tmp_path}/grid.yaml --output {tmp_path}/out --jobs 2 --markdown {page}" in text
+    assert f"meds-lab compare {tmp_path}/grid.yaml --output {tmp_path}/out --jobs 2 --markdown {page}" in text
     assert (
         "4 of 4 cells finished. pocket: 2 of 2 units with all methods (checkpoints base; seeds 0, 1)" in text
     )
@@ -239,8 +239,8 @@ def test_files_of_others_are_refused_before_anything_runs(compare, tmp_path):
     page = tmp_path / "mine.md"
     page.write_text("# Mine\n")
     for options, said in (
-        (["--markdown", str(page)], "was not written by meds compare"),
-        (["--markdown", str(tmp_path)], "was not written by meds compare"),
+        (["--markdown", str(page)], "was not written by meds-lab compare"),
+        (["--markdown", str(tmp_path)], "was not written by meds-lab compare"),
         (["--markdown", str(page / "x.md")], f"--markdown needs a folder {page}; {page} is a file"),
         (["--figures", str(page)], f"--figures needs a folder {page}; {page} is a file"),
         (["--figures", str(page / "new")], f"--figures needs a folder {page}/new; {page} is a file"),
@@ -263,7 +263,7 @@ def test_pictures_of_others_are_refused_before_anything_runs(compare, tmp_path):
         (folder / name).write_text("{}")
         status, _, error = compare("--figures", str(folder), eval_every=1)
         assert status == 2
-        assert f"{folder / name} exists and is no figure of meds compare" in error
+        assert f"{folder / name} exists and is no figure of meds-lab compare" in error
         (folder / name).unlink()
     assert not (tmp_path / "out").exists()
     # Not in the way: no course is drawn, and pictures of another format are others' business.

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+
 from meds_lab.compare.cells import Cell
-from meds_lab.compare.cost import Cost
+from meds_lab.compare.files import MARK, header, markdown, refuse_foreign, write_markdown
 from meds_lab.compare.grid import Grid
-from meds_lab.compare.outcomes import Outcome
+from meds_lab.compare.outcomes import Cost, Outcome
 from meds_lab.compare.results import make_results
-from meds_lab.compare.tables import MARK, header, markdown, refuse_foreign, text_tables, write_markdown
+from meds_lab.compare.tables import text_tables
 
 VERSIONS = {"meds-rl": "0.1.0", "torch": "2.13.0", "trl": "1.16.0", "vllm": None}
 

@@ -1,9 +1,10 @@
-"""The tables of `meds compare` on a screen."""
+"""The tables of `meds-lab compare` on a screen."""
 
 import io
 
-from meds_lab.compare.tables import TextTable, _table
 from rich.console import Console
+
+from meds_lab.compare.tables import TextTable, _table
 
 COLUMNS = ("mean", "n", "diff", "95 % interval", "> 0", "p", "Holm")
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from meds_lab.compare.cells import Cell
 from meds_lab.compare.comparison import Comparison, compare, corrected, levels
-from meds_lab.compare.cost import Cost
-from meds_lab.compare.measures import measure
-from meds_lab.compare.outcomes import Outcome, write_cells
+from meds_lab.compare.outcomes import Cost, Outcome, measure, write_cells
 from meds_lab.compare.results import make_results, write_files
 from meds_lab.compare.tables import text_tables
 

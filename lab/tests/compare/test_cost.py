@@ -3,7 +3,8 @@
 import math
 
 import pytest
-from meds_lab.compare.cost import cost_of, relative_cost
+
+from meds_lab.compare.outcomes import cost_of, relative_cost
 
 RECIPE = {
     "per_device_train_batch_size": 16,

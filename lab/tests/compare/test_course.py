@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from meds_lab.compare.course import courses
-from meds_lab.compare.outcomes import read_outcome
 
+from meds_lab.compare.comparison import courses
+from meds_lab.compare.outcomes import read_outcome
 from meds_rl.rollouts.samples import samples_table, write_samples
 
 

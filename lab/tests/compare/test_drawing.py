@@ -4,13 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-from meds_lab.compare.comparison import compare
-from meds_lab.compare.course import CoursePoint
+
+from meds_lab.compare.comparison import CoursePoint, compare
 from meds_lab.compare.drawing import cost_figures, course_figures, course_names, figure_names, forest_figures
 from meds_lab.compare.results import costs
-
-from meds_rl.report.drawing.figure import SHAPES
-from meds_rl.report.drawing.theme import config
+from meds_rl.report.drawing.figure import SHAPES, config
 
 from .test_comparison import outcome
 

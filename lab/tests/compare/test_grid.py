@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from meds_lab.compare.budget import check_grid
+
 from meds_lab.compare.cells import make_cells
+from meds_lab.compare.checks import check_grid
 from meds_lab.compare.command import load_grid
 from meds_lab.compare.grid import KEYS, GridError, read_fields
 
@@ -82,7 +83,7 @@ def test_later_fields_win(make):
         ({"fields": {"max_step": 3}}, "fields: unknown name 'max_step'. Did you mean max_steps"),
         ({"fields": [1]}, "fields must be a mapping"),
         ({"methods": {"dapo": {"alpha": 1}}}, "methods.dapo: unknown name 'alpha'"),
-        ({"methods": {"dapo": {"seed": 1}}}, "seed cannot be given here; meds compare sets it"),
+        ({"methods": {"dapo": {"seed": 1}}}, "seed cannot be given here; meds-lab compare sets it"),
         ({"methods": {"dapo": {"task": "math"}}}, "paired by it"),
         ({"methods": {}}, "methods must name at least one"),
         ({"methods": {"../up": {}}}, "cannot be a name"),

@@ -1,6 +1,7 @@
 """Whether a grid can show anything."""
 
 import pytest
+
 from meds_lab.compare.significance import planned_units, power_note
 
 

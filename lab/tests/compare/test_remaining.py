@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+
 from meds_lab.compare.cells import Cell
-from meds_lab.compare.remaining import expected_seconds, seconds_left
+from meds_lab.compare.runner import expected_seconds, seconds_left
 
 
 def cell(task, method, seed=0):

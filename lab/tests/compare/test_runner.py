@@ -8,11 +8,10 @@ import threading
 import time
 
 import pytest
-from meds_lab.compare.attempts import full_seconds, read_attempts
+
 from meds_lab.compare.grid import GridError
-from meds_lab.compare.lock import folder_lock
-from meds_lab.compare.runner import run_cells
-from meds_lab.compare.state import State, state_of
+from meds_lab.compare.runner import folder_lock, run_cells
+from meds_lab.compare.state import State, full_seconds, read_attempts, state_of
 
 
 def methods(wish):
@@ -145,7 +144,7 @@ def test_one_at_a_time_also_when_only_a_training_is_left(tmp_path):
         with pytest.raises(GridError, match="still runs in"), folder_lock(tmp_path):
             pass
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=inherited)
-    # As after kill -9 of meds compare: its training still lives.
+    # As after kill -9 of meds-lab compare: its training still runs.
     with pytest.raises(GridError, match="or a training that one began"), folder_lock(tmp_path):
         pass
     child.communicate(b"\n")

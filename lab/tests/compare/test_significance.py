@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meds_lab.compare.significance import MAX_EXACT, holm, sign_flip_p, smallest_p
 from scipy import stats
+
+from meds_lab.compare.significance import MAX_EXACT, holm, sign_flip_p, smallest_p
 
 RNG = np.random.default_rng(0)
 

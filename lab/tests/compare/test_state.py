@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from meds_lab.compare.grid import GridError
 from meds_lab.compare.state import State, changed_fields, given_fields, refuse_changed, state_of
 
@@ -27,11 +28,11 @@ def test_states(cell):
     cell.folder.mkdir(parents=True)
     assert state_of(cell) is State.TO_BEGIN
     (cell.folder / "rollouts").mkdir()
-    assert state_of(cell) is State.TO_BEGIN_ANEW
+    assert state_of(cell) is State.TO_RESTART
     states = cell.folder / "checkpoint-2" / "trainer_state.json"
     states.parent.mkdir()
     states.write_text('{"global')
-    assert state_of(cell) is State.TO_BEGIN_ANEW, "a kill left half a checkpoint"
+    assert state_of(cell) is State.TO_RESTART, "a kill left half a checkpoint"
     states.write_text("{}")
     assert state_of(cell) is State.TO_RESUME
     (cell.folder / "evaluation").mkdir()
@@ -62,7 +63,7 @@ def test_another_recipe_is_refused_with_what_differs(cell):
 
 def test_a_folder_of_somebody_else_is_refused(cell):
     cell.folder.mkdir(parents=True)
-    with pytest.raises(GridError, match="meds compare did not make it"):
+    with pytest.raises(GridError, match="meds-lab compare did not make it"):
         refuse_changed([cell])
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from meds_lab.theory import compare, entropy, split_entropy
 
 SAME = [0.0] * 9

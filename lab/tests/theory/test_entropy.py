@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from meds_lab.theory import (
     Comparison,
     compare,
@@ -18,7 +19,6 @@ from meds_lab.theory import (
     order_horizon,
     similarly_ordered,
 )
-
 from meds_rl.shaping import penalty
 
 from .spaces import spaces

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from meds_lab.theory import compare, oppositely_ordered, similarly_ordered
 
 from .spaces import ordered_spaces, spaces

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from meds_lab.theory import kl_update, log_kl_update
 
 from .spaces import spaces

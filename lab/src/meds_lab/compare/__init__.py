@@ -1,1 +1,1 @@
-"""Grids of trainings: methods x tasks x base checkpoints x seeds, compared in pairs. What `meds compare` runs."""
+"""Grids of trainings: methods x tasks x base checkpoints x seeds, compared in pairs. What `meds-lab compare` runs."""

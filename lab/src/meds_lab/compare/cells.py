@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from meds_lab.compare.grid import Fields, Grid
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.files import write_atomically
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Cell:
 
     @property
     def recipe_path(self) -> Path:
-        """An ordinary recipe: ``meds train`` on it is this cell."""
+        """Its recipe: ``meds-lab train`` with it trains this cell."""
         return self.folder.with_name(f"{self.method}.yaml")
 
     @property
@@ -55,8 +55,9 @@ class Cell:
 
     def recipe_text(self) -> str:
         """The recipe as YAML."""
-        return f"# {self.name}, of a grid that `meds compare` runs.\n" + yaml.safe_dump(
-            dict(self.fields), sort_keys=True, allow_unicode=True
+        return (
+            f"# {self.name}, a cell of a grid. Trained by: meds-lab train {self.recipe_path.name}\n"
+            + yaml.safe_dump(dict(self.fields), sort_keys=True, allow_unicode=True)
         )
 
     def write_recipe(self) -> None:
@@ -95,5 +96,5 @@ def _cell(grid: Grid, folder: Path, task: str, checkpoint: str, seed: int, metho
 
 
 def cell_name(task: str, checkpoint: str, seed: int, method: str) -> str:
-    """What messages call a cell."""
+    """The name of a cell in messages."""
     return f"{task}/{checkpoint}/seed-{seed}/{method}"

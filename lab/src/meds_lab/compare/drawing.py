@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from meds_lab.compare.comparison import Comparison
-from meds_lab.compare.course import COURSE_MEASURES, CoursePoint, courses
+from meds_lab.compare.comparison import COURSE_MEASURES, Comparison, CoursePoint, courses
 from meds_lab.compare.grid import Grid
-from meds_lab.compare.measures import title_of
-from meds_lab.compare.outcomes import Outcome
+from meds_lab.compare.outcomes import Outcome, title_of
 from meds_lab.compare.results import MethodCost, Results
-from meds_rl.report.drawing.figure import SHAPES, SHORT, Figure, category, legend
+from meds_rl.report.drawing.figure import MUTED, SHAPES, SHORT, Figure, category, legend
 from meds_rl.report.drawing.forest import SMALLEST_DIFFERENCE
-from meds_rl.report.drawing.theme import MUTED
 
 # ---- Small panels side by side: what the figures of a grid have in common.
 

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from meds_lab.train import RIVAL_FIELDS
+
 # ---- The plain values of a grid's file: names, numbers, lists and pairs of methods.
 
 
@@ -27,7 +29,7 @@ def check_names(names: Iterable[str], allowed: Sequence[str], where: str) -> Non
     for name in names:
         if name not in allowed:
             close = difflib.get_close_matches(str(name), allowed, n=3)
-            listed = ", ".join(allowed) if len(allowed) < 20 else "the fields of docs/configuration.md"
+            listed = ", ".join(allowed) if len(allowed) < 20 else "the fields of docs/settings.md"
             hint = f"Did you mean {' or '.join(close)}?" if close else f"Allowed: {listed}."
             raise GridError(f"{where}: unknown name {name!r}. {hint}")
 
@@ -126,7 +128,7 @@ KEYS = (
 """Of the file."""
 
 OURS = ("seed", "output_dir", "resume_from_checkpoint", "eval_before_from")
-"""Recipe fields that `meds compare` sets."""
+"""Recipe fields that `meds-lab compare` sets."""
 
 PAIRED_BY = ("task", "task_options", "model_name_or_path", "model_revision")
 """Recipe fields that are the same for every method, or there would be no pairs."""
@@ -148,7 +150,7 @@ class Grid:
         tasks: by name; fields over ``base``.
         checkpoints: of each task by name; fields over the task's.
         seeds: of training and evaluation, each once.
-        methods: by name; fields over the checkpoint's.
+        methods: by name; fields over the checkpoint's, and `rival` and `rival_options` (`meds_lab.train`).
         baseline: the method that the others are compared with.
         also: more pairs that are compared, each a method and the one it is compared with.
         k: of pass@k; None for the recipe's.
@@ -200,7 +202,7 @@ def read_grid(path: Path, base: Fields, known_fields: Sequence[str]) -> Grid:
             for key, value in (found or {"base": None}).items()
         }
     methods = {
-        name: _fields(given, known_fields, f"methods.{name}", (*OURS, *PAIRED_BY))
+        name: _fields(given, (*known_fields, *RIVAL_FIELDS), f"methods.{name}", (*OURS, *PAIRED_BY))
         for name, given in _named(content, "methods").items()
     }
     if BEFORE in methods:
@@ -285,7 +287,7 @@ def _check_recipe_fields(fields: Fields, known: Sequence[str], where: str, forbi
     for name in fields:
         if name in forbidden:
             by = (
-                "meds compare sets it"
+                "meds-lab compare sets it"
                 if name in OURS
                 else "it is the same for all methods, which are paired by it"
             )

@@ -1,27 +1,31 @@
-"""Reads the finished cells of a grid."""
+"""Reads finished cells: what each problem shows, the measures that are compared, and what the training cost."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meds_lab.compare.attempts import read_attempts
 from meds_lab.compare.cells import Cell
-from meds_lab.compare.cost import Cost, cost_of
 from meds_lab.compare.grid import GridError
-from meds_lab.compare.measures import MEASURES, measure, read_cell_problems
-from meds_lab.compare.state import asked_fields
-from meds_rl.report.problems import figure
+from meds_lab.compare.state import asked_fields, read_attempts
+from meds_rl.evaluation.paired import PerProblem
+from meds_rl.files import write_atomically
+from meds_rl.report.evaluations import figure, per_problem, read_problems
 from meds_rl.report.recipe import read_recipe
-from meds_rl.rollouts.folder import RunFolder, write_atomically
+from meds_rl.report.text import finite
+from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.samples import read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
 
 COUNTS = ("n", "right", "exact", "wrong", "distinct", "no_answer")
 """Of each problem; from them every measure at every k follows."""
@@ -36,7 +40,7 @@ class Outcome:
     """A finished cell, read.
 
     Attributes:
-        before, after: one row a problem and group (`meds_lab.compare.measures.read_cell_problems`).
+        before, after: one row a problem and group (`meds_lab.compare.outcomes.read_cell_problems`).
         cost: of its training.
         jobs: how many cells ran at once while it was trained; more than one number if it was begun several times.
         eval_k: k of pass@k in its recipe.
@@ -71,7 +75,7 @@ def read_outcome(cell: Cell) -> Outcome:
         GridError: its recipe cannot be read.
         SamplesFileError, FileNotFoundError: its evaluations cannot.
     """
-    from meds_lab.compare.meaning import values_set
+    from meds_lab.compare.state import values_set
 
     recipe = read_recipe(cell.folder)
     if not recipe.fields:
@@ -164,3 +168,155 @@ def cells_schema() -> pa.Schema:
     # `distinct` and `no_answer` are measures and counts.
     kinds |= {f"problem_{name}": pa.list_(pa.int64()) for name in COUNTS}
     return pa.schema(list(kinds.items()), metadata={VERSION_KEY: VERSION})
+
+
+# ---- The measures.
+
+MEASURES = {
+    "pass@1": "pass@1",
+    "pass@k": "pass@{k}",
+    "exact pass@k": "exact pass@{k}",
+    "distinct": "distinct errors",
+    "repeated": "repeated errors",
+    "no_answer": "no answer",
+}
+"""Name -> title. All but ``exact pass@k`` are those of the report (`meds_rl.report.evaluations.METRICS`)."""
+
+
+def read_cell_problems(folder: Path, when: str) -> pd.DataFrame:
+    """One row a problem and group, as `meds_rl.report.evaluations.read_problems` gives it, and ``exact``: completions
+    whose answer and working are right, null where the task cannot read the working.
+
+    Args:
+        folder: the run folder.
+        when: "before" or "after".
+
+    Raises:
+        FileNotFoundError, SamplesFileError: there are no such samples, or none that can be read.
+    """
+    path = folder / "evaluation" / f"{when}.parquet"
+    problems = read_problems(path)
+    keys = ["group", "problem_id"]
+    samples = read_samples(path).select([*keys, "is_exact"]).to_pandas()
+    exact = samples.groupby(keys)["is_exact"].agg(
+        # One completion whose working is not known, and the problem's number is not.
+        lambda values: None if values.isna().any() else int(values.astype(bool).sum())
+    )
+    problems["exact"] = exact.reindex(problems.set_index(keys).index).to_numpy(dtype=object)
+    return problems
+
+
+def measure(problems: pd.DataFrame, name: str, k: int) -> PerProblem | None:
+    """A measure of each problem of one group; None where the task does not tell it.
+
+    Raises:
+        ValueError: an unknown measure, or fewer than k samples of a problem.
+    """
+    if name != "exact pass@k":
+        return per_problem(problems, name, k)
+    if problems["exact"].isna().any():
+        return None
+    return per_problem(problems.assign(right=problems["exact"]), "pass@k", k)
+
+
+def title_of(name: str, k: int | str) -> str:
+    """What to call a measure; ``k`` is a number, or what stands for several.
+
+    Example:
+        >>> title_of("exact pass@k", 16)
+        'exact pass@16'
+    """
+    return MEASURES[name].format(k=k)
+
+
+# ---- Seconds a step, updates and completions, from metrics and recipe.
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one training.
+
+    Attributes:
+        seconds_per_step: mean of TRL's ``step_time`` after the first log, which also loads and warms up; NaN where
+            there is none.
+        updates: optimiser steps done.
+        samples_generated: completions sampled in training, those that dynamic sampling threw away too.
+    """
+
+    seconds_per_step: float
+    updates: int
+    samples_generated: int
+
+
+def cost_of(metrics: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], num_processes: int = 1) -> Cost:
+    """Read a cell's cost.
+
+    ``step_time`` and ``dynamic_sampling/groups_generated`` are means over the steps between two logs; each log counts
+    by the steps that it covers. So the completions are exact where every step is logged, or where
+    nothing is thrown away.
+
+    Args:
+        metrics: rows of ``metrics.jsonl``, in order.
+        recipe: the resolved one.
+        num_processes: of the training.
+    """
+    updates = max((int(row["step"]) for row in metrics), default=0)
+    batches = _generation_batches(updates, recipe, num_processes)
+    groups = _mean_over_steps(metrics, "dynamic_sampling/groups_generated")
+    if math.isnan(groups):
+        samples = batches * int(recipe["generation_batch_size"])
+    else:
+        samples = round(groups * batches * int(recipe["num_generations"]))
+    times = [row for row in metrics if finite(row.get("step_time")) is not None]
+    first = times[0]["step"] if len(times) > 1 else 0
+    return Cost(_mean_over_steps(times[1:] or times, "step_time", first), updates, samples)
+
+
+def relative_cost(
+    seconds: Mapping[tuple[Any, str], float], baseline: str
+) -> dict[str, tuple[float, float, float]]:
+    """Seconds a step relative to the baseline of the same unit: geometric mean, least and greatest over the units.
+
+    Args:
+        seconds: (unit, method) -> seconds a step.
+        baseline: a method.
+
+    Example:
+        >>> seconds = {("a", "dapo"): 2.0, ("a", "meds"): 4.0, ("b", "dapo"): 3.0, ("b", "meds"): 3.0}
+        >>> {name: [round(x, 3) for x in found] for name, found in relative_cost(seconds, "dapo").items()}
+        {'dapo': [1.0, 1.0, 1.0], 'meds': [1.414, 1.0, 2.0]}
+    """
+    ratios: dict[str, list[float]] = {}
+    for (unit, method), value in seconds.items():
+        of_baseline = seconds.get((unit, baseline), math.nan)
+        if value > 0 and of_baseline > 0:  # false for NaN
+            ratios.setdefault(method, []).append(value / of_baseline)
+    return {
+        method: (float(np.exp(np.mean(np.log(found)))), min(found), max(found))
+        for method, found in ratios.items()
+    }
+
+
+def _generation_batches(updates: int, recipe: Mapping[str, Any], num_processes: int) -> int:
+    """Generation batches of so many optimiser steps: each is used ``num_iterations`` times."""
+    per_step = (
+        int(recipe["per_device_train_batch_size"])
+        * int(recipe["gradient_accumulation_steps"])
+        * num_processes
+    )
+    used = updates * per_step / int(recipe.get("num_iterations") or 1)
+    return math.ceil(used / int(recipe["generation_batch_size"]))
+
+
+def _mean_over_steps(rows: Iterable[Mapping[str, Any]], name: str, before: int = 0) -> float:
+    """Mean of a logged figure, each log weighted by the steps since the one before."""
+    total = weight = 0.0
+    last = before
+    for row in rows:
+        value = finite(row.get(name))
+        if value is None:
+            continue
+        steps = max(0, int(row["step"]) - last)
+        last = int(row["step"])
+        total, weight = total + steps * value, weight + steps
+    return total / weight if weight else math.nan

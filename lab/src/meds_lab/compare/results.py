@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from meds_lab.compare.comparison import Comparison, Level, by_task, compare, levels
-from meds_lab.compare.cost import relative_cost
 from meds_lab.compare.grid import Grid
-from meds_lab.compare.measures import MEASURES
-from meds_lab.compare.outcomes import Outcome, write_cells
+from meds_lab.compare.outcomes import MEASURES, Outcome, relative_cost, write_cells
 from meds_lab.compare.significance import power_note, smallest_p
-from meds_rl.evaluation.results import installed_version
-from meds_rl.report.plain import plain
-from meds_rl.rollouts.folder import write_atomically
+from meds_rl.evaluation.folder import installed_version
+from meds_rl.files import write_atomically
+from meds_rl.report.text import plain
 
 SCHEMA_VERSION = 1
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "numpy", "scikit-learn")

@@ -16,9 +16,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeAlias
 
-from meds_lab.compare.attempts import Attempt, add_attempt
+import numpy as np
+
 from meds_lab.compare.cells import Cell
-from meds_lab.compare.state import State, is_finished, state_of
+from meds_lab.compare.grid import GridError
+from meds_lab.compare.state import Attempt, State, add_attempt, is_finished, state_of
 
 # ---- The process that trains one cell.
 
@@ -30,8 +32,8 @@ GRACE = 10.0
 
 
 def train_command(cell: Cell, overrides: Sequence[str]) -> list[str]:
-    """An ordinary ``meds train`` in this interpreter."""
-    return [sys.executable, "-m", "meds_rl", "train", str(cell.recipe_path), *overrides]
+    """``meds-lab train`` in this interpreter."""
+    return [sys.executable, "-m", "meds_lab", "train", str(cell.recipe_path), *overrides]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Training:
             before_from: a run folder whose evaluation before training is the same.
         """
         state = state_of(cell)
-        if state is State.TO_BEGIN_ANEW:
+        if state is State.TO_RESTART:
             shutil.rmtree(cell.folder)
         resume = state is State.TO_RESUME
         cell.write_recipe()
@@ -156,10 +158,10 @@ def run_cells(
     Args:
         cells: not finished ones.
         jobs: at least 1.
-        inherited: file descriptors that the trainings keep open (`meds_lab.compare.lock`).
+        inherited: file descriptors that the trainings keep open (`meds_lab.compare.runner`).
         shares_before: whether the cells of a unit have the same evaluation before training; a cell then takes it over
             from one that has done it by the time it begins.
-        command: what trains a cell; an ordinary ``meds train`` by default.
+        command: what trains a cell; by default `train_command`.
         on_look: called a few times a second.
 
     Returns:
@@ -253,3 +255,78 @@ def _signals_heard() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+# ---- One `meds-lab compare` at a time in a folder, also after one was killed and its trainings go on.
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[tuple[int, ...]]:
+    """Hold a folder; gives the file descriptors that trainings must inherit.
+
+    The lock belongs to the open file, which parent and children share: it is let go when the last of them has ended,
+    however it ended. Windows has no such lock; there nothing is held.
+
+    Raises:
+        GridError: somebody else holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":
+        yield ()
+        return
+    import fcntl
+
+    with (folder / ".compare.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GridError(
+                f"Another meds-lab compare, or a training of one, still runs in {folder}. Wait for it, or end it."
+            ) from None
+        yield (file.fileno(),)
+
+
+# ---- How long a grid still takes, from the cells that are done.
+
+
+def seconds_left(
+    waiting: Sequence[Cell], running: Mapping[Cell, float], done: Mapping[Cell, float], jobs: int
+) -> float | None:
+    """Estimate of the time until every cell is done; None before the first one is.
+
+    A cell takes what done cells of the same task and method took on average; where there is none, those of its method,
+    then those of its task, then all. Work is shared evenly by ``jobs`` processes; no cell is faster than it is alone.
+
+    Args:
+        waiting: cells not begun.
+        running: cells under way, with the seconds since each was begun.
+        done: cells trained in one go, with their seconds.
+        jobs: cells at once.
+    """
+    if not done:
+        return None
+    left = [max(0.0, expected_seconds(cell, done) - spent) for cell, spent in running.items()]
+    left += [expected_seconds(cell, done) for cell in waiting]
+    return max(sum(left) / jobs, max(left, default=0.0))
+
+
+def expected_seconds(cell: Cell, done: Mapping[Cell, float]) -> float:
+    """What a cell takes, from the nearest ones that are done."""
+    same_method = [other for other in done if other.method == cell.method]
+    same_task = [other for other in done if other.task == cell.task]
+    both = [other for other in same_method if other.task == cell.task]
+    chosen = both or same_method or same_task or list(done)
+    return float(np.mean([done[other] for other in chosen]))
+
+
+def in_words(seconds: float) -> str:
+    """A duration, as short as it is good for.
+
+    Example:
+        >>> [in_words(seconds) for seconds in (42.0, 400.0, 9000.0)]
+        ['42 s', '7 min', '2 h 30 min']
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
