@@ -356,7 +356,7 @@ def check_values(engine: Engine, values: Mapping[str, Any]) -> None:
 
 def shapes_all_wrong(values: Mapping[str, Any]) -> bool:
     """Whether a group without a right answer can carry signal, so that dynamic sampling must keep it."""
-    return values["all_wrong"] != "skip" and values["target"] != "right"
+    return bool(values["all_wrong"] != "skip" and values["target"] != "right")
 
 
 def make_clustering(values: Mapping[str, Any]) -> HDBSCANClustering:

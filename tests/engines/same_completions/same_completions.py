@@ -35,14 +35,14 @@ def of_step(step: int) -> list[tuple[dict[str, Any], list[int]]]:
 
 def expected() -> list[dict[str, Any]]:
     """Of each step: prompt ids, is_correct, fingerprints (16, D) and penalties of its completions."""
-    from meds_rl.engines.settings import PRESETS, MemorySettings, make_shaper
-    from meds_rl.engines.settings import SETTINGS as NAMES
+    from meds_rl.engines.settings import SETTINGS as ALL
+    from meds_rl.engines.settings import make_shaper
     from meds_rl.fingerprint import answer_finder, extract, make_fingerprint
     from meds_rl.tasks.pocket import load_pocket_model
     from meds_rl.tasks.pocket.reading import grade
 
-    preset = {**PRESETS[SETTINGS["preset"]], **SETTINGS}
-    shaper = make_shaper(MemorySettings(**{name: preset[name] for name in NAMES if name in preset}))
+    values = {name: setting.value(SETTINGS["preset"]) for name, setting in ALL.items()} | SETTINGS
+    shaper = make_shaper(values)
     model, tokenizer = load_pocket_model()
     find, steps = answer_finder("boxed"), []
     for step in range(STEPS):
@@ -51,7 +51,7 @@ def expected() -> list[dict[str, Any]]:
         is_correct = [grade(tokenizer.decode(one, skip_special_tokens=True), row) for row, one in rows]
         features = extract(
             model,
-            make_fingerprint(preset["fingerprint"], None),
+            make_fingerprint(values["fingerprint"], None),
             [row["prompt_token_ids"] for row, _ in rows],
             ids,
             [find(one, tokenizer) for one in ids],

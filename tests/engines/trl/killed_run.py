@@ -13,9 +13,8 @@ from pathlib import Path
 from transformers.trainer_callback import TrainerState
 
 from meds_rl import ErrorMemory
-from meds_rl.engines.trl import MEDSTrainer, checkpoint, completions_file
+from meds_rl.engines.trl import MEDSTrainer, checkpoint
 from meds_rl.engines.trl.batch import Batch
-from meds_rl.engines.trl.reencoding import Reencoding
 from meds_rl.memory import file as tensor_file
 from meds_rl.rollouts import RunFolder
 from meds_rl.train.recipe import load_recipe
@@ -33,10 +32,7 @@ FIELDS = {
     "task_options": '{"train_hard": 6, "train_easy": 2}',
     "meds_all_wrong": "shape",
     "meds_capacity": 8,
-    "meds_total_capacity": 24,
-    "meds_drop_first": "largest",
     "meds_half_life": 2.0,
-    "meds_reencode_tokens": 400,
     "learning_rate": 3e-3,
     "disable_tqdm": "true",
 }
@@ -88,12 +84,10 @@ def die_in_the_trainers_state(number: int) -> None:
 POINTS: dict[str, Callable[[], None]] = {
     "before update 5": lambda: on_call(MEDSTrainer, "_compute_loss", 5, die),
     "before update 7": lambda: on_call(MEDSTrainer, "_compute_loss", 7, die),
-    "encoded anew, not scored": lambda: on_call(Batch, "shape", 4, die),
+    "not scored": lambda: on_call(Batch, "shape", 4, die),
     "remembered, not written": lambda: on_call(Batch, "shape", 3, die, after=True),
-    "remembered, texts not": lambda: on_call(Reencoding, "remember", 3, die),
     "rollouts written": lambda: on_call(RunFolder, "write_rollouts", 4, die, after=True),
     "save 2 begins": lambda: on_call(checkpoint, "save", 2, die),
-    "save 2, in the texts' file": lambda: on_call(completions_file, "save", 2, die_half_written),
     "save 2, in the memory's file": lambda: on_call(ErrorMemory, "save", 2, die_half_written),
     "save 2, memory written": lambda: on_call(ErrorMemory, "save", 2, die, after=True),
     "save 2, ours written": lambda: on_call(checkpoint, "save", 2, die, after=True),

@@ -7,9 +7,8 @@ import pytest
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig
-from meds_rl.engines.trl.arguments import shaper_of
-from meds_rl.engines.trl.methods import METHODS
-from meds_rl.engines.trl.presets import PRESETS
+from meds_rl.engines.settings import METHODS, PRESETS, name_in
+from meds_rl.engines.trl.config import make_trainers_shaper
 from meds_rl.memory import HDBSCANClustering
 
 
@@ -78,7 +77,8 @@ def test_a_preset_sets_what_the_user_does_not(tmp_path):
     defaults = {field.name: field.default for field in fields(MEDSConfig)}
     for preset in PRESETS.values():
         assert preset.keys() == PRESETS["paper"].keys()
-        assert {defaults[name] for name in preset} <= {None}, "a default of its own would win over the preset"
+        names = [name_in("trl", name) for name in preset]
+        assert {defaults[name] for name in names} <= {None}, "a default of its own would win over the preset"
 
 
 def test_the_preset_gives_the_entropy_advantage_to_meds_alone(tmp_path):
@@ -112,13 +112,12 @@ def test_the_recommended_preset_leaves_rewards_undivided_for_meds_alone(tmp_path
 
 def test_the_recommended_penalty_ends_before_training_does(tmp_path):
     def strengths(**fields):
-        shaper = shaper_of(config(tmp_path, **fields), None)
+        shaper = make_trainers_shaper(config(tmp_path, **fields))
         return [shaper.alpha_at(done) / shaper.alpha for done in (0.0, 0.3, 0.5, 0.7, 1.0)]
 
     assert strengths(preset="paper") == [1, 1, 1, 1, 1]
     assert strengths(preset="recommended") == pytest.approx([1, 1, 0.166 / 0.333, 0, 0])
     assert strengths(preset="recommended", meds_anneal=[1, 1]) == [1, 1, 1, 1, 1]
-    assert strengths(preset="recommended", method="dapo-outcome") == [1, 1, 1, 1, 1], "a rival's own"
 
 
 def test_a_presets_list_belongs_to_one_configuration(tmp_path):
@@ -129,51 +128,37 @@ def test_a_presets_list_belongs_to_one_configuration(tmp_path):
 
 @pytest.mark.parametrize("value", ["nonsense", "False", 0.5, "", ["group"]])
 def test_how_rewards_are_scaled_is_checked_before_anything_is_computed(tmp_path, value):
-    with pytest.raises(ValueError, match="scale_rewards must be group, batch or none; got"):
+    with pytest.raises(ValueError, match="scale_rewards must be one of group, batch, none; got"):
         config(tmp_path, scale_rewards=value)
-
-
-def test_reencoding_is_off_unless_it_is_asked_for(tmp_path):
-    assert not config(tmp_path).reencodes
-    assert not config(tmp_path, meds_reencode_tokens=0, fingerprint_from="reference").reencodes
-    assert not config(tmp_path, meds_reencode_tokens=9, method="dapo").reencodes
-    assert config(tmp_path, meds_reencode_tokens=9).reencodes
 
 
 def test_the_memory_is_made_as_the_fields_say(tmp_path):
     asked = {
         "meds_capacity": 5,
-        "meds_total_capacity": 9,
-        "meds_drop_first": "largest",
         "meds_half_life": 2.5,
     }
     clusters = {"meds_min_cluster_size": 3, "meds_cluster_selection_epsilon": 0.5}
-    memory = shaper_of(config(tmp_path, **clusters, **asked), None).memory
+    memory = make_trainers_shaper(config(tmp_path, **clusters, **asked)).memory
     assert memory.clustering == HDBSCANClustering(min_cluster_size=3, cluster_selection_epsilon=0.5)
-    settings = (memory.capacity, memory.total_capacity, memory.drop_first, memory.half_life)
-    assert settings == (5, 9, "largest", 2.5)
+    assert (memory.capacity, memory.half_life) == (5, 2.5)
 
 
 def test_a_memory_that_is_handed_in_keeps_its_settings(tmp_path):
     clustering = HDBSCANClustering(min_cluster_size=4)
-    own = ErrorMemory(clustering, capacity=8, total_capacity=20, drop_first="largest", half_life=3)
+    own = ErrorMemory(clustering, capacity=8, half_life=3)
     same = {
         "meds_min_cluster_size": 4,
         "meds_capacity": 8,
-        "meds_total_capacity": 20,
-        "meds_drop_first": "largest",
         "meds_half_life": 3,
     }
-    assert shaper_of(config(tmp_path), own).memory is own
-    assert shaper_of(config(tmp_path, **same), own).memory is own
+    assert make_trainers_shaper(config(tmp_path), own).memory is own
+    assert make_trainers_shaper(config(tmp_path, **same), own).memory is own
 
 
 @pytest.mark.parametrize(
     ("asked", "memory", "said"),
     [
         ({"meds_capacity": 9}, ErrorMemory(capacity=8), "meds_capacity is 9, but .* has 8"),
-        ({"meds_total_capacity": 9}, ErrorMemory(), "meds_total_capacity is 9, but .* has None"),
-        ({"meds_drop_first": "largest"}, ErrorMemory(capacity=8), "but .* has 'oldest'"),
         ({"meds_half_life": 2.0}, ErrorMemory(half_life=3), "meds_half_life is 2.0, but .* has 3.0"),
         ({"meds_min_cluster_size": 3}, ErrorMemory(), "meds_min_cluster_size is 3, but .* has 2"),
         (
@@ -185,22 +170,16 @@ def test_a_memory_that_is_handed_in_keeps_its_settings(tmp_path):
 )
 def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, asked, memory, said):
     with pytest.raises(ValueError, match=f"{said}.*keeps its own settings"):
-        shaper_of(config(tmp_path, **asked), memory)
+        make_trainers_shaper(config(tmp_path, **asked), memory)
 
 
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"method": "ppo"}, "grpo, grpo-entropy, dapo, meds, .*; got 'ppo'"),
+        ({"method": "ppo"}, "grpo, grpo-entropy, dapo, meds; got 'ppo'"),
         ({"meds_target": "all"}, "wrong, right, both"),
         ({"meds_noise": "drop"}, "cluster, free"),
         ({"meds_all_wrong": "keep"}, "skip, center, shape"),
-        ({"meds_mixed": "skip", "preset": "recommended"}, "shape, remember"),
-        ({"meds_mixed": "remember"}, "meds_all_wrong='skip' leaves alone: .* Set meds_mixed='shape', or"),
-        (
-            {"meds_mixed": "remember", "preset": "recommended", "meds_target": "right"},
-            "meds_target='right' leaves alone",
-        ),
         ({"meds_anneal": [0.5]}, r"meds_anneal must be None or two shares of training, .*; got \[0.5\]"),
         ({"fingerprint": "text"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
@@ -217,19 +196,13 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"num_generations": 1}, "at least 2"),
         ({"preset": "best"}, "preset must be one of paper, recommended; got 'best'"),
         ({"fingerprint_from": "base"}, "fingerprint_from must be one of policy, reference"),
-        ({"meds_drop_first": "newest"}, "oldest, largest"),
         ({"meds_capacity": 0}, "meds_capacity must be None or a whole number of at least 1; got 0"),
-        ({"meds_total_capacity": 1.5}, "meds_total_capacity must be None or a whole number"),
+        ({"meds_capacity": 1.5}, "meds_capacity must be None or a whole number"),
+        ({"meds_max_distance": 2.5}, "None or 0 to 2"),
         ({"meds_half_life": 0}, "meds_half_life must be None or a finite number above 0; got 0"),
         ({"meds_half_life": float("nan")}, "meds_half_life"),
-        ({"meds_min_cluster_size": 1}, "meds_min_cluster_size must be a finite number of at least 2; got 1"),
+        ({"meds_min_cluster_size": 1}, "meds_min_cluster_size must be a whole number of at least 2; got 1"),
         ({"meds_min_cluster_size": None}, "whole number"),
-        ({"meds_reencode_tokens": -1}, "at least 0; got -1"),
-        ({"meds_reencode_age": 0}, "at least 1; got 0"),
-        (
-            {"meds_reencode_tokens": 100, "fingerprint_from": "reference"},
-            "fingerprint_from='policy', or meds_reencode_tokens=0",
-        ),
     ],
 )
 def test_bad_values_say_what_is_allowed(tmp_path, fields, said):

@@ -16,14 +16,12 @@ from .conftest import assert_same_bits, even_length, third_token, train
         {"per_device_train_batch_size": 8, "generation_batch_size": 16},
         {
             "meds_capacity": 4,
-            "meds_total_capacity": 20,
             "meds_half_life": 2.0,
             "meds_anneal": [0.2, 0.8],
-            "meds_reencode_tokens": 40,
             "dynamic_sampling": False,
         },
     ],
-    ids=["between generations", "in the middle of a generation batch", "bounded, aged and encoded anew"],
+    ids=["between generations", "in the middle of a generation batch", "bounded and aged"],
 )
 def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_path, fields):
     fields = {
@@ -45,10 +43,8 @@ def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_pat
     assert_same_bits(resumed, whole)
     for name, trainer in (("whole", whole), ("resumed", resumed)):
         save_memory(trainer, tmp_path / name)
-    saved = sorted(path.name for path in (tmp_path / "whole").glob("*.safetensors"))
-    assert saved == ["completions.safetensors"] * ("meds_capacity" in fields) + ["memory.safetensors"]
-    for name in saved:
-        assert (tmp_path / "resumed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    files = [tmp_path / name / "memory.safetensors" for name in ("whole", "resumed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_config, tmp_path):
@@ -66,19 +62,8 @@ def test_a_method_without_a_memory_does_not_go_on_from_a_checkpoint_that_has_one
     train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
     trainer = MEDSTrainer(model_path, even_length, make_config(method="dapo", **fields), dataset)
     with pytest.raises(
-        ValueError, match=r"has a memory\.safetensors, which method 'dapo' would not go on with"
+        ValueError, match=r"has a memory\.safetensors, which method 'dapo' would not use"
     ):
-        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
-
-
-def test_a_checkpoint_without_its_texts_is_refused_where_they_are_needed(
-    model_path, dataset, make_config, tmp_path
-):
-    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
-    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
-    args = make_config(meds_reencode_tokens=100, **fields)
-    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
-    with pytest.raises(ValueError, match=r"no completions\.safetensors.*Go on with meds_reencode_tokens=0"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 

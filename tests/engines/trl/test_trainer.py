@@ -140,8 +140,6 @@ def test_metrics_reach_the_log(model_path, dataset, make_config):
         "meds/share_wrong_seen",
         "meds/noise_share",
         "meds/no_answer_share",
-        "meds/assumption_violations",
-        "meds/assumption_holds",
         "meds/fingerprint_ms",
         "meds/memory_ms",
         "rewards/meds_penalty/mean",
@@ -168,6 +166,28 @@ def test_every_method_logs_what_its_batches_show(model_path, dataset, make_confi
         assert [row["pass/pass@1"] for row in rows] == pytest.approx(
             [row["dynamic_sampling/raw_accuracy"] for row in rows]
         )
+
+
+def test_remembered_fingerprints_grow_old(model_path, dataset, make_config):
+    # Four of eight prompts a step: each prompt comes every second one.
+    trainer = train(model_path, dataset, make_config(max_steps=6, dynamic_sampling=False))
+    ages = [row["meds/fingerprint_age"] for row in trainer.state.log_history if "loss" in row]
+    assert ages[0] == 0.0, "the first batch finds nothing"
+    assert max(ages) > 0
+
+
+def test_half_counted_errors_reach_every_table(model_path, dataset, make_config):
+    fields = {"max_steps": 6, "dynamic_sampling": False, "meds_half_life": 1.0}
+    args = make_config(**fields, log_completions=True, num_completions_to_print=0)
+    trainer = train(model_path, dataset, args)
+    rollouts = trainer._run.rollouts()
+    assert (rollouts["cluster_size"] % 1 != 0).any()
+    expected = np.minimum(0.1 * np.log(rollouts["cluster_size"] + 1), 0.2)
+    scored = rollouts["cluster"] != -4
+    np.testing.assert_allclose(rollouts["penalty"][scored], expected[scored])
+    files = sorted(trainer._run.path.glob("completions/*.parquet"))
+    table = pd.concat([pd.read_parquet(path) for path in files])
+    assert table["cluster_size"].tolist() == rollouts["cluster_size"].tolist()
 
 
 def test_columns_in_trls_completions_table(model_path, dataset, make_config):
@@ -198,7 +218,7 @@ def test_fingerprints_heard_in_trls_forward_equal_our_own(model_path, dataset, m
     heard = train(
         model_path, dataset, make_config(**shared, per_device_train_batch_size=8, generation_batch_size=16)
     )
-    assert heard._memory_step.fingerprints._heard is not None
+    assert heard._source._recorded is not None
     own = MEDSTrainer(
         model_path,
         even_length,
@@ -206,9 +226,9 @@ def test_fingerprints_heard_in_trls_forward_equal_our_own(model_path, dataset, m
         dataset,
         answer_finder=third_token,
     )
-    own._memory_step.fingerprints._may_listen = False
+    own._source._may_listen = False
     own.train()
-    assert own._memory_step.fingerprints._heard is None
+    assert own._source._recorded is None
     assert_same_bits(heard, own)
     assert heard.memory.prompt_ids == own.memory.prompt_ids
     for name in heard.memory.prompt_ids:

@@ -1,22 +1,31 @@
-"""One generation batch as the memory and the rollouts table see it: plain arrays over the rows of all processes."""
+"""One generation batch as plain arrays over the rows of all processes: shaped, made into advantages, logged."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.evaluation.diversity.answers import answer_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.fingerprint.answer import extract_answer
 from meds_rl.labels import NOT_SCORED
-from meds_rl.memory.sharing import ALONE, Share
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
+
+Result = TypeVar("Result")
+Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
+"""From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
+AdvantageFunction = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]], ArrayLike]
+"""(rewards (B,) after shaping, group_ids (B,), is_correct (B,)) -> advantages (B,)."""
 
 NOT_GRADED = "not_graded"
 NO_MEMORY = "no_memory"
@@ -33,10 +42,10 @@ class Batch:
         is_correct: (B,) bool.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
-        shaped: what the memory says of the rows that were graded; None without a memory.
-        graded: (B,) bool, the rows that ``shaped`` is about, in order.
+        shaped: what the memory made of the graded rows, in order; None before `shape` and without a memory.
+        shaped_rewards: r_s, (B,); r where nothing was shaped.
         features: (B, D), the fingerprints that the memory saw; None without a memory.
-        bonuses: (B,), what exploration adds to the rewards; None without it.
+        fingerprint_age: mean age, in generation batches, of the remembered fingerprints that were compared with.
     """
 
     prompt_ids: list[str | int]
@@ -44,84 +53,114 @@ class Batch:
     completions: list[str]
     num_tokens: list[int]
     strategies: list[str | None]
-    rewards: np.ndarray
-    is_correct: np.ndarray
+    rewards: NDArray[np.float64]
+    is_correct: NDArray[np.bool_]
     group_size: int
     num_fillers: int = 0
     shaped: ShapedBatch | None = None
-    graded: np.ndarray | None = None
-    features: np.ndarray | None = None
-    bonuses: np.ndarray | None = None
+    shaped_rewards: NDArray[np.float64] = field(init=False)
+    features: NDArray[np.float32] | None = None
+    fingerprint_age: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.shaped_rewards = self.rewards.copy()
 
     def __len__(self) -> int:
         return len(self.rewards)
 
-    def shape(
-        self,
-        shaper: RewardShaper,
-        features: np.ndarray,
-        graded: np.ndarray,
-        *,
-        progress: float | None = None,
-        share: Share = ALONE,
-    ) -> None:
-        """Score the graded rows against the memory and remember them; several processes share the work."""
-        self.graded, self.features = graded, features
-        self.shaped = shaper.shape(
-            self.rewards[graded],
-            prompt_ids=[name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
-            features=features[graded],
-            is_correct=self.is_correct[graded],
-            group_ids=self.group_ids[graded].tolist(),
-            progress=progress,
-            share=share,
-        )
+    @property
+    def graded(self) -> NDArray[np.bool_]:
+        """(B,) bool. TRL gives other rows no advantage, and they teach no error either."""
+        return ~np.isnan(self.rewards)
 
     @property
-    def group_ids(self) -> np.ndarray:
+    def group_ids(self) -> NDArray[np.int64]:
         """(B,) number of the group that each row is compared in."""
         return np.arange(len(self)) // self.group_size
 
     @property
-    def memory_ids(self) -> np.ndarray:
-        """(B,) int64: the id under which each row is remembered, -1 where it is not."""
-        return self._spread(
-            None if self.shaped is None else self.shaped.memory_ids, np.full(len(self), -1, dtype=np.int64)
-        )
-
-    @property
-    def scored_wrong(self) -> np.ndarray:
-        """(B,) bool: wrong rows that the memory scored."""
-        return ~self.is_correct & (np.array(self.column("cluster")) != NOT_SCORED)
-
-    @property
-    def in_loss(self) -> np.ndarray:
+    def in_loss(self) -> NDArray[np.bool_]:
         """(B,) bool: rows that the update uses."""
         return np.arange(len(self)) < len(self) - self.num_fillers
 
     @property
-    def shaped_rewards(self) -> np.ndarray:
-        """(B,): r_s; without a memory r, with the bonus of exploration where there is one."""
-        if self.bonuses is not None:
-            return self.rewards + self.bonuses
-        return self._spread(None if self.shaped is None else self.shaped.rewards, self.rewards)
+    def scored_wrong(self) -> NDArray[np.bool_]:
+        """(B,) bool: wrong rows that the memory scored."""
+        return ~self.is_correct & (np.array(self.column("cluster")) != NOT_SCORED)
 
-    @property
-    def normalize_by_std(self) -> np.ndarray:
-        """(B,) bool: whether the advantage is divided by the group's deviation."""
-        return self._spread(
-            None if self.shaped is None else self.shaped.normalize_by_std, np.ones(len(self), bool)
-        )
+    def shape(
+        self,
+        shaper: RewardShaper,
+        features: Features,
+        *,
+        progress: float | None = None,
+        on_owner: Callable[[Callable[[], Any]], Any] = lambda function: function(),
+    ) -> None:
+        """Score the graded rows against the memory, then remember them.
 
-    def advantages(self) -> np.ndarray:
-        """(B,): group-normalised, divided by the deviation or not as ``normalize_by_std`` says; NaN if not graded."""
-        graded = np.ones(len(self), bool) if self.graded is None else self.graded
+        Args:
+            shaper: of the process that owns the memory; the others use its settings only.
+            features: gives fingerprints, in all processes together.
+            progress: share of training that is done.
+            on_owner: calls a function in the owner's process and returns its result in all.
+        """
+        graded = self.graded
+        rows: dict[str, Any] = {
+            "prompt_ids": [name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
+            "is_correct": self.is_correct[graded],
+            "group_ids": self.group_ids[graded].tolist(),
+        }
+        wanted = np.zeros(len(self), dtype=np.bool_)
+        wanted[graded] = shaper.scored_rows(**rows)
+        fingerprints = self.features = features(wanted)
+
+        def score_and_remember() -> tuple[ShapedBatch, float]:
+            age = self._mean_age(shaper.memory, wanted & ~np.isnan(fingerprints).any(axis=1))
+            shaped = shaper.shape(
+                self.rewards[graded], features=fingerprints[graded], progress=progress, **rows
+            )
+            return shaped, age
+
+        self.shaped, self.fingerprint_age = on_owner(score_and_remember)
+        self.shaped_rewards = self._spread(self.shaped.rewards, self.rewards)
+
+    def _mean_age(self, memory: ErrorMemory, rows: NDArray[np.bool_]) -> float:
+        """Of the remembered fingerprints that these rows (B,) are compared with; 0 where there are none."""
+        keys = {(self.prompt_ids[row], bool(self.is_correct[row])) for row in np.flatnonzero(rows).tolist()}
+        entries = [entry for key in keys if (entry := memory.entry(*key)) is not None]
+        count = sum(len(entry.vectors) for entry in entries)
+        return memory.step - sum(int(entry.steps.sum()) for entry in entries) / count if count else 0.0
+
+    def advantages(self, function: AdvantageFunction | None = None) -> NDArray[np.float64]:
+        """(B,) advantages that replace TRL's; NaN where TRL's stay.
+
+        Args:
+            function: gives them for all graded rows; other rows get 0. None: only groups that are not divided by their
+                deviation (`meds_all_wrong="center"`) get r_s - mean.
+
+        Raises:
+            ValueError: the function returns something else than one finite number for each row.
+        """
         advantages = np.full(len(self), np.nan)
-        advantages[graded] = group_advantages(
-            self.shaped_rewards[graded],
-            prompt_ids=self.group_ids[graded].tolist(),
-            normalize_by_std=self.normalize_by_std[graded],
+        if function is None:
+            rows = np.zeros(len(self), dtype=np.bool_)
+            if self.shaped is not None:
+                rows[self.graded] = ~self.shaped.normalize_by_std
+            advantages[rows] = group_advantages(
+                self.shaped_rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=False
+            )
+            return advantages
+        rows = self.graded
+        values = np.asarray(
+            function(self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]), dtype=np.float64
         )
+        if values.shape != (rows.sum(),) or not np.isfinite(values).all():
+            raise ValueError(
+                f"advantage must return {rows.sum()} finite numbers, one for each reward; got shape {values.shape}"
+                + ("." if values.shape != (rows.sum(),) else " with values that are not finite.")
+            )
+        advantages[:] = 0.0
+        advantages[rows] = values
         return advantages
 
     def metrics(self) -> dict[str, float]:
@@ -135,7 +174,7 @@ class Batch:
             return [_UNSHAPED[name]] * len(self)
         values = {
             "cluster": shaped.clusters,
-            # Whole numbers unless old errors count less: one type either way.
+            # With a half-life they are not whole numbers; the column has one type either way.
             "cluster_size": shaped.cluster_sizes.astype(np.float64),
             "penalty": shaped.penalties,
             "memory_id": shaped.memory_ids,
@@ -145,19 +184,94 @@ class Batch:
         spread: list[Any] = self._spread(values, np.full(len(self), default, dtype=values.dtype)).tolist()
         return spread
 
-    def _spread(self, values: np.ndarray | None, default: np.ndarray) -> np.ndarray:
+    def _spread(self, values: np.ndarray, default: np.ndarray) -> np.ndarray:
         """Values of the graded rows put back among all rows."""
-        if values is None or self.graded is None:
-            return default
         spread = default.copy()
         spread[self.graded] = values
         return spread
 
 
+# ---- Several processes.
+
+
+def slice_of(accelerator: Accelerator, size: int) -> slice:
+    """The rows of this process among those of all, ``size`` each."""
+    return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
+
+
+def on_owner(accelerator: Accelerator, function: Callable[[], Result]) -> Result:
+    """Call a function in the first process, which owns the memory; every process gets its result.
+
+    Raises:
+        RuntimeError: it failed, in the processes that did not call it; the first process raises the error itself. So
+            no process is left waiting.
+    """
+    error: Exception | None = None
+    shared: list[Any] = [None, None]
+    if accelerator.is_main_process:
+        try:
+            shared[0] = function()
+        except Exception as raised:
+            error = raised
+            shared[1] = f"process 0 failed: {type(raised).__name__}: {raised}"
+    if accelerator.num_processes > 1:
+        broadcast_object_list(shared)
+    if error is not None:
+        raise error
+    if shared[1] is not None:
+        raise RuntimeError(shared[1])
+    result: Result = shared[0]
+    return result
+
+
+# ---- What TRL sees of it.
+
+
+class MEDSPenalty:
+    """A column among TRL's reward functions, so that the penalty has metrics of its own.
+
+    A reward function runs per process and never sees the model, so it cannot know the penalty: it returns zeros, and
+    ``MEDSTrainer._calculate_rewards`` fills the column over all processes. In evaluation it stays zero.
+    """
+
+    __name__ = "meds_penalty"
+
+    def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
+        return [0.0] * len(completions)
+
+
+def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:
+    """Groups that only fill the batch get no advantage, and their tokens do not count in the loss's denominator."""
+    if batch.num_fillers == 0:
+        return
+    local = slice_of(accelerator, len(output["advantages"]))
+    in_loss = torch.as_tensor(batch.in_loss[local], device=output["completion_mask"].device)
+    mask = output["completion_mask"] = output["completion_mask"] * in_loss.unsqueeze(1)
+    tokens = mask * output["tool_mask"] if "tool_mask" in output else mask
+    output["num_items_in_batch"] = accelerator.gather(tokens.sum()).sum()
+    output["advantages"] = output["advantages"] * in_loss
+
+
+def prompt_id_of(row: Mapping[str, Any]) -> str | int:
+    """The name of a row's prompt in the memory."""
+    return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
+
+
+def text_of(completion: str | list[dict[str, Any]]) -> str:
+    """A completion as text, whether or not it is a conversation."""
+    if isinstance(completion, str):
+        return completion
+    return "".join(str(message.get("content") or "") for message in completion)
+
+
+# ---- What is logged and written.
+
+
 def rollout_columns(
-    batch: Batch, *, step: int, generation: int, advantages: np.ndarray, marker: str
+    batch: Batch, *, step: int, generation: int, advantages: NDArray[np.float64], marker: str
 ) -> dict[str, Sequence[Any] | np.ndarray]:
-    """The batch as columns of the rollouts table (``runs/schema.py``)."""
+    """The batch as columns of the rollouts table (``meds_rl/rollouts/table.py``)."""
+    memory_columns = ("cluster", "cluster_size", "penalty", "reason", "memory_id")
     return {
         "step": [step] * len(batch),
         "generation": [generation] * len(batch),
@@ -172,23 +286,8 @@ def rollout_columns(
         "answer": [extract_answer(text, marker) for text in batch.completions],
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
-        **{
-            name: batch.column(name) for name in ("cluster", "cluster_size", "penalty", "reason", "memory_id")
-        },
+        **{name: batch.column(name) for name in memory_columns},
     }
-
-
-def prompt_id_of(row: Mapping[str, Any]) -> str | int:
-    return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
-
-
-def text_of(completion: str | list[dict[str, Any]]) -> str:
-    if isinstance(completion, str):
-        return completion
-    return "".join(str(message.get("content") or "") for message in completion)
-
-
-# ---- What one generation batch shows, for every method: how often right, and how varied the errors are.
 
 
 def batch_figures(
@@ -199,7 +298,7 @@ def batch_figures(
     group_size: int,
     marker: str,
 ) -> dict[str, float]:
-    """Figures of B completions, group after group.
+    """Figures of B completions, group after group, whatever the method.
 
     - `pass/pass@1`: share of right completions, mean over groups.
     - `pass/pass@G` (G as a number): share of groups with a right completion.
@@ -212,9 +311,9 @@ def batch_figures(
 
     Args:
         completions: B texts.
-        is_correct, graded: (B,); what no reward function graded is left out, and a group of nothing else too.
+        is_correct, graded: (B,); rows that no reward function graded are left out, and groups without a graded row.
         group_size: G.
-        marker: Of the final answer. No answer counts as one answer of its own.
+        marker: of the final answer. No answer counts as one answer of its own.
     """
     rights: list[float] = []
     wrong: list[list[str | None]] = []
@@ -240,7 +339,7 @@ def fingerprint_figures(
 ) -> dict[str, float]:
     """`diversity/top1_eigenvalue_ratio` of the chosen rows (B,) of (B, D), within prompts; left out without variance.
 
-    The name has no `meds/` before it, as it says something about the policy and nothing about the memory.
+    The name has no `meds/` in front, as it describes the policy and not the memory.
     """
     rows = np.flatnonzero(chosen & np.isfinite(features).all(axis=1)).tolist()
     ratio = top1_eigenvalue_ratio(features[rows], [prompt_ids[row] for row in rows])

@@ -1,4 +1,4 @@
-"""What a checkpoint holds beside TRL's own files: the memory, what its completions said, and where generation stood."""
+"""What a checkpoint contains besides TRL's own files: the memory and how far generation got; and resuming from it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import torch
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from meds_rl.engines.trl import completions_file
-from meds_rl.engines.trl.completions_file import COMPLETIONS_FILE
+from meds_rl.engines.trl.batch import on_owner
 from meds_rl.engines.trl.config import MEDSConfig
-from meds_rl.rollouts.folder import MEMORY_FILE, write_atomically
+from meds_rl.files import write_atomically
+from meds_rl.rollouts.folder import MEMORY_FILE, RunFolder
 
 if TYPE_CHECKING:
-    from meds_rl.engines.trl.memory_step import MemoryStep
     from meds_rl.engines.trl.trainer import MEDSTrainer
 
 STATE_FILE = "meds_state.json"
@@ -35,8 +34,8 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if trainer.args.should_save:
-        # TRL writes it last: with it the checkpoint counts as whole. A folder that an earlier attempt has filled must
-        # not count as whole while it is filled again.
+        # TRL writes this file last, and with it the checkpoint counts as whole. A folder that an earlier attempt has
+        # filled must not count as whole while it is filled again.
         (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
         for unfinished in folder.glob(".*.tmp"):
             unfinished.unlink()
@@ -55,37 +54,20 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
 
 
 def save_memory(trainer: MEDSTrainer, folder: Path) -> None:
-    """Write the memory, if there is one, and what its completions said where that is kept."""
-    step = trainer._memory_step
-    if step is None:
-        return
-    if step.reencoding is not None:
-        completions_file.save(folder / COMPLETIONS_FILE, step.reencoding.store)
-    step.shaper.memory.save(folder / MEMORY_FILE)
+    """Write the memory, if there is one, in the process that owns it."""
+    if trainer.memory is not None and trainer.accelerator.is_main_process:
+        trainer.memory.save(folder / MEMORY_FILE)
 
 
 def load(trainer: MEDSTrainer, checkpoint: str) -> None:
-    """Bring back what :func:`save` wrote.
+    """Restore what :func:`save` wrote.
 
     Raises:
         ValueError: the method has a memory and the checkpoint none, or the other way round; its memory does not load;
-            it lacks what fingerprints are to be taken anew from, or a batch that is still to be trained on.
+            it lacks a batch that is still to be trained on.
     """
     folder = Path(checkpoint)
-    step = trainer._memory_step
-    if step is not None:
-        if not (folder / MEMORY_FILE).is_file():
-            raise ValueError(
-                f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
-                "memory; start a new run from its model instead, or resume it with the method that made it."
-            )
-        step.shaper.memory.restore(folder / MEMORY_FILE, n_features=step.fingerprints.num_features)
-        _load_completions(step, folder)
-    elif (folder / MEMORY_FILE).is_file():
-        raise ValueError(
-            f"{folder} has a {MEMORY_FILE}, which method {trainer.args.method!r} would not go on with: its checkpoints "
-            "would have none. Start a new run from its model instead, or resume it with the method that made it."
-        )
+    on_owner(trainer.accelerator, lambda: _load_memory(trainer, folder))
     if not (folder / STATE_FILE).is_file():
         return
     state = json.loads((folder / STATE_FILE).read_text())
@@ -96,37 +78,53 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
     if _is_mid_batch(trainer, trainer._step):
-        if not _buffer_file(trainer, folder).is_file():
-            raise ValueError(
-                f"{folder} was saved between a generation and its last update, and has no "
-                f"{_buffer_file(trainer, folder).name}: without it the batch would be remembered twice. Resume with as "
-                "many processes as before, and the same batch sizes."
-            )
-        device = trainer.accelerator.device
-        if device.type == "cpu":  # accelerate numbers it, which torch.load does not know
-            device = torch.device("cpu")
-        trainer._buffered_inputs = torch.load(
-            _buffer_file(trainer, folder), map_location=device, weights_only=True
+        trainer._buffered_inputs = _load_buffer(trainer, folder)
+    if trainer.args.log_rollouts:
+        on_owner(
+            trainer.accelerator,
+            lambda: _cut_run(trainer._run, folder, state["generations"], progress["global_step"]),
         )
-    if trainer.args.log_rollouts and trainer.accelerator.is_main_process:
-        if folder.resolve().parent != trainer._run.path.resolve() and trainer._run.has_rollouts():
-            raise FileExistsError(
-                f"{trainer._run.path} holds another run than that of {folder}; nothing was changed. Name another "
-                "output_dir, or the checkpoint's own."
-            )
-        trainer._run.drop_rollouts_from(state["generations"])
-        trainer._run.drop_metrics_after(progress["global_step"])
 
 
-def _load_completions(step: MemoryStep, folder: Path) -> None:
-    if step.reencoding is None:
-        return
-    if not (folder / COMPLETIONS_FILE).is_file():
+def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
+    is_there = (folder / MEMORY_FILE).is_file()
+    if trainer.memory is None and is_there:
         raise ValueError(
-            f"{folder} has no {COMPLETIONS_FILE}, from which fingerprints could be taken anew: it was made without "
-            "meds_reencode_tokens. Go on with meds_reencode_tokens=0, or start a new run from its model."
+            f"{folder} has a {MEMORY_FILE}, which method {trainer.args.method!r} would not use: its own checkpoints "
+            "would have none. Start a new run from its model, or resume it with the method that made it."
         )
-    step.reencoding.store = completions_file.load(folder / COMPLETIONS_FILE, step.shaper.memory)
+    if trainer.memory is None:
+        return
+    if not is_there:
+        raise ValueError(
+            f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
+            "memory; start a new run from its model, or resume it with the method that made it."
+        )
+    trainer.memory.restore(folder / MEMORY_FILE, n_features=trainer.num_features)
+
+
+def _cut_run(run: RunFolder, checkpoint: Path, generations: int, steps: int) -> None:
+    """Drop from a run folder what came after the checkpoint."""
+    if checkpoint.resolve().parent != run.path.resolve() and run.has_rollouts():
+        raise FileExistsError(
+            f"{run.path} contains another run than that of {checkpoint}; nothing was changed. Name another output_dir, "
+            "or the checkpoint's own."
+        )
+    run.drop_rollouts_from(generations)
+    run.drop_metrics_after(steps)
+
+
+def _load_buffer(trainer: MEDSTrainer, folder: Path) -> Any:
+    path = _buffer_file(trainer, folder)
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} was saved between a generation and its last update, and has no {path.name}: without it the "
+            "batch would be remembered twice. Resume with as many processes as before, and the same batch sizes."
+        )
+    device = trainer.accelerator.device
+    if device.type == "cpu":  # accelerate numbers it, which torch.load does not accept
+        device = torch.device("cpu")
+    return torch.load(path, map_location=device, weights_only=True)
 
 
 def _is_mid_batch(trainer: MEDSTrainer, micro_steps: int) -> bool:
@@ -137,8 +135,8 @@ def _is_mid_batch(trainer: MEDSTrainer, micro_steps: int) -> bool:
 def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:
     """Let the prompts' sampler draw the permutations of the epochs that are over.
 
-    It draws a new one each epoch from a generator that no one saves; a resumed run would go through the first
-    epoch's order again.
+    It draws a new one each epoch from a generator that is not saved; a resumed run would repeat the first epoch's
+    order.
     """
     if not trainer.shuffle_dataset or trainer._train_sampler is None:
         return
@@ -150,7 +148,7 @@ def _buffer_file(trainer: MEDSTrainer, folder: Path) -> Path:
     return folder / f"meds_buffer_{trainer.accelerator.process_index}.pt"
 
 
-# ---- Which checkpoint a run goes on from, and what it must not touch.
+# ---- Which checkpoint a run resumes from, and what it must not overwrite.
 
 
 def resume_from(training: MEDSConfig) -> str | None:

@@ -100,8 +100,9 @@ class MEDSConfig(GRPOConfig):
     def __post_init__(self) -> None:
         check_values("trl", {"method": self.method, "preset": self.preset})
         self._check_sizes()
-        if isinstance(self.scale_rewards, bool):
-            self.scale_rewards = "group" if self.scale_rewards else "none"
+        given: Any = self.scale_rewards  # TRL takes True for "group" and False for "none"
+        if isinstance(given, bool):
+            self.scale_rewards = "group" if given else "none"
         method = dict(METHODS[self.method])
         method["overlong_buffer"] = min(method["overlong_buffer"], self.max_completion_length // 4)
         self._fill(method)

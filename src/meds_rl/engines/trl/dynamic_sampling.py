@@ -1,6 +1,6 @@
 """Dynamic sampling (DAPO): keep prompts whose raw accuracy is neither 0 nor 1; refill the batch from new ones.
 
-Raw accuracy only, before any shaping. Where the limit of generation batches is reached, the release stops with an
+Raw accuracy is that before any shaping. Where the limit of generation batches is reached, the release stops with an
 error; here the batch is filled up with groups that carry no signal, and these are masked from the loss.
 """
 
@@ -86,14 +86,14 @@ class Rollout:
 
 
 def split_generated(generated: Sequence[Any], num_rows: int) -> list[tuple[Any, ...]]:
-    """Cut the fields of ``_generate`` into rows. What has no value for each row (None, empty) is kept whole."""
+    """Cut the fields of ``_generate`` into rows. A field without a value for each row (None, empty) is kept whole."""
     return [tuple(_row(field, i, num_rows) for field in generated) for i in range(num_rows)]
 
 
 def join_generated(
     template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]
 ) -> tuple[Any, ...]:
-    """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) tells what is per row."""
+    """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) shows which fields are per row."""
     return tuple(_joined(field, num_rows, [row[i] for row in rows]) for i, field in enumerate(template))
 
 
@@ -115,8 +115,19 @@ def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
     return parts if _is_per_row(field, num_rows) else field
 
 
-class Held:
-    """Completions and rewards that dynamic sampling has already made for the batch that TRL is about to ask for."""
+class PreparedBatch:
+    """What TRL gets when it asks for completions and rewards that dynamic sampling has already made.
+
+    Args:
+        template: what ``_generate`` returned once, and for how many rows.
+        every: the rollouts of the batch, of all processes.
+        local: those of this process.
+
+    Attributes:
+        generated: what ``_generate`` would have returned for the local rollouts.
+        rewards: raw reward functions' values, (B, F), of all processes.
+        extra: the local rollouts' columns that reward functions logged.
+    """
 
     def __init__(
         self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]
@@ -128,16 +139,13 @@ class Held:
         self.extra = {name: [rollout.extra.get(name) for rollout in local] for name in columns}
 
 
-def slice_of(accelerator: Any, size: int) -> slice:
-    """The rows of this process among those of all, ``size`` each."""
-    return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
-
+# ---- Filling a batch.
 
 Generate = Callable[[Sequence[Row]], list[Rollout]]
 
 
 @dataclass
-class Refilled:
+class FilledBatch:
     """A full batch of groups.
 
     Attributes:
@@ -146,7 +154,7 @@ class Refilled:
         num_batches: rounds of generation that were needed.
         num_groups: groups generated in all.
         accuracy: raw accuracy over all generated rows.
-        every: all generated rows, group after group, those of groups that were thrown away included.
+        every: all generated rows, group after group, including those of groups that were dropped.
     """
 
     rollouts: list[Rollout]
@@ -163,9 +171,9 @@ class DynamicSampler:
 
     Attributes:
         generate: rows of the data set (one per completion) to rollouts, over all processes.
-        is_correct: says whether a rollout is right.
-        prompt_id: names the prompt of a row; a prompt is tried once per batch.
-        stream: where new prompts come from.
+        is_correct: whether a rollout is right.
+        prompt_id: name of a row's prompt; a prompt is tried once per batch.
+        stream: gives new prompts.
         group_size: completions per prompt, G.
         num_processes: rows are spread evenly over so many processes.
         max_batches: at most so many rounds of generation.
@@ -182,7 +190,7 @@ class DynamicSampler:
     keep_all_wrong: bool
     _tried: set[str | int] = field(default_factory=set)
 
-    def fill(self, rows: Sequence[Row]) -> Refilled:
+    def fill(self, rows: Sequence[Row]) -> FilledBatch:
         """Fill a batch of the size of ``rows`` (all processes' rows, group after group), starting with these."""
         num_groups = len(rows) // self.group_size
         kept: list[list[Rollout]] = []
@@ -197,7 +205,7 @@ class DynamicSampler:
             rows = self._new_rows(num_groups - len(kept))
         batch = (kept + dropped)[:num_groups]
         every = [rollout for group in kept + dropped for rollout in group]
-        return Refilled(
+        return FilledBatch(
             rollouts=[rollout for group in batch for rollout in group],
             num_fillers=max(0, num_groups - len(kept)),
             num_batches=num_batches,

@@ -1,66 +1,58 @@
 """``MEDSTrainer``: TRL's ``GRPOTrainer`` with a memory of past errors.
 
-It overrides TRL's methods at these seams and copies none of them:
+One generation batch: generate -> fingerprints -> rewards -> shape (score, then remember) -> advantages -> loss. The
+methods below are in this order. They override TRL's at these seams and copy none of them:
 
-1. ``_generate`` hands back completions that dynamic sampling has already generated, and finds their answers.
-2. ``_get_per_token_logps_and_entropies`` is listened to where TRL runs the old-log-probability forward anyway.
-3. ``_calculate_rewards`` returns the rewards of all processes just before group normalisation: here the memory speaks.
-4. ``_generate_and_score_completions`` is wrapped, for what must happen before or after one generation batch.
+1. ``_generate_and_score_completions`` is wrapped, for what must happen before or after one generation batch.
+2. ``_generate`` hands back completions that dynamic sampling has already generated.
+3. ``_get_per_token_logps_and_entropies`` is listened to where TRL runs the old-log-probability forward anyway.
+4. ``_calculate_rewards`` returns the rewards of all processes just before group normalisation: they are shaped here.
 5. ``_compute_loss`` is wrapped, for the entropy advantage.
-6. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` carry the memory; ``_get_train_sampler`` keeps hold of the
+6. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` save and load the memory; ``_get_train_sampler`` keeps the
    sampler, which a resume must advance.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from numpy.typing import NDArray
 from trl import GRPOTrainer
 
-from meds_rl.memory.memory import NOTICED_SECONDS, compile_kernels
-from meds_rl.shaping.advantage import entropy_advantage
 from meds_rl.engines.trl import checkpoint as checkpoints
-from meds_rl.engines.trl.arguments import (
-    as_list,
-    check_arguments,
-    make_reencoding,
-    name_of,
-    shaper_of,
-    with_own_rewards,
-)
 from meds_rl.engines.trl.batch import (
+    AdvantageFunction,
     Batch,
+    Features,
     batch_figures,
     fingerprint_figures,
+    mask_fillers,
+    on_owner,
     prompt_id_of,
     rollout_columns,
+    slice_of,
     text_of,
 )
-from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.config import MEDSConfig, check_arguments, make_trainers_shaper, with_own_rewards
 from meds_rl.engines.trl.dynamic_sampling import (
     DynamicSampler,
-    Held,
+    FilledBatch,
+    PreparedBatch,
     PromptStream,
-    Refilled,
     Rollout,
-    slice_of,
     split_generated,
 )
-from meds_rl.engines.trl.exploration_step import ExplorationStep
-from meds_rl.engines.trl.fingerprints import FingerprintSource
-from meds_rl.engines.trl.loss_mean import mask_fillers
-from meds_rl.engines.trl.memory_step import MemoryStep
-from meds_rl.engines.trl.own_advantages import own_advantages
-from meds_rl.engines.trl.strategy_labels import StrategyLabels
-from meds_rl.engines.trl.text_fingerprints import Source, make_source
+from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, make_source
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
-from meds_rl.fingerprint.mean_state import MeanState, every_completion
-from meds_rl.memory.memory import ErrorMemory
+from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
-from meds_rl.shaping.shaper import RewardShaper
+from meds_rl.shaping.advantage import entropy_advantage
+from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
 
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 
@@ -69,7 +61,12 @@ class MEDSTrainer(GRPOTrainer):
     """Trains a language model with GRPO, GRPO with entropy advantage, DAPO or MEDS.
 
     Use it where you used ``GRPOTrainer``. The first reward function that grades a completion (returns a number, not
-    None) says whether it is right (above ``args.correct_above``); further ones enter the raw reward.
+    None) decides whether it is right (above ``args.correct_above``); further ones are part of the raw reward.
+
+    With several processes the first one owns the memory: it shapes the rewards and sends the result to the others,
+    whose ``memory`` stays empty.
+
+    To use the fingerprints in another way, override `shape`.
 
     Args:
         model: as in ``GRPOTrainer``.
@@ -77,23 +74,45 @@ class MEDSTrainer(GRPOTrainer):
         args: a :class:`~meds_rl.engines.trl.config.MEDSConfig`.
         train_dataset: as in ``GRPOTrainer``. A ``prompt_id`` column names the prompts in the memory; without it the
             prompt's content does.
-        memory: start with this memory instead of an empty one. Its own settings hold (clustering, capacity, half-life);
-            fields of ``args`` that ask for others are refused.
-        fingerprint: instead of ``args.fingerprint``, an object of your own (the ``Fingerprint`` protocol).
+        memory: start with this memory instead of an empty one. It keeps its own settings (clustering, capacity,
+            half-life); fields of ``args`` that ask for others are refused.
+        fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
+            is called as reward functions are, in each process with its rows: f(prompts=, completions=, answers=,
+            **columns of the data set) -> (B, D); completions and answers are texts, an answer is None where there is
+            none. Its row for a completion without an answer is NaN.
+        penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
+            see :class:`~meds_rl.RewardShaper`.
+        advantage: instead of TRL's group normalisation and of ``scale_rewards``: a function (rewards (B,), group_ids
+            (B,), is_correct (B,)) -> (B,), called with the shaped rewards of all graded rows of all processes. Where it
+            gives a group of wrong answers with equal rewards something else than 0, dynamic sampling keeps such groups.
         answer_finder: instead of ``args.answer_marker``, a function of your own.
-        strategy: names the way of working of a completion, for the rollouts table.
+        strategy: names the strategy of a completion (its text, its row), for the rollouts table.
         **trl_arguments: everything else that ``GRPOTrainer`` takes.
 
     Attributes:
-        shaper: the :class:`~meds_rl.RewardShaper`; None unless ``args.method`` counts errors, as "meds" does.
+        shaper: the :class:`~meds_rl.RewardShaper`; None unless the method is "meds".
         memory: its memory; None likewise.
 
     Raises:
         TypeError: ``args`` is not a ``MEDSConfig``.
         ValueError: no reward function, a data set without prompts, a setting that cannot work.
+
+    Example:
+        ::
+
+            def answer_length(prompts, completions, answers, **columns):
+                return np.array([[np.nan, np.nan] if a is None else [1.0, len(a)] for a in answers])
+
+            def leave_one_out(rewards, group_ids, is_correct):
+                sizes = np.bincount(group_ids)[group_ids]
+                return (rewards - np.bincount(group_ids, rewards)[group_ids] / sizes) * sizes / (sizes - 1)
+
+            trainer = MEDSTrainer(
+                model, accuracy, MEDSConfig("run"), dataset, fingerprint=answer_length, advantage=leave_one_out
+            )
     """
 
-    # What TRL's model card says of the method.
+    # For TRL's model card.
     _tag_names = ["trl", "grpo", "meds"]  # noqa: RUF012
     _name = "MEDS"
     _paper = {  # noqa: RUF012
@@ -113,71 +132,72 @@ class MEDSTrainer(GRPOTrainer):
         train_dataset: Dataset | None = None,
         *,
         memory: ErrorMemory | None = None,
-        fingerprint: Fingerprint | None = None,
+        fingerprint: Fingerprint | FingerprintFunction | None = None,
+        penalty: PenaltyFunction | None = None,
+        advantage: AdvantageFunction | None = None,
         answer_finder: AnswerFinder | None = None,
         strategy: StrategyFinder | None = None,
         **trl_arguments: Any,
     ) -> None:
         if args is None:
-            args = MEDSConfig(f"{name_of(model)}-MEDS")
+            name = str(model if isinstance(model, str) else model.config._name_or_path).split("/")[-1]
+            args = MEDSConfig(f"{name}-MEDS")
         if not isinstance(args, MEDSConfig):
             raise TypeError(
                 f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}."
             )
-        functions = as_list(reward_funcs)
+        functions = list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
+        functions = [] if reward_funcs is None else functions
         check_arguments(functions, args, train_dataset, trl_arguments)
         self._num_graders = len(functions)
         args, functions = with_own_rewards(args, functions)
         super().__init__(model, functions, args, train_dataset, **trl_arguments)
-        self._memory_step: MemoryStep | None = None
-        self._exploration: ExplorationStep | None = None
+        self.shaper: RewardShaper | None = None
         self._source: Source | None = None
-        if args.uses_exploration:
-            states = FingerprintSource(
-                self.model, args, MeanState(), every_completion, self._tokenizer, self.ref_model
-            )
-            self._exploration = ExplorationStep(
-                states, weight=args.exploration_weight, dim=args.exploration_dim, seed=args.seed
-            )
-            self._source = states
         if args.uses_memory:
-            source = make_source(
+            self.shaper = make_trainers_shaper(args, memory, penalty)
+            self._source = make_source(
                 self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
             )
-            self._source = source
-            if isinstance(source, StrategyLabels) and strategy is None:
-                raise ValueError(
-                    "fingerprint='strategy' counts the strategies that a task names; none are named here. Take "
-                    "the pocket task, give the trainer a strategy=..., or take another fingerprint."
-                )
-            self._memory_step = MemoryStep(shaper_of(args, memory), source, make_reencoding(args, source))
-            self._memory_step.check()
+            self._check_width(self.shaper.memory)
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
                 self.accelerator.print(
                     f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk."
                 )
+        self._advantage = advantage
+        self._keeps_all_wrong = args.shapes_all_wrong or _orders_wrong(advantage, self.num_generations)
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)
-        self._refilled: Refilled | None = None
-        self._held: Held | None = None
+        self._filled: FilledBatch | None = None
+        self._prepared: PreparedBatch | None = None
         self._template: tuple[Sequence[Any], int] = ((), 0)
         self._batches: list[Batch] = []
+        self._rows: list[dict[str, Any]] = []
+        self._fingerprint_seconds = 0.0
         self._num_generations_done = 0
         self._train_sampler: Any = None
         self._entropy_inputs: dict[str, Any] | None = None
 
     @property
-    def shaper(self) -> RewardShaper | None:
-        """What shapes the rewards; None unless the method counts errors."""
-        return None if self._memory_step is None else self._memory_step.shaper
+    def memory(self) -> ErrorMemory | None:
+        """The memory of past errors; None unless the method is "meds"."""
+        return None if self.shaper is None else self.shaper.memory
 
     @property
-    def memory(self) -> ErrorMemory | None:
-        """The memory of past errors; None unless the method counts errors."""
-        return None if self._memory_step is None else self._memory_step.shaper.memory
+    def num_features(self) -> int | None:
+        """D, the width of fingerprints; None where it is not known before the first batch, or without a memory."""
+        return None if self._source is None else self._source.num_features
 
-    # ---- one generation batch ----
+    def _check_width(self, memory: ErrorMemory) -> None:
+        if None not in (memory.n_features, self.num_features) and memory.n_features != self.num_features:
+            raise ValueError(
+                f"The memory contains fingerprints of {memory.n_features} features; this model and fingerprint give "
+                f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with an "
+                "empty one."
+            )
+
+    # ---- generate ----
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
@@ -187,8 +207,8 @@ class MEDSTrainer(GRPOTrainer):
             inputs = self._fill_batch(inputs, self._stream)
         output = super()._generate_and_score_completions(inputs)
         batch = self._batches.pop()
-        self._held = self._refilled = None
-        self._put_own_advantages(batch, output)
+        self._prepared = self._filled = None
+        self._put_advantages(batch, output)
         mask_fillers(batch, output, self.accelerator)
         self._write_rollouts(batch, output)
         return output
@@ -196,15 +216,60 @@ class MEDSTrainer(GRPOTrainer):
     def _refuse_rollouts_of_another_run(self) -> None:
         if self.args.log_rollouts and self._num_generations_done == 0 and self._run.has_rollouts():
             raise FileExistsError(
-                f"{self._run.rollouts_path} holds the rollouts of another run; nothing was changed. Name another "
+                f"{self._run.rollouts_path} contains the rollouts of another run; nothing was changed. Name another "
                 "output_dir, continue that run with resume_from_checkpoint, or set log_rollouts=False."
             )
 
+    def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
+        sampler = DynamicSampler(
+            generate=self._generate_rollouts,
+            is_correct=lambda rollout: bool(self._is_correct(rollout.rewards.unsqueeze(0))),
+            prompt_id=prompt_id_of,
+            stream=stream,
+            group_size=self.num_generations,
+            num_processes=self.accelerator.num_processes,
+            max_batches=self.args.max_generation_batches,
+            keep_all_wrong=self._keeps_all_wrong,
+        )
+        self._prepared = None
+        filled = self._filled = sampler.fill(gather_object(list(inputs)))
+        figures = {
+            "generation_batches": filled.num_batches,
+            "groups_generated": filled.num_groups,
+            "groups_without_signal": filled.num_fillers,
+            "raw_accuracy": filled.accuracy,
+        }
+        self._log("dynamic_sampling/", figures)
+        local = filled.rollouts[slice_of(self.accelerator, len(inputs))]
+        self._prepared = PreparedBatch(self._template, filled.rollouts, local)
+        return [dict(rollout.inputs) for rollout in local]
+
+    def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
+        """Generate and grade ``rows`` (of all processes), each process its part; all processes get all rollouts."""
+        size = len(rows) // self.accelerator.num_processes
+        inputs = [dict(row) for row in rows[slice_of(self.accelerator, size)]]
+        prompts = [row["prompt"] for row in inputs]
+        generated = super()._generate(prompts)
+        self._template = (generated, size)
+        rewards = super()._calculate_rewards(inputs, prompts, generated[3], generated[1]).cpu()
+        extra = [
+            {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == size}
+            for i in range(size)
+        ]
+        self._pending_extra_logs.clear()
+        parts = gather_object(list(zip(inputs, split_generated(generated, size), extra, strict=True)))
+        return [
+            Rollout(inputs=row, generated=part, rewards=reward, extra=columns)
+            for (row, part, columns), reward in zip(parts, rewards, strict=True)
+        ]
+
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        generated = super()._generate(prompts) if self._held is None else self._held.generated
+        generated = super()._generate(prompts) if self._prepared is None else self._prepared.generated
         if self._source is not None and self.model.training:
             self._source.expect(prompt_ids=generated[0], completion_ids=generated[1])
         return generated
+
+    # ---- fingerprints ----
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -222,25 +287,22 @@ class MEDSTrainer(GRPOTrainer):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._entropy_inputs is not None and torch.is_grad_enabled():
-            inputs = self._entropy_inputs
-            inputs["advantages"] = entropy_advantage(
-                inputs["advantages"],
-                entropies,
-                self.args.entropy_advantage_coef,
-                self.args.entropy_advantage_cap,
-            )
+            self._add_entropies(self._entropy_inputs, entropies)
         return logps, entropies, aux_loss
 
-    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        # TRL computes the tokens' entropies inside this method and reads the advantages after that, so the term
-        # can be added in between: in a copy, as the same inputs are used again in the next iteration.
-        if not self.args.entropy_advantage:
-            return super()._compute_loss(model, inputs)
-        self._entropy_inputs = inputs = dict(inputs)
-        try:
-            return super()._compute_loss(model, inputs)
-        finally:
-            self._entropy_inputs = None
+    def _features(self, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(B, D) over all processes; every process must call it. Only D numbers a row are sent."""
+        if self._source is None:
+            raise RuntimeError("no fingerprints are taken without a memory")
+        start = time.perf_counter()
+        local = slice_of(self.accelerator, len(self._rows))
+        with self.accelerator.autocast():
+            features = self._source.features(wanted[local], self._rows, self.model, self.accelerator)
+        gathered: torch.Tensor = self.accelerator.gather(
+            torch.as_tensor(features, device=self.accelerator.device)
+        )
+        self._fingerprint_seconds += time.perf_counter() - start
+        return gathered.cpu().numpy()
 
     # ---- rewards ----
 
@@ -251,33 +313,27 @@ class MEDSTrainer(GRPOTrainer):
         completions: list[Any],
         completion_ids_list: list[Any],
     ) -> torch.Tensor:
-        if self._held is None:
+        if self._prepared is None:
             rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         else:
-            rewards_per_func = self._held.rewards.to(self.accelerator.device)
-            self._pending_extra_logs.update(self._held.extra)
-        # What no user's function graded must stay ungraded: our own columns would make it a 0.
+            rewards_per_func = self._prepared.rewards.to(self.accelerator.device)
+            self._pending_extra_logs.update(self._prepared.extra)
+        # A row that no user's function graded must stay ungraded: our own columns would make it a 0.
         ungraded = torch.isnan(rewards_per_func[:, : self._num_graders]).all(dim=1)
         rewards_per_func = torch.where(ungraded.unsqueeze(1), torch.nan, rewards_per_func)
         if not self.model.training:
             return rewards_per_func
-        batch = self._observe(inputs, prompts, completions, completion_ids_list, rewards_per_func)
-        if self._memory_step is not None:
-            # A run that is resumed with fewer steps than it has done is given one batch more by transformers.
-            progress = min(1.0, self.state.global_step / self.state.max_steps)
-            figures = self._memory_step.apply(batch, self.model, self.accelerator, progress=progress)
-            self._log_memory(batch, figures, len(completions))
-        if self._exploration is not None:
-            for name, value in self._exploration.apply(batch, self.model, self.accelerator).items():
-                self._metrics["train"][f"exploration/{name}"].append(value)
-        if self._memory_step is not None or self._exploration is not None:
+        batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
+        if self.shaper is not None:
+            self._rows = inputs
+            self._shape(batch, num_local=len(inputs))
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
             rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
         self._log_figures(batch)
         self._batches.append(batch)
         return rewards_per_func
 
-    def _observe(
+    def _make_batch(
         self,
         inputs: Any,
         prompts: list[Any],
@@ -289,39 +345,76 @@ class MEDSTrainer(GRPOTrainer):
         rewards = (rewards_per_func * weights).nansum(dim=1)
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         texts = [text_of(completion) for completion in completions]
-        finder = self._strategy
+        strategy = self._strategy
         return Batch(
             prompt_ids=gather_object([prompt_id_of(row) for row in inputs]),
             prompts=gather_object(list(prompts)),
             completions=gather_object(texts),
             num_tokens=gather_object([len(row) for row in ids]),
             strategies=gather_object(
-                [finder(text, row) if finder else None for text, row in zip(texts, inputs, strict=True)]
+                [strategy(text, row) if strategy else None for text, row in zip(texts, inputs, strict=True)]
             ),
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._is_correct(rewards_per_func).cpu().numpy(),
             group_size=self.num_generations,
-            num_fillers=self._refilled.num_fillers * self.num_generations if self._refilled else 0,
+            num_fillers=self._filled.num_fillers * self.num_generations if self._filled else 0,
         )
 
     def _is_correct(self, rewards_per_func: torch.Tensor) -> torch.Tensor:
-        """(B,) bool from (B, F): what the first function says that grades the row at all (TRL: None, here NaN)."""
+        """(B,) bool from (B, F): by the first function that grades the row at all (TRL: None, here NaN)."""
         grades = rewards_per_func[:, : self._num_graders]
         first = (~torch.isnan(grades)).int().argmax(dim=1, keepdim=True)
         return grades.gather(1, first).squeeze(1) > self.args.correct_above
 
-    def _log_memory(self, batch: Batch, figures: Mapping[str, float], num_local: int) -> None:
-        for name, value in figures.items():
-            self._metrics["train"][f"meds/{name}"].append(value)
+    # ---- shape ----
+
+    def shape(self, batch: Batch, features: Features) -> None:
+        """Score a batch against the memory, then remember it: the method for a subclass to override.
+
+        It is called with method "meds", in every process with the same batch of all processes. What the subclass puts
+        into ``batch.shaped_rewards`` is what the policy is trained on.
+
+        Args:
+            batch: graded; gets its ``shaped`` and ``shaped_rewards``.
+            features: gives the fingerprints of the rows that are wanted, from (B,) bool to (B, D). Every process must
+                call it equally often.
+        """
+        if self.shaper is not None:
+            batch.shape(
+                self.shaper, features, progress=self._progress, on_owner=partial(on_owner, self.accelerator)
+            )
+
+    @property
+    def _progress(self) -> float:
+        """Share of training that is done. A resumed run that asks for fewer steps than are done gets one batch more."""
+        return min(1.0, self.state.global_step / self.state.max_steps)
+
+    def _shape(self, batch: Batch, num_local: int) -> None:
+        """`shape`, with its figures and columns."""
+        self._fingerprint_seconds, start = 0.0, time.perf_counter()
+        self.shape(batch, self._features)
+        seconds = time.perf_counter() - start - self._fingerprint_seconds
+        self._log_memory(batch, memory_ms=1000 * seconds)
         local = slice_of(self.accelerator, num_local)
         for column in ("cluster", "cluster_size", "penalty"):
             self._log_completion_extra(column, batch.column(column)[local])
 
+    def _log_memory(self, batch: Batch, memory_ms: float) -> None:
+        figures = batch.metrics()
+        if self._source is not None and self._source.follows_policy:
+            figures["fingerprint_age"] = batch.fingerprint_age
+        if self.shaper is not None:
+            figures["memory_size"] = float(len(self.shaper.memory))
+            if self.shaper.anneal is not None:
+                figures["alpha"] = self.shaper.alpha_at(self._progress)
+        figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": memory_ms}
+        self._log("meds/", figures)
+
     def _log_figures(self, batch: Batch) -> None:
-        """What the batch shows, whatever the method, over all groups that were generated for it."""
-        completions, is_correct, graded = batch.completions, batch.is_correct, ~np.isnan(batch.rewards)
-        if self._refilled is not None:
-            every = self._refilled.every
+        """Figures of every method, over all groups that were generated for the batch."""
+        completions, is_correct, graded = batch.completions, batch.is_correct, batch.graded
+        if self._filled is not None:
+            every = self._filled.every
             completions = [text_of(rollout.generated[3]) for rollout in every]
             grades = torch.stack([rollout.rewards for rollout in every])
             is_correct = self._is_correct(grades).numpy()
@@ -335,65 +428,18 @@ class MEDSTrainer(GRPOTrainer):
         )
         if batch.features is not None:
             figures |= fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong)
+        self._log("", figures)
+
+    def _log(self, prefix: str, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
-            self._metrics["train"][name].append(value)
+            self._metrics["train"][prefix + name].append(float(value))
 
-    # ---- dynamic sampling ----
+    # ---- advantages ----
 
-    def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
-        sampler = DynamicSampler(
-            generate=self._generate_rollouts,
-            is_correct=lambda rollout: bool(self._is_correct(rollout.rewards.unsqueeze(0))),
-            prompt_id=prompt_id_of,
-            stream=stream,
-            group_size=self.num_generations,
-            num_processes=self.accelerator.num_processes,
-            max_batches=self.args.max_generation_batches,
-            keep_all_wrong=self.args.shapes_all_wrong,
-        )
-        self._held = None
-        refilled = self._refilled = sampler.fill(gather_object(list(inputs)))
-        self._log_refilled(refilled)
-        local = refilled.rollouts[slice_of(self.accelerator, len(inputs))]
-        self._held = Held(self._template, refilled.rollouts, local)
-        return [dict(rollout.inputs) for rollout in local]
-
-    def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
-        """Generate and grade ``rows`` (of all processes), each process its share; all processes get all rollouts."""
-        share = len(rows) // self.accelerator.num_processes
-        inputs = [dict(row) for row in rows[slice_of(self.accelerator, share)]]
-        prompts = [row["prompt"] for row in inputs]
-        generated = super()._generate(prompts)
-        self._template = (generated, share)
-        rewards = super()._calculate_rewards(inputs, prompts, generated[3], generated[1]).cpu()
-        extra = [
-            {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == share}
-            for i in range(share)
-        ]
-        self._pending_extra_logs.clear()
-        parts = gather_object(list(zip(inputs, split_generated(generated, share), extra, strict=True)))
-        return [
-            Rollout(inputs=row, generated=part, rewards=reward, extra=columns)
-            for (row, part, columns), reward in zip(parts, rewards, strict=True)
-        ]
-
-    def _log_refilled(self, refilled: Refilled) -> None:
-        figures = {
-            "generation_batches": refilled.num_batches,
-            "groups_generated": refilled.num_groups,
-            "groups_without_signal": refilled.num_fillers,
-            "raw_accuracy": refilled.accuracy,
-        }
-        for name, value in figures.items():
-            self._metrics["train"][f"dynamic_sampling/{name}"].append(float(value))
-
-    # ---- after TRL's part ----
-
-    def _put_own_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
-        """Advantages that TRL's group normalisation does not give (`own_advantages`)."""
-        ours, values = own_advantages(
-            batch, self.args.positive_weight if self.args.uses_own_advantages else None
-        )
+    def _put_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
+        """Replace the advantages that TRL's group normalisation does not give (`Batch.advantages`)."""
+        values = on_owner(self.accelerator, lambda: batch.advantages(self._advantage))
+        ours = ~np.isnan(values)
         if not ours.any():
             return
         logged = self._logs["advantages"]
@@ -417,11 +463,28 @@ class MEDSTrainer(GRPOTrainer):
             self._run.write_rollouts(self._num_generations_done, columns)
         self._num_generations_done += 1
 
+    # ---- loss ----
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        # TRL computes the tokens' entropies inside this method and reads the advantages after that, so the term
+        # can be added in between: in a copy, as the same inputs are used again in the next iteration.
+        if not self.args.entropy_advantage:
+            return super()._compute_loss(model, inputs)
+        self._entropy_inputs = inputs = dict(inputs)
+        try:
+            return super()._compute_loss(model, inputs)
+        finally:
+            self._entropy_inputs = None
+
+    def _add_entropies(self, inputs: dict[str, Any], entropies: torch.Tensor) -> None:
+        coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
+        inputs["advantages"] = entropy_advantage(inputs["advantages"], entropies, coef, cap)
+
+    # ---- checkpoints ----
+
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Any:
         self._train_sampler = super()._get_train_sampler(dataset)
         return self._train_sampler
-
-    # ---- checkpoints ----
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # First: a checkpoint that TRL has finished is never without its memory.
@@ -437,3 +500,11 @@ class MEDSTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             checkpoints.load(self, checkpoint)
+
+
+def _orders_wrong(advantage: AdvantageFunction | None, group_size: int) -> bool:
+    """Whether a group of wrong answers with equal rewards gets advantages other than 0."""
+    if advantage is None:
+        return False
+    zeros = np.zeros(group_size)
+    return bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))

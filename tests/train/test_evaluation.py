@@ -8,7 +8,7 @@ from meds_rl.cli import main
 from meds_rl.rollouts import RunFolder, read_samples
 from meds_rl.train.recipe import load_recipe
 
-RECIPE = str(Path(__file__).parents[3] / "recipes" / "pocket.yaml")
+RECIPE = str(Path(__file__).parents[2] / "recipes" / "pocket.yaml")
 SMALL = {
     "max_steps": 3,
     "save_steps": 1,

@@ -8,7 +8,7 @@ import pytest
 from meds_rl.train.recipe import RecipeError, find_recipe, load_recipe
 from meds_rl.train.run import reward_functions
 
-FILES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # The others are grids of `meds compare`: tests/experiments/test_grid.py.
 RECIPES = [path for path in FILES if not path.name.startswith("compare-")]
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
