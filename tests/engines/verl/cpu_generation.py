@@ -1,8 +1,8 @@
-"""Text generation's double, verl having none for a CPU: it answers each prompt from a list of completions.
+"""A stand-in for text generation, which verl does not have on a CPU: it answers each prompt from a list of completions.
 
-Named in VERL_USE_EXTERNAL_MODULES next to `cpu_platform`; the file with completions stands in MEDS_TEST_COMPLETIONS.
-Everything around it is verl's: servers, router, agent loop. What it is given as the policy's weights it keeps in files
-if MEDS_TEST_WEIGHTS names a folder.
+It is named in VERL_USE_EXTERNAL_MODULES next to `cpu_platform`. MEDS_TEST_COMPLETIONS is the path of the file with
+completions. Everything around it is verl's: servers, router, agent loop. It writes the policy's weights that it gets to
+files if MEDS_TEST_WEIGHTS names a folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SERVER = "cpu_server"
 
 @ray.remote(num_cpus=0)
 class Server:
-    """Says for the k-th time that a prompt is asked in a step what stands at place step * stride + k of its list."""
+    """Answers the k-th request of a prompt in a step with entry step * stride + k of the prompt's list."""
 
     def __init__(self, path: str, stride: int) -> None:
         self._completions = {
@@ -64,7 +64,7 @@ class Server:
 
 
 class Replica(RolloutReplica):
-    """An address for each rank; behind all of them is one server, so that no two ranks say the same."""
+    """One address per rank, all of the same server, so that no two ranks give the same completion."""
 
     async def launch_servers(self) -> None:
         path = os.environ["MEDS_TEST_COMPLETIONS"]

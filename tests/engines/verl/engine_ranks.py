@@ -99,7 +99,7 @@ def run(worker: CapturingWorker, case: dict[str, Any]) -> dict[str, np.ndarray]:
             assert "forward_step" not in worker.engine.__dict__
             assert "meds_places" not in data
             assert not any(module._forward_pre_hooks for module in own_modules(worker))
-            if found is None:  # not the rank that speaks for its Ulysses group
+            if found is None:  # not the rank that returns the output of its Ulysses group
                 assert plain is None
                 continue
             for key in ("log_probs", "entropy"):

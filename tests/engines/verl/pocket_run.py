@@ -28,7 +28,7 @@ def write_inputs(folder: Path) -> None:
     tokenizer.chat_template = TEMPLATE
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
-    rows, said = [], []
+    rows, completions = [], []
     for index, problem in enumerate(same.problems()):
         rows.append(
             {
@@ -40,9 +40,9 @@ def write_inputs(folder: Path) -> None:
                 "prompt_id": problem["prompt_id"],
             }
         )
-        said.append({"prompt": problem["prompt_token_ids"], "completions": problem["completions"]})
+        completions.append({"prompt": problem["prompt_token_ids"], "completions": problem["completions"]})
     pd.DataFrame(rows).to_parquet(folder / "train.parquet")
-    (folder / "completions.json").write_text(json.dumps(said))
+    (folder / "completions.json").write_text(json.dumps(completions))
 
 
 @dataclass

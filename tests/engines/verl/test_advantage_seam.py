@@ -47,14 +47,14 @@ def row(score, feature=(1.0, 0.0), prompt="p", length=3, acc=None, uid="u"):
     """One completion as an agent loop puts it into the queue, and the fingerprint of its forward."""
     token_scores = torch.zeros(length)
     token_scores[-1] = score
-    said = {} if acc is None else {"acc": acc}
+    graded = {} if acc is None else {"acc": acc}
     return {
         "uid": uid,
         "responses": torch.arange(length),
         "response_mask": torch.ones(length, dtype=torch.int64),
         "rm_scores": token_scores,
         "old_log_probs": torch.zeros(length),
-        "extra_fields": {"reward_extra_info": said},
+        "extra_fields": {"reward_extra_info": graded},
         "prompt_id": prompt,
         "raw_prompt": [{"role": "user", "content": prompt}],
         "meds_features": torch.tensor(feature, dtype=torch.float32),
@@ -112,8 +112,8 @@ def test_a_penalty_tells_two_errors_apart(monkeypatch):
     queue = Queue()
     made = make_trainer(monkeypatch, queue, no_answer="free")
     step(made, queue, group("a", [0.0, 0.0, 1.0]))
-    nothing_said = row(0.0, feature=(float("nan"), float("nan")), uid="b")
-    step(made, queue, {"b_0_0": row(0.0, uid="b"), "b_1_0": nothing_said, "b_2_0": row(1.0, uid="b")})
+    no_answer_row = row(0.0, feature=(float("nan"), float("nan")), uid="b")
+    step(made, queue, {"b_0_0": row(0.0, uid="b"), "b_1_0": no_answer_row, "b_2_0": row(1.0, uid="b")})
     # Shaped -0.10986, 0, 1: mean 0.29671, deviation 0.61154.
     found = [advantage(queue, f"b_{i}_0") for i in range(3)]
     assert found == pytest.approx([-0.665, -0.485, 1.150], abs=1e-3)

@@ -16,7 +16,7 @@ from tensordict import NonTensorData, TensorDict
 
 from meds_rl.engines.verl.fingerprints import FingerprintSource, features_from
 from meds_rl.fingerprint import Fingerprint, LayerLogits, answer_finder, extract
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
+from meds_rl.tasks.pocket.model import load_pocket_tokenizer
 
 pytestmark = pytest.mark.verl
 
@@ -56,7 +56,7 @@ def _data(rows: list[Row]) -> TensorDict:
 
 def _capture(engine: Engine, fingerprint: Fingerprint | None = None) -> FingerprintSource:
     return FingerprintSource(
-        engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), build_tokenizer()
+        engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), load_pocket_tokenizer()
     )
 
 
@@ -71,7 +71,7 @@ def test_adds_one_key_to_the_output_and_leaves_the_rest(model: Any) -> None:
     with _capture(engine).listen(data):
         _, output = engine.forward_step(data, None, forward_only=True)
     assert torch.equal(output["model_output"]["log_probs"], plain["model_output"]["log_probs"])
-    find, tokenizer = answer_finder("boxed"), build_tokenizer()
+    find, tokenizer = answer_finder("boxed"), load_pocket_tokenizer()
     completions = [ids(row.completion) for row in rows]
     expected = extract(
         model,

@@ -25,10 +25,10 @@ from meds_rl.engines.verl.fingerprints import (
     whole_row,
 )
 from meds_rl.fingerprint import NAMES, AnswerPosition, Head, answer_finder, make_fingerprint
-from meds_rl.tasks.pocket.tokenizer import build_tokenizer
+from meds_rl.tasks.pocket.model import load_pocket_tokenizer
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # verl speaks of the engines that are not installed
+    warnings.simplefilter("ignore")  # verl warns of engines that are not installed
     from verl.utils.ulysses import ulysses_pad
     from verl.workers.engine.utils import pad_packed_inputs
 
@@ -99,7 +99,7 @@ def test_slices_are_as_wide_as_verl_makes_them(total: int, bucket: int, num_rank
 
 
 def test_the_answer_is_the_models_own() -> None:
-    tokenizer, find = build_tokenizer(), answer_finder("boxed")
+    tokenizer, find = load_pocket_tokenizer(), answer_finder("boxed")
     for row in ROWS:
         completion = ids(row.completion)
         written = [c == "1" for c in row.written] or [True] * len(completion)

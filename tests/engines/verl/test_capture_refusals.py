@@ -1,4 +1,4 @@
-"""What cannot work in the workers is said before they start, with what to set instead."""
+"""What cannot work in the workers is refused before they start, with what to set instead."""
 
 from __future__ import annotations
 

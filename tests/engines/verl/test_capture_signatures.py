@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("verl")
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # verl speaks of the engines that are not installed
+    warnings.simplefilter("ignore")  # verl warns of engines that are not installed
     from verl.workers.engine.fsdp.transformer_impl import FSDPEngine, FSDPEngineWithLMHead
     from verl.workers.engine_workers import ActorRolloutRefWorker, TrainingWorker
 

@@ -37,8 +37,8 @@ def test_a_memory_comes_back(tmp_path):
 def test_the_folder_is_the_one_that_verl_resumes():
     assert folder_of(config(), 7).as_posix() == "out/global_step_7"
     assert folder_resumed(config(), 7).as_posix() == "out/global_step_7"
-    elsewhere = config(resume_mode="resume_path", resume_from_path="there/global_step_7")
-    assert folder_resumed(elsewhere, 7).as_posix() == "there/global_step_7"
+    by_path = config(resume_mode="resume_path", resume_from_path="there/global_step_7")
+    assert folder_resumed(by_path, 7).as_posix() == "there/global_step_7"
 
 
 def test_a_memory_of_another_width_is_refused(tmp_path):

@@ -19,7 +19,7 @@ from meds_rl.fingerprint import answer_finder, extract, make_fingerprint
 from meds_rl.rollouts.folder import MEMORY_FILE
 from meds_rl.tasks.pocket.model import load_folder
 
-# Equal completions differ by the rounding of forwards of other shapes: no cluster may hang on that.
+# Equal completions differ by the rounding of forwards of other shapes: no cluster may depend on that.
 MEDS = {"all_wrong": "center", "alpha": 0.3, "beta": 2.0, "cluster_selection_epsilon": 0.05}
 KEEP_ALL = [f"meds.{name}={value}" for name, value in MEDS.items()]
 
@@ -98,7 +98,7 @@ def assert_same_memory(one, other, rtol):
 
 
 def assert_same_rows(ours, theirs, rtol):
-    """Each row of one stands in the other, relative to its length: rounding may change how rows are sorted."""
+    """Each row of one is in the other, up to `rtol` of its length: rounding may change how rows are sorted."""
     assert ours.shape == theirs.shape
     distances = np.linalg.norm(ours[:, None] - theirs[None], axis=2) / np.linalg.norm(theirs, axis=1)
     assert distances.min(axis=1).max(initial=0.0) <= rtol
@@ -151,7 +151,7 @@ def test_two_ranks(inputs, tmp_path):
 
 
 def test_what_the_trl_adapter_finds(inputs, tmp_path):
-    """A policy that stands still, the completions and the expectation of tests/engines/trl/test_same_completions.py."""
+    """Learning rate 0, and the completions and the expectation of tests/engines/trl/test_same_completions.py."""
     settings = [f"meds.{name}={value}" for name, value in same.SETTINGS.items()]
     still = ["actor_rollout_ref.actor.optim.lr=0", "trainer.save_freq=4"]
     run = ran(PocketRun(inputs, tmp_path, [*settings, *still], ranks=2))

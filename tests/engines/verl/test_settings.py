@@ -37,7 +37,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: all_wrong, alpha"),
         ({"meds_alpha": 0.1}, r"did you mean meds\.alpha"),
@@ -62,8 +62,8 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"memory": 3}, r"meds\.memory must be None or a path"),
     ],
 )
-def test_bad_settings_say_what_is_allowed(given, said):
-    with pytest.raises(ValueError, match=said):
+def test_bad_settings_say_what_is_allowed(given, message):
+    with pytest.raises(ValueError, match=message):
         read_settings(given)
 
 
@@ -85,7 +85,7 @@ def test_a_fingerprint_of_the_text_needs_nothing_of_the_workers():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["algorithm.adv_estimator=gae"], "Set algorithm.adv_estimator=grpo"),
         (["algorithm.use_kl_in_reward=True"], r"actor\.use_kl_loss=True"),
@@ -114,17 +114,17 @@ def test_a_fingerprint_of_the_text_needs_nothing_of_the_workers():
         ),
     ],
 )
-def test_what_cannot_work_is_refused_with_what_to_set(overrides, said):
-    with pytest.raises(ValueError, match=said):
+def test_what_cannot_work_is_refused_with_what_to_set(overrides, message):
+    with pytest.raises(ValueError, match=message):
         check_config(composed(*overrides))
 
 
-def test_several_reasons_are_told_at_once():
+def test_several_reasons_are_given_at_once():
     with pytest.raises(ValueError, match=r"(?s)adv_estimator.*use_kl_in_reward"):
         check_config(composed("algorithm.adv_estimator=rloo", "algorithm.use_kl_in_reward=True"))
 
 
-def test_the_training_process_is_told_to_load_the_plugin(monkeypatch):
+def test_the_training_process_loads_the_plugin(monkeypatch):
     monkeypatch.setenv("VERL_USE_EXTERNAL_MODULES", "mine")
     config = composed()
     name_plugin(config)
@@ -135,7 +135,7 @@ def test_the_training_process_is_told_to_load_the_plugin(monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["sync", "separate_async"])
-def test_another_trainer_is_not_replaced_without_a_word(mode):
+def test_another_trainer_is_refused(mode):
     with pytest.raises(ValueError, match=f"trainer_mode={mode} names another trainer than meds"):
         run(composed(f"trainer.v1.trainer_mode={mode}"))
 
@@ -184,15 +184,15 @@ def test_whether_the_groups_deviation_divides(settings, divides):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("entropy_advantage", "yes", "true or false; got 'yes'"),
         ("entropy_advantage_coef", -0.1, "at least 0; got -0.1"),
         ("entropy_advantage_cap", 0, "above 0; got 0"),
     ],
 )
-def test_the_entropy_advantages_bounds(name, value, said):
-    with pytest.raises(ValueError, match=rf"meds\.{name} must be .*{said}"):
+def test_the_entropy_advantages_bounds(name, value, message):
+    with pytest.raises(ValueError, match=rf"meds\.{name} must be .*{message}"):
         read_settings({name: value})
 
 
