@@ -16,12 +16,12 @@ ClusteringFunction: TypeAlias = Callable[[NDArray[np.float64]], NDArray[np.integ
 
 
 class Refit(NamedTuple):
-    """What a refit finds.
+    """The result of clustering a prompt's points again.
 
     Attributes:
         labels: (n,) clusters 0, 1, 2, ... and NOISE (-1).
-        tree: (n,) int32, from which the next refit goes on: a tree of the points as the parent of each, -1 for the one
-            root. Empty if the clustering keeps nothing.
+        tree: (n,) int32, from which the next refit continues: a tree of the points as the parent of each, -1 for the
+            root. Empty if the clustering stores nothing.
     """
 
     labels: NDArray[np.int64]
@@ -33,21 +33,21 @@ NO_TREE.setflags(write=False)
 
 
 class IncrementalClustering(ABC):
-    """A clustering that goes on from what it knew of a prompt's points instead of starting anew.
+    """A clustering that continues from what it computed of a prompt's points at the last visit.
 
-    It holds no state of its own: the memory keeps each prompt's tree. So it may be called from several threads.
+    It has no state of its own, as the memory stores each prompt's tree: several threads may call it.
     """
 
     @abstractmethod
     def refit(
         self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
     ) -> Refit:
-        """Cluster points of which some, in their old order, were there at the last refit.
+        """Cluster points: first those that remain from the last refit, in their order then, and then new ones.
 
         Args:
             points: (n, D) unit vectors.
             tree: what the last refit returned; empty if there was none.
-            sources: (n,) where each point was among the points of the last refit, -1 for a new one.
+            sources: (n,) the index of each point among those of the last refit, ascending; then -1 for new points.
         """
 
 
@@ -58,7 +58,7 @@ Clustering: TypeAlias = ClusteringFunction | IncrementalClustering
 class HDBSCANClustering(IncrementalClustering):
     """HDBSCAN with the paper's settings, exact and incremental: O(n m D) for m new points among n.
 
-    Euclidean distance, `min_samples` 1 in hdbscan's count (2 in scikit-learn's), which makes the hierarchy the
+    Euclidean distance and `min_samples` 1 in hdbscan's count (2 in scikit-learn's), so that the hierarchy is the
     Euclidean minimum spanning tree. See `meds_rl.IncrementalHDBSCAN`.
 
     Args:
@@ -66,6 +66,9 @@ class HDBSCANClustering(IncrementalClustering):
         cluster_selection_method: "eom" (excess of mass, the paper's) or "leaf".
         cluster_selection_epsilon: clusters that split off at less than this distance (of unit vectors: 0 to 2) are
             joined again, so that one error in many wordings is one cluster; the paper's is 0.
+
+    Raises:
+        TypeError, ValueError: a setting has a wrong type or value.
 
     Example:
         >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
@@ -93,25 +96,15 @@ class HDBSCANClustering(IncrementalClustering):
         """See `IncrementalClustering.refit`."""
         from meds_rl.hdbscan.hierarchy import tree_labels  # compiled: slower to load than all of meds_rl
 
-        order = np.argsort(sources < 0, kind="stable")  # old points first
-        moved = bool((order[1:] < order[:-1]).any())
-        if moved:
-            points, sources = points[order], sources[order]
         tree = _next_tree(points, tree, sources)
-        labels = tree_labels(
-            points,
-            tree,
-            self.min_cluster_size,
-            self.cluster_selection_method,
-            float(self.cluster_selection_epsilon),
-        )
-        return _put_back(labels, tree, order) if moved else Refit(labels, tree)
+        method, epsilon = self.cluster_selection_method, float(self.cluster_selection_epsilon)
+        return Refit(tree_labels(points, tree, self.min_cluster_size, method, epsilon), tree)
 
 
 def _next_tree(
     points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """The spanning tree of points of which the old ones come first."""
+    """The spanning tree of the points, from the last refit's."""
     from meds_rl.hdbscan import spanning_tree
 
     n_kept = int((sources >= 0).sum())
@@ -125,44 +118,27 @@ def _next_tree(
     return spanning_tree.insert(points, tree) if n_kept < len(points) else tree
 
 
-def _put_back(labels: NDArray[np.int64], tree: NDArray[np.int32], order: NDArray[np.intp]) -> Refit:
-    """Labels and parents of points in some order, for the points in their own order."""
-    own_labels, own_tree = np.empty_like(labels), np.empty_like(tree)
-    own_labels[order] = labels
-    own_tree[order] = np.where(tree < 0, -1, order[tree]).astype(np.int32)
-    return Refit(own_labels, own_tree)
-
-
 PAPER_CLUSTERING = HDBSCANClustering()
 """The clustering of the paper and of the authors' release."""
 
 
-@dataclass(frozen=True)
-class FromScratch(IncrementalClustering):
-    """A plain clustering function, called on all points at every visit."""
+def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Cluster labels (n,) of one prompt's unit vectors (n, D), all at once: HDBSCAN with the paper's settings.
 
-    function: ClusteringFunction
+    A single tight group comes back as all noise, since nothing splits off the root.
 
-    def refit(
-        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-    ) -> Refit:
-        """See `IncrementalClustering.refit`."""
-        labels = labels_from(self.function, points) if len(points) else np.zeros(0, dtype=np.int64)
-        return Refit(labels, NO_TREE)
-
-
-def check_tree(tree: NDArray[np.int32], n: int) -> None:
-    """A tree is empty, or the parents of n points.
-
-    Raises:
-        ValueError: it is not.
+    Example:
+        >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
+        >>> hdbscan_labels(np.stack([np.cos(angles), np.sin(angles)], axis=1)).tolist()
+        [0, 0, 0, 1, 1]
+        >>> hdbscan_labels(np.ones((4, 1))).tolist()
+        [-1, -1, -1, -1]
     """
-    if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
-        raise ValueError(
-            f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}"
-        )
-    if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
-        raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")
+    points = np.ascontiguousarray(unit_vectors, dtype=np.float64)
+    return PAPER_CLUSTERING.refit(points, NO_TREE, np.full(len(points), -1)).labels
+
+
+# ---- A clustering of one's own.
 
 
 def incremental(clustering: Clustering) -> IncrementalClustering:
@@ -178,21 +154,18 @@ def incremental(clustering: Clustering) -> IncrementalClustering:
     return FromScratch(clustering)
 
 
-def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Cluster labels (n,) of one prompt's unit vectors (n, D), all at once: HDBSCAN with the paper's settings.
+@dataclass(frozen=True)
+class FromScratch(IncrementalClustering):
+    """A plain clustering function, called on all points at every visit."""
 
-    A single tight group comes back as all noise, since nothing splits off the root. Ties do not depend on the order of
-    points (`meds_rl.IncrementalHDBSCAN`).
+    function: ClusteringFunction
 
-    Example:
-        >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
-        >>> hdbscan_labels(np.stack([np.cos(angles), np.sin(angles)], axis=1)).tolist()
-        [0, 0, 0, 1, 1]
-        >>> hdbscan_labels(np.ones((4, 1))).tolist()
-        [-1, -1, -1, -1]
-    """
-    points = np.ascontiguousarray(unit_vectors, dtype=np.float64)
-    return PAPER_CLUSTERING.refit(points, NO_TREE, np.full(len(points), -1)).labels
+    def refit(
+        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+    ) -> Refit:
+        """See `IncrementalClustering.refit`."""
+        labels = labels_from(self.function, points) if len(points) else np.zeros(0, dtype=np.int64)
+        return Refit(labels, NO_TREE)
 
 
 def labels_from(function: ClusteringFunction, unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -213,3 +186,17 @@ def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
     if labels.min(initial=0) < NOISE:
         raise ValueError(f"clustering must return labels of {NOISE} (noise) or more, got {labels.min()}")
     return labels.astype(np.int64)
+
+
+def check_tree(tree: NDArray[np.int32], n: int) -> None:
+    """A tree is empty, or the parents of n points.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
+        raise ValueError(
+            f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}"
+        )
+    if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
+        raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")

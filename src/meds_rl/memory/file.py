@@ -1,7 +1,8 @@
-"""The memory's file: one safetensors file, written atomically, piece by piece, and checked in full when read.
+"""The memory's file: one safetensors file, written atomically, entry by entry, and checked in full when read.
 
-All entries lie end to end in a few columns; `entry_sizes` (E, 5) says of each of the E entries how many fingerprints,
-runs and runs of completions without an answer it has, how long its tree is, and which number its next cluster gets.
+All entries lie end to end in a few columns; `entry_sizes` (E, 5) holds for each of the E entries its numbers of
+fingerprints, runs and runs of completions without an answer, the length of its tree, and its next cluster. The last
+column is the SHA-256 of everything before it.
 """
 
 import hashlib
@@ -20,10 +21,12 @@ from numpy.typing import NDArray
 from meds_rl.checks import check_prompt_id
 from meds_rl.files import atomic_file
 from meds_rl.memory.clustering import NO_TREE, check_tree
-from meds_rl.memory.entry import NO_RUNS, EntryKey, MemoryEntry, MemoryState, Runs
+from meds_rl.memory.entry import NO_RUNS, EntryKey, MemoryEntry, MemoryState, Runs, length
 
-# ---- safetensors files that are written and read piece by piece, with a digest over everything.
+SCHEMA_VERSION = 3
 
+_HEADER = "meds_rl.error_memory"
+_DIGEST = "sha256"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype(np.float32),
     "I32": np.dtype(np.int32),
@@ -31,8 +34,30 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8),
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-_DIGEST = "sha256"
-_LONGEST_HEADER = 100_000_000  # as safetensors has it
+_LONGEST_HEADER = 100_000_000  # as in safetensors
+# What parsing a damaged file can raise.
+_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
+class MemoryFileError(ValueError):
+    """A memory file that cannot be read: truncated, corrupted, of another version, or another kind of file."""
+
+    def __init__(self, path: str | PathLike[str], reason: str) -> None:
+        super().__init__(f"cannot read the memory file {os.fspath(path)}: {reason}")
+
+
+# ---- Write.
+
+
+def write(path: str | PathLike[str], state: MemoryState) -> None:
+    """Write the state to `path`, which at any moment holds the old file or the new one, whole."""
+    header = {
+        "schema_version": SCHEMA_VERSION,
+        "step": state.step,
+        "next_id": state.next_id,
+        "n_features": state.n_features,
+    }
+    write_columns(Path(path), _columns(state), {_HEADER: json.dumps(header)})
 
 
 class Column(NamedTuple):
@@ -44,8 +69,31 @@ class Column(NamedTuple):
     parts: Iterable[NDArray[Any]]
 
 
+def _columns(state: MemoryState) -> list[Column]:
+    entries = list(state.entries.values())
+    sizes = np.array([_sizes(entry) for entry in entries], dtype=np.int64).reshape(-1, 5)
+    n, r, k, t = (int(total) for total in sizes[:, :4].sum(axis=0))
+    # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
+    keys = np.frombuffer(json.dumps(list(state.entries)).encode(), dtype=np.uint8)
+    vectors = (entry.vectors for entry in entries if len(entry.vectors))
+    return [
+        Column("vectors", np.float32, (n, state.n_features or 0), vectors),
+        Column("clusters", np.int32, (n,), (entry.clusters for entry in entries)),
+        Column("tree", np.int32, (t,), (entry.tree for entry in entries)),
+        Column("runs", np.int64, (r, 3), (entry.runs for entry in entries)),
+        Column("no_answer_runs", np.int64, (k, 3), (entry.no_answer_runs for entry in entries)),
+        Column("entry_sizes", np.int64, sizes.shape, [sizes]),
+        Column("entry_keys", np.uint8, keys.shape, [keys]),
+    ]
+
+
+def _sizes(entry: MemoryEntry) -> tuple[int, ...]:
+    lengths = (len(entry.vectors), len(entry.runs), len(entry.no_answer_runs), len(entry.tree))
+    return (*lengths, entry.next_cluster)
+
+
 def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, str]) -> None:
-    """Write the columns to `path`, which at any moment holds the old file or the new one, whole.
+    """Write a safetensors file of these columns, and their digest as the last one.
 
     Raises:
         OSError: As the system says: no such folder, no space, no permission. `path` is then as before.
@@ -56,117 +104,118 @@ def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, 
     end = 0
     for name, dtype, shape, _ in [*ordered, Column(_DIGEST, np.uint8, (32,), ())]:
         start, end = end, end + math.prod(shape) * np.dtype(dtype).itemsize
-        header[name] = {
-            "dtype": _DTYPE_NAMES[np.dtype(dtype)],
-            "shape": list(shape),
-            "data_offsets": [start, end],
-        }
+        kind = _DTYPE_NAMES[np.dtype(dtype)]
+        header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
     with atomic_file(path) as file:
 
-        def write(part: bytes | memoryview) -> None:
+        def put(part: bytes | memoryview) -> None:
             digest.update(part)
             file.write(part)
 
-        write(len(text).to_bytes(8, "little"))
-        write(text)
-        for column in ordered:
+        put(len(text).to_bytes(8, "little") + text)
+        for name, dtype, shape, parts in ordered:
             count = 0
-            for part in column.parts:
-                if part.dtype != column.dtype or part.shape[1:] != column.shape[1:]:
-                    raise ValueError(f"a part of {column.name} is {part.dtype} of shape {part.shape}")
+            for part in parts:
+                if part.dtype != dtype or part.shape[1:] != shape[1:]:
+                    raise ValueError(f"a part of {name} is {part.dtype} of shape {part.shape}")
                 count += len(part)
-                write(_raw_bytes(part))
-            if count != column.shape[0]:
-                raise ValueError(
-                    f"the parts of {column.name} have {count} rows and should have {column.shape[0]}"
-                )
+                put(_raw_bytes(part))
+            if count != shape[0]:
+                raise ValueError(f"the parts of {name} have {count} rows and should have {shape[0]}")
         file.write(digest.digest())
 
 
-class ForeignFileError(ValueError):
-    """A safetensors file whose metadata is not ours."""
+def _raw_bytes(array: NDArray[Any]) -> memoryview:
+    """The array's numbers as little-endian bytes, without a copy where they lie so already."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data if little.size else memoryview(b"")
 
 
-class TensorFile:
-    """A file that `write_columns` wrote, being read from its start to its end.
+# ---- Read.
 
-    Args:
-        file: opened for reading, at its start.
-        key: what the metadata must have.
 
-    Attributes:
-        metadata: the header's strings.
-        shapes: the columns' dtypes and shapes, by name, once `locate` has been called.
+def read(path: str | PathLike[str]) -> MemoryState:
+    """The state that `write` wrote.
 
     Raises:
-        ForeignFileError: the metadata has no such key.
-        ValueError: it is truncated, or no safetensors file.
+        MemoryFileError: The file is truncated, corrupted, of another version, or no memory file.
+        FileNotFoundError: There is no such file.
     """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
+    if Path(path).is_dir():
+        raise MemoryFileError(path, "it is a folder")
+    try:
+        with Path(path).open("rb") as stream:
+            file = _ColumnReader(stream)
+            if _HEADER not in file.metadata:
+                raise MemoryFileError(path, "it is a safetensors file, but not one of meds-rl's memory")
+            header = json.loads(file.metadata[_HEADER])
+            if header["schema_version"] != SCHEMA_VERSION:
+                raise MemoryFileError(
+                    path,
+                    f"it has schema version {header['schema_version']!r} and this meds-rl reads version "
+                    f"{SCHEMA_VERSION}; another version of meds-rl may read it",
+                )
+            parts = _read_parts(file)
+    except MemoryFileError:
+        raise
+    except _UNREADABLE as error:
+        raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
+    try:
+        return _state(header, parts)
+    except _UNREADABLE as error:
+        raise MemoryFileError(path, f"its parts contradict each other ({error})") from error
 
-    def __init__(self, file: BufferedReader, key: str) -> None:
+
+class _ColumnReader:
+    """Reads a file of `write_columns` from its start to its end, and digests what it reads."""
+
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(self._read(8), "little")
-        if length > min(size - 8, _LONGEST_HEADER):
-            raise ValueError(f"it has {size} bytes, and a header of {length} by its own account")
-        header = json.loads(self._read(length))
-        self.metadata: dict[str, str] = dict(header.pop("__metadata__", {}))
-        if key not in self.metadata:
-            raise ForeignFileError(f"its metadata has no {key!r}")
-        self._header, self._data_size = header, size - 8 - length
-        self._columns: list[str] = []
-        self.shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        header_size = int.from_bytes(self._array(_DTYPES["U8"], (8,)).tobytes(), "little")
+        if header_size > min(size - 8, _LONGEST_HEADER):
+            raise ValueError(f"it has {size} bytes, and its header should have {header_size}")
+        self._header: dict[str, Any] = json.loads(self._array(_DTYPES["U8"], (header_size,)).tobytes())
+        self._data_size = size - 8 - header_size
+        self.metadata: dict[str, str] = dict(self._header.pop("__metadata__", {}))
 
     def locate(self) -> None:
-        """Find the columns: end to end, and nothing after them.
-
-        Raises:
-            ValueError, KeyError: it is truncated, too long, or has columns of a kind that `write_columns` never writes.
-        """
+        """Find the columns: end to end, and nothing after them."""
         end = 0
-        for name, about in sorted(
+        self._columns: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
+        by_place = sorted(
             self._header.items(), key=lambda item: (item[1]["data_offsets"], item[0] == _DIGEST)
-        ):
+        )
+        for name, about in by_place:
             dtype, shape = _DTYPES[about["dtype"]], tuple(int(axis) for axis in about["shape"])
             start, next_end = about["data_offsets"]
-            if (
-                start != end
-                or min(shape, default=0) < 0
-                or next_end - start != math.prod(shape) * dtype.itemsize
-            ):
+            size = math.prod(shape) * dtype.itemsize
+            if start != end or min(shape, default=0) < 0 or next_end - start != size:
                 raise ValueError(f"its part {name!r} is not where it should be")
             end = next_end
-            self._columns.append(name)
-            self.shapes[name] = (dtype, shape)
+            self._columns.append((name, dtype, shape))
         if self._data_size != end:
             raise ValueError(f"it has {self._data_size} bytes of data and should have {end}")
 
     def read(self, name: str, sizes: Sequence[int] | None = None) -> list[NDArray[Any]]:
-        """The next column, in parts of these sizes along its first axis (default: in one).
-
-        Raises:
-            ValueError: it is not the next one, or the sizes do not add up to its first axis.
-        """
-        if not self._columns or self._columns[0] != name:
+        """The next column, which must have this name, in parts of these sizes along its first axis (default: one)."""
+        if not self._columns or self._columns[0][0] != name:
             raise ValueError(f"it should have a part {name!r} next, got {self._columns[:1]}")
-        del self._columns[0]
-        dtype, shape = self.shapes[name]
+        _, dtype, shape = self._columns.pop(0)
         if sizes is not None and sum(sizes) != shape[0]:
             raise ValueError(f"its part {name!r} has {shape[0]} rows and should have {sum(sizes)}")
         return [self._array(dtype, (size, *shape[1:])) for size in (shape[:1] if sizes is None else sizes)]
 
-    def finish(self) -> None:
-        """Check the digest.
-
-        Raises:
-            ValueError: there is none, or the content is not the one that was written.
-        """
+    def check_digest(self) -> None:
+        """The digest comes next, is the last column, and is that of what was read."""
         expected = self._digest.digest()
-        if self._columns != [_DIGEST]:
+        if [name for name, _, _ in self._columns] != [_DIGEST]:
             raise ValueError(f"it has parts that no memory has: {self._columns}")
         if self.read(_DIGEST)[0].tobytes() != expected:
             raise ValueError("it is corrupted: its content does not match its digest")
@@ -184,106 +233,8 @@ class TensorFile:
             self._digest.update(buffer)
         return array if np.little_endian else array.byteswap()
 
-    def _read(self, size: int) -> bytes:
-        data = self._file.read(size)
-        if len(data) != size:
-            raise ValueError("it ends too early")
-        self._digest.update(data)
-        return data
 
-
-def _raw_bytes(array: NDArray[Any]) -> memoryview:
-    """The array's numbers as little-endian bytes, without a copy where they lie so already."""
-    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(np.uint8).data if little.size else memoryview(b"")
-
-
-SCHEMA_VERSION = 3
-_HEADER = "meds_rl.error_memory"
-
-
-# What may come of reading numbers and JSON out of any bytes.
-_UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-
-
-class MemoryFileError(ValueError):
-    """A memory file that cannot be read: truncated, corrupted, of a newer version, or none of ours."""
-
-    def __init__(self, path: str | PathLike[str], reason: str) -> None:
-        super().__init__(f"cannot read the memory file {os.fspath(path)}: {reason}")
-
-
-def write(path: str | PathLike[str], state: MemoryState) -> None:
-    """Write the state to `path`, which at any moment holds the old file or the new one, whole."""
-    header = {
-        "schema_version": SCHEMA_VERSION,
-        "step": state.step,
-        "next_id": state.next_id,
-        "n_features": state.n_features,
-    }
-    write_columns(Path(path), _columns(state), {_HEADER: json.dumps(header)})
-
-
-def _columns(state: MemoryState) -> list[Column]:
-    entries = list(state.entries.values())
-    sizes = np.array([_sizes(entry) for entry in entries], dtype=np.int64).reshape(-1, 5)
-    n, r, k, t = (int(total) for total in sizes[:, :4].sum(axis=0))
-    keys = np.frombuffer(json.dumps(list(state.entries)).encode(), dtype=np.uint8)
-    vectors = (entry.vectors for entry in entries if len(entry.vectors))
-    return [
-        Column("vectors", np.float32, (n, state.n_features or 0), vectors),
-        Column("clusters", np.int32, (n,), (entry.clusters for entry in entries)),
-        Column("tree", np.int32, (t,), (entry.tree for entry in entries)),
-        Column("runs", np.int64, (r, 3), (entry.runs for entry in entries)),
-        Column("no_answer_runs", np.int64, (k, 3), (entry.no_answer_runs for entry in entries)),
-        Column("entry_sizes", np.int64, sizes.shape, [sizes]),
-        # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
-        Column("entry_keys", np.uint8, keys.shape, [keys]),
-    ]
-
-
-def _sizes(entry: MemoryEntry) -> tuple[int, ...]:
-    lengths = (len(entry.vectors), len(entry.runs), len(entry.no_answer_runs), len(entry.tree))
-    return (*lengths, entry.next_cluster)
-
-
-def read(path: str | PathLike[str]) -> MemoryState:
-    """The state that `write` wrote.
-
-    Raises:
-        MemoryFileError: The file is not whole and ours.
-        FileNotFoundError: There is no such file.
-    """
-    if not Path(path).exists():
-        raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
-    if Path(path).is_dir():
-        raise MemoryFileError(path, "it is a folder")
-    try:
-        with Path(path).open("rb") as stream:
-            file = TensorFile(stream, _HEADER)
-            header = json.loads(file.metadata[_HEADER])
-            version = header["schema_version"]
-            if version == SCHEMA_VERSION:
-                parts = _read_parts(file)
-    except ForeignFileError:
-        raise MemoryFileError(path, "it is a safetensors file, but not one of meds-rl's memory") from None
-    except _UNREADABLE as error:
-        raise MemoryFileError(path, f"it is truncated or not a memory file ({error})") from error
-    try:
-        if version != SCHEMA_VERSION:
-            raise MemoryFileError(
-                path,
-                f"it has schema version {version!r} and this meds-rl reads version {SCHEMA_VERSION}; "
-                "another version of meds-rl may read it",
-            )
-        return _state(header, parts)
-    except MemoryFileError:
-        raise
-    except _UNREADABLE as error:
-        raise MemoryFileError(path, f"its parts contradict each other ({error})") from error
-
-
-def _read_parts(file: TensorFile) -> dict[str, list[NDArray[Any]]]:
+def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
     """The columns cut into entries, in the order in which they lie in the file."""
     file.locate()
     (sizes,) = file.read("entry_sizes")
@@ -291,18 +242,18 @@ def _read_parts(file: TensorFile) -> dict[str, list[NDArray[Any]]]:
         raise ValueError("entry_sizes is not (E, 5) counts")
     n, r, k, t = sizes[:, :4].T.tolist()
     parts = {"entry_sizes": [sizes]}
-    parts["no_answer_runs"] = file.read("no_answer_runs", k)
-    parts["runs"] = file.read("runs", r)
-    parts["clusters"] = file.read("clusters", n)
-    parts["tree"] = file.read("tree", t)
-    parts["vectors"] = file.read("vectors", n)
-    parts["entry_keys"] = file.read("entry_keys")
-    file.finish()
+    for name, lengths in (
+        ("no_answer_runs", k), ("runs", r), ("clusters", n), ("tree", t), ("vectors", n), ("entry_keys", None)
+    ):  # fmt: skip
+        parts[name] = file.read(name, lengths)
+    file.check_digest()
     return parts
 
 
+# The digest shows that the file is as it was written; what follows shows that what was written makes sense.
+
+
 def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> MemoryState:
-    """The digest shows that the file is as it was written; this shows that what was written makes sense."""
     state = MemoryState({}, header["step"], header["next_id"], header["n_features"])
     keys = _keys(parts["entry_keys"][0])
     sizes = parts["entry_sizes"][0]
@@ -312,17 +263,15 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         entry = MemoryEntry(
             vectors=parts["vectors"][place],
             clusters=parts["clusters"][place],
-            # An empty array is as large as any other to Python; of a prompt there may be a million.
+            # An empty array takes as much memory as any other Python object, and there may be a million prompts.
             tree=parts["tree"][place] if sizes[place, 3] else NO_TREE,
             runs=parts["runs"][place],
             no_answer_runs=parts["no_answer_runs"][place] if sizes[place, 2] else NO_RUNS,
             next_cluster=int(sizes[place, 4]),
         )
-        check_entry(entry, state)
+        _check_entry(entry, state)
         state.entries[key] = entry
-    check_ids(
-        [runs for entry in state.entries.values() for runs in (entry.runs, entry.no_answer_runs)], state
-    )
+    _check_ids([runs for one in state.entries.values() for runs in (one.runs, one.no_answer_runs)], state)
     return state
 
 
@@ -333,12 +282,8 @@ def _keys(column: NDArray[np.uint8]) -> list[EntryKey]:
     return [EntryKey(check_prompt_id(prompt_id), is_correct) for prompt_id, is_correct in keys]
 
 
-def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
-    """An entry's parts belong together.
-
-    Raises:
-        ValueError: they do not.
-    """
+def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:
+    """An entry's arrays have their types, shapes and ranges."""
     n = len(entry.vectors)
     for name, array, dtype, shape in (
         ("vectors", entry.vectors, np.float32, (n, state.n_features or 0)),
@@ -355,19 +300,15 @@ def check_entry(entry: MemoryEntry, state: MemoryState) -> None:
     if n and not (entry.clusters.min() >= -1 and entry.clusters.max() < entry.next_cluster):
         raise ValueError(f"a cluster is not from -1 to {entry.next_cluster - 1}")
     check_tree(entry.tree, n)
-    if (entry.runs[:, 2] < 1).any() or (entry.no_answer_runs[:, 2] < 1).any() or entry.runs[:, 2].sum() != n:
+    _, steps, counts = np.concatenate([entry.runs, entry.no_answer_runs]).T
+    if (counts < 1).any() or length(entry.runs) != n:
         raise ValueError(f"the runs are not of {n} fingerprints")
-    for steps in (entry.runs[:, 1], entry.no_answer_runs[:, 1]):
-        if len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
-            raise ValueError(f"a step is not from 0 to {state.step}")
+    if len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
+        raise ValueError(f"a step is not from 0 to {state.step}")
 
 
-def check_ids(all_runs: list[Runs], state: MemoryState) -> None:
-    """No id is given twice or still to come, and ids ascend in each entry.
-
-    Raises:
-        ValueError: that is not so.
-    """
+def _check_ids(all_runs: list[Runs], state: MemoryState) -> None:
+    """Each id is used once, is below the next id, and ids ascend in each entry."""
     runs = np.concatenate([np.zeros((0, 3), dtype=np.int64), *all_runs])
     ascending = all((np.diff(part[:, 0]) > 0).all() for part in all_runs)
     runs = runs[np.argsort(runs[:, 0])]

@@ -43,14 +43,14 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
 
 
 def shaped_rewards(
-    rewards: NDArray[np.float64], penalties: NDArray[np.float64], is_correct: NDArray[np.bool_]
+    rewards: NDArray[np.float64], penalties: NDArray[np.float64], keeps_sign: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Shaped rewards (B,): r - penalty for a wrong completion; a right one keeps the sign of its reward.
+    """Shaped rewards (B,): r - penalty, but right completions (`keeps_sign`, (B,)) keep the sign of their reward.
 
-    For a right completion that is r / (1 + penalty), or r (1 + penalty) where r is negative, so that it never gains.
+    That is r / (1 + penalty) for them, or r (1 + penalty) where r is negative, so that no reward rises.
     """
-    right = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
-    return np.where(is_correct, right, rewards - penalties)
+    scaled = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
+    return np.where(keeps_sign, scaled, rewards - penalties)
 
 
 def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ class RewardShaper:
     r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the
     remembered wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
 
-    A shaper that penalises differently gets a function (`penalty`), or is a subclass that overrides `penalties`.
+    To penalise differently, pass a function (`penalty`) or override `penalties` in a subclass.
 
     Args:
         alpha: Strength of the penalty, >= 0.
@@ -145,7 +145,7 @@ class RewardShaper:
     def penalties(
         self, sizes: ClusterSizes, groups: list[Group], progress: float | None
     ) -> NDArray[np.float64]:
-        """Penalties (B,) >= 0 of a batch, before any reward is changed: the method for a subclass to override.
+        """Penalties (B,) >= 0 of a batch: the method for a subclass to override.
 
         Args:
             sizes: (B,) |C| as it counts; 0 for rows that are not scored, unseen or free of penalty.
@@ -177,8 +177,9 @@ class RewardShaper:
         n_rows = len(prompt_ids)
         correct = check_bools("is_correct", is_correct, n_rows)
         ids = check_prompt_ids(prompt_ids, n_rows)
-        groups = groups_of(ids, correct, _check_group_ids(group_ids, n_rows))
-        return np.array([reason is None for reason in self._why_unscored(groups, correct)], dtype=np.bool_)
+        names = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
+        unscored = self._why_unscored(groups_of(ids, names, correct), correct)
+        return np.array([reason is None for reason in unscored], dtype=np.bool_)
 
     def shape(
         self,
@@ -213,9 +214,10 @@ class RewardShaper:
         ids = check_prompt_ids(prompt_ids, n_rows)
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
-        named = _check_group_ids(group_ids, n_rows)
+        names = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
         progress = check_progress(progress, self.anneal)
-        groups = groups_of(ids, correct, named)
+
+        groups = groups_of(ids, names, correct)
         unscored = self._why_unscored(groups, correct)
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
         prompts = scored_prompts(groups, correct, scored)
@@ -223,9 +225,11 @@ class RewardShaper:
             clusters, sizes = self._score(prompts, fingerprints)
             penalties = np.where(scored, self.penalties(sizes, groups, progress), 0.0)
             memory_ids = self._remember(prompts, fingerprints)
-        shaped = raw_rewards - penalties
+
+        # A penalty function's penalties are subtracted from right completions, too.
+        keeps_sign = correct if self.penalty is None else np.zeros_like(correct)
         return ShapedBatch(
-            rewards=shaped_rewards(raw_rewards, penalties, correct) if self.penalty is None else shaped,
+            rewards=shaped_rewards(raw_rewards, penalties, keeps_sign),
             penalties=penalties,
             cluster_sizes=sizes,
             clusters=clusters,
@@ -236,7 +240,7 @@ class RewardShaper:
             normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
             prompt_ids=ids,
-            group_ids=ids if named is None else named,
+            group_ids=names,
             is_correct=correct,
             raw_rewards=raw_rewards,
         )
@@ -274,17 +278,13 @@ class RewardShaper:
         reasons: list[Reason | None] = [None] * len(is_correct)
         for group in groups:
             for row in group.rows.tolist():
-                reasons[row] = self._why_left_alone(group.kind, bool(is_correct[row]))
+                if group.kind is GroupKind.ALL_RIGHT:
+                    reasons[row] = Reason.ALL_RIGHT
+                elif group.kind is GroupKind.ALL_WRONG and self.all_wrong == "skip":
+                    reasons[row] = Reason.ALL_WRONG
+                elif self.target not in ("right" if is_correct[row] else "wrong", "both"):
+                    reasons[row] = Reason.NOT_TARGET
         return reasons
-
-    def _why_left_alone(self, kind: GroupKind, is_correct: bool) -> Reason | None:
-        if kind is GroupKind.ALL_RIGHT:
-            return Reason.ALL_RIGHT
-        if kind is GroupKind.ALL_WRONG and self.all_wrong == "skip":
-            return Reason.ALL_WRONG
-        if self.target not in ("right" if is_correct else "wrong", "both"):
-            return Reason.NOT_TARGET
-        return None
 
     def _why_scored(self, cluster: int) -> Reason:
         if cluster == UNSEEN:
@@ -322,65 +322,49 @@ class Group(NamedTuple):
     kind: GroupKind
 
 
+def groups_of(
+    prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct: NDArray[np.bool_]
+) -> list[Group]:
+    """The groups of a batch (all arguments (B,)), sorted by prompt id, integers first, whatever the order of rows.
+
+    Raises:
+        ValueError: a group has completions of two prompts.
+    """
+    rows: dict[PromptId, list[int]] = {}
+    for row, group_id in enumerate(group_ids):
+        rows.setdefault(group_id, []).append(row)
+    groups = []
+    for group_id, members in rows.items():
+        prompt_id = prompt_ids[members[0]]
+        for row in members:
+            if prompt_ids[row] != prompt_id:
+                raise ValueError(
+                    f"a group has the completions of one prompt; group {group_id!r} has completions of {prompt_id!r} "
+                    f"and {prompt_ids[row]!r}"
+                )
+        graded = is_correct[members]
+        kind = GroupKind.MIXED if graded.any() else GroupKind.ALL_WRONG
+        kind = GroupKind.ALL_RIGHT if graded.all() else kind
+        groups.append(Group(prompt_id, np.array(members, dtype=np.intp), kind))
+    return sorted(groups, key=lambda group: (isinstance(group.prompt_id, str), group.prompt_id))
+
+
 class ScoredRows(NamedTuple):
-    """The rows (m,) of one prompt, of all its groups, that are scored, all right or all wrong."""
+    """The rows (m,) of one prompt that are scored, from all its groups, all right or all wrong."""
 
     prompt_id: PromptId
     is_correct: bool
     rows: NDArray[np.intp]
 
 
-def groups_of(
-    prompt_ids: list[PromptId], is_correct: NDArray[np.bool_], group_ids: list[PromptId] | None = None
-) -> list[Group]:
-    """The groups of a batch, sorted by prompt id, integers first: an order that no row's place changes.
-
-    Args:
-        prompt_ids: (B,).
-        is_correct: (B,).
-        group_ids: (B,), where a prompt may have several groups in a batch; by default each has one.
-
-    Raises:
-        ValueError: a group has completions of two prompts.
-    """
-    rows: dict[PromptId, list[int]] = {}
-    for row, group_id in enumerate(prompt_ids if group_ids is None else group_ids):
-        rows.setdefault(group_id, []).append(row)
-    groups = [_group(_one_prompt(name, rows[name], prompt_ids), rows[name], is_correct) for name in rows]
-    return sorted(groups, key=lambda group: (isinstance(group.prompt_id, str), group.prompt_id))
-
-
-def _one_prompt(group_id: PromptId, rows: list[int], prompt_ids: list[PromptId]) -> PromptId:
-    first = prompt_ids[rows[0]]
-    for row in rows:
-        if prompt_ids[row] != first:
-            raise ValueError(
-                f"a group has the completions of one prompt; group {group_id!r} has completions of {first!r} and "
-                f"{prompt_ids[row]!r}"
-            )
-    return first
-
-
-def _group(prompt_id: PromptId, members: list[int], is_correct: NDArray[np.bool_]) -> Group:
-    rows = np.array(members, dtype=np.intp)
-    graded = is_correct[rows]
-    if graded.all():
-        return Group(prompt_id, rows, GroupKind.ALL_RIGHT)
-    return Group(prompt_id, rows, GroupKind.MIXED if graded.any() else GroupKind.ALL_WRONG)
-
-
 def scored_prompts(
     groups: list[Group], is_correct: NDArray[np.bool_], scored: NDArray[np.bool_]
 ) -> list[ScoredRows]:
-    """The scored rows of each prompt, right and wrong ones separately: one visit of the memory each."""
+    """The scored rows of each prompt, right and wrong ones separately: each is one visit of the memory."""
     found: dict[tuple[PromptId, bool], list[NDArray[np.intp]]] = {}
     for group in groups:
         for right in (False, True):
             rows = group.rows[scored[group.rows] & (is_correct[group.rows] == right)]
             if len(rows):
                 found.setdefault((group.prompt_id, right), []).append(rows)
-    return [ScoredRows(prompt_id, right, np.concatenate(rows)) for (prompt_id, right), rows in found.items()]
-
-
-def _check_group_ids(group_ids: Iterable[PromptId] | None, n_rows: int) -> list[PromptId] | None:
-    return None if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
+    return [ScoredRows(*key, np.concatenate(rows)) for key, rows in found.items()]
