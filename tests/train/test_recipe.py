@@ -8,9 +8,7 @@ import pytest
 from meds_rl.train.recipe import RecipeError, find_recipe, load_recipe
 from meds_rl.train.run import reward_functions
 
-FILES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
-# The others are grids of `meds compare`: tests/experiments/test_grid.py.
-RECIPES = [path for path in FILES if not path.name.startswith("compare-")]
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
 CPU = ["--use_cpu", "true", "--bf16", "false", "--use_vllm", "false", "--report_to", "none"]
 
@@ -35,17 +33,15 @@ def test_there_are_recipes():
     }
 
 
-@pytest.mark.parametrize("name", ["pocket.yaml", "recipes/pocket.yaml", "compare-small.yaml"])
+@pytest.mark.parametrize("name", ["pocket.yaml", "recipes/pocket.yaml"])
 def test_shipped_recipes_are_found_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_recipe(name).read_bytes() == (FILES[0].parent / Path(name).name).read_bytes()
+    assert find_recipe(name).read_bytes() == (RECIPES[0].parent / Path(name).name).read_bytes()
 
 
 def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        RecipeError, match=r"Shipped recipes: pocket\.yaml, .*; grids of meds compare: compare-"
-    ):
+    with pytest.raises(RecipeError, match=r"Shipped recipes: pocket\.yaml, .*smollm2\.yaml\."):
         find_recipe("poket.yaml")
 
 

@@ -20,113 +20,99 @@ from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
 
 Engine = Literal["trl", "verl"]
 
-_AS_PAPER = object()
-
 
 @dataclass(frozen=True)
 class Setting:
     """One setting.
 
     Attributes:
-        kind: type of the value; list is a pair of numbers.
-        paper: its value as published or released.
+        kind: type of the value, or the allowed names; list is a pair of numbers.
+        paper: its value as published or released. Where this is None, None is allowed.
         meaning: in a sentence or two.
-        recommended: its value with the preset "recommended"; left out, it is that of the paper. Where the two differ
-            the default is None: as the preset says.
-        choices: allowed names.
+        recommended: its value with the preset "recommended", where it differs. The default is then None: as the preset
+            says.
         least, above, most: bounds of a number; `above` itself is not allowed.
-        optional: whether None is allowed.
-        words: what is allowed, where the bounds do not say it.
+        words: what is allowed, where kind and bounds do not say it.
     """
 
-    kind: type
+    kind: type | tuple[str, ...]
     paper: Any
     meaning: str
-    recommended: Any = _AS_PAPER
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    optional: bool = False
+    recommended: Any = ...
+    least: float = -math.inf
+    above: float = -math.inf
+    most: float = math.inf
     words: str = ""
 
     def value(self, preset: str) -> Any:
         """Its value with a preset; a list is the caller's own."""
-        differs = preset == "recommended" and self.recommended is not _AS_PAPER
-        return deepcopy(self.recommended if differs else self.paper)
+        return deepcopy(self.recommended if preset == "recommended" and self.differs else self.paper)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the presets differ in it."""
+        return self.recommended is not ...
 
     @property
     def allowed(self) -> str:
         """What a value may be, in words."""
-        if self.words:
+        if isinstance(self.kind, tuple):
+            words = f"one of {', '.join(self.kind)}"
+        elif self.words:
             words = self.words
-        elif self.choices:
-            words = f"one of {', '.join(self.choices)}"
-        elif self.most is not None:
+        elif self.most < math.inf:
             words = f"{self.least:g} to {self.most:g}"
         else:
             words = _WORDS[self.kind]
-            words += f" above {self.above:g}" if self.above is not None else ""
-            words += f" of at least {self.least:g}" if self.least is not None else ""
-        return f"None or {words}" if self.optional else words
+            words += f" above {self.above:g}" if self.above > -math.inf else ""
+            words += f" of at least {self.least:g}" if self.least > -math.inf else ""
+        return f"None or {words}" if self.paper is None else words
 
     def allows(self, value: Any) -> bool:
         """Whether a value is allowed."""
         if value is None:
-            return self.optional
+            return self.paper is None
+        if isinstance(self.kind, tuple):
+            return isinstance(value, str) and value in self.kind
         if self.kind in (bool, str):
-            return isinstance(value, self.kind) and (not self.choices or value in self.choices)
+            return isinstance(value, self.kind)
         if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
             return False
-        least = float("-inf") if self.least is None else self.least
-        most = float("inf") if self.most is None else self.most
-        return math.isfinite(value) and least <= value <= most and (self.above is None or value > self.above)
+        return math.isfinite(value) and self.least <= value <= self.most and self.above < value
 
 
 _WORDS: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a finite number",
-    list: "two shares of training in order, 0 <= from <= until <= 1",
+    list: "two shares of training in order, 0 to 1",
     str: "a path",
 }
 
-_CLUSTER_OR_FREE = ("cluster", "free")
 _MEMORY: dict[str, Setting] = {
     "alpha": Setting(float, 0.1, "Strength of the penalty, min(alpha * ln(|C| + 1), beta).", least=0),
     "beta": Setting(float, 0.2, "Cap of the penalty, the paper's beta.", 2.0, least=0),
-    "target": Setting(
-        str, "wrong", "Which completions are penalised and remembered.", choices=("wrong", "right", "both")
-    ),
+    "target": Setting(("wrong", "right", "both"), "wrong", "Which completions are penalised and remembered."),
     "noise": Setting(
-        str,
-        "cluster",
-        "Remembered completions in no cluster: count together as one cluster, or cost nothing.",
-        choices=_CLUSTER_OR_FREE,
+        ("cluster", "free"), "cluster", "Noise points count together as a cluster, or cost nothing."
     ),
     "all_wrong": Setting(
-        str,
+        ("skip", "center", "shape"),
         "skip",
         "Groups without a right answer: left alone; penalised, with advantages that are not divided by the group's "
         "deviation; or penalised like any other group.",
         "center",
-        choices=("skip", "center", "shape"),
     ),
     "anneal": Setting(
         list,
         [1.0, 1.0],
-        "Shares of training between which alpha falls linearly to 0; 1, 1 for no annealing.",
+        "The penalty falls to 0 between these shares of training; [1, 1]: never.",
         [0.333, 0.666],
     ),
     "no_answer": Setting(
-        str,
-        "cluster",
-        "Completions without an answer: count together as one cluster, or cost nothing (as released).",
-        choices=_CLUSTER_OR_FREE,
+        ("cluster", "free"), "cluster", "No answer counts as a cluster, or is free (as released)."
     ),
-    "n_neighbors": Setting(
-        int, 3, "Nearest remembered completions that vote for the cluster of a new one.", least=1
-    ),
+    "n_neighbors": Setting(int, 3, "Nearest remembered completions that vote for the cluster.", least=1),
     "max_distance": Setting(
         float,
         None,
@@ -135,47 +121,28 @@ _MEMORY: dict[str, Setting] = {
         0.25,
         least=0,
         most=2,
-        optional=True,
     ),
     "min_cluster_size": Setting(int, 2, "Smallest cluster of HDBSCAN.", least=2),
     "cluster_selection_epsilon": Setting(
-        float,
-        0.0,
-        "Clusters of HDBSCAN that split at less than this distance (of unit vectors) are one.",
-        0.2,
-        least=0,
+        float, 0.0, "Clusters of HDBSCAN that split at less than this distance are one.", 0.2, least=0
     ),
     "capacity": Setting(
-        int,
-        None,
-        "Most completions remembered of one prompt, wrong and right ones apart; the oldest go first. None: no bound.",
-        least=1,
-        optional=True,
+        int, None, "Most completions remembered of a prompt, wrong and right apart. None: no bound.", least=1
     ),
     "half_life": Setting(
-        float,
-        None,
-        "Generation batches after which a remembered completion counts half in |C|. None: no decay.",
-        above=0,
-        optional=True,
+        float, None, "Batches after which a remembered completion counts half in |C|. None: never.", above=0
     ),
 }
 _SHARED: dict[str, Setting] = {
-    "preset": Setting(
-        str,
-        "paper",
-        "Sets what is left at None: as published, or as this project recommends.",
-        choices=("paper", "recommended"),
-    ),
+    "preset": Setting(("paper", "recommended"), "paper", "Sets the settings that are left at None."),
     "fingerprint": Setting(
-        str,
-        "layer_logits",
-        "What completions are compared by: read from the model, or answer_string from the text.",
-        "working_states",
-        choices=(
+        (
             *("layer_logits", "layer_logits_diff", "pooled_logits"),
             *("answer_states", "working_states", "answer_string"),
         ),
+        "layer_logits",
+        "What completions are compared by: read from the model, or answer_string from the text.",
+        "working_states",
     ),
     "fingerprint_layers": Setting(
         int,
@@ -183,14 +150,12 @@ _SHARED: dict[str, Setting] = {
         "layer_logits: how many of the last layers, -1 for all, None for half of them. pooled_logits and "
         "working_states: the layer to pool, None for the middle one or for two thirds of the way.",
         least=-1,
-        optional=True,
         words="-1 (all) or at least 1",
     ),
     "answer_marker": Setting(
-        str,
+        ("boxed", "answer_tag", "hashes"),
         "boxed",
-        "How a completion marks its answer: \\boxed{...}, <answer>...</answer>, or #### in front.",
-        choices=("boxed", "answer_tag", "hashes"),
+        "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, or `####` in front.",
     ),
     "correct_above": Setting(
         float,
@@ -199,34 +164,27 @@ _SHARED: dict[str, Setting] = {
         "its score where there is no acc).",
     ),
     "scale_rewards": Setting(
-        str,
+        ("group", "batch", "none"),
         "group",
-        "Rewards less the group's mean are divided by the deviation of the group, of the batch (TRL only), or not at "
-        "all. In TRL a field of GRPOConfig; group in verl: as algorithm.norm_adv_by_std_in_grpo says.",
+        "Divide rewards less the group's mean by the deviation of the group, of the batch (TRL only), or not at all. "
+        "In TRL a field of GRPOConfig; group in verl: as algorithm.norm_adv_by_std_in_grpo says.",
         "none",
-        choices=("group", "batch", "none"),
     ),
-    "entropy_advantage": Setting(
-        bool, False, "Add token entropies to the advantages, A += min(a * H, |A| / k).", True
-    ),
+    "entropy_advantage": Setting(bool, False, "Add token entropies, A += min(a * H, |A| / k).", True),
     "entropy_advantage_coef": Setting(float, 0.4, "a in that formula.", least=0),
     "entropy_advantage_cap": Setting(float, 2.0, "k in that formula.", above=0),
 }
 _TRL: dict[str, Setting] = {
     "method": Setting(
-        str,
+        ("grpo", "grpo-entropy", "dapo", "meds"),
         "meds",
-        "A training method of the paper. It sets the fields in the last table of this page.",
-        choices=("grpo", "grpo-entropy", "dapo", "meds"),
+        "It sets the fields listed below.",
     ),
     "fingerprint_from": Setting(
-        str,
-        "policy",
-        "The model that is read: the policy as it is, or as it was before training.",
-        choices=("policy", "reference"),
+        ("policy", "reference"), "policy", "The model that is read: the policy, or as it was before training."
     ),
     "dynamic_sampling": Setting(
-        bool, True, "Drop groups of raw accuracy 0 or 1 and refill the batch from new prompts."
+        bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."
     ),
     "max_generation_batches": Setting(int, 10, "Most rounds of generation to fill one batch.", least=1),
     "overlong_buffer": Setting(
@@ -238,18 +196,11 @@ _TRL: dict[str, Setting] = {
     ),
     "overlong_factor": Setting(float, 1.0, "Weight of the overlong punishment.", least=0),
     "log_rollouts": Setting(
-        bool,
-        True,
-        "Write every training completion to output_dir/rollouts, one parquet file a generation batch.",
+        bool, True, "Write training completions to output_dir/rollouts, a parquet file a generation batch."
     ),
 }
 _VERL: dict[str, Setting] = {
-    "memory": Setting(
-        str,
-        None,
-        "File of a memory to start with; a checkpoint's own memory wins. In TRL an argument of MEDSTrainer.",
-        optional=True,
-    ),
+    "memory": Setting(str, None, "File of a memory to start with; a checkpoint's own memory wins."),
 }
 
 SETTINGS = _MEMORY | _SHARED | _TRL | _VERL
@@ -258,38 +209,30 @@ SETTINGS = _MEMORY | _SHARED | _TRL | _VERL
 MEMORY_SETTINGS = tuple(_MEMORY)
 """What `make_memory` and `make_shaper` need."""
 
-_DIFFERING = [name for name, setting in SETTINGS.items() if setting.recommended is not _AS_PAPER]
+_DIFFERING = [name for name, setting in SETTINGS.items() if setting.differs]
 PRESETS: dict[str, dict[str, Any]] = {
     preset: {name: SETTINGS[name].value(preset) for name in _DIFFERING} for preset in ("paper", "recommended")
 }
 """By preset: the settings in which the presets differ."""
 
-_GRPO: dict[str, Any] = {
-    "loss_type": "grpo",
-    "beta": 0.001,
-    "epsilon": 0.2,
-    "epsilon_high": 0.2,
-    "delta": None,
-    "scale_rewards": "group",
-    "dynamic_sampling": False,
-    "overlong_buffer": 0,
-    "entropy_advantage": False,
-}
-_DAPO = _GRPO | {
-    "loss_type": "dapo",
-    "beta": 0.0,
-    "epsilon_high": 0.28,
-    "delta": 10.0,  # for A < 0 TRL's two-sided clipping is the dual clip with this constant
-    "dynamic_sampling": True,
-    "overlong_buffer": 512,
+_BY_PRESET = "by preset"
+_OF_METHODS: dict[str, tuple[Any, ...]] = {
+    "loss_type": ("grpo", "grpo", "dapo", "dapo"),
+    "beta": (0.001, 0.001, 0.0, 0.0),
+    "epsilon": (0.2, 0.2, 0.2, 0.2),
+    "epsilon_high": (0.2, 0.2, 0.28, 0.28),
+    # TRL's two-sided clipping with delta is the dual clip: for A < 0 both give max(min(ratio, delta), 1 - epsilon) * A.
+    "delta": (None, None, 10.0, 10.0),
+    "scale_rewards": ("group", "group", "group", _BY_PRESET),
+    "dynamic_sampling": (False, False, True, True),
+    "overlong_buffer": (0, 0, 512, 512),
+    "entropy_advantage": (False, True, False, _BY_PRESET),
 }
 METHODS: dict[str, dict[str, Any]] = {
-    "grpo": _GRPO,
-    "grpo-entropy": _GRPO | {"entropy_advantage": True},
-    "dapo": _DAPO,
-    "meds": {k: v for k, v in _DAPO.items() if k not in ("scale_rewards", "entropy_advantage")},
+    method: {name: row[i] for name, row in _OF_METHODS.items() if row[i] is not _BY_PRESET}
+    for i, method in enumerate(("grpo", "grpo-entropy", "dapo", "meds"))
 }
-"""By method: fields of TRL's MEDSConfig. With meds the preset sets the others."""
+"""By method: fields of TRL's MEDSConfig."""
 
 
 def name_in(engine: Engine, name: str) -> str:
@@ -311,23 +254,18 @@ def settings_of(engine: Engine) -> dict[str, Setting]:
 
 def default_of(engine: Engine, name: str) -> Any:
     """The default of a setting; None where the method or the preset sets it."""
-    by_method = engine == "trl" and name_in(engine, name) in _GRPO
+    by_method = engine == "trl" and name_in(engine, name) in _OF_METHODS
     return None if by_method or name in _DIFFERING else SETTINGS[name].value("paper")
 
 
-def help_of(engine: Engine, name: str) -> str:
-    """Meaning, bound and default of a setting, for a command line."""
-    sources = ["method"] if engine == "trl" and name_in(engine, name) in _GRPO else []
-    sources += ["preset"] if name in _DIFFERING else []
-    default = f"by {' and '.join(sources)}" if sources else str(default_of(engine, name))
-    setting = SETTINGS[name]
-    return f"{setting.meaning} Allowed: {setting.allowed}. Default: {default}."
-
-
 def field_of(engine: Engine, name: str) -> Any:
-    """A dataclass field with the default and the help of a setting."""
-    default, metadata = default_of(engine, name), {"help": help_of(engine, name)}
-    return dataclasses.field(default=default, metadata=metadata)
+    """A dataclass field with the default and the help of a setting: its meaning, bound and default."""
+    setting, default = SETTINGS[name], default_of(engine, name)
+    sources = ["method"] if engine == "trl" and name_in(engine, name) in _OF_METHODS else []
+    sources += ["preset"] if name in _DIFFERING else []
+    shown = f"by {' and '.join(sources)}" if sources else default
+    text = f"{setting.meaning} Allowed: {setting.allowed}. Default: {shown}."
+    return dataclasses.field(default=default, metadata={"help": text})
 
 
 def check_values(engine: Engine, values: Mapping[str, Any]) -> None:
@@ -359,17 +297,12 @@ def shapes_all_wrong(values: Mapping[str, Any]) -> bool:
     return bool(values["all_wrong"] != "skip" and values["target"] != "right")
 
 
-def make_clustering(values: Mapping[str, Any]) -> HDBSCANClustering:
-    """The clustering of the memory."""
-    return HDBSCANClustering(
+def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
+    """An empty memory."""
+    clustering = HDBSCANClustering(
         min_cluster_size=values["min_cluster_size"],
         cluster_selection_epsilon=values["cluster_selection_epsilon"],
     )
-
-
-def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
-    """An empty memory."""
-    clustering = make_clustering(values)
     return ErrorMemory(clustering, capacity=values["capacity"], half_life=values["half_life"])
 
 
@@ -400,10 +333,68 @@ def make_shaper(
 
 # ---- The page of settings.
 
+_PAGE = """# Settings
+
+Every setting of the two engines, made from the table in `src/meds_rl/engines/settings.py` by `make settings`. A value
+that you give always wins. Where the two presets differ, the default is `None`: as the preset says.
+
+## In TRL and verl
+
+`meds_*` acts only with `method: meds`.
+
+{shared}
+## In TRL only
+
+In `MEDSConfig`, besides every field of TRL's `GRPOConfig`.
+
+{trl}
+## In verl only
+
+In TRL a memory is an argument of `MEDSTrainer`.
+
+{verl}
+## What a method sets in TRL
+
+`beta` is TRL's KL coefficient; the paper's beta is `meds_beta`.
+
+{methods}"""
+
 
 def page() -> str:
     """``docs/settings.md``, in Markdown."""
-    raise NotImplementedError
+    of_one = ["setting", "allowed", "meaning", "default"]
+    return _PAGE.format(
+        shared=_table(
+            ["TRL", "verl, under `meds:`", "allowed", "meaning", "paper", "recommended"],
+            [
+                [f"`{name_in('trl', name)}`", f"`{name}`", *_cells(one)]
+                for name, one in (_SHARED | _MEMORY).items()
+            ],
+        ),
+        trl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _TRL.items()]),
+        verl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _VERL.items()]),
+        methods=_table(
+            ["field", *(f"`{method}`" for method in METHODS)],
+            [[f"`{name}`", *map(_value, row)] for name, row in _OF_METHODS.items()],
+        ),
+    )
+
+
+def _cells(setting: Setting) -> list[str]:
+    """Allowed values, meaning, and the values in both presets."""
+    return [setting.allowed, setting.meaning, *(_value(setting.value(preset)) for preset in PRESETS)]
+
+
+def _value(value: Any) -> str:
+    return (
+        _BY_PRESET if value is _BY_PRESET else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in [head, *rows]]
+    lines.insert(1, " | ".join("---" for _ in head))
+    return "".join(f"| {line} |\n" for line in lines)
 
 
 if __name__ == "__main__":

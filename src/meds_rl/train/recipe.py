@@ -15,34 +15,27 @@ from meds_rl.engines.trl.config import MEDSConfig
 
 @dataclass
 class RunArguments:
-    """What to train on and how to look at the result; everything else is ``MEDSConfig`` and TRL's ``ModelConfig``.
+    """What to train on and how to evaluate it; everything else is ``MEDSConfig`` and TRL's ``ModelConfig``.
 
-    Parameters:
-        task: "pocket", "reasoning_gym:<dataset>" or "math" (``meds_rl.tasks.load_task``).
-        task_options: options of the task, a mapping (JSON on the command line).
-        reward_funcs: import paths of TRL reward functions, instead of the task's grader; the first says right or wrong.
-        eval_samples: samples per problem of each evaluation, before and after training; 0 for no evaluations.
-        eval_every: also in training, every so many optimiser steps; 0 for only before and after.
-        eval_k: k of pass@k; default ``eval_samples``.
-        eval_problems: at most so many problems of each split.
-        eval_by: a column of the task to split the figures by.
-        eval_before_from: folder of a run that begins from the same model and is evaluated alike; its evaluation before
-            training is taken over.
-        num_threads: CPU threads of torch; default torch's own.
+    The fields are described by their help, which ``docs/start-trl.md`` lists too.
     """
 
     task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset> or math."})
     task_options: dict[str, Any] | str | None = field(
-        default=None, metadata={"help": "Options of the task (JSON)."}
+        default=None, metadata={"help": "Options of the task, a mapping (JSON on the command line)."}
     )
     reward_funcs: list[str] | None = field(
-        default=None, metadata={"help": "Import paths of reward functions, instead of the task's grader."}
+        default=None,
+        metadata={
+            "help": "Import paths of TRL reward functions, instead of the task's grader; the first says right or wrong."
+        },
     )
     eval_samples: int = field(
-        default=0, metadata={"help": "Samples per problem before and after; 0 skips both."}
+        default=0, metadata={"help": "Samples per problem of each evaluation; 0 for no evaluations."}
     )
     eval_every: int = field(
-        default=0, metadata={"help": "Optimiser steps between evaluations in training; 0 for none."}
+        default=0,
+        metadata={"help": "Optimiser steps between evaluations in training; 0 for only before and after."},
     )
     eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
     eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
@@ -50,9 +43,11 @@ class RunArguments:
         default=None, metadata={"help": "Column of the task to split the figures by."}
     )
     eval_before_from: str | None = field(
-        default=None, metadata={"help": "Run folder whose evaluation before training is taken over."}
+        default=None,
+        metadata={
+            "help": "Run folder with the same model and evaluation; its evaluation before training is copied."
+        },
     )
-
     num_threads: int | None = field(
         default=None, metadata={"help": "CPU threads of torch. Default: torch's own."}
     )
@@ -142,7 +137,7 @@ def field_names() -> list[str]:
 def find_recipe(path: str | Path) -> Path:
     """The recipe at ``path``, or the shipped one where only that is meant ("pocket.yaml", "recipes/pocket.yaml").
 
-    Shipped are those in an installed wheel, or in the clone that is installed with ``pip install -e``.
+    Shipped recipes are in an installed wheel, or in the clone that is installed with ``pip install -e``.
 
     Raises:
         RecipeError: there is neither.
@@ -153,12 +148,8 @@ def find_recipe(path: str | Path) -> Path:
         return Path(path)
     if str(Path(path).parent) in (".", "recipes") and (shipped / Path(path).name).is_file():
         return shipped / Path(path).name
-    names = sorted(file.name for file in shipped.glob("*.yaml"))
-    grids = ", ".join(name for name in names if name.startswith("compare-")) or "none"
-    recipes = ", ".join(name for name in names if not name.startswith("compare-")) or "none"
-    raise RecipeError(
-        f"There is no recipe at {path}. Shipped recipes: {recipes}; grids of meds compare: {grids}."
-    )
+    names = ", ".join(sorted(file.name for file in shipped.glob("*.yaml"))) or "none"
+    raise RecipeError(f"There is no recipe at {path}. Shipped recipes: {names}.")
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -176,9 +167,7 @@ def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=3)
-            hint = (
-                f"Did you mean {' or '.join(close)}?" if close else "docs/configuration.md names the fields."
-            )
+            hint = f"Did you mean {' or '.join(close)}?" if close else "docs/settings.md lists them."
             raise RecipeError(f"Unknown field {name!r}. {hint}")
 
 

