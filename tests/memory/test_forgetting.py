@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.memory import Visit, hdbscan_labels
-from meds_rl.memory.entry import ids_of, kept_only, runs_of, steps_of
+from meds_rl.memory.entry import NO_RUNS, extended, ids_of, steps_of, without_first
 from meds_rl.memory.vote import unit_vectors
 
 from .streams import stream
@@ -132,15 +132,24 @@ def test_a_file_that_exceeds_the_capacity_is_cut_at_the_next_visit(tmp_path):
     assert ids(loaded, "x") == [3, 4]
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2), st.booleans()), max_size=40))
-def test_runs_say_what_the_ids_and_steps_are(gaps):
-    numbers = np.cumsum([gap for gap, _, _ in gaps], dtype=np.int64)
-    steps = np.cumsum([step for _, step, _ in gaps], dtype=np.int64)
-    runs = runs_of(numbers, steps)
-    assert ids_of(runs).tolist() == numbers.tolist()
-    assert steps_of(runs).tolist() == steps.tolist()
-    kept = np.array([keep for _, _, keep in gaps], dtype=bool)
-    assert ids_of(kept_only(runs, kept)).tolist() == numbers[kept].tolist()
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 4)), max_size=20),
+    st.integers(0, 60),
+)
+def test_runs_say_what_the_ids_and_steps_are(gaps, count):
+    runs, numbers, steps = NO_RUNS, [], []
+    next_id = step = 0
+    for gap, later, n in gaps:
+        next_id, step = next_id + gap, step + later
+        runs = extended(runs, next_id, step, n)
+        numbers += range(next_id, next_id + n)
+        steps += [step] * n
+        next_id += n
+    assert ids_of(runs).tolist() == numbers
+    assert steps_of(runs).tolist() == steps
+    count = min(count, len(numbers))
+    assert ids_of(without_first(runs, count)).tolist() == numbers[count:]
+    assert steps_of(without_first(runs, count)).tolist() == steps[count:]
 
 
 def test_an_age_of_endless_half_lives():

@@ -5,8 +5,6 @@ many parts as there are, never a chain of merges of two, whose order would be ar
 depends on the values alone. So the clusters are a function of the set of points.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -195,7 +193,7 @@ def _extract(
     order: Indices,
     min_cluster_size: int,
     leaf: bool,
-    allow_single_cluster: bool,
+    single: bool,
     epsilon: float,
 ) -> tuple[Labels, Floats]:
     """Labels and probabilities from the tree and the order of its edges by length."""
@@ -206,9 +204,9 @@ def _extract(
     binary, size = _single_linkage(parent, order)
     upper = _merge_ties(n, binary, lengths, order)
     cluster, fell, above, birth, stability, end = _condense(upper, size, lengths, order, min_cluster_size)
-    chosen = _select(above, stability, leaf, allow_single_cluster)
+    chosen = _select(above, stability, leaf, single)
     if epsilon > 0.0:
-        chosen = _join_near(chosen, above, birth, epsilon, allow_single_cluster)
+        chosen = _join_near(chosen, above, birth, epsilon, single)
     number, count = np.full(above.size, -1, np.int64), 0
     for i in range(n):
         c = chosen[cluster[i]]
@@ -248,19 +246,13 @@ def extract(
 
 
 def tree_labels(
-    points: Floats,
-    parent: Indices,
-    min_cluster_size: int = 2,
-    cluster_selection_method: Literal["eom", "leaf"] = "eom",
-    cluster_selection_epsilon: float = 0.0,
+    points: Floats, parent: Indices, min_cluster_size: int = 2, leaf: bool = False, epsilon: float = 0.0
 ) -> Labels:
-    """The cluster of each of (n, D) points, -1 for noise, from their minimum spanning tree.
+    """The cluster of each of (n, D) points, -1 for noise, from their minimum spanning tree. See `extract`.
 
     >>> from meds_rl.hdbscan.spanning_tree import build
     >>> points = np.array([[0.0], [1.0], [6.0], [8.0]])
     >>> tree_labels(points, build(points))
     array([0, 0, 1, 1])
     """
-    leaf = cluster_selection_method == "leaf"
-    lengths = edge_lengths(points, parent)
-    return extract(parent, lengths, min_cluster_size, leaf=leaf, epsilon=cluster_selection_epsilon)[0]
+    return extract(parent, edge_lengths(points, parent), min_cluster_size, leaf=leaf, epsilon=epsilon)[0]

@@ -25,14 +25,13 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     min_samples : int or None, default=2
         The core distance of a point is the distance to its `min_samples`-th nearest, itself the first, as in
         scikit-learn (the hdbscan package leaves the point out: its 1 is 2 here). None takes `min_cluster_size`.
-        With 1 and 2 a `partial_fit` costs O(n m D); with more it computes all anew, O(n^2 D) (see Notes).
+        With 1 and 2 a `partial_fit` costs O(n m D); with more everything is computed again, O(n^2 D) (see Notes).
     cluster_selection_epsilon : float, default=0.0
-        Clusters that split off at a distance below this are joined again, as in scikit-learn: groups that are closer
-        than that are one, however dense they are inside.
+        Clusters that split off at a distance below this are joined again, as in scikit-learn.
     cluster_selection_method : {"eom", "leaf"}, default="eom"
         Excess of mass, or the smallest clusters of the hierarchy.
     allow_single_cluster : bool, default=False
-        Whether excess of mass may select the root: all points one cluster, but for those that leave it early.
+        Whether excess of mass may select the root: all points one cluster, except those that leave it early.
 
     Attributes
     ----------
@@ -55,19 +54,18 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     -----
     **Why it is exact.** HDBSCAN's hierarchy is read from the minimum spanning tree of the mutual reachability
     distances max(d(a, b), core(a), core(b)). For `min_samples` 1 core distances are 0; for 2, core(a) is the distance
-    to the nearest other point, never more than d(a, b). Either way mutual reachability is the plain distance. Distances
-    between old points then never change, and a minimum spanning tree of n + m points lies within the old tree and
-    the edges that touch new points [3]_ [4]_. For larger `min_samples` a new point changes core distances of old ones:
-    all is computed anew at each `partial_fit`, and is just as exact.
+    to the nearest other point, never more than d(a, b). Either way mutual reachability is the plain distance, so
+    distances between old points never change, and a minimum spanning tree of n + m points lies within the old tree and
+    the edges that touch new points [3]_ [4]_. For larger `min_samples` a new point changes core distances of old ones.
 
-    **Ties.** Points at exactly equal distances have several minimum spanning trees, and implementations that merge two
-    by two choose among the hierarchies that go with them. Here all merges at one distance are one, as in [1]_, so that
-    the clusters depend on nothing but the set of points. Where no two nonzero merge distances are equal and fewer than
-    2 * `min_cluster_size` points are identical, the partition is scikit-learn's and the hdbscan package's. With
-    `min_samples` above 2 ties are the rule, as one core distance is the length of several edges: the merge distances
-    are theirs then, and the partition may be another one.
+    **Ties.** Points at exactly equal distances have several minimum spanning trees; implementations that merge two by
+    two choose among their hierarchies. Here all merges at one distance are one, as in [1]_, so that the clusters depend
+    only on the set of points. Where no two nonzero merge distances are equal and fewer than 2 * `min_cluster_size`
+    points are identical, the partition is scikit-learn's and the hdbscan package's. With `min_samples` above 2 ties are
+    the rule, as one core distance is the length of several edges: the merge distances are theirs then, the partition
+    may differ.
 
-    **Cost.** Memory is O(n D). Compiled by numba at the first import (about ten seconds, kept on disk after that).
+    **Cost.** Memory is O(n D). Compiled by numba at the first import (about ten seconds; cached on disk).
 
     **Few points.** Fewer than `min_cluster_size` or `min_samples` points are noise, also with `allow_single_cluster`.
 
@@ -137,8 +135,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     def single_linkage_distances_(self) -> NDArray[np.float64]:
         """The distances at which the hierarchy merges, ascending."""
         check_is_fitted(self)
-        distances: NDArray[np.float64] = self._lengths[self._order[:-1]]
-        return distances
+        return np.asarray(self._lengths[self._order[:-1]])
 
     def _check_parameters(self) -> None:
         _check_integer("min_cluster_size", self.min_cluster_size, 2)
@@ -149,16 +146,15 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise ValueError(
                 f"cluster_selection_epsilon must be a finite number of at least 0, got {epsilon!r}"
             )
-        if self.cluster_selection_method not in ("eom", "leaf"):
-            raise ValueError(
-                f"cluster_selection_method must be 'eom' or 'leaf', got {self.cluster_selection_method!r}"
-            )
+        method = self.cluster_selection_method
+        if method not in ("eom", "leaf"):
+            raise ValueError(f"cluster_selection_method must be 'eom' or 'leaf', got {method!r}")
         if not isinstance(self.allow_single_cluster, bool | np.bool_):
             raise ValueError(f"allow_single_cluster must be a bool, got {self.allow_single_cluster!r}")
 
     def _start(self, n_features: int) -> None:
         self.n_samples_seen_ = 0
-        self._points = np.empty((0, n_features))  # rows beyond n_samples_seen_ are room to grow
+        self._points = np.empty((0, n_features))  # with spare rows beyond n_samples_seen_
         self._parent = np.empty(0, np.int32)
         self._is_euclidean = True
 

@@ -97,8 +97,8 @@ class HDBSCANClustering(IncrementalClustering):
         from meds_rl.hdbscan.hierarchy import tree_labels  # compiled: slower to load than all of meds_rl
 
         tree = _next_tree(points, tree, sources)
-        method, epsilon = self.cluster_selection_method, float(self.cluster_selection_epsilon)
-        return Refit(tree_labels(points, tree, self.min_cluster_size, method, epsilon), tree)
+        leaf, epsilon = self.cluster_selection_method == "leaf", float(self.cluster_selection_epsilon)
+        return Refit(tree_labels(points, tree, self.min_cluster_size, leaf, epsilon), tree)
 
 
 def _next_tree(

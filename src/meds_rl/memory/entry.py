@@ -36,30 +36,27 @@ def steps_of(runs: Runs) -> NDArray[np.int64]:
     return np.repeat(runs[:, 1], runs[:, 2])
 
 
-def runs_of(ids: NDArray[np.int64], steps: NDArray[np.int64]) -> Runs:
-    """The runs of ids and steps, both (n,): the inverse of `ids_of` and `steps_of`.
-
-    Example:
-        >>> runs_of(np.array([4, 5, 6, 9]), np.array([1, 1, 2, 2])).tolist()
-        [[4, 1, 2], [6, 2, 1], [9, 2, 1]]
-    """
-    if not len(ids):
-        return NO_RUNS
-    is_start = np.ones(len(ids), dtype=np.bool_)
-    is_start[1:] = (np.diff(ids) != 1) | (np.diff(steps) != 0)
-    starts = np.flatnonzero(is_start)
-    counts = np.diff(np.append(starts, len(ids)))
-    return np.stack([ids[starts], steps[starts], counts], axis=1).astype(np.int64)
-
-
 def extended(runs: Runs, first_id: int, step: int, count: int) -> Runs:
     """The runs with one more at the end, or unchanged for a count of 0."""
     return np.concatenate([runs, [[first_id, step, count]]]) if count else runs
 
 
-def kept_only(runs: Runs, kept: NDArray[np.bool_]) -> Runs:
-    """The runs of the completions that are kept (n,)."""
-    return runs if kept.all() else runs_of(ids_of(runs)[kept], steps_of(runs)[kept])
+def without_first(runs: Runs, count: int) -> Runs:
+    """The runs without their first `count` completions.
+
+    Example:
+        >>> without_first(np.array([[4, 1, 2], [6, 2, 3]]), 3).tolist()
+        [[7, 2, 2]]
+    """
+    if not count:
+        return runs
+    ends = np.cumsum(runs[:, 2])
+    first = int(np.searchsorted(ends, count, side="right"))
+    rest = runs[first:].copy()
+    if len(rest):
+        rest[0, 2] = ends[first] - count
+        rest[0, 0] += runs[first, 2] - rest[0, 2]
+    return rest
 
 
 # ---- One prompt, and the whole memory.

@@ -213,7 +213,7 @@ class ErrorMemory:
                 if n_features is None and has_answer(rows).any():
                     n_features = rows.shape[1]
                 arrival, ids = _arrival(rows, next_id)
-                if len(arrival):
+                if len(rows):
                     changes[key] = plan(state.entries.get(key), arrival, state.step, self.capacity)
                 next_id += len(rows)
                 all_ids.append(ids)

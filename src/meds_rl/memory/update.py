@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from meds_rl.labels import NOISE
 from meds_rl.memory.clustering import IncrementalClustering, check_labels, check_tree
-from meds_rl.memory.entry import MemoryEntry, Runs, empty_entry, extended, ids_of, kept_only, length
+from meds_rl.memory.entry import MemoryEntry, Runs, empty_entry, extended, ids_of, length, without_first
 from meds_rl.memory.vote import unit_vectors
 
 
@@ -21,9 +21,6 @@ class Arrival(NamedTuple):
     vectors: NDArray[np.float32]
     n_no_answer: int
     first_id: int
-
-    def __len__(self) -> int:
-        return len(self.vectors) + self.n_no_answer
 
 
 @dataclass(frozen=True)
@@ -58,42 +55,35 @@ class Change:
 
 
 def plan(entry: MemoryEntry | None, arrival: Arrival, step: int, capacity: int | None) -> Change:
-    """Append a batch's completions to an entry and drop the oldest, whatever exceeds `capacity`."""
-    change = _appended(empty_entry() if entry is None else entry, arrival, step)
-    excess = 0 if capacity is None else length(change.runs) + length(change.no_answer_runs) - capacity
-    return _without_oldest(change, excess) if excess > 0 else change
-
-
-def _appended(old: MemoryEntry, arrival: Arrival, step: int) -> Change:
-    m = len(arrival.vectors)
+    """Append a batch's completions to an entry, and drop the oldest until at most `capacity` are left."""
+    old = empty_entry() if entry is None else entry
+    n, m = len(old.vectors), len(arrival.vectors)
     vectors = old.vectors
     if m:
         # An entry without vectors may be from before D was known.
-        vectors = np.concatenate([old.vectors, arrival.vectors]) if len(old.vectors) else arrival.vectors
+        vectors = np.concatenate([old.vectors, arrival.vectors]) if n else arrival.vectors
+    runs = extended(old.runs, arrival.first_id, step, m)
+    no_answer_runs = extended(old.no_answer_runs, arrival.first_id + m, step, arrival.n_no_answer)
+    gone, no_answer_gone = _oldest(runs, no_answer_runs, capacity)
     return Change(
         old=old,
-        vectors=vectors,
-        sources=np.append(np.arange(len(old.vectors)), np.full(m, -1)),
-        before=np.append(old.clusters, np.full(m, NOISE, dtype=np.int32)),
-        runs=extended(old.runs, arrival.first_id, step, m),
-        no_answer_runs=extended(old.no_answer_runs, arrival.first_id + m, step, arrival.n_no_answer),
+        vectors=vectors[gone:].copy() if gone else vectors,  # a view would keep the dropped ones in memory
+        sources=np.append(np.arange(n), np.full(m, -1))[gone:],
+        before=np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))[gone:],
+        runs=without_first(runs, gone),
+        no_answer_runs=without_first(no_answer_runs, no_answer_gone),
     )
 
 
-def _without_oldest(change: Change, excess: int) -> Change:
-    n = len(change.vectors)
-    ids = np.concatenate([ids_of(change.runs), ids_of(change.no_answer_runs)])
-    stays = np.ones(len(ids), dtype=np.bool_)
-    stays[np.argsort(ids, kind="stable")[:excess]] = False
-    rows = stays[:n]
-    return Change(
-        old=change.old,
-        vectors=change.vectors[rows],
-        sources=change.sources[rows],
-        before=change.before[rows],
-        runs=kept_only(change.runs, rows),
-        no_answer_runs=kept_only(change.no_answer_runs, stays[n:]),
-    )
+def _oldest(runs: Runs, no_answer_runs: Runs, capacity: int | None) -> tuple[int, int]:
+    """How many of each must go so that `capacity` are left: those with the smallest ids, which come first."""
+    excess = 0 if capacity is None else length(runs) + length(no_answer_runs) - capacity
+    if excess <= 0:
+        return 0, 0
+    ids = ids_of(runs)
+    last_gone = np.partition(np.append(ids, ids_of(no_answer_runs)), excess - 1)[excess - 1]
+    gone = int((ids <= last_gone).sum())
+    return gone, excess - gone
 
 
 def refit(clustering: IncrementalClustering, change: Change) -> MemoryEntry:
