@@ -1,4 +1,4 @@
-"""The completions that errors and maps refer to, each once, with their texts within a budget."""
+"""The completions that errors and maps refer to, each once; texts only up to a total length."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import explanation
 
 MAX_CHARACTERS = 64_000_000
-"""Of all texts of completions together."""
+"""Total length of all texts of completions."""
 
 NO_MEMORY = "no_memory"
 NOT_GRADED = "not_graded"
@@ -29,11 +29,11 @@ COPIED = (
     *("step", "is_correct", "reward", "shaped_reward", "advantage", "penalty"),
     *("cluster", "cluster_size", "reason", "strategy", "num_tokens"),
 )
-"""Columns of the rollouts that are taken over as they are."""
+"""Columns copied from the rollouts."""
 
 
 class Completions:
-    """Gives each referenced completion a number, and at the end the columns of the table.
+    """Numbers the completions that are referred to, and builds their table.
 
     Args:
         runs: the runs of the report, each at its number.
@@ -59,9 +59,9 @@ class Completions:
         return self._prompts[prompt_id]
 
     def prompts(self, golds: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The prompts: id, text, what it asks in words, and the right answer where ``golds`` has it by the prompt's id.
+        """The prompts: id, text, the question in words, and the right answer if ``golds`` has one for the id.
 
-        A text that cannot be read is the id.
+        Where the text cannot be read, the id takes its place.
         """
         texts = self._texts("prompt", self._asked)
         rows = []
@@ -73,8 +73,8 @@ class Completions:
     def table(self, max_characters: int) -> tuple[dict[str, list[Any]], list[str]]:
         """The columns, and notes.
 
-        The first completions that were referred to keep their text first. Beyond the budget a completion has none
-        (None): a text is there in full or not at all.
+        Texts are kept in the order in which completions were referred to. Beyond ``max_characters`` a completion has
+        no text (None): a text is kept in full or not at all.
         """
         order = list(self._places)
         texts = self._texts("completion", order)
@@ -131,7 +131,7 @@ class Completions:
 
 
 def why(run: RunData, row: Any) -> str:
-    """One sentence: why the completion has the penalty it has, and how that is computed."""
+    """One sentence: why the completion has its penalty, with the formula."""
     words = _reason(row)
     sentence = words[0].upper() + words[1:] + "."
     if row.reason == NO_MEMORY:
@@ -146,7 +146,7 @@ def why(run: RunData, row: Any) -> str:
     if alpha is None or beta is None or size is None or min(alpha, beta, size) < 0:
         return f"{sentence} Penalty {row.penalty:.4f}."
     formula = f"min({alpha:g} ln({size:g} + 1), {beta:g})"
-    # A formula is shown only where it gives the penalty: a resumed run may have changed alpha.
+    # Show the formula only if it gives the penalty: a resumed run may have changed alpha.
     holds = abs(float(penalty([size], alpha, beta)[0]) - row.penalty) < 1e-9
     return f"{sentence} Penalty {row.penalty:.4f}{' = ' + formula if holds else ''}."
 
@@ -161,9 +161,9 @@ def _reason(row: Any) -> str:
 
 
 def read_texts(run: RunData, column: str, rows: Iterable[int]) -> Iterator[tuple[int, str]]:
-    """A text column of some rollouts, read file by file: all texts of a run may not fit into memory.
+    """A text column of some rollouts, read file by file because all texts may not fit into memory.
 
-    A file whose texts cannot be read gives none, and the run's notes say so.
+    A file that cannot be read is left out and named in the run's notes.
     """
     wanted = np.array(sorted(set(rows)), dtype=np.int64)
     begin = 0

@@ -17,7 +17,52 @@ from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import LARGEST, finite
 from meds_rl.rollouts.remembered import NOT_FOUND
 
-# ---- The panels of the course of training: what each shows, and how it is computed.
+if TYPE_CHECKING:
+    import pandas as pd
+
+Line: TypeAlias = tuple[str, str]
+"""Panel and line."""
+
+Course: TypeAlias = dict[Line, dict[int, float]]
+"""Panel and line -> optimiser steps done when the batch was sampled -> value."""
+
+BATCH_COLUMNS = (
+    *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward"),
+    *("is_correct", "answer", "penalty", "memory_id"),
+)
+"""Columns of the rollouts that `BatchFigures` reads."""
+
+LOGGED: Mapping[str, Line] = {
+    "meds/memory_size": ("memory", "size"),
+    "meds/fingerprint_ms": ("time", "fingerprint"),
+    "meds/memory_ms": ("time", "memory"),
+    "pass/pass@1": ("pass", "pass@1"),
+    "diversity/answer_entropy": ("entropy", "entropy"),
+    "diversity/distinct_wrong": ("distinct", "distinct"),
+    "diversity/top1_eigenvalue_ratio": ("eigenvalue", "problem"),
+    "reward": ("reward", "shaped"),
+}
+"""Name of a logged metric -> panel and line."""
+
+PASS_AT_G = re.compile(r"pass/pass@([0-9]+)")
+
+PREFERRED = ("pass", "memory")
+"""Panels taken from the logged metrics rather than from the rollouts: these lack the groups that dynamic sampling
+dropped, and what the memory has forgotten."""
+
+OF_THE_MEMORY = {"penalty", "memory", "time", "time_share"}
+"""Panels that are shown only for runs with a memory."""
+
+MAX_POINTS = 1000
+"""Points of a line; a longer line is averaged over stretches of equal length."""
+
+MAX_STEPS = 200
+"""Steps with an eigenvalue ratio, evenly spread: each collects the fingerprints of a batch."""
+
+MAX_VECTORS = 2000
+"""Fingerprints of a step that its eigenvalue ratio is computed from, evenly spread."""
+
+CENTERS: tuple[tuple[str, Center], ...] = (("problem", "problem"), ("pooled", "pooled"))
 
 
 @dataclass(frozen=True)
@@ -26,7 +71,7 @@ class Panel:
 
     Attributes:
         id: its name in the data.
-        title: above it.
+        title: the heading.
         help: one sentence: what it is and how it is computed.
         lines: id and label of each line, in the order of the legend.
         unit: of the values.
@@ -45,7 +90,7 @@ class Panel:
         return replace(self, lines=tuple(line for line in self.lines if line[0] in ids))
 
     def with_group_size(self, size: int | None) -> Panel:
-        """The panel with pass@G called by its number, where that is known."""
+        """The panel with the number in place of G in pass@G, where that is known."""
         if size is None:
             return self
         name = f"pass@{size}"
@@ -53,7 +98,7 @@ class Panel:
         return replace(self, lines=lines, help=self.help.replace("pass@G", name))
 
     def to_dict(self) -> dict[str, Any]:
-        """As the report's data has it."""
+        """The panel in the report's data."""
         return {
             "id": self.id,
             "title": self.title,
@@ -120,9 +165,8 @@ PANELS = (
     Panel(
         "time",
         "Time of the memory",
-        "What a step spends on taking fingerprints, on looking up, remembering and clustering, and on taking old "
-        "fingerprints anew where that is on.",
-        (("fingerprint", "fingerprints"), ("memory", "memory"), ("reencode", "re-encoding")),
+        "Time of a step for taking fingerprints, and for looking up, remembering and clustering.",
+        (("fingerprint", "fingerprints"), ("memory", "memory")),
         unit="ms",
     ),
     Panel(
@@ -141,53 +185,82 @@ PANELS = (
     ),
 )
 
-EVALUATION_PANELS = (
-    ("pass@1", "pass@1", "Share of right completions, mean over problems.", "", True),
-    (
-        "pass@k",
-        "pass@{k}",
-        "Chance that at least one of {k} completions is right (unbiased estimate), mean over problems.",
-        "",
-        True,
-    ),
-    (
-        "distinct",
-        "Distinct wrong answers",
-        "Different wrong answers among a problem's completions, mean over problems.",
-        "per problem",
-        False,
-    ),
-    (
-        "repeated",
-        "Repeated errors",
-        "Share of the wrong completions that repeat a wrong answer already given to their problem in the same "
-        "evaluation.",
-        "",
-        True,
-    ),
-    ("no_answer", "No answer", "Share of the completions without a final answer.", "", True),
-)
-"""id, title, help, unit, percent; the lines are the groups of problems."""
 
-# ---- Figures of one batch of rollouts after another: the report's course of training, and `meds watch`, one code.
+def course_table(courses: Mapping[int, Course], group_size: int | None = None) -> dict[str, Any]:
+    """Panels and values of several runs, as the report's data has them.
 
-if TYPE_CHECKING:
-    import pandas as pd
+    A line that no run has is left out, and so is a panel without lines.
 
-Line = tuple[str, str]
-"""Panel and line (`meds_rl.report.course`)."""
+    Args:
+        courses: The number of each run, and its course.
+        group_size: G, where all runs have the same; pass@G is then called by its number.
+    """
+    values: dict[str, list[Any]] = {name: [] for name in ("run", "panel", "line", "step", "value")}
+    for run, lines in courses.items():
+        for (panel, line), points in lines.items():
+            for step, value in thinned(points):
+                for column, item in zip(values.values(), (run, panel, line, step, value), strict=True):
+                    column.append(item)
+    there = {line for lines in courses.values() for line in lines}
+    panels = [
+        panel.with_lines([line for line, _ in panel.lines if (panel.id, line) in there]) for panel in PANELS
+    ]
+    shown = [panel.with_group_size(group_size).to_dict() for panel in panels if panel.lines]
+    return {"panels": shown, "values": values}
 
-BATCH_COLUMNS = (
-    *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward"),
-    *("is_correct", "answer", "penalty", "memory_id"),
-)
-"""Of the rollouts: what the figures need."""
+
+def run_course(run: RunData) -> Course:
+    """The course of one run. Rollouts come first, then logged metrics, then the memory; see also `PREFERRED`."""
+    sampled = _sampled(run)
+    logged = logged_course(run.metrics)
+    lines = {**eigenvalue_ratios(run), **repeated_clusters(run), **logged, **sampled}
+    lines |= {line: points for line, points in logged.items() if line[0] in PREFERRED}
+    if not has_memory(run):
+        lines = {line: points for line, points in lines.items() if not _of_the_memory(line)}
+    return lines
+
+
+def logged_course(metrics: Sequence[Mapping[str, Any]]) -> Course:
+    """The course in ``metrics.jsonl``. A row is written after the step that used the batch, so its step is one less."""
+    lines: Course = {}
+    for row in metrics:
+        for line, value in logged_figures(row).items():
+            lines.setdefault(line, {})[max(0, int(row["step"]) - 1)] = value
+    return lines
+
+
+def has_memory(run: RunData) -> bool:
+    """Whether a memory shaped its rewards."""
+    if run.memory is not None or any("meds/memory_size" in row for row in run.metrics):
+        return True
+    return bool(len(run.rollouts)) and bool((run.rollouts["reason"] != "no_memory").any())
+
+
+def _sampled(run: RunData) -> Course:
+    figures = BatchFigures()
+    sums: dict[Line, dict[int, list[float]]] = {}
+    for _, batch in run.rollouts.groupby("generation", sort=True):
+        step = int(batch["step"].iloc[0])
+        for line, value in figures.add(batch).items():
+            sums.setdefault(line, {}).setdefault(step, []).append(value)
+    return {
+        line: {step: float(np.mean(values)) for step, values in steps.items()} for line, steps in sums.items()
+    }
+
+
+def thinned(points: Mapping[int, float]) -> Iterator[tuple[int, float]]:
+    """The points in order; of more than `MAX_POINTS` the means of equal stretches, each at its first step."""
+    steps = sorted(points)
+    size = -(-len(steps) // MAX_POINTS) or 1
+    for start in range(0, len(steps), size):
+        stretch = steps[start : start + size]
+        yield stretch[0], float(np.mean([points[step] for step in stretch]))
 
 
 class BatchFigures:
-    """Takes the batches in the order of training and gives each one's figures.
+    """Computes the figures of one batch after another, in the order of training: for the report and for `meds watch`.
 
-    It remembers which wrong answers were given to which prompt, and nothing else: a run of any length is read once.
+    It keeps only which wrong answers each prompt has had, so a run of any length is read once.
     """
 
     def __init__(self) -> None:
@@ -195,13 +268,13 @@ class BatchFigures:
         self._size = 0
 
     def add(self, batch: pd.DataFrame) -> dict[Line, float]:
-        """Figures of the next batch, by panel and line; what says nothing about it (no wrong completion) is left out.
+        """Figures of the next batch, by panel and line. A figure without a value (no wrong completion) is left out.
 
         Args:
             batch: B rows of one generation batch, with `BATCH_COLUMNS`; null answers are None.
         """
         self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
-        # What no reward function graded is neither wrong nor right.
+        # Completions that no reward function graded are neither wrong nor right.
         batch = batch[np.isfinite(batch["reward"].to_numpy(dtype=np.float64))]
         is_correct = batch["is_correct"].to_numpy(dtype=bool)
         tokens = batch["num_tokens"].to_numpy(dtype=np.float64)
@@ -236,7 +309,7 @@ class BatchFigures:
         return {line: value for line, value in figures.items() if finite(value) is not None}
 
     def _repeated(self, groups: dict[str, list[str | None]]) -> float:
-        """Share of the wrong completions whose answer was given to their prompt in an earlier batch; then remember."""
+        """Share of the wrong completions that repeat an answer of an earlier batch; then add those of this batch."""
         pairs = [(prompt, answer) for prompt, wrong in groups.items() for answer in wrong]
         share = sum(pair in self._given for pair in pairs) / len(pairs) if pairs else math.nan
         self._given.update(pairs)
@@ -244,36 +317,15 @@ class BatchFigures:
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean of the numbers among them; NaN of none."""
-    known = values[np.abs(values) <= LARGEST]  # no NaN is
+    """Mean of the values that are numbers; NaN without any."""
+    known = values[np.abs(values) <= LARGEST]  # excludes NaN
     return float(known.mean()) if len(known) else math.nan
 
 
-# ---- Figures of the course of training that come from ``metrics.jsonl``.
-
-NAMES: Mapping[str, Line] = {
-    "meds/memory_size": ("memory", "size"),
-    "meds/fingerprint_ms": ("time", "fingerprint"),
-    "meds/memory_ms": ("time", "memory"),
-    "meds/reencode_ms": ("time", "reencode"),
-    "pass/pass@1": ("pass", "pass@1"),
-    "diversity/answer_entropy": ("entropy", "entropy"),
-    "diversity/distinct_wrong": ("distinct", "distinct"),
-    "diversity/top1_eigenvalue_ratio": ("eigenvalue", "problem"),
-    "reward": ("reward", "shaped"),
-}
-"""Logged name -> panel and line."""
-
-PASS_AT_G = re.compile(r"pass/pass@([0-9]+)")
-PREFERRED = ("pass", "memory")
-"""Panels whose logged figures are better than those of the rollouts, which know neither the groups that dynamic
-sampling threw away nor what the memory has forgotten."""
-
-
 def logged_figures(row: Mapping[str, Any]) -> dict[Line, float]:
-    """Figures of one row of ``metrics.jsonl``, by panel and line; what is no finite number is left out."""
-    figures = {line: value for name, line in NAMES.items() if (value := finite(row.get(name))) is not None}
-    if ("reward", "shaped") in figures:  # the trainer logs the penalty as a reward of its own
+    """Figures of one row of ``metrics.jsonl``, by panel and line; values that are not finite numbers are left out."""
+    figures = {line: value for name, line in LOGGED.items() if (value := finite(row.get(name))) is not None}
+    if ("reward", "shaped") in figures:  # the trainer logs the penalty as one of the rewards
         penalty = finite(row.get("rewards/meds_penalty/mean"))
         figures["reward", "raw"] = figures["reward", "shaped"] - (penalty or 0.0)
     accuracy = finite(row.get("dynamic_sampling/raw_accuracy"))
@@ -288,17 +340,6 @@ def logged_figures(row: Mapping[str, Any]) -> dict[Line, float]:
     if spent and step_time is not None and step_time > 1e-9:
         figures["time_share", "share"] = sum(spent) / (1000 * step_time)
     return figures
-
-
-# ---- Lines of the course of training that the memory tells: how varied the errors are inside, and which come back.
-
-MAX_STEPS = 200
-"""At most so many steps get an eigenvalue ratio, evenly spread: each gathers a batch's fingerprints."""
-
-MAX_VECTORS = 2000
-"""Of a step's fingerprints so many are looked at, evenly spread."""
-
-CENTERS: tuple[tuple[str, Center], ...] = (("problem", "problem"), ("pooled", "pooled"))
 
 
 def eigenvalue_ratios(run: RunData) -> dict[Line, dict[int, float]]:
@@ -325,7 +366,7 @@ def eigenvalue_ratios(run: RunData) -> dict[Line, dict[int, float]]:
 def repeated_clusters(run: RunData) -> dict[Line, dict[int, float]]:
     """Share of a batch's remembered wrong completions in a cluster that an earlier batch was in.
 
-    By the clusters as they are now; noise is no cluster, and "no answer" is one.
+    The clusters are the present ones. Noise is not a cluster; "no answer" is one.
     """
     if run.clusters is None:
         return {}
@@ -345,86 +386,6 @@ def _spread(values: np.ndarray, count: int) -> np.ndarray:
     if len(values) <= count:
         return values
     return values[np.linspace(0, len(values) - 1, count).round().astype(np.intp)]
-
-
-Course: TypeAlias = dict[Line, dict[int, float]]
-"""Panel and line -> optimiser steps done when the batch was sampled -> value."""
-
-MAX_POINTS = 1000
-"""Of a line; a longer one is averaged over stretches of equal length."""
-
-OF_THE_MEMORY = {"penalty", "memory", "time", "time_share"}
-
-
-def course_table(courses: Mapping[int, Course], group_size: int | None = None) -> dict[str, Any]:
-    """Panels and values of several runs, as the report's data has them.
-
-    A line that no run has is left out, and so is a panel without lines.
-
-    Args:
-        courses: The number of each run, and its course.
-        group_size: G, where all runs have the same; pass@G is then called by its number.
-    """
-    values: dict[str, list[Any]] = {name: [] for name in ("run", "panel", "line", "step", "value")}
-    for run, lines in courses.items():
-        for (panel, line), points in lines.items():
-            for step, value in thinned(points):
-                for column, item in zip(values.values(), (run, panel, line, step, value), strict=True):
-                    column.append(item)
-    there = {line for lines in courses.values() for line in lines}
-    panels = [
-        panel.with_lines([line for line, _ in panel.lines if (panel.id, line) in there]) for panel in PANELS
-    ]
-    shown = [panel.with_group_size(group_size).to_dict() for panel in panels if panel.lines]
-    return {"panels": shown, "values": values}
-
-
-def run_course(run: RunData) -> Course:
-    """One run's course: from its rollouts where they tell, else from what was logged, else from its memory."""
-    sampled = _sampled(run)
-    logged = logged_course(run.metrics)
-    lines = {**eigenvalue_ratios(run), **repeated_clusters(run), **logged, **sampled}
-    lines |= {line: points for line, points in logged.items() if line[0] in PREFERRED}
-    if not has_memory(run):
-        lines = {line: points for line, points in lines.items() if not _of_the_memory(line)}
-    return lines
-
-
-def logged_course(metrics: Sequence[Mapping[str, Any]]) -> Course:
-    """What ``metrics.jsonl`` tells. A row is written after the step whose batch it describes: that step less one."""
-    lines: Course = {}
-    for row in metrics:
-        for line, value in logged_figures(row).items():
-            lines.setdefault(line, {})[max(0, int(row["step"]) - 1)] = value
-    return lines
-
-
-def has_memory(run: RunData) -> bool:
-    """Whether a memory shaped its rewards."""
-    if run.memory is not None or any("meds/memory_size" in row for row in run.metrics):
-        return True
-    return bool(len(run.rollouts)) and bool((run.rollouts["reason"] != "no_memory").any())
-
-
-def thinned(points: Mapping[int, float]) -> Iterator[tuple[int, float]]:
-    """The points in order; of more than `MAX_POINTS` the means of equal stretches, each at its first step."""
-    steps = sorted(points)
-    size = -(-len(steps) // MAX_POINTS) or 1
-    for start in range(0, len(steps), size):
-        stretch = steps[start : start + size]
-        yield stretch[0], float(np.mean([points[step] for step in stretch]))
-
-
-def _sampled(run: RunData) -> Course:
-    figures = BatchFigures()
-    sums: dict[Line, dict[int, list[float]]] = {}
-    for _, batch in run.rollouts.groupby("generation", sort=True):
-        step = int(batch["step"].iloc[0])
-        for line, value in figures.add(batch).items():
-            sums.setdefault(line, {}).setdefault(step, []).append(value)
-    return {
-        line: {step: float(np.mean(values)) for step, values in steps.items()} for line, steps in sums.items()
-    }
 
 
 def _of_the_memory(line: Line) -> bool:

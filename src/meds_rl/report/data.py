@@ -1,4 +1,4 @@
-"""Everything that a report shows, as one dict that JSON can hold: page and pictures are made of nothing else."""
+"""All data of a report as one dict for JSON. Page and pictures are made from this dict alone."""
 
 from __future__ import annotations
 
@@ -23,27 +23,21 @@ from meds_rl.report.text import plain
 from meds_rl.rollouts.folder import RunFolder
 
 SCHEMA = 1
-"""Version of the dict; a change of meaning raises it."""
+"""Version of the dict; it rises with each change of meaning."""
 
 MAX_SEED = 2**32 - 1
-"""What t-SNE takes."""
+"""The largest seed of t-SNE."""
 
 OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
-"""Beginnings of settings that say nothing about a run without a memory."""
+"""Prefixes of settings that have no effect on a run without a memory."""
 
 SHOWN_SETTINGS = (
-    *(
-        "model_name_or_path",
-        "task",
-        "learning_rate",
-        "num_generations",
-        "temperature",
-        "max_completion_length",
-    ),
+    *("model_name_or_path", "task", "learning_rate", "num_generations", "temperature"),
+    *("max_completion_length",),
     *("dynamic_sampling", "preset", "fingerprint", "meds_alpha", "meds_beta", "meds_all_wrong", "meds_noise"),
     *("meds_capacity", "meds_half_life"),
 )
-"""Settings that a reader wants, beside those in which the runs differ."""
+"""Settings that are shown besides those in which the runs differ."""
 
 
 def report_data(
@@ -57,16 +51,16 @@ def report_data(
     seed: int = 0,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Read runs and make a report's data of them.
+    """Read runs and return a report's data.
 
     Args:
         runs: Run folders, or their paths.
-        baseline: What the differences are taken to: a variant's name. Default: the first method without a memory.
+        baseline: The variant that others are compared with. Default: the first method without a memory.
         map_prompts: Maps at most; several runs share them.
-        map_points: Points of a map at most; of more, so many are drawn at random.
-        num_errors: Errors listed of each run and way of grouping (cluster, answer), the largest first.
-        max_characters: Of all texts of completions together; beyond it completions are listed without their text.
-        seed: of what is drawn at random: points of maps, t-SNE, the bootstrap.
+        map_points: Points of a map at most; of more completions a random sample is shown.
+        num_errors: Listed errors of each run and grouping (cluster, answer), the largest first.
+        max_characters: Total length of the texts of completions; beyond it completions have no text.
+        seed: of the random sample of a map's points, of t-SNE and of the bootstrap.
         show_progress: Whether progress bars are shown.
 
     Raises:
@@ -183,13 +177,13 @@ def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def _group_size(runs: Sequence[RunData]) -> int | None:
-    """G, where all runs have the same."""
+    """G, if all runs have the same."""
     sizes = {run.recipe.group_size for run in runs}
     return sizes.pop() if len(sizes) == 1 else None
 
 
 def _num_clusters(run: RunData) -> int:
-    """Real ones, of wrong completions."""
+    """Clusters of wrong completions, without noise and "no answer"."""
     return sum(len(set(entry.labels[entry.labels >= 0].tolist())) for _, _, entry in run.wrong_entries())
 
 

@@ -11,14 +11,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
-from meds_rl.report.course import EVALUATION_PANELS
-from meds_rl.report.evaluations import METRICS, end_of_training, k_of, per_problem, read_evaluations
+from meds_rl.report.evaluations import (
+    EVALUATION_PANELS,
+    METRICS,
+    end_of_training,
+    k_of,
+    per_problem,
+    read_evaluations,
+)
 from meds_rl.report.source import RunData
-
-# ---- Which evaluations of two runs may be compared: those at the end of training, else those of one and the same step.
 
 if TYPE_CHECKING:
     import pandas as pd
+
+UNSHAPED = ("dapo", "grpo", "grpo-entropy")
+"""Methods without a memory, in the order in which one is taken as the baseline."""
+
+PANELS = {panel.id: panel for panel in EVALUATION_PANELS}
+
+FEW_SEEDS = 5
+"""With fewer seeds the notes warn that the intervals are too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +55,7 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return self.run.folder.path.name
 
 
@@ -57,70 +69,11 @@ class Compared:
 
     Attributes:
         runs: baseline and other.
-        problems: of each the problems evaluated.
+        problems: the evaluated problems of each.
     """
 
     runs: tuple[RunData, RunData]
     problems: tuple[pd.DataFrame, pd.DataFrame]
-
-
-def comparable(pairs: Sequence[Pair], notes: list[str]) -> tuple[list[Compared], int | None]:
-    """The pairs of one variant that may stand in one row, and the step they are compared at.
-
-    Where both runs of some pair have ended, those pairs are compared at the end of training (None). Else all are
-    compared at one step: the one at which the most pairs were evaluated, of several the last. The others are left out.
-
-    Args:
-        pairs: The pairs.
-        notes: Is told what was left out, and why.
-    """
-    ended = [pair for pair in pairs if pair[0].end is not None and pair[1].end is not None]
-    if ended:
-        step = None
-        chosen = [_compared(pair, pair[0].end or 0, pair[1].end or 0) for pair in ended]
-        left_out = [pair for pair in pairs if pair not in ended]
-    else:
-        common = Counter(step for a, b in pairs for step in a.at.keys() & b.at.keys())
-        step = max(common, key=lambda at: (common[at], at), default=None)
-        chosen = [_compared(pair, step, step) for pair in pairs if step is not None and _has(pair, step)]
-        left_out = [pair for pair in pairs if step is None or not _has(pair, step)]
-    notes += [_why_left_out(pair, step) for pair in left_out]
-    if step is not None:
-        names = "; ".join(" and ".join(run.name for run in pair) for pair in pairs if _has(pair, step))
-        notes.append(f"Compared at step {step:,}, as not both have an evaluation after training: {names}.")
-    return chosen, step
-
-
-def _has(pair: Pair, step: int) -> bool:
-    return step in pair[0].at and step in pair[1].at
-
-
-def _compared(pair: Pair, first: int, second: int) -> Compared:
-    return Compared((pair[0].run, pair[1].run), (pair[0].at[first], pair[1].at[second]))
-
-
-def _why_left_out(pair: Pair, step: int | None) -> str:
-    names = " and ".join(run.name for run in pair)
-    if step is not None:
-        return f"{names} are in no comparison: not both were evaluated at step {step:,}, as the other seeds were."
-    unfinished = " and ".join(run.name for run in pair if run.end is None)
-    return f"{names} are in no comparison: {unfinished} {_has_none(pair)} no evaluation after training."
-
-
-def _has_none(pair: Pair) -> str:
-    return "has" if sum(run.end is None for run in pair) == 1 else "have"
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-UNSHAPED = ("dapo", "grpo", "grpo_entropy")
-"""Methods without a memory, in the order in which one is taken as the baseline."""
-
-TITLES = {name: title for name, title, *_ in EVALUATION_PANELS}
-PERCENT = {name for name, *_, percent in EVALUATION_PANELS if percent}
-
-FEW_SEEDS = 5
 
 
 def differences(
@@ -245,8 +198,8 @@ def _rows(
                 "variant": variant,
                 "group": f"{prefix}{group}{suffix}",
                 "metric": f"pass@{k}" if metric == "pass@k" else metric,
-                "title": TITLES[metric].format(k=k),
-                "percent": metric in PERCENT,
+                "title": PANELS[metric].title.format(k=k),
+                "percent": PANELS[metric].percent,
             }
             rows.append(row | _described(found, [pair.runs[0].recipe.seed for pair in pairs]))
     return rows
@@ -286,5 +239,56 @@ def _described(found: PairedDifference, seeds: Sequence[int | None]) -> dict[str
 
 
 def _known(value: float) -> float | None:
-    """JSON knows no NaN."""
+    """JSON has no NaN."""
     return None if math.isnan(value) else value
+
+
+def comparable(pairs: Sequence[Pair], notes: list[str]) -> tuple[list[Compared], int | None]:
+    """The pairs of one variant that can be averaged, and the step at which they are compared.
+
+    If both runs of some pair have ended, those pairs are compared at the end of training (None). Otherwise all are
+    compared at the step at which the most pairs were evaluated, the last one of several. Other pairs are left out.
+
+    Args:
+        pairs: The pairs.
+        notes: A note is added for each pair that is left out.
+    """
+    ended = [pair for pair in pairs if pair[0].end is not None and pair[1].end is not None]
+    if ended:
+        step = None
+        chosen = [_compared(pair, pair[0].end or 0, pair[1].end or 0) for pair in ended]
+        left_out = [pair for pair in pairs if pair not in ended]
+    else:
+        common = Counter(step for a, b in pairs for step in a.at.keys() & b.at.keys())
+        step = max(common, key=lambda at: (common[at], at), default=None)
+        chosen = [_compared(pair, step, step) for pair in pairs if step is not None and _has(pair, step)]
+        left_out = [pair for pair in pairs if step is None or not _has(pair, step)]
+    notes += [_why_left_out(pair, step) for pair in left_out]
+    if step is not None:
+        names = "; ".join(" and ".join(run.name for run in pair) for pair in pairs if _has(pair, step))
+        notes.append(f"Compared at step {step:,}, as not both have an evaluation after training: {names}.")
+    return chosen, step
+
+
+def _has(pair: Pair, step: int) -> bool:
+    return step in pair[0].at and step in pair[1].at
+
+
+def _compared(pair: Pair, first: int, second: int) -> Compared:
+    return Compared((pair[0].run, pair[1].run), (pair[0].at[first], pair[1].at[second]))
+
+
+def _why_left_out(pair: Pair, step: int | None) -> str:
+    names = " and ".join(run.name for run in pair)
+    if step is not None:
+        return f"{names} are in no comparison: not both were evaluated at step {step:,}, as the other seeds were."
+    unfinished = " and ".join(run.name for run in pair if run.end is None)
+    return f"{names} are in no comparison: {unfinished} {_has_none(pair)} no evaluation after training."
+
+
+def _has_none(pair: Pair) -> str:
+    return "has" if sum(run.end is None for run in pair) == 1 else "have"
+
+
+if TYPE_CHECKING:
+    import pandas as pd

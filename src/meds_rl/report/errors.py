@@ -1,7 +1,8 @@
-"""The errors of a run: which recur, how large each grew, when it was born and whether it died out.
+"""The errors of a run: how often each was made, when it appeared, and whether it died out.
 
-An error is a group of wrong completions of one prompt, taken in one of two ways: by the memory's lasting cluster, or by
-the final answer. Noise, the completions in no cluster, is not one error; it is listed as a kind of its own.
+An error is a group of wrong completions of one prompt, grouped by cluster of the memory or by final answer.
+Noise (completions in no cluster) is not an error; it is listed as a kind of its own. The `ways` of going wrong are
+errors over all prompts: the task's strategies, or else final answers.
 """
 
 from __future__ import annotations
@@ -19,18 +20,24 @@ from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
 
-# ---- The life of an error: born, grew, died out.
-
+By: TypeAlias = Literal["cluster", "answer"]
+Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer"]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "too short to tell"]
 
+MAX_ANSWERS = 5
+"""Listed answers and strategies of an error, the most frequent first."""
+
+MAX_WAYS = 30
+"""Listed ways, the most frequent first."""
+
 MAX_BINS = 40
-"""The course of an error has at most so many stretches of steps."""
+"""Stretches of steps in the course of an error, at most."""
 
 LEAST_BATCHES = 3
-"""Of fewer batches there are no thirds, and no state is told."""
+"""With fewer batches, an error has no state."""
 
 FACTOR = 1.5
-"""From which ratio on more is "growing", and its inverse "fading"."""
+"""The ratio from which an error is "growing"; its inverse is for "fading"."""
 
 STATES: dict[str, str] = {
     "growing": f"in the last third of the run's batches at least {FACTOR} times as often as before, or new",
@@ -41,18 +48,194 @@ STATES: dict[str, str] = {
     "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt was asked in their last third "
     "only",
 }
-"""What each state means. How often: of the prompt's completions in these batches, right and wrong. Batches are counted,
-not optimiser steps: a batch may serve many of them."""
+"""What each state means. "How often" is a share of the prompt's completions, right and wrong, in these batches. Batches
+are counted rather than optimiser steps, because a batch may serve many steps."""
+
+
+@dataclass(frozen=True)
+class Error:
+    """One error.
+
+    Attributes:
+        run, prompt_id: the run and the prompt.
+        by: how completions were grouped.
+        kind: "cluster", "noise", "no_answer" or "answer".
+        name: for the reader.
+        rows: (n,) its completions, rows of the run's rollouts, in the order of training.
+        share, share_of_prompt: n over all wrong completions of the run, and of the prompt.
+        life: when it was made.
+    """
+
+    run: RunData
+    prompt_id: str
+    by: By
+    kind: Kind
+    name: str
+    rows: NDArray[np.int64]
+    share: float
+    share_of_prompt: float
+    life: Life
+
+    def examples(self) -> list[int]:
+        """The newest completion, the first, and the one in the middle, without repetition."""
+        middle = int(self.rows[len(self.rows) // 2])
+        return list(dict.fromkeys((int(self.rows[-1]), int(self.rows[0]), middle)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error in the report's data, without the prompt and the examples."""
+        rollouts = self.run.rollouts.iloc[self.rows]
+        penalties = rollouts["penalty"].to_numpy(dtype=np.float64)
+        newest = (rollouts["generation"] == rollouts["generation"].iloc[-1]).to_numpy()
+        return {
+            "run": self.run.id,
+            "by": self.by,
+            "kind": self.kind,
+            "name": self.name,
+            "size": len(self.rows),
+            "share": self.share,
+            "share_of_prompt": self.share_of_prompt,
+            **self.life.to_dict(),
+            "answers": counts(rollouts["answer"]),
+            "strategies": counts(rollouts["strategy"]),
+            "penalty_mean": float(penalties.mean()),
+            "penalty_last": float(penalties[newest].mean()),
+            "penalty_sum": float(penalties.sum()),
+            "reason_counts": dict(Counter(rollouts["reason"]).most_common()),
+        }
+
+
+def find_errors(run: RunData, limit: int) -> tuple[list[Error], dict[By, int]]:
+    """The ``limit`` largest errors of each grouping, and how many smaller ones are left out."""
+    errors: list[Error] = []
+    left_out: dict[By, int] = {}
+    for by, rows, keys in _groupings(run):
+        found, num_groups = _grouped(run, by, rows, keys, limit)
+        errors += found
+        left_out[by] = num_groups - len(found)
+    return errors, left_out
+
+
+def counts(values: pd.Series) -> list[list[Any]]:
+    """The most frequent values and their counts; long values are shortened."""
+    common = Counter(value for value in values if value is not None).most_common(MAX_ANSWERS)
+    return [[shortened(str(value)), count] for value, count in common]
+
+
+def _groupings(run: RunData) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64]]]:
+    """Each grouping: its rows, and for each row a number of its group (NO_ANSWER and NOISE keep theirs)."""
+    if run.clusters is not None:
+        kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
+        yield "cluster", kept, run.clusters[kept]
+    codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
+    yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64)
+
+
+def _grouped(
+    run: RunData, by: By, rows: NDArray[np.int64], keys: NDArray[np.int64], limit: int
+) -> tuple[list[Error], int]:
+    if not len(rows):
+        return [], 0
+    prompts = pd.factorize(run.rollouts["prompt_id"])[0].astype(np.int64)
+    pairs = np.stack([prompts[rows], keys], axis=1)
+    unique, groups, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    order = np.argsort(groups.ravel(), kind="stable")  # stable: rows stay in the order of training
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    wrong_of_prompt = np.bincount(prompts[run.wrong], minlength=int(prompts.max()) + 1)
+    rows_of_prompt = _rows_by(prompts)
+    largest = np.argsort(-sizes, kind="stable")[:limit]
+    errors = []
+    for group in largest.tolist():
+        members = rows[order[starts[group] : starts[group + 1]]]
+        prompt, key = (int(number) for number in unique[group])
+        steps = run.rollouts["step"].to_numpy()
+        errors.append(
+            Error(
+                run=run,
+                prompt_id=str(run.rollouts["prompt_id"].iat[members[0]]),
+                by=by,
+                kind=_kind(by, key),
+                name=_name(run, by, key, members),
+                rows=members,
+                share=len(members) / len(run.wrong),
+                share_of_prompt=len(members) / int(wrong_of_prompt[prompt]),
+                life=life(steps[members], steps[rows_of_prompt[prompt]], run.batch_steps, run.num_steps),
+            )
+        )
+    return errors, len(sizes)
+
+
+def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The places of each code, from code 0."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(codes))[:-1])
+
+
+def _kind(by: By, key: int) -> Kind:
+    if key == NO_ANSWER:
+        return "no_answer"
+    if by == "cluster":
+        return "noise" if key == NOISE else "cluster"
+    return "answer"
+
+
+def _name(run: RunData, by: By, key: int, members: NDArray[np.int64]) -> str:
+    kind = _kind(by, key)
+    if kind == "answer":
+        return shortened(str(run.rollouts["answer"].iat[members[0]]))
+    return {"no_answer": "no answer", "noise": "in no cluster", "cluster": f"cluster {key}"}[kind]
+
+
+def ways(run: RunData) -> list[dict[str, Any]]:
+    """The most frequent ways of going wrong over all prompts: by strategy if the task knows it, else by final answer.
+
+    ``share`` is the share of the run's wrong completions, ``prompts`` the number of prompts, and ``course`` the count
+    in each stretch of the run (`stretches`).
+    """
+    wrong = run.rollouts.iloc[run.wrong]
+    column = "strategy" if wrong["strategy"].notna().any() else "answer"
+    known = wrong[wrong[column].notna()]
+    starts = stretches(run.num_steps)
+    found = []
+    for name, members in _largest(known, column):
+        bins = np.searchsorted(starts, members["step"].to_numpy(), side="right") - 1
+        found.append(
+            {
+                "run": run.id,
+                "kind": column,
+                "name": shortened(str(name)),
+                "count": len(members),
+                "share": len(members) / len(wrong),
+                "prompts": int(members["prompt_id"].nunique()),
+                "course": np.bincount(bins, minlength=len(starts)).tolist(),
+            }
+        )
+    return found
+
+
+def wrong_course(run: RunData) -> list[int]:
+    """Number of all wrong completions in each stretch of a run (`stretches`)."""
+    starts = stretches(run.num_steps)
+    steps = run.rollouts["step"].to_numpy()[run.wrong]
+    counts: list[int] = np.bincount(
+        np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)
+    ).tolist()
+    return counts
+
+
+def _largest(rows: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
+    names = rows[column].value_counts(sort=True).index[:MAX_WAYS]
+    groups = rows[rows[column].isin(names)].groupby(column, sort=False)
+    return sorted(((name, group) for name, group in groups), key=lambda pair: -len(pair[1]))
 
 
 @dataclass(frozen=True)
 class Life:
-    """When an error came and went, in optimiser steps.
+    """When an error was made, in optimiser steps.
 
     Attributes:
         born, last: first and last step with a member.
         peak: first step of the stretch with the most members.
-        state: what became of it (`STATES`).
+        state: one of `STATES`.
         course: members in each stretch of the run (`stretches`).
     """
 
@@ -63,7 +246,7 @@ class Life:
     course: list[int]
 
     def to_dict(self) -> dict[str, Any]:
-        """As the report's data has it."""
+        """The life in the report's data."""
         return asdict(self)
 
 
@@ -101,7 +284,7 @@ def stretches(num_steps: int) -> NDArray[np.int64]:
 
 
 def thirds(count: int) -> tuple[int, int]:
-    """Where the middle and the last third of so many things in order begin.
+    """Where the middle and the last third of ``count`` ordered things begin.
 
     Example:
         >>> thirds(9), thirds(10)
@@ -130,192 +313,3 @@ def _state(
     if ratio >= FACTOR:
         return "growing"
     return "fading" if ratio <= 1 / FACTOR else "steady"
-
-
-By: TypeAlias = Literal["cluster", "answer"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer"]
-
-MAX_ANSWERS = 5
-"""Of an error's most frequent answers and strategies so many are listed."""
-
-
-@dataclass(frozen=True)
-class Error:
-    """One error.
-
-    Attributes:
-        run, prompt_id: whose it is.
-        by: how completions were grouped.
-        kind: "cluster", "noise" (no error of its own), "no_answer" or "answer".
-        name: what to call it.
-        rows: (n,) its completions, rows of the run's rollouts, in the order of training.
-        share, share_of_prompt: n over all wrong completions of the run, and of the prompt.
-        life: when it came and went.
-    """
-
-    run: RunData
-    prompt_id: str
-    by: By
-    kind: Kind
-    name: str
-    rows: NDArray[np.int64]
-    share: float
-    share_of_prompt: float
-    life: Life
-
-    def examples(self) -> list[int]:
-        """The newest completion, the first, and the one in the middle, without repetition."""
-        middle = int(self.rows[len(self.rows) // 2])
-        return list(dict.fromkeys((int(self.rows[-1]), int(self.rows[0]), middle)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As the report's data has it, but for the prompt and the examples."""
-        rollouts = self.run.rollouts.iloc[self.rows]
-        penalties = rollouts["penalty"].to_numpy(dtype=np.float64)
-        newest = (rollouts["generation"] == rollouts["generation"].iloc[-1]).to_numpy()
-        return {
-            "run": self.run.id,
-            "by": self.by,
-            "kind": self.kind,
-            "name": self.name,
-            "size": len(self.rows),
-            "share": self.share,
-            "share_of_prompt": self.share_of_prompt,
-            **self.life.to_dict(),
-            "answers": counts(rollouts["answer"]),
-            "strategies": counts(rollouts["strategy"]),
-            "penalty_mean": float(penalties.mean()),
-            "penalty_last": float(penalties[newest].mean()),
-            "penalty_sum": float(penalties.sum()),
-            "reason_counts": dict(Counter(rollouts["reason"]).most_common()),
-        }
-
-
-def find_errors(run: RunData, limit: int) -> tuple[list[Error], dict[By, int]]:
-    """The ``limit`` largest errors of each way of grouping, and how many smaller ones of each there are."""
-    errors: list[Error] = []
-    left_out: dict[By, int] = {}
-    for by, rows, keys in _groupings(run):
-        found, num_groups = _grouped(run, by, rows, keys, limit)
-        errors += found
-        left_out[by] = num_groups - len(found)
-    return errors, left_out
-
-
-def counts(values: pd.Series) -> list[list[Any]]:
-    """The most frequent values with how often; long ones are shortened and say so."""
-    common = Counter(value for value in values if value is not None).most_common(MAX_ANSWERS)
-    return [[shortened(str(value)), count] for value, count in common]
-
-
-def _groupings(run: RunData) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64]]]:
-    """Ways of grouping: the rows, and a number for what each is; NO_ANSWER and NOISE are what they are."""
-    if run.clusters is not None:
-        kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
-        yield "cluster", kept, run.clusters[kept]
-    codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
-    yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64)
-
-
-def _grouped(
-    run: RunData, by: By, rows: NDArray[np.int64], keys: NDArray[np.int64], limit: int
-) -> tuple[list[Error], int]:
-    if not len(rows):
-        return [], 0
-    prompts = pd.factorize(run.rollouts["prompt_id"])[0].astype(np.int64)
-    pairs = np.stack([prompts[rows], keys], axis=1)
-    unique, groups, sizes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(groups.ravel(), kind="stable")  # rows stay in the order of training
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    wrong_of_prompt = np.bincount(prompts[run.wrong], minlength=int(prompts.max()) + 1)
-    rows_of_prompt = _rows_by(prompts)
-    largest = np.argsort(-sizes, kind="stable")[:limit]
-    errors = []
-    for group in largest.tolist():
-        members = rows[order[starts[group] : starts[group + 1]]]
-        prompt, key = (int(number) for number in unique[group])
-        steps = run.rollouts["step"].to_numpy()
-        errors.append(
-            Error(
-                run=run,
-                prompt_id=str(run.rollouts["prompt_id"].iat[members[0]]),
-                by=by,
-                kind=_kind(by, key),
-                name=_name(run, by, key, members),
-                rows=members,
-                share=len(members) / len(run.wrong),
-                share_of_prompt=len(members) / int(wrong_of_prompt[prompt]),
-                life=life(steps[members], steps[rows_of_prompt[prompt]], run.batch_steps, run.num_steps),
-            )
-        )
-    return errors, len(sizes)
-
-
-def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """For each code from 0 its places."""
-    order = np.argsort(codes, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(codes))[:-1])
-
-
-def _kind(by: By, key: int) -> Kind:
-    if key == NO_ANSWER:
-        return "no_answer"
-    if by == "cluster":
-        return "noise" if key == NOISE else "cluster"
-    return "answer"
-
-
-def _name(run: RunData, by: By, key: int, members: NDArray[np.int64]) -> str:
-    kind = _kind(by, key)
-    if kind == "answer":
-        return shortened(str(run.rollouts["answer"].iat[members[0]]))
-    return {"no_answer": "no answer", "noise": "in no cluster", "cluster": f"cluster {key}"}[kind]
-
-
-# ---- Errors across prompts: by the way of working where the task tells it, else by the final answer.
-
-MAX_WAYS = 30
-"""So many are listed, the most frequent first."""
-
-
-def ways(run: RunData) -> list[dict[str, Any]]:
-    """The most frequent ways of being wrong, over all prompts of a run.
-
-    ``share`` is of all wrong completions of the run; ``prompts`` in how many prompts it comes; ``course`` its number
-    in each stretch of the run (`meds_rl.report.errors.stretches`).
-    """
-    wrong = run.rollouts.iloc[run.wrong]
-    column = "strategy" if wrong["strategy"].notna().any() else "answer"
-    known = wrong[wrong[column].notna()]
-    starts = stretches(run.num_steps)
-    found = []
-    for name, members in _largest(known, column):
-        bins = np.searchsorted(starts, members["step"].to_numpy(), side="right") - 1
-        found.append(
-            {
-                "run": run.id,
-                "kind": column,
-                "name": shortened(str(name)),
-                "count": len(members),
-                "share": len(members) / len(wrong),
-                "prompts": int(members["prompt_id"].nunique()),
-                "course": np.bincount(bins, minlength=len(starts)).tolist(),
-            }
-        )
-    return found
-
-
-def wrong_course(run: RunData) -> list[int]:
-    """Number of all wrong completions in each stretch of a run (`meds_rl.report.errors.stretches`)."""
-    starts = stretches(run.num_steps)
-    steps = run.rollouts["step"].to_numpy()[run.wrong]
-    counts: list[int] = np.bincount(
-        np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)
-    ).tolist()
-    return counts
-
-
-def _largest(rows: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
-    names = rows[column].value_counts(sort=True).index[:MAX_WAYS]
-    groups = rows[rows[column].isin(names)].groupby(column, sort=False)
-    return sorted(((name, group) for name, group in groups), key=lambda pair: -len(pair[1]))

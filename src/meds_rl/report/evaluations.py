@@ -1,10 +1,11 @@
-"""The evaluations before, in and after training, in the form of the course."""
+"""The evaluations before, in and after training: figures of each problem, and of each group over training."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,115 @@ import numpy as np
 
 from meds_rl.evaluation.paired import PerProblem
 from meds_rl.evaluation.pass_at_k import pass_at_k
-from meds_rl.report.course import EVALUATION_PANELS
+from meds_rl.report.course import Panel
 from meds_rl.report.source import RunData
 from meds_rl.rollouts.samples import SamplesFileError, read_samples
-
-# ---- What each problem of an evaluation shows: how often right, how many different wrong answers, how often none.
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("pass@1", "pass@k", "distinct", "repeated", "no_answer")
+EVALUATION_PANELS = (
+    Panel("pass@1", "pass@1", "Share of right completions, mean over problems.", (), percent=True),
+    Panel(
+        "pass@k",
+        "pass@{k}",
+        "Chance that at least one of {k} completions is right (unbiased estimate), mean over problems.",
+        (),
+        percent=True,
+    ),
+    Panel(
+        "distinct",
+        "Distinct wrong answers",
+        "Different wrong answers among a problem's completions, mean over problems.",
+        (),
+        unit="per problem",
+    ),
+    Panel(
+        "repeated",
+        "Repeated errors",
+        "Share of the wrong completions that repeat a wrong answer already given to their problem in the same "
+        "evaluation.",
+        (),
+        percent=True,
+    ),
+    Panel("no_answer", "No answer", "Share of the completions without a final answer.", (), percent=True),
+)
+"""One for each metric; `evaluations` adds the lines, one for each group of problems."""
+
+METRICS = tuple(panel.id for panel in EVALUATION_PANELS)
+
+AFTER = "after.parquet"
+
+
+def evaluations(runs: Sequence[RunData]) -> dict[str, Any]:
+    """Panels and values, as `meds_rl.report.course.course_table` returns them; a line is a group of problems."""
+    values: dict[str, list[Any]] = {name: [] for name in ("run", "panel", "line", "step", "value")}
+    groups: list[str] = []
+    ks = set()
+    for run in runs:
+        for step, problems in read_evaluations(run):
+            k = k_of(run, problems)
+            ks.add(k)
+            for name, group in problems.groupby("group", sort=True):
+                if name not in groups:
+                    groups.append(str(name))
+                for metric in METRICS:
+                    value = figure(per_problem(group, metric, k))
+                    if not math.isnan(value):
+                        row = (run.id, metric, str(name), step, value)
+                        for column, item in zip(values.values(), row, strict=True):
+                            column.append(item)
+    word = "/".join(str(k) for k in sorted(ks)) or "k"
+    lines = tuple((group, group) for group in groups)
+    panels = [
+        replace(panel, title=panel.title.format(k=word), help=panel.help.format(k=word), lines=lines)
+        for panel in EVALUATION_PANELS
+    ]
+    return {"panels": [panel.to_dict() for panel in panels if groups], "values": values}
+
+
+def read_evaluations(run: RunData) -> list[tuple[int, pd.DataFrame]]:
+    """Step and problems of each evaluation. The run's notes name the files that cannot be read."""
+    read = [(step, _read(run, path)) for step, path in run.folder.evaluations()]
+    return [(step, problems) for step, problems in read if problems is not None]
+
+
+def end_of_training(run: RunData, steps: Sequence[int]) -> int | None:
+    """The step of the evaluation at the end of training: the one after it, or at the recipe's last step; else None."""
+    after = [step for step, path in run.folder.evaluations() if path.name == AFTER]
+    ends = [
+        step for step in steps if step in after or (run.recipe.max_steps and step >= run.recipe.max_steps)
+    ]
+    return max(ends, default=None)
+
+
+def _read(run: RunData, path: Path) -> pd.DataFrame | None:
+    try:
+        problems = read_problems(path)
+        if len(problems):
+            return problems
+        note = f"An evaluation is left out: {path} is empty"
+    except SamplesFileError as error:
+        note = f"An evaluation is left out: {error}"
+    if note not in run.notes:
+        run.notes.append(note)
+    return None
+
+
+def golds(runs: Sequence[RunData]) -> dict[str, str]:
+    """The right answer to each prompt whose evaluation names one, by the prompt's id."""
+    found: dict[str, str] = {}
+    for run in runs:
+        for _, path in run.folder.evaluations()[:1]:
+            with suppress(SamplesFileError):  # `read_evaluations` adds the note
+                found |= read_golds(path)
+    return found
+
+
+def k_of(run: RunData, problems: pd.DataFrame) -> int:
+    """k of pass@k: the recipe's, or the number of samples where that is smaller or the recipe does not say."""
+    most = int(problems["n"].min())
+    return min(run.recipe.eval_k or most, most)
 
 
 def read_problems(path: Path) -> pd.DataFrame:
@@ -29,7 +129,7 @@ def read_problems(path: Path) -> pd.DataFrame:
     answers ("no answer" is one) and ``no_answer``.
 
     Raises:
-        SamplesFileError: the file holds no samples.
+        SamplesFileError: it is not a file of samples.
     """
     samples = read_samples(path).select(["group", "problem_id", "answer", "is_correct"]).to_pandas()
     keys = ["group", "problem_id"]
@@ -47,10 +147,10 @@ def read_problems(path: Path) -> pd.DataFrame:
 
 
 def read_golds(path: Path) -> dict[str, str]:
-    """The right answer to each problem of a file of samples that names one.
+    """The right answers in a file of samples, by problem; problems without one are left out.
 
     Raises:
-        SamplesFileError: the file holds no samples.
+        SamplesFileError: it is not a file of samples.
     """
     columns = read_samples(path).select(["problem_id", "gold"]).to_pydict()
     pairs = zip(columns["problem_id"], columns["gold"], strict=True)
@@ -81,95 +181,6 @@ def per_problem(problems: pd.DataFrame, metric: str, k: int) -> PerProblem:
 
 
 def figure(metric: PerProblem) -> float:
-    """sum(values) / sum(weights); NaN where nothing weighs."""
+    """sum(values) / sum(weights); NaN where all weights are 0."""
     total = float(metric.weights.sum())
     return float(metric.values.sum()) / total if total else float("nan")
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-AFTER = "after.parquet"
-
-
-def evaluations(runs: Sequence[RunData]) -> dict[str, Any]:
-    """Panels and values, as `meds_rl.report.course.course` gives them; the lines are the groups of problems."""
-    values: dict[str, list[Any]] = {name: [] for name in ("run", "panel", "line", "step", "value")}
-    groups: list[str] = []
-    ks = set()
-    for run in runs:
-        for step, problems in read_evaluations(run):
-            k = k_of(run, problems)
-            ks.add(k)
-            for name, group in problems.groupby("group", sort=True):
-                if name not in groups:
-                    groups.append(str(name))
-                for metric, *_ in EVALUATION_PANELS:
-                    value = figure(per_problem(group, metric, k))
-                    if not math.isnan(value):
-                        row = (run.id, metric, str(name), step, value)
-                        for column, item in zip(values.values(), row, strict=True):
-                            column.append(item)
-    word = "/".join(str(k) for k in sorted(ks)) or "k"
-    return {
-        "panels": [
-            {
-                "id": name,
-                "title": title.format(k=word),
-                "unit": unit,
-                "percent": percent,
-                "help": words.format(k=word),
-                "lines": [{"id": group, "label": group} for group in groups],
-            }
-            for name, title, words, unit, percent in EVALUATION_PANELS
-            if groups
-        ],
-        "values": values,
-    }
-
-
-def read_evaluations(run: RunData) -> list[tuple[int, pd.DataFrame]]:
-    """Step and problems of each evaluation; what cannot be read is named in the run's notes."""
-    read = [(step, _read(run, path)) for step, path in run.folder.evaluations()]
-    return [(step, problems) for step, problems in read if problems is not None]
-
-
-def end_of_training(run: RunData, steps: Sequence[int]) -> int | None:
-    """Which of the steps of a run's evaluations is the end of its training; None where none is.
-
-    It is that of the evaluation after training, or the recipe's last step.
-    """
-    after = [step for step, path in run.folder.evaluations() if path.name == AFTER]
-    ends = [
-        step for step in steps if step in after or (run.recipe.max_steps and step >= run.recipe.max_steps)
-    ]
-    return max(ends, default=None)
-
-
-def _read(run: RunData, path: Path) -> pd.DataFrame | None:
-    try:
-        problems = read_problems(path)
-        if len(problems):
-            return problems
-        note = f"An evaluation is left out: {path} is empty"
-    except SamplesFileError as error:
-        note = f"An evaluation is left out: {error}"
-    if note not in run.notes:
-        run.notes.append(note)
-    return None
-
-
-def golds(runs: Sequence[RunData]) -> dict[str, str]:
-    """The right answer to each prompt, as far as an evaluation names it; evaluations know prompts by the same id."""
-    found: dict[str, str] = {}
-    for run in runs:
-        for _, path in run.folder.evaluations()[:1]:
-            with suppress(SamplesFileError):  # `read_evaluations` tells of it
-                found |= read_golds(path)
-    return found
-
-
-def k_of(run: RunData, problems: pd.DataFrame) -> int:
-    """k of pass@k: the recipe's, or the number of samples where that is smaller or the recipe does not say."""
-    most = int(problems["n"].min())
-    return min(run.recipe.eval_k or most, most)

@@ -1,4 +1,4 @@
-"""Plain sentences that a reader can quote: what a run keeps getting wrong, and what the memory did about it."""
+"""Sentences about a run that a reader can quote: its most repeated errors, and what the memory did about them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, prompt_words, shortened, times
 
 UNNAMED = ("other",)
-"""Strategies that name no way of working: what a task's reader did not recognise."""
+"""Strategies that are none: completions that the task did not recognise."""
 
 NOTICEABLE = 0.02
-"""A smaller change of a share, as it is written, is none."""
+"""A smaller change of a share, as it is written, is called none."""
 
 LONGEST = 160
-"""Of a prompt or answer in a sentence, in characters."""
+"""Characters of a prompt or answer in a sentence."""
 
 
 def headlines(
@@ -48,7 +48,7 @@ def headlines(
 
 
 def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
-    # A way that comes in one prompt only is the largest single error's business.
+    # A way in one prompt only is left to the sentence on the largest single error.
     named = [way for way in ways if not _is_unnamed(way) and way["prompts"] > 1]
     way = named[0] if named else None
     none, num_wrong, num_prompts = _no_answers(run), len(run.wrong), run.rollouts["prompt_id"].nunique()
@@ -61,19 +61,19 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
     if way is None:
         return ""
     what = "The most repeated error is" if way["kind"] == "strategy" else "The most frequent wrong answer is"
-    # What no reader recognises is no error one could name, but where it is most of them the reader must know.
+    # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {_percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
     return f"{what} “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
 
 
 def _is_unnamed(way: Mapping[str, Any]) -> bool:
-    """Whether it is a strategy that names none; an answer may be the same word."""
+    """Whether it is an `UNNAMED` strategy; an answer may be the same word."""
     return way["kind"] == "strategy" and way["name"] in UNNAMED
 
 
 def _no_answers(run: RunData) -> dict[str, Any]:
-    """The wrong completions without an answer, as a way of going wrong."""
+    """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.errors.ways`)."""
     wrong = run.rollouts.iloc[run.wrong]
     none = wrong[wrong["answer"].isna()]
     return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}
@@ -107,7 +107,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
 
 
 def _in_memory(error: Error) -> str:
-    """Whether the memory sees one error, or crumbs of it: the penalty knows its clusters only."""
+    """In how many clusters the memory has the error: the penalty depends on the size of the cluster."""
     clusters = error.run.clusters
     if clusters is None or error.kind == "no_answer":
         return ""
@@ -121,7 +121,7 @@ def _in_memory(error: Error) -> str:
 
 
 def _repeats(lines: Course) -> str:
-    """The first third is left out: where nothing came before, nothing can repeat."""
+    """How much is repeated in the last third, against the middle one; in the first third little can repeat."""
     points = lines.get(("repeated", "answer"), {})
     if len(points) < LEAST_BATCHES:
         return ""
@@ -135,7 +135,7 @@ def _repeats(lines: Course) -> str:
 
 
 def _compared(share: float, before: float) -> str:
-    """More, less or as much, by the figures as they are written: a reader can check it."""
+    """More, less or as much, by the figures as they are written, so that a reader can check it."""
     change = round(_written(share) - _written(before), 6)
     if abs(change) >= NOTICEABLE:
         return "more than" if change > 0 else "less than"

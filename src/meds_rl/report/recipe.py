@@ -1,4 +1,4 @@
-"""What was run, as its recipe says, and what to call it beside other runs."""
+"""The recipe of a run, and the names of several runs by the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 from meds_rl.report.text import finite
 
 PREFIX = "#   "
-"""Of the lines at the head of ``recipe.yaml`` that say what the user gave."""
+"""Prefix of the lines at the head of ``recipe.yaml`` with the fields that the user gave."""
 
 NOT_COMPARED = frozenset(
     (
@@ -24,10 +24,10 @@ NOT_COMPARED = frozenset(
         "eval_before_from",
     )
 )
-"""Fields that change nothing about what is learnt, or that name the repetition: the seed."""
+"""Fields that do not change what is learnt, and the seed."""
 
 PAIRED_BY = frozenset(("model_name_or_path", "model_revision", "task", "task_options"))
-"""Fields that runs are paired by: they are no variants of a method."""
+"""Fields that runs are paired by; runs that differ in them are not variants of a method."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Recipe:
     """A run's recipe.
 
     Attributes:
-        fields: every field as it was used; empty where the recipe is lost.
+        fields: every field as it was used; empty without a recipe.
         given: those that the user gave.
-        damage: why the file could not be read; empty where it was, or where there is none.
+        damage: why the file cannot be read; else empty.
     """
 
     fields: Mapping[str, Any]
@@ -71,7 +71,7 @@ class Recipe:
 
     @property
     def max_steps(self) -> int | None:
-        """Optimiser steps that were asked for; None where epochs were."""
+        """Optimiser steps of the recipe; None where it has epochs instead."""
         return _positive(self.fields.get("max_steps"))
 
     @property
@@ -90,14 +90,14 @@ class Recipe:
 
 
 def read_recipe(folder: Path) -> Recipe:
-    """Read ``recipe.yaml``; empty where there is none, or where it is no YAML mapping: `Recipe.damage` then says so."""
+    """Read ``recipe.yaml``. Without one, or if it cannot be read (`Recipe.damage`), the recipe is empty."""
     path = folder / "recipe.yaml"
     if not path.is_file():
         return Recipe({}, [])
     try:
         text = path.read_text(encoding="utf-8")
         fields = yaml.safe_load(text)
-    # Beside its own errors PyYAML lets those of numbers, dates and deep nesting through.
+    # Besides its own errors PyYAML raises those of numbers, dates and deep nesting.
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         return Recipe({}, [], f"{path} cannot be read: {error}")
     if not isinstance(fields, dict):
@@ -106,9 +106,9 @@ def read_recipe(folder: Path) -> Recipe:
 
 
 def variants(recipes: Sequence[Recipe]) -> list[str]:
-    """What to call each run: its method, and the given fields that differ between the runs of that method.
+    """The variant of each run: its method, and the given fields that differ between the runs of that method.
 
-    Runs with the same name differ by seed only (or by fields that change nothing about what is learnt).
+    Runs of the same variant differ only in seed, or in fields that do not change what is learnt.
 
     Example:
         >>> a, b, c = (
@@ -127,10 +127,9 @@ def variants(recipes: Sequence[Recipe]) -> list[str]:
 
 
 def run_names(recipes: Sequence[Recipe], folders: Sequence[Path]) -> list[str]:
-    """What to call each run: its variant, then task and model where they differ, then the seed.
+    """The name of each run: its variant, then task and model where they differ, then the seed.
 
-    Where runs would be called the same, the ends of their folders' paths tell them apart, and where even these are the
-    same, a number does.
+    Equal names get the end of the folder's path, and if that is equal too, a number.
     """
     names = []
     for variant, recipe in zip(variants(recipes), recipes, strict=True):
@@ -142,10 +141,10 @@ def run_names(recipes: Sequence[Recipe], folders: Sequence[Path]) -> list[str]:
             if len(values) > 1:
                 parts.append(f"{title} {value}")
         names.append(", ".join(parts if recipe.seed is None else [*parts, f"seed {recipe.seed}"]))
-    return _told_apart(names, folders)
+    return _distinct(names, folders)
 
 
-def _told_apart(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
+def _distinct(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
     found = list(names)
     for name in set(names):
         places = [place for place, other in enumerate(names) if other == name]
@@ -159,7 +158,7 @@ def _told_apart(names: Sequence[str], folders: Sequence[Path]) -> list[str]:
 
 
 def _ends(paths: Sequence[Path]) -> list[str]:
-    """As many last parts of each path as tell them apart, the same number of all."""
+    """The last parts of each path, as few as make the paths differ, the same number for all."""
     parts = [path.absolute().parts for path in paths]
     counts = range(1, max(len(some) for some in parts) + 1)
     count = next(n for n in counts if len({some[-n:] for some in parts}) == len(set(parts)))

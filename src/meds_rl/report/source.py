@@ -1,4 +1,7 @@
-"""What a report reads of one run: recipe, figures, rollouts without their texts, and the memory."""
+"""Reads one run for the report: recipe, metrics, rollouts without their texts, and the memory.
+
+Damaged files are left out and named in the run's notes.
+"""
 
 from __future__ import annotations
 
@@ -18,51 +21,27 @@ from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.remembered import NOT_FOUND, Remembered, remembered
 from meds_rl.rollouts.table import RunFolderError, read_batch, read_metrics, rollout_schema
 
-# ---- Reads a run's rollouts for the report: without their texts, and without the files that are damaged.
-
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
-    "step",
-    "generation",
-    "prompt_id",
-    "num_tokens",
-    "reward",
-    "shaped_reward",
-    "advantage",
-    "is_correct",
-    "answer",
-    "strategy",
-    "cluster",
-    "cluster_size",
-    "penalty",
-    "reason",
-    "memory_id",
+    *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward", "advantage", "is_correct"),
+    *("answer", "strategy", "cluster", "cluster_size", "penalty", "reason", "memory_id"),
 )
-"""Of the rollouts: all but the texts, which are read for the few completions that are shown."""
+"""All columns of the rollouts except the texts, which are read later, for the few completions that are shown."""
 
 MAX_NAMED = 3
-"""So many damaged files are named, each with what is wrong."""
+"""Damaged files that the note names."""
 
 
-@dataclass(frozen=True, eq=False)
-class Rollouts:
-    """What could be read.
+def read_rollouts(folder: RunFolder) -> tuple[pd.DataFrame, list[tuple[Path, int]], str]:
+    """Read all files of rollouts that can be read.
 
-    Attributes:
-        table: one row a completion (`COLUMNS`), in the order of training; null answers and the like are None.
-        files: each file that was read, with its number of rows.
-        note: which files could not be read, and why; empty where all could.
+    Returns:
+        One row a completion (`COLUMNS`), in the order of training; null answers and other null texts are None.
+        Each file that was read, with its number of rows.
+        A note on the files that cannot be read, and why; empty without any.
     """
-
-    table: pd.DataFrame
-    files: list[tuple[Path, int]]
-    note: str
-
-
-def read_rollouts(folder: RunFolder) -> Rollouts:
-    """Read all files of rollouts that can be read."""
     import pyarrow as pa
 
     tables, files, damages = [], [], []
@@ -79,7 +58,7 @@ def read_rollouts(folder: RunFolder) -> Rollouts:
     for name in ("answer", "strategy", "prompt_id", "reason"):
         values = rollouts[name].astype(object)
         rollouts[name] = values.where(values.notna(), None)
-    return Rollouts(rollouts, files, _note(damages, len(files)))
+    return rollouts, files, _note(damages, len(files))
 
 
 def _note(damages: list[str], num_read: int) -> str:
@@ -105,12 +84,11 @@ class RunData:
         folder: the run folder.
         recipe: what was run.
         metrics: rows of ``metrics.jsonl``.
-        rollouts: one row a completion (`meds_rl.report.source.COLUMNS`), in the order of training; null answers and
-            strategies are None.
-        files: the files that the rollouts were read from, each with its number of rows.
-        memory: what is remembered, joined with the rollouts; None without a memory.
+        rollouts: one row a completion (`COLUMNS`), in the order of training; null texts are None.
+        files: the files of the rollouts, each with its number of rows.
+        memory: the memory, joined with the rollouts; None without a memory.
         batches: batches that the memory has remembered.
-        notes: what a reader of this run's figures has to know.
+        notes: remarks for the reader of this run's figures.
     """
 
     id: int
@@ -125,24 +103,24 @@ class RunData:
 
     @cached_property
     def num_steps(self) -> int:
-        """Optimiser steps done, as far as they left a trace."""
+        """Optimiser steps done, as far as metrics or rollouts show."""
         logged = max((int(row["step"]) for row in self.metrics), default=0)
         sampled = int(self.rollouts["step"].max()) + 1 if len(self.rollouts) else 0
         return max(logged, sampled)
 
     @cached_property
     def batch_steps(self) -> NDArray[np.int64]:
-        """(b,) the steps at which batches were sampled, in order, each once: one batch may serve several steps."""
+        """(b,) steps at which batches were sampled, in order, each once; one batch may serve several steps."""
         return np.unique(self.rollouts["step"].to_numpy(dtype=np.int64))
 
     @cached_property
     def wrong(self) -> NDArray[np.int64]:
-        """(n,) rows of the rollouts that are wrong; what no reward function graded is neither wrong nor right."""
+        """(n,) rows of the rollouts that were graded as wrong."""
         return np.flatnonzero(is_wrong(self.rollouts))
 
     @cached_property
     def clusters(self) -> NDArray[np.int64] | None:
-        """(N,) the lasting cluster in which each rollout is remembered now; `NOT_KEPT` where it is not."""
+        """(N,) the present cluster of each rollout in the memory; `NOT_KEPT` where it is not remembered."""
         if self.memory is None:
             return None
         table = self.memory.table
@@ -164,7 +142,7 @@ class RunData:
 
 
 def is_wrong(rollouts: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) whether each rollout was graded, and as wrong."""
+    """(N,) whether each rollout was graded as wrong."""
     graded = np.isfinite(rollouts["reward"].to_numpy(dtype=np.float64))
     return np.asarray(graded & ~rollouts["is_correct"].to_numpy(dtype=bool))
 
@@ -174,29 +152,30 @@ NOT_KEPT = -9
 
 
 def read_run(path: str | Path, number: int = 0) -> RunData:
-    """Read a run folder. What is damaged in it is left out and named in the notes.
+    """Read a run folder.
 
     Raises:
         RunFolderError: the folder is not a run, or of a newer schema.
     """
     folder = RunFolder(path)
     folder.check()
-    rollouts, recipe = read_rollouts(folder), read_recipe(folder.path)
+    recipe = read_recipe(folder.path)
+    rollouts, files, rollouts_note = read_rollouts(folder)
     metrics, metrics_note = _metrics(folder)
     memory, memory_note = _memory(folder)
-    ids = rollouts.table["memory_id"].to_numpy(dtype=np.int64)
+    ids = rollouts["memory_id"].to_numpy(dtype=np.int64)
     run = RunData(
         id=number,
         folder=folder,
         recipe=recipe,
         metrics=metrics,
-        rollouts=rollouts.table,
-        files=rollouts.files,
+        rollouts=rollouts,
+        files=files,
         memory=None if memory is None else remembered(memory, ids),
         batches=0 if memory is None else memory.step,
     )
     recipe_note = f"The recipe is unknown: {recipe.damage}." if recipe.damage else ""
-    damages = (recipe_note, metrics_note, rollouts.note, memory_note)
+    damages = (recipe_note, metrics_note, rollouts_note, memory_note)
     run.notes += [*(note for note in damages if note), *_notes(run)]
     return run
 

@@ -1,15 +1,19 @@
-"""Long texts where only a name is wanted."""
+"""Texts and numbers of any origin, made fit to be shown: short, on one line, valid UTF-8, finite."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-# ---- Makes data of anything that was read fit for JSON in UTF-8.
+MAX_NAME = 200
+"""Characters of an answer that a table shows."""
+
+LARGEST = 1e100
+"""A larger number means that the file is damaged; sums and charts of such numbers overflow."""
 
 
 def plain(value: Any) -> Any:
-    """The same with None for what is no finite number, which JSON does not know, and `encodable` texts.
+    """The value for JSON: texts are `encodable`, and numbers that are not finite are None.
 
     Example:
         >>> plain({"a": [float("nan"), "b\\udcff"]})
@@ -27,18 +31,14 @@ def plain(value: Any) -> Any:
 
 
 def encodable(text: str) -> str:
-    """The text with half characters (lone surrogates, as of a file name that is no UTF-8) spelled out."""
+    """The text with lone surrogates, as in a file name that is not UTF-8, written as escapes."""
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-MAX_NAME = 200
-"""Longest answer that is shown in full in a table, in characters."""
-
-
 def shortened(text: str, limit: int = MAX_NAME) -> str:
-    """The text, or its beginning and how long it is: nothing is cut silently.
+    """The text, or its beginning and its length: a cut is always visible.
 
     Example:
         >>> shortened("60"), shortened("x" * 1000, limit=5)
@@ -48,9 +48,9 @@ def shortened(text: str, limit: int = MAX_NAME) -> str:
 
 
 def prompt_words(prompt: str) -> str:
-    """A prompt as a reader wants it: of chat messages in JSON, as the rollouts have them, what the last one says.
+    """A prompt for the reader: of chat messages in JSON, as in the rollouts, the content of the last one.
 
-    A message's content is a text or a list of parts; of a part that is no text its kind is named.
+    The content is a text or a list of parts. A part that is not text is shown as its type.
 
     Example:
         >>> prompt_words('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]')
@@ -62,7 +62,7 @@ def prompt_words(prompt: str) -> str:
         return prompt
     try:
         messages = json.loads(prompt)
-    except (ValueError, RecursionError):  # no JSON, or brackets within brackets without end
+    except (ValueError, RecursionError):  # not JSON, or nested without end
         return prompt
     last = messages[-1] if isinstance(messages, list) and messages else None
     content = last.get("content") if isinstance(last, dict) else None
@@ -84,7 +84,7 @@ def _part(part: Any) -> str:
 
 
 def times(count: int) -> str:
-    """How often.
+    """A count in words.
 
     Example:
         >>> times(1), times(1200)
@@ -94,19 +94,19 @@ def times(count: int) -> str:
 
 
 def one_line(text: str, width: int | None = None) -> str:
-    """One line without control characters: in a terminal a completion must not move the cursor or ring the bell.
+    """One line without control characters, so that a completion cannot control the terminal.
 
-    Half characters (lone surrogates), which no terminal can be sent, are spelled out.
+    Lone surrogates are written as escapes.
 
     Args:
         text: Any text.
-        width: Most characters, the last one "…" where more were cut; None for no bound.
+        width: Most characters; the last one is "…" if some were cut. None for no limit.
 
     Example:
         >>> one_line("a\\x1b[2J\\n\\tb"), one_line("abcdef", width=4)
         ('a [2J b', 'abc…')
     """
-    # A little more than is shown is enough: megabytes are not walked through for a cell of a table.
+    # Look at a little more than is shown, not at megabytes, for a cell of a table.
     some = encodable(text if width is None else text[: 20 * width])
     clean = " ".join("".join(letter if letter.isprintable() else " " for letter in some).split())
     if width is None or (len(clean) <= width and len(text) <= 20 * width):
@@ -114,14 +114,8 @@ def one_line(text: str, width: int | None = None) -> str:
     return clean[: width - 1] + "…"
 
 
-# ---- Numbers of files that anyone may have written.
-
-LARGEST = 1e100
-"""A larger figure is damage; sums and charts of such numbers overflow."""
-
-
 def finite(value: object) -> float | None:
-    """The value as a float; None where it is no number, not finite, or beyond `LARGEST`.
+    """The value as a float; None where it is not a number, not finite, or beyond `LARGEST`.
 
     Example:
         >>> finite(3), finite(float("nan")), finite("3"), finite(10**400)

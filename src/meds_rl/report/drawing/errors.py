@@ -1,4 +1,4 @@
-"""The largest errors over training, a strip each: born, grew, died out."""
+"""Figures of errors: the largest over training, the ways of going wrong, the map of a prompt's wrong completions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,28 @@ from meds_rl.report.drawing.figure import (
     Figure,
     category,
     legend,
-    one_line,
     words_of,
 )
+from meds_rl.report.text import one_line
 
 STRIPS = 24
+"""Strips of a figure: the largest errors."""
+
+MAX_STRETCHES = 20
+"""Points of a way over training."""
+
+COLOURINGS = ("cluster", "answer", "step")
+OTHER = "all others"
+MUTED_SHAPES = {
+    "in no cluster": "M-.9,-.6L-.6,-.9L0,-.3L.6,-.9L.9,-.6L.3,0L.9,.6L.6,.9L0,.3L-.6,.9L-.9,.6L-.3,0Z",  # an x
+    "no answer": "M-.9,-.3L.9,-.3L.9,.3L-.9,.3Z",  # a bar
+    OTHER: "M0,.5A.5,.5,0,1,1,0,-.5A.5,.5,0,1,1,0,.5Z",  # a dot
+}
+"""Completions of no error share one colour; their shape (an SVG path) is the shape of no error."""
 
 
 def error_figures(data: Mapping[str, Any]) -> list[Figure]:
-    """For each run and kind of error, a strip for each of the largest: when it was made, and how often."""
+    """For each run and kind of error, the largest errors: when each was made, and how often."""
     figures = []
     for run in data["runs"]:
         for kind in ("cluster", "answer"):
@@ -98,13 +111,8 @@ def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) ->
     return f"{rank}. {prompt}{answer}"
 
 
-# ---- Ways of going wrong over training.
-
-MAX_STRETCHES = 20
-
-
 def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
-    """For each run, what share of its wrong completions each way of going wrong had over training."""
+    """For each run, the share of each way of going wrong in its wrong completions, over training."""
     figures = []
     for run in data["runs"]:
         ways = [way for way in data["ways"] if way["run"] == run["id"]]
@@ -179,25 +187,13 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
 def _merged(
     rows: Sequence[Mapping[str, Any]], steps: Sequence[int]
 ) -> tuple[list[dict[str, Any]], list[int]]:
-    """Courses in at most ``MAX_STRETCHES`` stretches, neighbours added up, and the first step of each."""
+    """Courses in at most ``MAX_STRETCHES`` stretches, as sums of neighbours, and the first step of each stretch."""
     width = -(-len(steps) // MAX_STRETCHES)
     starts = range(0, len(steps), width)
     merged = [
         {**row, "course": [sum(row["course"][start : start + width]) for start in starts]} for row in rows
     ]
     return merged, [steps[start] for start in starts]
-
-
-# ---- One prompt's wrong completions as a scatter plot.
-
-COLOURINGS = ("cluster", "answer", "step")
-OTHER = "all others"
-MUTED_SHAPES = {
-    "in no cluster": "M-.9,-.6L-.6,-.9L0,-.3L.6,-.9L.9,-.6L.3,0L.9,.6L.6,.9L0,.3L-.6,.9L-.9,.6L-.3,0Z",  # an x
-    "no answer": "M-.9,-.3L.9,-.3L.9,.3L-.9,.3Z",  # a bar
-    OTHER: "M0,.5A.5,.5,0,1,1,0,-.5A.5,.5,0,1,1,0,.5Z",  # a dot
-}
-"""What is no error of its own has no colour of its own, and a shape (an SVG path) that no error has."""
 
 
 def map_figures(data: Mapping[str, Any]) -> list[Figure]:

@@ -1,4 +1,7 @@
-"""A figure: a Vega-Lite specification, which the page and the pictures share, and what several figures need."""
+"""A figure: a Vega-Lite specification that page and pictures share; and colours, fonts, shapes and axes of all.
+
+The colours are safe for the common colour blindnesses.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
+Scheme: TypeAlias = Literal["light", "dark"]
+"""The page's colours; pictures are light."""
+
 SHORT = {"labelExpr": "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"}
-"""Numbers of an axis."""
+"""Format of the numbers of an axis."""
 
 SHAPES = (
     "circle",
@@ -20,19 +26,38 @@ SHAPES = (
     "triangle-right",
     "triangle-left",
 )
-"""They say again what colours say."""
+"""Shapes of the kinds, in addition to their colours."""
 
 MAX_KINDS = 8
 
 _LETTERS_A_LINE = 60
 
 OWN_COLOURS = tuple(f"@{place}" for place in range(MAX_KINDS))
-"""The theme's first colours, in a scale that has others too: `coloured` puts them in."""
+"""Placeholders of the theme's colours in a scale that also has other colours; `coloured` replaces them."""
 
 OF_EVERY_OBJECT = (
     *("constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString"),
     *("valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
 )
+"""Properties of every JavaScript object; see `category`."""
+
+FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif'
+
+# After Okabe and Ito (2008), darkened or lightened until each stands out from its page by 3:1 or more. Where there are
+# more than two, a shape or a dash says the same a second time.
+CATEGORIES: dict[Scheme, list[str]] = {
+    "light": ["#0072b2", "#d55e00", "#00835f", "#b5478a", "#9a6a00", "#3d8fc9", "#5f3f9e", "#7a4b2a"],
+    "dark": ["#56b4e9", "#f0883e", "#2fc79b", "#e79ac6", "#f2c14e", "#9fd3f5", "#b9a2f0", "#d0a98a"],
+}
+INK: dict[Scheme, str] = {"light": "#23211e", "dark": "#ece9e4"}
+FAINT: dict[Scheme, str] = {"light": "#6a655d", "dark": "#a8a29a"}
+LINE: dict[Scheme, str] = {"light": "#dedad3", "dark": "#3a3d42"}
+PAPER: dict[Scheme, str] = {"light": "#ffffff", "dark": "#1d2024"}
+MUTED = "#8a857d"  # of what is no kind of its own; on both pages
+RAMP: dict[Scheme, list[str]] = {  # viridis, its end that would vanish into the page cut off
+    "light": ["#46a6c9", "#2b83ba", "#2c5f9e", "#3a3a7c", "#3b0f55"],
+    "dark": ["#3b528b", "#21918c", "#5ec962", "#b8de29", "#fde725"],
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +70,7 @@ class Figure:
         help: one sentence on how to read it.
         spec: a Vega-Lite specification whose data set is called "values"; no colours, the theme has them.
         values: the rows of that data set.
-        group: of figures that are shown by turns (a group of problems, a prompt), which of them; else empty.
+        group: its name among figures of which one is shown at a time (a group of problems, a prompt); else empty.
         percent: whether values are shares, to be shown as percentages.
     """
 
@@ -70,7 +95,7 @@ class Figure:
             **size,
             "data": {"name": "values", "values": self.values},
             "title": {"text": self.title, **below},
-            # A viewer without the theme's fonts takes wider ones.
+            # A viewer without the theme's fonts uses wider ones.
             "padding": {"left": 28, "top": 8, "right": 24, "bottom": 8},
             "config": dict(config),
         }
@@ -101,43 +126,18 @@ def legend(labels: Sequence[str], width: int = 38) -> dict[str, Any]:
 
 
 def category(name: Any) -> str:
-    """A name as a category of a figure. Vega looks categories up as JavaScript properties, of which every object has
-    some already; a model's answer may be called like one of them."""
+    """A name as a category of a figure.
+
+    Vega looks categories up as properties of a JavaScript object, which has some properties from the start. A model's
+    answer may have the name of one of them.
+    """
     text = str(name)
     return f"{text} " if text in OF_EVERY_OBJECT else text
 
 
 def words_of(prompt: Mapping[str, Any]) -> str:
-    """What a prompt asks, without roles and system prompt."""
+    """The question of a prompt, without roles and system prompt."""
     return str(prompt.get("words") or prompt["text"])
-
-
-def one_line(text: str, width: int) -> str:
-    clean = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 8 * width]).split())
-    return clean if len(clean) <= width else clean[: width - 1] + "…"
-
-
-# ---- Colours, fonts and axes of the figures, for light and dark pages. Safe for the common colour blindnesses.
-
-Scheme: TypeAlias = Literal["light", "dark"]
-
-FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", Arial, sans-serif'
-
-# After Okabe and Ito (2008), darkened or lightened until each stands out from its page by 3:1 or more. Where there are
-# more than two, a shape or a dash says the same a second time.
-CATEGORIES: dict[Scheme, list[str]] = {
-    "light": ["#0072b2", "#d55e00", "#00835f", "#b5478a", "#9a6a00", "#3d8fc9", "#5f3f9e", "#7a4b2a"],
-    "dark": ["#56b4e9", "#f0883e", "#2fc79b", "#e79ac6", "#f2c14e", "#9fd3f5", "#b9a2f0", "#d0a98a"],
-}
-INK: dict[Scheme, str] = {"light": "#23211e", "dark": "#ece9e4"}
-FAINT: dict[Scheme, str] = {"light": "#6a655d", "dark": "#a8a29a"}
-LINE: dict[Scheme, str] = {"light": "#dedad3", "dark": "#3a3d42"}
-PAPER: dict[Scheme, str] = {"light": "#ffffff", "dark": "#1d2024"}
-MUTED = "#8a857d"  # of what is no kind of its own; on both pages
-RAMP: dict[Scheme, list[str]] = {  # viridis, its end that would vanish into the page cut off
-    "light": ["#46a6c9", "#2b83ba", "#2c5f9e", "#3a3a7c", "#3b0f55"],
-    "dark": ["#3b528b", "#21918c", "#5ec962", "#b8de29", "#fde725"],
-}
 
 
 def config(scheme: Scheme, *, background: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 from meds_rl.report.drawing.figure import Figure, category, legend, variants_of
 
 SMALLEST_DIFFERENCE = 0.01
+"""Half the width of the axis, at least."""
 
 
 def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -45,7 +46,7 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
 
 
 def _methods(differences: Mapping[str, Any]) -> str:
-    """How the intervals were made, in the data's own words: one seed says nothing about others."""
+    """How the intervals were made, as the data says."""
     return "; ".join(dict.fromkeys(str(row["method"]) for row in differences["rows"]))
 
 
@@ -79,7 +80,7 @@ def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[
     largest = max(
         (abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None), default=0.0
     )
-    # Differences that are next to nothing are not blown up to the width of the figure.
+    # Do not stretch tiny differences over the width of the figure.
     scale = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
     x = {
         "type": "quantitative",

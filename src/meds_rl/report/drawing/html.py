@@ -34,14 +34,14 @@ SCRIPTS = (
     "main",
 )
 GENERATOR = '<meta name="generator" content="meds-rl">'
-"""By this line a file is known to be a report of ours."""
+"""This line marks a file as a report of ours."""
 
 
 def write_page(data: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """Write the page of ``report_data``'s dictionary.
 
     Raises:
-        FileExistsError: a file that is no report stands there.
+        FileExistsError: the file exists and is not a report.
         ImportError: vl-convert, which carries the drawing library, is not installed.
     """
     target = Path(path)
@@ -78,7 +78,7 @@ def page(data: Mapping[str, Any]) -> str:
 
 
 def _policy(*scripts: str) -> str:
-    """Only these scripts run, nothing is loaded, nothing is sent."""
+    """The content security policy: only these scripts run, nothing is loaded, nothing is sent."""
     hashes = " ".join(
         f"'sha256-{base64.b64encode(hashlib.sha256(s.encode('utf-8')).digest()).decode()}'" for s in scripts
     )
@@ -89,7 +89,7 @@ def _policy(*scripts: str) -> str:
 
 
 def _script() -> str:
-    """All of our script; the first statement of a file is left to the first."""
+    """All our scripts as one, with one "use strict" at the beginning."""
     parts = [
         (PAGE / f"{name}.js").read_text(encoding="utf-8").replace('"use strict";\n', "", 1)
         for name in SCRIPTS
@@ -98,7 +98,7 @@ def _script() -> str:
 
 
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script, out of the vl-convert package: nothing is downloaded."""
+    """Vega, Vega-Lite and Vega-Embed in one script, from the vl-convert package: nothing is downloaded."""
     try:
         import vl_convert
     except ImportError as error:
@@ -108,13 +108,13 @@ def _library() -> str:
 
 
 def _packed(data: Mapping[str, Any]) -> str:
-    """Gzipped JSON in base64: nothing in it can end the element that holds it."""
+    """Gzipped JSON in base64, which cannot contain the end of its HTML element."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), 6, mtime=0)).decode("ascii")
 
 
 def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data with the figures' specifications and the themes; what only figures need is left out."""
+    """The data with figures and themes, without the tables that only the figures need."""
     drawn = {name: value for name, value in data.items() if name not in ("course", "evaluations")}
     return {
         **drawn,

@@ -8,52 +8,8 @@ from typing import Any
 
 from meds_rl.report.drawing.figure import SHORT, Figure, category, legend, variants_of
 
-# ---- Fewer points for a line that is too long to be drawn: the means of equal stretches.
-
-
-def bin_means(rows: Sequence[Mapping[str, Any]], by: Sequence[str], limit: int) -> list[dict[str, Any]]:
-    """Average ``value`` and ``step`` over stretches of a line, so that no line has more than ``limit`` points.
-
-    Args:
-        rows: each with ``step``, ``value`` and the columns ``by``, which tell the lines apart.
-        by: columns.
-        limit: points a line, 1 or more.
-
-    Returns:
-        Rows of the same columns, line after line, steps ascending; unchanged where a line is short enough.
-
-    Example:
-        >>> rows = [{"line": "a", "step": step, "value": float(step)} for step in range(4)]
-        >>> bin_means(rows, ["line"], 2)
-        [{'line': 'a', 'step': 0.5, 'value': 0.5}, {'line': 'a', 'step': 2.5, 'value': 2.5}]
-    """
-    if limit < 1:
-        raise ValueError(f"limit must be at least 1; got {limit}.")
-    lines: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        lines.setdefault(tuple(row[name] for name in by), []).append(row)
-    return [short for line in lines.values() for short in _shortened(sorted(line, key=_step), limit)]
-
-
-def _step(row: Mapping[str, Any]) -> float:
-    return float(row["step"])
-
-
-def _shortened(line: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
-    if len(line) <= limit:
-        return [dict(row) for row in line]
-    edges = [round(place * len(line) / limit) for place in range(limit + 1)]
-    return [
-        {**line[start], "step": _mean(line[start:end], "step"), "value": _mean(line[start:end], "value")}
-        for start, end in pairwise(edges)
-    ]
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
-    return sum(float(row[column]) for row in rows) / len(rows)
-
-
 MAX_POINTS = 300
+"""Points of a drawn line."""
 
 
 def course_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -113,13 +69,13 @@ def _course(
 def _lines(
     runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Collection[str], *, points: bool
 ) -> dict[str, Any]:
-    """Lines over training: a colour a variant, a dash a line; of several seeds each faintly, their mean in full."""
+    """Lines over training, by variant (colour) and line (dash); several seeds are faint, and their mean is not."""
     lines = [category(line["label"]) for line in panel["lines"]]
     variants = variants_of(runs)
     several_seeds = len(runs) > len(variants)
     colour = "variant" if len(runs) > 1 else "line"
     domain = variants if colour == "variant" else lines
-    told = [name for name in variants if name in shown] if colour == "variant" else lines
+    named = [name for name in variants if name in shown] if colour == "variant" else lines
     number = ".0%" if panel["percent"] else ".3~g"
     x = {
         "field": "step",
@@ -146,7 +102,7 @@ def _lines(
             "field": colour,
             "type": "nominal",
             "scale": {"domain": domain},
-            "legend": {**legend(told), "values": told, "symbolOpacity": 1} if len(domain) > 1 else None,
+            "legend": {**legend(named), "values": named, "symbolOpacity": 1} if len(domain) > 1 else None,
         },
     }
     if len(lines) > 1 and colour == "variant":
@@ -195,3 +151,45 @@ def _lines(
         "encoding": encoding,
         "layer": [each, *([mean] if several_seeds else []), hover],
     }
+
+
+def bin_means(rows: Sequence[Mapping[str, Any]], by: Sequence[str], limit: int) -> list[dict[str, Any]]:
+    """Average ``value`` and ``step`` over equal stretches of each line with more than ``limit`` points.
+
+    Args:
+        rows: each with ``step``, ``value`` and the columns ``by``, which identify a line.
+        by: columns.
+        limit: points a line, 1 or more.
+
+    Returns:
+        Rows of the same columns, line after line, steps ascending; unchanged where a line is short enough.
+
+    Example:
+        >>> rows = [{"line": "a", "step": step, "value": float(step)} for step in range(4)]
+        >>> bin_means(rows, ["line"], 2)
+        [{'line': 'a', 'step': 0.5, 'value': 0.5}, {'line': 'a', 'step': 2.5, 'value': 2.5}]
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1; got {limit}.")
+    lines: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault(tuple(row[name] for name in by), []).append(row)
+    return [short for line in lines.values() for short in _shortened(sorted(line, key=_step), limit)]
+
+
+def _step(row: Mapping[str, Any]) -> float:
+    return float(row["step"])
+
+
+def _shortened(line: Sequence[Mapping[str, Any]], limit: int) -> list[dict[str, Any]]:
+    if len(line) <= limit:
+        return [dict(row) for row in line]
+    edges = [round(place * len(line) / limit) for place in range(limit + 1)]
+    return [
+        {**line[start], "step": _mean(line[start:end], "step"), "value": _mean(line[start:end], "value")}
+        for start, end in pairwise(edges)
+    ]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float:
+    return sum(float(row[column]) for row in rows) / len(rows)

@@ -16,7 +16,10 @@ from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 
-# ---- Every figure of a report.
+FORMATS = ("svg", "png")
+PNG_SCALE = 3.0
+INDEX = "figures.json"
+"""File beside the pictures that says what each shows. The files it names are ours and may be replaced."""
 
 
 def all_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -31,19 +34,13 @@ def all_figures(data: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
-FORMATS = ("svg", "png")
-PNG_SCALE = 3.0
-INDEX = "figures.json"
-"""Beside the pictures: what each shows. What it names was drawn by us and may be replaced."""
-
-
 def write_pictures(data: Mapping[str, Any], folder: Path, format_: str) -> list[Path]:
     """Draw each figure of a report (``report_data``'s dictionary), as `draw_pictures` does."""
     return draw_pictures(all_figures(data), folder, format_)
 
 
 def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list[Path]:
-    """Draw each figure on white, named by what it shows.
+    """Draw each figure on white, in a file named after the figure.
 
     Args:
         figures: in the order of ``figures.json``.
@@ -52,7 +49,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
 
     Raises:
         ValueError: another format.
-        FileExistsError: a file that is no picture of ours has the name of one.
+        FileExistsError: a file that is not one of our pictures has the name of one.
         ImportError: vl-convert is not installed.
     """
     if format_ not in FORMATS:
@@ -82,7 +79,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
 
 
 def _file_names(names: Sequence[str], format_: str) -> list[str]:
-    """Names that any file system takes; of equal ones the later have a number."""
+    """Names that are valid in any file system; equal ones are numbered."""
     files: list[str] = []
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9@._-]+", "-", name).strip("-.")[:120] or "figure"
@@ -95,9 +92,9 @@ def _file_names(names: Sequence[str], format_: str) -> list[str]:
 
 
 def foreign_file(folder: Path, names: Sequence[str]) -> Path | None:
-    """The first file of somebody else that pictures of these file names would be drawn over; None without one.
+    """The first file that pictures of these names would overwrite and that is not ours; None without one.
 
-    Ours is what our ``figures.json`` names. The folder need not exist.
+    Ours are the files that our ``figures.json`` names. The folder need not exist.
     """
     ours = {*_index(folder), *([INDEX] if _index(folder) else [])}
     return next(
@@ -114,7 +111,7 @@ def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:
 
 
 def _index(folder: Path) -> dict[str, str]:
-    """What ``figures.json`` says; empty where there is none of ours."""
+    """The content of our ``figures.json``; empty without one."""
     try:
         found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         ours = found["generator"] == "meds-rl"

@@ -1,4 +1,4 @@
-"""Follows a run while it trains: reads what has been written since the last look, and nothing twice."""
+"""Follows a run while it trains: each look reads only what was written since the last one."""
 
 from __future__ import annotations
 
@@ -16,60 +16,8 @@ from meds_rl.report.text import finite
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.table import RunFolderError, metrics_row, read_batch
 
-# ---- Reads ``metrics.jsonl`` while it is written: whole lines only, and none twice.
-
 Stamp = tuple[int, int, int]
-"""A file's identity, time and size: a file that was replaced has another one."""
-
-
-class MetricsTail:
-    """What has been appended since the last look.
-
-    Args:
-        path: The file; it need not exist yet.
-
-    Attributes:
-        stamp: Of the file at the last look; None before there was one.
-        begun_anew: Whether the last look found another file than the one before: what was read of that one is void.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.stamp: Stamp | None = None
-        self.begun_anew = False
-        self._offset = 0
-
-    def read(self) -> list[dict[str, Any]]:
-        """The new rows. A line that is no row (a kill cut it off, and a later run went on after it) is passed over."""
-        stamp, before = stamp_of(self.path), self.stamp
-        self.begun_anew = False
-        if stamp is None or stamp == before:
-            return []
-        # A resumed run replaces the file by one without its later rows.
-        if before is not None and (stamp[0] != before[0] or stamp[2] < self._offset):
-            self.begun_anew, self._offset = True, 0
-        self.stamp = stamp
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                whole, newline, _ = file.read().rpartition(b"\n")  # the last line may still be in the making
-        except OSError:
-            return []  # it has just gone; the next look finds what comes instead
-        self._offset += len(whole) + len(newline)
-        return [row for line in whole.split(b"\n") if (row := metrics_row(line)) is not None]
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Of a file; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-if TYPE_CHECKING:
-    import pandas as pd
+"""Inode, time and size of a file: they differ if the file was replaced."""
 
 
 @dataclass
@@ -77,11 +25,11 @@ class GivenError:
     """One wrong answer to one prompt.
 
     Attributes:
-        prompt_id, answer: which; None for no answer.
+        prompt_id, answer: the prompt, and the answer (None for no answer).
         count: how often so far.
         first, last: first and last step.
         penalty: sum of the penalties.
-        file: where the prompt's text stands.
+        file: the file with the prompt's text.
     """
 
     prompt_id: str
@@ -94,19 +42,19 @@ class GivenError:
 
 
 class Follower:
-    """What has been seen of a run so far.
+    """What was read of a run so far.
 
     Args:
         path: The run folder; it need not exist yet.
 
     Attributes:
-        recipe: What is run; empty until it is written.
+        recipe: The recipe; empty until it is written.
         sampled, logged: The course of training so far, of the rollouts and of the metrics.
         errors: Each wrong answer to each prompt.
         num_completions, num_wrong: Of all batches read.
         last_row: The newest row of the metrics.
-        unread: Files of rollouts that are there and not yet read.
-        damaged: Files that could not be read and were passed over.
+        unread: Files of rollouts that exist and are not read yet.
+        damaged: Files that cannot be read and were skipped.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -148,7 +96,7 @@ class Follower:
     def poll(self, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> bool:
         """Read what is new, for at most so many seconds; whether anything changed.
 
-        A batch that was replaced or deleted (a run that was resumed or begun anew) has everything read again.
+        If a batch was replaced or deleted (the run was resumed or started again), everything is read again.
         """
         changed = self._read_recipe()
         changed |= self._read_metrics()
@@ -159,7 +107,7 @@ class Follower:
         return sorted(self.errors.values(), key=lambda error: (-error.count, error.first))[:count]
 
     def prompt_text(self, error: GivenError) -> str:
-        """The text of an error's prompt; its id where the file has gone."""
+        """The text of an error's prompt; its id if the file no longer exists."""
         if error.prompt_id not in self._prompts:
             try:
                 table = read_batch(error.file, ["prompt_id", "prompt"]).to_pydict()
@@ -191,11 +139,11 @@ class Follower:
 
     def _read_metrics(self) -> bool:
         rows = self._metrics.read()
-        if self._metrics.begun_anew:
+        if self._metrics.restarted:
             self._forget_metrics()
         for row in rows:
             self._take_row(row)
-        return bool(rows) or self._metrics.begun_anew
+        return bool(rows) or self._metrics.restarted
 
     def _take_row(self, row: dict[str, Any]) -> None:
         self.last_row = row
@@ -211,7 +159,7 @@ class Follower:
             self._forget_rollouts()
         new = sorted(set(there) - set(self._read))
         if new and self._read and new[0] < max(self._read):
-            self._forget_rollouts()  # an earlier batch came late: figures are taken in order
+            self._forget_rollouts()  # an earlier batch came late, and figures need the order of training
             new = sorted(there)
         done = 0
         for number in new:
@@ -220,7 +168,7 @@ class Follower:
                 break
             batch = _read_batch(path)
             if batch is None and number == new[-1] and not self.has_ended:
-                break  # it may still be on its way; the next look tries again
+                break  # it may still be being written; the next look tries again
             self._read[number] = stamp
             done += 1
             if batch is None:
@@ -249,7 +197,7 @@ class Follower:
 
 
 def _read_batch(path: Path) -> pd.DataFrame | None:
-    """A batch without its texts; None where the file cannot be read (yet)."""
+    """A batch without its texts; None if the file cannot be read (yet)."""
     try:
         frame: pd.DataFrame = read_batch(path, BATCH_COLUMNS).to_pandas()
     except RunFolderError:
@@ -264,3 +212,53 @@ def _files(folder: RunFolder) -> Iterator[tuple[int, Path, Stamp]]:
         stamp = stamp_of(path)
         if stamp is not None:
             yield number, path, stamp
+
+
+class MetricsTail:
+    """Reads ``metrics.jsonl`` while it is written: whole lines only, and each once.
+
+    Args:
+        path: The file; it need not exist yet.
+
+    Attributes:
+        stamp: Of the file at the last look; None before the file existed.
+        restarted: Whether the last look found another file than before; what was read earlier is then void.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stamp: Stamp | None = None
+        self.restarted = False
+        self._offset = 0
+
+    def read(self) -> list[dict[str, Any]]:
+        """The new rows. A line that is not a row (cut off by a kill and continued by a later run) is skipped."""
+        stamp, before = stamp_of(self.path), self.stamp
+        self.restarted = False
+        if stamp is None or stamp == before:
+            return []
+        # A resumed run replaces the file by one without its later rows.
+        if before is not None and (stamp[0] != before[0] or stamp[2] < self._offset):
+            self.restarted, self._offset = True, 0
+        self.stamp = stamp
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")  # the last line may still be being written
+        except OSError:
+            return []  # it was just deleted; the next look finds its successor
+        self._offset += len(whole) + len(newline)
+        return [row for line in whole.split(b"\n") if (row := metrics_row(line)) is not None]
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file; None without a file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+if TYPE_CHECKING:
+    import pandas as pd

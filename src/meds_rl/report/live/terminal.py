@@ -14,58 +14,17 @@ from meds_rl.report.course import OF_THE_MEMORY, PANELS, Line, Panel
 from meds_rl.report.live.follow import Follower, GivenError
 from meds_rl.report.text import finite, one_line, prompt_words, times
 
-# ---- A line chart of characters, by plotext.
-
 COLOURS = (32, 208, 36)
-"""Of the lines, of a terminal's 256: blue, orange and green after Okabe and Ito, told apart by the colour-blind."""
+"""Of the lines, out of a terminal's 256: blue, orange and green after Okabe and Ito, distinct for the colour-blind."""
 
 MARKERS = ("hd", "dot", "braille")
-"""And told apart without colours."""
-
-
-def chart(lines: Sequence[Mapping[int, float]], width: int, height: int) -> Text:
-    """Draw lines over steps.
-
-    Args:
-        lines: For each its values by step, at least one.
-        width, height: In characters, axes included.
-
-    Raises:
-        ImportError: plotext is not installed.
-    """
-    try:
-        import plotext
-    except ImportError as error:
-        raise ImportError('charts need plotext: pip install "meds-rl[report]"') from error
-    plotext.clear_figure()
-    plotext.theme("clear")
-    plotext.limit_size(False, False)
-    plotext.plot_size(max(width, 12), max(height, 5))
-    for points, colour, marker in zip(lines, COLOURS, MARKERS, strict=False):
-        steps = sorted(points)
-        values = [points[step] for step in steps]
-        if len(steps) == 1:
-            plotext.scatter(steps, values, color=colour, marker=marker)
-        else:
-            plotext.plot(steps, values, color=colour, marker=marker)
-    every = [step for points in lines for step in points]
-    plotext.xticks(*_ticks(min(every), max(every)))
-    text = Text.from_ansi(plotext.build(), no_wrap=True)
-    plotext.clear_figure()
-    return text
-
-
-def _ticks(first: int, last: int) -> tuple[list[int], list[str]]:
-    """First, middle and last step, each once."""
-    steps = sorted({first, (first + last) // 2, last})
-    return steps, [f"{step:,}" for step in steps]
-
+"""Of the lines, distinct without colours."""
 
 ORDER = (
     *("reward", "pass", "repeated", "entropy", "penalty", "distinct"),
     *("memory", "eigenvalue", "length", "time", "time_share"),
 )
-"""Panels, the most telling first: a small terminal shows the first few."""
+"""Panels, the most important first: a small terminal shows the first few."""
 
 LOGGED: dict[Line, str] = {
     ("reward", "raw"): "reward",
@@ -78,28 +37,28 @@ LOGGED: dict[Line, str] = {
     ("memory", "size"): "memory",
     ("time_share", "share"): "time of the memory",
 }
-"""What a line for a log tells, and under which name."""
+"""Figures of a status line, and their names there."""
 
 CHART_WIDTH, CHART_HEIGHT = 38, 10
-"""Least size of a chart, in characters; its title is a line more."""
+"""Smallest size of a chart in characters, without its title."""
 
 NUM_ERRORS = 8
 
 LONGEST = 1e9
-"""A duration beyond so many seconds is damage; it is not spelled out."""
+"""Seconds; a longer duration means that the file is damaged."""
 
 LEAST_EPOCH = 1e-9
-"""A smaller share of an epoch says nothing about the length of the run."""
+"""A smaller share of an epoch is too little to estimate the length of the run."""
 
 QUIET, QUIET_STEPS = 120.0, 10
-"""A run that has written nothing for so many seconds, and for the time of so many steps, may have been stopped."""
+"""A run that wrote nothing for this many seconds, and for the time of this many steps, may have been stopped."""
 
 
 def screen(follower: Follower, width: int, height: int | None, note: str = "") -> RenderableType:
     """Everything, for a terminal of this size.
 
     Args:
-        follower: What is known of the run.
+        follower: The run.
         width: Columns.
         height: Lines; None for as many as it takes.
         note: A line at the end.
@@ -119,7 +78,7 @@ HEADER_LINES = 3
 
 
 def header(follower: Follower, width: int) -> RenderableType:
-    """Which run, how far it is, and how long it will take."""
+    """The run, how far it is, and how long it will take."""
     total = total_steps(follower)
     name = f"{follower.recipe.method}  {follower.folder.path}"
     left = "" if total is None else f" of {total:,}"
@@ -129,7 +88,7 @@ def header(follower: Follower, width: int) -> RenderableType:
         state.append(f"reading: {follower.unread:,} batches to go")
     if follower.damaged:
         state.append(f"{follower.damaged:,} batches cannot be read")
-    bar = Table.grid()  # a bar alone ends without a new line
+    bar = Table.grid()  # a bar alone would not end with a new line
     bar.add_row(ProgressBar(total=total or 1, completed=min(follower.step, total or 0), width=min(width, 80)))
     return Group(
         Text(one_line(name, width), style="bold", no_wrap=True),
@@ -139,7 +98,7 @@ def header(follower: Follower, width: int) -> RenderableType:
 
 
 def total_steps(follower: Follower) -> int | None:
-    """Optimiser steps of the whole run: the recipe's, or as many as its epochs take; None while that is unknown."""
+    """Optimiser steps of the whole run, of the recipe or estimated from its epochs; None while unknown."""
     if follower.recipe.max_steps is not None:
         return follower.recipe.max_steps
     epochs, epoch = follower.recipe.number("num_train_epochs"), finite(follower.last_row.get("epoch"))
@@ -149,7 +108,7 @@ def total_steps(follower: Follower) -> int | None:
 
 
 def time_words(follower: Follower) -> list[str]:
-    """Seconds a step and the time that is left, as far as they can be told."""
+    """Seconds a step and the time that is left, as far as known."""
     if follower.has_ended:
         runtime = finite(follower.last_row["train_runtime"])
         return ["ended" if runtime is None else f"ended after {_duration(runtime)}"]
@@ -165,7 +124,7 @@ def time_words(follower: Follower) -> list[str]:
 
 
 def charts(follower: Follower, width: int, height: int | None) -> RenderableType:
-    """The panels that have values and for which there is room, side by side."""
+    """The panels that have values, as many as fit, side by side."""
     course = follower.course
     shown = [(panel, lines) for panel in _in_order() if (lines := _lines(panel, course, follower))]
     columns = max(1, min(len(shown), width // CHART_WIDTH))
@@ -208,7 +167,7 @@ def status_line(follower: Follower, step: int | None = None) -> str:
     """
     total, step = total_steps(follower), follower.step if step is None else step
     parts = [f"step {step:,}" + ("" if total is None else f"/{total:,}")]
-    # Figures of a step are those of the batch that was sampled before it. A batch may serve several steps.
+    # The figures of a step are of the batch sampled before it. A batch may serve several steps.
     course = {
         line: {at: value for at, value in points.items() if at < step}
         for line, points in follower.course.items()
@@ -232,7 +191,7 @@ def _in_order() -> list[Panel]:
 
 
 def _lines(panel: Panel, course: dict[Line, dict[int, float]], follower: Follower) -> list[tuple[str, str]]:
-    """The panel's lines that have values; without a memory none of its panels, which would be 0 throughout."""
+    """The panel's lines that have values; without a memory none of `OF_THE_MEMORY`, which would all be 0."""
     if not follower.has_memory and panel.id in OF_THE_MEMORY:
         return []
     hidden = set() if follower.has_memory else {"shaped"}
@@ -270,3 +229,41 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def chart(lines: Sequence[Mapping[int, float]], width: int, height: int) -> Text:
+    """Draw lines over steps.
+
+    Args:
+        lines: For each its values by step, at least one.
+        width, height: In characters, axes included.
+
+    Raises:
+        ImportError: plotext is not installed.
+    """
+    try:
+        import plotext
+    except ImportError as error:
+        raise ImportError('charts need plotext: pip install "meds-rl[report]"') from error
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.limit_size(False, False)
+    plotext.plot_size(max(width, 12), max(height, 5))
+    for points, colour, marker in zip(lines, COLOURS, MARKERS, strict=False):
+        steps = sorted(points)
+        values = [points[step] for step in steps]
+        if len(steps) == 1:
+            plotext.scatter(steps, values, color=colour, marker=marker)
+        else:
+            plotext.plot(steps, values, color=colour, marker=marker)
+    every = [step for points in lines for step in points]
+    plotext.xticks(*_ticks(min(every), max(every)))
+    text = Text.from_ansi(plotext.build(), no_wrap=True)
+    plotext.clear_figure()
+    return text
+
+
+def _ticks(first: int, last: int) -> tuple[list[int], list[str]]:
+    """First, middle and last step, each once."""
+    steps = sorted({first, (first + last) // 2, last})
+    return steps, [f"{step:,}" for step in steps]
