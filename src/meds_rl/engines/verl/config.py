@@ -10,14 +10,15 @@ import difflib
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
 from meds_rl.engines.settings import (
+    MEMORY_SETTINGS,
     PRESETS,
+    SETTINGS,
     check_values,
     default_of,
     settings_of,
@@ -81,7 +82,7 @@ def read_settings(given: Mapping[str, Any] | None) -> MEDSConfig:
         check_name(name)
     values = DEFAULTS | given
     check_values("verl", {"preset": values["preset"]})
-    preset = deepcopy(PRESETS[values["preset"]])
+    preset = {name: SETTINGS[name].value(values["preset"]) for name in PRESETS["paper"]}
     if preset["scale_rewards"] == "group":  # verl's default, too: its own setting decides
         preset["scale_rewards"] = None
     values |= {name: value for name, value in preset.items() if values[name] is None}
@@ -109,9 +110,9 @@ def check_name(name: str) -> None:
 def section() -> str:
     """The section ``meds:`` of config/meds_trainer.yaml, with a comment for each setting."""
     lines = ["meds:"]
-    for name, setting in settings_of("verl").items():
-        allowed = "null, group or none" if name == "scale_rewards" else setting.allowed
-        comment = f"{setting.meaning} Allowed: {allowed}.".replace("None", "null")
+    for name in sorted(DEFAULTS, key=MEMORY_SETTINGS.__contains__):  # as on the page of settings
+        allowed = "null, group or none" if name == "scale_rewards" else SETTINGS[name].allowed
+        comment = f"{SETTINGS[name].meaning} Allowed: {allowed}.".replace("None", "null")
         lines += textwrap.wrap(comment, 118, initial_indent="  # ", subsequent_indent="  # ")
         default = DEFAULTS[name]
         lines.append(f"  {name}: {default if isinstance(default, str) else json.dumps(default)}")
@@ -150,10 +151,7 @@ def _about_trainer(config: Any) -> Iterator[str]:
             "Set algorithm.adv_estimator=grpo."
         )
     if worker.rollout.n < 2:
-        yield (
-            f"actor_rollout_ref.rollout.n={worker.rollout.n}: a group needs at least two completions. Set it to 2 or "
-            "more."
-        )
+        yield f"actor_rollout_ref.rollout.n={worker.rollout.n}; set it to 2 or more: a group needs at least two completions."
     if algorithm.use_kl_in_reward:
         yield (
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
