@@ -111,7 +111,7 @@ def test_layers_that_a_fingerprint_has_not():
     with pytest.raises(ValueError, match=r"=-1 \(all\) is for layer_logits; pooled_logits reads one layer"):
         check_values("trl", layers)
     check_values("trl", {**layers, "fingerprint": "layer_logits"})
-    with pytest.raises(ValueError, match="must be -1 .all. or at least 1; got 0"):
+    with pytest.raises(ValueError, match=r"must be -1 \(all\) or at least 1; got 0"):
         check_values("trl", {**layers, "fingerprint_layers": 0})
 
 

@@ -1,19 +1,69 @@
 """MEDSConfig: a method sets what the user does not."""
 
 from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
+from trl import GRPOConfig, TrlParser
 
 from meds_rl import ErrorMemory
+from meds_rl.engines.settings import METHODS, PRESETS, default_of, name_in, settings_of
 from meds_rl.engines.trl import MEDSConfig
-from meds_rl.engines.settings import METHODS, PRESETS, name_in
 from meds_rl.engines.trl.config import make_trainers_shaper
 from meds_rl.memory import HDBSCANClustering
 
 
 def config(tmp_path, **fields) -> MEDSConfig:
     return MEDSConfig(str(tmp_path), use_cpu=True, bf16=False, gradient_checkpointing=False, **fields)
+
+
+TRLS = {field.name for field in fields(GRPOConfig)}
+OURS = [field.name for field in fields(MEDSConfig) if field.name not in TRLS]
+
+
+def kind_of(hint: Any) -> Any:
+    """A type hint without None: a type, or the names of a Literal."""
+    args = (
+        [one for one in get_args(hint) if one is not type(None)] if type(None) in get_args(hint) else [hint]
+    )
+    assert len(args) == 1
+    return get_args(args[0]) if get_origin(args[0]) is Literal else get_origin(args[0]) or args[0]
+
+
+def test_the_fields_are_those_of_the_table_of_settings():
+    table = {name_in("trl", name): name for name in settings_of("trl")}
+    assert len(OURS) == 28
+    assert set(OURS) | {"scale_rewards"} == set(table)
+    hints = get_type_hints(MEDSConfig)
+    for field in fields(MEDSConfig):
+        if field.name not in OURS:
+            continue
+        setting = settings_of("trl")[table[field.name]]
+        assert kind_of(hints[field.name]) == setting.kind, field.name
+        assert field.default == default_of("trl", table[field.name]), field.name
+        may_be_none = type(None) in get_args(hints[field.name])
+        assert may_be_none == (field.default is None), field.name
+        assert setting.meaning in field.metadata["help"], field.name
+        assert setting.allowed in field.metadata["help"], field.name
+
+
+def test_the_command_line_knows_every_field(tmp_path):
+    line = [
+        "--output_dir",
+        str(tmp_path),
+        "--use_cpu",
+        "true",
+        "--bf16",
+        "false",
+        "--meds_anneal",
+        "0.1",
+        "0.2",
+    ]
+    line += ["--meds_capacity", "7", "--fingerprint", "answer_string", "--scale_rewards", "batch"]
+    (args,) = TrlParser(MEDSConfig).parse_args_and_config(line)
+    assert (args.meds_anneal, args.meds_capacity, args.scale_rewards) == ([0.1, 0.2], 7, "batch")
+    assert args.fingerprint == "answer_string"
 
 
 def test_methods_as_the_paper_tells(tmp_path):

@@ -61,9 +61,7 @@ def test_a_method_without_a_memory_does_not_go_on_from_a_checkpoint_that_has_one
     fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
     trainer = MEDSTrainer(model_path, even_length, make_config(method="dapo", **fields), dataset)
-    with pytest.raises(
-        ValueError, match=r"has a memory\.safetensors, which method 'dapo' would not use"
-    ):
+    with pytest.raises(ValueError, match=r"has a memory\.safetensors, which method 'dapo' would not use"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 

@@ -1,6 +1,6 @@
-"""Run by test_distributed.py under torchrun: two processes train, shape a batch of one prompt, and meet an error.
+"""Run by test_distributed.py under torchrun: two processes train, and meet an error in the one that owns the memory.
 
-Each saves its memory and what it handed to the core, so that one process can do the same over again.
+That one saves its memory and what it handed to the core, so that one process can do the same over again.
 """
 
 import faulthandler
@@ -12,15 +12,13 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from meds_rl import ErrorMemory, RewardShaper
+from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.engines.trl.completions_file import save
-from meds_rl.engines.trl.sharing import share_of
 from meds_rl.fingerprint import AnswerPosition
 from meds_rl.memory import HDBSCANClustering
 from meds_rl.train.run import end_together
 
-SETTINGS = {"capacity": 9, "total_capacity": 50, "half_life": 3.0}
+SETTINGS = {"capacity": 9, "half_life": 3.0}
 
 
 def mostly_wrong(completion_ids, **_):
@@ -31,7 +29,7 @@ def third_token(completion_ids, _tokenizer):
     return AnswerPosition(2, completion_ids[3]) if len(completion_ids) > 3 else None
 
 
-def make_trainer(model_path: str, output: str, **fields) -> MEDSTrainer:
+def make_trainer(model_path: str, output: str, arguments: dict | None = None, **fields) -> MEDSTrainer:
     defaults = dict(
         per_device_train_batch_size=6,  # 12 rows, 3 groups of 4: the second group lies across both processes
         num_generations=4,
@@ -39,7 +37,6 @@ def make_trainer(model_path: str, output: str, **fields) -> MEDSTrainer:
         overlong_buffer=0,
         meds_all_wrong="shape",
         **{f"meds_{name}": value for name, value in SETTINGS.items()},
-        meds_reencode_tokens=60,
         learning_rate=1e-2,
         max_steps=6,
         logging_steps=1,
@@ -54,42 +51,36 @@ def make_trainer(model_path: str, output: str, **fields) -> MEDSTrainer:
     args = MEDSConfig(output, **{**defaults, **fields})
     prompts = ["abc", "bcd", "cde", "def", "efg", "fgh", "ghi", "hij", "ijk"]
     dataset = Dataset.from_dict({"prompt": prompts, "prompt_id": [f"p{i}" for i in range(len(prompts))]})
-    return MEDSTrainer(model_path, mostly_wrong, args, dataset, answer_finder=third_token)
+    arguments = {"answer_finder": third_token, **(arguments or {})}
+    return MEDSTrainer(model_path, mostly_wrong, args, dataset, **arguments)
 
 
 def record_calls(trainer: MEDSTrainer) -> list:
-    """What the core is given, in order, and what it answers: (name, arguments, answer)."""
+    """What the core is given in this process, in order, and what it answers: (arguments, answer)."""
     calls = []
-    shaper, memory = trainer.shaper, trainer.memory
-    shape, renew_batch = shaper.shape, memory.renew_batch
+    shape = trainer.shaper.shape
 
-    def recorded_shape(rewards, *, share, **batch):
-        shaped = shape(rewards, share=share, **batch)
-        calls.append(("shape", {"rewards": rewards, **batch}, (shaped.penalties, shaped.memory_ids)))
+    def recorded_shape(rewards, **batch):
+        shaped = shape(rewards, **batch)
+        calls.append(({"rewards": rewards, **batch}, (shaped.penalties, shaped.memory_ids)))
         return shaped
 
-    def recorded_renew(renewals, *, share):
-        calls.append(("renew", renewals, None))
-        renew_batch(renewals, share=share)
-
-    shaper.shape, memory.renew_batch = recorded_shape, recorded_renew
+    trainer.shaper.shape = recorded_shape
     return calls
 
 
-class FailsOnOne(HDBSCANClustering):
-    """A clustering that fails in one process only."""
+class Fails(HDBSCANClustering):
+    """A clustering that fails; only the process that owns the memory uses it."""
 
     def refit(self, points, tree, sources):
         raise FloatingPointError("out of numbers")
 
 
-def outcome_of_an_error(share) -> str:
-    """Only the process that has the prompt to cluster fails; the other must not wait for ever."""
-    shaper = RewardShaper(memory=ErrorMemory(FailsOnOne()), all_wrong="shape")
+def outcome_of_an_error(model_path: str, output: str) -> str:
+    """The process without the memory must not wait for ever."""
+    trainer = make_trainer(model_path, f"{output}/error", {"memory": ErrorMemory(Fails())})
     try:
-        shaper.shape(
-            [0.0, 0.0], prompt_ids=["x", "x"], features=np.eye(2), is_correct=[False] * 2, share=share
-        )
+        trainer.train()
     except (RuntimeError, FloatingPointError) as error:
         return f"{type(error).__name__}: {error}"
     return "no error"
@@ -98,7 +89,6 @@ def outcome_of_an_error(share) -> str:
 def save_all(trainer: MEDSTrainer, output: str) -> None:
     rank = trainer.accelerator.process_index
     trainer.memory.save(Path(output) / f"memory-{rank}.safetensors")
-    save(Path(output) / f"completions-{rank}.safetensors", trainer._memory_step.reencoding.store)
     torch.save(trainer.model.state_dict(), Path(output) / f"model-{rank}.pt")
 
 
@@ -112,28 +102,32 @@ def train_and_resume(model_path: str, output: str) -> None:
     end_together(trainer.accelerator)
 
 
-RIVALS = {
-    "outcome": {"method": "dapo-outcome"},
-    "batch": {"method": "dapo-outcome-batch"},
-    "global": {"meds_scope": "global", "meds_clustering": "random"},
-    "kmeans": {"meds_clustering": "kmeans", "meds_num_clusters": 2},
-    "nsr": {"method": "dapo-nsr"},
-    "rep-exp": {"method": "dapo-rep-exp"},
+def letters(completions, answers, **_):
+    """A fingerprint of the texts."""
+    counts = np.array([[text.count(letter) for letter in "abcd"] for text in completions], dtype=float) + 0.5
+    counts[[answer is None for answer in answers]] = np.nan
+    return counts
+
+
+def leave_one_out(rewards, group_ids, _is_correct):
+    sizes = np.bincount(group_ids)[group_ids]
+    return (rewards - np.bincount(group_ids, rewards)[group_ids] / sizes) * sizes / (sizes - 1)
+
+
+SEAMS = {
+    "function": {"fingerprint": letters},
+    "penalty": {"penalty": lambda cluster_sizes, group_sizes: 0.1 * cluster_sizes / group_sizes},
+    "advantage": {"advantage": leave_one_out},
 }
 
 
-def train_rivals(model_path: str, output: str) -> None:
-    """Each rival trains; each process saves what it ends with."""
-    for name, fields in RIVALS.items():
+def train_with_seams(model_path: str, output: str) -> None:
+    """Each seam trains; each process saves what it ends with."""
+    for name, arguments in SEAMS.items():
         folder = Path(output) / name
-        trainer = make_trainer(
-            model_path, str(folder), **{"meds_all_wrong": None, **fields}, meds_reencode_tokens=0
-        )
+        trainer = make_trainer(model_path, str(folder), arguments)
         trainer.train()
-        rank = trainer.accelerator.process_index
-        if trainer.memory is not None:
-            trainer.memory.save(folder / f"memory-{rank}.safetensors")
-        torch.save(trainer.model.state_dict(), folder / f"model-{rank}.pt")
+        save_all(trainer, str(folder))
     end_together(trainer.accelerator)
 
 
@@ -141,13 +135,9 @@ def main(model_path: str, output: str) -> None:
     trainer = make_trainer(model_path, output)
     calls = record_calls(trainer)
     trainer.train()
-    share, rank = share_of(trainer.accelerator), trainer.accelerator.process_index
-    # One prompt: the other process has nothing to cluster.
-    rows = np.random.default_rng(0).normal(size=(5, trainer.memory.n_features))
-    one_prompt = {"prompt_ids": ["p0"] * 5, "features": rows, "is_correct": np.zeros(5, dtype=bool)}
-    trainer.shaper.shape(np.zeros(5), share=share, **one_prompt)  # recorded like the others
     save_all(trainer, output)
-    result = {"calls": calls, "error": outcome_of_an_error(share)}
+    result = {"calls": calls, "error": outcome_of_an_error(model_path, output)}
+    rank = trainer.accelerator.process_index
     (Path(output) / f"result-{rank}.pickle").write_bytes(pickle.dumps(result))
     end_together(trainer.accelerator)
 
@@ -155,4 +145,4 @@ def main(model_path: str, output: str) -> None:
 if __name__ == "__main__":
     # Processes that wait for each other for ever say where, and end.
     faulthandler.dump_traceback_later(240, exit=True)
-    {"main": main, "resume": train_and_resume, "rivals": train_rivals}[sys.argv[1]](*sys.argv[2:])
+    {"main": main, "resume": train_and_resume, "seams": train_with_seams}[sys.argv[1]](*sys.argv[2:])

@@ -165,7 +165,6 @@ class MEDSTrainer(GRPOTrainer):
                     f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk."
                 )
         self._advantage = advantage
-        self._keeps_all_wrong = args.shapes_all_wrong or _orders_wrong(advantage, self.num_generations)
         self._strategy = strategy
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)
@@ -229,7 +228,7 @@ class MEDSTrainer(GRPOTrainer):
             group_size=self.num_generations,
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
-            keep_all_wrong=self._keeps_all_wrong,
+            keep_all_wrong=self.args.shapes_all_wrong or self._orders_wrong(),
         )
         self._prepared = None
         filled = self._filled = sampler.fill(gather_object(list(inputs)))
@@ -243,6 +242,13 @@ class MEDSTrainer(GRPOTrainer):
         local = filled.rollouts[slice_of(self.accelerator, len(inputs))]
         self._prepared = PreparedBatch(self._template, filled.rollouts, local)
         return [dict(rollout.inputs) for rollout in local]
+
+    def _orders_wrong(self) -> bool:
+        """Whether the user's advantage gives a group of wrong answers with equal rewards something else than 0."""
+        if self._advantage is None:
+            return False
+        zeros = np.zeros(self.num_generations)
+        return bool(np.any(self._advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 
     def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
         """Generate and grade ``rows`` (of all processes), each process its part; all processes get all rollouts."""
@@ -500,11 +506,3 @@ class MEDSTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             checkpoints.load(self, checkpoint)
-
-
-def _orders_wrong(advantage: AdvantageFunction | None, group_size: int) -> bool:
-    """Whether a group of wrong answers with equal rewards gets advantages other than 0."""
-    if advantage is None:
-        return False
-    zeros = np.zeros(group_size)
-    return bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
