@@ -8,7 +8,7 @@ import pytest
 
 from meds_rl.evaluation.export import _names, read_finished, standard_error, write_lighteval, write_lm_eval
 from meds_rl.evaluation.figures import group_figures
-from meds_rl.evaluation.results import write_results
+from meds_rl.evaluation.folder import write_results
 from meds_rl.rollouts.samples import samples_table, write_samples
 
 SETTINGS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from meds_rl.evaluation.parts import Parts, holds_no_parts
+from meds_rl.evaluation.folder import Parts, holds_no_parts
 from meds_rl.evaluation.problems import problems_of, select
 from meds_rl.evaluation.rollout import Rollout
 from meds_rl.evaluation.sampling import Completion, SamplingSettings
@@ -128,6 +128,6 @@ def test_a_full_disk_is_said_with_the_file_and_what_to_do(tmp_path, monkeypatch)
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("meds_rl.evaluation.parts.write_samples", full)
+    monkeypatch.setattr("meds_rl.evaluation.folder.write_samples", full)
     with pytest.raises(OSError, match=r"part-000000.parquet: No space left on device\. .*--resume"):
         run(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Agreement of clusters with labels over many prompts, and over training."""
+"""Agreement of clusters with labels within prompts, averaged over prompts, and over training."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
@@ -6,19 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.evaluation.agreement import Agreement, Noise, agreement, numbered
+from meds_rl.evaluation.agreement import Agreement, Labels, Noise, agreement, numbered
 from meds_rl.labels import NOISE
 
-# ---- Cuts a training into parts of equally many batches.
+MIN_COMPLETIONS = 3
+"""Of a prompt: two are one pair only."""
 
 
 class StepBin(NamedTuple):
-    """A part of a training.
-
-    Attributes:
-        first, last: steps, both within.
-        rows: Numbers of the completions sampled at these steps, ascending.
-    """
+    """A part of a training: steps `first` to `last` (both included), and the `rows` sampled in them, ascending."""
 
     first: int
     last: int
@@ -36,15 +32,7 @@ class StepBin(NamedTuple):
 
 
 def step_bins(steps: ArrayLike, bins: int) -> list[StepBin]:
-    """At most `bins` parts, in order: the different steps, shared out as evenly as they can be.
-
-    Args:
-        steps: (n,) integers, the step of each completion.
-        bins: 1 or more. With fewer different steps, one part for each.
-
-    Raises:
-        ValueError: bins below 1, or more than one axis.
-        TypeError: The steps are not integers.
+    """At most `bins` >= 1 parts of a training, in order, with the different `steps` (n,) divided as evenly as possible.
 
     Example:
         >>> [(part.first, part.last, part.rows.tolist()) for part in step_bins([0, 0, 1, 5, 9], 2)]
@@ -67,19 +55,9 @@ def step_bins(steps: ArrayLike, bins: int) -> list[StepBin]:
     ]
 
 
-MIN_COMPLETIONS = 3
-"""Of a prompt: two are a pair, together or apart."""
-
-
 class PromptAgreement(NamedTuple):
-    """Agreement within prompts.
-
-    Attributes:
-        agreement: Each measure's mean over prompts, weighted by their completions.
-        num_completions: Of the prompts that entered.
-        num_prompts: Prompts that entered.
-        num_left_out: Completions of prompts that did not: those where chance has no say (`agreement_by_prompt`).
-    """
+    """The mean agreement over `num_prompts` prompts, weighted by their `num_completions` completions; the prompts that
+    are left out have `num_left_out`."""
 
     agreement: Agreement
     num_completions: int
@@ -88,12 +66,7 @@ class PromptAgreement(NamedTuple):
 
 
 class AgreementAt(NamedTuple):
-    """Agreement within prompts in a part of the training.
-
-    Attributes:
-        first, last: Steps, both within.
-        found: None where no prompt has anything to compare.
-    """
+    """Agreement in steps `first` to `last` of a training; `found` is None if no prompt can be compared."""
 
     first: int
     last: int
@@ -101,32 +74,21 @@ class AgreementAt(NamedTuple):
 
 
 def agreement_by_prompt(
-    clusters: ArrayLike,
-    labels: ArrayLike | Sequence[Any],
-    prompt_ids: Sequence[Hashable],
-    *,
-    noise: Noise = "group",
+    clusters: ArrayLike, labels: Labels, prompt_ids: Sequence[Hashable], *, noise: Noise = "group"
 ) -> PromptAgreement | None:
     """`agreement` within each prompt, averaged over prompts with their numbers of completions as weights.
 
-    Cluster 3 of one prompt has nothing to do with cluster 3 of another, so they are never compared. Pooling all
-    completions under the pair of prompt and cluster would count every pair of different prompts as one that is rightly
-    apart, which pushes an adjusted Rand index towards 1 whatever the clusters are.
-
-    Left out are prompts with fewer than three completions, and those where clusters and labels are both one group, or
-    both all different: there any clusters of these sizes agree fully. The adjusted Rand index is 0 / 0 there, and
-    called 1; without them its mean over clusters drawn at random is 0. The other measures are not adjusted for chance:
-    see `agreement_by_chance`.
+    Pooling all prompts would count every pair of completions of different prompts as correctly separated, which pushes
+    an adjusted Rand index towards 1. Left out are prompts with fewer than three completions, and those where clusters
+    and labels are both one group or both all different: the adjusted Rand index is 0 / 0 there. Without them its mean
+    over random clusters is 0; for the other measures see `agreement_by_chance`.
 
     Args:
-        clusters, labels, noise: as in `agreement`, (n,).
+        clusters, labels, noise: as in `agreement`, with its errors.
         prompt_ids: (n,) the prompt of each completion.
 
     Returns:
         None if all prompts are left out.
-
-    Raises:
-        TypeError, ValueError: as `agreement`; also prompt_ids of another length.
 
     Example:
         >>> found = agreement_by_prompt([0, 0, 1, 1, 0, 0, 0], ["a", "a", "b", "b", "a", "b", "c"], list("xxxxyyy"))
@@ -134,7 +96,7 @@ def agreement_by_prompt(
         (0.7143, 2)
     """
     own, true, groups = _checked(clusters, labels, prompt_ids)
-    rows = [group for group in groups if _says_something(own[group], true[group], noise)]
+    rows = [group for group in groups if _is_comparable(own[group], true[group], noise)]
     if not rows:
         return None
     sizes = np.array([len(group) for group in rows])
@@ -144,25 +106,14 @@ def agreement_by_prompt(
 
 def agreement_by_chance(
     clusters: ArrayLike,
-    labels: ArrayLike | Sequence[Any],
+    labels: Labels,
     prompt_ids: Sequence[Hashable],
     *,
     rng: np.random.Generator,
     repeats: int = 3,
     noise: Noise = "group",
 ) -> PromptAgreement | None:
-    """`agreement_by_prompt` with the labels shuffled within each prompt: what clusters of these sizes have by chance.
-
-    The mean over several shuffles, for every measure. An agreement is worth what it is above this.
-
-    Args:
-        clusters, labels, prompt_ids, noise: as in `agreement_by_prompt`.
-        rng: Shuffles.
-        repeats: Shuffles, 1 or more.
-
-    Raises:
-        TypeError, ValueError: as `agreement_by_prompt`; also repeats below 1.
-    """
+    """`agreement_by_prompt` with the labels shuffled within each prompt, averaged over `repeats`: the baseline."""
     if repeats < 1:
         raise ValueError(f"repeats must be 1 or more, got {repeats}")
     own, true, groups = _checked(clusters, labels, prompt_ids)
@@ -173,7 +124,7 @@ def agreement_by_chance(
             shuffled[group] = rng.permutation(true[group])
         found = agreement_by_prompt(own, shuffled, prompt_ids, noise=noise)
         if found is None:
-            return None  # which prompts enter depends on sizes alone: so it is for every shuffle
+            return None  # which prompts are left out depends on sizes alone, so this holds for every shuffle
         drawn.append(found)
     mean = _mean([one.agreement for one in drawn], np.ones(repeats))
     return drawn[0]._replace(agreement=mean)
@@ -182,7 +133,7 @@ def agreement_by_chance(
 def agreement_over_training(
     steps: ArrayLike,
     clusters: ArrayLike,
-    labels: ArrayLike | Sequence[Any],
+    labels: Labels,
     prompt_ids: Sequence[Hashable] | None = None,
     *,
     bins: int = 10,
@@ -192,12 +143,9 @@ def agreement_over_training(
 
     Args:
         steps: (n,) integers, when each completion was sampled.
-        clusters, labels, noise: as in `agreement`, (n,).
+        clusters, labels, noise: as in `agreement`, with its errors.
         prompt_ids: (n,) as in `agreement_by_prompt`; None: all of one prompt.
         bins: Parts of equally many different steps.
-
-    Raises:
-        TypeError, ValueError: as `agreement`.
 
     Example:
         >>> labels = ["a", "a", "b", "b"] * 2
@@ -212,20 +160,15 @@ def agreement_over_training(
             f"steps, clusters, labels and prompt_ids must be (n,), got shapes {when.shape}, {own.shape}, "
             f"{true.shape} and {len(ids)} prompt ids"
         )
-    return [
-        AgreementAt(
-            part.first,
-            part.last,
-            agreement_by_prompt(
-                own[part.rows], true[part.rows], [ids[row] for row in part.rows], noise=noise
-            ),
-        )
-        for part in step_bins(when, bins)
-    ]
+    found = []
+    for first, last, rows in step_bins(when, bins):
+        part = agreement_by_prompt(own[rows], true[rows], [ids[row] for row in rows], noise=noise)
+        found.append(AgreementAt(first, last, part))
+    return found
 
 
 def _checked(
-    clusters: ArrayLike, labels: ArrayLike | Sequence[Any], prompt_ids: Sequence[Hashable]
+    clusters: ArrayLike, labels: Labels, prompt_ids: Sequence[Hashable]
 ) -> tuple[NDArray[Any], NDArray[np.int64], list[NDArray[np.int64]]]:
     """Clusters, labels as numbers, and the rows of each prompt."""
     own, true = np.asarray(clusters), numbered(labels)
@@ -234,25 +177,20 @@ def _checked(
             f"clusters, labels and prompt_ids must be (n,), got shapes {own.shape} and {true.shape} "
             f"and {len(prompt_ids)} prompt ids"
         )
-    return own, true, _rows_by_prompt(prompt_ids)
+    rows: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(prompt_ids):
+        rows.setdefault(name, []).append(row)
+    return own, true, [np.array(group, dtype=np.int64) for group in rows.values()]
 
 
-def _says_something(clusters: NDArray[Any], labels: NDArray[np.int64], noise: Noise) -> bool:
+def _is_comparable(clusters: NDArray[Any], labels: NDArray[np.int64], noise: Noise) -> bool:
     n = len(clusters)
     if n < MIN_COMPLETIONS:
         return False
     num_noise = int((clusters == NOISE).sum())
     num_clusters = len(np.unique(clusters)) + (max(0, num_noise - 1) if noise == "alone" else 0)
-    num_labels = len(np.unique(labels))
-    return (num_clusters, num_labels) not in ((1, 1), (n, n))
+    return (num_clusters, len(np.unique(labels))) not in ((1, 1), (n, n))
 
 
 def _mean(found: Sequence[Agreement], weights: NDArray[Any]) -> Agreement:
     return Agreement(*np.average(np.array(found), axis=0, weights=weights).tolist())
-
-
-def _rows_by_prompt(prompt_ids: Sequence[Hashable]) -> list[NDArray[np.int64]]:
-    rows: dict[Hashable, list[int]] = {}
-    for row, name in enumerate(prompt_ids):
-        rows.setdefault(name, []).append(row)
-    return [np.array(group, dtype=np.int64) for group in rows.values()]

@@ -14,29 +14,18 @@ from meds_rl.tasks.grading import MathGrader
 from meds_rl.tasks.mathematics import load_problems
 from meds_rl.tasks.sources import BUILDERS
 
-# ---- Finds a benchmark's local copy, and never takes another one for it.
 
+def _find_local(name: str, data: Path, split: str, others: Collection[str]) -> Path:
+    """The file or folder with a benchmark: `data` itself, or a file or folder in it with the benchmark's name.
 
-def find_local(name: str, data: Path, split: str, *, others: Collection[str] = ()) -> Path:
-    """The file or folder that holds a benchmark: `data` itself, or what has the benchmark's name in it.
-
-    A folder is taken itself only if it is laid out as on the hub: it has files of the split, or a README that says
-    which files are which.
-
-    Args:
-        name: of the benchmark.
-        data: a file or folder.
-        split: which split holds the problems.
-        others: names of other benchmarks: files named so are not this one's.
-
-    Raises:
-        ValueError: there is no such file or folder, or the folder does not hold the benchmark.
+    `data` is a benchmark's own folder only if it has the hub's layout: files of the split, or a README with a list of
+    files. Files with the names of `others` belong to other benchmarks.
     """
     if not data.exists():
         raise ValueError(f"--data: no such file or folder: {data}")
     if not data.is_dir():
         return data
-    source = named_in(data, name) or data
+    source = _named_in(data, name) or data
     if source.is_dir() and not _is_hub_copy(source, split, others):
         found = sorted(path.name for path in source.iterdir())
         listed = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "")
@@ -47,8 +36,8 @@ def find_local(name: str, data: Path, split: str, *, others: Collection[str] = (
     return source
 
 
-def named_in(folder: Path, name: str) -> Path | None:
-    """What in a folder has the benchmark's name."""
+def _named_in(folder: Path, name: str) -> Path | None:
+    """The file or folder with the benchmark's name."""
     inside = [folder / f"{name}{suffix}" for suffix in ("", *BUILDERS)]
     return next((path for path in inside if path.exists()), None)
 
@@ -71,14 +60,7 @@ def _is_hub_copy(folder: Path, split: str, others: Collection[str]) -> bool:
 
 
 class Benchmark(NamedTuple):
-    """Where a benchmark stands on the hub.
-
-    Attributes:
-        hub: name of the data set.
-        split: which of its splits holds the problems.
-        size: how many there are.
-        columns: those of problem and answer.
-    """
+    """A benchmark on the hub: its data set, split and number of problems, and the columns of problem and answer."""
 
     hub: str
     split: str
@@ -97,15 +79,15 @@ BENCHMARKS = {
 
 
 def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
-    """Load a benchmark: prompts of the paper's format, graded by math-verify, in the split "test".
+    """Load a benchmark: prompts in the paper's format, graded by math-verify, in the split "test".
 
     Args:
         name: one of `BENCHMARKS`; with `data`, any name.
-        data: a parquet, jsonl, json or csv file; a folder that holds such a file, or a folder, under the benchmark's
-            name; or the benchmark's own folder, laid out as on the hub. From the hub without it.
+        data: a parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or
+            the benchmark's own folder in the hub's layout. None: from the hub.
 
     Raises:
-        ValueError: an unknown name, or problems that cannot be read; the message says how to use a local copy.
+        ValueError: an unknown name, or problems that cannot be read; the message describes how to use a local copy.
         ImportError: `datasets` is not installed.
     """
     known = None if data is not None and name not in BENCHMARKS else _known(name)
@@ -118,22 +100,17 @@ def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
             ) from error
     else:
         split = "train" if known is None else known.split
-        source = find_local(name, Path(str(data)).expanduser(), split, others=set(BENCHMARKS) - {name})
+        source = _find_local(name, Path(str(data)).expanduser(), split, set(BENCHMARKS) - {name})
         dataset = load_problems(str(source), split=split)
     task = Task(name=name, train=dataset, test=None, grade=MathGrader(), grade_may_hang=True)
     return ProblemSet(name, task, {"test": dataset})
 
 
 def check_names(names: Iterable[str], data: str | Path | None = None) -> None:
-    """Refuse what cannot be benchmarks before anything is loaded.
+    """Raise a ValueError for names that cannot be benchmarks, before anything is loaded.
 
-    Args:
-        names: of benchmarks.
-        data: the local copy of them, if there is one: any name is allowed then, as long as a file can have it.
-
-    Raises:
-        ValueError: without `data` a name that is none of `BENCHMARKS` (the message lists them), with it one that no
-            file can have, or several names for one file.
+    Without `data`, a local copy, only the names of `BENCHMARKS` are allowed; with it, any name that a file can have,
+    but not several names for one file.
     """
     different = list(dict.fromkeys(names))
     for name in different:
@@ -146,14 +123,14 @@ def check_names(names: Iterable[str], data: str | Path | None = None) -> None:
 
 
 def _check_several(names: Sequence[str], data: Path) -> None:
-    """One file, or one benchmark's own folder, must not be taken for several."""
+    """Several benchmarks need a folder with a file or folder for each."""
     listed = ", ".join(names)
     if data.is_file():
         raise ValueError(
             f"--data {data} is one file, and {len(names)} benchmarks are named ({listed}): name one, or give a folder "
             "with a file for each"
         )
-    missing = [name for name in names if named_in(data, name) is None]
+    missing = [name for name in names if _named_in(data, name) is None]
     if data.is_dir() and missing:
         raise ValueError(
             f"{data} holds no {missing[0]}: where several benchmarks are named ({listed}), the folder needs a file or "

@@ -1,4 +1,4 @@
-"""Samples with transformers, batched, without touching anybody's random numbers."""
+"""The sampling engines: transformers, and vLLM if it is installed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,16 @@ from meds_rl.evaluation.sampling import (
     SamplingSettings,
     chunk_seed,
     encode,
+    refuses_system,
 )
-
-# ---- Sampling from the model's own distribution, whatever its generation_config.json would have for a chat.
 
 
 @contextmanager
 def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) -> Iterator[Any]:
-    """A configuration of `generate` that keeps nothing of the model's own but token ids and the kind of cache.
+    """A `generation_config` that samples from the model's plain distribution.
 
-    While it is in use it also stands in place of the model's: transformers fills what is not set from there.
-
-    Args:
-        model: of transformers, also behind adapters.
-        settings: how to sample.
-        pad_token_id: the tokenizer's.
-
-    Yields:
-        What to hand to `generate` as `generation_config`.
+    Of the model's own configuration, which may filter and penalise, it has only token ids and the type of cache. It
+    also replaces the model's for the time, as transformers fills unset values from there.
     """
     from transformers import GenerationConfig
 
@@ -53,7 +45,7 @@ def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) 
         cache_implementation=own.cache_implementation,
         cache_config=own.cache_config,
     )
-    # A wrapper may hold a reference of its own to the wrapped model's.
+    # A wrapper may have its own reference to the wrapped model's configuration.
     owners = [module for module in model.modules() if "generation_config" in vars(module)]
     before = [module.generation_config for module in owners]
     try:
@@ -66,11 +58,9 @@ def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) 
 
 
 class TransformersEngine:
-    """A model of transformers as a `SamplingEngine`.
+    """A causal language model of transformers, and its tokenizer with a pad token, as a `SamplingEngine`.
 
-    Args:
-        model: a causal language model. Put back into its mode (train or eval) after each call.
-        tokenizer: its tokenizer, with a pad token.
+    The model's mode (train or eval) is restored after each call.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -78,9 +68,9 @@ class TransformersEngine:
 
     @property
     def context_length(self) -> int | None:
-        """Most tokens of prompt and completion together; None where the model's configuration does not say."""
+        """Most tokens of prompt and completion together; None if the model's configuration does not have it."""
         config = self.model.config.get_text_config()
-        # Some configurations have another name for it, which their attribute map leads to: n_positions, for one.
+        # Some configurations map this name to another one, such as n_positions.
         length = getattr(config, "max_position_embeddings", None)
         return length if isinstance(length, int) and length > 0 else None
 
@@ -113,13 +103,13 @@ class TransformersEngine:
 
 
 def _end_ids(model: Any) -> Collection[int]:
-    """What `generate` takes for the end of a sequence; a model may have several."""
+    """The model's end-of-sequence tokens."""
     ids = model.generation_config.eos_token_id
     return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
 
 
 def _up_to_end(ids: list[int], ends: Collection[int]) -> list[int]:
-    """Without what follows the first end; where the pad token is an end too, no pad can come before it."""
+    """The ids up to the first end-of-sequence token."""
     first = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     return ids[: first + 1]
 
@@ -134,21 +124,11 @@ def _left_pad(prompts: Sequence[list[int]], pad_token_id: int, device: Any) -> d
     }
 
 
-# ---- Samples with vLLM, where it is installed: thin, as it can only be tried on a GPU.
-
 INSTALL = "pip install vllm"
 
 
 class VLLMEngine:
-    """An offline vLLM engine as a `SamplingEngine`.
-
-    Args:
-        location: a hub name or a folder.
-        options: further arguments of `vllm.LLM`, such as `max_model_len` or `gpu_memory_utilization`.
-
-    Raises:
-        ImportError: vLLM is not installed; the message holds the pip command.
-    """
+    """An offline vLLM engine as a `SamplingEngine`; `options` are arguments of `vllm.LLM`, such as `max_model_len`."""
 
     def __init__(self, location: str, **options: Any) -> None:
         try:
@@ -168,7 +148,7 @@ class VLLMEngine:
     def sample(
         self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
     ) -> list[Completion]:
-        """See `SamplingEngine`. Each row has a seed of its own; the bits still depend on what vLLM batches together."""
+        """See `SamplingEngine`. Each row has its own seed; rounding still depends on how vLLM batches."""
         params = [
             self._params(
                 max_tokens=settings.max_new_tokens,
@@ -186,36 +166,17 @@ class VLLMEngine:
         ]
 
 
-# ---- Makes what samples, and checks that the problems fit it.
-
-
 def make_engine(location: str, name: str, seed: int) -> SamplingEngine:
-    """An engine with its model loaded.
-
-    Args:
-        location: what is loaded (`evaluation.subject`).
-        name: "transformers" or "vllm".
-        seed: of vLLM itself.
-
-    Raises:
-        ValueError: there is no such model.
-        ImportError: a package is missing; the message holds the pip command.
-    """
+    """The engine `name` ("transformers" or "vllm") with its model loaded; the seed is vLLM's own."""
     from meds_rl.tasks.models import load_language_model, model_location
 
     if name == "vllm":
         return VLLMEngine(model_location(location), seed=seed)
-
     return TransformersEngine(*load_language_model(location))
 
 
 def check_context(engine: SamplingEngine, problems: Sequence[Problem], wanted: int) -> None:
-    """Refuse what the model has no positions for; vLLM says so itself.
-
-    Raises:
-        ValueError: the longest prompt and `wanted` tokens are more than the model has positions.
-    """
-
+    """Raise a ValueError if the longest prompt and `wanted` tokens exceed the model's positions; vLLM checks itself."""
     context = engine.context_length if isinstance(engine, TransformersEngine) else None
     longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
     if context is not None and longest >= context:
@@ -230,9 +191,7 @@ def check_context(engine: SamplingEngine, problems: Sequence[Problem], wanted: i
 
 
 def notes(engine: SamplingEngine, problems: Sequence[Problem]) -> tuple[str, ...]:
-    """What the engine does otherwise than the prompts say, as sentences for the user."""
-    from meds_rl.evaluation.sampling import refuses_system
-
+    """How the engine changes the prompts, as sentences for the user."""
     if not isinstance(engine, TransformersEngine | VLLMEngine):
         return ()
     if any(refuses_system(engine.tokenizer, problem.row["prompt"]) for problem in problems):

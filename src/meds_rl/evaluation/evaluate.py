@@ -1,4 +1,4 @@
-"""One evaluation: load, sample or go on sampling, count, write."""
+"""One evaluation, as `meds eval` runs it: load, sample or resume sampling, compute metrics, write."""
 
 from __future__ import annotations
 
@@ -14,29 +14,35 @@ from typing import Any
 from meds_rl.evaluation.benchmarks import check_names, load_benchmark
 from meds_rl.evaluation.engines import check_context, make_engine, notes
 from meds_rl.evaluation.figures import GroupFigures, group_figures
-from meds_rl.evaluation.parts import Parts, hint_at_resume, holds_no_parts, read_object
+from meds_rl.evaluation.folder import (
+    Parts,
+    hint_at_resume,
+    holds_no_parts,
+    is_finished,
+    read_object,
+    write_results,
+)
 from meds_rl.evaluation.problems import (
     POCKET_MAX_NEW_TOKENS,
     Problem,
-    ProblemSet,
     Subject,
     find_subject,
+    problems_of,
     select,
-    task_problems,
 )
-from meds_rl.evaluation.results import is_finished, write_results
 from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
 from meds_rl.rollouts.samples import read_samples, write_samples
+from meds_rl.tasks import load_task
 
 ENGINES = ("auto", "transformers", "vllm")
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """What to evaluate, and how. A field that is None is taken from the run's recipe, else has the default named here.
+    """What to evaluate, and how. A field that is None comes from the run's recipe, else it has the default given here.
 
     Attributes:
-        model: a hub name, a folder, "pocket", "pocket:SEED", "smollm2", or a run folder.
+        model: a hub name, a folder, "pocket", "smollm2", or a run folder.
         task: name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model.
         task_options: its options; none.
         benchmarks: names of benchmarks (`meds_rl.evaluation.benchmarks`), instead of a task.
@@ -45,12 +51,12 @@ class EvaluationSettings:
         temperature, top_p: 1.
         max_new_tokens: longest completion; 96 for the pocket model, else 3,072, the paper's shorter limit.
         seed: of sampling and bootstrap.
-        batch_size: completions sampled at once; 64 with transformers, 1,024 with vLLM. Decides, with the seed, what is
-            sampled.
-        problems: at most so many of each split or benchmark; all.
-        by: a column of the task that the figures are split by; none.
-        engine: "transformers", "vllm", or "auto": vLLM where it and a GPU are there and no fingerprints are wanted.
-        fingerprint: which fingerprints of the completions to keep; none.
+        batch_size: completions sampled at once; 64 with transformers, 1,024 with vLLM. Together with the seed it
+            determines the samples.
+        problems: limit for each split or benchmark; none.
+        by: a column of the task to group the metrics by; none.
+        engine: "transformers", "vllm", or "auto": vLLM if it is installed, there is a GPU, and no fingerprint is set.
+        fingerprint: which fingerprint of the completions to store; none.
         fingerprint_layers: as in a recipe.
     """
 
@@ -74,15 +80,15 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What an evaluation leaves behind.
+    """The result of an evaluation.
 
     Attributes:
-        folder: where it is.
-        groups: the figures.
-        num_hung: completions whose grading was ended, in this call; they count as wrong.
+        folder: with samples.parquet and results.json.
+        groups: the metrics.
+        num_hung: completions whose grading was stopped, in this call; they count as wrong.
         timestamp: when it ended, as ISO 8601.
-        seconds: how long it took, in this call.
-        notes: sentences for the user: what was done otherwise than asked.
+        seconds: how long this call took.
+        notes: sentences for the user about deviations from the request.
     """
 
     folder: Path
@@ -101,14 +107,14 @@ def evaluate(
     Args:
         settings: what and how.
         folder: default `default_folder`.
-        resume: go on with what a killed evaluation left in the folder; the samples are the same as without the kill.
-            Of a finished one nothing is changed.
+        resume: continue an interrupted evaluation in the folder; the samples are the same as without the interruption.
+            A finished one is not changed.
 
     Raises:
-        ValueError: a setting, model or data set that cannot work; on resume, other settings than it was begun with.
-        FileExistsError: the folder exists, without `resume`; unless nothing was finished in it.
-        OSError: a file cannot be written; what is finished is kept.
-        ImportError: a package is missing; the message holds the pip command.
+        ValueError: a setting, model or data set that cannot work; on resume, settings that differ from the first call.
+        FileExistsError: the folder exists, without `resume`, and has a finished chunk.
+        OSError: a file cannot be written; finished chunks are kept.
+        ImportError: a package is missing; the message has the pip command.
     """
     start = time.monotonic()
     subject = find_subject(settings.model)
@@ -121,7 +127,7 @@ def evaluate(
     problems = _problems(resolved)
     begun = {**_depends_on(resolved), "problems_hash": _hash(problems)}
     if resume and is_finished(folder):
-        Parts(folder, begun, resume=True)  # refuses other settings
+        Parts(folder, begun, resume=True)  # raises an error for other settings
         return _finished(folder, resolved, start)
     engine = make_engine(subject.location, resolved.engine, resolved.seed)
     check_context(engine, problems, resolved.max_new_tokens or 1)
@@ -141,18 +147,17 @@ def evaluate(
 
 
 def _finished(folder: Path, settings: EvaluationSettings, start: float) -> EvaluationResult:
-    """What is there already; nothing is sampled or written."""
     timestamp = str(read_object(folder / "results.json").get("timestamp"))
     groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), settings.seed)
-    said = ("It was finished before: nothing was sampled again.",)
-    return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, said)
+    note = "It was finished before: nothing was sampled again."
+    return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, (note,))
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
-    """The settings with every default filled in, checked as far as can be without loading anything.
+    """The settings with every default filled in, checked without loading anything.
 
     Raises:
-        ValueError: a setting is out of range, or there is nothing to evaluate on.
+        ValueError: a setting is out of range, or there is neither task nor benchmark.
     """
     given, recipe = asdict(settings), subject.recipe
     if settings.task and settings.benchmarks:
@@ -196,22 +201,17 @@ def _check(settings: EvaluationSettings) -> None:
             raise ValueError(f"{name} must be at least 1; got {value}.")
     if settings.seed < 0:
         raise ValueError(f"seed must be 0 or more; got {settings.seed}.")
-    sampling_settings(settings)
+    _sampling_settings(settings)
 
 
-def sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
-    """The part that an engine needs, of resolved settings.
-
-    Raises:
-        ValueError: one is missing or out of range.
-    """
+def _sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
     if settings.max_new_tokens is None or settings.temperature is None or settings.top_p is None:
         raise ValueError("max_new_tokens, temperature and top_p must be set: resolve the settings first")
     return SamplingSettings(settings.max_new_tokens, settings.temperature, settings.top_p)
 
 
 def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bool) -> Path:
-    """``runs/eval/<model>-<benchmark>``; where that exists a free one beside it, or with `resume` the last one."""
+    """``runs/eval/<model>-<benchmark>``; if it exists, with the next free number, or with `resume` the last one."""
     names = "+".join(settings.benchmarks) or settings.task or ""
     first = Path("runs/eval") / re.sub(r"[^\w.+-]+", "-", f"{subject.label}-{names}")
     folder, last, number = first, first, 1
@@ -239,11 +239,10 @@ def _engine_name(settings: EvaluationSettings, subject: Subject) -> str:
 
 
 def _problems(settings: EvaluationSettings) -> list[Problem]:
-    sources: list[ProblemSet]
     if settings.benchmarks:
         sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
     else:
-        sources = [task_problems(settings.task or "", **(settings.task_options or {}))]
+        sources = [problems_of(load_task(settings.task or "", **(settings.task_options or {})))]
     return [
         problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)
     ]
@@ -251,21 +250,17 @@ def _problems(settings: EvaluationSettings) -> list[Problem]:
 
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
     from meds_rl.evaluation.engines import TransformersEngine
-    from meds_rl.evaluation.rollout import Rollout
+    from meds_rl.evaluation.rollout import FingerprintTaker, Rollout
+    from meds_rl.fingerprint import make_fingerprint
 
     taker = None
     if settings.fingerprint and isinstance(engine, TransformersEngine):
-        from meds_rl.evaluation.fingerprints import FingerprintTaker, make_fingerprint
-
-        taker = FingerprintTaker(
-            engine.model,
-            engine.tokenizer,
-            make_fingerprint(settings.fingerprint, settings.fingerprint_layers),
-        )
-        taker.take([], [], "boxed")  # refuses layers that the model does not have, before anything is sampled
+        fingerprint = make_fingerprint(settings.fingerprint, settings.fingerprint_layers)
+        taker = FingerprintTaker(engine.model, engine.tokenizer, fingerprint)
+        taker.take([], [], "boxed")  # raises an error for missing layers before anything is sampled
     return Rollout(
         engine,
-        sampling_settings(settings),
+        _sampling_settings(settings),
         num_samples=settings.samples or 1,
         batch_size=settings.batch_size or 1,
         seed=settings.seed,
@@ -274,11 +269,11 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
 
 
 def _depends_on(settings: EvaluationSettings) -> dict[str, Any]:
-    """What the samples depend on, as JSON knows it."""
+    """What the samples depend on, for JSON."""
     return {**asdict(settings), "benchmarks": list(settings.benchmarks)}
 
 
 def _hash(problems: Sequence[Problem]) -> str:
-    """Names the problems: a data set that changed in between is seen on resume."""
+    """Changes when the data set does, so that `resume` notices."""
     names = [f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row['answer']}" for p in problems]
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The files of lm-evaluation-harness 0.4: results_<time>.json and samples_<task>_<time>.jsonl."""
+"""A finished evaluation in the file formats of lm-evaluation-harness 0.4 and lighteval 0.13."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.samples import read_samples
 
-# ---- A finished evaluation, read back problem by problem.
+FILTER = "none"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Doc:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The prompt as chat messages; a plain text is one of the user's."""
+        """The prompt as chat messages."""
         prompt = self.columns["prompt"]
         if prompt.startswith("["):
             try:
@@ -41,20 +41,14 @@ class Doc:
         return [{"role": "user", "content": prompt}]
 
     @property
-    def share_right(self) -> float:
-        """Right samples of all: the problem's pass@1."""
+    def pass_at_1(self) -> float:
+        """The fraction of right samples."""
         return sum(bool(row["is_correct"]) for row in self.samples) / len(self.samples)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What `meds eval` left in a folder.
-
-    Attributes:
-        results: of results.json.
-        tasks: the problems of each group, by a name that other harnesses can use.
-        figures: the figures of each group, by the same name.
-    """
+    """An evaluation's results.json, and problems and metrics of each group by a name that other harnesses can use."""
 
     results: Mapping[str, Any]
     tasks: dict[str, list[Doc]]
@@ -68,16 +62,16 @@ class Finished:
 
     @property
     def date_id(self) -> str:
-        """The time of the results, as both harnesses write it into file names: no colons, no underscores."""
+        """The time of the results as in both harnesses' file names, without colons and underscores."""
         return str(self.results["timestamp"]).partition("+")[0].replace(":", "-")
+
+    def error(self, name: str) -> float | None:
+        """The standard error of a group's pass@1."""
+        return standard_error([doc.pass_at_1 for doc in self.tasks[name]])
 
 
 def read_finished(folder: Path) -> Finished:
-    """Read an evaluation's folder.
-
-    Raises:
-        FileNotFoundError: it is not finished: a file is missing.
-    """
+    """Read an evaluation's folder; FileNotFoundError if it is not finished."""
     path = folder / "results.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no finished evaluation: it has no {path.name}")
@@ -92,19 +86,18 @@ def read_finished(folder: Path) -> Finished:
 
 
 def _names(groups: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A benchmark of one group has its own name, else benchmark_group; only letters, digits and underscores.
+    """The benchmark's name, or benchmark_group if it has several groups: letters, digits and underscores only.
 
-    Names that are equal then are numbered: name, name_2, ...
+    Names that are then equal are numbered: name, name_2, ...
     """
     alone = {benchmark for benchmark, _ in groups if [b for b, _ in groups].count(benchmark) == 1}
     names: dict[tuple[str, str], str] = {}
     for pair in groups:
         joined = pair[0] if pair[0] in alone else "_".join(pair)
         name = first = "".join(letter if letter.isalnum() else "_" for letter in joined)
+        taken = {other.casefold() for other in names.values()}  # some file systems ignore case
         number = 1
-        while name.casefold() in {
-            taken.casefold() for taken in names.values()
-        }:  # file systems may not tell case
+        while name.casefold() in taken:
             number += 1
             name = f"{first}_{number}"
         names[pair] = name
@@ -119,45 +112,50 @@ def standard_error(values: list[float]) -> float | None:
     return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
 
 
-FILTER = "none"
+# ---- lm-evaluation-harness: results_<time>.json and samples_<task>_<time>.jsonl.
 
 
 def write_lm_eval(folder: Path) -> list[Path]:
     """Write an evaluation in lm-evaluation-harness's layout, to ``folder/lm-eval/<model>/``.
 
-    One line of samples is one problem with all its completions in `resps`. Metrics are those of this project
-    (`pass@k`, `maj@k`), written `name,none` as there.
+    One line of samples is one problem with all its completions in `resps`. Metrics are this project's (`pass@k`,
+    `maj@k`), with keys of the form `name,none`.
 
     Returns:
         The files, the results first.
 
     Raises:
-        FileNotFoundError: the folder holds no finished evaluation.
+        FileNotFoundError: the folder has no finished evaluation.
     """
     finished = read_finished(folder)
-    model = str(finished.results["model"])
-    target = folder / "lm-eval" / re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model)
-    settings = _generation(finished.settings)
-    files = {
-        f"samples_{name}_{finished.date_id}.jsonl": [
-            _sample(number, doc, settings) for number, doc in enumerate(docs)
-        ]
+    target = folder / "lm-eval" / _sanitized(finished)
+    settings = finished.settings
+    generation = {
+        "do_sample": True,
+        "temperature": settings["temperature"],
+        "top_p": settings["top_p"],
+        "max_gen_toks": settings["max_new_tokens"],
+        "until": [],
+    }
+    samples = {
+        name: [_sample(number, doc, generation) for number, doc in enumerate(docs)]
         for name, docs in finished.tasks.items()
     }
+    results = _lm_eval_results(finished, generation, samples)
     paths = [target / f"results_{finished.date_id}.json"]
-    hashes = {
-        name: _hash("".join(s["doc_hash"] + s["prompt_hash"] + s["target_hash"] for s in samples))
-        for name, samples in zip(finished.tasks, files.values(), strict=True)
-    }
-    write_atomically(paths[0], _dump(_results(finished, model, settings, hashes), indent=2).encode())
-    for name, samples in files.items():
-        paths.append(target / name)
-        write_atomically(paths[-1], "".join(_dump(sample) + "\n" for sample in samples).encode())
+    write_atomically(paths[0], _dump(results, indent=2).encode())
+    for name, rows in samples.items():
+        paths.append(target / f"samples_{name}_{finished.date_id}.jsonl")
+        write_atomically(paths[-1], "".join(_dump(row) + "\n" for row in rows).encode())
     return paths
 
 
+def _sanitized(finished: Finished) -> str:
+    return re.sub(r"[\"<>:/|\\?*\[\]]+", "__", str(finished.results["model"]))
+
+
 def _dump(value: Any, indent: int | None = None) -> str:
-    # As there, but lone surrogates and control characters are escaped: any completion gives valid UTF-8.
+    # Unlike there, lone surrogates and control characters are escaped: any completion gives valid UTF-8.
     return json.dumps(value, ensure_ascii=True, indent=indent)
 
 
@@ -165,17 +163,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _generation(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "do_sample": True,
-        "temperature": settings["temperature"],
-        "top_p": settings["top_p"],
-        "max_gen_toks": settings["max_new_tokens"],
-        "until": [],
-    }
-
-
-def _sample(number: int, doc: Doc, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _sample(number: int, doc: Doc, generation: Mapping[str, Any]) -> dict[str, Any]:
     texts = [row["completion"] for row in doc.samples]
     content = {name: doc.columns[name] for name in ("problem_id", "group", "prompt", "gold")}
     target = str(doc.columns["gold"])
@@ -183,7 +171,7 @@ def _sample(number: int, doc: Doc, settings: Mapping[str, Any]) -> dict[str, Any
         "doc_id": number,
         "doc": content,
         "target": target,
-        "arguments": {"gen_args_0": {"arg_0": doc.columns["prompt"], "arg_1": dict(settings)}},
+        "arguments": {"gen_args_0": {"arg_0": doc.columns["prompt"], "arg_1": dict(generation)}},
         "resps": [texts],
         "filtered_resps": [texts],
         "filter": FILTER,
@@ -191,50 +179,39 @@ def _sample(number: int, doc: Doc, settings: Mapping[str, Any]) -> dict[str, Any
         "doc_hash": _hash(_dump(content, indent=2)),
         "prompt_hash": _hash(doc.columns["prompt"]),
         "target_hash": _hash(target),
-        "pass@1": doc.share_right,
+        "pass@1": doc.pass_at_1,
     }
 
 
-def _results(
-    finished: Finished, model: str, generation: Mapping[str, Any], hashes: Mapping[str, str]
+def _lm_eval_results(
+    finished: Finished, generation: Mapping[str, Any], samples: Mapping[str, list[dict[str, Any]]]
 ) -> dict[str, Any]:
-    names = list(finished.tasks)
-    settings = finished.settings
+    settings, names = finished.settings, list(finished.tasks)
+    source = "vllm" if settings["engine"] == "vllm" else "hf"
+    sizes = {name: len(docs) for name, docs in finished.tasks.items()}
+    task = {"output_type": "generate_until", "repeats": settings["samples"], "num_fewshot": 0}
+    task |= {"generation_kwargs": dict(generation), "metadata": {"version": 1}}
+    config = {"model": source, "model_args": {"pretrained": str(finished.results["model"])}}
+    config |= {"batch_size": str(settings["batch_size"]), "batch_sizes": [], "limit": settings["problems"]}
+    config |= {"gen_kwargs": dict(generation), "random_seed": settings["seed"]}
     return {
-        "results": {name: _metrics(finished, name) for name in names},
+        "results": {name: _lm_eval_metrics(finished, name) for name in names},
         "group_subtasks": {name: [] for name in names},
-        "configs": {
-            name: {
-                "task": name,
-                "output_type": "generate_until",
-                "repeats": settings["samples"],
-                "num_fewshot": 0,
-                "generation_kwargs": dict(generation),
-                "metadata": {"version": 1},
-            }
-            for name in names
-        },
+        "configs": {name: {"task": name, **task} for name in names},
         "versions": dict.fromkeys(names, 1),
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {name: {"pass@1": True, "pass@k": True, "maj@k": True} for name in names},
-        "n-samples": {
-            name: {"original": len(docs), "effective": len(docs)} for name, docs in finished.tasks.items()
-        },
-        "config": {
-            "model": "vllm" if settings["engine"] == "vllm" else "hf",
-            "model_args": {"pretrained": model},
-            "batch_size": str(settings["batch_size"]),
-            "batch_sizes": [],
-            "limit": settings["problems"],
-            "gen_kwargs": dict(generation),
-            "random_seed": settings["seed"],
-        },
+        "n-samples": {name: {"original": size, "effective": size} for name, size in sizes.items()},
+        "config": config,
         "git_hash": None,
         "date": finished.results["timestamp"],
-        "task_hashes": dict(hashes),
-        "model_source": "vllm" if settings["engine"] == "vllm" else "hf",
-        "model_name": model,
-        "model_name_sanitized": re.sub(r"[\"<>:/|\\?*\[\]]+", "__", model),
+        "task_hashes": {
+            name: _hash("".join(row["doc_hash"] + row["prompt_hash"] + row["target_hash"] for row in rows))
+            for name, rows in samples.items()
+        },
+        "model_source": source,
+        "model_name": str(finished.results["model"]),
+        "model_name_sanitized": _sanitized(finished),
         "system_instruction": None,
         "system_instruction_sha": None,
         "fewshot_as_multiturn": False,
@@ -244,18 +221,16 @@ def _results(
     }
 
 
-def _metrics(finished: Finished, name: str) -> dict[str, Any]:
-    docs, figures = finished.tasks[name], finished.figures[name]
-    metrics: dict[str, Any] = {"alias": name, "name": name, "sample_len": len(docs)}
+def _lm_eval_metrics(finished: Finished, name: str) -> dict[str, Any]:
+    metrics: dict[str, Any] = {"alias": name, "name": name, "sample_len": len(finished.tasks[name])}
     for kind in ("pass@k", "maj@k"):
-        for at in figures.get(kind, []):
+        for at in finished.figures[name].get(kind, []):
             metrics[f"{kind[:-1]}{at['k']},{FILTER}"] = at["value"]
-    error = standard_error([doc.share_right for doc in docs])
-    metrics[f"pass@1_stderr,{FILTER}"] = "N/A" if error is None else error
-    return metrics
+    error = finished.error(name)
+    return metrics | {f"pass@1_stderr,{FILTER}": "N/A" if error is None else error}
 
 
-# ---- The files of lighteval 0.13: details parquet and results JSON.
+# ---- lighteval: details parquet and results JSON.
 
 
 def write_lighteval(folder: Path) -> list[Path]:
@@ -263,13 +238,13 @@ def write_lighteval(folder: Path) -> list[Path]:
 
     ``details/<model>/<time>/details_<task>|0_<time>.parquet`` has one row for each problem: `doc`, `metric` and
     `model_response`, the structs of lighteval's own classes, with the problem's completions in `model_response.text`.
-    Token ids are not kept, so the lists of tokens are empty.
+    The lists of tokens are empty, as evaluations do not store token ids.
 
     Returns:
         The files, the results first.
 
     Raises:
-        FileNotFoundError: the folder holds no finished evaluation.
+        FileNotFoundError: the folder has no finished evaluation.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -279,7 +254,7 @@ def write_lighteval(folder: Path) -> list[Path]:
     model = str(finished.results["model"]).strip("/").replace(":", "-")
     model = "/".join(part for part in model.split("/") if part not in (".", "..", ""))
     paths = [root / "results" / model / f"results_{date}.json"]
-    write_atomically(paths[0], json.dumps(_results_lighteval(finished), indent=2).encode())
+    write_atomically(paths[0], json.dumps(_lighteval_results(finished), indent=2).encode())
     for name, docs in finished.tasks.items():
         rows = [_detail(name, doc, finished) for doc in docs]
         sink = pa.BufferOutputStream()
@@ -289,53 +264,31 @@ def write_lighteval(folder: Path) -> list[Path]:
     return paths
 
 
+_DOC = """query:text choices:texts gold_index:number instruction:text images:texts specific:specific
+unconditioned_query:text original_query:text id:text task_name:text fewshot_samples:texts sampling_methods:texts
+fewshot_sorting_class:text generation_size:number stop_sequences:texts use_logits:flag num_samples:number
+generation_grammar:text"""
+_MODEL_RESPONSE = """input:messages input_tokens:numbers text:texts output_tokens:lists text_post_processed:texts
+reasonings:texts logprobs:floats argmax_logits_eq_gold:flags logits:float_lists unconditioned_logprobs:floats
+truncated_tokens_count:number padded_tokens_count:number"""
+
+
 def _schema() -> Any:
-    """Typed, as lists that are empty everywhere would else have no type that a reader knows."""
+    """All types, as readers cannot infer them from lists that are empty in every row."""
     import pyarrow as pa
 
-    text, texts, number, flag = pa.string(), pa.list_(pa.string()), pa.int64(), pa.bool_()
-    numbers = pa.list_(pa.int64())
-    doc = {
-        "query": text,
-        "choices": texts,
-        "gold_index": number,
-        "instruction": text,
-        "images": texts,
-        "specific": pa.struct([("problem_id", text), ("group", text)]),
-        "unconditioned_query": text,
-        "original_query": text,
-        "id": text,
-        "task_name": text,
-        "fewshot_samples": texts,
-        "sampling_methods": texts,
-        "fewshot_sorting_class": text,
-        "generation_size": number,
-        "stop_sequences": texts,
-        "use_logits": flag,
-        "num_samples": number,
-        "generation_grammar": text,
-    }
-    response = {
-        "input": pa.list_(pa.struct([("role", text), ("content", text)])),
-        "input_tokens": numbers,
-        "text": texts,
-        "output_tokens": pa.list_(numbers),
-        "text_post_processed": texts,
-        "reasonings": texts,
-        "logprobs": pa.list_(pa.float64()),
-        "argmax_logits_eq_gold": pa.list_(flag),
-        "logits": pa.list_(pa.list_(pa.float64())),
-        "unconditioned_logprobs": pa.list_(pa.float64()),
-        "truncated_tokens_count": number,
-        "padded_tokens_count": number,
-    }
-    return pa.schema(
-        {
-            "doc": pa.struct(list(doc.items())),
-            "metric": pa.struct([("pass@k:k=1", pa.float64())]),
-            "model_response": pa.struct(list(response.items())),
-        }
-    )
+    text, number, flag, floats = pa.string(), pa.int64(), pa.bool_(), pa.list_(pa.float64())
+    types = {"text": text, "number": number, "flag": flag, "floats": floats, "texts": pa.list_(text)}
+    types |= {"numbers": pa.list_(number), "lists": pa.list_(pa.list_(number)), "flags": pa.list_(flag)}
+    types |= {"float_lists": pa.list_(floats), "specific": pa.struct([("problem_id", text), ("group", text)])}
+    types |= {"messages": pa.list_(pa.struct([("role", text), ("content", text)]))}
+
+    def struct(fields: str) -> Any:
+        pairs = [field.split(":") for field in fields.split()]
+        return pa.struct([(name, types[kind]) for name, kind in pairs])
+
+    metric = pa.struct([("pass@k:k=1", pa.float64())])
+    return pa.schema({"doc": struct(_DOC), "metric": metric, "model_response": struct(_MODEL_RESPONSE)})
 
 
 def _detail(name: str, doc: Doc, finished: Finished) -> dict[str, Any]:
@@ -357,7 +310,7 @@ def _detail(name: str, doc: Doc, finished: Finished) -> dict[str, Any]:
             "use_logits": False,
             "num_samples": len(doc.samples),
         },
-        "metric": {"pass@k:k=1": doc.share_right},
+        "metric": {"pass@k:k=1": doc.pass_at_1},
         "model_response": {
             "input": messages,
             "input_tokens": [],
@@ -372,26 +325,19 @@ def _detail(name: str, doc: Doc, finished: Finished) -> dict[str, Any]:
     }
 
 
-def _results_lighteval(finished: Finished) -> dict[str, Any]:
-    settings = finished.settings
+def _lighteval_results(finished: Finished) -> dict[str, Any]:
+    settings, model = finished.settings, finished.results["model"]
+    generation = {name: settings[name] for name in ("temperature", "top_p", "max_new_tokens", "seed")}
     return {
         "config_general": {
             "lighteval_sha": "?",
             "num_fewshot_seeds": 1,
             "max_samples": settings["problems"],
-            "model_name": finished.results["model"],
-            "model_config": {
-                "model_name": finished.results["model"],
-                "generation_parameters": {
-                    "temperature": settings["temperature"],
-                    "top_p": settings["top_p"],
-                    "max_new_tokens": settings["max_new_tokens"],
-                    "seed": settings["seed"],
-                },
-            },
+            "model_name": model,
+            "model_config": {"model_name": model, "generation_parameters": generation},
             "total_evaluation_time_secondes": str(finished.results["seconds"]),
         },
-        "results": {f"{name}|0": _metrics_lighteval(finished, name) for name in finished.tasks},
+        "results": {f"{name}|0": _lighteval_metrics(finished, name) for name in finished.tasks},
         "versions": {f"{name}|0": 1 for name in finished.tasks},
         "config_tasks": {f"{name}|0": {"name": name} for name in finished.tasks},
         "summary_tasks": {},
@@ -399,10 +345,10 @@ def _results_lighteval(finished: Finished) -> dict[str, Any]:
     }
 
 
-def _metrics_lighteval(finished: Finished, name: str) -> dict[str, float]:
-    """`pass@k:k=8` and the like; maj@k under the name that lighteval gives it."""
+def _lighteval_metrics(finished: Finished, name: str) -> dict[str, float]:
+    """`pass@k:k=8` and so on; maj@k has lighteval's name, maj@n."""
     figures = finished.figures[name]
     found = {f"pass@k:k={at['k']}": float(at["value"]) for at in figures["pass@k"]}
     found |= {f"maj@n:n={at['k']}": float(at["value"]) for at in figures.get("maj@k", [])}
-    error = standard_error([doc.share_right for doc in finished.tasks[name]])
+    error = finished.error(name)
     return found if error is None else found | {"pass@k:k=1_stderr": error}

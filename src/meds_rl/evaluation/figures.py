@@ -1,4 +1,4 @@
-"""The figures of an evaluation, each with its interval over problems."""
+"""The metrics of an evaluation, with intervals over problems, and the few that training shows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,11 @@ from meds_rl.evaluation.pass_at_k import pass_at_every_k, pass_at_k
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """The figures of one group of problems.
+    """The metrics of one group of P problems with n samples each.
 
     Attributes:
-        benchmark, group: as in the samples table.
-        num_problems: P.
-        num_samples: n, of each problem.
-        at_k: "pass@k", "maj@k" (up to 1,024 samples) and, where working can be checked, "exact pass@k": n estimates
-            each, of k = 1..n.
+        at_k: "pass@k", "maj@k" (up to 1,024 samples) and, if working can be checked, "exact pass@k": n estimates each,
+            for k = 1..n.
         figures: single estimates by name.
     """
 
@@ -40,20 +37,19 @@ class GroupFigures:
             name: [{"k": k, **estimate.to_dict()} for k, estimate in enumerate(estimates, start=1)]
             for name, estimates in self.at_k.items()
         }
-        figures = {name: estimate.to_dict() for name, estimate in self.figures.items()}
         return {
             "benchmark": self.benchmark,
             "group": self.group,
             "num_problems": self.num_problems,
             "num_samples": self.num_samples,
             **at_k,
-            **figures,
+            **{name: estimate.to_dict() for name, estimate in self.figures.items()},
         }
 
 
 @dataclass
 class _Counts:
-    """What is counted for one problem."""
+    """The counts of one problem."""
 
     is_correct: list[bool] = field(default_factory=list)
     is_exact: list[bool | None] = field(default_factory=list)
@@ -69,7 +65,7 @@ class _Counts:
         self.cut_off += row["finished"] is False
 
     def single(self) -> dict[str, tuple[float, float]]:
-        """Numerator and denominator of each single figure."""
+        """Numerator and denominator of each single metric."""
         n = len(self.answers)
         wrong = [answer for answer, right in zip(self.answers, self.is_correct, strict=True) if not right]
         distinct = len(set(wrong))
@@ -83,14 +79,11 @@ class _Counts:
 
 
 def group_figures(rows: Iterable[Mapping[str, Any]], seed: int = 0) -> list[GroupFigures]:
-    """The figures of each group, in the order in which the groups first appear.
+    """The metrics of each group, in the order in which the groups first appear.
 
     Args:
-        rows: of the samples table (`runs.samples`), complete: the same number of samples of every problem of a group.
-        seed: of the bootstrap; each group has a generator of its own.
-
-    Raises:
-        ValueError: no rows, or problems of a group with different numbers of samples.
+        rows: of the samples table (`rollouts.samples`), the same number of samples of every problem of a group.
+        seed: of the bootstrap; each group has its own generator.
     """
     groups: dict[tuple[str, str], dict[str, _Counts]] = {}
     for row in rows:
@@ -108,9 +101,9 @@ def _figures(benchmark: str, group: str, problems: list[_Counts], rng: np.random
     sizes = sorted({len(problem.answers) for problem in problems})
     if len(sizes) != 1:
         raise ValueError(f"every problem of {group!r} must have the same number of samples; got {sizes}")
-    parts = _parts(problems, sizes[0])
+    parts = _at_k(problems, sizes[0])
     single = [problem.single() for problem in problems]
-    ratios = np.array([list(values.values()) for values in single])  # (P, figures, 2)
+    ratios = np.array([list(values.values()) for values in single])  # (P, metrics, 2)
     widths = [part.shape[1] for part in parts.values()]
     above = np.hstack([*parts.values(), ratios[:, :, 0]])
     below = np.hstack([np.ones((len(problems), sum(widths))), ratios[:, :, 1]])
@@ -120,8 +113,8 @@ def _figures(benchmark: str, group: str, problems: list[_Counts], rng: np.random
     return GroupFigures(benchmark, group, len(problems), sizes[0], at_k, figures)
 
 
-def _parts(problems: list[_Counts], n: int) -> dict[str, NDArray[np.float64]]:
-    """(P, n) values of each kind of figure at k."""
+def _at_k(problems: list[_Counts], n: int) -> dict[str, NDArray[np.float64]]:
+    """(P, n) values of each kind of metric at k."""
     parts = {"pass@k": _pass_rows(n, [sum(problem.is_correct) for problem in problems])}
     if all(exact is not None for problem in problems for exact in problem.is_exact):
         parts["exact pass@k"] = _pass_rows(n, [sum(map(bool, problem.is_exact)) for problem in problems])
@@ -131,16 +124,12 @@ def _parts(problems: list[_Counts], n: int) -> dict[str, NDArray[np.float64]]:
 
 
 def _pass_rows(n: int, counts: list[int]) -> NDArray[np.float64]:
-    """Problems with the same count share a row: a few hundred have few counts."""
-    rows = {c: pass_at_every_k(n, c) for c in set(counts)}
+    rows = {c: pass_at_every_k(n, c) for c in set(counts)}  # many problems have the same count
     return np.array([rows[c] for c in counts])
 
 
 def shown_ks(n: int, given: Sequence[int] | None = None) -> list[int]:
-    """The k that a table shows: those given, else the powers of two below n, and n.
-
-    Raises:
-        ValueError: one is out of 1 to n.
+    """The k in a table: those given, else the powers of two below n, and n; ValueError if one is out of 1 to n.
 
     Example:
         >>> shown_ks(12)
@@ -154,40 +143,28 @@ def shown_ks(n: int, given: Sequence[int] | None = None) -> list[int]:
     return sorted(set(given))
 
 
-# ---- What a set of samples says in a few figures: how often right, how often at least once, how varied the errors are.
-
-
 @dataclass(frozen=True)
 class Samples:
-    """n samples of one problem.
-
-    Attributes:
-        problem_id: names the problem.
-        is_correct: n values.
-        answers: n final answers as text, None where there is none.
-    """
+    """n samples of one problem: whether each is right, and its final answer (None for none)."""
 
     problem_id: str
     is_correct: Sequence[bool]
     answers: Sequence[str | None]
 
     def wrong_answers(self) -> list[str | None]:
-        """Answers of the wrong samples; None stands for "no answer", an error of its own."""
+        """Answers of the wrong samples; None, "no answer", is an error, too."""
         return [answer for answer, right in zip(self.answers, self.is_correct, strict=True) if not right]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Figures over problems.
+    """Metrics over problems, without intervals.
 
     Attributes:
-        num_problems: P.
-        num_samples: n, samples per problem.
-        k: of ``pass_at_k``.
         pass_at_1, pass_at_k: unbiased estimates, mean over problems.
         distinct_wrong: different wrong answers among a problem's n samples, mean over problems.
-        repeated_errors: share of wrong samples that repeat a wrong answer already given to the same problem.
-        no_answer: share of all samples without a final answer.
+        repeated_errors: fraction of wrong samples that repeat a wrong answer to the same problem.
+        no_answer: fraction of samples without a final answer.
     """
 
     num_problems: int
@@ -200,15 +177,12 @@ class Summary:
     no_answer: float
 
     def to_dict(self) -> dict[str, float]:
-        """The figures by name."""
+        """The metrics by name."""
         return asdict(self)
 
 
 def summarise(problems: Sequence[Samples], k: int) -> Summary:
-    """Summarise samples of several problems, the same number n of each.
-
-    Raises:
-        ValueError: no problems, problems with different n, or k out of 1..n.
+    """Summarise samples of several problems, the same number n >= k of each.
 
     Example:
         >>> a = Samples("a", [True, False, False, False], ["7", "5", "5", None])

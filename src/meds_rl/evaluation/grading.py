@@ -1,4 +1,4 @@
-"""Grades completions so that none of them can stop an evaluation."""
+"""Grades completions with a time limit, so that no completion can stop an evaluation."""
 
 from __future__ import annotations
 
@@ -10,31 +10,29 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from meds_rl.tasks import Task
-
 Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 
 LIMIT_SECONDS = 30.0
-"""Longest time for one completion. math-verify's own time-outs (5 s for each of three steps) come first; this one is
-for code that no alarm interrupts."""
+"""Limit for one completion. math-verify's own time-outs (5 s for each of three steps) come first; this limit is for
+code that an alarm cannot interrupt."""
 
 MEMORY_BYTES = 8 << 30
-"""Address space of the grading process, where the system can bound it: a tower of powers must not take the machine."""
+"""Address space of the grading process, if the system can limit it: a tower of powers needs any amount."""
 
 
 class Grader:
-    """Grades with a task's grader: here, or in a process of its own that is ended when a completion hangs.
+    """Runs a task's grader, directly or in a separate process that is killed if a completion hangs.
 
-    Use it as a context manager. The process is started when it is first needed, and anew after it was ended.
+    Use it as a context manager. The process starts at the first call, and again after it was killed.
 
     Args:
-        grade: the task's grader, picklable if it is to run in a process.
-        in_process: whether it runs in a process of its own.
+        grade: the task's grader, picklable if it runs in a process.
+        in_process: whether it runs in a separate process.
         limit: seconds for one completion.
 
     Attributes:
-        num_ended: completions that hung, or took the process with them. They count as wrong.
+        num_ended: completions that hung or crashed the process. They count as wrong.
     """
 
     def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS) -> None:
@@ -42,11 +40,6 @@ class Grader:
         self._process: Any = None
         self._pipe: Connection | None = None
         self.num_ended = 0
-
-    @classmethod
-    def of(cls, task: Task) -> Grader:
-        """The grader that a task needs."""
-        return cls(task.grade, in_process=task.grade_may_hang)
 
     def __enter__(self) -> Grader:
         return self
@@ -57,11 +50,7 @@ class Grader:
         self._end()
 
     def __call__(self, jobs: Sequence[Job]) -> list[bool]:
-        """Right or wrong for each pair of a completion and its problem's row.
-
-        Raises:
-            Exception: whatever the grader raised.
-        """
+        """Right or wrong for each pair of a completion and its problem's row; the grader's errors are raised."""
         if not self._in_process:
             return [bool(self._grade(completion, row)) for completion, row in jobs]
         return [self._ask(job) for job in jobs]
@@ -76,7 +65,7 @@ class Grader:
                     raise answer
                 return bool(answer)
         except (EOFError, BrokenPipeError, ConnectionResetError):
-            pass  # the process is gone: out of memory, or a crash in compiled code
+            pass  # the process died: out of memory, or a crash in compiled code
         self.num_ended += 1
         self._end()
         return False
@@ -89,8 +78,7 @@ class Grader:
         self._process.start()
         theirs.close()
         self._pipe = pipe
-        # Its first answer says that it is there: starting and importing are no completion's fault.
-        pipe.recv()
+        pipe.recv()  # it is ready: the time for starting and importing does not count against a completion
         return pipe
 
     def _end(self) -> None:
@@ -104,7 +92,7 @@ class Grader:
 
 
 def _serve(pipe: Connection, grade: Grade) -> None:
-    """The process: answers each job until the pipe is closed. Its main thread grades, so alarms work."""
+    """The process: grades jobs until the pipe is closed, in its main thread, so that alarms work."""
     _bound_memory()
     try:
         pipe.send(True)
@@ -119,7 +107,7 @@ def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Exc
     try:
         return bool(grade(completion, row))
     except (MemoryError, RecursionError, OverflowError):
-        return False  # an answer that no machine can read
+        return False  # an answer that cannot be evaluated
     except Exception as error:
         return error
 

@@ -1,6 +1,5 @@
-"""Confidence intervals of figures over problems, by the bootstrap."""
+"""Confidence intervals over problems, by the bootstrap."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,17 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 NUM_RESAMPLES = 10_000
-_BLOCK = 1_000
+_BLOCK = 1_000  # resamples at a time: memory does not grow with their number
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its interval.
-
-    Attributes:
-        value: the figure.
-        low, high: ends of the interval; None where there is none (a single problem).
-    """
+    """A value and the ends of its interval, which are None if there is no interval (a single problem)."""
 
     value: float
     low: float | None = None
@@ -37,22 +31,22 @@ def bootstrap_ratio(
     level: float = 0.95,
     num_resamples: int = NUM_RESAMPLES,
 ) -> list[Estimate]:
-    """K figures sum_p a_pk / sum_p b_pk over P problems, with percentile intervals over problems.
+    """K ratios sum_p a_pk / sum_p b_pk over P problems, with percentile intervals over problems.
 
-    P problems are drawn with replacement, `num_resamples` times, all K figures from the same draws; an interval ends at
-    the (1 - level)/2 and (1 + level)/2 quantiles of what comes out. With b = 1 the figures are means over problems.
+    P problems are drawn with replacement, `num_resamples` times, the same draws for all K ratios; an interval ends at
+    the (1 - level)/2 and (1 + level)/2 quantiles. With b = 1 the ratios are means over problems.
 
-    The interval says how a figure would vary with other problems of the kind, the samples of each as they are. The
-    percentile interval is a little narrow for few problems (30 problems: by a few percent). Where all problems agree
-    it has no width, which does not mean certainty; of one problem there is none. Draws where the denominator is 0 are
-    left out; a figure whose denominator is 0 is 0, without an interval.
+    The interval describes how a ratio varies with other problems of the kind, given the samples of each. It is a little
+    narrow for few problems (30 problems: by a few percent). If all problems agree its width is 0, which does not mean
+    certainty; a single problem has none. Draws with the denominator 0 are left out; a ratio whose denominator is 0 is 0
+    and has no interval.
 
     Args:
         numerators: (P,) or (P, K).
         denominators: (P,), (P, K) or a scalar.
         rng: Draws the problems.
         level: Of confidence, in (0, 1).
-        num_resamples: How many draws.
+        num_resamples: Number of draws.
 
     Raises:
         ValueError: No problems, shapes that do not fit, NaN or infinity, a negative denominator, or a level or number
@@ -80,22 +74,17 @@ def bootstrap_ratio(
     if bad.any():
         raise ValueError(f"denominators must be finite and 0 or more, got {below[bad][0]}")
     values = _divide(above.sum(0), below.sum(0))
-    if len(above) == 1:
-        return [Estimate(_or_zero(value)) for value in values]
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    drawn = np.concatenate([_divide(*sums) for sums in _resampled(above, below, rng, num_resamples)])
-    return [_estimate(value, column, tails) for value, column in zip(values, drawn.T, strict=True)]
-
-
-def _resampled(
-    above: NDArray[np.float64], below: NDArray[np.float64], rng: np.random.Generator, num_resamples: int
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """(R, K) sums of numerators and denominators, R draws at a time: memory does not grow with their number."""
     n = len(above)
+    if n == 1:
+        return [Estimate(_or_zero(value)) for value in values]
+    drawn = []
     for start in range(0, num_resamples, _BLOCK):
         size = min(_BLOCK, num_resamples - start)
         times = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
-        yield times @ above, times @ below
+        drawn.append(_divide(times @ above, times @ below))
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    columns = np.concatenate(drawn).T
+    return [_estimate(value, column, tails) for value, column in zip(values, columns, strict=True)]
 
 
 def _divide(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:

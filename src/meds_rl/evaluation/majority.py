@@ -1,4 +1,4 @@
-"""maj@k: the chance that the commonest answer of k completions is right."""
+"""maj@k: the probability that the most common answer of k completions is right."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_COMPLETIONS = 1_024
-"""Most completions of one problem: up to here every count of subsets, C(1024, 512) the largest, is a float64."""
+"""Most completions of one problem: up to C(1024, 512) the number of subsets is a float64."""
 
 
 @overload
@@ -22,27 +22,27 @@ def maj_at_k(
 def maj_at_k(
     answers: Sequence[str | None], is_correct: Sequence[bool], k: int | None = None
 ) -> float | NDArray[np.float64]:
-    """Unbiased estimate of maj@k from n completions of one problem: the share of right majority votes among k of them.
+    """Unbiased estimate of maj@k from n completions of one problem: how often the majority of k of them is right.
 
-    The expectation over all C(n, k) subsets, drawn without replacement, with ties broken uniformly at random; exact
-    (to about 1e-12), not simulated. Completions without an answer do not vote; if nobody votes, the vote is wrong. All
-    right completions are one candidate, however they write the answer; wrong ones are candidates by their text.
+    The expectation over all C(n, k) subsets with ties broken uniformly at random; exact (to about 1e-12), not
+    simulated. Completions without an answer do not vote; without any vote the result is wrong. All right completions
+    are one candidate, however they write the answer; wrong ones are candidates by their text.
 
-    With r right completions, w_i that give wrong answer i, and z without one, the right answer gets j votes, t wrong
-    ones as many, the others fewer, in as many subsets as the coefficient of x^k y^t in
+    With r right completions, w_i with wrong answer i, and z without an answer, the number of subsets in which the right
+    answer gets j votes, t wrong answers get j votes, and the others fewer, is the coefficient of x^k y^t in
 
         C(r, j) x^j (1 + x)^z prod_i (sum_{m<j} C(w_i, m) x^m + y C(w_i, j) x^j),
 
-    each of which counts 1/(t + 1), the integral of y^t from 0 to 1; that is taken by Gauss-Legendre, which is exact for
-    polynomials. All terms are positive: nothing cancels.
+    each weighted by 1/(t + 1), the integral of y^t from 0 to 1, which Gauss-Legendre quadrature gives exactly. All
+    terms are positive, so nothing cancels.
 
     Args:
         answers: n final answers, None where there is none.
         is_correct: n values.
-        k: how many vote, 1 to n; None for all of 1 to n at once.
+        k: number of votes, 1 to n; None for all of 1 to n.
 
     Returns:
-        A float for one k; else (n,) float64, the value for k at place k - 1. maj@1 is the share of right ones.
+        A float for one k; else (n,) float64, the value for k at index k - 1.
 
     Raises:
         TypeError: k is not an integer.
@@ -71,13 +71,13 @@ def maj_at_k(
     return values.copy() if k is None else float(values[k - 1])
 
 
-@lru_cache(maxsize=4_096)  # problems that are never, or always, solved come again and again
+@lru_cache(maxsize=4_096)  # many problems have the same counts, such as never or always solved ones
 def _every_k(n: int, right: int, wrong: tuple[int, ...]) -> NDArray[np.float64]:
-    """(n,) maj@k of k = 1..n, from the votes of the right answer and those of each wrong one."""
+    """(n,) maj@k of k = 1..n, from the completions with the right answer and with each wrong one."""
     won = np.zeros(n + 1)
     for votes in range(1, right + 1):
         rivals = tuple(w for w in wrong if w >= votes)
-        beaten = n - right - sum(rivals)  # never reach as many votes: they stand in a subset or not
+        beaten = n - right - sum(rivals)  # can never reach as many votes
         others = _wins(rivals, votes)
         if beaten:
             others = np.convolve(others, _row(beaten))

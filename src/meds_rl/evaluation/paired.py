@@ -9,56 +9,21 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# ---- Draws of a two-level bootstrap: clusters, and within each one drawn its members.
-
-
-def members_of(clusters: Sequence[Hashable] | None, num_seeds: int) -> list[list[int]]:
-    """The places of each cluster's seeds; without clusters, one that holds all.
-
-    Raises:
-        ValueError: another number of names than of seeds.
-
-    Example:
-        >>> members_of(["a", "b", "a"], 3), members_of(None, 3)
-        ([[0, 2], [1]], [[0, 1, 2]])
-    """
-    if clusters is None:
-        return [list(range(num_seeds))]
-    if len(clusters) != num_seeds:
-        raise ValueError(f"clusters must name one for each of the {num_seeds} pairs, got {len(clusters)}")
-    found: dict[Hashable, list[int]] = {}
-    for place, name in enumerate(clusters):
-        found.setdefault(name, []).append(place)
-    return list(found.values())
-
-
-def draw_members(members: Sequence[Sequence[int]], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(size, S) how often each seed is drawn: clusters first, then as many of a cluster's seeds as it has, for each
-    time that it was drawn."""
-    num = len(members)
-    drawn = rng.multinomial(num, np.full(num, 1 / num), size=size)
-    taken = np.zeros((size, sum(len(places) for places in members)), dtype=np.int64)
-    for cluster, places in enumerate(members):
-        within = np.full(len(places), 1 / len(places))
-        taken[:, list(places)] = rng.multinomial(len(places) * drawn[:, cluster], within)
-    return taken
-
-
 NOISE = 1e-6
-"""A smaller difference is no difference."""
+"""Smaller differences are rounding noise."""
 
 _CHUNK = 1 << 22
-"""Numbers held at once while resampling."""
+"""Numbers in memory at once while resampling."""
 
 
 class PerProblem:
-    """A figure of each problem in one run. The run's figure is sum(values) / sum(weights).
+    """A metric of each problem in one run; the run's metric is sum(values) / sum(weights).
 
     Args:
         problem_ids: (P,) names, each once.
-        values: (P,) numbers. For a mean over problems, the figure of each.
-        weights: (P,) numbers, 0 or more; 1 each by default. For a share, ``values`` counts the hits and ``weights``
-            what they are a share of: repeated wrong completions, and wrong completions.
+        values: (P,) numbers.
+        weights: (P,) numbers, 0 or more; 1 each by default, for a mean over problems. For a fraction, such as repeated
+            errors among wrong completions, ``values`` are the numerators and ``weights`` the denominators.
 
     Raises:
         ValueError: shapes do not fit, a number is not finite, a weight is negative, or a problem comes twice.
@@ -84,7 +49,7 @@ class PerProblem:
             raise ValueError("a problem comes twice")
 
     def chosen(self, problem_ids: Sequence[Hashable]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Values and weights of some of the problems, in their order."""
+        """Values and weights of these problems, in this order."""
         places = {name: place for place, name in enumerate(self.problem_ids)}
         order = [places[name] for name in problem_ids]
         return self.values[order], self.weights[order]
@@ -96,17 +61,16 @@ Pair: TypeAlias = tuple[PerProblem, PerProblem]
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Other less baseline.
+    """Other minus baseline.
 
     Attributes:
-        baseline, value: the figures, mean over seeds; NaN where a seed has no weight at all.
-        difference: mean over seeds of ``by_seed``.
-        low, high: the interval; NaN where it cannot be told (fewer than two problems and a single seed, or a seed
-            without weight).
+        baseline, value: the metrics, mean over seeds; NaN if a seed's weights are all 0.
+        difference: mean of ``by_seed``.
+        low, high: the interval; NaN if there is none (one seed with one problem, or a seed without weight).
         by_seed: S differences, in the order of the pairs.
-        num_positive: how many of them are above `NOISE` (1e-6): less is the noise of rounding, not a difference.
+        num_positive: how many of them are above `NOISE` (1e-6).
         num_problems: problems that both runs of a pair have, over all seeds.
-        method: how the interval was made, in words.
+        method: how the interval was computed, in words.
     """
 
     baseline: float
@@ -128,29 +92,27 @@ def paired_difference(
     confidence: float = 0.95,
     num_resamples: int = 10_000,
 ) -> PairedDifference:
-    """Difference of a figure between two variants trained with the same S seeds, and a bootstrap interval.
+    """Difference of a metric between two variants trained with the same S seeds, with a bootstrap interval.
 
-    For seed s the difference is d_s = sum_p v_sp / sum_p w_sp of the other less the same of the baseline, p the
-    problems that both have; the estimate is the mean of d_s. A resample draws S of the seeds with replacement and P of
-    the problems with replacement, and takes baseline and other of what was drawn: both factors vary, the pairs stay
-    whole. Where the problems are the same for all seeds one draw of problems holds for all seeds (crossed factors; Owen
-    2007, "The pigeonhole bootstrap", arXiv 0712.1111), else each seed draws from its own (nested). The interval is
-    between the percentiles. With one seed only problems are drawn: it then says nothing about other seeds.
+    The difference of seed s is d_s = sum_p v_sp / sum_p w_sp of the other minus that of the baseline, over the problems
+    p that both have; the estimate is the mean of d_s. A resample draws S seeds and P problems with replacement and
+    keeps pairs together. If all seeds have the same problems, one draw of problems serves all seeds (crossed factors;
+    Owen 2007, "The pigeonhole bootstrap", arXiv 0712.1111), else each seed draws from its own (nested). The ends of the
+    interval are percentiles. With one seed only problems are drawn, and the interval does not cover other seeds.
 
-    Seeds that share something, a base checkpoint, are not independent of each other. With ``clusters`` a resample draws
-    as many of the clusters as there are with replacement, then within each one drawn as many of its seeds as it has,
-    then problems as above (two-level bootstrap; Davison and Hinkley 1997, section 3.8). The estimate stays the mean
-    over seeds. Where all are in one cluster the interval is the plain one, to the bit.
+    Seeds that share a base checkpoint are not independent. With ``clusters`` a resample draws clusters with
+    replacement, then within each drawn one as many seeds as it has, then problems as above (two-level bootstrap;
+    Davison and Hinkley 1997, section 3.8). The estimate is still the mean over seeds. With a single cluster the
+    interval is the same as without clusters, to the bit.
 
-    Few seeds: the spread of S drawn seeds is too small by sqrt((S - 1) / S), while crossing two factors counts the
-    noise of single samples more than once. Which of the two wins depends on the data: with 3 seeds whose effects differ
-    much the 95 % interval covers the truth in about 80 % of cases, and in 95 % or more where seeds hardly matter
-    (simulated in the tests). Look at ``by_seed`` too.
+    With few seeds the interval is approximate: the spread of S drawn seeds is too small by sqrt((S - 1) / S), while
+    crossing two factors counts sampling noise more than once. With 3 seeds of very different effects the 95 % interval
+    covers the truth in about 80 % of cases, and in 95 % or more if seeds hardly matter (simulated in the tests).
 
     Args:
         pairs: S pairs, at least one.
-        rng: draws; the same generator gives the same interval.
-        clusters: S names, what each pair shares with others; None where all are independent.
+        rng: the same generator gives the same interval.
+        clusters: S names of what a pair shares with others; None if all are independent.
         confidence: in (0, 1).
         num_resamples: 1 or more.
 
@@ -170,15 +132,14 @@ def paired_difference(
         raise ValueError(f"confidence must be above 0 and below 1, got {confidence}")
     if num_resamples < 1:
         raise ValueError(f"num_resamples must be 1 or more, got {num_resamples}")
-    members = members_of(clusters, len(pairs))
+    members = _members(clusters, len(pairs))
     seeds = [_Seed.of(pair) for pair in pairs]
     by_seed = np.array([seed.difference() for seed in seeds])
     crossed = all(seed.problem_ids == seeds[0].problem_ids for seed in seeds)
     low, high = np.nan, np.nan
-    told = np.isfinite(by_seed).all()
-    if told and (len(seeds) > 1 or len(seeds[0].problem_ids) > 1):
+    if np.isfinite(by_seed).all() and (len(seeds) > 1 or len(seeds[0].problem_ids) > 1):
         drawn = np.concatenate(list(_resampled(seeds, members, crossed, num_resamples, rng)))
-        drawn = drawn[np.isfinite(drawn)]  # a draw may hold nothing that weighs
+        drawn = drawn[np.isfinite(drawn)]  # the weights of a draw may all be 0
         if len(drawn):
             low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
     return PairedDifference(
@@ -212,15 +173,15 @@ class _Seed:
         chosen = [run.chosen(common) for run in pair]
         return cls(common, np.stack([values for values, _ in chosen]), np.stack([w for _, w in chosen]))
 
-    def figure(self, side: int) -> float:
-        total = float(self.weights[side].sum())
-        return float(self.values[side].sum()) / total if total else float("nan")
+    def figure(self, run: int) -> float:
+        total = float(self.weights[run].sum())
+        return float(self.values[run].sum()) / total if total else float("nan")
 
     def difference(self) -> float:
         return self.figure(1) - self.figure(0)
 
     def drawn(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(R,) differences, each problem taken as often as ``counts`` (R, P) says; NaN where nothing weighs."""
+        """(R,) differences, with ``counts`` (R, P) of each problem; NaN where all weights are 0."""
         totals = counts @ self.weights.T
         with np.errstate(invalid="ignore", divide="ignore"):
             figures = (counts @ self.values.T) / totals
@@ -246,9 +207,32 @@ def _resampled(
             ],
             axis=1,
         )
-        taken = draw_members(members, size, rng)
-        # A seed that was not drawn must not spoil the mean with a NaN of its own.
+        taken = _draw_members(members, size, rng)
+        # A seed that was not drawn may be NaN and must not make the mean NaN.
         yield np.where(taken > 0, taken * differences, 0.0).sum(axis=1) / taken.sum(axis=1)
+
+
+def _members(clusters: Sequence[Hashable] | None, num_seeds: int) -> list[list[int]]:
+    """The indices of each cluster's seeds; without clusters, one cluster of all."""
+    if clusters is None:
+        return [list(range(num_seeds))]
+    if len(clusters) != num_seeds:
+        raise ValueError(f"clusters must name one for each of the {num_seeds} pairs, got {len(clusters)}")
+    found: dict[Hashable, list[int]] = {}
+    for place, name in enumerate(clusters):
+        found.setdefault(name, []).append(place)
+    return list(found.values())
+
+
+def _draw_members(members: Sequence[Sequence[int]], size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(size, S) how often each seed is drawn: clusters first, then seeds within each drawn cluster."""
+    num = len(members)
+    drawn = rng.multinomial(num, np.full(num, 1 / num), size=size)
+    taken = np.zeros((size, sum(len(places) for places in members)), dtype=np.int64)
+    for cluster, places in enumerate(members):
+        within = np.full(len(places), 1 / len(places))
+        taken[:, list(places)] = rng.multinomial(len(places) * drawn[:, cluster], within)
+    return taken
 
 
 def _draw(seed: _Seed, size: int, rng: np.random.Generator) -> NDArray[np.float64]:

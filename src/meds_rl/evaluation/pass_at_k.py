@@ -13,10 +13,9 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.fl
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.float64]:
     """Unbiased estimate of pass@k from n completions of which c are right: 1 - C(n - c, k) / C(n, k).
 
-    The share of the k-subsets of the n completions that hold a right one (Chen et al. 2021, arXiv
-    2107.03374). The ratio is a product of min(c, k) factors, summed as logarithms: no binomial coefficient is
-    formed, nothing overflows, and a tiny result keeps its digits. For n = 100,000 the relative error is below
-    1e-12.
+    The fraction of the k-subsets of the n completions that contain a right one (Chen et al. 2021, arXiv 2107.03374).
+    The ratio is a product of min(c, k) factors, summed as logarithms, so that nothing overflows and tiny results keep
+    their digits: at n = 100,000 the relative error is below 1e-12.
 
     Args:
         n: Completions sampled per problem, >= 1. Scalar or array; n, c and k broadcast.
@@ -38,18 +37,21 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.fl
     """
     counts = [_integers(name, value) for name, value in (("n", n), ("c", c), ("k", k))]
     n_, c_, k_ = np.broadcast_arrays(*counts)
-    _require("k must be 1 or more", k_ >= 1, n_, c_, k_)
-    _require("k must be at most n", k_ <= n_, n_, c_, k_)
-    _require("c must be from 0 to n", (c_ >= 0) & (c_ <= n_), n_, c_, k_)
+    rules = {
+        "k must be 1 or more": k_ >= 1,
+        "k must be at most n": k_ <= n_,
+        "c must be from 0 to n": (c_ >= 0) & (c_ <= n_),
+    }
+    for rule, holds in rules.items():
+        if not holds.all():
+            at = np.unravel_index(int(np.argmin(holds)), holds.shape)
+            raise ValueError(f"{rule}, got n={n_[at]}, c={c_[at]}, k={k_[at]}")
     values = [_pass_at_k(*row) for row in zip(n_.flat, c_.flat, k_.flat, strict=True)]
     return values[0] if n_.ndim == 0 else np.array(values, dtype=np.float64).reshape(n_.shape)
 
 
 def pass_at_every_k(n: int, c: int) -> NDArray[np.float64]:
-    """(n,) `pass_at_k` of k = 1..n for one problem, in one pass; the value for k at place k - 1.
-
-    Raises:
-        ValueError: n below 1, or c out of 0 to n.
+    """(n,) `pass_at_k` of k = 1..n for one problem, in one pass; the value for k at index k - 1.
 
     Example:
         >>> pass_at_every_k(4, 1).round(4).tolist()
@@ -57,7 +59,7 @@ def pass_at_every_k(n: int, c: int) -> NDArray[np.float64]:
     """
     if n < 1 or not 0 <= c <= n:
         raise ValueError(f"n must be 1 or more and c from 0 to n, got n={n}, c={c}")
-    # The factor that k adds is (n - c - k + 1) / (n - k + 1); beyond k = n - c no draw is without a right one.
+    # Each k adds the factor (n - c - k + 1) / (n - k + 1); above k = n - c every draw contains a right one.
     rest = np.arange(n, c, -1)
     values = np.ones(n)
     values[: n - c] = -np.expm1(np.cumsum(np.log1p(-c / rest)))
@@ -67,7 +69,7 @@ def pass_at_every_k(n: int, c: int) -> NDArray[np.float64]:
 
 def _pass_at_k(n: int, c: int, k: int) -> float:
     """1 - product over i of (n - more - i) / (n - i), i = 0 .. fewer - 1."""
-    # C(n-c, k) / C(n, k) = (n-c)! (n-k)! / ((n-c-k)! n!) does not change when c and k trade places.
+    # C(n-c, k) / C(n, k) = (n-c)! (n-k)! / ((n-c-k)! n!) is symmetric in c and k.
     fewer, more = sorted((int(c), int(k)))
     if fewer == 0:  # c: none is right (the sum below would give -0.0)
         return 0.0
@@ -86,11 +88,3 @@ def _integers(name: str, value: ArrayLike) -> NDArray[np.int64]:
     if array.size and array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
         raise ValueError(f"{name} must be below 2**63, got {array.max()}")
     return array.astype(np.int64)
-
-
-def _require(
-    rule: str, holds: NDArray[np.bool_], n: NDArray[np.int64], c: NDArray[np.int64], k: NDArray[np.int64]
-) -> None:
-    if not holds.all():
-        at = np.unravel_index(int(np.argmin(holds)), holds.shape)
-        raise ValueError(f"{rule}, got n={n[at]}, c={c[at]}, k={k[at]}")

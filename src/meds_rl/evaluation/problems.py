@@ -1,4 +1,4 @@
-"""The problems of an evaluation, from a task or a benchmark."""
+"""The problems of an evaluation, and the model: a name, a folder, or a run folder with its recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.rollouts import RunFolder, RunFolderError
-from meds_rl.tasks.base import Task, load_task
+from meds_rl.tasks.base import Task
 from meds_rl.tasks.reasoning_gym import SCORED
 
 if TYPE_CHECKING:
@@ -19,13 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ProblemSet:
-    """A task's problems by split, under the name of a task or benchmark.
-
-    Attributes:
-        name: of the task or benchmark.
-        task: grades.
-        splits: "train" and "test" of a task, "test" of a benchmark.
-    """
+    """The problems of a task or benchmark by split ("train", "test"); `task` grades them."""
 
     name: str
     task: Task
@@ -37,9 +31,9 @@ class Problem:
     """One problem.
 
     Attributes:
-        source: where it comes from; its task grades.
-        group: the split, followed by the value of the column the figures are split by, if there is one.
-        row: what the grader reads.
+        source: its task grades.
+        group: the split, and the value of the column that metrics are grouped by, if there is one.
+        row: for the grader.
     """
 
     source: ProblemSet
@@ -47,7 +41,7 @@ class Problem:
     row: Mapping[str, Any]
 
     def columns(self) -> dict[str, Any]:
-        """What the samples table says of a problem."""
+        """The problem's columns of the samples table."""
         prompt, gold = self.row["prompt"], self.row["answer"]
         return {
             "benchmark": self.source.name,
@@ -58,28 +52,14 @@ class Problem:
         }
 
 
-def task_problems(name: str, **options: Any) -> ProblemSet:
-    """A task's training and test problems.
-
-    Raises:
-        ValueError, ImportError: as `meds_rl.tasks.load_task`.
-    """
-    return problems_of(load_task(name, **options))
-
-
 def problems_of(task: Task) -> ProblemSet:
-    """The training and test problems of a task that is loaded."""
+    """The training and test problems of a task."""
     splits = {"train": task.train} if task.test is None else {"train": task.train, "test": task.test}
     return ProblemSet(task.name, task, splits)
 
 
 def select(problems: ProblemSet, *, limit: int | None = None, by: str | None = None) -> list[Problem]:
-    """The first problems of each split, all of them without a limit.
-
-    Args:
-        problems: where from.
-        limit: how many of each split.
-        by: a column whose value is added to the group.
+    """The first `limit` problems of each split, or all; the value of the column `by` is added to the group.
 
     Raises:
         ValueError: a limit below 1, or no such column.
@@ -101,21 +81,19 @@ def select(problems: ProblemSet, *, limit: int | None = None, by: str | None = N
     return chosen
 
 
-# ---- What is evaluated: a model by name, or a run folder with what its recipe says.
-
 POCKET_MAX_NEW_TOKENS = 96
-"""Enough for every wording of the pocket model."""
+"""Enough for every completion of the pocket model."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and how it is evaluated unless the user says otherwise.
+    """A model and the defaults of its evaluation.
 
     Attributes:
-        given: what the user wrote.
-        location: what is loaded: a hub name, a folder, "pocket:SEED" or "smollm2".
+        given: the user's name for it.
+        location: what is loaded: a hub name, a folder, "pocket" or "smollm2".
         label: a short name, fit for a folder.
-        recipe: fields of the run's recipe; empty where the model is no run's.
+        recipe: fields of the run's recipe; empty for a model that is not a run's.
     """
 
     given: str
@@ -125,21 +103,19 @@ class Subject:
 
     @property
     def is_pocket(self) -> bool:
-        """Whether it is a shipped pocket model."""
+        """Whether it is the pocket model."""
         return self.location.partition(":")[0] == "pocket"
 
 
 def find_subject(given: str) -> Subject:
-    """Find out what the user means.
+    """The model of a name, a folder or a run folder.
 
     Raises:
         ValueError: a run folder without a trained model, or with a recipe that cannot be read.
     """
     folder = Path(given).expanduser()
-    if (
-        not folder.is_dir()
-        or (folder / "config.json").is_file()
-        or (folder / "adapter_config.json").is_file()
+    if not folder.is_dir() or any(
+        (folder / f"{name}.json").is_file() for name in ("config", "adapter_config")
     ):
         return Subject(given, str(folder) if folder.is_dir() else given, _label(given))
     try:
@@ -175,6 +151,6 @@ def _recipe(run: Path) -> dict[str, Any]:
 
 
 def _label(given: str) -> str:
-    """Folder names as they are, of a path its end: runs/demo/meds gives demo-meds."""
+    """The end of a path: runs/demo/meds gives demo-meds."""
     parts = [part for part in Path(given).parts if part not in ("/", ".", "..", "~", "runs")]
     return re.sub(r"[^\w.-]+", "-", "-".join(parts[-2:])).strip("-.") or "model"

@@ -1,4 +1,4 @@
-"""Samples problems, grades the completions, takes their fingerprints: from problems to rows of the samples table."""
+"""From problems to rows of the samples table: sample, grade, and take fingerprints."""
 
 from __future__ import annotations
 
@@ -7,19 +7,47 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from meds_rl.evaluation.grading import Grader
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
-from meds_rl.fingerprint.answer import extract_answer
+from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
 from meds_rl.rollouts.samples import samples_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from meds_rl.evaluation.fingerprints import FingerprintTaker
-    from meds_rl.evaluation.parts import Parts
+    from meds_rl.evaluation.folder import Parts
+
+
+@dataclass(frozen=True)
+class FingerprintTaker:
+    """Takes one kind of fingerprint of completions, by forwards of `batch_size` rows of a model of transformers."""
+
+    model: Any
+    tokenizer: Any
+    fingerprint: Fingerprint
+    batch_size: int = 16
+
+    def take(
+        self, prompt_ids: Sequence[list[int]], completions: Sequence[Completion], marker: str
+    ) -> list[list[float] | None]:
+        """One fingerprint for each completion, None if it has no answer; `marker` as in `answer_finder`."""
+        find = answer_finder(marker)
+        ids = [completion.token_ids for completion in completions]
+        answers = [find(row, self.tokenizer) for row in ids]
+        features = extract(
+            self.model,
+            self.fingerprint,
+            prompt_ids,
+            ids,
+            answers,
+            batch_size=self.batch_size,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        return [None if np.isnan(row).any() else row.tolist() for row in features]
 
 
 @dataclass(frozen=True)
@@ -30,10 +58,10 @@ class Rollout:
         engine: samples.
         settings: how.
         num_samples: completions of each problem.
-        batch_size: completions sampled at once; with the seed it decides what is sampled.
+        batch_size: completions sampled at once; together with the seed it determines the samples.
         seed: of the sampling.
         fingerprints: takes the completions' fingerprints; None for none.
-        guarded: whether graders that may hang run in a process of their own.
+        guarded: whether graders that may hang run in a separate process.
     """
 
     engine: SamplingEngine
@@ -52,12 +80,12 @@ class Rollout:
         description: str | None = None,
         keep_bar: bool = True,
     ) -> tuple[pa.Table, int]:
-        """Sample all problems, or what `parts` does not have yet.
+        """Sample all problems, or what is missing in `parts`.
 
         Args:
             problems: P problems.
-            parts: keeps finished chunks, and has those of an earlier run.
-            description: of the progress bar; none is shown without it.
+            parts: stores finished chunks, and has those of an earlier run.
+            description: of the progress bar; None shows none.
             keep_bar: whether the bar stays when it is full.
 
         Returns:
@@ -105,14 +133,14 @@ class Rollout:
         ids = [prompt_ids[row.prompt] for row in chunk]
         completions = self.engine.sample(ids, self.settings, chunk_seed(self.seed, number))
         asked = [problems[row.prompt] for row in chunk]
-        fingerprints = self._take(asked, ids, completions)
+        fingerprints = self._fingerprints(asked, ids, completions)
         for row, problem, completion, fingerprint in zip(
             chunk, asked, completions, fingerprints, strict=True
         ):
             (right,) = graders[problem.source]([(completion.text, problem.row)])
             yield _row(problem, row.sample, completion, right, fingerprint)
 
-    def _take(
+    def _fingerprints(
         self, problems: Sequence[Problem], ids: Sequence[list[int]], completions: Sequence[Completion]
     ) -> list[list[float] | None]:
         found: list[list[float] | None] = [None] * len(problems)

@@ -1,4 +1,4 @@
-"""What sampling is: settings, a completion, what an engine can do, and the order of the work."""
+"""Sampling completions: settings, the protocol of engines, chunks and seeds, chat templates."""
 
 from __future__ import annotations
 
@@ -14,16 +14,7 @@ Prompt: TypeAlias = str | Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How completions are sampled. The defaults are the paper's.
-
-    Attributes:
-        max_new_tokens: longest completion, in tokens.
-        temperature: above 0, finite.
-        top_p: nucleus, in (0, 1].
-
-    Raises:
-        ValueError: a setting is out of range.
-    """
+    """How completions are sampled, by default at temperature 1 as in the paper. ValueError for a value out of range."""
 
     max_new_tokens: int
     temperature: float = 1.0
@@ -39,13 +30,8 @@ class SamplingSettings:
 
 
 class Completion(NamedTuple):
-    """One sampled completion.
-
-    Attributes:
-        text: without special tokens.
-        token_ids: with the end of the sequence, if it came to one.
-        finished: whether it did; else it was cut off at the length limit.
-    """
+    """A completion: its `text` without special tokens, its `token_ids` with the end-of-sequence token if there is one,
+    and whether it was `finished` within the length limit."""
 
     text: str
     token_ids: list[int]
@@ -53,7 +39,7 @@ class Completion(NamedTuple):
 
 
 class SamplingEngine(Protocol):
-    """What samples: transformers or vLLM here, a stand-in in tests."""
+    """Transformers, vLLM, or a stub in tests."""
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The prompt's token ids; chat messages go through the chat template."""
@@ -62,29 +48,21 @@ class SamplingEngine(Protocol):
     def sample(
         self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
     ) -> list[Completion]:
-        """One completion for each prompt, in order. The same seed gives the same ones; no global state is touched."""
+        """One completion for each prompt, in order. The same seed gives the same ones; global state is restored."""
         ...
 
 
 class Row(NamedTuple):
-    """One completion to sample: which prompt, and which of its samples."""
+    """One completion to sample: the indices of its prompt, and of the sample of that prompt."""
 
     prompt: int
     sample: int
 
 
 def plan(lengths: Sequence[int], num_samples: int, chunk_size: int) -> list[list[Row]]:
-    """All completions in chunks of at most `chunk_size`, those of long prompts first.
+    """`num_samples` of each prompt in chunks of at most `chunk_size`, longest prompts first.
 
-    Prompts of about the same length share a chunk, so that little is padded; memory runs out early if it does.
-
-    Args:
-        lengths: P lengths of the prompts, in tokens.
-        num_samples: completions of each.
-        chunk_size: completions in a chunk.
-
-    Raises:
-        ValueError: num_samples or chunk_size below 1.
+    Prompts of similar length (in tokens) share a chunk, which saves padding; a lack of memory shows at once.
 
     Example:
         >>> [[tuple(row) for row in chunk] for chunk in plan([3, 5], 2, 3)]
@@ -93,19 +71,13 @@ def plan(lengths: Sequence[int], num_samples: int, chunk_size: int) -> list[list
     for name, value in (("num_samples", num_samples), ("batch_size", chunk_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1; got {value}.")
-    order = sorted(
-        range(len(lengths)), key=lambda prompt: -lengths[prompt]
-    )  # stable: equal ones stay in order
+    order = sorted(range(len(lengths)), key=lambda prompt: -lengths[prompt])  # stable
     rows = [Row(prompt, sample) for prompt in order for sample in range(num_samples)]
     return [rows[start : start + chunk_size] for start in range(0, len(rows), chunk_size)]
 
 
 def chunk_seed(seed: int, chunk: int) -> int:
-    """The seed of a chunk's own random state: chunks are the same whichever were sampled before.
-
-    Raises:
-        ValueError: a negative seed.
-    """
+    """The seed of one chunk, so that a chunk does not depend on which others were sampled before."""
     if seed < 0:
         raise ValueError(f"seed must be 0 or more; got {seed}.")
     return int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
@@ -124,23 +96,13 @@ def sample_completions(
     seed: int = 0,
     description: str | None = None,
 ) -> list[list[Completion]]:
-    """Sample ``num_samples`` completions of each prompt with transformers.
+    """Sample completions of P prompts (text or chat messages) with a model of transformers.
 
-    Args:
-        model: a causal language model of transformers. Put back into its mode (train or eval) afterwards.
-        tokenizer: its tokenizer.
-        prompts: P prompts, each text or chat messages.
-        num_samples: completions per prompt.
-        max_new_tokens, temperature, top_p: see `SamplingSettings`.
-        batch_size: completions sampled at once.
-        seed: of random states of its own; the global one is put back.
-        description: of the progress bar; none is shown without it.
+    The model's mode (train or eval) and the global random state are restored. A progress bar is shown if it has a
+    `description`. ValueError for a setting out of range.
 
     Returns:
         P lists of ``num_samples`` completions.
-
-    Raises:
-        ValueError: a setting is out of range.
     """
     from tqdm.auto import tqdm
 
@@ -162,16 +124,11 @@ def sample_completions(
     return found
 
 
-# ---- Prompts as token ids, through a tokenizer's chat template.
-
-
 def encode(tokenizer: Any, prompt: Prompt) -> list[int]:
     """A prompt's token ids; chat messages go through the tokenizer's chat template.
 
-    Where the template refuses a system message, its text stands at the beginning of the user's first message.
-
-    Raises:
-        ValueError: messages, and the tokenizer has no chat template or one that refuses them.
+    If the template refuses a system message, its text is put at the beginning of the user's first message. ValueError
+    if there is no template, or if it refuses the messages anyway.
     """
     if isinstance(prompt, str):
         ids: list[int] = tokenizer(prompt)["input_ids"]
@@ -199,7 +156,7 @@ def _token_ids(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[in
 
 
 def refuses_system(tokenizer: Any, prompt: Prompt) -> bool:
-    """Whether the chat template refuses the system message at the beginning of a prompt, and nothing else of it."""
+    """Whether the chat template refuses the prompt only because of its system message."""
     if isinstance(prompt, str) or tokenizer.chat_template is None or prompt[0]["role"] != "system":
         return False
     return _refuses(tokenizer, prompt) and not _refuses(tokenizer, _folded(prompt))
@@ -216,7 +173,7 @@ def _refuses(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _folded(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Without the system message, whose text begins the user's first one."""
+    """The messages with the system message's text at the beginning of the user's first one."""
     system, rest = messages[0]["content"], [dict(message) for message in messages[1:]]
     if rest:
         rest[0]["content"] = f"{system}\n\n{rest[0]['content']}"

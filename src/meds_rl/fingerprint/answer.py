@@ -46,16 +46,13 @@ AnswerFinder = Callable[[Sequence[int], Tokenizer], "AnswerPosition | None"]
 def extract_answer(text: str, marker: str = "boxed") -> str | None:
     """The text of the last marked answer in `text`, stripped of surrounding spaces.
 
-    Only the last marker counts: if it is empty or was never closed (a truncated completion, where
-    `\\boxed{1` may have become 12), there is no answer, even if an earlier one was complete.
+    Only the last marker counts: if it is empty or not closed (a truncated `\\boxed{1` may have become 12), there is no
+    answer (None), even if an earlier one was complete.
 
     Args:
         text: a completion.
-        marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`) or "hashes"
-            (the rest of the line after `####`).
-
-    Returns:
-        The answer, or None.
+        marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`) or "hashes" (the rest
+            of the line after `####`).
 
     Raises:
         ValueError: if there is no marker of that name.

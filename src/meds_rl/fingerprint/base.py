@@ -18,17 +18,16 @@ class Where:
     """The positions of B answers in a padded batch of T columns.
 
     Attributes:
-        positions: (B,) int64, the column of p, the token before the answer's first one; 0 where there is no
-            answer.
-        target_ids: (B,) int64, the id of t, the answer's first token; 0 where there is no answer.
+        positions: (B,) int64, the column of p, the token before the answer's first one; 0 without an answer.
+        target_ids: (B,) int64, the id of t, the answer's first token; 0 without an answer.
         completion_mask: (B, T) bool, True at the completion's tokens.
         has_answer: (B,) bool.
-        ends: (B,) int64, the column of the answer's last token, or of the row's last token if it is cut off
-            earlier; 0 where there is no answer.
+        ends: (B,) int64, the column of the answer's last token, or of the row's last one if it is cut off earlier; 0
+            without an answer.
         prompt_mask: (B, T) bool, True at the prompt's tokens; None if unknown. Only some fingerprints need it.
 
     Raises:
-        ValueError: if the shapes do not belong together or a column is outside the T columns.
+        ValueError: if shapes do not fit or a column is outside the T columns.
     """
 
     positions: Tensor
@@ -67,14 +66,13 @@ class Where:
         """From positions within completions to columns of the padded batch.
 
         Args:
-            answers: B positions, counted from each completion's first token; None where there is no answer.
-            starts: B columns at which the completions begin (TRL pads prompts on the left: all the prompt
-                width).
+            answers: B positions, counted from each completion's first token; None without an answer.
+            starts: B columns at which the completions begin.
             lengths: B numbers of completion tokens.
-            width: T, columns of the batch.
-            prompt_starts: B columns at which the prompts begin (they end where the completions begin). None if
-                unknown; fingerprints that read the prompt then raise an error.
-            device: where the tensors live.
+            width: T.
+            prompt_starts: B columns at which the prompts begin; None if unknown, then fingerprints that read the prompt
+                raise an error.
+            device: of the tensors.
 
         Example:
             >>> answers = [AnswerPosition(1, 7), None]

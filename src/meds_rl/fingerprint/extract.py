@@ -21,13 +21,7 @@ from meds_rl.fingerprint.recorder import record
 def num_forwards(answers: Sequence[AnswerPosition | None], *, batch_size: int = 8) -> int:
     """How many forwards :func:`extract` runs: one for every `batch_size` completions with an answer.
 
-    With sharded weights (FSDP, ZeRO-3) every rank must run as many forwards as the busiest one: take the maximum over
-    the ranks and pass it as `min_forwards`.
-
-    Example:
-        >>> answers = [AnswerPosition(3, 5), None, AnswerPosition(1, 2), AnswerPosition(0, 2)]
-        >>> num_forwards(answers, batch_size=2)
-        2
+    With sharded weights (FSDP, ZeRO-3) every rank must run the maximum over the ranks: pass it as `min_forwards`.
     """
     answered = sum(answer is not None for answer in answers)
     return -(-answered // batch_size)

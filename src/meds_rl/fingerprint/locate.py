@@ -33,11 +33,7 @@ class Marker:
 
 
 def named(name: str) -> Marker:
-    """The marker of that name.
-
-    Raises:
-        ValueError: if there is none.
-    """
+    """The marker of that name; ValueError if there is none."""
     if name not in MARKERS:
         raise ValueError(
             f"answer marker must be one of {sorted(MARKERS)} or a function of your own, got {name!r}"
@@ -110,12 +106,7 @@ def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, i
 
 
 class _Tail:
-    """The last tokens of a completion, with the last marker in their text.
-
-    Args:
-        ids: n token ids.
-        text: the text of all of them.
-    """
+    """The last n tokens of a completion, whose `text` contains the last marker."""
 
     def __init__(self, marker: Marker, ids: list[int], text: str, tokenizer: Tokenizer) -> None:
         self._marker, self._ids, self._text, self._tokenizer = marker, ids, text, tokenizer

@@ -19,10 +19,10 @@ _LAYER_LISTS = ("layers", "h", "blocks", "block")
 
 @dataclass(frozen=True)
 class Backbone:
-    """A causal language model taken apart.
+    """The parts of a causal language model.
 
     Attributes:
-        model: the causal language model itself, without wrappers (PEFT, DDP, FSDP, DeepSpeed).
+        model: the model without wrappers (PEFT, DDP, FSDP, DeepSpeed).
         body: the model without its head; its output is the state after the final norm.
         layers: the L decoder layers.
         hidden_size: d.
@@ -40,12 +40,7 @@ class Backbone:
 
 
 def find_backbone(model: nn.Module) -> Backbone:
-    """Take a causal language model apart, however it is wrapped.
-
-    Raises:
-        ValueError: if there is no such model inside, or none whose decoder layers can be hooked. Call it
-            before anything is computed.
-    """
+    """The parts of a causal language model, however wrapped; ValueError if its decoder layers cannot be hooked."""
     language_model = _find_language_model(model)
     config = language_model.config.get_text_config()
     return Backbone(
@@ -118,11 +113,10 @@ class Head:
 
     @contextmanager
     def weight(self) -> Iterator[Tensor]:
-        """The whole of W, (V, d), without gradient; under sharding it is freed at the end of the context.
+        """All of W, (V, d), without gradient; sharded weights are freed at the end of the context.
 
         Raises:
-            ValueError: if the weight cannot be read as a matrix of floats: an adapter on the head, a
-                quantised head, or a sharding scheme other than FSDP and ZeRO.
+            ValueError: for an adapter on the head, a quantised head, or sharding other than FSDP and ZeRO.
         """
         module = self._model.get_output_embeddings()
         _refuse_adapter(module)
@@ -176,12 +170,7 @@ def _gathered_by_deepspeed(weight: Any) -> Iterator[None]:
 
 
 def reference_model(model: nn.Module) -> nn.Module:
-    """A frozen copy of `model` as it is now: evaluation mode, no gradients.
-
-    Raises:
-        ValueError: if the weights are sharded, as a copy of a shard cannot be run; copy before sharding, or
-            load the model a second time and prepare it like the first.
-    """
+    """A frozen copy of `model` in evaluation mode; ValueError if the weights are sharded."""
     if any(isinstance(weight, DTensor) or "ds_id" in weight.__dict__ for weight in model.parameters()):
         raise ValueError(
             "the model's weights are sharded (FSDP2 or ZeRO-3) and cannot be copied; make the reference "
@@ -201,7 +190,7 @@ class ReferencePolicy:
 
     Args:
         model: the policy, however wrapped.
-        frozen: a frozen reference that the engine has already, used instead of making a copy.
+        frozen: the engine's own frozen reference, instead of a copy.
 
     Raises:
         ValueError: if a copy is needed and the weights are sharded.
@@ -234,7 +223,6 @@ class ReferencePolicy:
 
 
 def _find_adapted(model: nn.Module) -> Any:
-    """The PEFT model inside `model`, or None."""
     if not is_peft_available():
         return None
     from peft import PeftModel

@@ -30,11 +30,7 @@ class Recorder:
         self._kept: dict[int, Tensor] | None = None  # None between two calls of the backbone
 
     def features(self) -> NDArray[np.float32]:
-        """The features of all B rows, (B, D) float32; NaN rows where there is no answer.
-
-        Raises:
-            ValueError: if the model ran on fewer rows than `where` has.
-        """
+        """The features of all B rows, (B, D) float32, NaN without an answer; ValueError if rows are missing."""
         if self._next_row != len(self._where):
             raise ValueError(
                 f"{len(self._where)} rows were announced, {self._next_row} went through the model"
@@ -122,14 +118,13 @@ def record(
         model: a causal language model, however wrapped.
         fingerprint: what to read.
         where: the rows of the coming forwards, in order.
-        head: the unembedding, if one is shared by several recordings of the same weights.
+        head: the unembedding, to share it between recordings of the same weights.
 
     Yields:
         A recorder; call its `features()` after the forward.
 
     Raises:
-        ValueError: if the model cannot be hooked, has too few layers for the fingerprint, or runs on more rows than
-            `where` has. The hooks are removed in any case.
+        ValueError: if the model cannot be hooked, has too few layers for the fingerprint, or runs on too many rows.
     """
     backbone = find_backbone(model)
     head = head or Head(backbone.model, where.target_ids)

@@ -73,7 +73,7 @@ def test_a_cache_that_cannot_be_written_loses_no_reply(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left")
 
-    monkeypatch.setattr("meds_rl.evaluation.annotator.annotate.write_atomically", full)
+    monkeypatch.setattr("meds_rl.evaluation.annotator.asking.write_atomically", full)
     with serving(lambda *_: OK) as server:
         found = ask(server, [question("a"), question("b")], cache=ReplyCache(tmp_path))
     assert (found.values, found.num_unsaved) == ([3, 3], 2)

@@ -7,8 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from meds_rl.evaluation.annotator import Endpoint, ReplyCache, annotate
-from meds_rl.evaluation.annotator import annotate as asking
+from meds_rl.evaluation.annotator import Endpoint, ReplyCache, annotate, asking
 
 from .questions_asked import OK, ask, question
 from .server import Reply, serving

@@ -8,10 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from meds_rl.evaluation.diversity import answers as answer_entropy
-from meds_rl.evaluation.diversity import answers as cluster_entropy
-from meds_rl.evaluation.diversity import answers as distinct_answers
-from meds_rl.evaluation.diversity import repeated_share
+from meds_rl.evaluation.diversity import answer_entropy, cluster_entropy, distinct_answers, repeated_share
 
 ANSWERS = st.lists(st.one_of(st.none(), st.sampled_from(["1", "2", "3", "4"])), max_size=20)
 

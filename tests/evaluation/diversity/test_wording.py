@@ -10,9 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from meds_rl.evaluation.diversity import texts as distinct_n
-from meds_rl.evaluation.diversity import texts as self_bleu
-from meds_rl.evaluation.diversity import vendi_score_of_kernel, vendi_score_of_texts
+from meds_rl.evaluation.diversity import distinct_n, self_bleu, vendi_score_of_kernel, vendi_score_of_texts
 from meds_rl.evaluation.diversity.texts import words
 
 SENTENCES = st.lists(st.lists(st.sampled_from("abcd"), max_size=8).map(" ".join), max_size=6)

@@ -1,6 +1,6 @@
 """A language model that judges completions, behind any OpenAI-compatible endpoint that the user names."""
 
-from meds_rl.evaluation.annotator.annotate import Annotations, ReplyCache, annotate
+from meds_rl.evaluation.annotator.asking import Annotations, ReplyCache, annotate
 from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError, Reply
 from meds_rl.evaluation.annotator.questions import (
     Category,

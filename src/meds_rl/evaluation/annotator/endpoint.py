@@ -1,7 +1,7 @@
 """An OpenAI-compatible endpoint: POST /chat/completions, and nothing else.
 
-Not the `openai` package: that reads its address, organisation, project and further headers from the environment and
-sends them along, follows redirects and retries without telling. httpx2 is what the `openai` package itself stands on.
+The `openai` package is not used: it sends address, organisation, project and headers from the environment, follows
+redirects and retries silently. It is built on httpx2, as this is.
 """
 
 import asyncio
@@ -17,20 +17,22 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-# ---- One HTTP exchange that ends in time, whatever the server does.
-
+MAX_TIMEOUT = 86_400.0
+"""Seconds: a day."""
 MAX_REPLY_BYTES = 1 << 20
 _LOOK_EVERY = 0.1
-_WORTH_ANOTHER_TRY = (408, 409, 425, 429)
+_MAY_PASS = (408, 409, 425, 429)
+_EXAMPLE = "http://127.0.0.1:8000/v1"
+_COMPLETIONS = "/chat/completions"
 
 
 class EndpointError(Exception):
-    """A request that brought no reply.
+    """A request without a reply.
 
     Attributes:
         kind: "http 500" and other statuses, "timeout", "no connection", "too large", "not the protocol" or "stopped".
-        retry: Whether it may go better another time.
-        wait: Seconds that the server asked to wait; None if it did not say.
+        retry: Whether the error may pass.
+        wait: Seconds to wait as named by the server, or None.
     """
 
     def __init__(self, kind: str, *, retry: bool, wait: float | None = None) -> None:
@@ -38,16 +40,8 @@ class EndpointError(Exception):
         self.kind, self.retry, self.wait = kind, retry, wait
 
 
-class Request(NamedTuple):
-    """What is sent, and how.
-
-    Attributes:
-        address: where to.
-        body, headers: of the POST request.
-        timeout: seconds for the whole exchange.
-        proxy: the proxy's address; None for none.
-        context: how TLS is done.
-    """
+class _Request(NamedTuple):
+    """A POST request; `timeout` in seconds for the whole exchange."""
 
     address: str
     body: bytes
@@ -57,20 +51,8 @@ class Request(NamedTuple):
     context: ssl.SSLContext
 
 
-def exchange(request: Request, stopped: threading.Event | None = None) -> bytes:
-    """Send a request; the reply's body.
-
-    Args:
-        request: What is sent.
-        stopped: Set by another thread to give it up at once.
-
-    Raises:
-        EndpointError: There is no reply of status 200, or it is too large, or late.
-    """
-    return asyncio.run(_in_time(request, stopped))
-
-
-async def _in_time(request: Request, stopped: threading.Event | None) -> bytes:
+async def _exchange(request: _Request, stopped: threading.Event | None) -> bytes:
+    """The reply's body; EndpointError if its status is not 200, if it is too large or late, or `stopped` is set."""
     deadline = time.monotonic() + request.timeout
     task = asyncio.ensure_future(_sent(request))
     try:
@@ -84,13 +66,13 @@ async def _in_time(request: Request, stopped: threading.Event | None) -> bytes:
             if left <= 0:
                 raise EndpointError("timeout", retry=True)
     finally:
-        task.cancel()  # the event loop waits for its end; a task that is done stays as it is
+        task.cancel()  # no effect on a task that is done
 
 
-async def _sent(request: Request) -> bytes:
+async def _sent(request: _Request) -> bytes:
     import httpx2
 
-    # A client for each exchange: no cookies, no connection that the server has half closed.
+    # A client for each exchange: no cookies and no half-closed connections.
     try:
         async with (
             httpx2.AsyncClient(
@@ -112,7 +94,7 @@ async def _sent(request: Request) -> bytes:
 
 
 async def _body(response: Any) -> bytes:
-    """The body as it comes: compressed ones were not asked for, and a small one may be of any size when undone."""
+    """The raw body: compression was not requested, and a small compressed body may have any size."""
     data = bytearray()
     async for chunk in response.aiter_raw():
         data += chunk
@@ -124,34 +106,26 @@ async def _body(response: Any) -> bytes:
 def _of_status(status: int, retry_after: str | None) -> EndpointError:
     try:
         wait = None if retry_after is None else max(0.0, float(retry_after))
-    except ValueError:  # a date; the usual backoff will do
+    except ValueError:  # a date
         wait = None
-    return EndpointError(
-        f"http {status}", retry=status in _WORTH_ANOTHER_TRY or 500 <= status < 600, wait=wait
-    )
-
-
-# ---- The address of an endpoint: what it may be, and whether a proxy stands before it.
-
-_EXAMPLE = "http://127.0.0.1:8000/v1"
-_COMPLETIONS = "/chat/completions"
+    return EndpointError(f"http {status}", retry=status in _MAY_PASS or 500 <= status < 600, wait=wait)
 
 
 def completions_address(url: str) -> str:
-    """Where requests go: the address with `/chat/completions` at its end.
+    """The address with `/chat/completions` at its end.
 
     Raises:
-        ValueError: no http(s)://, no host or one that cannot be, a port that is no number from 1 to 65535, a space or
-            invisible character, a user name or password, or a query or fragment.
+        ValueError: no http(s)://, no valid host, a port out of 1 to 65535, a space or invisible character, a user name
+            or password, a query or a fragment.
 
     Example:
         >>> completions_address("http://127.0.0.1:8000/v1/")
         'http://127.0.0.1:8000/v1/chat/completions'
     """
     parts = _split(url)
-    if "@" in parts.netloc:  # not shown: it holds a password
+    if "@" in parts.netloc:  # the message must not show a password
         raise ValueError("the endpoint's address must hold no user name or password; use an API key")
-    if "?" in url or "#" in url:  # not shown: it may hold a key
+    if "?" in url or "#" in url:  # the message must not show a key
         raise ValueError(
             f"the endpoint's address must end with its path, as {_EXAMPLE}: no query (?...) and no fragment (#...); "
             "use an API key and parameters"
@@ -176,10 +150,9 @@ def is_loopback(url: str) -> bool:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) for an address; None for none.
+    """The proxy for an address from HTTP_PROXY, HTTPS_PROXY or ALL_PROXY.
 
-    None for this machine, whatever the environment says, and for what NO_PROXY names: hosts, domains, networks
-    (10.0.0.0/8) or `*`.
+    None for this machine and for what NO_PROXY names: hosts, domains, networks (10.0.0.0/8) or `*`.
     """
     parts = urlsplit(url)
     proxies = getproxies_environment()
@@ -222,12 +195,12 @@ def _split(url: str) -> SplitResult:
 
 
 def _check_host(url: str, host: str) -> None:
-    if ":" in host:  # an address of IP version 6, which urlsplit has checked on newer Pythons only
+    if ":" in host:  # IP version 6; older Pythons' urlsplit does not check it
         known = _ip(host) is not None
     else:
         try:
             known = bool(host.encode("idna"))
-        except UnicodeError:  # an empty label (a..b), or one of more than 63 characters
+        except UnicodeError:  # an empty label (a..b), or one with more than 63 characters
             known = False
     if not known:
         raise ValueError(f"the host of the endpoint's address cannot be, got {url!r}")
@@ -247,17 +220,8 @@ def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, name: str) ->
         return False
 
 
-MAX_TIMEOUT = 86_400.0
-"""Seconds: a day."""
-
-
 class Reply(NamedTuple):
-    """What a model said.
-
-    Attributes:
-        text: of the message.
-        cut_off: whether it was cut off at the length limit (`finish_reason` "length").
-    """
+    """A model's message, and whether it was cut off at the length limit (`finish_reason` "length")."""
 
     text: str
     cut_off: bool
@@ -265,22 +229,22 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the annotator is, and how it is asked. There is no default address, and none is read from the environment.
+    """The annotator's address and request. There is no default address, and none is read from the environment.
 
-    Redirects are not followed and cookies not kept. A proxy of the environment (HTTPS_PROXY) is used but for addresses
-    of this machine; it is looked up once.
+    Redirects are not followed and cookies not stored. A proxy from the environment (HTTPS_PROXY) is used, except for
+    addresses of this machine.
 
     Args:
-        url: With http:// or https://, as `http://127.0.0.1:8000/v1`; `/chat/completions` is added where it is missing.
-        model: The name by which the server knows the model.
-        parameters: Further fields of the request. Greedy decoding, at most 1,024 tokens, by default.
+        url: With http:// or https://, as `http://127.0.0.1:8000/v1`; `/chat/completions` is added if it is missing.
+        model: The model's name on the server.
+        parameters: Further fields of the request. By default greedy decoding with at most 1,024 tokens.
         timeout: Seconds for a whole exchange, above 0, at most a day.
-        api_key: Sent as a bearer token; None sends none. It is never shown and never stored.
+        api_key: Sent as a bearer token, never shown and never stored; None sends none.
 
     Raises:
         ImportError: httpx2 is missing, or what it needs for a proxy.
-        ValueError: An address that cannot be (`completions_address`); no model; a parameter that is a field of the
-            request itself or no JSON; a key that cannot be sent; or a time out of range.
+        ValueError: An invalid address (`completions_address`), no model, parameters that are not JSON or set the
+            request's own fields, a key that cannot be sent, or a time out of range.
     """
 
     url: str
@@ -307,23 +271,21 @@ class Endpoint:
         object.__setattr__(self, "_context", _context(self.address, self.proxy))
 
     def ask(self, messages: list[dict[str, str]], stopped: threading.Event | None = None) -> Reply:
-        """Send messages; the reply.
+        """Send a chat and return the reply.
 
-        Args:
-            messages: the chat.
-            stopped: set by another thread to give up at once.
+        Another thread can set `stopped` to give up at once.
 
         Raises:
-            EndpointError: There is none, within `timeout`.
-            RuntimeError: Called within a running event loop, as in a notebook's cell; `annotate` may be.
+            EndpointError: There is no reply within `timeout`.
+            RuntimeError: Called within a running event loop, as in a notebook's cell; `annotate` works there.
         """
         body = {"model": self.model, "messages": messages, "stream": False, **self.parameters}
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
         data = json.dumps(body, allow_nan=False).encode()
-        request = Request(self.address, data, headers, self.timeout, self.proxy, self._context)
-        return _reply(exchange(request, stopped))
+        request = _Request(self.address, data, headers, self.timeout, self.proxy, self._context)
+        return _reply(asyncio.run(_exchange(request, stopped)))
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -337,7 +299,7 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
 
 
 def _context(address: str, proxy: str | None) -> ssl.SSLContext:
-    """Made once, which takes some hundredths of a second. What the client cannot use is told here, not when asking."""
+    """Made once, as it takes some hundredths of a second. It also checks address and proxy before the first request."""
     try:
         import httpx2
     except ImportError as error:
@@ -360,7 +322,7 @@ def _reply(data: bytes) -> Reply:
         content, reason = choice["message"]["content"], choice.get("finish_reason")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         content = reason = None
-    if content is None and reason == "length":  # cut off in thoughts that the server keeps to itself
+    if content is None and reason == "length":  # cut off within thoughts that the server does not send
         content = ""
     if not isinstance(content, str):
         raise EndpointError("not the protocol", retry=True)

@@ -1,4 +1,4 @@
-"""What the annotator is asked, and how its reply is read."""
+"""The annotator's questions: their prompts, and how a reply is read."""
 
 from __future__ import annotations
 
@@ -21,30 +21,48 @@ from numpy.typing import NDArray
 from meds_rl.evaluation.diversity.read import Completions
 from meds_rl.evaluation.diversity.texts import subsample
 
-# ---- The categories that wrong completions are sorted into.
+LOWEST_SCORE, HIGHEST_SCORE = 1, 5
+SOLUTION_CHARACTERS = 6_000
+SOLUTION_CHARACTERS_AMONG_OTHERS = 1_500
+PROBLEM_CHARACTERS = 4_000
+
+_END_OF_THOUGHTS = "</think>"
+_DECORATION = r"[\s*_`#\"'>]*"  # emphasis, code, headings, quotations
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode's categories: control, format (writing direction, no width, soft hyphen, tags), surrogates, separators."""
 
 
 class Category(NamedTuple):
-    """A kind of mistake.
-
-    Attributes:
-        name: The label.
-        meaning: What it means, for the annotator.
-    """
+    """A kind of mistake: its label, and what it means, for the annotator."""
 
     name: str
     meaning: str
 
 
+@dataclass(frozen=True)
+class Question:
+    """One question to the annotator.
+
+    Attributes:
+        prompt: The whole question, one user message.
+        again: The reminder that follows a reply of another form.
+        read: From a reply to its value; None if it has another form.
+    """
+
+    prompt: str
+    again: str
+    read: Callable[[str], int | None]
+
+
 def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category]:
-    """Categories out of a text file: one a line, `name: what it means`; lines that start with # are left out.
+    """Categories from a text file with lines `name: what it means`; lines that start with # are ignored.
 
     Args:
-        path: None: the eleven kinds of mathematical mistakes that come with the library.
+        path: None: the eleven kinds of mathematical mistakes that the library has.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line without a name or a meaning, a name that comes twice, or fewer than two categories.
+        ValueError: A line without a name or a meaning, a repeated name, or fewer than two categories.
 
     Example:
         >>> [category.name for category in read_categories()][:3], len(read_categories())
@@ -53,7 +71,7 @@ def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category
     if path is None:
         text = (files(__package__) / "prompts" / "categories.txt").read_text(encoding="utf-8")
     else:
-        text = Path(path).read_text(encoding="utf-8-sig")  # editors of Windows begin with a mark
+        text = Path(path).read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
     found: dict[str, Category] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -71,116 +89,26 @@ def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category
     return list(found.values())
 
 
-# ---- Puts text that a model wrote into a prompt so that it stays a quotation.
-
-_KEPT = "\n\t"
-_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode's categories: control, format (writing direction, no width, soft hyphen, tags), surrogates, separators."""
-_REPLACEMENT = "\ufffd"
-
-
-def quoted(text: str, max_characters: int) -> str:
-    """A text as it is shown to the annotator: without invisible characters, and shortened with a mark where it is long.
-
-    Control characters (but line breaks and tabs), lone surrogates, the line separators U+2028 and U+2029 and format
-    characters (those that turn the writing direction, have no width, or are tags) become U+FFFD. Of a longer text three
-    fifths of `max_characters` come from its beginning and the rest from its end, where the answer stands; the mark
-    between them comes on top.
-
-    Raises:
-        ValueError: `max_characters` below 2.
-
-    Example:
-        >>> quoted("ring\\x07", 10)
-        'ring�'
-        >>> quoted("0123456789abcdef", 10)
-        '012345\\n[... 6 characters left out ...]\\ncdef'
-    """
-    if max_characters < 2:
-        raise ValueError(f"max_characters must be 2 or more, got {max_characters}")
-    if len(text) > max_characters:
-        head = max_characters * 3 // 5
-        tail = max_characters - head
-        left_out = len(text) - max_characters
-        text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
-    return "".join(_shown(letter) for letter in text)
-
-
-def mark_for(texts: Iterable[str]) -> str:
-    """A mark for the lines around quotations: made from the texts, so that none of them can hold it but by chance.
-
-    The same texts get the same mark, so that their question is found in the cache.
-
-    Example:
-        >>> mark_for(["a"]) == mark_for(["a"]), mark_for(["a"]) == mark_for(["b"]), len(mark_for([]))
-        (True, False, 18)
-    """
-    digest = hashlib.sha256()
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(f"{len(data)}:".encode() + data)
-    return f"#{digest.hexdigest()[:16]}#"
-
-
-def _shown(letter: str) -> str:
-    if letter in _KEPT:
-        return letter
-    return _REPLACEMENT if unicodedata.category(letter) in _HIDDEN else letter
-
-
-LOWEST_SCORE, HIGHEST_SCORE = 1, 5
-SOLUTION_CHARACTERS = 6_000
-SOLUTION_CHARACTERS_AMONG_OTHERS = 1_500
-PROBLEM_CHARACTERS = 4_000
-_END_OF_THOUGHTS = "</think>"
-_DECORATION = r"[\s*_`#\"'>]*"  # emphasis, code, headings, quotations
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question to the annotator.
-
-    Attributes:
-        prompt: The whole of it, one user message.
-        again: What follows a reply that is not of the form asked for.
-        read: A reply to its value; None if it is not of that form.
-    """
-
-    prompt: str
-    again: str
-    read: Callable[[str], int | None]
-
-
 def diversity_question(
     problem: str, completions: Sequence[str], *, max_characters: int = SOLUTION_CHARACTERS_AMONG_OTHERS
 ) -> Question:
-    """How different completions of one problem are, from 1 (all alike) to 5 (each its own way).
+    """How different completions of one problem are, from 1 (all alike) to 5 (all different).
 
-    The prompt and the meaning of each score stand in `prompts/diversity.txt`.
-
-    Args:
-        problem: The problem.
-        completions: Two or more.
-        max_characters: Of each completion so many are shown.
+    `prompts/diversity.txt` has the prompt and the meaning of each score. `max_characters` of each completion are shown.
 
     Raises:
         ValueError: Fewer than two completions.
     """
     if len(completions) < 2:
         raise ValueError(f"there must be two completions or more to compare, got {len(completions)}")
-    mark = mark_for([problem, *completions])
+    mark = _mark([problem, *completions])
     solutions = "\n\n".join(
         f"{mark} SOLUTION {number}\n{quoted(text, max_characters)}\n{mark} END OF SOLUTION {number}"
         for number, text in enumerate(completions, start=1)
     )
-    prompt = _template("diversity").substitute(
-        mark=mark,
-        problem=quoted(problem, PROBLEM_CHARACTERS),
-        solutions=solutions,
-        count=len(completions),
-    )
+    shown, count = quoted(problem, PROBLEM_CHARACTERS), len(completions)
     return Question(
-        prompt,
+        _template("diversity").substitute(mark=mark, problem=shown, solutions=solutions, count=count),
         _template("diversity_again").substitute(),
         lambda reply: read_number(reply, "score", LOWEST_SCORE, HIGHEST_SCORE),
     )
@@ -193,15 +121,9 @@ def strategy_question(
     *,
     max_characters: int = SOLUTION_CHARACTERS,
 ) -> Question:
-    """Which category the first mistake of a wrong completion falls into; the value is its place in the list, from 0.
-
-    The prompt stands in `prompts/strategy.txt`.
-    """
-    mark = mark_for([problem, completion])
-    listed = "\n".join(
-        f"{number}. {category.name}: {category.meaning}"
-        for number, category in enumerate(categories, start=1)
-    )
+    """The category of the first mistake of a wrong completion (`prompts/strategy.txt`); the value is its index."""
+    mark = _mark([problem, completion])
+    listed = "\n".join(f"{i}. {one.name}: {one.meaning}" for i, one in enumerate(categories, start=1))
     prompt = _template("strategy").substitute(
         mark=mark,
         categories=listed,
@@ -217,12 +139,46 @@ def strategy_question(
     return Question(prompt, _template("strategy_again").substitute(count=len(categories)), read)
 
 
-def read_number(reply: str, name: str, lowest: int, highest: int) -> int | None:
-    """The number of a reply that is one line `Name: number`, and nothing else; None for any other reply.
+def quoted(text: str, max_characters: int) -> str:
+    """A text as the annotator sees it: without invisible characters, and with a mark where it is shortened.
 
-    Capital letters, spaces and marks of emphasis, code or quotation (`**`, backticks) do not matter, nor does a full
-    stop at the end. The thoughts of a reasoning model, up to the last `</think>`, are left out; whether `<think>`
-    stands before them depends on the server.
+    Control and format characters (other than line breaks and tabs), lone surrogates, and the separators U+2028 and
+    U+2029 become U+FFFD. Of a longer text the first three fifths of `max_characters` come from its beginning, the rest
+    from its end, where the answer is.
+
+    Example:
+        >>> quoted("ring\\x07", 10)
+        'ring�'
+        >>> quoted("0123456789abcdef", 10)
+        '012345\\n[... 6 characters left out ...]\\ncdef'
+    """
+    if max_characters < 2:
+        raise ValueError(f"max_characters must be 2 or more, got {max_characters}")
+    if len(text) > max_characters:
+        head = max_characters * 3 // 5
+        tail = max_characters - head
+        left_out = len(text) - max_characters
+        text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
+    return "".join(
+        "\ufffd" if letter not in "\n\t" and unicodedata.category(letter) in _HIDDEN else letter
+        for letter in text
+    )
+
+
+def _mark(texts: Iterable[str]) -> str:
+    """A mark for the lines around quotations: a hash of the texts, so that none of them can contain it."""
+    digest = hashlib.sha256()
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(f"{len(data)}:".encode() + data)
+    return f"#{digest.hexdigest()[:16]}#"
+
+
+def read_number(reply: str, name: str, lowest: int, highest: int) -> int | None:
+    """The number of a reply that consists of one line `Name: number`; None for any other reply.
+
+    Case, spaces, marks of emphasis, code or quotation (`**`, backticks) and a full stop are ignored, and so are a
+    reasoning model's thoughts, up to the last `</think>` (not every server sends `<think>`).
 
     Example:
         >>> read_number("Score: 4", "score", 1, 5), read_number("<think>4?</think> **score:** 3", "score", 1, 5)
@@ -245,28 +201,15 @@ def _template(name: str) -> Template:
     return Template(text.strip())
 
 
-# ---- The annotator's two jobs on a set of completions: how different they are, and what went wrong in each.
-
-
 class ScoreJob(NamedTuple):
-    """Questions for a score of diversity.
-
-    Attributes:
-        problem_ids: The problem of each question.
-        questions: As many.
-    """
+    """Questions for scores of diversity, and the problem of each."""
 
     problem_ids: list[str]
     questions: list[Question]
 
 
 class LabelJob(NamedTuple):
-    """Questions for a label.
-
-    Attributes:
-        rows: The completion of each question.
-        questions: As many.
-    """
+    """Questions for labels, and the row of each one's completion."""
 
     rows: list[int]
     questions: list[Question]
@@ -280,14 +223,7 @@ def score_job(
     max_completions: int,
     rng: np.random.Generator,
 ) -> ScoreJob:
-    """One question for each of at most so many problems with two wanted completions or more.
-
-    Args:
-        completions: B completions.
-        wanted: (B,) those to look at.
-        max_problems, max_completions: Draws so many problems, and of each so many completions.
-        rng: Draws.
-    """
+    """One question for each problem with two or more `wanted` (B,) completions; `rng` draws within the limits."""
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
     problems = [rows for rows in problems if len(rows) > 1]
     names, questions = [], []
@@ -308,9 +244,9 @@ def label_job(
     max_per_problem: int,
     rng: np.random.Generator,
 ) -> LabelJob:
-    """One question for each of at most so many wanted completions.
+    """One question for each of at most `max_completions` that are `wanted` (B,).
 
-    Problem after problem in random order, so that there are several of a problem: labels are compared within problems.
+    Problems come in random order, all of a problem's completions together, as labels are compared within problems.
     """
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
     chosen: list[int] = []
@@ -318,17 +254,14 @@ def label_job(
         drawn = subsample(len(problems[place]), max_per_problem, rng)
         chosen += problems[place][drawn].tolist()
     rows = chosen[:max_completions]
+    prompts, texts = completions.prompts, completions.texts
     return LabelJob(
-        rows,
-        [
-            strategy_question(problem_text(completions.prompts[row]), completions.texts[row], categories)
-            for row in rows
-        ],
+        rows, [strategy_question(problem_text(prompts[row]), texts[row], categories) for row in rows]
     )
 
 
 def problem_text(prompt: str) -> str:
-    """What the user asks in a prompt: the contents of the user's messages where it is chat messages as JSON.
+    """The user's part of a prompt, which is text or chat messages as JSON.
 
     Example:
         >>> problem_text('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]')

@@ -1,4 +1,4 @@
-"""How varied a set of completions is. One measure a file; each works on plain Python values or numpy arrays."""
+"""How varied a set of completions is: plain functions of Python values or numpy arrays."""
 
 from meds_rl.evaluation.diversity.answers import (
     answer_entropy,

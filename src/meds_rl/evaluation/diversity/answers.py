@@ -1,4 +1,4 @@
-"""Wrong-answer entropy: how evenly a problem's wrong completions spread over different wrong answers."""
+"""How varied the answers of a problem's wrong completions are: entropies, distinct answers, repeated errors."""
 
 import math
 from collections import Counter
@@ -12,19 +12,18 @@ from meds_rl.labels import NOISE
 
 
 def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> float:
-    """Shannon entropy of the answers given to one problem, in nats: H = -sum_a p_a ln p_a (Shannon 1948).
+    """Shannon entropy of the answers to one problem, in nats: H = -sum_a p_a ln p_a (Shannon 1948).
 
-    p_a is the share of the completions that answer a. Give the answers of the wrong completions only, for how varied
-    the errors are; None, for "no answer", is an answer like any other. H is from 0 (one answer) to ln n (n different
-    ones); exp(H) is the effective number of answers. It rises with errors that are mere noise just as with errors
-    that explore, and a problem with few wrong completions cannot have much of it.
+    p_a is the fraction of completions that answer a; None, for "no answer", is an answer, too. Pass the answers of the
+    wrong completions to measure how varied the errors are. H is from 0 (one answer) to ln n; exp(H) is the effective
+    number of answers. Random slips raise it as exploration does, and few completions cannot have much of it.
 
     Args:
-        answers: n answers, equal where they are the same.
-        normalize: H / ln n instead, from 0 to 1: what n completions could have had at most.
+        answers: n answers.
+        normalize: H / ln n instead, from 0 to 1.
 
     Returns:
-        The entropy. NaN where it says nothing: without completions, and normalised also for a single one.
+        The entropy; NaN without completions, and normalised also for a single one.
 
     Example:
         >>> round(answer_entropy(["60", "60", "7", None]), 4)  # .5 ln 2 + 2 (.25 ln 4)
@@ -37,24 +36,21 @@ def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> f
     n = len(answers)
     if n == 0 or (normalize and n == 1):
         return math.nan
-    # p ln(1/p) and not -p ln p: a single answer has 0.0, not -0.0.
+    # p ln(1/p) instead of -p ln p: a single answer has 0.0, not -0.0.
     entropy = math.fsum(count / n * math.log(n / count) for count in Counter(answers).values())
-    return min(1.0, entropy / math.log(n)) if normalize else entropy  # rounding may pass 1 by 2e-16
-
-
-# ---- Cluster entropy: how evenly a problem's completions spread over clusters of errors.
+    return min(1.0, entropy / math.log(n)) if normalize else entropy  # rounding may exceed 1 by 2e-16
 
 
 def cluster_entropy(clusters: ArrayLike, *, noise: Noise = "group", normalize: bool = False) -> float:
-    """Shannon entropy of the cluster labels of one problem, in nats: -sum_c p_c ln p_c, p_c the share of cluster c.
+    """Shannon entropy of the cluster labels of one problem, in nats: -sum_c p_c ln p_c, from 0 to ln n.
 
-    From 0 (one cluster) to ln n. It is as good as the clusters are: where they are not the errors (see `agreement`), it
-    says how the fingerprints lie, no more. Clusters made of more completions are more and finer.
+    It measures errors only as far as the clusters are the errors (see `agreement`), and it grows with the number of
+    completions that were clustered.
 
     Args:
-        clusters: (n,) integers; -1 for no cluster. -2, "no answer", is a cluster like any other.
-        noise: What those in no cluster are: one "group", as the authors' release counts them, or each "alone".
-        normalize: Divided by ln n.
+        clusters: (n,) integers; -1 for no cluster. -2, "no answer", is a cluster, too.
+        noise: whether completions without a cluster are one "group", as in the authors' release, or each "alone".
+        normalize: Divide by ln n.
 
     Returns:
         The entropy; NaN without completions, and normalised also for a single one.
@@ -76,21 +72,17 @@ def cluster_entropy(clusters: ArrayLike, *, noise: Noise = "group", normalize: b
         raise ValueError(f"clusters must be (n,), got shape {labels.shape}")
     if labels.size and labels.dtype.kind not in "iu":
         raise TypeError(f"clusters must be integers, got dtype {labels.dtype}")
-    names = [
-        (label, row if label == NOISE and noise == "alone" else -1)
-        for row, label in enumerate(labels.tolist())
-    ]
-    return answer_entropy(names, normalize=normalize)
-
-
-# ---- Distinct wrong answers, and the share of wrong completions that only repeat one.
+    is_alone = (labels == NOISE) & (noise == "alone")
+    return answer_entropy(
+        [(label, row if is_alone[row] else -1) for row, label in enumerate(labels.tolist())],
+        normalize=normalize,
+    )
 
 
 def distinct_answers(answers: Sequence[Hashable]) -> int:
-    """Number of different answers among the completions of one problem: 0 without completions, at most n.
+    """Number of different answers of one problem's (wrong) completions; None, for "no answer", is one of them.
 
-    Give those of the wrong completions only. None, for "no answer", is an answer like any other. It grows with n:
-    compare equal numbers of completions only.
+    It grows with n: compare equal numbers of completions.
 
     Example:
         >>> distinct_answers(["60", "60", "7", None])
@@ -100,16 +92,16 @@ def distinct_answers(answers: Sequence[Hashable]) -> int:
 
 
 def repeated_share(problems: Iterable[Sequence[Hashable]]) -> float:
-    """Share of the wrong completions that repeat a wrong answer already given to their problem.
+    """Fraction of wrong completions that repeat a wrong answer to the same problem.
 
     1 - (sum over problems of distinct answers) / (sum over problems of completions): 0 if no wrong answer comes twice,
-    up to 1 - 1/n if n completions give one answer. Each problem's first completion of an answer is none that repeats.
+    up to 1 - 1/n if n completions give one answer.
 
     Args:
         problems: For each problem, the answers of its wrong completions.
 
     Returns:
-        The share; NaN without any completion.
+        The fraction; NaN without any completion.
 
     Example:
         >>> repeated_share([["60", "60", "7", None], ["5"], []])  # 5 wrong completions, 4 distinct

@@ -1,4 +1,4 @@
-"""Top-1 eigenvalue ratio of the fingerprints: whether completions differ along one direction or along many."""
+"""Top-1 eigenvalue ratio of fingerprints: whether completions differ along one direction or along many."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -25,17 +25,15 @@ def top1_eigenvalue_ratio(
 ) -> float:
     """Largest eigenvalue of the fingerprints' covariance over the sum of all: lambda_1 / sum_i lambda_i.
 
-    The paper (arXiv 2604.11297, its analysis of diversity) names the measure, but not what is centred and pooled. Lower
-    is more diverse: from 1 / min(n - 1, D), spread evenly in all directions, to 1, all on one line. The scale of the
-    fingerprints does not matter, but features of large values outweigh others. The choices:
+    The paper (arXiv 2604.11297, its analysis of diversity) names the measure without saying what is centred and pooled.
+    Lower is more diverse: from 1 / min(n - 1, D), spread evenly in all directions, to 1, all on one line. The scale of
+    the fingerprints does not matter; features with large values outweigh others.
 
-    - `center="problem", group="pooled"` (default): one covariance within problems. Which problems there are, and how
-      far apart they lie, does not enter.
-    - `center="pooled", group="pooled"`: the plain covariance of all. Differences between problems enter, and often
-      outweigh those within.
-    - `group="problem"`: a ratio for each problem, averaged with equal weight. n completions of a problem have a ratio
-      of 1 / (n - 1) or more (two: always 1), so few completions a problem give high values; `center` "problem" and
-      "pooled" are then the same.
+    - `center="problem", group="pooled"` (default): one covariance within problems; distances between problems do not
+      matter.
+    - `center="pooled", group="pooled"`: the plain covariance; differences between problems often outweigh those within.
+    - `group="problem"`: a ratio for each problem, averaged with equal weight. n completions have a ratio of 1 / (n - 1)
+      or more, so few completions per problem give high values; `center` "problem" and "pooled" are then the same.
 
     Args:
         features: (B, D) fingerprints; rows of NaN (completions without an answer) are left out.
@@ -43,8 +41,8 @@ def top1_eigenvalue_ratio(
         center, group: as above.
 
     Returns:
-        The ratio; NaN if there is no variance: fewer than two fingerprints (of a problem, where centred by problem), or
-        all the same. Problems without a ratio are left out of the mean.
+        The ratio; NaN without variance (fewer than two fingerprints, of a problem if centred by problem, or all equal).
+        Problems without a ratio are left out of the mean.
 
     Raises:
         ValueError: Shapes do not fit, a fingerprint is infinite or partly NaN, or an unknown `center` or `group`.
@@ -75,9 +73,9 @@ def top1_eigenvalue_ratio(
 def _finite_rows(
     features: ArrayLike, problem_ids: Sequence[Hashable] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Rows that are fingerprints, problem after problem, and each one's problem as a number."""
+    """The rows with fingerprints, sorted by problem, and each one's problem as a number."""
     vectors = np.asarray(features, dtype=np.float64)
-    if vectors.shape == (0,):  # [] has no fingerprints, of whatever width
+    if vectors.shape == (0,):  # [] has no fingerprints, of any width
         vectors = vectors.reshape(0, 0)
     if vectors.ndim != 2:
         raise ValueError(f"features must be (B, D), got shape {vectors.shape}")
@@ -90,17 +88,17 @@ def _finite_rows(
     vectors, problems = vectors[~missing], problems[~missing]
     if not np.isfinite(vectors).all():
         raise ValueError("a fingerprint must be finite throughout, or NaN throughout if there is none")
-    # By a power of two, so exactly: differences and squares neither overflow nor vanish.
+    # Scaled exactly, by a power of two, so that differences and squares neither overflow nor vanish.
     vectors = np.ldexp(vectors, -int(np.frexp(np.abs(vectors).max(initial=0.0))[1]))
     order = np.argsort(problems, kind="stable")
     return vectors[order], problems[order]
 
 
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rows less their mean; rows that are equal but for rounding become exactly 0: rounding is no direction."""
+    """Rows minus their mean; rows that differ only by rounding become exactly 0, as rounding is no direction."""
     if not len(rows):
         return rows
-    # Less the first row first: of equal rows the mean is not always exactly one of them.
+    # Minus the first row first: the mean of equal rows is not always exactly that row.
     centred: NDArray[np.float64] = rows - rows[0]
     centred -= centred.mean(axis=0)
     centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(rows).max(axis=0)] = 0.0
@@ -125,5 +123,5 @@ def _largest_eigenvalue(rows: NDArray[np.float64]) -> float:
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     product = LinearOperator((width, width), matvec=lambda v: rows.T @ (rows @ v), dtype=np.float64)
-    start = np.random.default_rng(0).standard_normal(width)  # its own: nobody's random numbers are used up
+    start = np.random.default_rng(0).standard_normal(width)
     return float(eigsh(product, k=1, v0=start, return_eigenvectors=False)[0])

@@ -1,4 +1,4 @@
-"""All measures of diversity of one set of completions."""
+"""All measures of diversity of a set of completions, and of its parts, as `meds diversity` shows them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,12 @@ from meds_rl.evaluation.diversity.texts import (
     vendi_score_of_texts,
 )
 
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the costly measures read. Where there is more, they draw from it.
+    """How much the slow measures read; they draw from larger sets.
 
     Attributes:
         wording_problems: problems for distinct-n and the Vendi score of the wording.
@@ -64,12 +66,7 @@ class Limits:
 
 
 class Figure(NamedTuple):
-    """A measure's value.
-
-    Attributes:
-        value: Mean over problems, or of all together; NaN where it says nothing.
-        num_problems: Problems that it was taken from.
-    """
+    """A measure's value (a mean over problems, or pooled; NaN if undefined), and the number of problems behind it."""
 
     value: float
     num_problems: int
@@ -80,8 +77,8 @@ class Diversity:
     """All measures of a set of completions.
 
     Attributes:
-        num_problems, num_completions: what was looked at.
-        figures: by name; `answer_entropy`, `distinct_answers`, ... A measure that needs what is not there is left out.
+        num_problems, num_completions: what was measured.
+        figures: by name; `answer_entropy`, `distinct_answers`, ... Measures without their data are left out.
     """
 
     num_problems: int
@@ -89,17 +86,15 @@ class Diversity:
     figures: dict[str, Figure]
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: no NaN."""
+        """For JSON: None instead of NaN."""
+        figures = {
+            name: {"value": None if math.isnan(value) else value, "num_problems": num}
+            for name, (value, num) in self.figures.items()
+        }
         return {
             "num_problems": self.num_problems,
             "num_completions": self.num_completions,
-            "figures": {
-                name: {
-                    "value": None if math.isnan(figure.value) else figure.value,
-                    "num_problems": figure.num_problems,
-                }
-                for name, figure in self.figures.items()
-            },
+            "figures": figures,
         }
 
 
@@ -113,146 +108,128 @@ def diversity(
     noise: Noise = "group",
     description: str | None = None,
 ) -> Diversity:
-    """Take all measures that the completions allow.
+    """All measures that the completions allow.
 
-    Each is taken within a problem and averaged over the problems where it says something, with equal weight; only
-    `repeated_share` and the pooled eigenvalue ratios are of all together.
+    Each is computed within a problem and averaged over problems with equal weight; only `repeated_share` and the pooled
+    eigenvalue ratios are of all completions together.
 
     Args:
         completions: B completions.
-        of: The "wrong" ones (whose diversity MEDS is about), the "right" ones or "all".
-        per_problem: Look at exactly so many of each problem, drawn at random, and leave out problems with fewer.
-            Nearly every measure depends on how many completions there are, so only this makes sets of different sizes
-            comparable. None: all of them.
+        of: the "wrong" ones (whose diversity MEDS is about), the "right" ones or "all".
+        per_problem: Use exactly this many of each problem, drawn at random, and leave out problems with fewer. Nearly
+            every measure depends on the number of completions, so sets of different sizes need it. None: all.
         rng: Draws.
-        limits: What the costly measures read at most.
-        noise: What completions of no cluster are.
-        description: Of the progress bar; none is shown without it.
+        limits: How much the slow measures read.
+        noise: whether completions without a cluster are one "group" or each "alone".
+        description: Of the progress bar; None shows none.
 
     Raises:
         ValueError: `per_problem` below 1, or an unknown `of`.
     """
     if per_problem is not None and per_problem < 1:
         raise ValueError(f"per_problem must be 1 or more, got {per_problem}")
-    problems = _problems(completions, of, per_problem, rng)
-    bar = tqdm(
-        total=len(problems), desc=description, unit="problem", disable=description is None, leave=False
-    )
-    with bar:
-        work = _Work(completions, problems, rng, Limits() if limits is None else limits, noise, bar.update)
-        return Diversity(
-            num_problems=len(problems),
-            num_completions=sum(map(len, problems)),
-            figures={
-                **work.of_answers(),
-                **work.of_wording(),
-                **work.of_clusters(),
-                **work.of_fingerprints(),
-            },
-        )
-
-
-def _problems(
-    completions: Completions, of: Of, per_problem: int | None, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """Rows to look at, of each problem that has any."""
     wanted = completions.looked_at(of)
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
     if per_problem is None:
-        return [rows for rows in problems if len(rows)]
-    return [rows[subsample(len(rows), per_problem, rng)] for rows in problems if len(rows) >= per_problem]
-
-
-class _Work:
-    """One set of completions on its way through the measures."""
-
-    def __init__(
-        self,
-        completions: Completions,
-        problems: list[NDArray[np.int64]],
-        rng: np.random.Generator,
-        limits: Limits,
-        noise: Noise,
-        advance: Callable[[int], Any],
-    ) -> None:
-        self._all, self._problems, self._rng = completions, problems, rng
-        self._limits, self._noise, self._advance = limits, noise, advance
-
-    def of_answers(self) -> dict[str, Figure]:
-        answers = [[self._all.answers[row] for row in rows] for rows in self._problems]
-        return {
-            "answer_entropy": _mean(answer_entropy(one) for one in answers),
-            "answer_entropy_normalized": _mean(answer_entropy(one, normalize=True) for one in answers),
-            "distinct_answers": _mean(float(distinct_answers(one)) for one in answers),
-            "repeated_share": Figure(repeated_share(answers), len(answers)),
+        problems = [rows for rows in problems if len(rows)]
+    else:
+        enough = [rows for rows in problems if len(rows) >= per_problem]
+        problems = [rows[subsample(len(rows), per_problem, rng)] for rows in enough]
+    limits = Limits() if limits is None else limits
+    with tqdm(
+        total=len(problems), desc=description, unit="problem", disable=description is None, leave=False
+    ) as bar:
+        figures = {
+            **_of_answers(completions, problems),
+            **_of_wording(completions, problems, limits, rng, bar.update),
+            **_of_clusters(completions, problems, noise),
+            **_of_fingerprints(completions, problems, limits, rng),
         }
+    return Diversity(len(problems), sum(map(len, problems)), figures)
 
-    def of_wording(self) -> dict[str, Figure]:
-        limits = self._limits
-        values: dict[str, list[float]] = {f"distinct_{n}": [] for n in (1, 2, 3, 4)}
-        values |= {"self_bleu": [], "vendi_wording": []}
-        drawn = subsample(len(self._problems), limits.wording_problems, self._rng)
-        bleu = set(subsample(len(drawn), limits.bleu_problems, self._rng))
-        for number, problem in enumerate(drawn):
-            rows = self._problems[problem]
-            rows = rows[subsample(len(rows), limits.wording_completions, self._rng)]
-            texts = [self._all.texts[row][: limits.wording_characters] for row in rows]
-            for n in (1, 2, 3, 4):
-                values[f"distinct_{n}"].append(distinct_n(texts, n))
-            values["vendi_wording"].append(vendi_score_of_texts(texts))
-            if number in bleu:
-                score = self_bleu(texts, max_completions=limits.bleu_completions, rng=self._rng)
-                values["self_bleu"].append(score)
-            self._advance(1)
-        self._advance(len(self._problems) - len(drawn))
-        return {name: _mean(one) for name, one in values.items()}
 
-    def of_clusters(self) -> dict[str, Figure]:
-        clusters, clustered = self._all.clusters, self._all.clustered
-        if clusters is None or clustered is None:
-            return {}
-        labels = [clusters[rows[clustered[rows]]] for rows in self._problems]
-        return {
-            "cluster_entropy": _mean(cluster_entropy(one, noise=self._noise) for one in labels),
-            # Noise and "no answer" (below 0) are no clusters.
-            "clusters": _mean(
-                float(len(np.unique(one[one >= 0]))) if len(one) else math.nan for one in labels
-            ),
-        }
+def _of_answers(completions: Completions, problems: list[NDArray[np.int64]]) -> dict[str, Figure]:
+    answers = [[completions.answers[row] for row in rows] for rows in problems]
+    return {
+        "answer_entropy": _mean(answer_entropy(one) for one in answers),
+        "answer_entropy_normalized": _mean(answer_entropy(one, normalize=True) for one in answers),
+        "distinct_answers": _mean(float(distinct_answers(one)) for one in answers),
+        "repeated_share": Figure(repeated_share(answers), len(answers)),
+    }
 
-    def of_fingerprints(self) -> dict[str, Figure]:
-        if self._all.vector_rows is None or not len(self._all.vectors):
-            return {}
-        there = [rows[self._all.vector_rows[rows] != NOWHERE] for rows in self._problems]
-        vendi = []
-        for rows in there:
-            drawn = rows[subsample(len(rows), self._limits.problem_vectors, self._rng)]
-            vendi.append(vendi_score(self._all.features(drawn)) if len(drawn) else math.nan)
-        return {"vendi_fingerprints": _mean(vendi), **self._eigenvalue_ratios(there)}
 
-    def _eigenvalue_ratios(self, there: list[NDArray[np.int64]]) -> dict[str, Figure]:
-        rows = np.concatenate(there) if there else np.zeros(0, dtype=np.int64)
-        rows = rows[subsample(len(rows), self._limits.vectors, self._rng)]
-        features = self._all.features(rows)
-        names = [self._all.problem_ids[row] for row in rows]
-        by_problem: dict[str, list[int]] = {}
-        for place, name in enumerate(names):
-            by_problem.setdefault(name, []).append(place)
-        several = sum(
-            len(places) > 1 for places in by_problem.values()
-        )  # one alone has no distance to its mean
+def _of_wording(
+    completions: Completions,
+    problems: list[NDArray[np.int64]],
+    limits: Limits,
+    rng: np.random.Generator,
+    advance: Callable[[int], Any],
+) -> dict[str, Figure]:
+    values: dict[str, list[float]] = {f"distinct_{n}": [] for n in (1, 2, 3, 4)}
+    values |= {"self_bleu": [], "vendi_wording": []}
+    drawn = subsample(len(problems), limits.wording_problems, rng)
+    bleu = set(subsample(len(drawn), limits.bleu_problems, rng))
+    for number, problem in enumerate(drawn):
+        rows = problems[problem]
+        rows = rows[subsample(len(rows), limits.wording_completions, rng)]
+        texts = [completions.texts[row][: limits.wording_characters] for row in rows]
+        for n in (1, 2, 3, 4):
+            values[f"distinct_{n}"].append(distinct_n(texts, n))
+        values["vendi_wording"].append(vendi_score_of_texts(texts))
+        if number in bleu:
+            values["self_bleu"].append(self_bleu(texts, max_completions=limits.bleu_completions, rng=rng))
+        advance(1)
+    advance(len(problems) - len(drawn))
+    return {name: _mean(one) for name, one in values.items()}
 
-        def pooled(center: Center, num_problems: int) -> Figure:
-            ratio = top1_eigenvalue_ratio(features, names, center=center)
-            return Figure(ratio, 0 if math.isnan(ratio) else num_problems)
 
-        return {
-            "top1_eigenvalue_ratio": pooled("problem", several),
-            "top1_eigenvalue_ratio_pooled": pooled("pooled", len(by_problem)),
-            "top1_eigenvalue_ratio_by_problem": _mean(
-                top1_eigenvalue_ratio(features[places]) for places in by_problem.values()
-            ),
-        }
+def _of_clusters(
+    completions: Completions, problems: list[NDArray[np.int64]], noise: Noise
+) -> dict[str, Figure]:
+    clusters, clustered = completions.clusters, completions.clustered
+    if clusters is None or clustered is None:
+        return {}
+    labels = [clusters[rows[clustered[rows]]] for rows in problems]
+    # Noise and "no answer" (below 0) are not counted as clusters.
+    counts = (float(len(np.unique(one[one >= 0]))) if len(one) else math.nan for one in labels)
+    return {
+        "cluster_entropy": _mean(cluster_entropy(one, noise=noise) for one in labels),
+        "clusters": _mean(counts),
+    }
+
+
+def _of_fingerprints(
+    completions: Completions, problems: list[NDArray[np.int64]], limits: Limits, rng: np.random.Generator
+) -> dict[str, Figure]:
+    if completions.vector_rows is None or not len(completions.vectors):
+        return {}
+    there = [rows[completions.vector_rows[rows] != NOWHERE] for rows in problems]
+    vendi = []
+    for rows in there:
+        drawn = rows[subsample(len(rows), limits.problem_vectors, rng)]
+        vendi.append(vendi_score(completions.features(drawn)) if len(drawn) else math.nan)
+    rows = np.concatenate(there) if there else np.zeros(0, dtype=np.int64)
+    rows = rows[subsample(len(rows), limits.vectors, rng)]
+    names = [completions.problem_ids[row] for row in rows]
+    return {"vendi_fingerprints": _mean(vendi), **_eigenvalue_ratios(completions.features(rows), names)}
+
+
+def _eigenvalue_ratios(features: NDArray[np.float32], problem_ids: list[str]) -> dict[str, Figure]:
+    by_problem: dict[str, list[int]] = {}
+    for place, name in enumerate(problem_ids):
+        by_problem.setdefault(name, []).append(place)
+    several = sum(len(places) > 1 for places in by_problem.values())  # one alone is its own mean
+
+    def pooled(center: Center, num_problems: int) -> Figure:
+        ratio = top1_eigenvalue_ratio(features, problem_ids, center=center)
+        return Figure(ratio, 0 if math.isnan(ratio) else num_problems)
+
+    ratios = (top1_eigenvalue_ratio(features[places]) for places in by_problem.values())
+    return {
+        "top1_eigenvalue_ratio": pooled("problem", several),
+        "top1_eigenvalue_ratio_pooled": pooled("pooled", len(by_problem)),
+        "top1_eigenvalue_ratio_by_problem": _mean(ratios),
+    }
 
 
 def _mean(values: Iterable[float]) -> Figure:
@@ -260,45 +237,22 @@ def _mean(values: Iterable[float]) -> Figure:
     return Figure(math.fsum(known) / len(known) if known else math.nan, len(known))
 
 
-# ---- A set of completions in parts: the groups of an evaluation, or the course of a training.
-
-ALL = "all"
-
-
 class Part(NamedTuple):
-    """Some rows of a set of completions.
-
-    Attributes:
-        name: for a table.
-        rows: ascending.
-    """
+    """Some rows of a set of completions, ascending, and their name for a table."""
 
     name: str
     rows: NDArray[np.int64]
 
 
 class Compared(NamedTuple):
-    """Clusters against labels.
-
-    Attributes:
-        found: as they are.
-        chance: with the labels shuffled within each problem.
-    """
+    """Agreement of clusters with labels, and with the labels shuffled within each problem."""
 
     found: PromptAgreement
     chance: PromptAgreement
 
 
 def parts_of(completions: Completions, bins: int) -> list[Part]:
-    """The parts of a training by steps, or the groups of an evaluation.
-
-    Args:
-        completions: B completions.
-        bins: Parts that a training is cut into, each of as many steps.
-
-    Raises:
-        ValueError: bins below 1.
-    """
+    """A training in `bins` parts of equally many steps, or the groups of an evaluation; ValueError if bins < 1."""
     if completions.steps is not None:
         return [Part(part.name, part.rows) for part in step_bins(completions.steps, bins)]
     if bins < 1:
@@ -317,18 +271,18 @@ def agreements(
     rng: np.random.Generator,
     noise: Noise = "group",
 ) -> dict[str, dict[str, Compared]]:
-    """How the clusters agree with labels, by kind of label and part; over all parts too where there are several.
+    """How well the clusters agree with labels, by kind of label and part; with several parts also over `ALL`.
 
-    Only wrong completions that have a cluster and a fingerprint are compared: of those without an answer the cluster is
-    the answer, by definition. Those that only filled up a batch are compared too: the memory clusters them with the
-    others. A missing label (None) is left out, but for answers.
+    Only wrong completions with a cluster and a fingerprint are compared, as the cluster of those without an answer is
+    the answer by definition. Fillers of a batch are included: the memory clusters them with the others. Rows whose
+    label is None are left out.
 
     Args:
         completions: B completions.
-        parts: As from `parts_of`.
+        parts: From `parts_of`.
         labels: For each kind, B labels.
-        rng: Shuffles labels, for what chance does.
-        noise: What completions of no cluster are.
+        rng: Shuffles labels.
+        noise: whether completions without a cluster are one "group" or each "alone".
     """
     clusters, clustered = completions.clusters, completions.clustered
     if clusters is None or clustered is None or completions.vector_rows is None:

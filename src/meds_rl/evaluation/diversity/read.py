@@ -1,4 +1,4 @@
-"""Reads completions out of a run folder, a file of samples, or the folder of an evaluation."""
+"""Completions as plain columns, read from a run folder, a file of samples, or the folder of an evaluation."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ from meds_rl.rollouts import RunFolder
 from meds_rl.rollouts.remembered import remembered
 from meds_rl.rollouts.samples import read_samples
 
-# ---- A set of completions to look at: plain columns, wherever they come from.
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 NOWHERE = -1
+SAMPLES_FILE = "samples.parquet"
+UNGRADED = "completions that nothing graded"
+INCOMPLETE = "completions without a text or a problem"
+BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another width than most"
 
 Vectors = NDArray[np.float32]
 _NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
+_TEXT_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "strategy", "reason")
+_ROLLOUTS = (*_TEXT_COLUMNS, "step", "generation", "is_correct", "memory_id", "reward", "in_loss")
+_NOT_GRADED = "not_graded"
 
 Of: TypeAlias = Literal["wrong", "right", "all"]
-"""Which completions are looked at."""
+"""Which completions are measured."""
 
 
 class Population(NamedTuple):
-    """Which groups a training kept; dynamic sampling throws away those that are all right or all wrong.
+    """Which groups a training kept; dynamic sampling drops those that are all right or all wrong.
 
     Attributes:
-        num_groups: groups that are in the loss.
+        num_groups: groups in the loss.
         num_all_wrong: of these, those without a right completion.
-        num_fillers: groups that only fill up batches and are not in the loss.
+        num_fillers: groups that fill up batches and are not in the loss.
     """
 
     num_groups: int
@@ -47,20 +56,20 @@ class Completions:
 
     Attributes:
         problem_ids: the problem of each.
-        prompts: its prompt; chat messages as JSON.
-        texts: what was said.
-        answers: final answers, None where there is none: an answer like any other here.
+        prompts: chat messages are JSON.
+        texts: the completions.
+        answers: final answers; None, for no answer, counts as an answer.
         is_correct: (B,) bool.
-        groups: the part that each belongs to: a split, a benchmark.
-        steps: (B,) int64, when each was sampled; None where that is not known.
-        strategies: the way of working, None where it cannot be told.
-        clusters: (B,) int64, of the problem's memory; None where there is no memory.
-        clustered: (B,) bool, those that are in the memory, so that `clusters` speaks of them.
-        vectors: the fingerprints that there are, (M, D).
-        vector_rows: (B,) int64, the row of `vectors`, -1 without one.
-        in_loss: (B,) bool, false for those that only fill up a batch; None where there is no such thing.
-        population: of a training; it stays that of the whole when rows are selected.
-        left_out: what could not be read, and the rows in the source; it stays too.
+        groups: the split or benchmark of each.
+        strategies: None where unknown.
+        steps: (B,) int64, when each was sampled; None if unknown.
+        clusters: (B,) int64, of the problem's memory; None without a memory.
+        clustered: (B,) bool, those that are in the memory; `clusters` is meaningful only for them.
+        vectors: the fingerprints, (M, D).
+        vector_rows: (B,) int64, the row of `vectors`, -1 for none.
+        in_loss: (B,) bool, False for fillers of a batch; None if there are none.
+        population: of a training; `select` does not change it.
+        left_out: why rows of the source could not be read, and which; `select` does not change it.
     """
 
     problem_ids: Sequence[str]
@@ -84,52 +93,32 @@ class Completions:
         return len(self.texts)
 
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> Completions:
-        """Some of them, in the order given. Fingerprints are not copied."""
+        """These rows, in this order. Fingerprints are not copied."""
         places = np.asarray(rows, dtype=np.int64)
-        listed = places.tolist()
-
-        def of(column: Sequence[Any]) -> list[Any]:
-            return [column[row] for row in listed]
-
-        def array(column: NDArray[Any] | None) -> NDArray[Any] | None:
-            return None if column is None else column[places]
-
-        return replace(
-            self,
-            problem_ids=of(self.problem_ids),
-            prompts=of(self.prompts),
-            texts=of(self.texts),
-            answers=of(self.answers),
-            is_correct=self.is_correct[places],
-            groups=of(self.groups),
-            strategies=of(self.strategies),
-            steps=array(self.steps),
-            clusters=array(self.clusters),
-            clustered=array(self.clustered),
-            vector_rows=array(self.vector_rows),
-            in_loss=array(self.in_loss),
-        )
+        columns: dict[str, Any] = {}
+        for name, column in vars(self).items():
+            if name in ("vectors", "population", "left_out") or column is None:
+                continue
+            is_array = isinstance(column, np.ndarray)
+            columns[name] = column[places] if is_array else [column[row] for row in places.tolist()]
+        return replace(self, **columns)
 
     def looked_at(self, of: Of) -> NDArray[np.bool_]:
-        """(B,) those of this kind, without those that only fill up a batch: how many these are is an accident.
-
-        Raises:
-            ValueError: an unknown kind.
-        """
+        """(B,) bool, the "wrong", "right" or "all" completions, without fillers, whose number is accidental."""
         if of not in ("wrong", "right", "all"):
             raise ValueError(f'of must be "wrong", "right" or "all", got {of!r}')
         kind = np.ones(len(self), dtype=bool) if of == "all" else self.is_correct == (of == "right")
         return kind if self.in_loss is None else kind & self.in_loss
 
     def by_problem(self) -> list[NDArray[np.int64]]:
-        """Rows of each problem, in the order in which problems first come."""
+        """The rows of each problem, in the order of their first completions."""
         rows: dict[str, list[int]] = {}
         for row, name in enumerate(self.problem_ids):
             rows.setdefault(name, []).append(row)
         return [np.array(group, dtype=np.int64) for group in rows.values()]
 
     def features(self, rows: NDArray[np.int64]) -> Vectors:
-        """(n, D) fingerprints of those of these rows that have one."""
+        """(n, D) fingerprints of these rows, without those that have none."""
         if self.vector_rows is None:
             return _NO_VECTORS
         found = self.vector_rows[rows]
@@ -137,46 +126,18 @@ class Completions:
         return vectors
 
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-SAMPLES_FILE = "samples.parquet"
-_ROLLOUTS = (
-    *(
-        "step",
-        "generation",
-        "prompt_id",
-        "prompt",
-        "completion",
-        "answer",
-        "is_correct",
-        "strategy",
-        "memory_id",
-    ),
-    *("reward", "reason", "in_loss"),
-)
-_NOT_GRADED = "not_graded"
-
-UNGRADED = "completions that nothing graded"
-INCOMPLETE = "completions without a text or a problem"
-BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another width than most"
-
-
 def read_completions(path: str | os.PathLike[str]) -> Completions:
     """All completions of a run's training, or of an evaluation.
 
-    Of a run with a memory, `clusters` and fingerprints are those that the memory that was saved last holds; what it has
-    forgotten has none. Of an evaluation they have no clusters, and fingerprints where it took them.
-
-    What cannot be looked at is left out and counted (`left_out`): completions that nothing graded, or without a text or
-    a problem, and fingerprints that cannot be.
+    A run's clusters and fingerprints come from its last saved memory; forgotten completions have none. Completions of
+    an evaluation have no clusters, and fingerprints if it took them. Rows that cannot be read are counted in
+    `left_out`: ungraded ones, those without a text or a problem, and invalid fingerprints.
 
     Args:
         path: A run folder, a parquet file of samples, or a folder that `meds eval` wrote.
 
     Raises:
-        FileNotFoundError: There is nothing.
+        FileNotFoundError: There is no such path.
         ValueError: It is none of these, of a newer version, or without any completion.
     """
     place = Path(path)
@@ -201,10 +162,7 @@ def _of_samples(table: pa.Table) -> Completions:
     left_out = {INCOMPLETE: np.flatnonzero(~complete), UNGRADED: np.flatnonzero(complete & ~graded)}
     table = table.take(rows)
     columns = {name: table[name].to_pylist() for name in table.column_names if name != "fingerprint"}
-    groups = [
-        " ".join(part for part in parts if part)
-        for parts in zip(columns["benchmark"], columns["group"], strict=True)
-    ]
+    groups = zip(columns["benchmark"], columns["group"], strict=True)
     vectors, vector_rows, bad = _fingerprints(table["fingerprint"].combine_chunks())
     return Completions(
         problem_ids=columns["problem_id"],
@@ -212,7 +170,7 @@ def _of_samples(table: pa.Table) -> Completions:
         texts=columns["completion"],
         answers=columns["answer"],
         is_correct=np.array(columns["is_correct"], dtype=bool),
-        groups=groups,
+        groups=[" ".join(part for part in parts if part) for parts in groups],
         strategies=columns["strategy"],
         vectors=vectors,
         vector_rows=vector_rows,
@@ -221,7 +179,7 @@ def _of_samples(table: pa.Table) -> Completions:
 
 
 def _fingerprints(column: Any) -> tuple[Vectors, NDArray[np.int64], NDArray[np.int64]]:
-    """(M, D) those that can be, the row of each completion's (-1 without), and the completions of the others."""
+    """The valid fingerprints (M, D), each completion's row of them (-1 for none), and the rows with invalid ones."""
     import pyarrow as pa
 
     there = np.flatnonzero(np.array(column.is_valid()))
@@ -232,7 +190,7 @@ def _fingerprints(column: Any) -> tuple[Vectors, NDArray[np.int64], NDArray[np.i
     lists = lists.filter(pa.array(fits))
     vectors = np.array(lists.flatten(), dtype=np.float32).reshape(len(lists), width)
     finite = np.isfinite(vectors).all(axis=1) & (width > 0)
-    none = np.isnan(vectors).all(axis=1)  # no answer, no fingerprint: nothing is wrong
+    none = np.isnan(vectors).all(axis=1)  # no answer, which is valid
     bad = np.concatenate([there[~fits & (lengths > 0)], there[fits][~finite & ~none]])
     rows = np.full(len(column), NOWHERE, dtype=np.int64)
     rows[there[fits][finite]] = np.arange(int(finite.sum()))
@@ -247,7 +205,7 @@ def _of_run(run: RunFolder) -> Completions:
     frame = run.rollouts(_ROLLOUTS)
     graded = (frame["reward"].notna() & (frame["reason"] != _NOT_GRADED)).to_numpy(dtype=bool)
     frame = frame[graded].reset_index(drop=True)
-    columns: dict[str, list[Any]] = {name: frame[name].tolist() for name in _ROLLOUTS}
+    columns: dict[str, list[Any]] = {name: frame[name].tolist() for name in _TEXT_COLUMNS}
     found = Completions(
         problem_ids=columns["prompt_id"],
         prompts=columns["prompt"],
@@ -262,9 +220,9 @@ def _of_run(run: RunFolder) -> Completions:
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
     )
     path = run.memory_path()
-    return (
-        found if path is None else _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
-    )
+    if path is None:
+        return found
+    return _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
 
 
 def _population(frame: pd.DataFrame) -> Population:
@@ -283,17 +241,15 @@ def _with_memory(found: Completions, memory: ErrorMemory, memory_ids: NDArray[np
     with_vector = table[table["member"] != NOWHERE]
     vector_rows = np.full(len(found), NOWHERE, dtype=np.int64)
     vector_rows[with_vector["row"].to_numpy()] = np.arange(len(with_vector))
-    return Completions(
-        **{
-            **vars(found),
-            "clusters": clusters,
-            "clustered": clustered,
-            "vectors": held.vectors(with_vector),
-            "vector_rows": vector_rows,
-        }
+    return replace(
+        found,
+        clusters=clusters,
+        clustered=clustered,
+        vectors=held.vectors(with_vector),
+        vector_rows=vector_rows,
     )
 
 
 def _text(value: Any) -> str | None:
-    """pandas has NaN or None for what is missing."""
+    """pandas has NaN or None for missing values."""
     return value if isinstance(value, str) else None

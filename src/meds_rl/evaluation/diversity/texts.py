@@ -1,4 +1,4 @@
-"""Self-BLEU: how much of each completion's wording is found in the others."""
+"""How varied the wording of completions is: distinct-n, self-BLEU, and the Vendi score (also of fingerprints)."""
 
 import math
 import re
@@ -8,20 +8,41 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# ---- Draws rows where all would be too many.
+Tokenizer: TypeAlias = Literal["13a", "intl", "char"]
+"""How sacrebleu splits a text into words."""
+
+MAX_COMPLETIONS = 16
+MAX_WORDS = 1000
+_CHARACTERS_A_WORD = 20
+"""Longer texts are cut before they are tokenised: a text without spaces may be one word of megabytes."""
+
+# A run of letters and digits, or any other single character that is no space: `\frac{1}{2}` is \ frac { 1 } { 2 }.
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def words(text: str) -> list[str]:
+    """Runs of letters and digits, and every other character that is no space; case is kept.
+
+    Example:
+        >>> words(r"So 12 + 3 = \\boxed{15}.")
+        ['So', '12', '+', '3', '=', '\\\\', 'boxed', '{', '15', '}', '.']
+    """
+    return _WORD.findall(text)
+
+
+def _ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+    return list(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
 def subsample(num: int, at_most: int, rng: np.random.Generator | None) -> Sequence[int]:
-    """Numbers of the rows to use, ascending: all of them if there are at most so many, else a draw without replacement.
+    """Indices below `num`, ascending: all, or `at_most` drawn without replacement.
 
     Raises:
-        ValueError: There are more, and no generator was given to draw with.
+        ValueError: There are more than `at_most`, and no `rng`.
 
     Example:
         >>> subsample(3, 5, None)
         [0, 1, 2]
-        >>> len(subsample(100, 5, np.random.default_rng(0)))
-        5
     """
     if num <= at_most:
         return list(range(num))
@@ -33,13 +54,36 @@ def subsample(num: int, at_most: int, rng: np.random.Generator | None) -> Sequen
     return drawn
 
 
-Tokenizer: TypeAlias = Literal["13a", "intl", "char"]
-"""How sacrebleu cuts a text into words."""
+def distinct_n(texts: Iterable[str], n: int) -> float:
+    """Different n-grams over all n-grams of the texts together (after Li et al. 2016, arXiv 1510.03055, section 5.3).
 
-MAX_COMPLETIONS = 16
-MAX_WORDS = 1000
-_CHARACTERS_A_WORD = 20
-"""What is longer on average is cut before it is tokenised: a text without spaces may be one word of megabytes."""
+    Li et al. divide by the number of words, which is the same for n = 1; over n-grams the maximum is 1. n-grams do not
+    cross texts; words are those of `words`. It falls with the amount of text, so compare sets of similar length. It
+    measures wording, not reasoning.
+
+    Args:
+        texts: The completions, usually of one problem.
+        n: 1 or more.
+
+    Returns:
+        From above 0 to 1; NaN if no text has n words.
+
+    Raises:
+        ValueError: n below 1.
+
+    Example:
+        >>> distinct_n(["a b a b", "a b"], 2)  # a b, b a, a b, a b: 2 of 4
+        0.5
+    """
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, got {n}")
+    different: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        grams = _ngrams(words(text), n)
+        different.update(grams)
+        total += len(grams)
+    return len(different) / total if total else math.nan
 
 
 def self_bleu(
@@ -52,18 +96,17 @@ def self_bleu(
 ) -> float:
     """Mean BLEU of each text against all others as references (Zhu et al. 2018, arXiv 1802.01886, Texygen).
 
-    BLEU is sacrebleu's for sentences: n-grams up to 4 (fewer for texts of fewer words), exponential smoothing, here
-    over 100. From 0 (nothing shared) to 1 (all the same): lower is more diverse. With more texts there is more to
-    find again, so compare sets of equal size. The cost grows with the square of the texts: two bounds hold it.
+    BLEU is sacrebleu's for sentences, divided by 100: n-grams up to 4 (fewer for shorter texts), exponential smoothing.
+    From 0 (nothing shared) to 1 (all the same): lower is more diverse. It grows with the number of texts, so compare
+    sets of equal size.
 
     Args:
         texts: The completions of one problem.
-        tokenize: sacrebleu's "13a" (its default: words between spaces, punctuation apart), "intl" (any script's
-            punctuation apart) or "char" (each character a word). Chinese and Japanese have no spaces: with "13a" a
-            whole clause is one word, and two texts seem to share nothing; take "char".
-        max_completions: Of more texts so many are drawn without replacement.
-        max_words: Of a longer text the first so many words are read, and no more than 20 times as many characters.
-        rng: Draws them; needed only where there are more.
+        tokenize: sacrebleu's "13a" (words between spaces, punctuation apart), "intl" (any script's punctuation apart)
+            or "char" (each character a word): use "char" for Chinese and Japanese, which have no spaces.
+        max_completions: Of more texts this many are drawn without replacement.
+        max_words: Words read of each text, and 20 times as many characters.
+        rng: Draws; needed only for more than `max_completions` texts.
 
     Returns:
         The mean over texts with words; NaN for fewer than two of these.
@@ -91,8 +134,8 @@ def self_bleu(
         raise ImportError('self-BLEU needs sacrebleu: pip install "meds-rl[eval]"') from error
     tokenizer = BLEU(tokenize=tokenize).tokenizer
     drawn = [texts[row] for row in subsample(len(texts), max_completions, rng)]
+    # Tokenised once, not once for every reference. force: sacrebleu logs no advice about tokenised texts.
     read = [_beginning(text, max_words, tokenizer) for text in drawn]
-    # Tokenised once, not once for each text that it is a reference of. force: no advice about that in the log.
     bleu = BLEU(tokenize="none", effective_order=True, force=True)
     scores = [bleu.sentence_score(read[i], read[:i] + read[i + 1 :]).score for i in range(len(read))]
     return min(1.0, math.fsum(scores) / len(scores) / 100)
@@ -103,86 +146,20 @@ def _beginning(text: str, max_words: int, tokenizer: Callable[[str], str]) -> st
     return " ".join(tokenizer(cut).split()[:max_words])
 
 
-# ---- Cuts a completion into words, for the measures that look at its wording.
-
-# A run of letters and digits, or any other single character that is no space: `\frac{1}{2}` is \ frac { 1 } { 2 }.
-_WORD = re.compile(r"\w+|[^\w\s]")
-
-
-def words(text: str) -> list[str]:
-    """Runs of letters and digits, and every other character that is no space by itself; case is kept.
-
-    Example:
-        >>> words(r"So 12 + 3 = \\boxed{15}.")
-        ['So', '12', '+', '3', '=', '\\\\', 'boxed', '{', '15', '}', '.']
-    """
-    return _WORD.findall(text)
-
-
-def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
-    """The n-grams in order; none where there are fewer than n words.
-
-    Example:
-        >>> ngrams(["a", "b", "c"], 2)
-        [('a', 'b'), ('b', 'c')]
-    """
-    return list(zip(*(tokens[start:] for start in range(n)), strict=False))
-
-
-# ---- distinct-n: how many of the n-grams in a set of completions are different ones.
-
-
-def distinct_n(texts: Iterable[str], n: int) -> float:
-    """Different n-grams over all n-grams of the texts together (after Li et al. 2016, arXiv 1510.03055, section 5.3).
-
-    Li et al. divide by the number of words instead of n-grams, which is the same for n = 1 and for long texts; over
-    n-grams the highest value is 1: no n-gram comes twice. n-grams do not run from one text into the next; words are
-    those of `words`. It falls as there is more text (a language has only so many words), so compare sets of about equal
-    length. It sees wording, not thoughts: a sum worked out in two ways shares most of its words.
-
-    Args:
-        texts: The completions, of one problem as a rule.
-        n: 1 or more.
-
-    Returns:
-        From above 0 to 1; NaN if no text has n words.
-
-    Raises:
-        ValueError: n below 1.
-
-    Example:
-        >>> distinct_n(["a b a b", "a b"], 2)  # a b, b a, a b, a b: 2 of 4
-        0.5
-    """
-    if n < 1:
-        raise ValueError(f"n must be 1 or more, got {n}")
-    different: set[tuple[str, ...]] = set()
-    total = 0
-    for text in texts:
-        grams = ngrams(words(text), n)
-        different.update(grams)
-        total += len(grams)
-    return len(different) / total if total else math.nan
-
-
-# ---- Vendi score: the effective number of different completions.
-
-
 def vendi_score(features: ArrayLike) -> float:
     """exp(-sum_i lambda_i ln lambda_i), lambda the eigenvalues of K / n (Friedman and Dieng 2023, arXiv 2210.02410).
 
-    K is the cosine similarity of the n fingerprints, as they are: they are not centred, so vectors that share a large
-    mean are all alike. From 1 (all point one way) to min(n, D). It cannot exceed n: compare sets of equal size.
+    K is the cosine similarity of the n fingerprints, which are not centred. The effective number of different
+    completions, from 1 (all point one way) to min(n, D): compare sets of equal size.
 
     Args:
-        features: (n, D) finite; rows of NaN (completions without an answer) and zero vectors (no direction) are
-            left out.
+        features: (n, D) finite; rows of NaN (completions without an answer) and zero vectors are left out.
 
     Returns:
         The score; NaN without vectors.
 
     Raises:
-        ValueError: Not (n, D), infinite, or a row that is NaN in part.
+        ValueError: Not (n, D), infinite, or a row that is partly NaN.
 
     Example:
         >>> round(vendi_score([[1, 0], [0, 3], [2, 0], [0, 1]]), 6)  # two directions, equally often
@@ -191,7 +168,7 @@ def vendi_score(features: ArrayLike) -> float:
         1.0
     """
     vectors = np.asarray(features, dtype=np.float64)
-    if vectors.shape == (0,):  # [] has no fingerprints, of whatever width
+    if vectors.shape == (0,):  # [] has no fingerprints, of any width
         vectors = vectors.reshape(0, 0)
     if vectors.ndim != 2:
         raise ValueError(f"features must be (n, D), got shape {vectors.shape}")
@@ -203,9 +180,8 @@ def vendi_score(features: ArrayLike) -> float:
     if not len(vectors):
         return math.nan
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    smaller = (
-        unit @ unit.T if unit.shape[0] <= unit.shape[1] else unit.T @ unit
-    )  # equal eigenvalues but for zeros
+    # The smaller of the two products; they have the same eigenvalues other than 0.
+    smaller = unit @ unit.T if unit.shape[0] <= unit.shape[1] else unit.T @ unit
     return vendi_score_of_kernel(smaller, num=len(unit))
 
 
@@ -213,10 +189,10 @@ def vendi_score_of_texts(texts: Sequence[str], max_n: int = 4) -> float:
     """The Vendi score of texts by their wording: K is the cosine of n-gram counts, averaged over n = 1 .. max_n.
 
     The n-gram kernel of Friedman and Dieng (2023, section on text); words are those of `words`. A text of fewer than n
-    words is, for that n, one n-gram of all its words.
+    words counts as one n-gram of all its words.
 
     Args:
-        texts: n completions of one problem. Memory and time grow with n^2 and n^3: some hundreds are quick.
+        texts: n completions of one problem; memory and time grow with n^2 and n^3.
         max_n: 1 or more.
 
     Returns:
@@ -239,11 +215,11 @@ def vendi_score_of_texts(texts: Sequence[str], max_n: int = 4) -> float:
 
 
 def vendi_score_of_kernel(kernel: ArrayLike, num: int | None = None) -> float:
-    """The Vendi score of a similarity matrix of your own.
+    """The Vendi score of your own similarity matrix.
 
     Args:
         kernel: (n, n) symmetric, positive semi-definite, ones on the diagonal.
-        num: n, where the kernel is a smaller matrix with the same eigenvalues other than 0.
+        num: n, if the kernel is a smaller matrix with the same eigenvalues other than 0.
 
     Example:
         >>> round(vendi_score_of_kernel([[1, 0.5], [0.5, 1]]), 4)  # eigenvalues 3/4 and 1/4
@@ -251,7 +227,7 @@ def vendi_score_of_kernel(kernel: ArrayLike, num: int | None = None) -> float:
     """
     matrix = np.asarray(kernel, dtype=np.float64)
     values = np.linalg.eigvalsh(matrix / (len(matrix) if num is None else num))
-    values = values[values > 0]  # 0 ln 0 = 0; below 0 there is rounding only
+    values = values[values > 0]  # 0 ln 0 = 0; negative ones are rounding
     return float(np.exp(-(values * np.log(values)).sum()))
 
 
@@ -261,7 +237,7 @@ def _ngram_kernel(tokens: list[list[str]], n: int) -> NDArray[np.float64]:
     numbers: dict[tuple[str, ...], int] = {}
     rows, columns = [], []
     for row, text in enumerate(tokens):
-        for gram in ngrams(text, n) or [tuple(text)]:
+        for gram in _ngrams(text, n) or [tuple(text)]:
             rows.append(row)
             columns.append(numbers.setdefault(gram, len(numbers)))
     counts = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(tokens), len(numbers)))

@@ -1,4 +1,4 @@
-"""The pocket task: small arithmetic with planted error strategies, and the tiny models warmed up for it.
+"""The pocket task: small arithmetic with planted error strategies, and a tiny model that makes these errors.
 
 Nothing heavy is imported before a task or a model is loaded.
 """

@@ -27,7 +27,7 @@ def apply(op: str, left: int, right: int) -> int:
 
 
 class Step(NamedTuple):
-    """One line of a working: `left op right = result`. The result is what was written, right or not."""
+    """One line of a working: `left op right = result`, where the result may be wrong."""
 
     left: int
     op: str
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
     @property
     def operands(self) -> tuple[str, int, int]:
-        """The operator and its operands in an order that does not matter to its value.
+        """The operator and its operands, sorted for + and *.
 
         >>> Step(4, "+", 3, 7).operands == Step(3, "+", 4, 7).operands
         True
@@ -69,18 +69,18 @@ class Expression:
 
     @property
     def prompt(self) -> str:
-        """The text that a model sees."""
+        """The problem as text."""
         pairs = zip(self.ops, self.terms[1:], strict=True)
         return f"what is {self.terms[0]}" + "".join(f" {op} {term}" for op, term in pairs) + "?"
 
     @property
     def shape(self) -> str:
-        """The operators in a row, such as "+*-"."""
+        """The operators, such as "+*-"."""
         return "".join(self.ops)
 
     @staticmethod
     def from_prompt(prompt: str) -> Expression:
-        """Read a prompt back. Raises a ValueError if it is none of this task."""
+        """The problem of a prompt; ValueError for a prompt of another task."""
         found = _PROMPT.fullmatch(prompt)
         if found is None:
             raise ValueError(

@@ -1,6 +1,6 @@
-"""Which problems the pocket task poses, and which of them are hard.
+"""The problems of the pocket task, and which of them are hard.
 
-All numbers of all workings have at most two digits, so that a tiny model can do each single step.
+All numbers in all workings have at most two digits, so that a tiny model can do every step.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ OPERANDS = range(2, 10)
 LARGEST = 99
 MIN_WRONG_ANSWERS = 5
 
-# The first so many of each pool are kept for training and testing by RL: the warm-up never sees them.
+# The first problems of each pool are for training and testing by RL; the model has never seen them.
 RESERVED = 192
 
-# A product that does not come first: working from left to right goes wrong.
+# A product that does not come first: working from left to right is wrong.
 HARD_SHAPES = ("+*+", "+*-", "-*+", "-*-", "*+*", "*-*")
 # Working from left to right happens to be right.
 EASY_SHAPES = ("*++", "*+-", "*-+", "*--", "+++", "+-+", "-+-", "++-")
 
 
 def is_in_range(problem: Expression) -> bool:
-    """Whether no number that any strategy writes has more than two digits."""
+    """Whether all numbers in the workings of all strategies have at most two digits."""
     return all(
         abs(number) <= LARGEST
         for name in STRATEGIES
@@ -65,7 +65,7 @@ def difficulty(problem: Expression) -> str:
 
 @cache
 def problems(shape: str) -> tuple[Expression, ...]:
-    """All problems of a shape that are in range and whose right answer has two digits."""
+    """All problems of a shape in range whose right answer has two digits."""
     return tuple(
         problem
         for terms in itertools.permutations(OPERANDS, len(shape) + 1)
@@ -75,10 +75,7 @@ def problems(shape: str) -> tuple[Expression, ...]:
 
 @cache
 def pool(kind: str) -> tuple[Expression, ...]:
-    """All hard or all easy problems in a fixed shuffled order, the shapes taking turns.
-
-    Any stretch of the pool holds all shapes in equal shares, and a longer stretch contains the shorter one.
-    """
+    """All hard or all easy problems in a fixed shuffled order, with the shapes in turn."""
     if kind not in ("hard", "easy"):
         raise ValueError(f"unknown kind of problem {kind!r}; allowed: hard, easy")
     shapes = HARD_SHAPES if kind == "hard" else EASY_SHAPES
@@ -87,12 +84,12 @@ def pool(kind: str) -> tuple[Expression, ...]:
 
 
 def reserved() -> tuple[Expression, ...]:
-    """The problems that the warm-up leaves out."""
+    """The problems that the model has not seen."""
     return (*pool("hard")[:RESERVED], *pool("easy")[:RESERVED])
 
 
 def _shuffled(items: Iterable[Expression]) -> list[Expression]:
-    # By hash, not by a generator: the same in every version of Python and NumPy.
+    # By hash: the same in every version of Python and NumPy.
     return sorted(items, key=lambda problem: hashlib.sha256(problem.prompt.encode()).digest())
 
 

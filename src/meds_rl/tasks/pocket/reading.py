@@ -1,6 +1,6 @@
-"""Read a working: which steps a completion takes, whatever the wording, and whose strategy they follow.
+"""Reads the steps of a completion, in any wording, and finds the strategy that they follow.
 
-Only the working counts. The final answer is cut off before anything is read.
+Only the working counts: the final answer is removed first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ OTHER = "other"
 
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 _CLAUSE_END = re.compile(r"[.,;:!?\n]")
-# A minus sign belongs to a number if no number stands before it: "= -17", "- -3", but not "20 - 3".
+# A minus sign belongs to a number if no number comes before it: "= -17", "- -3", but not "20 - 3".
 _NUMBER = re.compile(r"(?<![\d])(?<!\d )-?\d+|\d+")
 _OPERATION_WORDS = {
     PLUS: r"\bplus\b|\badd(?:ing)?\b|\bsum\b",
@@ -38,13 +38,13 @@ _SECOND_COMES_FIRST = re.compile(r"\bfrom\b")
 
 @dataclass(frozen=True)
 class Working:
-    """What was read of a completion.
+    """The steps of a completion.
 
     Attributes:
-        steps: the steps in the order in which they were first taken; what is only said again is left out.
-        contradictions: how often a step was said again with another result.
-        is_legible: False if a line that does arithmetic could not be read.
-        answer: what stands in the last box, None without a box.
+        steps: in the order in which they first come; repetitions are left out.
+        contradictions: how often a step was repeated with another result.
+        is_legible: False if a line with arithmetic could not be read.
+        answer: the content of the last box, None without a box.
     """
 
     steps: tuple[Step, ...]
@@ -55,7 +55,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Followed:
-    """The strategy whose steps a working takes, and how many of its results are wrong."""
+    """The strategy of a working, and how many of its results are wrong."""
 
     strategy: str
     slips: int
@@ -89,8 +89,8 @@ def read_working(completion: str) -> Working:
 
 
 def _operations(clause: str) -> list[str]:
-    said = [op for op, words in _OPERATIONS.items() if words.search(clause)]
-    return said or [op for op, form in _VERB_LEFT_OUT.items() if form.search(clause)]
+    named = [op for op, words in _OPERATIONS.items() if words.search(clause)]
+    return named or [op for op, pattern in _VERB_LEFT_OUT.items() if pattern.search(clause)]
 
 
 def _step(clause: str, op: str, numbers: Sequence[int]) -> Step:
@@ -101,11 +101,10 @@ def _step(clause: str, op: str, numbers: Sequence[int]) -> Step:
 
 
 def followed(completion: str, row: Mapping[str, Any]) -> Followed | None:
-    """Return the strategy whose steps the working takes, None if it takes no known one's.
+    """The strategy that the working follows, or None.
 
-    Every step is compared with what the strategy would do after the results that were written down, right or
-    wrong. Where several strategies take the same steps, as on many easy problems, the first of `STRATEGIES`
-    is named: the right one before all others.
+    Every step is compared with the strategy's next step after the written results, right or wrong. If several
+    strategies have the same steps, as on many easy problems, the first of `STRATEGIES` is returned.
     """
     working = read_working(completion)
     problem = Expression.from_prompt(row["prompt"])
@@ -124,15 +123,10 @@ def followed(completion: str, row: Mapping[str, Any]) -> Followed | None:
 
 
 def strategy(completion: str, row: Mapping[str, Any]) -> str:
-    r"""Name the strategy that the working follows.
+    r"""The name of the strategy that the working follows, on the problem in the row's `prompt`.
 
-    Args:
-        completion: the text of the working, with or without a final box, which is not looked at.
-        row: a row of the task's data set; its `prompt` is read.
-
-    Returns:
-        One of `STRATEGIES`; "arithmetic slip" if the steps are a strategy's but a result is wrong;
-        else "other".
+    One of `STRATEGIES`; "arithmetic slip" if the steps are a strategy's but a result is wrong; else "other". The final
+    box is ignored.
 
     >>> strategy("7 + 3 = 10, 10 * 4 is 40; 40 - 2 = 38. \\boxed{17}", {"prompt": "what is 7 + 3 * 4 - 2?"})
     'left_to_right'
@@ -146,7 +140,7 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str:
 
 
 def grade(completion: str, row: Mapping[str, Any]) -> bool:
-    r"""Whether the last box of the completion holds exactly the row's `answer`.
+    r"""Whether the last box of the completion contains exactly the row's `answer`.
 
     >>> grade("\\boxed{17} no, \\boxed{16}", {"answer": "17"})
     False
@@ -156,7 +150,7 @@ def grade(completion: str, row: Mapping[str, Any]) -> bool:
 
 
 def is_exact_trace(completion: str, row: Mapping[str, Any]) -> bool:
-    """Whether the answer is right and the working is the right one, without a slip."""
+    """Whether the answer is right and the working follows the right strategy, without a slip."""
     return grade(completion, row) and strategy(completion, row) == CORRECT
 
 
@@ -169,7 +163,7 @@ def _takes(steps: Sequence[Step], expected: Sequence[Step]) -> bool:
 
 
 def _may_be_unfinished(working: Working, problem: Expression) -> bool:
-    """Whether the steps are also the beginning of a longer working: without an answer, nobody can tell."""
+    """Whether the steps are also the beginning of a longer working; without an answer it is ambiguous."""
     n_steps = len(working.steps)
     for name in STRATEGIES:
         for plan in plans(name, problem.ops):

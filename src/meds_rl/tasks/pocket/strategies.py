@@ -1,8 +1,7 @@
-"""The planted strategies: one right way to work `a op b op c op d` out, and seven wrong ones.
+"""The planted strategies: one right way to compute `a op b op c op d`, and seven wrong ones.
 
-A strategy reads the problem (perhaps without a term, or with a sign misread) and then works its operators off
-in some order. Where several orders come to the same thing, such as two products of which either may be first,
-the strategy leaves the order free.
+A strategy reads the problem (perhaps without a term, or with a misread sign) and then applies its operators in some
+order. Orders that are equivalent, such as two products in either order, all follow the strategy.
 """
 
 from __future__ import annotations
@@ -26,25 +25,19 @@ WRONG = (
 )
 STRATEGIES = (CORRECT, *WRONG)
 
-# Stand-ins for unknown numbers: two orders that agree on these agree on all (the values are that far apart).
+# In place of unknown numbers: two orders that agree on these, which are far apart, agree on all.
 _PROBES = (1009, 20011, 300007, 4000037)
 
 
 class Plan(NamedTuple):
-    """The problem as a strategy reads it, and the order in which it works the operators off."""
+    """The problem as a strategy reads it, and the order in which it applies the operators."""
 
     first_term: int
     ops: tuple[str, ...]
     order: tuple[int, ...]
 
     def steps(self, terms: Sequence[int], stated: Sequence[int | None] = ()) -> list[Step]:
-        """Work the problem out.
-
-        Args:
-            terms: all terms of the problem.
-            stated: results that someone wrote down, one per step; a step that has one goes on with it,
-                right or wrong, as the writer did.
-        """
+        """The steps of the working on `terms`; a step with a `stated` result, right or wrong, continues with it."""
         values = list(terms[self.first_term : self.first_term + len(self.ops) + 1])
         places = list(range(len(self.ops)))
         steps = []

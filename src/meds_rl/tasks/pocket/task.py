@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
 
 def pocket_task(train_hard: int = 32, train_easy: int = 16, test_hard: int = 24, test_easy: int = 12) -> Task:
-    """Return the task, the same problems every time.
+    """The task, with the same problems every time, none of which the model has seen.
 
     Args:
-        train_hard: problems to train on where only true precedence is right and the wrong strategies give at
-            least five different answers.
-        train_easy: problems to train on where working from left to right happens to be right.
-        test_hard: hard problems that training never sees.
-        test_easy: easy problems that training never sees.
+        train_hard: problems to train on where only precedence is right and the wrong strategies give at least five
+            different answers.
+        train_easy: problems to train on where working from left to right is right, too.
+        test_hard: hard problems that are not in the training set.
+        test_easy: easy problems that are not in the training set.
 
-    The columns are `prompt` ("what is 7 + 3 * 4 - 2?"), `prompt_id`, `answer` ("17"), `difficulty` ("hard" or
-    "easy") and `wrong_answers`, a JSON object with the answer of each wrong strategy. Hard and easy problems
-    are mixed evenly. With no problems asked for, `test` is None.
-
-    The base models have seen none of these problems in their warm-up.
+    The columns are `prompt` ("what is 7 + 3 * 4 - 2?"), `prompt_id`, `answer` ("17"), `difficulty` ("hard" or "easy")
+    and `wrong_answers`, a JSON object with the answer of each wrong strategy. Hard and easy problems are mixed evenly.
+    Without test problems, `test` is None.
 
     Raises:
-        ValueError: if a number is negative, all training numbers are 0, or more are asked for than are kept.
+        ValueError: if a number is negative, all training numbers are 0, or there are not enough problems.
     """
     _check_sizes(train_hard, test_hard, "hard")
     _check_sizes(train_easy, test_easy, "easy")
@@ -67,7 +65,7 @@ def _check_sizes(n_train: int, n_test: int, kind: str) -> None:
 
 
 def _interleave(hard: Sequence[Expression], easy: Sequence[Expression]) -> list[Expression]:
-    """Spread the easy problems evenly among the hard ones: any batch in this order holds both."""
+    """Spread the easy problems evenly among the hard ones, so that every batch has both."""
     keyed = [
         ((index + 0.5) / len(rows), problem) for rows in (hard, easy) for index, problem in enumerate(rows)
     ]
