@@ -24,7 +24,7 @@ from meds_rl.evaluation.annotator import (
     annotate,
     read_categories,
 )
-from meds_rl.evaluation.annotator.annotate import cached_values
+from meds_rl.evaluation.annotator.asking import cached_values
 from meds_rl.evaluation.annotator.endpoint import shown_proxy
 from meds_rl.evaluation.annotator.questions import LabelJob, ScoreJob, label_job, score_job
 from meds_rl.evaluation.diversity.measure import Part
