@@ -5,8 +5,9 @@ The core below needs numpy only; torch, TRL and verl are imported by the adapter
 
 from typing import TYPE_CHECKING, Any
 
+from meds_rl.memory.entry import MemoryEntry
 from meds_rl.memory.file import MemoryFileError
-from meds_rl.memory.memory import ErrorMemory, MemoryEntry
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper

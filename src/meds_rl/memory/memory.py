@@ -28,26 +28,23 @@ from meds_rl.checks import (
 from meds_rl.memory import file as storage
 from meds_rl.memory.clustering import PAPER_CLUSTERING, Clustering, incremental
 from meds_rl.memory.entry import Assigned, EntryKey, MemoryEntry, MemoryState, Visit
-from meds_rl.memory.update import Arrival, Change, plan, refit
+from meds_rl.memory.update import Arrival, updated
 from meds_rl.memory.vote import assign, canonical_order
 
 
 class ErrorMemory:
     """Fingerprints of past completions, stored per prompt and clustered again whenever some are added.
 
-    Several threads may use it: each call is atomic, and others see the memory before or after it. To make several calls
-    atomic, hold `lock`, as `RewardShaper.shape` does.
-
-    A memory that counts differently is a subclass that overrides `assign_batch` and `remember_batch`; the other public
-    methods call these two.
+    Several threads may use it: each call is atomic. To make several calls atomic together, hold `lock`, as
+    `RewardShaper.shape` does. To count differently, override `assign_batch` and `remember_batch` in a subclass: the
+    shaper, `assign` and `remember` call these two.
 
     Args:
         clustering: groups a prompt's completions: an `IncrementalClustering`, or a plain function from unit vectors
-            (n, D) to labels (n,), -1 for noise, which is called on all of them at every visit. Default: HDBSCAN with
-            the paper's settings.
-        capacity: most completions stored of one prompt, right and wrong ones each, those without an answer included;
-            the oldest are dropped. None for no bound, as published. The rest is clustered as if the dropped ones had
-            never been there.
+            (n, D) to labels (n,), -1 for noise, called on all of them at every visit. Default: the paper's HDBSCAN.
+        capacity: most completions stored of one prompt, right and wrong ones each, those without an answer included.
+            The oldest are dropped, and the rest is clustered as if they had never been there. None: no bound, as
+            published.
         half_life: in remembered batches: a completion counts 2^(-age / half_life) to |C|. None: each counts 1, as
             published.
         num_threads: threads for the prompts of a batch; by default the number of cores. It changes no result.
@@ -199,33 +196,35 @@ class ErrorMemory:
         """
         with self._lock:
             state = self._state
-            changes: dict[EntryKey, Change] = {}
+            arrivals: dict[EntryKey, Arrival] = {}
             all_ids: list[NDArray[np.int64]] = []
             next_id, n_features = state.next_id, state.n_features
-            seen: set[EntryKey] = set()
             for visit in visits:
                 key = visit.key()
-                if key in seen:
+                if key in arrivals:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-                seen.add(key)
                 rows = check_features(visit.features)
                 check_width(rows, n_features)
                 if n_features is None and has_answer(rows).any():
                     n_features = rows.shape[1]
-                arrival, ids = _arrival(rows, next_id)
-                if len(rows):
-                    changes[key] = plan(state.entries.get(key), arrival, state.step, self.capacity)
+                arrivals[key], ids = _arrival(rows, next_id)
                 next_id += len(rows)
                 all_ids.append(ids)
-            refitted = _in_threads(
-                lambda change: refit(self._incremental, change),
-                list(changes.values()),
-                cost=sum(change.cost for change in changes.values()),
-                num_threads=self.num_threads,
-            )
-            entries = state.entries | dict(zip(changes, refitted, strict=True))
-            self._state = MemoryState(entries, state.step + 1, next_id, n_features)
+            self._state = MemoryState(self._updated(arrivals), state.step + 1, next_id, n_features)
             return all_ids
+
+    def _updated(self, arrivals: dict[EntryKey, Arrival]) -> dict[EntryKey, MemoryEntry]:
+        """All entries, with the arrivals added to theirs."""
+        state = self._state
+        keys = [key for key, arrival in arrivals.items() if len(arrival.vectors) or arrival.n_no_answer]
+        tasks = [(state.entries.get(key), arrivals[key]) for key in keys]
+        entries = _in_threads(
+            lambda task: updated(*task, state.step, self.capacity, self._incremental),
+            tasks,
+            cost=sum(len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks),
+            num_threads=self.num_threads,
+        )
+        return state.entries | dict(zip(keys, entries, strict=True))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the memory to one file: at any moment its path holds the old file or the new one, whole.

@@ -1,6 +1,5 @@
 """What a batch changes in an entry: completions are appended, the oldest dropped, the rest clustered again."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,55 +22,45 @@ class Arrival(NamedTuple):
     first_id: int
 
 
-@dataclass(frozen=True)
-class Change:
-    """The next contents of an entry, not yet clustered.
+def updated(
+    entry: MemoryEntry | None,
+    arrival: Arrival,
+    step: int,
+    capacity: int | None,
+    clustering: IncrementalClustering,
+) -> MemoryEntry:
+    """The entry after a batch: its completions are appended and the oldest dropped until at most `capacity` are left.
 
-    Attributes:
-        old: the entry as it was.
-        vectors: (n, D) the next fingerprints.
-        sources: (n,) index of each in the old entry's vectors, -1 for a new one.
-        before: (n,) lasting cluster of each so far, NOISE for none.
-        runs, no_answer_runs: as in `MemoryEntry`.
+    Then the fingerprints are clustered again, if any are new or gone; the clusters keep their numbers.
+
+    Raises:
+        TypeError, ValueError: the clustering returned a wrong type, shape or value.
     """
-
-    old: MemoryEntry
-    vectors: NDArray[np.float32]
-    sources: NDArray[np.int64]
-    before: NDArray[np.int32]
-    runs: Runs
-    no_answer_runs: Runs
-
-    @property
-    def needs_refit(self) -> bool:
-        """Whether any fingerprint is new or gone."""
-        return len(self.vectors) != len(self.old.vectors) or bool((self.sources < 0).any())
-
-    @property
-    def cost(self) -> int:
-        """About how many distances the refit measures."""
-        # 8 stands for the work that does not depend on the number of new ones.
-        return (int((self.sources < 0).sum()) + 8) * len(self.vectors) if self.needs_refit else 0
-
-
-def plan(entry: MemoryEntry | None, arrival: Arrival, step: int, capacity: int | None) -> Change:
-    """Append a batch's completions to an entry, and drop the oldest until at most `capacity` are left."""
     old = empty_entry() if entry is None else entry
     n, m = len(old.vectors), len(arrival.vectors)
-    vectors = old.vectors
+    vectors, before = old.vectors, np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))
     if m:
         # An entry without vectors may be from before D was known.
         vectors = np.concatenate([old.vectors, arrival.vectors]) if n else arrival.vectors
     runs = extended(old.runs, arrival.first_id, step, m)
     no_answer_runs = extended(old.no_answer_runs, arrival.first_id + m, step, arrival.n_no_answer)
     gone, no_answer_gone = _oldest(runs, no_answer_runs, capacity)
-    return Change(
-        old=old,
-        vectors=vectors[gone:].copy() if gone else vectors,  # a view would keep the dropped ones in memory
-        sources=np.append(np.arange(n), np.full(m, -1))[gone:],
-        before=np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))[gone:],
+    if gone:
+        vectors = vectors[gone:].copy()  # a view would keep the dropped ones in memory
+    clusters, tree, next_cluster = old.clusters, old.tree, old.next_cluster
+    if m or gone:
+        sources = np.append(np.arange(n), np.full(m, -1))[gone:]
+        labels, tree = clustering.refit(unit_vectors(vectors), old.tree, sources)
+        check_tree(tree, len(vectors))
+        labels = check_labels(labels, len(vectors))
+        clusters, next_cluster = carry_over(before[gone:], labels, old.next_cluster)
+    return MemoryEntry(
+        vectors=vectors,
+        clusters=clusters,
+        tree=tree,
         runs=without_first(runs, gone),
         no_answer_runs=without_first(no_answer_runs, no_answer_gone),
+        next_cluster=next_cluster,
     )
 
 
@@ -84,25 +73,6 @@ def _oldest(runs: Runs, no_answer_runs: Runs, capacity: int | None) -> tuple[int
     last_gone = np.partition(np.append(ids, ids_of(no_answer_runs)), excess - 1)[excess - 1]
     gone = int((ids <= last_gone).sum())
     return gone, excess - gone
-
-
-def refit(clustering: IncrementalClustering, change: Change) -> MemoryEntry:
-    """Cluster an entry's next contents; its clusters keep their numbers."""
-    old = change.old
-    clusters, tree, next_cluster = old.clusters, old.tree, old.next_cluster
-    if change.needs_refit:
-        labels, tree = clustering.refit(unit_vectors(change.vectors), old.tree, change.sources)
-        labels = check_labels(labels, len(change.vectors))
-        check_tree(tree, len(change.vectors))
-        clusters, next_cluster = carry_over(change.before, labels, old.next_cluster)
-    return MemoryEntry(
-        vectors=change.vectors,
-        clusters=clusters,
-        tree=tree,
-        runs=change.runs,
-        no_answer_runs=change.no_answer_runs,
-        next_cluster=next_cluster,
-    )
 
 
 # ---- Cluster numbers that last: a refitted cluster keeps the number of the old cluster that it overlaps most.

@@ -80,30 +80,28 @@ def assign(
     clusters, sizes = np.where(answered, UNSEEN, NO_ANSWER), no_sizes(len(rows), half_life)
     if entry is None:
         return Assigned(clusters, sizes)
-    sizes[~answered] = _weights(entry.no_answer_steps, now, half_life).sum()
+    sizes[~answered] = weights(entry.no_answer_steps, now, half_life).sum()
     if len(entry.vectors):
         n_voters = min(n_neighbors, len(entry.vectors))
         clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters, max_distance)
         found = answered & (clusters != UNSEEN)
         # Noise, -1, is the first bin.
-        totals = np.bincount(entry.clusters + 1, weights=_weights(entry.steps, now, half_life))
+        totals = np.bincount(entry.clusters + 1, weights=weights(entry.steps, now, half_life))
         sizes[found] = totals[clusters[found] + 1]
     return Assigned(clusters, sizes)
 
 
-def weights(steps: NDArray[np.int64], now: int, half_life: float) -> NDArray[np.float64]:
-    """(n,) what each remembered completion counts: 2^(-(now - step) / half_life), age in remembered batches.
+def weights(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
+    """(n,) what each remembered completion counts: 2^(-(now - step) / half_life), age in remembered batches; else 1.
 
     Example:
         >>> weights(np.array([0, 5, 10]), now=10, half_life=5).tolist()
         [0.25, 0.5, 1.0]
     """
+    if half_life is None:
+        return np.ones(len(steps), dtype=np.float64)
     with np.errstate(over="ignore"):  # infinitely many half-lives: a weight of 0
         return np.asarray(np.exp2((steps - now) / half_life), dtype=np.float64)
-
-
-def _weights(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
-    return np.ones(len(steps), dtype=np.float64) if half_life is None else weights(steps, now, half_life)
 
 
 def no_sizes(n: int, half_life: float | None) -> ClusterSizes:

@@ -31,9 +31,8 @@ def group_advantages(
 ) -> NDArray[np.float64]:
     """Advantage of each completion over its group: (r - mean) / (std + eps), as TRL computes it.
 
-    std is the sample standard deviation (divisor G - 1), 0 for a group of one. Where `normalize_by_std` is
-    False the advantage is r - mean, which is what `ShapedBatch.normalize_by_std` asks for all-wrong groups
-    under all_wrong="center".
+    std is the sample standard deviation (divisor G - 1), 0 for a group of one. Where `normalize_by_std` is False the
+    advantage is r - mean: `ShapedBatch.normalize_by_std` says so for all-wrong groups under all_wrong="center".
 
     Args:
         rewards: (B,) finite rewards.
@@ -49,7 +48,7 @@ def group_advantages(
         TypeError, ValueError: An argument has a wrong type, shape or value.
 
     Example:
-        Seven wrong answers at -0.2 and one at 0: the one gets what a lone right answer gets.
+        Seven wrong answers at -0.2 and one at 0: the one gets what a lone right answer would get.
 
         >>> group_advantages([0.0] + [-0.2] * 7, group_size=8).round(2).tolist()[:2]
         [2.47, -0.35]
@@ -67,8 +66,7 @@ def group_advantages(
     divide = check_bools("normalize_by_std", normalize_by_std, n_rows)
 
     counts = np.bincount(group)
-    # Measured from the group's lowest reward, so that equal rewards give 0 exactly, not the rounding of their
-    # mean.
+    # Measured from the group's lowest reward, so that equal rewards give 0 exactly, not the rounding of their mean.
     lowest = np.full(len(counts), np.inf)
     np.minimum.at(lowest, group, values)
     above = values - lowest[group]
@@ -76,8 +74,7 @@ def group_advantages(
     variance = np.bincount(group, centred**2) / np.maximum(counts - 1, 1)
     scale = np.where(divide, np.sqrt(variance)[group] + eps, 1.0)
     scale[scale == 0] = 1.0  # eps is 0 and the rewards are equal
-    advantages: NDArray[np.float64] = centred / scale
-    return advantages
+    return np.asarray(centred / scale)
 
 
 def _group_numbers(

@@ -64,7 +64,7 @@ class ShapedBatch:
         penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta) or what the shaper's own `penalty` gives; 0 for rows
             that were not scored.
         cluster_sizes: (B,) |C| before this batch, as it counted: 0 for what is free or was not scored. int64, or with a
-            half-life float64: each member weighted by its age.
+            half-life float64: members weighted by age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
         normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center":

@@ -43,44 +43,41 @@ PenaltyFunction: TypeAlias = Callable[[ClusterSizes, NDArray[np.int64]], ArrayLi
 class RewardShaper:
     """Takes reward away from errors that were made before (the paper's shaped reward).
 
-    r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the
-    remembered wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
+    r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the remembered
+    wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
 
     To penalise differently, pass a function (`penalty`) or override `penalties` in a subclass.
 
     Args:
-        alpha: Strength of the penalty, >= 0.
-        beta: Cap of the penalty, >= 0.
-        target: Which completions are penalised and remembered: "wrong", "right" or "both". A right completion
-            keeps the sign of its reward: r / (1 + penalty), or r (1 + penalty) for a negative r.
-        noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or
-            are "free" of penalty.
-        all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised
-            nor remembered), shaped with an advantage that is not divided by its deviation ("center"), or
-            shaped like any other ("shape"). A group that is all right is always left alone.
-        no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and
-            not remembered (as released).
+        alpha: Strength of the penalty, >= 0, in units of reward.
+        beta: Cap of the penalty, >= 0, in units of reward.
+        target: Which completions are penalised and remembered: "wrong", "right" or "both". A right completion keeps the
+            sign of its reward: r / (1 + penalty), or r (1 + penalty) for a negative r.
+        noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or are
+            "free" of penalty.
+        all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised nor
+            remembered), shaped with an advantage that is not divided by its deviation ("center"), or shaped like any
+            other ("shape"). A group that is all right is always left alone.
+        no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and not
+            remembered (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
         memory: The memory to use and to fill; a new one by default.
-        max_distance: Members further than this (unit vectors: 0 to 2) do not vote; without a voter |C| = 0. None: no
+        max_distance: Members further away (of unit vectors: 0 to 2) do not vote; without a voter |C| = 0. None: no
             bound, as published.
         anneal: Two fractions of training: the penalty has its full strength up to the first, falls linearly, and is 0
             from the second on. Errors are remembered throughout. None: full strength throughout, as published.
         penalty: A function from cluster sizes (B,) and group sizes (B,) to penalties (B,) >= 0, in place of
-            min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. It is called with all rows of the batch,
-            with size 0 for those that are not scored, whose penalty is 0 whatever it returns. `anneal` multiplies what
-            it returns. Its penalty is subtracted from right completions as from wrong ones: r - penalty.
+            min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. Rows that are not scored have size 0 there
+            and penalty 0 whatever it returns. `anneal` scales what it returns. It is subtracted from the reward of
+            right completions, too.
 
     Raises:
         TypeError, ValueError: An argument has a wrong type or value.
 
     Example:
         >>> shaper = RewardShaper()
-        >>> batch = dict(
-        ...     prompt_ids=["x"] * 3,
-        ...     features=[[1.0, 0.1], [0.1, 1.0], [0.5, 0.5]],
-        ...     is_correct=[False, False, True],
-        ... )
+        >>> features = [[1.0, 0.1], [0.1, 1.0], [0.5, 0.5]]
+        >>> batch = dict(prompt_ids=["x"] * 3, features=features, is_correct=[False, False, True])
         >>> shaper.shape([0.0, 0.0, 1.0], **batch).rewards.tolist()
         [0.0, 0.0, 1.0]
         >>> shaped = shaper.shape([0.0, 0.0, 1.0], **batch)
@@ -89,7 +86,7 @@ class RewardShaper:
         >>> shaped.reasons
         ['noise', 'noise', 'not_target']
 
-        The bonus 1 / sqrt(|C|) of outcome-based exploration, less its largest value, instead of the logarithm:
+        Instead of the logarithm, the bonus 1 / sqrt(|C|) of outcome-based exploration, less its largest value:
 
         >>> def outcome(sizes, group_sizes):
         ...     return 0.1 * (1 - 1 / np.sqrt(np.maximum(sizes, 1)))
@@ -157,8 +154,7 @@ class RewardShaper:
         group_sizes = np.empty(len(sizes), dtype=np.int64)
         for group in groups:
             group_sizes[group.rows] = len(group.rows)
-        own = check_penalties(self.penalty(sizes, group_sizes), len(sizes))
-        return own * strength(self.anneal, progress)
+        return check_penalties(self.penalty(sizes, group_sizes), len(sizes)) * strength(self.anneal, progress)
 
     def scored_rows(
         self,
@@ -193,17 +189,16 @@ class RewardShaper:
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
 
-        The order of rows does not matter to the result. After an error the memory is as it was before. Several threads
-        may call it: one batch after the other is scored and remembered.
+        The order of rows does not matter to the result. After an error the memory is as it was before. Among threads
+        one batch after the other is scored and remembered.
 
         Args:
             rewards: (B,) finite rewards before shaping.
             prompt_ids: (B,) strings or integers; 1 and "1" are different prompts.
             features: (B, D) fingerprints; a row of NaN means that the completion gives no answer.
             is_correct: (B,) bool.
-            group_ids: (B,) strings or integers, where one prompt may have several groups in a batch, each normalised by
-                itself: each may be all wrong or not. They share the prompt's memory. By default each prompt has one
-                group.
+            group_ids: (B,) strings or integers, where a prompt may have several groups in a batch, each all wrong or
+                not, and each normalised by itself. They share the prompt's memory. Default: one group a prompt.
             progress: Fraction of training that is done, 0 to 1; only `anneal` needs it.
 
         Raises:
