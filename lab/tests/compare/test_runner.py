@@ -145,7 +145,7 @@ def test_one_at_a_time_also_when_only_a_training_is_left(tmp_path):
             pass
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=inherited)
     # As after kill -9 of meds-lab compare: its training still runs.
-    with pytest.raises(GridError, match="or a training that one began"), folder_lock(tmp_path):
+    with pytest.raises(GridError, match="or a training of one"), folder_lock(tmp_path):
         pass
     child.communicate(b"\n")
     with folder_lock(tmp_path):

@@ -142,7 +142,7 @@ def sample_figures(
     """
     from meds_lab.tasks.checkpoints import MAX_COMPLETION_LENGTH
     from meds_lab.tasks.figures import Figures
-    from meds_rl.evaluation.sampling import sample_completions
+    from meds_rl.evaluation.engines import sample_completions
     from meds_rl.tasks.pocket.problems import pool
     from meds_rl.tasks.pocket.strategies import CORRECT, answers
 

@@ -1,0 +1,78 @@
+"""The batch only: a completion is compared with the prompt's other scored completions of this batch. No memory.
+
+With HDBSCAN on a group of eight nearly nothing is seen; ``clustering: count`` counts equal fingerprints.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_lab.rivals.count import equal_vectors
+from meds_rl import ErrorMemory
+from meds_rl.checks import check_choice, check_features, has_answer
+from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.labels import NO_ANSWER
+from meds_rl.memory import Assigned, HDBSCANClustering, Visit
+
+
+class BatchMemory(ErrorMemory):
+    """Remembers nothing and compares the rows of a visit with each other, each one's own copy left out.
+
+    The rows are clustered together, without a vote. |C| is the number of the others in a row's cluster; noise counts
+    as one cluster, and so do rows without an answer. A visit has all of a prompt's groups of the batch.
+
+    Example:
+        >>> rows = np.array([[1, 0], [0, 1], [1, 0], [np.nan, np.nan]], dtype=np.float32)
+        >>> BatchMemory(equal_vectors).assign("x", rows).sizes.tolist()
+        [1, 0, 1, 0]
+    """
+
+    def assign_batch(
+        self, visits: Sequence[Visit], *, n_neighbors: int = 3, max_distance: float | None = None
+    ) -> list[Assigned]:
+        """Clusters and sizes of each visit's rows."""
+        return [self._compared(check_features(visit.features)) for visit in visits]
+
+    def remember_batch(self, visits: Sequence[Visit]) -> list[NDArray[np.int64]]:
+        """Ids of -1: nothing is remembered."""
+        return [np.full(len(check_features(visit.features)), -1, dtype=np.int64) for visit in visits]
+
+    def _compared(self, rows: NDArray[np.float32]) -> Assigned:
+        clusters = np.full(len(rows), NO_ANSWER, dtype=np.int64)
+        answered = np.flatnonzero(has_answer(rows))
+        if len(answered):
+            # A memory of its own, filled once: its clusters do not depend on the order of the rows.
+            fresh = ErrorMemory(self.clustering, num_threads=1)
+            ids = fresh.remember("x", rows[answered])
+            entry = fresh.entry("x")
+            if entry is not None:
+                label_of = dict(zip(entry.ids.tolist(), entry.clusters.tolist(), strict=True))
+                clusters[answered] = [label_of[row] for row in ids.tolist()]
+        _, found, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+        return Assigned(clusters, (counts[found] - 1).astype(np.int64))
+
+
+def trainer(
+    model: Any,
+    reward_funcs: Any,
+    args: MEDSConfig,
+    train_dataset: Any,
+    *,
+    clustering: Literal["hdbscan", "count"] = "hdbscan",
+    **kwargs: Any,
+) -> MEDSTrainer:
+    """`MEDSTrainer` without a memory across batches.
+
+    Args:
+        model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
+        clustering: "hdbscan" with the settings of ``args``, or "count".
+    """
+    check_choice("clustering", clustering, ("hdbscan", "count"))
+    hdbscan = HDBSCANClustering(
+        min_cluster_size=args.meds_min_cluster_size,
+        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
+    )
+    memory = BatchMemory(equal_vectors if clustering == "count" else hdbscan)
+    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

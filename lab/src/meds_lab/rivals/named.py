@@ -1,0 +1,44 @@
+"""Control: counts the planted strategy that a working follows. It shows what a perfect fingerprint would gain.
+
+Only a task that planted its errors can name them. It is no upper bound: names are coarse ("other" is one, "arithmetic
+slip" another, whatever the slip), and a policy that is rewarded for rare names may learn slips. A completion without an
+answer counts under the name of its working, too. Use it with ``meds_max_distance: 0``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_lab.rivals.count import equal_vectors
+from meds_rl import ErrorMemory
+from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.fingerprint.text import answer_vectors
+
+
+def trainer(
+    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
+) -> MEDSTrainer:
+    """`MEDSTrainer` that counts names.
+
+    Raises:
+        ValueError: the task names no strategies.
+    """
+    strategy: Callable[[str, Mapping[str, Any]], str | None] | None = kwargs.get("strategy")
+    if strategy is None:
+        raise ValueError(
+            "the rival 'named' counts strategies: give the trainer a strategy=..., or take the pocket task"
+        )
+
+    def fingerprint(
+        prompts: Sequence[Any], completions: Sequence[str], **columns: Any
+    ) -> NDArray[np.float32]:
+        lists = {name: column for name, column in columns.items() if name != "answers"} | {"prompt": prompts}
+        rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+        return answer_vectors([strategy(text, row) for text, row in zip(completions, rows, strict=True)])
+
+    memory = ErrorMemory(equal_vectors, capacity=args.meds_capacity, half_life=args.meds_half_life)
+    return MEDSTrainer(
+        model, reward_funcs, args, train_dataset, memory=memory, fingerprint=fingerprint, **kwargs
+    )

@@ -1,0 +1,49 @@
+"""Control: cluster labels drawn at random, with the sizes of HDBSCAN's clusters and noise.
+
+The vote then knows nothing of the errors. With ``meds_max_distance: 2`` every completion gets one of the labels.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl import ErrorMemory
+from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.memory import HDBSCANClustering, IncrementalClustering, Refit
+
+
+@dataclass(frozen=True)
+class RandomLabels(IncrementalClustering):
+    """As many clusters of the same sizes as another clustering finds, with members drawn at random.
+
+    The draw is seeded by the points, so by what is remembered of the prompt: it does not depend on process, thread or
+    resume. It is drawn again at every visit.
+
+    Args:
+        sizes_of: the clustering whose sizes (noise included) are kept.
+    """
+
+    sizes_of: IncrementalClustering = HDBSCANClustering()
+
+    def refit(
+        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
+    ) -> Refit:
+        """See `IncrementalClustering.refit`."""
+        labels, tree = self.sizes_of.refit(points, tree, sources)
+        seed = int.from_bytes(sha256(np.ascontiguousarray(points).tobytes()).digest()[:8], "little")
+        return Refit(np.random.default_rng(seed).permutation(labels), tree)
+
+
+def trainer(
+    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
+) -> MEDSTrainer:
+    """`MEDSTrainer` with random labels of the sizes that the settings' HDBSCAN finds."""
+    sizes_of = HDBSCANClustering(
+        min_cluster_size=args.meds_min_cluster_size,
+        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
+    )
+    memory = ErrorMemory(RandomLabels(sizes_of), capacity=args.meds_capacity, half_life=args.meds_half_life)
+    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)
