@@ -24,11 +24,11 @@ def test_an_equal_budget_passes(make):
 
 
 def test_resolved_values_are_compared(make):
-    # meds says in other words what dapo has: 192 completions a batch either way.
-    methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "generation_batch_size": 192}}
+    # meds says in other words what dapo has: 128 completions a batch either way.
+    methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "generation_batch_size": 128}}
     check_grid(*make(methods=methods))
-    methods["meds"] = {"method": "meds", "generation_batch_size": 384}
-    with pytest.raises(GridError, match=r"generation_batch_size is 192 \(dapo\), 384 \(meds\)"):
+    methods["meds"] = {"method": "meds", "generation_batch_size": 256}
+    with pytest.raises(GridError, match=r"generation_batch_size is 128 \(dapo\), 256 \(meds\)"):
         check_grid(*make(methods=methods))
 
 
@@ -61,7 +61,7 @@ def test_unequal_budgets_are_refused_unless_named(make, field, value):
             "groups: no task has problems 'tets hard'; there are: test easy, test hard, train easy, train hard.",
         ),
         ({"tasks": {"t": {"task": "sudoku"}}}, "t/base/seed-0/dapo: unknown task 'sudoku'"),
-        ({"checkpoints": {"c": {"model_name_or_path": "pocket:x"}}}, "whole number"),
+        ({"checkpoints": {"c": {"model_name_or_path": "pocket:x"}}}, "one pocket model is shipped"),
         ({"checkpoints": {"c": {"model_name_or_path": "./none"}}}, "no folder with a model at ./none"),
         ({"fields": {"eval_samples": None}}, "eval_samples must be a whole number; got None"),
         (
@@ -91,10 +91,10 @@ def test_a_task_without_strategies_cannot_count_them(make):
             "eval_by": None,
         }
     }
-    methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "fingerprint": "strategy"}}
-    with pytest.raises(GridError, match="sums/base/seed-0/meds: fingerprint: strategy counts the strategies"):
+    methods = {"dapo": {"method": "dapo"}, "meds": {"method": "meds", "rival": "named"}}
+    with pytest.raises(GridError, match="sums/base/seed-0/meds: rival: named counts the strategies"):
         check_grid(*make(tasks=tasks, methods=methods))
-    methods["meds"]["method"] = "dapo"  # nothing is counted
+    del methods["meds"]["rival"]
     assert check_grid(*make(tasks=tasks, methods=methods)).groups == {"sums": ["test", "train"]}
-    methods["meds"]["method"] = "meds"
+    methods["meds"]["rival"] = "named"
     check_grid(*make(methods=methods))

@@ -15,7 +15,7 @@ from meds_lab.compare.outcomes import Cost, Outcome, measure, write_cells
 from meds_lab.compare.results import make_results, write_files
 from meds_lab.compare.tables import text_tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def problems(right, exact=None, n=4, group="test"):
@@ -229,7 +229,7 @@ def test_files_hold_every_problem_and_no_nan(grid, tmp_path):
     assert row["pass@1"] == 1.0
     assert np.isnan(row["repeated"]), "nothing was wrong"
     assert (row["seconds_per_step"], row["updates"], row["samples_generated"]) == (3.0, 3, 96)
-    page = (ROOT / "docs" / "compare.md").read_text()
+    page = (ROOT / "lab" / "evidence" / "comparing.md").read_text()
     assert [name for name in table.columns if f"`{name}`" not in page] == []
     text = (tmp_path / "results.json").read_text()
     assert "NaN" not in text

@@ -57,7 +57,7 @@ def test_a_failed_cell_goes_on_from_its_checkpoint(make, stand_in):
 def test_pieces_without_a_checkpoint_are_begun_anew(make, stand_in):
     _, (_, cell) = make(seeds=1, methods=methods("pieces"))
     run_cells([cell], 1, command=stand_in)
-    assert state_of(cell) is State.TO_BEGIN_ANEW
+    assert state_of(cell) is State.TO_RESTART
     assert run_cells([cell], 1, command=stand_in) == []
     assert state_of(cell) is State.FINISHED
     assert not (cell.folder / "checkpoint-1").exists()
@@ -78,7 +78,7 @@ def test_what_a_stopped_cell_left_behind_is_not_shared(make, stand_in):
     left.mkdir(parents=True)
     for kind in ("parquet", "json"):
         (left / f"before.{kind}").touch()
-    assert state_of(cells[1]) is State.TO_BEGIN_ANEW, "its folder goes when its turn comes"
+    assert state_of(cells[1]) is State.TO_RESTART, "its folder goes when its turn comes"
     assert run_cells(cells, 2, shares_before=True, command=stand_in) == []
     assert f"--eval_before_from {cells[1].folder}" not in cells[0].log_path.read_text()
 
@@ -122,7 +122,7 @@ def test_a_signal_ends_the_trainings_and_the_next_run_goes_on(make, stand_in, nu
     with pytest.raises(ProcessLookupError):
         os.kill(int(cell.folder.with_name("meds.pid").read_text()), 0)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert state_of(cell) is State.TO_BEGIN_ANEW
+    assert state_of(cell) is State.TO_RESTART
 
 
 def test_a_signal_that_is_ignored_stays_ignored(make, stand_in):

@@ -74,5 +74,5 @@ def test_given_fields_keep_their_kinds(tmp_path):
     assert given_fields(path) == {"a": "1e-3", "b": {"c": [1, "x"]}, "d": "two\nlines"}
     assert given_fields(tmp_path / "none") is None
     path.write_text("a: 1\n")
-    with pytest.raises(GridError, match="does not say what was given"):
+    with pytest.raises(GridError, match="does not contain what was given"):
         given_fields(path)

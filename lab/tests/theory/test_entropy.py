@@ -1,6 +1,6 @@
 """The entropy claim H(q2) >= H(q1): where it holds, and hand-worked counterexamples where it does not.
 
-t = eta lambda; q_t is proportional to q1 exp(-t c). The statements are numbered as in docs/theorem.md.
+t = eta lambda; q_t is proportional to q1 exp(-t c). The statements are numbered as in lab/evidence/theorem.md.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Count equal fingerprints: equal vectors are one cluster, without HDBSCAN.
 
-With ``fingerprint: answer_string`` and ``meds_max_distance: 0`` the penalty is min(alpha ln(N(x, a) + 1), beta), where N
-is how often the answer a was given to the prompt x in earlier batches. A vector of its own is a cluster of one.
+With ``fingerprint: answer_string`` and ``meds_max_distance: 0`` the penalty is min(alpha ln(N(x, a) + 1), beta), where
+N is how often the answer a was given to the prompt x in earlier batches. A vector that is alone is a cluster of one.
 """
 
 from typing import Any

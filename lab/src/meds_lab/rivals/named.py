@@ -28,7 +28,7 @@ def trainer(
     strategy: Callable[[str, Mapping[str, Any]], str | None] | None = kwargs.get("strategy")
     if strategy is None:
         raise ValueError(
-            "the rival 'named' counts strategies: give the trainer a strategy=..., or take the pocket task"
+            "the rival 'named' counts strategies: give the trainer a strategy=..., or use the pocket task"
         )
 
     def fingerprint(

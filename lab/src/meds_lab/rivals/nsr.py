@@ -36,7 +36,7 @@ def reinforcement_advantages(is_correct: ArrayLike, positive_weight: float = 0.0
 def trainer(*args: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with these advantages."""
 
-    def advantage(rewards: Any, group_ids: Any, is_correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def advantage(_rewards: Any, _group_ids: Any, is_correct: NDArray[np.bool_]) -> NDArray[np.float64]:
         return reinforcement_advantages(is_correct)
 
     return MEDSTrainer(*args, advantage=advantage, **kwargs)

@@ -1,8 +1,8 @@
 """Outcome-based exploration, historical (arXiv 2509.06941): a bonus for answers that were rarely given.
 
-r + c min(1, N(x, a)^(-1/2)), N how often the answer a was given to the prompt x before this batch. As a penalty it is the
-bonus less c, c = ``meds_alpha``, capped at ``meds_beta``: c (1 - min(1, N^(-1/2))). The two differ by one number in each
-group, which its mean takes out. Use it with ``fingerprint: answer_string``, ``meds_max_distance: 0``,
+r + c min(1, N(x, a)^(-1/2)), N how often the answer a was given to the prompt x before this batch. As a penalty it is
+the bonus less c, c = ``meds_alpha``, capped at ``meds_beta``: c (1 - min(1, N^(-1/2))). The two differ by one number in
+each group, which its mean removes. Use it with ``fingerprint: answer_string``, ``meds_max_distance: 0``,
 ``meds_target: both`` and ``meds_all_wrong: center``.
 """
 
@@ -44,7 +44,7 @@ def trainer(
 ) -> MEDSTrainer:
     """`MEDSTrainer` with this penalty on exact counts."""
 
-    def penalty(cluster_sizes: ArrayLike, group_sizes: ArrayLike) -> NDArray[np.float64]:
+    def penalty(cluster_sizes: ArrayLike, _group_sizes: ArrayLike) -> NDArray[np.float64]:
         return inverse_sqrt_penalty(cluster_sizes, args.meds_alpha, args.meds_beta or 0.0)
 
     memory = ErrorMemory(equal_vectors, capacity=args.meds_capacity, half_life=args.meds_half_life)

@@ -3,7 +3,7 @@
 The vote then knows nothing of the errors. With ``meds_max_distance: 2`` every completion gets one of the labels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -26,7 +26,7 @@ class RandomLabels(IncrementalClustering):
         sizes_of: the clustering whose sizes (noise included) are kept.
     """
 
-    sizes_of: IncrementalClustering = HDBSCANClustering()
+    sizes_of: IncrementalClustering = field(default_factory=HDBSCANClustering)
 
     def refit(
         self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]

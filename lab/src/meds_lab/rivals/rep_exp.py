@@ -2,7 +2,8 @@
 
 r + w h^T (0.01 I + sum_j h_j h_j^T)^(-1) h. h is the mean of the last hidden states over the completion, projected to
 `dim` numbers by a sparse random matrix, less the group's mean. Groups without a right completion get no bonus. Use it
-with ``method: meds`` and ``fingerprint_from: reference``; with ``preset: paper`` the rest is DAPO. The memory stays empty.
+with ``method: meds`` and ``fingerprint_from: reference``; with ``preset: paper`` the rest is DAPO. Nothing is
+remembered.
 """
 
 from __future__ import annotations

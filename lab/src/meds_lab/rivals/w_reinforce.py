@@ -14,7 +14,7 @@ def trainer(*args: Any, positive_weight: float = 0.1, **kwargs: Any) -> MEDSTrai
     """`MEDSTrainer` with these advantages; `positive_weight` is that of right completions, >= 0."""
     check_non_negative("positive_weight", positive_weight)
 
-    def advantage(rewards: Any, group_ids: Any, is_correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def advantage(_rewards: Any, _group_ids: Any, is_correct: NDArray[np.bool_]) -> NDArray[np.float64]:
         return reinforcement_advantages(is_correct, positive_weight)
 
     return MEDSTrainer(*args, advantage=advantage, **kwargs)

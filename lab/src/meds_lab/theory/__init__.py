@@ -1,6 +1,6 @@
 """The paper's theorem on finite outcome spaces, exactly: what the penalty does to reward and to diversity.
 
-Statement, proofs and counterexamples: docs/theorem.md. Numpy only; nothing in training imports it.
+Statement, proofs and counterexamples: lab/evidence/theorem.md. Numpy only; nothing in training imports it.
 """
 
 from meds_lab.theory.clusters import EntropySplit, split_entropy

@@ -58,7 +58,7 @@ def order_horizon(probabilities: ArrayLike, costs: ArrayLike) -> float:
 
     T = min over c_i > c_j of (ln q_i - ln q_j) / (c_i - c_j), over outcomes that can happen. For
     0 <= t <= T the costlier outcome of each pair is still the more probable one, q majorises q exp(-t c) / Z, and the
-    entropy has not fallen (docs/theorem.md).
+    entropy has not fallen (lab/evidence/theorem.md).
 
     Args:
         probabilities: (N,) q, the distribution without the penalty.

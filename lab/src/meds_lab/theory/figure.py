@@ -1,6 +1,6 @@
-"""The theorem in numbers: draws docs/images/theorem.svg and prints how often the entropy claim holds on random spaces.
+"""The theorem in numbers: draws lab/evidence/theorem.svg and prints how often the entropy claim holds on random spaces.
 
-    python benchmarks/theorem.py --figure docs/images/theorem.svg
+    python -m meds_lab.theory.figure --figure lab/evidence/theorem.svg
 
 Seconds on one core. The same bytes and the same numbers at every run.
 """
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from meds_lab.theory import Comparison, compare, entropy_slope, similarly_ordered
 
+from meds_lab.theory import Comparison, compare, entropy_slope, similarly_ordered
 from meds_rl.shaping import penalty
 
 mpl.use("Agg")

@@ -1,16 +1,10 @@
 """The course of a grid, of rollouts that are put together by hand."""
 
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
+from meds_lab.tasks.course import course, main, read
 from meds_rl.tasks.pocket.problems import pool
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from course import course, main, read
 
 
 def write(run, steps, rows):

@@ -1,9 +1,9 @@
-"""Do penalties follow the errors? By fingerprint, by how far the vote reaches, by every setting of the memory.
+"""Do penalties follow the errors? By fingerprint, by the reach of the vote, by every setting of the memory.
 
-    python benchmarks/assignment.py                  # pocket-stuck:0, pocket-guess:0, pocket-scatter:0; five minutes
-    python benchmarks/assignment.py --settings       # the recommended memory, one setting changed at a time
-    python benchmarks/assignment.py --problems 4 --samples 64
-    python benchmarks/assignment.py --smollm2 runs/reasoning   # of what reasoning.py --model smollm2 has sampled
+    python -m meds_lab.fingerprints.assignment                # stuck, guess and scatter of seed 0; five minutes
+    python -m meds_lab.fingerprints.assignment --settings     # the recommended memory, one setting changed at a time
+    python -m meds_lab.fingerprints.assignment --problems 4 --samples 64
+    python -m meds_lab.fingerprints.assignment --smollm2 runs/reasoning   # what the bench has sampled
 
 For each of some hard problems a frozen policy's wrong completions come in visits of 8, those that have an answer: they
 are looked up, then remembered, as in training, but nothing moves. The planted strategy of each is known. Printed, over
@@ -27,30 +27,37 @@ from typing import Any
 
 import numpy as np
 import torch
-from meds_rl.fingerprint.text_embedding import embed_texts
 
-from meds_rl.engines.settings import PRESETS, MemorySettings, make_shaper
-from meds_rl.evaluation.sampling import sample_completions
+from meds_lab.rivals.agglomerative import Agglomerative
+from meds_lab.rivals.batch_memory import BatchMemory
+from meds_lab.rivals.count import equal_vectors
+from meds_lab.rivals.dbscan import DBSCAN
+from meds_lab.rivals.global_memory import GlobalMemory
+from meds_lab.rivals.kmeans import KMeans
+from meds_lab.rivals.random_labels import RandomLabels
+from meds_lab.rivals.single import one_cluster
+from meds_lab.tasks import load_pocket_model
+from meds_rl import ErrorMemory, RewardShaper
+from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_clustering, make_shaper
+from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.text import answer_vectors
-from meds_rl.tasks.pocket import CORRECT, load_pocket_model, strategy
+from meds_rl.tasks.pocket import CORRECT, strategy
 from meds_rl.tasks.pocket.problems import pool
 
 VISIT = 8
 # The policy is frozen here: penalties neither begin nor end.
-RECOMMENDED = {name: value for name, value in PRESETS["recommended"].items() if name != "fingerprint"} | {
-    "anneal": [1.0, 1.0]
-}
+PUBLISHED = {name: SETTINGS[name].value("paper") for name in MEMORY_SETTINGS}
+RECOMMENDED = {name: SETTINGS[name].value("recommended") for name in MEMORY_SETTINGS} | {"anneal": [1.0, 1.0]}
 # Groups here have no right answer, which "skip" leaves alone.
-PAPER = {name: value for name, value in PRESETS["paper"].items() if name != "fingerprint"} | {
-    "all_wrong": "center"
-}
-COUNTED = {"clustering": "exact", "max_distance": 0.0}
+PAPER = PUBLISHED | {"all_wrong": "center"}
+COUNTED = {"clustering": equal_vectors, "max_distance": 0.0}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is compared: a fingerprint, and fields of MemorySettings that differ from the recommended preset's."""
+    """What is compared: a fingerprint, and settings that differ from the recommended preset's, `memory` and
+    `clustering` of the lab among them."""
 
     label: str
     fingerprint: str
@@ -78,14 +85,20 @@ BY_SETTING = [
     Setting("epsilon .3", "working_states", {"cluster_selection_epsilon": 0.3}),
     Setting("one neighbour votes", "working_states", {"n_neighbors": 1}),
     Setting("noise free", "working_states", {"noise": "free"}),
-    Setting("single cluster", "working_states", {"clustering": "single"}),
-    Setting("single cluster, however far", "working_states", {"clustering": "single", "max_distance": None}),
-    Setting("k-means", "working_states", {"clustering": "kmeans"}),
-    Setting("DBSCAN", "working_states", {"clustering": "dbscan"}),
-    Setting("agglomerative", "working_states", {"clustering": "agglomerative"}),
-    Setting("labels at random", "working_states", {"clustering": "random", "max_distance": None}),
-    Setting("only the batch", "working_states", {"scope": "batch"}),
-    Setting("one memory for all prompts", "working_states", {"scope": "global"}),
+    Setting("single cluster", "working_states", {"clustering": one_cluster}),
+    Setting(
+        "single cluster, however far", "working_states", {"clustering": one_cluster, "max_distance": None}
+    ),
+    Setting("k-means", "working_states", {"clustering": KMeans()}),
+    Setting("DBSCAN", "working_states", {"clustering": DBSCAN()}),
+    Setting("agglomerative", "working_states", {"clustering": Agglomerative()}),
+    Setting(
+        "random labels",
+        "working_states",
+        {"clustering": RandomLabels(make_clustering(RECOMMENDED)), "max_distance": None},
+    ),
+    Setting("only the batch", "working_states", {"memory": BatchMemory}),
+    Setting("one memory for all prompts", "working_states", {"memory": GlobalMemory}),
     Setting("half-life 8", "working_states", {"half_life": 8.0}),
     Setting("half-life 2", "working_states", {"half_life": 2.0}),
     *[
@@ -93,7 +106,7 @@ BY_SETTING = [
         for name in ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "text_embedding")
         for far in ("", ", within .25")
     ],
-    Setting("strategy's name, one memory for all", "strategy", COUNTED | {"scope": "global"}),
+    Setting("strategy's name, one memory for all", "strategy", COUNTED | {"memory": GlobalMemory}),
 ]
 
 
@@ -119,7 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--samples", type=int, default=128, metavar="N", help="of each (default: 128)")
     parser.add_argument("--variants", nargs="*", default=["stuck", "guess", "scatter"], metavar="NAME")
     parser.add_argument("--settings", action="store_true", help="by every setting, not only by fingerprint")
-    parser.add_argument("--smollm2", type=Path, metavar="OUT", help="folder of benchmarks/reasoning.py")
+    parser.add_argument(
+        "--smollm2", type=Path, metavar="OUT", help="folder of python -m meds_lab.fingerprints"
+    )
     parsed = parser.parse_args(arguments)
     if parsed.problems < 1 or parsed.samples < 4 * VISIT:
         parser.error(f"--problems must be at least 1 and --samples at least {4 * VISIT}")
@@ -148,10 +163,10 @@ def print_table(title: str, errors: list[Errors], settings: Sequence[Setting]) -
 
 def smollm2_errors(folder: Path) -> list[Errors]:
     """Completions with an answer, right ones too (they are few): strategies are their first two equations."""
-    from reasoning_data import smollm2
-    from reasoning_problems import SETTINGS as TEMPERATURES
-    from reasoning_problems import asked_as_is
-    from reasoning_rivals import answer_states
+    from meds_lab.fingerprints.data import smollm2
+    from meds_lab.fingerprints.problems import SETTINGS as TEMPERATURES
+    from meds_lab.fingerprints.problems import asked_as_is
+    from meds_lab.fingerprints.rivals import answer_states
 
     layers = list(range(3, 31, 3))
     data = smollm2(folder / "smollm2", asked_as_is(), TEMPERATURES, 40, layers, as_is=True)
@@ -176,7 +191,7 @@ def smollm2_errors(folder: Path) -> list[Errors]:
 
 
 def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[str]) -> list[Errors]:
-    """What a shipped policy gets wrong on the first hard problems, which its warm-up never saw."""
+    """What a starting policy gets wrong on the first hard problems, which its warm-up never saw."""
     torch.manual_seed(0)
     model, tokenizer = load_pocket_model(0, variant)
     prompts = [problem.prompt for problem in pool("hard")[:num_problems]]
@@ -195,6 +210,8 @@ def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[
         features["strategy"] = answer_vectors(strategies)
         features["answer_string"] = answer_vectors([one.text.rpartition("boxed{")[2] for one in answered])
         if "text_embedding" in names:
+            from meds_lab.rivals.text_embedding import embed_texts
+
             features["text_embedding"] = embed_texts([one.text for one in answered])
         errors.append(Errors(strategies, features))
     return errors
@@ -211,13 +228,13 @@ def stream(errors: Sequence[Errors], name: str, changed: Mapping[str, Any]) -> n
     Args:
         errors: One for each problem.
         name: The fingerprint.
-        changed: Fields of MemorySettings that differ from the recommended preset's.
+        changed: Settings that differ from the recommended preset's; `memory` and `clustering` of the lab among them.
 
     Returns:
         (P, 4): by problem share seen, contrast, deviation within the habit, correlation with the truth; NaN where
         one is not defined.
     """
-    shaper = make_shaper(MemorySettings(**(RECOMMENDED | dict(changed))))
+    shaper = shaper_of(changed)
     sizes: list[list[float]] = [[] for _ in errors]
     for start in range(0, max(len(one.strategies) for one in errors), VISIT):
         # A last visit may be smaller; problems that have none left are not in the batch.
@@ -234,6 +251,14 @@ def stream(errors: Sequence[Errors], name: str, changed: Mapping[str, Any]) -> n
     return np.array(
         [follows(one.strategies, np.array(found)) for one, found in zip(errors, sizes, strict=True)]
     )
+
+
+def shaper_of(changed: Mapping[str, Any]) -> RewardShaper:
+    """The recommended preset's shaper with some settings changed."""
+    values = RECOMMENDED | dict(changed)
+    kind, clustering = values.pop("memory", ErrorMemory), values.pop("clustering", None)
+    memory = kind(clustering or make_clustering(values), half_life=values["half_life"])
+    return make_shaper(values, memory)
 
 
 def follows(strategies: Sequence[str], size: np.ndarray) -> tuple[float, float, float, float]:

@@ -1,13 +1,13 @@
 """The cells of several grids by base checkpoint: what one method has more than others, each checkpoint counted once.
 
-    python benchmarks/checkpoints.py docs/evidence/compare-entropy.parquet docs/evidence/compare-judge.parquet
+    python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet
 
 Seeds of one checkpoint share what they start from; where checkpoints differ much, only their number counts. For each
 group of problems and measure: the mean over checkpoints of the paired difference, its 95 % interval by Student's t over
 checkpoints, at how many it is above 0, the sign-flip test's p over checkpoints (not corrected), and the mean without
 the checkpoint that says most for it, or without one that is named:
 
-    python benchmarks/checkpoints.py docs/evidence/compare-mixed.parquet --without stuck-1
+    python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet --without stuck-5
 
 Files may hold the same cells; cells of different budgets are not put together.
 """
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from meds_lab.compare.budget import differing_fields
-from meds_lab.compare.significance import sign_flip_p
 from scipy.stats import ttest_1samp
 
+from meds_lab.compare.checks import differing_fields
+from meds_lab.compare.significance import sign_flip_p
 from meds_rl.evaluation.paired import NOISE
 
 MEASURES = {
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cells", type=Path, nargs="+", help="cells.parquet of meds compare")
+    parser.add_argument("cells", type=Path, nargs="+", help="cells.parquet of meds-lab compare")
     parser.add_argument(
         "--method", default="recommended", help="what the others are taken from (default: recommended)"
     )

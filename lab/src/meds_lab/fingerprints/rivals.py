@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from reasoning_data import Data
-from reasoning_neighbours import unit
 
-from meds_rl.fingerprint.text_embedding import embed_texts
+from meds_lab.fingerprints.data import Data
+from meds_lab.fingerprints.neighbours import unit
 
 
 def one_hot(texts: list[str]) -> np.ndarray:
@@ -53,6 +52,8 @@ def word_ngrams(data: Data) -> np.ndarray:
 
 
 def text_embedding(data: Data) -> np.ndarray:
+    from meds_lab.rivals.text_embedding import embed_texts  # imports TRL
+
     return embed_texts(data.workings)
 
 

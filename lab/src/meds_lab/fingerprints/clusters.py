@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from reasoning_data import Data
-from reasoning_neighbours import unit
 from sklearn.cluster import AgglomerativeClustering
 
+from meds_lab.fingerprints.data import Data
+from meds_lab.fingerprints.neighbours import unit
 from meds_rl.evaluation.agreement import adjusted_rand
 from meds_rl.memory.clustering import NO_TREE, ClusteringFunction, HDBSCANClustering
 

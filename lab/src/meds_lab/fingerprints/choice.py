@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from reasoning_candidates import Candidate
-from reasoning_data import Data
-from reasoning_neighbours import PAIRS, Pairs, Sample, shares
+
+from meds_lab.fingerprints.candidates import Candidate
+from meds_lab.fingerprints.data import Data
+from meds_lab.fingerprints.neighbours import PAIRS, Pairs, Sample, shares
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,9 @@
 """What trained policies do, of samples that are put together by hand."""
 
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from ways import main
+from meds_lab.tasks.workings import main
 
 
 def write(grid, cell, rows):

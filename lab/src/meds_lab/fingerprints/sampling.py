@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from reasoning_problems import Asked
 from tqdm import tqdm
+
+from meds_lab.fingerprints.problems import Asked
 
 MAX_NEW_TOKENS = 80
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from reasoning_candidates import CANDIDATES, CENTRES, PUBLISHED, TEXT, Candidate
-from reasoning_choice import Judged, judge
-from reasoning_clusters import CLUSTERINGS, agreement_of
-from reasoning_data import Data
-from reasoning_neighbours import (
+
+from meds_lab.fingerprints.candidates import CANDIDATES, CENTRES, PUBLISHED, TEXT, Candidate
+from meds_lab.fingerprints.choice import Judged, judge
+from meds_lab.fingerprints.clusters import CLUSTERINGS, agreement_of
+from meds_lab.fingerprints.data import Data
+from meds_lab.fingerprints.neighbours import (
     PAIRS,
     Pairs,
     Sample,
@@ -20,7 +21,6 @@ from reasoning_neighbours import (
     resamples,
     shares,
 )
-
 from meds_rl.fingerprint import WorkingStates
 
 BY_NAME = {one.name: one for one in CANDIDATES}

@@ -1,15 +1,12 @@
-"""The theorem's benchmark, on few spaces."""
+"""The theorem's figure, on few spaces."""
 
 import re
-import sys
-from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-import theorem
+from meds_lab.theory import figure
 
 
 def test_prints_the_tables_and_draws_the_figure(tmp_path, capsys):
-    theorem.main(["--spaces", "60", "--figure", str(tmp_path / "deep" / "theorem.svg")])
+    figure.main(["--spaces", "60", "--figure", str(tmp_path / "deep" / "theorem.svg")])
     printed = capsys.readouterr().out
     shares = dict(re.findall(r"^\| (c and .*?) \| \d+ \| ([\d.]+) %", printed, re.MULTILINE))
     assert shares["c and q2 ordered alike"] == "100.0"

@@ -1,7 +1,7 @@
 """How a grid's policies went, from what they wrote: do penalties move the habit, and do right answers come?
 
-    meds compare recipes/compare-judge.yaml --jobs 2
-    python benchmarks/course.py runs/compare-judge            # of finished cells of a grid of the pocket task
+    meds-lab compare lab/recipes/compare-small.yaml --jobs 2
+    python -m meds_lab.tasks.course runs/compare-small            # of finished cells of a grid of the pocket task
 
 Of all completions of hard problems in training, by checkpoint and method, means over seeds, in sixths of the training:
 

@@ -1,21 +1,17 @@
 """The bench of fingerprints: neighbours counted by hand, labels read from workings, the way through on pocket."""
 
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from meds_lab.fingerprints import __main__ as reasoning
+from meds_lab.fingerprints import neighbours as bench
+from meds_lab.fingerprints.choice import halves
+from meds_lab.fingerprints.labels import LABELS, equations, is_right
+from meds_lab.fingerprints.problems import ORDERS, SUMS, WORDINGS, asked_in_styles, sum_working
+from meds_lab.fingerprints.states import weights
 from meds_rl.fingerprint import AnswerPosition
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-import reasoning
-import reasoning_neighbours as bench
-from reasoning_choice import halves
-from reasoning_labels import LABELS, equations, is_right
-from reasoning_problems import ORDERS, SUMS, WORDINGS, asked_in_styles, sum_working
-from reasoning_states import weights
 
 
 def two_strategies(count=12):

@@ -3,13 +3,13 @@
 Neighbours are of the same prompt, by the cosine, as in the memory; over all pairs, with the answer held fixed, and with
 the answer different; against chance and against text.
 
-    python benchmarks/reasoning.py --model pocket --out runs/reasoning                 # minutes
-    python benchmarks/reasoning.py --model pocket-guess --out runs/reasoning           # answers that tell no strategy
-    python benchmarks/reasoning.py --model smollm2 --out runs/reasoning                # samples first: half an hour
-    python benchmarks/reasoning.py --model smollm2-sums --out runs/reasoning     # one answer, worked out differently
-    python benchmarks/reasoning.py --model pocket --out runs/reasoning --quick         # shows the way through
+    python -m meds_lab.fingerprints --model pocket --out runs/reasoning                 # minutes
+    python -m meds_lab.fingerprints --model pocket-guess --out runs/reasoning           # answers that show no strategy
+    python -m meds_lab.fingerprints --model smollm2 --out runs/reasoning                # samples first: half an hour
+    python -m meds_lab.fingerprints --model smollm2-sums --out runs/reasoning     # one answer, worked out differently
+    python -m meds_lab.fingerprints --model pocket --out runs/reasoning --quick         # a short run
 
-One core, no network. What OUT holds already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.models`.
+One core, no network. What OUT has already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.models`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from reasoning_candidates import CANDIDATES
-from reasoning_cost import cost
-from reasoning_data import Data, pocket, smollm2
-from reasoning_problems import SETTINGS, SUM_SETTINGS, asked_as_is, asked_in_styles
-from reasoning_table import clusters, neighbours, other_problems, robustness
 
-from meds_rl.tasks.pocket import load_pocket_model
+from meds_lab.fingerprints.candidates import CANDIDATES
+from meds_lab.fingerprints.cost import cost
+from meds_lab.fingerprints.data import Data, pocket, smollm2
+from meds_lab.fingerprints.problems import SETTINGS, SUM_SETTINGS, asked_as_is, asked_in_styles
+from meds_lab.fingerprints.table import clusters, neighbours, other_problems, robustness
+from meds_lab.tasks import load_pocket_model
+from meds_lab.tasks.checkpoints import SEEDS
 
 SMOLLM2_LAYERS = list(range(3, 31, 3))
 # By model: what its table has beside the neighbours and the cost.
@@ -75,7 +76,7 @@ def load(parsed: argparse.Namespace) -> list[Data]:
     variant = "guess" if parsed.model == "pocket-guess" else "plain"
     if parsed.quick:
         return [pocket(0, 8, parsed.samples or 32, variant=variant)]
-    return [pocket(seed, num_samples=parsed.samples or 64, variant=variant) for seed in (0, 1, 2)]
+    return [pocket(seed, num_samples=parsed.samples or 64, variant=variant) for seed in SEEDS[variant]]
 
 
 def model_of(name: str) -> Any:

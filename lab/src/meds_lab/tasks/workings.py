@@ -1,7 +1,7 @@
 """What a grid's trained policies do instead of working right, from the samples of their evaluations.
 
-    meds compare recipes/compare-mixed.yaml --jobs 2
-    python benchmarks/ways.py runs/compare-mixed              # of finished cells of a grid of the pocket task
+    meds-lab compare lab/recipes/compare-small.yaml --jobs 2
+    python -m meds_lab.tasks.workings runs/compare-small              # of finished cells of a grid of the pocket task
 
 By group of problems and method, shares of all samples, means over checkpoints and seeds:
 

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reasoning_labels import LABELS, equations
-from reasoning_neighbours import Sample
-from reasoning_problems import Asked
-from reasoning_sampling import sample
-from reasoning_states import States, join, take
 from tqdm import tqdm
 
-from meds_rl.evaluation.sampling import sample_completions
+from meds_lab.fingerprints.labels import LABELS, equations
+from meds_lab.fingerprints.neighbours import Sample
+from meds_lab.fingerprints.problems import Asked
+from meds_lab.fingerprints.sampling import sample
+from meds_lab.fingerprints.states import States, join, take
+from meds_lab.tasks import load_pocket_model
+from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import answer_finder
-from meds_rl.tasks.pocket import load_pocket_model, pocket_task
+from meds_rl.tasks.pocket import pocket_task
 from meds_rl.tasks.pocket.reading import followed
 
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}?")

@@ -1,15 +1,10 @@
 """The benchmark of penalties against planted strategies, on errors that are put together by hand."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from assignment import BY_FINGERPRINT, BY_SETTING, COUNTED, Errors, main, stream
-
+from meds_lab.fingerprints.assignment import BY_FINGERPRINT, BY_SETTING, COUNTED, Errors, main, stream
+from meds_lab.rivals.global_memory import GlobalMemory
 from meds_rl.fingerprint.text import answer_vectors
 
 HABIT = "left_to_right"
@@ -56,7 +51,7 @@ def test_problems_of_different_length_each_have_their_own_memory():
     alone, beside = stream([short], "it", COUNTED)[0], stream([short, long], "it", COUNTED)
     assert beside.shape == (2, 4)
     np.testing.assert_allclose(beside[0], alone)
-    assert stream([short, long], "it", COUNTED | {"scope": "global"})[0, 1] < alone[1] - 0.5
+    assert stream([short, long], "it", COUNTED | {"memory": GlobalMemory})[0, 1] < alone[1] - 0.5
 
 
 def test_each_setting_is_a_row_of_its_own_and_sees_what_came_before():

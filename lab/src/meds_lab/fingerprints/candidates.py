@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import reasoning_rivals as rivals
-from reasoning_data import Data
-from reasoning_neighbours import unit
+
+from meds_lab.fingerprints import rivals
+from meds_lab.fingerprints.data import Data
+from meds_lab.fingerprints.neighbours import unit
 
 Make = Callable[[Data, Any, np.ndarray], np.ndarray]
 UNIT = "working, each token at length 1"

@@ -1,16 +1,12 @@
 """Cells by base checkpoint, put together by hand."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-from checkpoints import interval, main
+from meds_lab.compare.checkpoints import interval, main
 
 
 def cells(tmp_path, name="cells.parquet", **given):
