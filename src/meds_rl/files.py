@@ -1,4 +1,4 @@
-"""Writes files so that their path holds, at any moment, the old file or the new one, whole."""
+"""Write files so that at any moment their path holds the old file or the new one, whole."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _LEFT_BEHIND = 900.0
-"""Seconds after which a temporary file that nobody writes to is taken for what a killed process left."""
+"""Seconds without a write after which a temporary file counts as left behind by a killed process."""
 
 
 def write_atomically(path: Path, data: Any) -> None:
@@ -39,11 +39,11 @@ def require_writable(folder: Path, refusal: str) -> None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to: a temporary one beside `path`, at the end synced to disk and renamed over it.
 
-    A link is followed, and the mode of a file that is replaced is kept. What a process that was killed while it wrote
-    this file left behind is removed, once it is a quarter of an hour old.
+    A link is followed, and the mode of a file that is replaced is kept. Temporary files of this path that a killed
+    process left are removed once they are a quarter of an hour old.
 
     Raises:
-        OSError: As the system says. After that, or any error within the context, `path` is as before.
+        OSError: The system's. After it, or any error within the context, `path` is as before.
     """
     path = Path(os.path.realpath(path))
     if path.is_dir():
@@ -81,7 +81,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:
-        return  # it may be written to, but not read: the file is in place all the same
+        return  # write-only folder: the file is in place nevertheless
     try:
         os.fsync(descriptor)
     finally:

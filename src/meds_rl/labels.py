@@ -1,13 +1,13 @@
-"""What the `clusters` of a shaped batch may hold beside the labels of real clusters (0, 1, 2, ...)."""
+"""Values of `ShapedBatch.clusters` other than the labels of clusters (0, 1, 2, ...)."""
 
 NOISE = -1
-"""The neighbours' vote fell on the points that HDBSCAN put into no cluster."""
+"""Most of the nearest remembered completions are in no cluster of HDBSCAN."""
 
 NO_ANSWER = -2
-"""The completion gave no answer, so it has no fingerprint: an error pattern of its own."""
+"""The completion gives no answer and so has no fingerprint; such completions count together as one cluster."""
 
 UNSEEN = -3
-"""The memory holds no fingerprint of this prompt yet (the first visit), or none within the distance that counts."""
+"""The memory has no fingerprint of this prompt (the first visit), or none within `max_distance`."""
 
 NOT_SCORED = -4
 """The completion was not looked up: its group is all right or all wrong and skipped, or it is no target."""

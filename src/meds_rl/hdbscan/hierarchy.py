@@ -50,7 +50,7 @@ def _single_linkage(parent: Indices, order: Indices) -> tuple[Indices, Indices]:
 def _merge_ties(n: int, upper: Indices, lengths: Floats, order: Indices) -> Indices:
     """Each node's upper node once equal distances are one merge; a node that is part of its upper one gets -2."""
     merged = upper.copy()
-    top = np.arange(upper.size).astype(np.int32)  # the node that stands for the whole merge
+    top = np.arange(upper.size).astype(np.int32)  # the node that represents the whole merge
     for node in range(2 * n - 3, -1, -1):
         above = top[upper[node]]
         merged[node] = above
@@ -159,10 +159,10 @@ def _select(above: Indices, stability: Floats, leaf: bool, allow_single_cluster:
 def _join_near(
     chosen: Indices, above: Indices, birth: Floats, epsilon: float, allow_single_cluster: bool
 ) -> Indices:
-    """`chosen`, but clusters that split off at a distance below epsilon go up to the one that did not.
+    """`chosen`, with each cluster that split off at less than epsilon replaced by an ancestor.
 
-    That is the lowest ancestor that split off at more than epsilon. The root is taken only if it may be a cluster;
-    else the highest one below it is.
+    That is the lowest ancestor that split off at more than epsilon; failing that the root, if it may be a cluster, or
+    else the highest ancestor below the root.
     """
     joined = np.zeros(chosen.size, np.bool_)
     for c in range(chosen.size):

@@ -2,7 +2,7 @@
 
 A tree of n points is an array of n parents, -1 for the one root. Points are (n, D), float64, C-contiguous and finite.
 The distance of two points is the root of the sum of their squared differences, added up over the dimensions in order:
-it depends, to the last bit, on nothing but the two. Where distances tie there are several minimum spanning trees, and
+to the last bit it depends only on the two. Where distances tie there are several minimum spanning trees, and
 any of them may be returned: the groups of points that edges up to some length connect are the same in all of them.
 """
 

@@ -96,7 +96,7 @@ def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, 
     """Write a safetensors file of these columns, and their digest as the last one.
 
     Raises:
-        OSError: As the system says: no such folder, no space, no permission. `path` is then as before.
+        OSError: No such folder, no space, no permission. `path` is then as before.
     """
     # Wide types first, so that each array starts at a multiple of its item's size.
     ordered = sorted(columns, key=lambda column: (-np.dtype(column.dtype).itemsize, column.name))

@@ -221,7 +221,9 @@ class ErrorMemory:
         entries = _in_threads(
             lambda task: updated(*task, state.step, self.capacity, self._incremental),
             tasks,
-            cost=sum(len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks),
+            cost=sum(
+                len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks
+            ),
             num_threads=self.num_threads,
         )
         return state.entries | dict(zip(keys, entries, strict=True))

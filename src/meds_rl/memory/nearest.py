@@ -1,4 +1,4 @@
-"""The vote of the nearest neighbours, compiled. Import it where it is used: compiled code takes long to load."""
+"""The kernels of `meds_rl.memory.vote`. Import this file inside functions: loading compiled code takes long."""
 
 import numpy as np
 from numba import types
@@ -35,9 +35,9 @@ def majority(
     labels: NDArray[np.int32],
     n_neighbors: int,
     lowest_cosine: float,
-    nobody: int,
+    no_vote: int,
 ) -> NDArray[np.int64]:
-    """(m,) the majority label among the members nearest to each query (`voting.vote`), `nobody` where none votes."""
+    """(m,) the majority label among the members nearest to each query, `no_vote` where no member is near enough."""
     lowest = np.rint(lowest_cosine * 1e12)
     m, D = queries.shape
     n = members.shape[0]
@@ -64,7 +64,7 @@ def majority(
                 place -= 1
             best[place], nearest[place] = cosine, i
             found = min(found + 1, k)
-        most, winners[q] = 0, nobody
+        most, winners[q] = 0, no_vote
         for a in range(found):
             support = 0
             for b in range(found):

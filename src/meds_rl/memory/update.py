@@ -83,21 +83,20 @@ def carry_over(
 ) -> tuple[NDArray[np.int32], int]:
     """Lasting numbers for the clusters of a refit.
 
-    Pairs of an old and a new cluster are matched by the number of members that they share, the largest overlap first;
-    of equal overlaps the older cluster first, then the new one whose first member was remembered first. Each old number
-    goes to one new cluster at most. So where a cluster splits, its largest part keeps the number; where clusters merge,
-    the number of the one that brings most members stays. New clusters that match none get new numbers. A number is
-    never given twice: a cluster that dissolved and forms again is a new one. (A prompt that a bound has forgotten
-    altogether starts anew.)
+    Pairs of an old and a new cluster are matched by the number of members that they have in common, the largest overlap
+    first; of equal overlaps the older cluster first, then the new one whose first member was remembered first. Each old
+    number goes to one new cluster at most. So where a cluster splits, its largest part keeps the number; where clusters
+    merge, the number of the one with most members in it stays. New clusters without a match get new numbers. No number
+    is used twice while the entry exists: a cluster that dissolved and forms again is a new one.
 
     Args:
-        before: (n,) lasting number that each member had before, NOISE for none or for a new member.
+        before: (n,) lasting number of each member so far, NOISE for none or for a new member.
         labels: (n,) its label in the refit, NOISE for none.
-        next_cluster: the first number that was never given.
+        next_cluster: the first number that was never used.
 
     Returns:
         numbers: (n,) int32.
-        next_cluster: the first number that is still not given.
+        next_cluster: the first number that is still not used.
 
     Example:
         >>> before = np.array([0, 0, 1, 1, 1, -1, -1], dtype=np.int32)  # the last two are new

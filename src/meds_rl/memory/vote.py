@@ -16,10 +16,9 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def canonical_order(vectors: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Positions (n,) that sort the rows of (n, D) by their bytes: an order that depends on the rows alone.
+    """Positions (n,) that sort the rows of (n, D) by their bytes, so that the order depends on the rows alone.
 
-    Rows must be free of NaN and -0.0 (`check_features`). Equal rows keep their order; they are
-    interchangeable.
+    Rows must be free of NaN and -0.0 (`check_features`). Equal rows, which are interchangeable, keep their order.
     """
     return np.array(sorted(range(len(vectors)), key=lambda row: vectors[row].tobytes()), dtype=np.intp)
 
@@ -33,18 +32,17 @@ def vote(
 ) -> NDArray[np.int64]:
     """Majority label (m,) among the `n_neighbors` members nearest by cosine to each query.
 
-    Noise votes like any label. With fewer members than `n_neighbors` all of them vote. A tied vote goes to
-    the label of the nearest neighbour among the tied. Of equally near members the one remembered first is
-    nearer; cosines count as equal when they agree to 12 decimals, since vectors of one direction and different lengths
-    differ in their last bits.
+    Noise votes like any label. With fewer members than `n_neighbors` all of them vote. A tie goes to the label of the
+    nearest neighbour among the tied. Of equally near members the one remembered first counts as nearer. Cosines are
+    equal when they agree to 12 decimals, as vectors of one direction and different lengths differ in their last bits.
 
     Args:
         queries: (m, D) fingerprints to assign.
         members: (n, D) remembered fingerprints, n >= 1, in the order in which they were remembered.
         labels: (n,) their labels.
         n_neighbors: How many vote.
-        max_distance: Members further than this do not vote: Euclidean distance of unit vectors, 0 to 2, which is
-            sqrt(2 - 2 cosine). Where nobody votes the label is UNSEEN: "none of these". None: however far.
+        max_distance: Members further away do not vote: Euclidean distance of unit vectors, 0 to 2, which is
+            sqrt(2 - 2 cosine). Without any vote the label is UNSEEN. None: no bound.
     """
     from meds_rl.memory.nearest import majority  # compiled: slower to load than all of meds_rl
 

@@ -54,7 +54,7 @@ def shaped_rewards(
 
 
 def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """What a penalty function returned: (B,) finite numbers >= 0, as float64.
+    """Penalties of a penalty function or a subclass: (B,) finite numbers >= 0, as float64.
 
     Raises:
         ValueError: it is something else.

@@ -68,8 +68,7 @@ class RewardShaper:
             from the second on. Errors are remembered throughout. None: full strength throughout, as published.
         penalty: A function from cluster sizes (B,) and group sizes (B,) to penalties (B,) >= 0, in place of
             min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. Rows that are not scored have size 0 there
-            and penalty 0 whatever it returns. `anneal` scales what it returns. It is subtracted from the reward of
-            right completions, too.
+            and always penalty 0. `anneal` scales the penalties. They are subtracted from right completions, too.
 
     Raises:
         TypeError, ValueError: An argument has a wrong type or value.
@@ -154,7 +153,7 @@ class RewardShaper:
         group_sizes = np.empty(len(sizes), dtype=np.int64)
         for group in groups:
             group_sizes[group.rows] = len(group.rows)
-        return check_penalties(self.penalty(sizes, group_sizes), len(sizes)) * strength(self.anneal, progress)
+        return np.asarray(self.penalty(sizes, group_sizes)) * strength(self.anneal, progress)
 
     def scored_rows(
         self,
@@ -217,8 +216,7 @@ class RewardShaper:
         scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
         prompts = scored_prompts(groups, correct, scored)
         with self.memory.lock:
-            clusters, sizes = self._score(prompts, fingerprints)
-            penalties = np.where(scored, self.penalties(sizes, groups, progress), 0.0)
+            clusters, sizes, penalties = self._score(prompts, fingerprints, groups, progress)
             memory_ids = self._remember(prompts, fingerprints)
 
         # A penalty function's penalties are subtracted from right completions, too.
@@ -241,9 +239,13 @@ class RewardShaper:
         )
 
     def _score(
-        self, prompts: list[ScoredRows], features: NDArray[np.float32]
-    ) -> tuple[NDArray[np.int64], ClusterSizes]:
-        """Clusters (B,) and the sizes (B,) that count; other rows are NOT_SCORED with size 0."""
+        self,
+        prompts: list[ScoredRows],
+        features: NDArray[np.float32],
+        groups: list[Group],
+        progress: float | None,
+    ) -> tuple[NDArray[np.int64], ClusterSizes, NDArray[np.float64]]:
+        """Clusters, the sizes that count and penalties, each (B,); other rows are NOT_SCORED with 0 and 0."""
         clusters = np.full(len(features), NOT_SCORED, dtype=np.int64)
         sizes = no_sizes(len(features), self.memory.half_life)
         visits = [Visit(prompt.prompt_id, features[prompt.rows], prompt.is_correct) for prompt in prompts]
@@ -253,9 +255,10 @@ class RewardShaper:
         if self.noise == "free":
             sizes[clusters == NOISE] = 0
         if self.no_answer == "free":
-            # None is remembered from now on, but the memory may come from a run that did.
+            # This shaper remembers none, but its memory may come from a run that did.
             sizes[clusters == NO_ANSWER] = 0
-        return clusters, sizes
+        penalties = check_penalties(self.penalties(sizes, groups, progress), len(sizes))
+        return clusters, sizes, np.where(clusters == NOT_SCORED, 0.0, penalties)
 
     def _remember(self, prompts: list[ScoredRows], features: NDArray[np.float32]) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
@@ -320,7 +323,7 @@ class Group(NamedTuple):
 def groups_of(
     prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct: NDArray[np.bool_]
 ) -> list[Group]:
-    """The groups of a batch (all arguments (B,)), sorted by prompt id, integers first, whatever the order of rows.
+    """The groups of a batch (all arguments (B,)), sorted by prompt id, integers first.
 
     Raises:
         ValueError: a group has completions of two prompts.
