@@ -78,7 +78,7 @@ class Fails(HDBSCANClustering):
 
 def outcome_of_an_error(model_path: str, output: str) -> str:
     """The process without the memory must not wait for ever."""
-    trainer = make_trainer(model_path, f"{output}/error", {"memory": ErrorMemory(Fails())})
+    trainer = make_trainer(model_path, f"{output}/error", {"memory": ErrorMemory(Fails(), **SETTINGS)})
     try:
         trainer.train()
     except (RuntimeError, FloatingPointError) as error:

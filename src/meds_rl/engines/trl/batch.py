@@ -151,13 +151,12 @@ class Batch:
             )
             return advantages
         rows = self.graded
-        values = np.asarray(
-            function(self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]), dtype=np.float64
-        )
+        given = self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]
+        values = np.asarray(function(*given), dtype=np.float64)
         if values.shape != (rows.sum(),) or not np.isfinite(values).all():
+            got = "some that are not finite" if values.shape == (rows.sum(),) else f"shape {values.shape}"
             raise ValueError(
-                f"advantage must return {rows.sum()} finite numbers, one for each reward; got shape {values.shape}"
-                + ("." if values.shape != (rows.sum(),) else " with values that are not finite.")
+                f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}."
             )
         advantages[:] = 0.0
         advantages[rows] = values
@@ -268,7 +267,7 @@ def text_of(completion: str | list[dict[str, Any]]) -> str:
 
 
 def rollout_columns(
-    batch: Batch, *, step: int, generation: int, advantages: NDArray[np.float64], marker: str
+    batch: Batch, step: int, generation: int, advantages: NDArray[np.float64], *, marker: str
 ) -> dict[str, Sequence[Any] | np.ndarray]:
     """The batch as columns of the rollouts table (``meds_rl/rollouts/table.py``)."""
     memory_columns = ("cluster", "cluster_size", "penalty", "reason", "memory_id")

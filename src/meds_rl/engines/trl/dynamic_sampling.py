@@ -164,6 +164,15 @@ class FilledBatch:
     accuracy: float
     every: list[Rollout]
 
+    def metrics(self) -> dict[str, float]:
+        """Figures for the log."""
+        return {
+            "generation_batches": self.num_batches,
+            "groups_generated": self.num_groups,
+            "groups_without_signal": self.num_fillers,
+            "raw_accuracy": self.accuracy,
+        }
+
 
 @dataclass
 class DynamicSampler:

@@ -64,9 +64,9 @@ class MEDSTrainer(GRPOTrainer):
     None) decides whether it is right (above ``args.correct_above``); further ones are part of the raw reward.
 
     With several processes the first one owns the memory: it shapes the rewards and sends the result to the others,
-    whose ``memory`` stays empty.
+    whose ``memory`` is not used.
 
-    To use the fingerprints in another way, override `shape`.
+    A subclass may override `shape`. ``docs/seams.md`` has an example of everything that can be replaced.
 
     Args:
         model: as in ``GRPOTrainer``.
@@ -78,8 +78,8 @@ class MEDSTrainer(GRPOTrainer):
             half-life); fields of ``args`` that ask for others are refused.
         fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
             is called as reward functions are, in each process with its rows: f(prompts=, completions=, answers=,
-            **columns of the data set) -> (B, D); completions and answers are texts, an answer is None where there is
-            none. Its row for a completion without an answer is NaN.
+            **columns of the data set) -> (B, D). Completions and answers are texts; an answer may be None, and the row
+            is then NaN.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
         advantage: instead of TRL's group normalisation and of ``scale_rewards``: a function (rewards (B,), group_ids
@@ -96,20 +96,6 @@ class MEDSTrainer(GRPOTrainer):
     Raises:
         TypeError: ``args`` is not a ``MEDSConfig``.
         ValueError: no reward function, a data set without prompts, a setting that cannot work.
-
-    Example:
-        ::
-
-            def answer_length(prompts, completions, answers, **columns):
-                return np.array([[np.nan, np.nan] if a is None else [1.0, len(a)] for a in answers])
-
-            def leave_one_out(rewards, group_ids, is_correct):
-                sizes = np.bincount(group_ids)[group_ids]
-                return (rewards - np.bincount(group_ids, rewards)[group_ids] / sizes) * sizes / (sizes - 1)
-
-            trainer = MEDSTrainer(
-                model, accuracy, MEDSConfig("run"), dataset, fingerprint=answer_length, advantage=leave_one_out
-            )
     """
 
     # For TRL's model card.
@@ -146,8 +132,8 @@ class MEDSTrainer(GRPOTrainer):
             raise TypeError(
                 f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}."
             )
-        functions = list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
-        functions = [] if reward_funcs is None else functions
+        given = reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]
+        functions = [] if reward_funcs is None else list(given)
         check_arguments(functions, args, train_dataset, trl_arguments)
         self._num_graders = len(functions)
         args, functions = with_own_rewards(args, functions)
@@ -232,13 +218,7 @@ class MEDSTrainer(GRPOTrainer):
         )
         self._prepared = None
         filled = self._filled = sampler.fill(gather_object(list(inputs)))
-        figures = {
-            "generation_batches": filled.num_batches,
-            "groups_generated": filled.num_groups,
-            "groups_without_signal": filled.num_fillers,
-            "raw_accuracy": filled.accuracy,
-        }
-        self._log("dynamic_sampling/", figures)
+        self._log("dynamic_sampling/", filled.metrics())
         local = filled.rollouts[slice_of(self.accelerator, len(inputs))]
         self._prepared = PreparedBatch(self._template, filled.rollouts, local)
         return [dict(rollout.inputs) for rollout in local]
@@ -293,7 +273,9 @@ class MEDSTrainer(GRPOTrainer):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._entropy_inputs is not None and torch.is_grad_enabled():
-            self._add_entropies(self._entropy_inputs, entropies)
+            coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
+            advantages = self._entropy_inputs["advantages"]
+            self._entropy_inputs["advantages"] = entropy_advantage(advantages, entropies, coef, cap)
         return logps, entropies, aux_loss
 
     def _features(self, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -331,8 +313,7 @@ class MEDSTrainer(GRPOTrainer):
             return rewards_per_func
         batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
-            self._rows = inputs
-            self._shape(batch, num_local=len(inputs))
+            self._shape_and_log(batch, inputs)
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
             rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
         self._log_figures(batch)
@@ -386,26 +367,18 @@ class MEDSTrainer(GRPOTrainer):
                 call it equally often.
         """
         if self.shaper is not None:
-            batch.shape(
-                self.shaper, features, progress=self._progress, on_owner=partial(on_owner, self.accelerator)
-            )
+            owner = partial(on_owner, self.accelerator)
+            batch.shape(self.shaper, features, progress=self._progress, on_owner=owner)
 
     @property
     def _progress(self) -> float:
         """Share of training that is done. A resumed run that asks for fewer steps than are done gets one batch more."""
         return min(1.0, self.state.global_step / self.state.max_steps)
 
-    def _shape(self, batch: Batch, num_local: int) -> None:
-        """`shape`, with its figures and columns."""
-        self._fingerprint_seconds, start = 0.0, time.perf_counter()
+    def _shape_and_log(self, batch: Batch, inputs: list[dict[str, Any]]) -> None:
+        self._rows, self._fingerprint_seconds, start = inputs, 0.0, time.perf_counter()
         self.shape(batch, self._features)
         seconds = time.perf_counter() - start - self._fingerprint_seconds
-        self._log_memory(batch, memory_ms=1000 * seconds)
-        local = slice_of(self.accelerator, num_local)
-        for column in ("cluster", "cluster_size", "penalty"):
-            self._log_completion_extra(column, batch.column(column)[local])
-
-    def _log_memory(self, batch: Batch, memory_ms: float) -> None:
         figures = batch.metrics()
         if self._source is not None and self._source.follows_policy:
             figures["fingerprint_age"] = batch.fingerprint_age
@@ -413,28 +386,26 @@ class MEDSTrainer(GRPOTrainer):
             figures["memory_size"] = float(len(self.shaper.memory))
             if self.shaper.anneal is not None:
                 figures["alpha"] = self.shaper.alpha_at(self._progress)
-        figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": memory_ms}
+        figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": 1000 * seconds}
         self._log("meds/", figures)
+        local = slice_of(self.accelerator, len(inputs))
+        for column in ("cluster", "cluster_size", "penalty"):
+            self._log_completion_extra(column, batch.column(column)[local])
 
     def _log_figures(self, batch: Batch) -> None:
         """Figures of every method, over all groups that were generated for the batch."""
         completions, is_correct, graded = batch.completions, batch.is_correct, batch.graded
         if self._filled is not None:
-            every = self._filled.every
-            completions = [text_of(rollout.generated[3]) for rollout in every]
-            grades = torch.stack([rollout.rewards for rollout in every])
+            completions = [text_of(rollout.generated[3]) for rollout in self._filled.every]
+            grades = torch.stack([rollout.rewards for rollout in self._filled.every])
             is_correct = self._is_correct(grades).numpy()
             graded = ~torch.isnan(grades[:, : self._num_graders]).all(dim=1).numpy()
-        figures = batch_figures(
-            completions,
-            is_correct,
-            graded,
-            group_size=self.num_generations,
-            marker=self.args.answer_marker,
+        marker = self.args.answer_marker
+        self._log(
+            "", batch_figures(completions, is_correct, graded, group_size=batch.group_size, marker=marker)
         )
         if batch.features is not None:
-            figures |= fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong)
-        self._log("", figures)
+            self._log("", fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong))
 
     def _log(self, prefix: str, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
@@ -459,14 +430,9 @@ class MEDSTrainer(GRPOTrainer):
     def _write_rollouts(self, batch: Batch, output: Mapping[str, Any]) -> None:
         advantages = self.accelerator.gather(output["advantages"]).cpu().numpy()
         if self.args.log_rollouts and self.accelerator.is_main_process:
-            columns = rollout_columns(
-                batch,
-                step=self.state.global_step,
-                generation=self._num_generations_done,
-                advantages=advantages,
-                marker=self.args.answer_marker,
-            )
-            self._run.write_rollouts(self._num_generations_done, columns)
+            step, generation = self.state.global_step, self._num_generations_done
+            columns = rollout_columns(batch, step, generation, advantages, marker=self.args.answer_marker)
+            self._run.write_rollouts(generation, columns)
         self._num_generations_done += 1
 
     # ---- loss ----
@@ -481,10 +447,6 @@ class MEDSTrainer(GRPOTrainer):
             return super()._compute_loss(model, inputs)
         finally:
             self._entropy_inputs = None
-
-    def _add_entropies(self, inputs: dict[str, Any], entropies: torch.Tensor) -> None:
-        coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
-        inputs["advantages"] = entropy_advantage(inputs["advantages"], entropies, coef, cap)
 
     # ---- checkpoints ----
 
