@@ -151,7 +151,7 @@ def _about_trainer(config: Any) -> Iterator[str]:
             "Set algorithm.adv_estimator=grpo."
         )
     if worker.rollout.n < 2:
-        yield f"actor_rollout_ref.rollout.n={worker.rollout.n}; set it to 2 or more: a group needs at least two completions."
+        yield f"actor_rollout_ref.rollout.n={worker.rollout.n}; set it to 2: a group has at least two completions."
     if algorithm.use_kl_in_reward:
         yield (
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
