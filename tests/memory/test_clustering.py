@@ -3,7 +3,7 @@ import pytest
 
 from meds_rl import ErrorMemory
 from meds_rl.memory import IncrementalClustering, Refit, hdbscan_labels
-from meds_rl.memory.clustering import labels_from
+from meds_rl.memory.clustering import incremental
 from meds_rl.memory.vote import unit_vectors
 
 
@@ -68,7 +68,7 @@ def test_the_largest_and_smallest_float32_normalise():
 )
 def test_labels_of_a_users_function_are_checked(labels, error, message):
     with pytest.raises(error, match=message):
-        labels_from(lambda _: np.array(labels), np.eye(2))
+        incremental(lambda _: np.array(labels)).refit(np.eye(2), np.zeros(0, np.int32), np.full(2, -1))
 
 
 def test_a_users_function_gets_unit_vectors():

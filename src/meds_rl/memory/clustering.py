@@ -164,13 +164,8 @@ class FromScratch(IncrementalClustering):
         self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
     ) -> Refit:
         """See `IncrementalClustering.refit`."""
-        labels = labels_from(self.function, points) if len(points) else np.zeros(0, dtype=np.int64)
-        return Refit(labels, NO_TREE)
-
-
-def labels_from(function: ClusteringFunction, unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Labels (n,) int64 from any clustering function, checked: one integer >= -1 for each of n vectors."""
-    return check_labels(np.asarray(function(unit_vectors)), len(unit_vectors))
+        labels = np.asarray(self.function(points)) if len(points) else np.zeros(0, dtype=np.int64)
+        return Refit(check_labels(labels, len(points)), NO_TREE)
 
 
 def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
