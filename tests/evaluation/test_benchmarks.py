@@ -5,8 +5,7 @@ import json
 import datasets
 import pytest
 
-from meds_rl.evaluation.benchmarks import BENCHMARKS, check_names, load_benchmark
-from meds_rl.evaluation.problems import select
+from meds_rl.evaluation.problems import BENCHMARKS, check_names, load_benchmark, select
 from meds_rl.tasks.mathematics import SYSTEM_PROMPT
 
 ROWS = {

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from meds_rl.evaluation.engines import TransformersEngine
+from meds_rl.evaluation.engines import TransformersEngine, sample_completions
 from meds_rl.evaluation.sampling import (
     SamplingSettings,
     chunk_seed,
     encode,
     plan,
     refuses_system,
-    sample_completions,
 )
 
 END = 1

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from meds_rl.evaluation.benchmarks import check_names, load_benchmark
 from meds_rl.evaluation.engines import check_context, make_engine, notes
 from meds_rl.evaluation.figures import GroupFigures, group_figures
 from meds_rl.evaluation.folder import (
@@ -26,7 +25,9 @@ from meds_rl.evaluation.problems import (
     POCKET_MAX_NEW_TOKENS,
     Problem,
     Subject,
+    check_names,
     find_subject,
+    load_benchmark,
     problems_of,
     select,
 )
@@ -45,7 +46,7 @@ class EvaluationSettings:
         model: a hub name, a folder, "pocket", "smollm2", or a run folder.
         task: name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model.
         task_options: its options; none.
-        benchmarks: names of benchmarks (`meds_rl.evaluation.benchmarks`), instead of a task.
+        benchmarks: names of benchmarks (`problems.BENCHMARKS`), instead of a task.
         data: a local copy of the benchmark or benchmarks.
         samples: completions of each problem; 16.
         temperature, top_p: 1.
@@ -80,15 +81,10 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The result of an evaluation.
+    """The metrics of an evaluation, and the folder with samples.parquet and results.json.
 
-    Attributes:
-        folder: with samples.parquet and results.json.
-        groups: the metrics.
-        num_hung: completions whose grading was stopped, in this call; they count as wrong.
-        timestamp: when it ended, as ISO 8601.
-        seconds: how long this call took.
-        notes: sentences for the user about deviations from the request.
+    `num_hung` completions were graded as wrong because grading was stopped. `notes` are sentences for the user about
+    deviations from the request. `timestamp` is when it ended, as ISO 8601; `seconds` is how long this call took.
     """
 
     folder: Path
@@ -125,10 +121,13 @@ def evaluate(
             f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
         )
     problems = _problems(resolved)
-    begun = {**_depends_on(resolved), "problems_hash": _hash(problems)}
+    begun = {**asdict(resolved), "benchmarks": list(resolved.benchmarks), "problems_hash": _hash(problems)}
     if resume and is_finished(folder):
         Parts(folder, begun, resume=True)  # raises an error for other settings
-        return _finished(folder, resolved, start)
+        timestamp = str(read_object(folder / "results.json").get("timestamp"))
+        groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), resolved.seed)
+        note = "It was finished before: nothing was sampled again."
+        return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, (note,))
     engine = make_engine(subject.location, resolved.engine, resolved.seed)
     check_context(engine, problems, resolved.max_new_tokens or 1)
     rollout = _rollout(engine, resolved)
@@ -144,13 +143,6 @@ def evaluate(
     with hint_at_resume(folder / "results.json"):
         timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
     return EvaluationResult(folder, groups, num_hung, timestamp, seconds, notes(engine, problems))
-
-
-def _finished(folder: Path, settings: EvaluationSettings, start: float) -> EvaluationResult:
-    timestamp = str(read_object(folder / "results.json").get("timestamp"))
-    groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), settings.seed)
-    note = "It was finished before: nothing was sampled again."
-    return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, (note,))
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
@@ -169,8 +161,7 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
             raise ValueError(
-                f"what is {settings.model} to be evaluated on? It is no run folder, which would say. "
-                "Give --task or --benchmark."
+                f"{settings.model} is not a run folder, whose recipe names a task: give --task or --benchmark."
             )
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     if given["task_options"] is None:
@@ -189,19 +180,14 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         "batch_size": 1_024 if given["engine"] == "vllm" else 64,
     }
     given |= {name: value for name, value in defaults.items() if given[name] is None}
-    resolved = EvaluationSettings(**given)
-    _check(resolved)
-    return resolved
-
-
-def _check(settings: EvaluationSettings) -> None:
     for name in ("samples", "batch_size", "problems"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}.")
+        if given[name] is not None and given[name] < 1:
+            raise ValueError(f"{name} must be at least 1; got {given[name]}.")
     if settings.seed < 0:
         raise ValueError(f"seed must be 0 or more; got {settings.seed}.")
-    _sampling_settings(settings)
+    resolved = EvaluationSettings(**given)
+    _sampling_settings(resolved)
+    return resolved
 
 
 def _sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
@@ -266,11 +252,6 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
         seed=settings.seed,
         fingerprints=taker,
     )
-
-
-def _depends_on(settings: EvaluationSettings) -> dict[str, Any]:
-    """What the samples depend on, for JSON."""
-    return {**asdict(settings), "benchmarks": list(settings.benchmarks)}
 
 
 def _hash(problems: Sequence[Problem]) -> str:

@@ -19,12 +19,7 @@ FILTER = "none"
 
 @dataclass(frozen=True)
 class Doc:
-    """One problem with its n samples.
-
-    Attributes:
-        columns: of the samples table that are the same for all samples: prompt, gold, problem_id, ...
-        samples: n rows of the table.
-    """
+    """One problem: the columns of the samples table that its n samples have in common, and the rows of the samples."""
 
     columns: Mapping[str, Any]
     samples: list[Mapping[str, Any]]
@@ -119,13 +114,8 @@ def write_lm_eval(folder: Path) -> list[Path]:
     """Write an evaluation in lm-evaluation-harness's layout, to ``folder/lm-eval/<model>/``.
 
     One line of samples is one problem with all its completions in `resps`. Metrics are this project's (`pass@k`,
-    `maj@k`), with keys of the form `name,none`.
-
-    Returns:
-        The files, the results first.
-
-    Raises:
-        FileNotFoundError: the folder has no finished evaluation.
+    `maj@k`), with keys of the form `name,none`. Returns the files, the results first; FileNotFoundError if the folder
+    has no finished evaluation.
     """
     finished = read_finished(folder)
     target = folder / "lm-eval" / _sanitized(finished)
@@ -238,13 +228,7 @@ def write_lighteval(folder: Path) -> list[Path]:
 
     ``details/<model>/<time>/details_<task>|0_<time>.parquet`` has one row for each problem: `doc`, `metric` and
     `model_response`, the structs of lighteval's own classes, with the problem's completions in `model_response.text`.
-    The lists of tokens are empty, as evaluations do not store token ids.
-
-    Returns:
-        The files, the results first.
-
-    Raises:
-        FileNotFoundError: the folder has no finished evaluation.
+    The lists of tokens are empty, as evaluations do not store token ids. Returns and errors as `write_lm_eval`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -19,14 +19,8 @@ _CHUNK = 1 << 22
 class PerProblem:
     """A metric of each problem in one run; the run's metric is sum(values) / sum(weights).
 
-    Args:
-        problem_ids: (P,) names, each once.
-        values: (P,) numbers.
-        weights: (P,) numbers, 0 or more; 1 each by default, for a mean over problems. For a fraction, such as repeated
-            errors among wrong completions, ``values`` are the numerators and ``weights`` the denominators.
-
-    Raises:
-        ValueError: shapes do not fit, a number is not finite, a weight is negative, or a problem comes twice.
+    All three are (P,). The weights are 1 by default, for a mean over problems. For a fraction, such as repeated errors
+    among wrong completions, ``values`` are the numerators and ``weights`` >= 0 the denominators.
     """
 
     def __init__(

@@ -52,16 +52,10 @@ class FingerprintTaker:
 
 @dataclass(frozen=True)
 class Rollout:
-    """How problems become rows.
+    """How problems become rows: sampling, grading, fingerprints.
 
-    Attributes:
-        engine: samples.
-        settings: how.
-        num_samples: completions of each problem.
-        batch_size: completions sampled at once; together with the seed it determines the samples.
-        seed: of the sampling.
-        fingerprints: takes the completions' fingerprints; None for none.
-        guarded: whether graders that may hang run in a separate process.
+    `num_samples` completions of each problem are sampled, `batch_size` at once; together with the seed it determines
+    the samples. `guarded` graders run in a separate process if they may hang.
     """
 
     engine: SamplingEngine
@@ -80,13 +74,9 @@ class Rollout:
         description: str | None = None,
         keep_bar: bool = True,
     ) -> tuple[pa.Table, int]:
-        """Sample all problems, or what is missing in `parts`.
+        """Sample all problems; `parts` stores finished chunks, and has those of an earlier run.
 
-        Args:
-            problems: P problems.
-            parts: stores finished chunks, and has those of an earlier run.
-            description: of the progress bar; None shows none.
-            keep_bar: whether the bar stays when it is full.
+        A progress bar is shown if it has a `description`.
 
         Returns:
             The samples table, problems and samples in order, and how many completions hung in grading.

@@ -83,47 +83,6 @@ def chunk_seed(seed: int, chunk: int) -> int:
     return int(np.random.SeedSequence([seed, chunk]).generate_state(1)[0])
 
 
-def sample_completions(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[Prompt],
-    *,
-    num_samples: int,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    batch_size: int = 64,
-    seed: int = 0,
-    description: str | None = None,
-) -> list[list[Completion]]:
-    """Sample completions of P prompts (text or chat messages) with a model of transformers.
-
-    The model's mode (train or eval) and the global random state are restored. A progress bar is shown if it has a
-    `description`. ValueError for a setting out of range.
-
-    Returns:
-        P lists of ``num_samples`` completions.
-    """
-    from tqdm.auto import tqdm
-
-    from meds_rl.evaluation.engines import TransformersEngine
-
-    settings = SamplingSettings(max_new_tokens, temperature, top_p)
-    engine = TransformersEngine(model, tokenizer)
-    ids = [engine.encode(prompt) for prompt in prompts]
-    found: list[list[Completion]] = [[] for _ in prompts]
-    total = len(prompts) * num_samples
-    with tqdm(total=total, desc=description, unit="sample", disable=description is None) as bar:
-        for number, chunk in enumerate(plan([len(prompt) for prompt in ids], num_samples, batch_size)):
-            completions = engine.sample(
-                [ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number)
-            )
-            for row, completion in zip(chunk, completions, strict=True):
-                found[row.prompt].append(completion)
-            bar.update(len(chunk))
-    return found
-
-
 def encode(tokenizer: Any, prompt: Prompt) -> list[int]:
     """A prompt's token ids; chat messages go through the tokenizer's chat template.
 

@@ -155,12 +155,7 @@ class Fingerprint(Protocol):
 
 
 class OneLayer:
-    """What fingerprints that pool one layer into d features have in common.
-
-    Raises:
-        ValueError: if `layer` is less than 1; later, if the model has fewer layers.
-        TypeError: if `layer` is neither an int nor None.
-    """
+    """A base class for fingerprints that reduce one layer to d features."""
 
     def __init__(self, layer: int | None = None) -> None:
         if isinstance(layer, bool) or not (layer is None or isinstance(layer, int)):
@@ -193,14 +188,7 @@ class OneLayer:
 
 
 def num_tokens_read(fingerprint: Fingerprint, answer: AnswerPosition, length: int) -> int:
-    """How many tokens of a completion of `length` tokens the forward must run on for its fingerprint.
-
-    Example:
-        >>> from meds_rl.fingerprint import AnswerStates, LayerLogits, PooledLogits
-        >>> fingerprints = LayerLogits(), AnswerStates(), PooledLogits()
-        >>> [num_tokens_read(one, AnswerPosition(6, 20, 8), length=10) for one in fingerprints]
-        [7, 9, 10]
-    """
+    """How many tokens of a completion of `length` tokens the forward must run on for its fingerprint."""
     if fingerprint.reads_completion == "answer":
         return answer.end + 1
     return length if fingerprint.reads_completion else answer.position + 1

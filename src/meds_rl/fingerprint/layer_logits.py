@@ -24,11 +24,10 @@ class LayerLogits:
 
     Args:
         last: N; None for half the layers (L // 2, at least 1), "all" for L.
-        differences: the differences of consecutive layers instead of the layers.
+        differences: of consecutive layers, instead of the layers.
 
     Raises:
         ValueError: if `last` is less than 1 (or 2 with differences); later, if the model has fewer layers.
-        TypeError: if `last` is neither an int, None nor "all".
 
     Example:
         >>> LayerLogits().layers(28)

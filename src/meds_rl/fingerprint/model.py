@@ -194,15 +194,6 @@ class ReferencePolicy:
 
     Raises:
         ValueError: if a copy is needed and the weights are sharded.
-
-    Example:
-        >>> import transformers
-        >>> config = transformers.LlamaConfig(
-        ...     vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2)
-        >>> policy = transformers.LlamaForCausalLM(config)
-        >>> with ReferencePolicy(policy).use() as model:
-        ...     model is policy, model.training
-        (False, False)
     """
 
     def __init__(self, model: nn.Module, *, frozen: nn.Module | None = None) -> None:

@@ -25,10 +25,7 @@ class PooledLogits(OneLayer):
 
     Args:
         layer: 1 to L; None for the middle one (L // 2, at least 1). Layer L is taken after the final norm.
-
-    Raises:
-        ValueError: if `layer` is less than 1; later, if the model has fewer layers.
-        TypeError: if `layer` is neither an int nor None.
+            ValueError for a layer below 1; later, if the model has fewer layers.
 
     Example:
         >>> PooledLogits().layers(28), PooledLogits().num_features(28, hidden_size=3584)

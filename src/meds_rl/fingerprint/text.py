@@ -26,20 +26,10 @@ def normalized_answer(answer: str) -> str:
 
 
 def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
-    """Unit vectors that encode which answer was given and nothing else.
+    """Unit vectors (B, D) float32 that encode which answer was given and nothing else; NaN for no answer (None).
 
     The numbers are a hash (SHAKE-256) of the normalised text, the same on every machine. The vectors of any two
-    different answers are about sqrt(2) apart, plus or minus .2 at 32 features.
-
-    Args:
-        answers: B texts; None for no answer.
-        num_features: D >= 2.
-
-    Returns:
-        (B, D) float32 of length 1, a row of NaN where there is no answer.
-
-    Raises:
-        ValueError: `num_features` is below 2.
+    different answers are about sqrt(2) apart, plus or minus .2 at 32 features. ValueError for `num_features` below 2.
 
     Example:
         >>> vectors = answer_vectors(["12", " 12 ", "21", None])
@@ -65,18 +55,7 @@ def _hashed(text: str, num_features: int) -> NDArray[np.float64]:
 
 
 def text_features(name: str, texts: Sequence[str], marker: str) -> NDArray[np.float32]:
-    """Fingerprints of completions by their text.
-
-    Args:
-        name: "answer_string".
-        texts: B completions.
-        marker: how answers are marked: "boxed", "answer_tag" or "hashes".
-
-    Returns:
-        (B, D) float32, a row of NaN where there is no answer.
-
-    Raises:
-        ValueError: another name.
+    """`answer_vectors` of the answers in B completions, by the fingerprint's name ("answer_string") and the marker.
 
     Example:
         >>> texts = [r"so \\boxed{3}", r"\\boxed{3}, then", "no idea"]

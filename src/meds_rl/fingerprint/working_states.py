@@ -21,10 +21,7 @@ class WorkingStates(OneLayer):
 
     Args:
         layer: 1 to L; None for two thirds of the way, max(1, round(2 L / 3)). Layer L is taken after the final norm.
-
-    Raises:
-        ValueError: if `layer` is less than 1; later, if the model has fewer layers.
-        TypeError: if `layer` is neither an int nor None.
+            ValueError for a layer below 1; later, if the model has fewer layers.
 
     Example:
         >>> WorkingStates().layers(28), WorkingStates().num_features(28, hidden_size=3584)

@@ -31,25 +31,15 @@ _CHANCE = random.Random()  # the global random state is not used
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotator's answers.
-
-    Attributes:
-        values: One per question, in order; None where there is none.
-        num_cached: Questions answered from the cache, or by the reply to an equal question.
-        num_corrupt: Damaged cache entries, which were ignored.
-        num_unsaved: Replies that could not be written to the cache.
-        num_sent: Requests sent, with repetitions.
-        num_failed: Questions without a value.
-        errors: How often a request failed, by kind.
-    """
+    """The annotator's answers, one value per question (None where there is none), and counts."""
 
     values: list[int | None]
-    num_cached: int = 0
-    num_corrupt: int = 0
-    num_unsaved: int = 0
-    num_sent: int = 0
-    num_failed: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
+    num_cached: int = 0  # questions answered from the cache, or by the reply to an equal question
+    num_corrupt: int = 0  # damaged cache entries, which were ignored
+    num_unsaved: int = 0  # replies that could not be written to the cache
+    num_sent: int = 0  # requests, with repetitions
+    num_failed: int = 0  # questions without a value
+    errors: dict[str, int] = field(default_factory=dict)  # how often a request failed, by kind
 
     def to_dict(self) -> dict[str, int | dict[str, int]]:
         """The counts, for JSON."""
@@ -156,17 +146,8 @@ def annotate(
     permanent, the question has no value and the others continue; if the first 8 questions get no reply at all, nothing
     more is sent. Equal questions are asked once. After an interrupt, all replies so far are in the cache.
 
-    Args:
-        endpoint: Where to ask.
-        questions: n questions.
-        cache: None for none.
-        concurrency: Requests at a time, 1 or more.
-        attempts: Most requests per question, 1 or more.
-        first_wait: Seconds before the second attempt, 0 or more.
-        description: Of the progress bar; None shows none.
-
-    Raises:
-        ValueError: A number out of its range.
+    `concurrency` is the number of requests at a time, `attempts` the most per question, `first_wait` the seconds before
+    the second attempt. A progress bar is shown if it has a `description`.
     """
     if concurrency < 1 or attempts < 1 or not first_wait >= 0:
         raise ValueError(

@@ -4,6 +4,8 @@ The `openai` package is not used: it sends address, organisation, project and he
 redirects and retries silently. It is built on httpx2, as this is.
 """
 
+from __future__ import annotations
+
 import asyncio
 import ipaddress
 import json
@@ -40,21 +42,12 @@ class EndpointError(Exception):
         self.kind, self.retry, self.wait = kind, retry, wait
 
 
-class _Request(NamedTuple):
-    """A POST request; `timeout` in seconds for the whole exchange."""
-
-    address: str
-    body: bytes
-    headers: Mapping[str, str]
-    timeout: float
-    proxy: str | None
-    context: ssl.SSLContext
-
-
-async def _exchange(request: _Request, stopped: threading.Event | None) -> bytes:
+async def _exchange(
+    endpoint: Endpoint, body: bytes, headers: Mapping[str, str], stopped: threading.Event | None
+) -> bytes:
     """The reply's body; EndpointError if its status is not 200, if it is too large or late, or `stopped` is set."""
-    deadline = time.monotonic() + request.timeout
-    task = asyncio.ensure_future(_sent(request))
+    deadline = time.monotonic() + endpoint.timeout
+    task = asyncio.ensure_future(_sent(endpoint, body, headers))
     try:
         while True:
             left = deadline - time.monotonic()
@@ -69,20 +62,20 @@ async def _exchange(request: _Request, stopped: threading.Event | None) -> bytes
         task.cancel()  # no effect on a task that is done
 
 
-async def _sent(request: _Request) -> bytes:
+async def _sent(endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> bytes:
     import httpx2
 
     # A client for each exchange: no cookies and no half-closed connections.
     try:
         async with (
             httpx2.AsyncClient(
-                verify=request.context,
-                proxy=request.proxy,
-                timeout=request.timeout,
+                verify=endpoint._context,
+                proxy=endpoint.proxy,
+                timeout=endpoint.timeout,
                 trust_env=False,
                 follow_redirects=False,
             ) as client,
-            client.stream("POST", request.address, content=request.body, headers=request.headers) as response,
+            client.stream("POST", endpoint.address, content=body, headers=headers) as response,
         ):
             if response.status_code != 200:
                 raise _of_status(response.status_code, response.headers.get("retry-after"))
@@ -284,8 +277,7 @@ class Endpoint:
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
         data = json.dumps(body, allow_nan=False).encode()
-        request = _Request(self.address, data, headers, self.timeout, self.proxy, self._context)
-        return _reply(asyncio.run(_exchange(request, stopped)))
+        return _reply(asyncio.run(_exchange(self, data, headers, stopped)))
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -18,12 +18,7 @@ def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> f
     wrong completions to measure how varied the errors are. H is from 0 (one answer) to ln n; exp(H) is the effective
     number of answers. Random slips raise it as exploration does, and few completions cannot have much of it.
 
-    Args:
-        answers: n answers.
-        normalize: H / ln n instead, from 0 to 1.
-
-    Returns:
-        The entropy; NaN without completions, and normalised also for a single one.
+    With `normalize` it is H / ln n, from 0 to 1. NaN without completions, and normalised also for a single one.
 
     Example:
         >>> round(answer_entropy(["60", "60", "7", None]), 4)  # .5 ln 2 + 2 (.25 ln 4)
@@ -50,14 +45,7 @@ def cluster_entropy(clusters: ArrayLike, *, noise: Noise = "group", normalize: b
     Args:
         clusters: (n,) integers; -1 for no cluster. -2, "no answer", is a cluster, too.
         noise: whether completions without a cluster are one "group", as in the authors' release, or each "alone".
-        normalize: Divide by ln n.
-
-    Returns:
-        The entropy; NaN without completions, and normalised also for a single one.
-
-    Raises:
-        TypeError: The clusters are not integers.
-        ValueError: More than one axis, or an unknown `noise`.
+        normalize: as in `answer_entropy`, also for what is NaN.
 
     Example:
         >>> round(cluster_entropy([0, 0, 1, 1]), 4)  # ln 2
@@ -97,11 +85,7 @@ def repeated_share(problems: Iterable[Sequence[Hashable]]) -> float:
     1 - (sum over problems of distinct answers) / (sum over problems of completions): 0 if no wrong answer comes twice,
     up to 1 - 1/n if n completions give one answer.
 
-    Args:
-        problems: For each problem, the answers of its wrong completions.
-
-    Returns:
-        The fraction; NaN without any completion.
+    `problems` has the answers of each problem's wrong completions. NaN without any completion.
 
     Example:
         >>> repeated_share([["60", "60", "7", None], ["5"], []])  # 5 wrong completions, 4 distinct

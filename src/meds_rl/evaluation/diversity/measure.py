@@ -39,24 +39,15 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the slow measures read; they draw from larger sets.
+    """How much the slow measures read; they draw from larger sets."""
 
-    Attributes:
-        wording_problems: problems for distinct-n and the Vendi score of the wording.
-        wording_completions: completions of each.
-        wording_characters: characters of each, from its beginning.
-        bleu_problems, bleu_completions: the same for self-BLEU.
-        vectors: fingerprints for the eigenvalue ratios, over all problems.
-        problem_vectors: fingerprints of a problem for their Vendi score.
-    """
-
-    wording_problems: int = 400
-    wording_completions: int = 32
-    wording_characters: int = 20_000
+    wording_problems: int = 400  # for distinct-n and the Vendi score of the wording
+    wording_completions: int = 32  # of each problem
+    wording_characters: int = 20_000  # of each completion
     bleu_problems: int = 64
     bleu_completions: int = 16
-    vectors: int = 20_000
-    problem_vectors: int = 512
+    vectors: int = 20_000  # fingerprints for the eigenvalue ratios, over all problems
+    problem_vectors: int = 512  # fingerprints of a problem for their Vendi score
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -61,15 +61,7 @@ def distinct_n(texts: Iterable[str], n: int) -> float:
     cross texts; words are those of `words`. It falls with the amount of text, so compare sets of similar length. It
     measures wording, not reasoning.
 
-    Args:
-        texts: The completions, usually of one problem.
-        n: 1 or more.
-
-    Returns:
-        From above 0 to 1; NaN if no text has n words.
-
-    Raises:
-        ValueError: n below 1.
+    From above 0 to 1; NaN if no text has n words. ValueError for n below 1.
 
     Example:
         >>> distinct_n(["a b a b", "a b"], 2)  # a b, b a, a b, a b: 2 of 4
@@ -111,10 +103,6 @@ def self_bleu(
     Returns:
         The mean over texts with words; NaN for fewer than two of these.
 
-    Raises:
-        ImportError: sacrebleu is missing.
-        ValueError: More texts than `max_completions` and no `rng`, a bound below 1 (texts: 2), or an unknown tokenizer.
-
     Example:
         >>> self_bleu(["a b c d e"] * 3), self_bleu(["a b c d", "e f g h"]) < 0.2, self_bleu(["a", ""])
         (1.0, True, nan)
@@ -152,14 +140,8 @@ def vendi_score(features: ArrayLike) -> float:
     K is the cosine similarity of the n fingerprints, which are not centred. The effective number of different
     completions, from 1 (all point one way) to min(n, D): compare sets of equal size.
 
-    Args:
-        features: (n, D) finite; rows of NaN (completions without an answer) and zero vectors are left out.
-
-    Returns:
-        The score; NaN without vectors.
-
-    Raises:
-        ValueError: Not (n, D), infinite, or a row that is partly NaN.
+    `features` is (n, D); rows of NaN (completions without an answer) and zero vectors are left out. NaN without
+    vectors; ValueError for other shapes, infinite values, or a row that is partly NaN.
 
     Example:
         >>> round(vendi_score([[1, 0], [0, 3], [2, 0], [0, 1]]), 6)  # two directions, equally often
@@ -191,15 +173,7 @@ def vendi_score_of_texts(texts: Sequence[str], max_n: int = 4) -> float:
     The n-gram kernel of Friedman and Dieng (2023, section on text); words are those of `words`. A text of fewer than n
     words counts as one n-gram of all its words.
 
-    Args:
-        texts: n completions of one problem; memory and time grow with n^2 and n^3.
-        max_n: 1 or more.
-
-    Returns:
-        From 1 to n; NaN without texts.
-
-    Raises:
-        ValueError: max_n below 1.
+    From 1 to n for n texts; NaN without texts. Memory and time grow with n^2 and n^3.
 
     Example:
         >>> round(vendi_score_of_texts(["a b c d", "a b c d", "e f g h"]), 4)  # shares 2/3 and 1/3: 3 / 2^(2/3)
