@@ -97,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> str:
     if not parsed.quick:
         makers += [partial(section, sets) for section in SECTIONS[parsed.model]]
     sections = []
-    for make in (*makers, lambda: cost(model_of(parsed.model))):
+    makers.append(lambda: str(cost(model_of(parsed.model))))
+    for make in makers:
         sections.append(make())
         print(sections[-1], flush=True)
     text = "\n".join(sections)

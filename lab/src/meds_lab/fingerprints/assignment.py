@@ -38,10 +38,11 @@ from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.single import one_cluster
 from meds_lab.tasks import load_pocket_model
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_clustering, make_shaper
+from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_memory, make_shaper
 from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.memory import HDBSCANClustering
 from meds_rl.tasks.pocket import CORRECT, strategy
 from meds_rl.tasks.pocket.problems import pool
 
@@ -49,6 +50,7 @@ VISIT = 8
 # The policy is frozen here: penalties neither begin nor end.
 PUBLISHED = {name: SETTINGS[name].value("paper") for name in MEMORY_SETTINGS}
 RECOMMENDED = {name: SETTINGS[name].value("recommended") for name in MEMORY_SETTINGS} | {"anneal": [1.0, 1.0]}
+PRESETS_CLUSTERING = HDBSCANClustering(cluster_selection_epsilon=RECOMMENDED["cluster_selection_epsilon"])
 # Groups here have no right answer, which "skip" leaves alone.
 PAPER = PUBLISHED | {"all_wrong": "center"}
 COUNTED = {"clustering": equal_vectors, "max_distance": 0.0}
@@ -95,7 +97,7 @@ BY_SETTING = [
     Setting(
         "random labels",
         "working_states",
-        {"clustering": RandomLabels(make_clustering(RECOMMENDED)), "max_distance": None},
+        {"clustering": RandomLabels(PRESETS_CLUSTERING), "max_distance": None},
     ),
     Setting("only the batch", "working_states", {"memory": BatchMemory}),
     Setting("one memory for all prompts", "working_states", {"memory": GlobalMemory}),
@@ -257,7 +259,7 @@ def shaper_of(changed: Mapping[str, Any]) -> RewardShaper:
     """The recommended preset's shaper with some settings changed."""
     values = RECOMMENDED | dict(changed)
     kind, clustering = values.pop("memory", ErrorMemory), values.pop("clustering", None)
-    memory = kind(clustering or make_clustering(values), half_life=values["half_life"])
+    memory = kind(clustering or make_memory(values).clustering, half_life=values["half_life"])
     return make_shaper(values, memory)
 
 

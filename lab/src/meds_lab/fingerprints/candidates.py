@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ CANDIDATES = (
     Candidate(POOLED, "each token at length 1", _of(UNIT)),
     Candidate(POOLED, "numbers and operators only", _of("numbers and operators")),
     Candidate(POOLED, "results only", _of("results")),
-    *(Candidate(POOLED, f"in {n} parts", layered(lambda d, c, n=n: parts(n, d, c))) for n in (2, 3, 4)),
+    *(Candidate(POOLED, f"in {n} parts", layered(partial(parts, n))) for n in (2, 3, 4)),
     Candidate(POOLED, "change along the working", layered(change)),
     Candidate(POOLED, "each token at length 1, and state at p", layered(positions)),
     Candidate(

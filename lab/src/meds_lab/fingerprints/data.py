@@ -110,7 +110,7 @@ def _kept(path: Path | None, make: Callable[[], States]) -> States:
     """What the file holds, else made and written."""
     if path is not None and path.exists():
         with path.open("rb") as file:
-            return pickle.load(file)  # type: ignore[no-any-return]
+            return pickle.load(file)
     states = make()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def _gather(
                 tokenizer,
                 prompt_ids,
                 [completion_ids[i] for i in rows],
-                [places[i] for i in rows],
+                [place for i in rows if (place := places[i]) is not None],
                 layers,
             )
             parts.append(_kept(folder and folder / f"{problem} {setting}.pickle", run))

@@ -1,4 +1,4 @@
-"""The batch only: a completion is compared with the prompt's other scored completions of this batch. No memory.
+"""The batch only: a completion is compared with the other scored completions of its group. No memory.
 
 With HDBSCAN on a group of eight nearly nothing is seen; ``clustering: count`` counts equal fingerprints.
 """
@@ -13,6 +13,7 @@ from meds_lab.rivals.count import equal_vectors
 from meds_rl import ErrorMemory
 from meds_rl.checks import check_choice, check_features, has_answer
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.engines.trl.batch import Batch, Features
 from meds_rl.labels import NO_ANSWER
 from meds_rl.memory import Assigned, HDBSCANClustering, Visit
 
@@ -21,7 +22,7 @@ class BatchMemory(ErrorMemory):
     """Remembers nothing and compares the rows of a visit with each other, each one's own copy left out.
 
     The rows are clustered together, without a vote. |C| is the number of the others in a row's cluster; noise counts
-    as one cluster, and so do rows without an answer. A visit has all of a prompt's groups of the batch.
+    as one cluster, and so do rows without an answer.
 
     Example:
         >>> rows = np.array([[1, 0], [0, 1], [1, 0], [np.nan, np.nan]], dtype=np.float32)
@@ -54,6 +55,19 @@ class BatchMemory(ErrorMemory):
         return Assigned(clusters, (counts[found] - 1).astype(np.int64))
 
 
+class BatchTrainer(MEDSTrainer):
+    """`MEDSTrainer` whose memory is visited by groups: two groups of one prompt in a batch are not compared."""
+
+    def shape(self, batch: Batch, features: Features) -> None:
+        """Shape with each group as a prompt of its own."""
+        prompt_ids = batch.prompt_ids
+        batch.prompt_ids = batch.group_ids.tolist()
+        try:
+            super().shape(batch, features)
+        finally:
+            batch.prompt_ids = prompt_ids
+
+
 def trainer(
     model: Any,
     reward_funcs: Any,
@@ -63,7 +77,7 @@ def trainer(
     clustering: Literal["hdbscan", "count"] = "hdbscan",
     **kwargs: Any,
 ) -> MEDSTrainer:
-    """`MEDSTrainer` without a memory across batches.
+    """A `BatchTrainer`.
 
     Args:
         model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
@@ -75,4 +89,4 @@ def trainer(
         cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
     )
     memory = BatchMemory(equal_vectors if clustering == "count" else hdbscan)
-    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)
+    return BatchTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_lab.rivals.batch_memory import BatchMemory
+from meds_lab.rivals.batch_memory import BatchMemory, BatchTrainer
 from meds_lab.rivals.count import equal_vectors
 from meds_rl.checks import check_non_negative
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
@@ -47,4 +47,4 @@ def trainer(
         return share_penalty(cluster_sizes, group_sizes, args.meds_alpha, args.meds_beta or 0.0)
 
     memory = BatchMemory(equal_vectors)
-    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, penalty=penalty, **kwargs)
+    return BatchTrainer(model, reward_funcs, args, train_dataset, memory=memory, penalty=penalty, **kwargs)

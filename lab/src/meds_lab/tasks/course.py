@@ -115,7 +115,8 @@ def course(frames: Sequence[pd.DataFrame]) -> dict[str, list[float]]:
                 }
             ).reindex(range(PARTS))
         )
-    return (sum(courses[1:], courses[0]) / len(courses)).to_dict(orient="list")
+    mean = sum(courses[1:], courses[0]) / len(courses)
+    return {str(name): values.tolist() for name, values in mean.items()}
 
 
 if __name__ == "__main__":

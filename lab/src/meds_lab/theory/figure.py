@@ -152,10 +152,10 @@ def counted_penalties(n_spaces: int, rng: np.random.Generator) -> None:
                 for q1, sizes in zip(spaces, counts, strict=True)
             ]
             changes = np.array([result.entropy_change for result in results])
-            shares = [
+            shares: list[list[bool]] = [
                 [result.order_kept for result in results],
                 [_exact_condition(result) for result in results],
-                changes >= -1e-12,
+                (changes >= -1e-12).tolist(),
             ]
             kept, enough, risen = (100 * float(np.mean(share)) for share in shares)
             print(

@@ -1,0 +1,287 @@
+"""Rivals and ablations: each trains, and does what its formula says."""
+
+from collections import Counter
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig
+
+from meds_lab.rivals import rival_names, text_embedding, trainer_of
+from meds_lab.rivals.agglomerative import Agglomerative
+from meds_lab.rivals.batch_memory import BatchMemory
+from meds_lab.rivals.count import equal_vectors
+from meds_lab.rivals.dbscan import DBSCAN
+from meds_lab.rivals.kmeans import KMeans
+from meds_lab.rivals.random_labels import RandomLabels
+from meds_lab.rivals.rep_exp import elliptical_bonus, sparse_projection
+from meds_lab.rivals.single import one_cluster
+from meds_rl.engines.trl.checkpoint import save_memory
+from meds_rl.memory import HDBSCANClustering
+from meds_rl.rollouts import RunFolder
+
+from .conftest import even_length, mostly_wrong, third_token
+
+TRL_FIELDS = {field.name for field in fields(GRPOConfig)}
+COUNTING = {"fingerprint": "answer_string", "meds_max_distance": 0.0}
+OUTCOME = {**COUNTING, "meds_target": "both", "meds_all_wrong": "center"}
+REFERENCE = {"fingerprint_from": "reference"}
+TRAINED = [
+    ("count", COUNTING),
+    ("single", {}),
+    ("kmeans", {}),
+    ("dbscan", {}),
+    ("agglomerative", {}),
+    ("random_labels", {}),
+    ("global_memory", {}),
+    ("batch_memory", {}),
+    ("remember", {"meds_all_wrong": "center"}),
+    ("outcome", OUTCOME),
+    ("outcome_batch", OUTCOME),
+    ("nsr", {"method": "dapo"}),
+    ("w_reinforce", {"method": "dapo"}),
+    ("rep_exp", REFERENCE),
+]
+
+
+def make(model_path, dataset, args, reward=even_length, rival=None, options=None, **kwargs):
+    """The trainer of a rival."""
+    if rival != "rep_exp":  # it finds an answer in every completion
+        kwargs["answer_finder"] = third_token
+    return trainer_of(rival, options)(model_path, reward, args, dataset, **kwargs)
+
+
+def train(*args, **kwargs):
+    """The same, trained."""
+    trainer = make(*args, **kwargs)
+    trainer.train()
+    return trainer
+
+
+def parameters(trainer) -> list[np.ndarray]:
+    return [value.detach().numpy() for value in trainer.model.parameters()]
+
+
+def test_every_rival_is_trained_in_a_test():
+    assert set(rival_names()) == {name for name, _ in TRAINED} | {"named", "text_embedding"}
+
+
+def test_answers_are_counted_exactly(model_path, dataset, make_config):
+    answers = []
+
+    def recorded(completion_ids, **_):
+        answers.extend(ids[3] if len(ids) > 3 else None for ids in completion_ids)
+        return even_length(completion_ids)
+
+    args = make_config(max_steps=8, dynamic_sampling=False, **COUNTING)
+    trainer = train(model_path, dataset, args, recorded, rival="count")
+    rollouts = RunFolder(args.output_dir).rollouts().assign(token=answers)
+    seen: Counter = Counter()
+    for _, batch in rollouts.groupby("generation", sort=True):
+        new = []
+        for row in batch.itertuples():
+            # Special tokens and a space leave no text: an answer like any other, and all of them one.
+            token = None if np.isnan(row.token) else max(row.token, 3)
+            if row.reason in ("all_right", "all_wrong", "not_target"):
+                assert row.penalty == 0
+                continue
+            assert row.cluster_size == seen[row.prompt_id, token]
+            assert row.penalty == pytest.approx(min(0.1 * np.log1p(row.cluster_size), 0.2))
+            new.append((row.prompt_id, token))
+        seen.update(new)
+    assert (rollouts["penalty"] > 0).sum() > 5
+    assert (rollouts["reason"] == "unseen").any()
+    assert len(trainer.memory) == sum(seen.values())
+
+
+def test_named_strategies_are_counted_exactly(model_path, dataset, make_config):
+    def by_length(text, _row):
+        return None if len(text) % 5 == 0 else f"length {len(text) % 3}"
+
+    args = make_config(max_steps=8, dynamic_sampling=False, meds_max_distance=0.0)
+    trainer = train(model_path, dataset, args, rival="named", strategy=by_length)
+    seen: Counter = Counter()
+    for _, batch in RunFolder(args.output_dir).rollouts().groupby("generation", sort=True):
+        scored = batch[~batch.reason.isin(("all_right", "all_wrong", "not_target"))]
+        # Completions whose strategy has no name count as one, as those without an answer do.
+        names = list(zip(scored.prompt_id, scored.strategy.fillna("none"), strict=True))
+        assert scored.cluster_size.tolist() == [seen[name] for name in names]
+        seen.update(names)
+    assert len(trainer.memory) == sum(seen.values()) > 20
+    assert len(seen) > 8
+
+
+def test_strategies_without_names_cannot_be_counted(model_path, dataset, make_config):
+    with pytest.raises(ValueError, match="give the trainer a strategy="):
+        make(model_path, dataset, make_config(), rival="named")
+
+
+@pytest.mark.parametrize(
+    ("rival", "options", "fields", "expected"),
+    [
+        (None, {}, {}, HDBSCANClustering()),
+        (None, {}, {"preset": "recommended"}, HDBSCANClustering(cluster_selection_epsilon=0.2)),
+        ("count", {}, COUNTING, equal_vectors),
+        ("single", {}, {}, one_cluster),
+        ("kmeans", {"num_clusters": 3}, {}, KMeans(3)),
+        ("dbscan", {"distance": 0.1, "min_samples": 4}, {}, DBSCAN(0.1, 4)),
+        ("agglomerative", {}, {}, Agglomerative(0.3)),
+        ("random_labels", {}, {}, RandomLabels(HDBSCANClustering())),
+        (
+            "random_labels",
+            {},
+            {"preset": "recommended"},
+            RandomLabels(HDBSCANClustering(cluster_selection_epsilon=0.2)),
+        ),
+        ("outcome", {}, OUTCOME, equal_vectors),
+        ("batch_memory", {"clustering": "count"}, COUNTING, equal_vectors),
+    ],
+)
+def test_clusterings_by_name(model_path, dataset, make_config, rival, options, fields, expected):
+    made = make(model_path, dataset, make_config(meds_half_life=8, **fields), rival=rival, options=options)
+    assert made.memory.clustering == expected
+    assert isinstance(made.memory, BatchMemory) or made.memory.half_life == 8
+
+
+@pytest.mark.parametrize(
+    ("rival", "fields"),
+    [
+        *TRAINED,
+        pytest.param(
+            None,
+            {"method": "dapo", "entropy_coef": 0.1},
+            marks=pytest.mark.skipif(
+                "entropy_coef" not in TRL_FIELDS, reason="this TRL has no entropy bonus"
+            ),
+        ),
+    ],
+)
+def test_each_trains_and_differs_from_dapo(model_path, dataset, make_config, rival, fields):
+    dapo = train(model_path, dataset, make_config(method="dapo", max_steps=4), mostly_wrong)
+    args = make_config(max_steps=4, **fields)
+    trainer = train(model_path, dataset, args, mostly_wrong, rival=rival)
+    pairs = list(zip(parameters(trainer), parameters(dapo), strict=True))
+    assert all(np.isfinite(ours).all() for ours, _ in pairs)
+    assert any((ours != theirs).any() for ours, theirs in pairs)
+
+
+@pytest.mark.parametrize(
+    ("rival", "fields"), [("global_memory", {}), ("outcome", OUTCOME), ("rep_exp", REFERENCE)]
+)
+def test_a_resumed_run_equals_one_that_was_not_interrupted(
+    model_path, dataset, make_config, tmp_path, rival, fields
+):
+    def args(name, **more):
+        return make_config(output_dir=str(tmp_path / name), lr_scheduler_type="constant", **fields, **more)
+
+    whole = train(model_path, dataset, args("whole", max_steps=4), rival=rival)
+    train(model_path, dataset, args("part", max_steps=2, save_strategy="steps", save_steps=2), rival=rival)
+    resumed = make(model_path, dataset, args("part", max_steps=4), rival=rival)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "part" / "checkpoint-2"))
+    for ours, theirs in zip(parameters(resumed), parameters(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    if whole.memory is not None:
+        for trainer, name in ((whole, "a"), (resumed, "b")):
+            (tmp_path / name).mkdir()
+            save_memory(trainer, tmp_path / name)
+        files = [(tmp_path / name / "memory.safetensors").read_bytes() for name in "ab"]
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(("rival", "weight"), [("nsr", 0.0), ("w_reinforce", 0.1)])
+def test_negative_sample_reinforcement(model_path, dataset, make_config, rival, weight):
+    args = make_config(method="dapo", max_steps=3)
+    train(model_path, dataset, args, mostly_wrong, rival=rival)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    used = rollouts[rollouts["in_loss"]]
+    expected = np.where(used["is_correct"], weight, -1.0)
+    np.testing.assert_allclose(used["advantage"], expected, rtol=1e-6)
+    groups = used.groupby(["generation", "prompt_id"])["is_correct"].mean()
+    assert (groups == 0).any(), "all-wrong groups are what it learns from"
+    assert not (groups == 1).any()
+
+
+def test_unknown_rivals_and_options_say_what_there_is():
+    with pytest.raises(
+        ValueError, match="there is no rival 'nothing'; there are: agglomerative, batch_memory"
+    ):
+        trainer_of("nothing")
+    with pytest.raises(ValueError, match="'w_reinforce' has no option 'weight'; it has: positive_weight"):
+        trainer_of("w_reinforce", {"weight": 1})
+    with pytest.raises(ValueError, match="without a rival"):
+        trainer_of(None, {"weight": 1})
+
+
+def test_rep_exp_pays_for_states_unlike_the_others(model_path, dataset, make_config):
+    args = make_config(max_steps=3, dynamic_sampling=False, **REFERENCE)
+    trainer = train(model_path, dataset, args, mostly_wrong, rival="rep_exp", options={"weight": 0.5})
+    rollouts = RunFolder(args.output_dir).rollouts()
+    bonus = (rollouts["shaped_reward"] - rollouts["reward"]).to_numpy()
+    right = rollouts.groupby(["generation", "prompt_id"])["is_correct"].transform("any").to_numpy()
+    assert (bonus[~right] == 0).all(), "off where no completion is right"
+    assert (bonus[right] > 0).any()
+    assert ((bonus >= 0) & (bonus < 0.5)).all()
+    sums = rollouts.assign(bonus=bonus / 0.5).groupby(["generation", "prompt_id"])["bonus"].sum()
+    assert (sums <= 3 + 1e-6).all()  # leverages of 4 centred states
+    assert len(trainer.memory) == 0
+
+
+def test_rep_exp_of_states_worked_out_apart(model_path, dataset, make_config):
+    """The bonus of the first batch, from states that are computed here."""
+    sampled = []
+
+    def recorded(prompts, completion_ids, **_):
+        sampled.extend(zip(prompts, completion_ids, strict=True))
+        return even_length(completion_ids)
+
+    args = make_config(max_steps=1, dynamic_sampling=False, **REFERENCE)
+    train(model_path, dataset, args, recorded, rival="rep_exp", options={"weight": 1.0, "dim": 8})
+    rollouts = RunFolder(args.output_dir).rollouts()
+    model = AutoModelForCausalLM.from_pretrained(model_path)
+    tokenizer = AutoTokenizer.from_pretrained(model_path)
+    states = []
+    for prompt, ids in sampled:
+        start = tokenizer(prompt).input_ids
+        with torch.no_grad():
+            hidden = model.model(torch.tensor([start + list(ids)])).last_hidden_state[0, len(start) :]
+        states.append(hidden.mean(dim=0).numpy())
+    projected = np.array(states) @ sparse_projection(16, 8, args.seed)
+    checked = 0
+    for rows in rollouts.groupby("prompt_id").indices.values():
+        group = rollouts.iloc[rows]
+        bonus = (group["shaped_reward"] - group["reward"]).to_numpy()
+        rows = rows[(group["num_tokens"] > 1).to_numpy()]  # of a single token no state is taken
+        assert (bonus[group["num_tokens"] == 1] == 0).all()
+        if group["is_correct"].any():
+            expected = elliptical_bonus(projected[rows])
+            np.testing.assert_allclose(bonus[group["num_tokens"] > 1], expected, atol=1e-4)
+            checked += 1
+    assert checked > 1
+
+
+def test_a_text_embedding_reads_the_whole_text(model_path, dataset, make_config, monkeypatch):
+    def counts(texts):
+        vectors = np.zeros((len(texts), text_embedding.NUM_FEATURES), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for letter in text:
+                vectors[row, ord(letter) % 256] += 1
+        return vectors
+
+    monkeypatch.setattr(text_embedding, "embed_texts", counts)
+    trainer = train(model_path, dataset, make_config(max_steps=4), rival="text_embedding")
+    assert trainer.memory.n_features == 256
+    assert len(trainer.memory)
+    assert not any("meds/fingerprint_age" in row for row in trainer.state.log_history)
+
+
+def test_a_missing_package_is_reported_before_anything_is_generated(
+    model_path, dataset, make_config, monkeypatch
+):
+    def missing(_texts):
+        raise ImportError("pip install wordllama")
+
+    monkeypatch.setattr(text_embedding, "embed_texts", missing)
+    with pytest.raises(ImportError, match="pip install"):
+        make(model_path, dataset, make_config(), rival="text_embedding")
