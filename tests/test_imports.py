@@ -145,3 +145,7 @@ def test_no_assert_is_used_for_checks(path):
         node.lineno for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Assert)
     ]
     assert not asserts, f"{path} uses assert in lines {asserts}; python -O drops it"
+
+
+def test_the_library_does_not_know_the_lab():
+    assert [path for path in FILES if "meds_lab" in path.read_text(encoding="utf-8")] == []
