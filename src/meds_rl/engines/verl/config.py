@@ -150,8 +150,10 @@ def _about_trainer(config: Any) -> Iterator[str]:
             f"algorithm.adv_estimator={algorithm.adv_estimator}: the penalty compares the completions of one prompt. "
             "Set algorithm.adv_estimator=grpo."
         )
-    if worker.rollout.n < 2:
-        yield f"actor_rollout_ref.rollout.n={worker.rollout.n}; set it to 2: a group has at least two completions."
+    if (n := worker.rollout.n) < 2:
+        yield (
+            f"actor_rollout_ref.rollout.n={n}: a group needs at least two completions. Set it to 2 or more."
+        )
     if algorithm.use_kl_in_reward:
         yield (
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
