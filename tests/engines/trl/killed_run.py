@@ -31,7 +31,7 @@ FIELDS = {
     "eval_samples": 0,
     "task_options": '{"train_hard": 6, "train_easy": 2}',
     "meds_all_wrong": "shape",
-    "meds_capacity": 8,
+    "meds_capacity": 4,
     "meds_half_life": 2.0,
     "learning_rate": 3e-3,
     "disable_tqdm": "true",
