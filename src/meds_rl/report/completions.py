@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from meds_rl.report.source import RunData
 from meds_rl.report.text import finite, prompt_words, shortened
@@ -78,22 +77,26 @@ class Completions:
         """
         order = list(self._places)
         texts = self._texts("completion", order)
+        rows = self._rows(order)
         columns: dict[str, list[Any]] = {
-            "run": [run for run, _ in order],
-            "prompt": [],
-            "text": [],
-            "answer": [],
+            name: [] for name in ("run", "prompt", "text", "answer", *COPIED, "why")
         }
-        columns |= {name: [] for name in (*COPIED, "why")}
         spent = left_out = 0
-        for run, row in order:
-            text = texts.get((run, row))
+        for place in order:
+            row, text = rows[place], texts.get(place)
             fits = text is None or spent + len(text) <= max_characters
             spent += len(text) if fits and text is not None else 0
             left_out += not fits
-            columns["text"].append(text if fits else None)
-        for run, rows in _by_run(order):
-            self._fill(columns, self._runs[run], rows, order)
+            shown = {
+                "run": place[0],
+                "prompt": self._prompts[row.prompt_id],
+                "text": text if fits else None,
+                "answer": None if row.answer is None else shortened(str(row.answer)),
+                **{name: getattr(row, name) for name in COPIED},
+                "why": why(self._runs[place[0]], row),
+            }
+            for name, column in columns.items():
+                column.append(shown[name])
         notes = []
         if left_out:
             notes.append(
@@ -102,25 +105,14 @@ class Completions:
             )
         return columns, notes
 
-    def _fill(
-        self, columns: dict[str, list[Any]], run: RunData, rows: list[int], order: list[tuple[int, int]]
-    ) -> None:
-        frame = run.rollouts.iloc[rows]
-        frame = frame.assign(why=[why(run, row) for row in frame.itertuples(index=False)])
-        places = [place for place, (number, _) in enumerate(order) if number == run.id]
-        for name in ("prompt", "answer", *COPIED, "why"):
-            column = columns[name]
-            column.extend([None] * (len(order) - len(column)))
-            for place, value in zip(places, self._values(frame, name), strict=True):
-                column[place] = value
-
-    def _values(self, frame: pd.DataFrame, name: str) -> list[Any]:
-        if name == "prompt":
-            return [self._prompts[prompt_id] for prompt_id in frame["prompt_id"].tolist()]
-        if name == "answer":
-            return [None if text is None else shortened(str(text)) for text in frame["answer"].tolist()]
-        values: list[Any] = frame[name].tolist()
-        return values
+    def _rows(self, places: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+        return {
+            (run, number): row
+            for run, numbers in _by_run(places)
+            for number, row in zip(
+                numbers, self._runs[run].rollouts.iloc[numbers].itertuples(index=False), strict=True
+            )
+        }
 
     def _texts(self, column: str, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
         return {

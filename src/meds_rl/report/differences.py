@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -47,51 +47,35 @@ class Trained:
     at: dict[int, pd.DataFrame]
     end: int | None
 
-    @classmethod
-    def of(cls, run: RunData) -> Trained:
-        """Read a run's evaluations."""
-        at = {step: problems for step, problems in read_evaluations(run) if step > 0}
-        return cls(run, at, end_of_training(run, list(at)))
-
     @property
     def name(self) -> str:
         """The name of its folder."""
         return self.run.folder.path.name
 
 
-Pair = tuple[Trained, Trained]
+Pair: TypeAlias = tuple[Trained, Trained]
 """Baseline and other, of the same seed, model and task."""
 
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """A pair, and the evaluations that are compared.
-
-    Attributes:
-        runs: baseline and other.
-        problems: the evaluated problems of each.
-    """
-
-    runs: tuple[RunData, RunData]
-    problems: tuple[pd.DataFrame, pd.DataFrame]
+Compared: TypeAlias = "tuple[tuple[RunData, pd.DataFrame], tuple[RunData, pd.DataFrame]]"
+"""The two runs of a pair, each with the problems of the evaluation that is compared."""
 
 
 def differences(
     runs: Sequence[RunData], variants: Sequence[str], baseline: str | None, seed: int
 ) -> dict[str, Any] | None:
-    """Differences between each variant and the baseline: after training, or where a run has not ended at the same step.
+    """Differences between each variant and the baseline, after training, or at the same step of unfinished runs.
 
     Args:
         runs: The runs.
-        variants: What each run is called (`meds_rl.report.recipe.variants`).
+        variants: The variant of each run (`meds_rl.report.recipe.variants`).
         baseline: One of them; by default the first method without a memory.
         seed: of the bootstrap.
 
     Returns:
-        As the report's data has it; None where there is nothing to compare.
+        The part of the report's data; None if there is nothing to compare.
 
     Raises:
-        ValueError: no run is called as the baseline.
+        ValueError: no run is of the baseline's variant.
     """
     names = list(dict.fromkeys(variants))
     chosen = _baseline(names, baseline)
@@ -136,8 +120,9 @@ def _baseline(names: Sequence[str], given: str | None) -> str | None:
 
 
 def _trained(run: RunData, notes: list[str]) -> Trained:
-    trained = Trained.of(run)
-    if not trained.at:
+    at = {step: problems for step, problems in read_evaluations(run) if step > 0}
+    trained = Trained(run, at, end_of_training(run, list(at)))
+    if not at:
         notes.append(f"{trained.name} has no evaluation in or after training: it is in no comparison.")
     return trained
 
@@ -145,35 +130,30 @@ def _trained(run: RunData, notes: list[str]) -> Trained:
 def _pairs(
     runs: Sequence[RunData], variants: Sequence[str], baseline: str, variant: str, notes: list[str]
 ) -> list[tuple[RunData, RunData]]:
-    sides = [
-        _by_repetition(runs, [name == wanted for name in variants], wanted, notes)
+    both = [
+        _by_repetition(
+            [run for run, name in zip(runs, variants, strict=True) if name == wanted], wanted, notes
+        )
         for wanted in (baseline, variant)
     ]
-    common = [key for key in sides[0] if key in sides[1]]
-    for side, wanted in zip(sides, (baseline, variant), strict=True):
-        alone = [run.folder.path.name for key, run in side.items() if key not in common]
+    common = [key for key in both[0] if key in both[1]]
+    for found, wanted in zip(both, (baseline, variant), strict=True):
+        alone = [run.folder.path.name for key, run in found.items() if key not in common]
         if alone:
             notes.append(
                 f"Without a partner of the same seed, model and task for {variant} against {baseline}: "
                 f"{', '.join(alone)} ({wanted})."
             )
-    return [(sides[0][key], sides[1][key]) for key in common]
+    return [(both[0][key], both[1][key]) for key in common]
 
 
-def _by_repetition(
-    runs: Sequence[RunData], chosen: Sequence[bool], name: str, notes: list[str]
-) -> dict[tuple[Any, ...], RunData]:
+def _by_repetition(runs: Sequence[RunData], name: str, notes: list[str]) -> dict[tuple[Any, ...], RunData]:
     found: dict[tuple[Any, ...], RunData] = {}
-    for run, is_chosen in zip(runs, chosen, strict=True):
-        if not is_chosen:
-            continue
-        key = run.recipe.repetition
-        if key in found:
-            note = f"{name} has seed {run.recipe.seed} twice; {run.folder.path.name} is left out."
-            if note not in notes:
-                notes.append(note)
-            continue
-        found[key] = run
+    for run in runs:
+        first = found.setdefault(run.recipe.repetition, run)
+        note = f"{name} has seed {run.recipe.seed} twice; {run.folder.path.name} is left out."
+        if first is not run and note not in notes:
+            notes.append(note)
     return found
 
 
@@ -183,15 +163,10 @@ def _rows(
     rows = []
     prefix, suffix = around
     for group in _common_groups(pairs):
-        k = min(
-            k_of(run, problems)
-            for pair in pairs
-            for run, problems in zip(pair.runs, pair.problems, strict=True)
-        )
+        k = min(k_of(run, problems) for pair in pairs for run, problems in pair)
         for metric in METRICS:
             measured = [
-                (_measured(a, group, metric, k), _measured(b, group, metric, k))
-                for a, b in (pair.problems for pair in pairs)
+                (_measured(a, group, metric, k), _measured(b, group, metric, k)) for (_, a), (_, b) in pairs
             ]
             found = paired_difference(measured, rng)
             row = {
@@ -201,15 +176,14 @@ def _rows(
                 "title": PANELS[metric].title.format(k=k),
                 "percent": PANELS[metric].percent,
             }
-            rows.append(row | _described(found, [pair.runs[0].recipe.seed for pair in pairs]))
+            rows.append(row | _described(found, [run.recipe.seed for (run, _), _ in pairs]))
     return rows
 
 
 def _common_groups(pairs: Sequence[Compared]) -> list[str]:
     """Groups in which every pair has problems in common."""
     common: set[str] | None = None
-    for pair in pairs:
-        a, b = pair.problems
+    for (_, a), (_, b) in pairs:
         here = {group for group, _ in _problems(a) & _problems(b)}
         common = here if common is None else common & here
     return sorted(common or ())
@@ -275,20 +249,13 @@ def _has(pair: Pair, step: int) -> bool:
 
 
 def _compared(pair: Pair, first: int, second: int) -> Compared:
-    return Compared((pair[0].run, pair[1].run), (pair[0].at[first], pair[1].at[second]))
+    return (pair[0].run, pair[0].at[first]), (pair[1].run, pair[1].at[second])
 
 
 def _why_left_out(pair: Pair, step: int | None) -> str:
     names = " and ".join(run.name for run in pair)
     if step is not None:
         return f"{names} are in no comparison: not both were evaluated at step {step:,}, as the other seeds were."
-    unfinished = " and ".join(run.name for run in pair if run.end is None)
-    return f"{names} are in no comparison: {unfinished} {_has_none(pair)} no evaluation after training."
-
-
-def _has_none(pair: Pair) -> str:
-    return "has" if sum(run.end is None for run in pair) == 1 else "have"
-
-
-if TYPE_CHECKING:
-    import pandas as pd
+    unfinished = [run.name for run in pair if run.end is None]
+    verb = "has" if len(unfinished) == 1 else "have"
+    return f"{names} are in no comparison: {' and '.join(unfinished)} {verb} no evaluation after training."

@@ -11,10 +11,13 @@ from meds_rl.report.drawing.figure import (
     MUTED,
     OWN_COLOURS,
     SHAPES,
-    SHORT,
     Figure,
     category,
     legend,
+    names,
+    numbers,
+    specification,
+    step_axis,
     words_of,
 )
 from meds_rl.report.text import one_line
@@ -53,53 +56,40 @@ def _strips(
 ) -> Figure:
     steps = run["stretches"]
     end = max(run["num_steps"], steps[-1] + 1)
-    names = [_error_name(data, error, rank) for rank, error in enumerate(errors, 1)]
+    labels = [_error_name(data, error, rank) for rank, error in enumerate(errors, 1)]
     rows = [
         {"error": name, "step": step, "next": following, "count": error["course"][place]}
-        for name, error in zip(names, errors, strict=True)
+        for name, error in zip(labels, errors, strict=True)
         for place, (step, following) in enumerate(zip(steps, [*steps[1:], end], strict=True))
         if error["course"][place]
     ]
-    spec = {
-        "width": "container",
-        "height": 19 * len(errors),
-        "data": {"name": "values"},
-        "mark": {"type": "rect", "cornerRadius": 1},
-        "encoding": {
-            "x": {
-                "field": "step",
-                "type": "quantitative",
-                "title": "step",
-                "axis": {"grid": False, **SHORT},
-                "scale": {"domain": [steps[0], end], "nice": False},
-            },
-            "x2": {"field": "next"},
-            "y": {
-                "field": "error",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": names, "paddingInner": 0.18},
-                "axis": {"labelLimit": 250, "domain": False, "ticks": False, "grid": False},
-            },
-            "color": {
-                "field": "count",
-                "type": "quantitative",
-                "title": "times made",
-                "legend": {"orient": "top", "gradientLength": 140, "format": "d", "tickMinStep": 1},
-            },
-            "tooltip": [
-                {"field": "error", "type": "nominal", "title": "error"},
-                {"field": "step", "type": "quantitative", "title": "from step", "format": ",.0f"},
-                {"field": "count", "type": "quantitative", "title": "times made", "format": ","},
-            ],
-        },
+    encoding = {
+        "x": {**step_axis(), "scale": {"domain": [steps[0], end], "nice": False}},
+        "x2": {"field": "next"},
+        "y": names(
+            "error",
+            title=None,
+            scale={"domain": labels, "paddingInner": 0.18},
+            axis={"labelLimit": 250, "domain": False, "ticks": False, "grid": False},
+        ),
+        "color": numbers(
+            "count",
+            title="times made",
+            legend={"orient": "top", "gradientLength": 140, "format": "d", "tickMinStep": 1},
+        ),
+        "tooltip": [
+            names("error", title="error"),
+            numbers("step", title="from step", format=",.0f"),
+            numbers("count", title="times made", format=","),
+        ],
     }
+    mark = {"type": "rect", "cornerRadius": 1}
     what = {"cluster": "error clusters", "answer": "repeated wrong answers"}[kind]
     return Figure(
         f"errors-{kind}-{run['id']}",
         f"The largest {what} over training",
         "A row is one error of one prompt, the most frequent at the top; the darker, the more often it was made then.",
-        spec,
+        specification(19 * len(errors), mark=mark, encoding=encoding),
         rows,
         run["name"],
     )
@@ -117,71 +107,50 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
     for run in data["runs"]:
         ways = [way for way in data["ways"] if way["run"] == run["id"]]
         (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
-        named = ways[: MAX_KINDS - 1]
-        if not named or len(steps) < 2:
-            continue
-        names = [category(way["name"]) for way in named]
-        totals = all_wrong["course"]
-        rows = [
-            {
-                "way": name,
-                "step": step,
-                "share": way["course"][place] / totals[place],
-                "count": way["course"][place],
-            }
-            for name, way in zip(names, named, strict=True)
-            for place, step in enumerate(steps)
-            if totals[place]
-        ]
-        spec = {
-            "width": "container",
-            "height": 220,
-            "data": {"name": "values"},
-            "mark": {"type": "line", "point": {"size": 22}},
-            "encoding": {
-                "x": {
-                    "field": "step",
-                    "type": "quantitative",
-                    "title": "step",
-                    "axis": {"grid": False, **SHORT},
-                },
-                "y": {
-                    "field": "share",
-                    "type": "quantitative",
-                    "title": "of the wrong completions",
-                    "axis": {"format": ".0%", "tickCount": 5, "domain": False, "ticks": False},
-                },
-                "color": {
-                    "field": "way",
-                    "type": "nominal",
-                    "scale": {"domain": names},
-                    "legend": legend(names),
-                },
-                "shape": {
-                    "field": "way",
-                    "type": "nominal",
-                    "scale": {"domain": names, "range": list(SHAPES)},
-                    "legend": legend(names),
-                },
-                "tooltip": [
-                    {"field": "way", "type": "nominal", "title": "way"},
-                    {"field": "step", "type": "quantitative", "title": "from step", "format": ",.0f"},
-                    {"field": "share", "type": "quantitative", "title": "share", "format": ".1%"},
-                    {"field": "count", "type": "quantitative", "title": "completions", "format": ","},
-                ],
-            },
-        }
-        figures.append(
-            Figure(
-                f"ways-{run['id']}",
-                "Ways of going wrong over training",
-                "Share of the wrong completions of each stretch of training that went wrong in this way.",
-                spec,
-                rows,
-                run["name"],
-            )
-        )
+        if ways and len(steps) > 1:
+            figures.append(_ways(run, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
     return figures
+
+
+def _ways(
+    run: Mapping[str, Any], ways: Sequence[Mapping[str, Any]], totals: Sequence[int], steps: Sequence[int]
+) -> Figure:
+    labels = [category(way["name"]) for way in ways]
+    rows = [
+        {
+            "way": name,
+            "step": step,
+            "share": way["course"][place] / totals[place],
+            "count": way["course"][place],
+        }
+        for name, way in zip(labels, ways, strict=True)
+        for place, step in enumerate(steps)
+        if totals[place]
+    ]
+    encoding = {
+        "x": step_axis(),
+        "y": numbers(
+            "share",
+            title="of the wrong completions",
+            axis={"format": ".0%", "tickCount": 5, "domain": False, "ticks": False},
+        ),
+        "color": names("way", scale={"domain": labels}, legend=legend(labels)),
+        "shape": names("way", scale={"domain": labels, "range": list(SHAPES)}, legend=legend(labels)),
+        "tooltip": [
+            names("way", title="way"),
+            numbers("step", title="from step", format=",.0f"),
+            numbers("share", title="share", format=".1%"),
+            numbers("count", title="completions", format=","),
+        ],
+    }
+    return Figure(
+        f"ways-{run['id']}",
+        "Ways of going wrong over training",
+        "Share of the wrong completions of each stretch of training that went wrong in this way.",
+        specification(220, mark={"type": "line", "point": {"size": 22}}, encoding=encoding),
+        rows,
+        run["name"],
+    )
 
 
 def _merged(
@@ -233,41 +202,24 @@ def map_spec(values: Sequence[Mapping[str, Any]], by: str) -> dict[str, Any]:
     hidden = {"axis": None, "type": "quantitative", "scale": {"zero": False, "nice": False, "padding": 14}}
     encoding: dict[str, Any] = {"x": {"field": "x", **hidden}, "y": {"field": "y", **hidden}}
     if by == "step":
-        encoding["color"] = {
-            "field": "step",
-            "type": "quantitative",
-            "legend": {"orient": "top", "title": "step", "gradientLength": 160},
-        }
+        gradient = {"orient": "top", "title": "step", "gradientLength": 160}
+        encoding["color"] = numbers("step", legend=gradient)
     else:
         counts = Counter(row[by] for row in values)
         kinds = [kind for kind, _ in counts.most_common() if kind not in MUTED_SHAPES]
         muted = [kind for kind in MUTED_SHAPES if kind in counts]
         # One legend for colour and shape: Vega-Lite merges those of one field and one domain.
         legend = {"orient": "top", "title": None, "columns": 5, "symbolSize": 90}
-        of_kind = {"field": by, "type": "nominal", "legend": legend}
+        of_kind = names(by, legend=legend)
         colours = [*OWN_COLOURS[: len(kinds)], *[MUTED] * len(muted)]
         shapes = [*SHAPES[: len(kinds)], *(MUTED_SHAPES[kind] for kind in muted)]
         encoding["color"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": colours}}
         encoding["shape"] = {**of_kind, "scale": {"domain": [*kinds, *muted], "range": shapes}}
-    return {
-        "width": "container",
-        "height": 440,
-        "data": {"name": "values"},
-        "mark": {
-            "type": "point",
-            "filled": True,
-            "size": 70,
-            "opacity": 0.85,
-            "tooltip": {"content": "data"},
-            "cursor": "pointer",
-        },
-        "encoding": encoding,
-    }
+    mark = {"type": "point", "filled": True, "size": 70, "opacity": 0.85, "cursor": "pointer"}
+    return specification(440, mark={**mark, "tooltip": {"content": "data"}}, encoding=encoding)
 
 
-def _commonest(names: Sequence[str]) -> list[str]:
-    kept = {
-        name for name, _ in Counter(name for name in names if name not in MUTED_SHAPES).most_common(MAX_KINDS)
-    }
-    kept.update(MUTED_SHAPES)
-    return [name if name in kept else OTHER for name in names]
+def _commonest(values: Sequence[str]) -> list[str]:
+    counts = Counter(value for value in values if value not in MUTED_SHAPES)
+    kept = {*MUTED_SHAPES, *(value for value, _ in counts.most_common(MAX_KINDS))}
+    return [value if value in kept else OTHER for value in values]

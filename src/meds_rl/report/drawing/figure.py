@@ -101,6 +101,26 @@ class Figure:
         }
 
 
+def names(field: str, **more: Any) -> dict[str, Any]:
+    """A channel or a line of the tooltip with names."""
+    return {"field": field, "type": "nominal", **more}
+
+
+def numbers(field: str, **more: Any) -> dict[str, Any]:
+    """A channel or a line of the tooltip with numbers."""
+    return {"field": field, "type": "quantitative", **more}
+
+
+def step_axis(**axis: Any) -> dict[str, Any]:
+    """The horizontal axis of optimiser steps."""
+    return numbers("step", title="step", axis={"grid": False, **axis, **SHORT})
+
+
+def specification(height: int, **parts: Any) -> dict[str, Any]:
+    """A Vega-Lite specification as wide as its place."""
+    return {"width": "container", "height": height, "data": {"name": "values"}, **parts}
+
+
 def coloured(spec: Mapping[str, Any], colours: Sequence[str]) -> dict[str, Any]:
     """A specification with a theme's colours for `OWN_COLOURS`."""
     scale = spec.get("encoding", {}).get("color", {}).get("scale", {})

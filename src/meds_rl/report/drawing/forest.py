@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from meds_rl.report.drawing.figure import Figure, category, legend, variants_of
+from meds_rl.report.drawing.figure import Figure, category, legend, names, numbers, specification, variants_of
 
 SMALLEST_DIFFERENCE = 0.01
 """Half the width of the axis, at least."""
@@ -53,28 +53,22 @@ def _methods(differences: Mapping[str, Any]) -> str:
 def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[str, Any]:
     groups = list(dict.fromkeys(row["group"] for row in rows))
     shown = list(dict.fromkeys(row["variant"] for row in rows))
+    axis = {"domain": False, "ticks": False, "grid": False, "labelLimit": 160}
     encoding: dict[str, Any] = {
-        "y": {
-            "field": "group",
-            "type": "nominal",
-            "title": None,
-            "scale": {"domain": groups},
-            "axis": {"domain": False, "ticks": False, "grid": False, "labelLimit": 160},
-        },
-        "yOffset": {"field": "variant", "type": "nominal", "scale": {"domain": shown}},
-        "color": {
-            "field": "variant",
-            "type": "nominal",
-            "scale": {"domain": list(variants)},
-            "legend": {**legend(shown), "values": shown} if len(shown) > 1 else None,
-        },
+        "y": names("group", title=None, scale={"domain": groups}, axis=axis),
+        "yOffset": names("variant", scale={"domain": shown}),
+        "color": names(
+            "variant",
+            scale={"domain": list(variants)},
+            legend={**legend(shown), "values": shown} if len(shown) > 1 else None,
+        ),
         "tooltip": [
-            {"field": "variant", "type": "nominal", "title": "variant"},
-            {"field": "group", "type": "nominal", "title": "problems"},
-            {"field": "difference", "type": "quantitative", "title": "difference", "format": "+.3f"},
-            {"field": "low", "type": "quantitative", "title": "95 % from", "format": "+.3f"},
-            {"field": "high", "type": "quantitative", "title": "to", "format": "+.3f"},
-            {"field": "seeds", "type": "nominal", "title": "seeds"},
+            names("variant", title="variant"),
+            names("group", title="problems"),
+            numbers("difference", title="difference", format="+.3f"),
+            numbers("low", title="95 % from", format="+.3f"),
+            numbers("high", title="to", format="+.3f"),
+            names("seeds", title="seeds"),
         ],
     }
     largest = max(
@@ -82,25 +76,16 @@ def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[
     )
     # Do not stretch tiny differences over the width of the figure.
     scale = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
-    x = {
-        "type": "quantitative",
-        "title": "difference",
-        "scale": scale,
-        "axis": {"tickCount": 5, "format": "+~g"},
-    }
-    return {
-        "width": "container",
-        "height": len(groups) * max(26, 16 * len(shown)),
-        "data": {"name": "values"},
-        "layer": [
-            {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},
-            {
-                "mark": {"type": "rule", "strokeWidth": 3},
-                "encoding": {**encoding, "x": {"field": "low", **x}, "x2": {"field": "high"}},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-                "encoding": {**encoding, "x": {"field": "difference", **x}},
-            },
-        ],
-    }
+    x_axis = {"title": "difference", "scale": scale, "axis": {"tickCount": 5, "format": "+~g"}}
+    layer = [
+        {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},
+        {
+            "mark": {"type": "rule", "strokeWidth": 3},
+            "encoding": {**encoding, "x": numbers("low", **x_axis), "x2": {"field": "high"}},
+        },
+        {
+            "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+            "encoding": {**encoding, "x": numbers("difference", **x_axis)},
+        },
+    ]
+    return specification(len(groups) * max(26, 16 * len(shown)), layer=layer)

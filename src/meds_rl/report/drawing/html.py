@@ -21,16 +21,7 @@ from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = (
-    "dom",
-    "text",
-    "data",
-    "charts",
-    "detail",
-    "summary",
-    "errors",
-    "map",
-    "course",
-    "comparison",
+    *("dom", "text", "data", "charts", "detail", "summary", "errors", "map", "course", "comparison"),
     "main",
 )
 GENERATOR = '<meta name="generator" content="meds-rl">'

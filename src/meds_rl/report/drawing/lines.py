@@ -6,7 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from meds_rl.report.drawing.figure import SHORT, Figure, category, legend, variants_of
+from meds_rl.report.drawing.figure import (
+    SHORT,
+    Figure,
+    category,
+    legend,
+    names,
+    numbers,
+    specification,
+    step_axis,
+    variants_of,
+)
 
 MAX_POINTS = 300
 """Points of a drawn line."""
@@ -76,81 +86,48 @@ def _lines(
     colour = "variant" if len(runs) > 1 else "line"
     domain = variants if colour == "variant" else lines
     named = [name for name in variants if name in shown] if colour == "variant" else lines
-    number = ".0%" if panel["percent"] else ".3~g"
-    x = {
-        "field": "step",
-        "type": "quantitative",
-        "title": "step",
-        "axis": {"grid": False, "tickCount": 5, **SHORT},
-    }
-    y: dict[str, Any] = {
-        "field": "value",
-        "type": "quantitative",
-        "title": panel["unit"] or None,
-        "axis": {
-            "tickCount": 4,
-            "domain": False,
-            "ticks": False,
-            **({"format": ".0%"} if panel["percent"] else SHORT),
-        },
-        "scale": {"zero": bool(panel["percent"]) and points},
-    }
-    encoding: dict[str, Any] = {
-        "x": x,
+    percent = bool(panel["percent"])
+    y = numbers(
+        "value",
+        title=panel["unit"] or None,
+        axis={"tickCount": 4, "domain": False, "ticks": False, **({"format": ".0%"} if percent else SHORT)},
+        scale={"zero": percent and points},
+    )
+    shown_legend = {**legend(named), "values": named, "symbolOpacity": 1} if len(domain) > 1 else None
+    encoding = {
+        "x": step_axis(tickCount=5),
         "y": y,
-        "color": {
-            "field": colour,
-            "type": "nominal",
-            "scale": {"domain": domain},
-            "legend": {**legend(named), "values": named, "symbolOpacity": 1} if len(domain) > 1 else None,
-        },
+        "color": names(colour, scale={"domain": domain}, legend=shown_legend),
     }
     if len(lines) > 1 and colour == "variant":
-        encoding["strokeDash"] = {
-            "field": "line",
-            "type": "nominal",
-            "scale": {"domain": lines, "range": [[1, 0], [5, 4], [1, 4], [8, 3, 1, 3]]},
-            "legend": {**legend(lines), "symbolOpacity": 1, "symbolType": "stroke"},
-        }
-    tooltip = [
-        {"field": "run", "type": "nominal", "title": "run"},
-        {"field": "line", "type": "nominal", "title": "line"},
-        {"field": "step", "type": "quantitative", "title": "step", "format": ",.0f"},
-        {"field": "value", "type": "quantitative", "title": panel["title"], "format": number},
-    ]
-    each: dict[str, Any] = {
-        "mark": {
-            "type": "line",
-            "opacity": 0.28 if several_seeds else 1,
-            "strokeWidth": 1 if several_seeds else 2,
-        },
-        "encoding": {"detail": {"field": "run", "type": "nominal"}},
-    }
+        encoding["strokeDash"] = names(
+            "line",
+            scale={"domain": lines, "range": [[1, 0], [5, 4], [1, 4], [8, 3, 1, 3]]},
+            legend={**legend(lines), "symbolOpacity": 1, "symbolType": "stroke"},
+        )
+    thin = {"opacity": 0.28, "strokeWidth": 1} if several_seeds else {"opacity": 1, "strokeWidth": 2}
+    each: dict[str, Any] = {"mark": {"type": "line", **thin}, "encoding": {"detail": names("run")}}
     mean = {"mark": {"type": "line"}, "encoding": {"y": {**y, "aggregate": "mean"}}}
+    select = {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"}
     hover = {
         "mark": {"type": "point", "filled": True, "size": 46},
-        "params": [
-            {
-                "name": "near",
-                "select": {"type": "point", "nearest": True, "on": "pointermove", "clear": "pointerout"},
-            }
-        ],
+        "params": [{"name": "near", "select": select}],
         "encoding": {
             "opacity": {
                 "condition": {"param": "near", "empty": False, "value": 1},
                 "value": 1 if points else 0,
             },
-            "tooltip": tooltip,
-            "detail": {"field": "run", "type": "nominal"},
+            "tooltip": [
+                names("run", title="run"),
+                names("line", title="line"),
+                numbers("step", title="step", format=",.0f"),
+                numbers("value", title=panel["title"], format=".0%" if percent else ".3~g"),
+            ],
+            "detail": names("run"),
         },
     }
-    return {
-        "width": "container",
-        "height": 170,
-        "data": {"name": "values"},
-        "encoding": encoding,
-        "layer": [each, *([mean] if several_seeds else []), hover],
-    }
+    layer = [each, *([mean] if several_seeds else []), hover]
+    return specification(170, encoding=encoding, layer=layer)
 
 
 def bin_means(rows: Sequence[Mapping[str, Any]], by: Sequence[str], limit: int) -> list[dict[str, Any]]:
