@@ -177,7 +177,7 @@ def test_notes_say_what_few_pairs_can_say(grid):
     assert "3 pairs: no p value can be below 0.25" in notes[1]
     assert notes[2].startswith("With 3 units and 1 comparison the least corrected p is 0.25: no difference")
     assert len(notes) == 3
-    assert "nothing is said" in make_results(grid, outcomes[:2], 2).notes()[0]
+    assert "One pair shows nothing about other seeds" in make_results(grid, outcomes[:2], 2).notes()[0]
 
 
 def test_notes_of_a_half_finished_grid_are_for_all_its_pairs(three):
@@ -187,7 +187,7 @@ def test_notes_of_a_half_finished_grid_are_for_all_its_pairs(three):
     assert note.startswith(
         "1 to 4 pairs: no p value can be below 1 with 1, 0.12 with 4, and the intervals are"
     )
-    assert note.endswith("One pair says nothing about other seeds and checkpoints.")
+    assert note.endswith("One pair shows nothing about other seeds and checkpoints.")
 
 
 def test_unequal_samples_are_said(grid):

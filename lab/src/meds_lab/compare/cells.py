@@ -61,13 +61,13 @@ class Cell:
         )
 
     def write_recipe(self) -> None:
-        """Write the recipe where `recipe_path` says."""
+        """Write the recipe to `recipe_path`."""
         write_atomically(self.recipe_path, self.recipe_text().encode("utf-8"))
 
 
 def make_cells(grid: Grid, folder: Path) -> list[Cell]:
     """All cells, seed by seed, and of a seed the methods of a task and checkpoint together: a grid that was stopped
-    half-way holds pairs.
+    half-way has whole pairs.
 
     Later fields win: the recipe's, the grid's, the task's, the checkpoint's, the method's.
     """

@@ -5,7 +5,7 @@
 Seeds of one checkpoint share what they start from; where checkpoints differ much, only their number counts. For each
 group of problems and measure: the mean over checkpoints of the paired difference, its 95 % interval by Student's t over
 checkpoints, at how many it is above 0, the sign-flip test's p over checkpoints (not corrected), and the mean without
-the checkpoint that says most for it, or without one that is named:
+the checkpoint with the largest difference, or without one that is named:
 
     python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet --without stuck-5
 
@@ -89,8 +89,8 @@ def each_once(cells: pd.DataFrame) -> pd.DataFrame:
     """
     recipes = {given: json.loads(given) for given in dict.fromkeys(cells["given"])}
     for field, values in differing_fields(recipes, ["model_name_or_path"]).items():
-        said = " and ".join(dict.fromkeys(map(repr, values.values())))
-        raise ValueError(f"cells of different budgets are not put together: {field} is {said}")
+        listed = " and ".join(dict.fromkeys(map(repr, values.values())))
+        raise ValueError(f"cells of different budgets are not put together: {field} is {listed}")
     name = ["checkpoint", "seed", "method", "group"]
     figures = ["pass@1", "exact pass@k"]
     cells = cells.drop_duplicates([*name, *figures])

@@ -62,12 +62,12 @@ def check_grid(grid: Grid, cells: Sequence[Cell]) -> Checked:
         differing = differing_fields(methods, grid.budget_may_differ)
         if differing:
             task, checkpoint, _ = unit
-            said = "; ".join(
+            listed = "; ".join(
                 f"{name} is " + ", ".join(f"{value!r} ({method})" for method, value in values.items())
                 for name, values in differing.items()
             )
             raise GridError(
-                f"The methods of {task}/{checkpoint} have different budgets: {said}. Make them equal, or name the "
+                f"The methods of {task}/{checkpoint} have different budgets: {listed}. Make them equal, or name the "
                 "fields in budget_may_differ."
             )
         allowed |= differing_fields(methods).keys()

@@ -61,7 +61,7 @@ def compare(grid: Grid, outcomes: Sequence[Outcome], seed: int = 0) -> list[Comp
     there is no pair.
 
     Args:
-        grid: says baseline, other pairs, k and groups.
+        grid: has baseline, other pairs, k and groups.
         outcomes: the finished cells.
         seed: of the bootstrap and of random sign patterns.
     """
@@ -205,7 +205,7 @@ def courses(grid: Grid, outcomes: Sequence[Outcome]) -> tuple[list[CoursePoint],
     those at which all of them were evaluated: a line never jumps because other units come in.
 
     Args:
-        grid: says k and groups.
+        grid: has k and groups.
         outcomes: the finished cells.
 
     Raises:

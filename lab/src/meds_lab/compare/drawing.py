@@ -193,7 +193,7 @@ def _units(methods: Sequence[str], x: dict[str, Any], checkpoints: Sequence[str]
 # ---- Evaluations in training: a line a method, with the spread over units.
 
 MAX_LINES = 4
-"""Of a figure: the bands of more could not be told apart. Each further figure has the baseline again."""
+"""Of a figure: the bands of more could not be distinguished. Each further figure has the baseline again."""
 
 
 def course_figures(points: Sequence[CoursePoint], methods: Sequence[str], baseline: str) -> list[Figure]:

@@ -70,16 +70,16 @@ def markdown(grid: Grid, outcomes: Sequence[Outcome], results: Results, command:
 def header(grid: Grid, outcomes: Sequence[Outcome], results: Results) -> str:
     """Cells finished and asked for; of each task units, checkpoints, seeds and k; versions that the cells ran with."""
     seeds = _listed(grid.seeds)
-    said = [f"{results.num_finished} of {results.num_cells} cells finished"]
+    listed = [f"{results.num_finished} of {results.num_cells} cells finished"]
     for task, of_task in by_task(grid, outcomes).items():
         asked = [(task, name, seed) for name in grid.checkpoints[task] for seed in grid.seeds]
         done = [(one.cell.unit, one.cell.method) for one in of_task]
         whole = sum(all((unit, method) in done for method in grid.methods) for unit in asked)
-        said.append(
+        listed.append(
             f"{task}: {whole} of {len(asked)} units with all methods "
             f"(checkpoints {', '.join(grid.checkpoints[task])}; seeds {seeds}), k = {k_of(of_task, grid.k)}"
         )
-    return _safe(". ".join((*said, ", ".join(_versions(outcomes)))) + ".")
+    return _safe(". ".join((*listed, ", ".join(_versions(outcomes)))) + ".")
 
 
 def _versions(outcomes: Sequence[Outcome]) -> Iterator[str]:
@@ -140,7 +140,7 @@ def check_files(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: nothing would be written, or the path is of the wrong kind.
-        FileExistsError: a file that is none of ours stands there.
+        FileExistsError: the file exists and is not ours.
         ImportError: what draws is not installed.
     """
     if args.dry_run and (args.markdown or args.figures):
@@ -172,11 +172,11 @@ def check_pictures(args: argparse.Namespace, grid: Grid, with_courses: bool) -> 
 
     Args:
         args: of the line.
-        grid: says which figures there will be.
+        grid: its methods and pairs decide which figures there will be.
         with_courses: whether there are evaluations in training.
 
     Raises:
-        FileExistsError: which file stands there.
+        FileExistsError: which file is in the way.
     """
     if args.figures is None:
         return

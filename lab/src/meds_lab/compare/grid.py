@@ -1,4 +1,4 @@
-"""Reads a grid: the YAML file that says which methods are compared, on which tasks, checkpoints and seeds."""
+"""Reads a grid: the YAML file of the methods that are compared, the tasks, checkpoints and seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meds_lab.train import RIVAL_FIELDS
 
 
 class GridError(ValueError):
-    """A grid cannot be read, or says what it cannot say."""
+    """A grid cannot be read, or has something that is not allowed."""
 
 
 def check_names(names: Iterable[str], allowed: Sequence[str], where: str) -> None:
@@ -142,7 +142,7 @@ _ENDINGS = (".yaml", ".json", ".log")
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid as its file says it, checked for form.
+    """A grid as in its file, checked for form.
 
     Attributes:
         path: the file.

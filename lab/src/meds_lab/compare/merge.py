@@ -40,10 +40,10 @@ def read_merged(paths: Iterable[Path], recipes: Mapping[Cell, Recipe]) -> dict[C
             differing = differing_fields(given, asked_fields(cell))
             differing += differing_meaning(outcome.meaning, recipe.training)
             if differing:
-                said = "; ".join(f"{name} was {there}, it is now {now}" for name, there, now in differing)
+                listed = "; ".join(f"{name} was {there}, it is now {now}" for name, there, now in differing)
                 raise GridError(
-                    f"{cell.name} in {path} was trained otherwise than this grid asks: {said}. Leave the file out, or "
-                    "give these fields in the grid and call the method otherwise."
+                    f"{cell.name} in {path} was trained with other fields than this grid asks for: {listed}. Leave the "
+                    "file out, or give these fields in the grid and rename the method."
                 )
             found.setdefault(cell, outcome)
     return found

@@ -207,7 +207,7 @@ def read_cell_problems(folder: Path, when: str) -> pd.DataFrame:
 
 
 def measure(problems: pd.DataFrame, name: str, k: int) -> PerProblem | None:
-    """A measure of each problem of one group; None where the task does not tell it.
+    """A measure of each problem of one group; None where the task cannot measure it.
 
     Raises:
         ValueError: an unknown measure, or fewer than k samples of a problem.
@@ -220,7 +220,7 @@ def measure(problems: pd.DataFrame, name: str, k: int) -> PerProblem | None:
 
 
 def title_of(name: str, k: int | str) -> str:
-    """What to call a measure; ``k`` is a number, or what stands for several.
+    """Title of a measure; ``k`` is a number, or a text for several.
 
     Example:
         >>> title_of("exact pass@k", 16)

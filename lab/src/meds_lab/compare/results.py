@@ -22,7 +22,7 @@ SCHEMA_VERSION = 1
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "numpy", "scikit-learn")
 
 ENOUGH = 10
-"""Pairs from which on nothing is said of their number."""
+"""With fewer pairs a note says what they cannot show."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,17 @@ class Results:
         numbers = {len({name for name, _ in one.units}) for one in self.comparisons if one.over_checkpoints}
         if not numbers:
             return []
-        said = (
+        listed = (
             "Units of one checkpoint are not independent; the interval over checkpoints (results.json, --markdown) "
             "draws checkpoints first."
         )
         few = min(numbers)
         if few < ENOUGH:
-            said += (
+            listed += (
                 f" With {few} checkpoints it is too narrow where they differ much (two: 75 % or less instead of 95 %, "
                 "five: 89 %)."
             )
-        return [said]
+        return [listed]
 
     def _largest_family(self) -> list[int]:
         """Units of each comparison by the measure that has the most; those without a p value are not corrected for."""
@@ -99,9 +99,9 @@ class Results:
         note = power_note(family)
         found += [] if note is None else [note]
         found += [
-            f"On {task} the methods generated different numbers of completions ({said}). "
+            f"On {task} the methods generated different numbers of completions ({listed}). "
             "max_generation_batches: 1 makes them equal."
-            for task, said in _unequal_samples(self.costs).items()
+            for task, listed in _unequal_samples(self.costs).items()
         ]
         if len({jobs for cost in self.costs for jobs in cost.jobs}) > 1:
             found.append("Cells were timed with different numbers of jobs: the costs are not comparable.")
@@ -114,15 +114,15 @@ def _on_pairs(numbers: Sequence[int]) -> list[str]:
     if few == 0 or few >= ENOUGH:
         return []
     if most == 1:
-        return ["One pair: nothing is said about other seeds and checkpoints."]
+        return ["One pair shows nothing about other seeds and checkpoints."]
     if few == most:
-        said, least = f"{few} pairs", f"{smallest_p(few):.2g}"
+        listed, least = f"{few} pairs", f"{smallest_p(few):.2g}"
     else:
-        said = f"{few} to {most} pairs"
+        listed = f"{few} to {most} pairs"
         least = f"{smallest_p(few):.2g} with {few}, {smallest_p(most):.2g} with {most}"
-    one = " One pair says nothing about other seeds and checkpoints." if few == 1 else ""
+    one = " One pair shows nothing about other seeds and checkpoints." if few == 1 else ""
     return [
-        f"{said}: no p value can be below {least}, and the intervals are too narrow where units differ much (three "
+        f"{listed}: no p value can be below {least}, and the intervals are too narrow where units differ much (three "
         f"units: about 80 % instead of 95 %).{one}"
     ]
 

@@ -1,4 +1,4 @@
-"""Runs the cells of a grid, some at once, and goes on when one fails."""
+"""Runs the cells of a grid, some at once, and continues when one fails."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from meds_lab.compare.state import Attempt, State, add_attempt, is_finished, sta
 # ---- The process that trains one cell.
 
 Command: TypeAlias = Callable[[Cell, Sequence[str]], Sequence[str]]
-"""From a cell, and what goes on the line beside its recipe, to what is run."""
+"""From a cell and the overrides of its recipe to the command line."""
 
 GRACE = 10.0
-"""Seconds that a training has to end when it is told to."""
+"""Seconds that a training has to end after SIGTERM."""
 
 
 def train_command(cell: Cell, overrides: Sequence[str]) -> list[str]:
@@ -42,7 +42,7 @@ class Training:
 
     Attributes:
         begun: time.monotonic() at its start.
-        resumed: whether it goes on from a checkpoint.
+        resumed: whether it resumes from a checkpoint.
     """
 
     cell: Cell
@@ -93,7 +93,7 @@ class Training:
         return time.monotonic() - self.begun
 
     def stop(self) -> None:
-        """Tell it, and what it began, to end. Whatever it had written whole stays; the next run of the grid goes on."""
+        """End it and its children. What it has written completely stays; the next run of the grid resumes it."""
         self._signal(signal.SIGTERM)
 
     def wait(self, seconds: float) -> None:
@@ -129,11 +129,11 @@ class Failure:
 
 @dataclass
 class Progress:
-    """Where a run of a grid stands.
+    """Progress of a run of a grid.
 
     Attributes:
         waiting: cells not begun, in order.
-        running: cells under way, each with its seconds so far.
+        running: cells that are running, each with its seconds so far.
         done: cells finished in this run, with their seconds; those that went on from a checkpoint too.
         failed: cells that failed in this run.
     """
@@ -176,9 +176,9 @@ def run_cells(
     waiting = deque(cells)
     running: list[Training] = []
     progress = Progress(list(cells))
-    with _signals_heard() as heard:
+    with _noted_signals() as noted:
         try:
-            while (waiting or running) and not heard:
+            while (waiting or running) and not noted:
                 while waiting and len(running) < jobs:
                     cell = waiting.popleft()
                     # What a waiting cell left behind may be removed when its turn comes.
@@ -194,7 +194,7 @@ def run_cells(
                     time.sleep(_LOOK_EVERY)
         finally:
             _stop(running)
-    if heard:
+    if noted:
         raise KeyboardInterrupt
     return progress.failed
 
@@ -230,7 +230,7 @@ def last_lines(cell: Cell) -> list[str]:
 
 
 def _stop(running: Sequence[Training]) -> None:
-    """All are told at once, and given the same time."""
+    """All get SIGTERM at once and the same time to end."""
     for training in running:
         training.stop()
     until = time.monotonic() + GRACE
@@ -239,25 +239,26 @@ def _stop(running: Sequence[Training]) -> None:
 
 
 @contextmanager
-def _signals_heard() -> Iterator[list[int]]:
+def _noted_signals() -> Iterator[list[int]]:
     """The signals that came in the meantime. Ctrl-C, SIGTERM and a terminal that is closed are only noted: an exception
-    between a training's start and its place in the list would let it go on alone. What is ignored stays so (nohup)."""
-    heard: list[int] = []
+    between a training's start and its place in the list would leave it running alone. Ignored signals stay ignored
+    (nohup)."""
+    noted: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
-        heard.append(number)
+        noted.append(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, note) for number in wanted}
     try:
-        yield heard
+        yield noted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-# ---- One `meds-lab compare` at a time in a folder, also after one was killed and its trainings go on.
+# ---- One `meds-lab compare` at a time in a folder, also after one was killed and its trainings still run.
 
 
 @contextmanager
@@ -268,7 +269,7 @@ def folder_lock(folder: Path) -> Iterator[tuple[int, ...]]:
     however it ended. Windows has no such lock; there nothing is held.
 
     Raises:
-        GridError: somebody else holds it.
+        GridError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
@@ -299,7 +300,7 @@ def seconds_left(
 
     Args:
         waiting: cells not begun.
-        running: cells under way, with the seconds since each was begun.
+        running: cells that are running, with the seconds since each was begun.
         done: cells trained in one go, with their seconds.
         jobs: cells at once.
     """

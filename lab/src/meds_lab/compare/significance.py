@@ -111,7 +111,7 @@ def planned_units(grid: Grid, groups: Mapping[str, Sequence[str]]) -> list[int]:
 
 
 def power_note(units: Sequence[int]) -> str | None:
-    """What to tell where a comparison cannot come out, whatever the methods do; None where each can.
+    """A note where no difference could pass the level, whatever the methods do; None where each could.
 
     Holm's correction grows with every p value in it. So with each comparison at the least p of its units, 2 / 2^n, it
     gives the least corrected p of each.

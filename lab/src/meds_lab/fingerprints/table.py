@@ -50,8 +50,8 @@ def neighbours(sets: Sequence[Data], candidates: Sequence[Candidate], count: int
         )
         sections.append(_section(sets, pairs, judged, share, chance, drawn))
     counts = {key: sum(data.counts.get(key, 0) for data in sets) for key in sets[0].counts}
-    said = ", ".join(f"{number} {what}" for what, number in counts.items())
-    return f"{said}; strategies: {next(iter(sets[0].labels))}.\n\n" + "\n".join(sections)
+    listed = ", ".join(f"{number} {what}" for what, number in counts.items())
+    return f"{listed}; strategies: {next(iter(sets[0].labels))}.\n\n" + "\n".join(sections)
 
 
 def _first(sets: Sequence[Data], judged: dict[Candidate, list[Judged]]) -> list[tuple[Data, Judged]]:
@@ -97,16 +97,16 @@ def _section(
 
 def _choice(judged: Judged, data: Data) -> str:
     """Layers by their number, of the first and the second half."""
-    said = []
+    listed = []
     for choice in judged.chosen:
         if choice is None:
             return "–"
         if isinstance(choice, str):
-            said.append(choice)
+            listed.append(choice)
             continue
         parts = choice if isinstance(choice, tuple) else (choice,)
-        said.append("/".join([str(data.states.layers[parts[0]]), *map(str, parts[1:])]))
-    return " ".join(said)
+        listed.append("/".join([str(data.states.layers[parts[0]]), *map(str, parts[1:])]))
+    return " ".join(listed)
 
 
 def other_problems(sets: Sequence[Data]) -> str:

@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("| :-- | :-- | :-- | --: |")
         for names, frames in cells.items():
             steps = [begins(rows, parsed.begins) for rows in frames]
-            said = ", ".join("-" if step is None else str(step) for step in steps)
-            print(f"| {' | '.join(names)} | {said} |")
+            listed = ", ".join("-" if step is None else str(step) for step in steps)
+            print(f"| {' | '.join(names)} | {listed} |")
         return 0
     print(
         "| task | checkpoint | method | seeds | measure | "
