@@ -73,7 +73,7 @@ class Prompts:
 
 
 class Straightforward:
-    """One prompt's memory as one would write it down first: everything anew at every visit."""
+    """One prompt's memory as one would write it first: everything is computed again at every visit."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         self.vectors = vectors
