@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, unify, write, and print what became of the rows.
+    """Read, unify and write the rows, and print how many were kept and left out.
 
     Raises:
-        ValueError: bad input, said in one sentence; `main` prints it.
+        ValueError: bad input; `main` prints the message.
     """
     _print_counts(_write(args), args.output)
     return 0

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Read the runs, write the page and what else is asked for, print where it is and what it says.
 
     Raises:
-        ValueError, OSError: bad input, said in one sentence; `main` prints it.
+        ValueError, OSError: bad input; `main` prints the message.
         ImportError: the extra `report` is not installed.
     """
     folders = find_runs(args.runs)
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_runs(given: Sequence[str]) -> list[Path]:
-    """Run folders of paths and patterns: each itself, or where it is no run those that lie in it; each once.
+    """The run folders of paths and patterns: a path itself if it is a run, else the runs in it; each once.
 
     Raises:
         RunFolderError: a path or pattern leads to no run.
@@ -133,14 +133,14 @@ def default_output(folders: Sequence[Path]) -> Path:
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:
-    """The headlines of each run, and notes, as lines without control characters."""
+    """The headlines and notes of each run as lines without control characters."""
     from meds_rl.report.text import one_line
 
     lines = []
     for run in data["runs"]:
         lines.append(one_line(run["name"]) + ":")
-        said = [headline["text"] for headline in data["headlines"] if headline["run"] == run["id"]]
-        lines += [f"  {one_line(text)}" for text in (*said, *(f"Note: {note}" for note in run["notes"]))]
+        sentences = [headline["text"] for headline in data["headlines"] if headline["run"] == run["id"]]
+        lines += [f"  {one_line(text)}" for text in (*sentences, *(f"Note: {note}" for note in run["notes"]))]
     differences = data["differences"]
     notes = [*data["notes"], *([] if differences is None else differences["notes"])]
     return [*lines, *(f"Note: {one_line(note)}" for note in notes)]
@@ -155,7 +155,7 @@ def _runs_at(path: Path) -> list[Path]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder is one that training wrote; an evaluation's folder is none."""
+    """Whether training wrote this folder; the folder of an evaluation is not a run."""
     return any((path / name).exists() for name in ("metrics.jsonl", "rollouts", "memory.safetensors"))
 
 
@@ -173,7 +173,7 @@ def _check_outputs(output: Path, figures: Path | None, data: Path | None) -> Non
 
 
 def _check_apart(paths: Mapping[str, Path]) -> None:
-    """No two outputs are one file, and none lies in what is a file or becomes one; --figures may hold the others."""
+    """Refuse outputs that are the same file, or that are in a file; --figures may contain the others."""
     found = {option: path.resolve() for option, path in paths.items()}
     for (first, one), (second, other) in itertools.permutations(found.items(), 2):
         if one == other:
@@ -187,7 +187,7 @@ def _check_apart(paths: Mapping[str, Path]) -> None:
 
 
 def _is_data(path: Path) -> bool:
-    """Whether a file begins as `_write_data` begins one."""
+    """Whether a file begins like those of `_write_data`."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -19,10 +19,10 @@ ends when training has ended or with Ctrl-C; the run itself is never touched. Wh
 is printed for each new step."""
 
 LONGEST = 86_400.0
-"""Seconds between two looks at most: a day."""
+"""Most seconds between two looks: a day."""
 
 TICK = 0.2
-"""Seconds after which a changed size of the terminal is noticed."""
+"""Seconds between two looks at the terminal's size."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Show the run until it has ended.
 
     Raises:
-        ValueError, OSError: bad input, said in one sentence; `main` prints it.
+        ValueError, OSError: bad input; `main` prints the message.
         ImportError: the extra `report` is not installed.
     """
     if not 0 < args.every <= LONGEST:
@@ -85,7 +85,7 @@ def watch_live(
                 live.update(_drawn(follower, out), refresh=True)
                 if follower.has_ended and not follower.unread:
                     break
-                if not (is_new and follower.unread):  # else there is more to read at once
+                if not (is_new and follower.unread):  # otherwise there is more to read now
                     _wait(live.update, follower, out, every, sleep)
     except KeyboardInterrupt:
         pass
@@ -99,18 +99,18 @@ def watch_lines(
     from meds_rl.report.live.terminal import largest_error_line, status_line
     from meds_rl.report.text import one_line
 
-    printed, said_waiting = None, False
+    printed, printed_waiting = None, False
     try:
         while True:
             is_new = follower.poll(seconds=every)
-            more = is_new and follower.unread > 0  # to read at once
+            more = is_new and follower.unread > 0  # to read now
             newest = (follower.step, follower.has_ended)
             if follower.step == 0:
-                if not said_waiting:
+                if not printed_waiting:
                     out.print(one_line(waiting(follower)), soft_wrap=True)
-                    said_waiting = True
+                    printed_waiting = True
             elif newest != printed and not more:
-                # From the second look on no step is passed over, however seldom one looks.
+                # From the second look on every step is printed, however long the time between looks.
                 since = follower.step if printed is None else min(printed[0] + 1, follower.step)
                 for step in range(since, follower.step + 1):
                     out.print(status_line(follower, step), soft_wrap=True)
@@ -126,7 +126,7 @@ def watch_lines(
 
 
 def waiting(follower: Follower) -> str:
-    """What is waited for."""
+    """A line that says what is missing."""
     path = follower.folder.path
     return f"Waiting for {path}: {'its first step' if path.is_dir() else 'there is no such folder yet'} …"
 
@@ -149,7 +149,7 @@ def _wait(
     every: float,
     sleep: Callable[[float], None],
 ) -> None:
-    """Wait for the next look; draw anew where the terminal's size has changed."""
+    """Wait for the next look; redraw when the terminal's size changes."""
     size, waited = out.size, 0.0
     while waited < every:
         sleep(min(TICK, every - waited))

@@ -31,6 +31,11 @@ MAX_SEED = 2**32 - 1
 OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Prefixes of settings that have no effect on a run without a memory."""
 
+WAYS_HELP = (
+    "A way is the strategy that the task recognises in a completion; if the task knows no strategies, it is the final "
+    "answer. Share of the run's wrong completions, how many they are, and of how many prompts."
+)
+
 SHOWN_SETTINGS = (
     *("model_name_or_path", "task", "learning_rate", "num_generations", "temperature"),
     *("max_completion_length",),
@@ -104,6 +109,7 @@ def report_data(
         "errors": error_rows,
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
+        "ways_help": WAYS_HELP,
         "headlines": [
             {"run": run.id, "text": text}
             for run, (run_errors, _) in zip(read, found, strict=True)
