@@ -161,7 +161,7 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
             raise ValueError(
-                f"{settings.model} is not a run folder, whose recipe names a task: give --task or --benchmark."
+                f"{settings.model} is not a run folder, whose recipe names a task. Give --task or --benchmark."
             )
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     if given["task_options"] is None:

@@ -36,14 +36,8 @@ PACKAGES = ("meds-rl", "torch", "transformers", "vllm", "math-verify", "reasonin
 class Parts:
     """The finished chunks of a running evaluation, one parquet file each.
 
-    Args:
-        folder: DIR.
-        settings: what the samples depend on, for JSON.
-        resume: whether DIR may have chunks of an evaluation with the same settings.
-
-    Raises:
-        FileExistsError: DIR has a finished chunk and `resume` is off, or DIR is not an evaluation.
-        ValueError: on resume, the settings differ (the message lists how) or their file is damaged.
+    With `resume`, the folder may have chunks of an evaluation with the same settings (ValueError if they differ);
+    otherwise it must not have finished chunks (FileExistsError).
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:

@@ -24,15 +24,9 @@ MEMORY_BYTES = 8 << 30
 class Grader:
     """Runs a task's grader, directly or in a separate process that is killed if a completion hangs.
 
-    Use it as a context manager. The process starts at the first call, and again after it was killed.
-
-    Args:
-        grade: the task's grader, picklable if it runs in a process.
-        in_process: whether it runs in a separate process.
-        limit: seconds for one completion.
-
-    Attributes:
-        num_ended: completions that hung or crashed the process. They count as wrong.
+    Use it as a context manager. The process starts at the first call, and again after it was killed; the grader must be
+    picklable. `limit` is in seconds for one completion. The `num_ended` completions that hung or crashed the process
+    count as wrong.
     """
 
     def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS) -> None:

@@ -42,15 +42,11 @@ def bootstrap_ratio(
     and has no interval.
 
     Args:
-        numerators: (P,) or (P, K).
-        denominators: (P,), (P, K) or a scalar.
+        numerators: (P,) or (P, K), finite.
+        denominators: (P,), (P, K) or a scalar, finite, 0 or more.
         rng: Draws the problems.
         level: Of confidence, in (0, 1).
         num_resamples: Number of draws.
-
-    Raises:
-        ValueError: No problems, shapes that do not fit, NaN or infinity, a negative denominator, or a level or number
-            out of range.
 
     Example:
         >>> bootstrap_ratio([0.0, 1.0, 1.0, 0.0], 1.0, np.random.default_rng(0))

@@ -37,16 +37,12 @@ def maj_at_k(
     terms are positive, so nothing cancels.
 
     Args:
-        answers: n final answers, None where there is none.
+        answers: n <= 1,024 final answers, None where there is none.
         is_correct: n values.
         k: number of votes, 1 to n; None for all of 1 to n.
 
     Returns:
         A float for one k; else (n,) float64, the value for k at index k - 1.
-
-    Raises:
-        TypeError: k is not an integer.
-        ValueError: No completions or more than 1,024, different lengths, or k out of 1 to n.
 
     Example:
         >>> maj_at_k(["7", "7", "5", None], [True, True, False, False], 1)

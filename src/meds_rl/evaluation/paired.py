@@ -110,10 +110,6 @@ def paired_difference(
         confidence: in (0, 1).
         num_resamples: 1 or more.
 
-    Raises:
-        ValueError: no pairs, a pair without a problem in common, another number of ``clusters`` than of pairs, or a bad
-            ``confidence`` or ``num_resamples``.
-
     Example:
         >>> a, b = PerProblem("pq", [0.0, 0.5]), PerProblem("pq", [0.5, 0.5])
         >>> found = paired_difference([(a, b)], np.random.default_rng(0))

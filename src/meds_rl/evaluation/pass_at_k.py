@@ -25,10 +25,6 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> float | NDArray[np.fl
     Returns:
         A float in [0, 1] for three scalars, else float64 of the broadcast shape.
 
-    Raises:
-        TypeError: n, c or k is not an integer.
-        ValueError: One is out of range, or the shapes do not broadcast.
-
     Example:
         >>> round(pass_at_k(4, 1, 2), 4)
         0.5

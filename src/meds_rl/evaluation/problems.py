@@ -109,10 +109,6 @@ def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
         name: one of `BENCHMARKS`; with `data`, any name.
         data: a parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or
             the benchmark's own folder in the hub's layout. None: from the hub.
-
-    Raises:
-        ValueError: an unknown name, or problems that cannot be read; the message describes how to use a local copy.
-        ImportError: `datasets` is not installed.
     """
     known = None if data is not None and name not in BENCHMARKS else _known(name)
     if data is None and known is not None:

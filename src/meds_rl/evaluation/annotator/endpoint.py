@@ -105,11 +105,7 @@ def _of_status(status: int, retry_after: str | None) -> EndpointError:
 
 
 def completions_address(url: str) -> str:
-    """The address with `/chat/completions` at its end.
-
-    Raises:
-        ValueError: no http(s)://, no valid host, a port out of 1 to 65535, a space or invisible character, a user name
-            or password, a query or a fragment.
+    """The address with `/chat/completions` at its end; ValueError for one that is invalid or contains a secret.
 
     Example:
         >>> completions_address("http://127.0.0.1:8000/v1/")
@@ -233,11 +229,6 @@ class Endpoint:
         parameters: Further fields of the request. By default greedy decoding with at most 1,024 tokens.
         timeout: Seconds for a whole exchange, above 0, at most a day.
         api_key: Sent as a bearer token, never shown and never stored; None sends none.
-
-    Raises:
-        ImportError: httpx2 is missing, or what it needs for a proxy.
-        ValueError: An invalid address (`completions_address`), no model, parameters that are not JSON or set the
-            request's own fields, a key that cannot be sent, or a time out of range.
     """
 
     url: str
@@ -264,13 +255,9 @@ class Endpoint:
         object.__setattr__(self, "_context", _context(self.address, self.proxy))
 
     def ask(self, messages: list[dict[str, str]], stopped: threading.Event | None = None) -> Reply:
-        """Send a chat and return the reply.
+        """Send a chat and return the reply; EndpointError without one within `timeout`, or once `stopped` is set.
 
-        Another thread can set `stopped` to give up at once.
-
-        Raises:
-            EndpointError: There is no reply within `timeout`.
-            RuntimeError: Called within a running event loop, as in a notebook's cell; `annotate` works there.
+        It cannot be called within a running event loop, as in a notebook's cell; `annotate` can.
         """
         body = {"model": self.model, "messages": messages, "stream": False, **self.parameters}
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}

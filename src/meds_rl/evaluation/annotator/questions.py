@@ -57,12 +57,8 @@ class Question:
 def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category]:
     """Categories from a text file with lines `name: what it means`; lines that start with # are ignored.
 
-    Args:
-        path: None: the eleven kinds of mathematical mistakes that the library has.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line without a name or a meaning, a repeated name, or fewer than two categories.
+    Without a path, the eleven kinds of mathematical mistakes that the library has. ValueError for a line without a name
+    or a meaning, a repeated name, or fewer than two categories.
 
     Example:
         >>> [category.name for category in read_categories()][:3], len(read_categories())
@@ -95,9 +91,6 @@ def diversity_question(
     """How different completions of one problem are, from 1 (all alike) to 5 (all different).
 
     `prompts/diversity.txt` has the prompt and the meaning of each score. `max_characters` of each completion are shown.
-
-    Raises:
-        ValueError: Fewer than two completions.
     """
     if len(completions) < 2:
         raise ValueError(f"there must be two completions or more to compare, got {len(completions)}")

@@ -44,9 +44,6 @@ def top1_eigenvalue_ratio(
         The ratio; NaN without variance (fewer than two fingerprints, of a problem if centred by problem, or all equal).
         Problems without a ratio are left out of the mean.
 
-    Raises:
-        ValueError: Shapes do not fit, a fingerprint is infinite or partly NaN, or an unknown `center` or `group`.
-
     Example:
         >>> round(top1_eigenvalue_ratio([[0, 2], [0, -2], [1, 0], [-1, 0]]), 4)  # variances 8 and 2 (x 1/4)
         0.8

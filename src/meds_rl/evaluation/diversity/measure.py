@@ -113,9 +113,6 @@ def diversity(
         limits: How much the slow measures read.
         noise: whether completions without a cluster are one "group" or each "alone".
         description: Of the progress bar; None shows none.
-
-    Raises:
-        ValueError: `per_problem` below 1, or an unknown `of`.
     """
     if per_problem is not None and per_problem < 1:
         raise ValueError(f"per_problem must be 1 or more, got {per_problem}")
@@ -266,14 +263,7 @@ def agreements(
 
     Only wrong completions with a cluster and a fingerprint are compared, as the cluster of those without an answer is
     the answer by definition. Fillers of a batch are included: the memory clusters them with the others. Rows whose
-    label is None are left out.
-
-    Args:
-        completions: B completions.
-        parts: From `parts_of`.
-        labels: For each kind, B labels.
-        rng: Shuffles labels.
-        noise: whether completions without a cluster are one "group" or each "alone".
+    label is None are left out. `labels` has B labels for each kind; `rng` shuffles them for the baseline.
     """
     clusters, clustered = completions.clusters, completions.clustered
     if clusters is None or clustered is None or completions.vector_rows is None:

@@ -37,17 +37,11 @@ Of: TypeAlias = Literal["wrong", "right", "all"]
 
 
 class Population(NamedTuple):
-    """Which groups a training kept; dynamic sampling drops those that are all right or all wrong.
+    """Which groups a training kept; dynamic sampling drops those that are all right or all wrong."""
 
-    Attributes:
-        num_groups: groups in the loss.
-        num_all_wrong: of these, those without a right completion.
-        num_fillers: groups that fill up batches and are not in the loss.
-    """
-
-    num_groups: int
-    num_all_wrong: int
-    num_fillers: int
+    num_groups: int  # in the loss
+    num_all_wrong: int  # of these, without a right completion
+    num_fillers: int  # they fill up batches and are not in the loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,18 +121,11 @@ class Completions:
 
 
 def read_completions(path: str | os.PathLike[str]) -> Completions:
-    """All completions of a run's training, or of an evaluation.
+    """All completions in a run folder, a parquet file of samples, or a folder that `meds eval` wrote.
 
     A run's clusters and fingerprints come from its last saved memory; forgotten completions have none. Completions of
     an evaluation have no clusters, and fingerprints if it took them. Rows that cannot be read are counted in
     `left_out`: ungraded ones, those without a text or a problem, and invalid fingerprints.
-
-    Args:
-        path: A run folder, a parquet file of samples, or a folder that `meds eval` wrote.
-
-    Raises:
-        FileNotFoundError: There is no such path.
-        ValueError: It is none of these, of a newer version, or without any completion.
     """
     place = Path(path)
     if not place.exists():
