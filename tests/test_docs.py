@@ -79,9 +79,9 @@ def test_the_pages_are_short():
 
 
 def test_every_page_is_on_the_map():
-    assert [
-        path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in page("docs/README.md")
-    ] == ["README.md"]
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if f"({path.name})" not in page("docs/README.md")] == [
+        "README.md"
+    ]
 
 
 # ---- what must be named ----

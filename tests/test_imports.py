@@ -141,9 +141,7 @@ print(len(ErrorMemory.load({str(tmp_path / "memory")!r})), shaped.rewards.round(
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_no_assert_is_used_for_checks(path):
-    asserts = [
-        node.lineno for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Assert)
-    ]
+    asserts = [node.lineno for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Assert)]
     assert not asserts, f"{path} uses assert in lines {asserts}; python -O drops it"
 
 

@@ -126,9 +126,7 @@ def test_any_name_with_a_file_of_ones_own(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"unknown benchmark 'aime2', did you mean 'aime25'.*allowed: aime24,"
-    ):
+    with pytest.raises(ValueError, match=r"unknown benchmark 'aime2', did you mean 'aime25'.*allowed: aime24,"):
         load_benchmark("aime2")
     with pytest.raises(ValueError, match="unknown benchmark 'x'"):
         check_names(["aime24", "x"])
@@ -159,8 +157,6 @@ def test_a_hub_that_cannot_be_reached_is_said_with_the_way_round(monkeypatch):
         raise ConnectionError("Couldn't reach the Hub")
 
     monkeypatch.setattr(datasets, "get_dataset_config_names", offline)
-    with pytest.raises(
-        ValueError, match=r"benchmark math500: .*Couldn't reach the Hub.*--data FILE\.parquet"
-    ):
+    with pytest.raises(ValueError, match=r"benchmark math500: .*Couldn't reach the Hub.*--data FILE\.parquet"):
         load_benchmark("math500")
     assert asked == ["HuggingFaceH4/MATH-500"]

@@ -63,9 +63,7 @@ def test_lm_eval_samples_and_results(folder):
     # Its readers take what follows the last underscore for the time, and what stands between for the task.
     assert "_" not in time
     assert ":" not in time
-    assert names[1:] == [
-        f"samples_{task}_{time}.jsonl" for task in ("aime24", "pocket_train_hard", "pocket_test_hard")
-    ]
+    assert names[1:] == [f"samples_{task}_{time}.jsonl" for task in ("aime24", "pocket_train_hard", "pocket_test_hard")]
     assert paths[0].parent.name == "org__model"
     results = json.loads(paths[0].read_text())
     assert results["results"]["aime24"]["pass@1,none"] == 0.5
@@ -109,9 +107,7 @@ def test_lighteval_details_and_results(folder):
     assert row["model_response"]["input"] == json.loads(CHAT)
     assert (row["doc"]["query"], row["doc"]["choices"], row["doc"]["gold_index"]) == ("1 + 1?", ["2"], 0)
     # ModelResponse(**row["model_response"]): exactly the fields of lighteval 0.13's class.
-    fields = (
-        "input input_tokens text output_tokens text_post_processed reasonings logprobs argmax_logits_eq_gold"
-    )
+    fields = "input input_tokens text output_tokens text_post_processed reasonings logprobs argmax_logits_eq_gold"
     more = "logits unconditioned_logprobs truncated_tokens_count padded_tokens_count"
     assert set(row["model_response"]) == {*fields.split(), *more.split()}
     other = pq.read_table(paths[3]).to_pylist()[0]

@@ -69,9 +69,7 @@ def test_exact_in_whole_numbers_for_two_candidates():
         assert got[k - 1] == pytest.approx(float(ways / comb(512, k)), rel=1e-11)
 
 
-@pytest.mark.parametrize(
-    "sizes", [[512, 512], [400, 300, 324], [1] * 1_024, [2] * 512, [341, *[32] * 21, *[1] * 11]]
-)
+@pytest.mark.parametrize("sizes", [[512, 512], [400, 300, 324], [1] * 1_024, [2] * 512, [341, *[32] * 21, *[1] * 11]])
 def test_stable_for_1024_completions(sizes):
     answers = [("R" if i == 0 else str(i)) for i, size in enumerate(sizes) for _ in range(size)]
     found = values(answers)

@@ -149,9 +149,7 @@ def test_clusters_of_one_seed_each_are_seeds():
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=8), st.integers(0, 5))
 def test_the_other_way_round_is_the_negative(values, seed):
     before, after = values, values[::-1]
-    found, back = (
-        compare(pairs, seed, num_resamples=200) for pairs in ([pair(before, after)], [pair(after, before)])
-    )
+    found, back = (compare(pairs, seed, num_resamples=200) for pairs in ([pair(before, after)], [pair(after, before)]))
     assert found.difference == pytest.approx(-back.difference)
     assert found.low == pytest.approx(-back.high)
 

@@ -26,9 +26,7 @@ END = 1
 def model():
     torch.manual_seed(0)
     return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=12, n_positions=32, n_embd=8, n_layer=1, n_head=1, bos_token_id=END, eos_token_id=END
-        )
+        GPT2Config(vocab_size=12, n_positions=32, n_embd=8, n_layer=1, n_head=1, bos_token_id=END, eos_token_id=END)
     )
 
 
@@ -128,9 +126,7 @@ def test_a_models_own_ends_are_kept(model, tokenizer):
 
 def test_behind_adapters_too(model, tokenizer):
     peft = pytest.importorskip("peft")
-    adapted = peft.get_peft_model(
-        copy.deepcopy(model), peft.LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)
-    )
+    adapted = peft.get_peft_model(copy.deepcopy(model), peft.LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True))
     adapted.generation_config.min_new_tokens = 8
     given = adapted.generation_config
     engine, plain = TransformersEngine(adapted, tokenizer), TransformersEngine(model, tokenizer)
@@ -196,9 +192,7 @@ def test_seeds_of_chunks_differ():
     seeds = {chunk_seed(seed, chunk) for seed in range(20) for chunk in range(200)}
     assert len(seeds) == 4_000
     assert max(seeds) < 2**32
-    assert (
-        np.random.default_rng(chunk_seed(0, 0)).random() != np.random.default_rng(chunk_seed(0, 1)).random()
-    )
+    assert np.random.default_rng(chunk_seed(0, 0)).random() != np.random.default_rng(chunk_seed(0, 1)).random()
     with pytest.raises(ValueError, match="seed must be 0 or more"):
         chunk_seed(-1, 0)
 

@@ -25,8 +25,7 @@ def calls(monkeypatch):
             seen.prompts, seen.params, seen.rest = prompts, sampling_params, rest
             ends = ["stop", "length"]
             outputs = [
-                SimpleNamespace(text=f"t{i}", token_ids=(i, 9), finish_reason=ends[i % 2])
-                for i in range(len(prompts))
+                SimpleNamespace(text=f"t{i}", token_ids=(i, 9), finish_reason=ends[i % 2]) for i in range(len(prompts))
             ]
             return [SimpleNamespace(outputs=[output]) for output in outputs]
 

@@ -135,9 +135,7 @@ def cut_texts(draw):
     """A text with a box and the pieces that it is cut into, at random."""
     words = st.sampled_from(["so ", "\\", "boxed", "{", "}", " ", "é", "\\boxed{1}", "7", "\n", "#"])
     before = "".join(draw(st.lists(words, max_size=8)))
-    answer = draw(
-        st.text(st.sampled_from(" \n12é\\,"), max_size=5).filter(lambda text: not text.endswith("\\"))
-    )
+    answer = draw(st.text(st.sampled_from(" \n12é\\,"), max_size=5).filter(lambda text: not text.endswith("\\")))
     after = draw(st.sampled_from(["}", "}.", "} $ and so on", ""]))
     text = before + "\\boxed{" + answer + after
     cuts = draw(st.sets(st.integers(1, len(text)), max_size=len(text)))
@@ -311,9 +309,7 @@ def test_an_own_function():
     assert answer_finder(lambda *_: (0, 1))([0, 1, 2], tokenizer) == AnswerPosition(0, 1, 1)  # a plain pair
     assert answer_finder(lambda *_: AnswerPosition(0, 1, 2))([0, 1, 2], tokenizer).end == 2
     for end in (0, 3):
-        with pytest.raises(
-            ValueError, match=f"position 0 and end {end} of 3 tokens; allowed ends are 1 to 2"
-        ):
+        with pytest.raises(ValueError, match=f"position 0 and end {end} of 3 tokens; allowed ends are 1 to 2"):
             answer_finder(lambda *_, end=end: AnswerPosition(0, 1, end))([0, 1, 2], tokenizer)
     with pytest.raises(ValueError, match="position 2 of 3 tokens; allowed is 0 to 1"):
         answer_finder(lambda *_: AnswerPosition(2, 0))([0, 1, 2], tokenizer)

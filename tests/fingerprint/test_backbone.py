@@ -36,9 +36,7 @@ def test_layers_of_another_name(tiny_model):
     model = tiny_model("llama")
     model.model.stages = model.model.layers
     del model.model.layers
-    with pytest.raises(
-        ValueError, match=r"no decoder layers that can be hooked: .* layers, h, blocks.* = 5 .*none"
-    ):
+    with pytest.raises(ValueError, match=r"no decoder layers that can be hooked: .* layers, h, blocks.* = 5 .*none"):
         find_backbone(model)
 
 

@@ -137,9 +137,7 @@ def test_bad_input(tiny_model):
         with pytest.raises(ValueError, match=r"row 0: token \d is not the one after position"):
             extract(model, LayerLogits(), [[1]], [[3, 4]], [answer])
     for end in (0, 2):
-        with pytest.raises(
-            ValueError, match=f"row 0: an answer after position 0 of 2 .* cannot end at {end}"
-        ):
+        with pytest.raises(ValueError, match=f"row 0: an answer after position 0 of 2 .* cannot end at {end}"):
             extract(model, LayerLogits(), [[1]], [[3, 4]], [AnswerPosition(0, 4, end)])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         extract(model, LayerLogits(), [[1]], [[3, 4]], [None], batch_size=0)

@@ -19,9 +19,7 @@ from meds_rl.fingerprint import Head, LayerLogits, extract
 
 
 def head_of(weight, ids=(0,)):
-    return Head(
-        SimpleNamespace(get_output_embeddings=lambda: SimpleNamespace(weight=weight)), torch.tensor(ids)
-    )
+    return Head(SimpleNamespace(get_output_embeddings=lambda: SimpleNamespace(weight=weight)), torch.tensor(ids))
 
 
 def test_rows_in_any_order():

@@ -56,9 +56,7 @@ def test_last_layer_is_the_logit_before_softcap_and_scaling(name, tiny_model, ba
 def test_last_n_layers_and_differences(tiny_model, batch):
     model = tiny_model()
     everything = extract(model, LayerLogits("all"), *batch)
-    np.testing.assert_array_equal(
-        extract(model, LayerLogits(), *batch), everything[:, 3:]
-    )  # 5 // 2 = 2 layers
+    np.testing.assert_array_equal(extract(model, LayerLogits(), *batch), everything[:, 3:])  # 5 // 2 = 2 layers
     np.testing.assert_array_equal(extract(model, LayerLogits(3), *batch), everything[:, 2:])
     differences = extract(model, LayerLogits(3, differences=True), *batch)
     np.testing.assert_array_equal(differences, np.diff(everything[:, 2:], axis=1))

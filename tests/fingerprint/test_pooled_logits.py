@@ -20,9 +20,7 @@ def vocabulary_vectors(model, prompts, completions, layer):
     pooled = []
     for prompt, completion in zip(prompts, completions, strict=True):
         with torch.no_grad():
-            states = model(torch.tensor([prompt + completion]), output_hidden_states=True).hidden_states[
-                layer
-            ]
+            states = model(torch.tensor([prompt + completion]), output_hidden_states=True).hidden_states[layer]
         pooled.append((states[0, len(prompt) :].double() @ W.T).mean(dim=0))
     return torch.stack(pooled).numpy()
 

@@ -36,9 +36,7 @@ def padded(batch, side):
         prompt_starts.append(starts[-1] - len(prompt))
     ids = torch.tensor(rows)
     lengths = [len(c) for c in completions]
-    where = Where.from_answers(
-        answers, starts=starts, lengths=lengths, width=P + C, prompt_starts=prompt_starts
-    )
+    where = Where.from_answers(answers, starts=starts, lengths=lengths, width=P + C, prompt_starts=prompt_starts)
     return ids, (ids != 0).long(), where  # 0 is used for padding only
 
 
@@ -240,9 +238,7 @@ def test_an_interrupted_forward_does_not_confuse_the_next(tiny_model, batch):
     ids, mask, where = padded(batch, "both")
     expected = extract(model, LayerLogits("all"), *batch)
     with record(model, LayerLogits("all"), where) as recorder, torch.no_grad():
-        handle = model.model.layers[3].register_forward_pre_hook(
-            lambda *_: (_ for _ in ()).throw(MemoryError())
-        )
+        handle = model.model.layers[3].register_forward_pre_hook(lambda *_: (_ for _ in ()).throw(MemoryError()))
         with pytest.raises(MemoryError):
             model(input_ids=ids, attention_mask=mask)
         handle.remove()

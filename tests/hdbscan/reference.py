@@ -93,6 +93,4 @@ def hdbscan(points, min_cluster_size=2, min_samples=2, method="eom", allow_singl
 def by_first_point(labels):
     """The same partition, its clusters numbered by their first point."""
     numbers, fresh = {-1: -1}, count()
-    return np.array(
-        [numbers[i] if i in numbers else numbers.setdefault(i, next(fresh)) for i in labels.tolist()]
-    )
+    return np.array([numbers[i] if i in numbers else numbers.setdefault(i, next(fresh)) for i in labels.tolist()])

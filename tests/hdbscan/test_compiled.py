@@ -61,12 +61,7 @@ def test_a_kernel_calls_into_no_other_file():
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("meds_rl")
             for alias in node.names
         }
-        used = {
-            node.id
-            for statement in function.body
-            for node in ast.walk(statement)
-            if isinstance(node, ast.Name)
-        }
+        used = {node.id for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
         assert not used & imported, f"{path.name}: {function.name}"
 
 

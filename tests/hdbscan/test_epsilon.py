@@ -40,9 +40,7 @@ def test_partitions_equal_both_packages(seed):
     for _ in range(40):
         n, n_features = int(rng.integers(6, 120)), int(rng.integers(1, 6))
         centres = rng.normal(size=(5, n_features))
-        points = centres[rng.integers(5, size=n)] + rng.choice([0.05, 0.3, 1]) * rng.normal(
-            size=(n, n_features)
-        )
+        points = centres[rng.integers(5, size=n)] + rng.choice([0.05, 0.3, 1]) * rng.normal(size=(n, n_features))
         options = {
             "min_cluster_size": int(rng.integers(2, 6)),
             "cluster_selection_epsilon": float(rng.choice([0.05, 0.2, 0.5, 1.0, 3.0])),
@@ -66,9 +64,7 @@ def test_partitions_equal_both_packages(seed):
 
 @pytest.mark.parametrize("epsilon", [-0.1, np.nan, np.inf, "1", True])
 def test_a_bad_epsilon_is_refused(epsilon):
-    with pytest.raises(
-        ValueError, match="cluster_selection_epsilon must be a finite number of at least 0, got"
-    ):
+    with pytest.raises(ValueError, match="cluster_selection_epsilon must be a finite number of at least 0, got"):
         IncrementalHDBSCAN(cluster_selection_epsilon=epsilon).fit(PAIRS)
     with pytest.raises((TypeError, ValueError), match="cluster_selection_epsilon must be"):
         HDBSCANClustering(cluster_selection_epsilon=epsilon)

@@ -76,22 +76,18 @@ def test_the_clusters_are_a_function_of_the_set_of_points(points, min_cluster_si
     back[shuffled] = clusterer.labels_
     assert by_first_point(back).tolist() == expected.tolist()
     # Other points came and went.
-    extra = np.array(
-        [[random.randint(0, 3) for _ in range(points.shape[1])] for _ in range(5)], dtype=np.float64
-    )
+    extra = np.array([[random.randint(0, 3) for _ in range(points.shape[1])] for _ in range(5)], dtype=np.float64)
     both = np.concatenate([extra, points])
     kept = np.arange(len(both)) >= 5
-    assert tree_labels(
-        points, delete(points, build(both), kept), min_cluster_size, method == "leaf"
-    ).tolist() == (expected.tolist())
+    assert tree_labels(points, delete(points, build(both), kept), min_cluster_size, method == "leaf").tolist() == (
+        expected.tolist()
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-310, 1e-308, 1e200])
 def test_nothing_becomes_nan_at_the_ends_of_the_range(scale):
     points = np.random.default_rng(0).integers(0, 5, size=(30, 1)) * scale
-    labels, probabilities = extract(
-        build(points), edge_lengths(points, build(points)), allow_single_cluster=True
-    )
+    labels, probabilities = extract(build(points), edge_lengths(points, build(points)), allow_single_cluster=True)
     assert np.isfinite(probabilities).all()
     assert labels.min() >= -1
 

@@ -67,9 +67,7 @@ def test_equal_partitions(kind, dtype):
     unique = 0
     for run in range(200):
         n = int(rng.choice(SMALL if run % 20 else SIZES))
-        unique += compare(
-            rng, kind, n, int(rng.choice([1, 2, 3, 7, 14, 64])), dtype, int(rng.choice([1, 2, 2, 2]))
-        )
+        unique += compare(rng, kind, n, int(rng.choice([1, 2, 3, 7, 14, 64])), dtype, int(rng.choice([1, 2, 2, 2])))
     if kind not in ("grid", "constant"):
         assert unique > 100
 

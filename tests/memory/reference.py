@@ -31,9 +31,7 @@ def fit_labels(vectors: list[np.ndarray]) -> list[int]:
     return [int(label) for label in model.fit_predict(np.stack([unit(vector) for vector in vectors]))]
 
 
-def nearest_labels(
-    query: np.ndarray, vectors: list[np.ndarray], labels: list[int], n_neighbors: int
-) -> list[int]:
+def nearest_labels(query: np.ndarray, vectors: list[np.ndarray], labels: list[int], n_neighbors: int) -> list[int]:
     distances = []
     for index, vector in enumerate(vectors):
         cosine = math.fsum(a * b for a, b in zip(unit(query), unit(vector), strict=True))

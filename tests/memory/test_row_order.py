@@ -75,8 +75,6 @@ def test_equal_rows_fare_alike_in_large_groups():
     directions = rng.normal(size=(7, 30))
     for _ in range(4):
         chosen = rng.integers(7, size=33)
-        shaped = shaper.shape(
-            np.zeros(33), prompt_ids=["x"] * 33, features=directions[chosen], is_correct=[False] * 33
-        )
+        shaped = shaper.shape(np.zeros(33), prompt_ids=["x"] * 33, features=directions[chosen], is_correct=[False] * 33)
         for direction in range(7):
             assert len(set(shaped.clusters[chosen == direction].tolist())) <= 1

@@ -37,9 +37,7 @@ def test_batches_shaped_from_several_threads_are_each_one_whole():
     seen: list[list[int]] = []
 
     def work(_: int) -> None:
-        shaped = shaper.shape(
-            [0.0] * 5, prompt_ids=["x"] * 5, features=[[1.0, 0.0]] * 5, is_correct=[False] * 5
-        )
+        shaped = shaper.shape([0.0] * 5, prompt_ids=["x"] * 5, features=[[1.0, 0.0]] * 5, is_correct=[False] * 5)
         seen.append(shaped.cluster_sizes.tolist())
 
     with ThreadPoolExecutor(6) as threads:

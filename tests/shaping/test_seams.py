@@ -34,9 +34,7 @@ def test_a_penalty_of_ones_own_by_hand():
     # Two wrong of x are remembered (noise), one right of x, one wrong and one right of y.
     assert calls == [([0] * 5, [3, 3, 3, 2, 2]), ([2, 2, 1, 1, 1], [3, 3, 3, 2, 2])]
     np.testing.assert_allclose(shaped.penalties, [1 / 3, 1 / 3, 1 / 6, 1 / 4, 1 / 4])
-    np.testing.assert_allclose(
-        shaped.rewards, [-1 / 3, -1 / 3, 5 / 6, -1 / 4, 3 / 4]
-    )  # right ones, too: r - penalty
+    np.testing.assert_allclose(shaped.rewards, [-1 / 3, -1 / 3, 5 / 6, -1 / 4, 3 / 4])  # right ones, too: r - penalty
 
 
 def test_a_penalty_of_ones_own_is_annealed_and_only_for_scored_rows():
@@ -88,9 +86,7 @@ class OneMemory(ErrorMemory):
         merged = Visit("all", np.concatenate([visit.features for visit in visits]))
         clusters, sizes = super().assign_batch([merged], **options)[0]
         ends = np.cumsum([len(visit.features) for visit in visits])[:-1]
-        return [
-            Assigned(*parts) for parts in zip(np.split(clusters, ends), np.split(sizes, ends), strict=True)
-        ]
+        return [Assigned(*parts) for parts in zip(np.split(clusters, ends), np.split(sizes, ends), strict=True)]
 
     def remember_batch(self, visits):
         if not visits:

@@ -235,9 +235,7 @@ def test_scored_rows_are_those_that_shape_scores(target, all_wrong):
 
 def test_an_annealed_penalty_falls_to_nothing_and_everything_is_remembered():
     shaper = RewardShaper(alpha=0.2, beta=9.0, all_wrong="center", anneal=(0.25, 0.75))
-    penalties = [
-        shape(shaper, [EAST], [False], progress=done).penalties[0] for done in (0.0, 0.25, 0.5, 0.75, 1.0)
-    ]
+    penalties = [shape(shaper, [EAST], [False], progress=done).penalties[0] for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
     np.testing.assert_allclose(penalties, [0.0, 0.2 * np.log(2), 0.1 * np.log(3), 0.0, 0.0], rtol=1e-14)
     assert len(shaper.memory) == 5
     assert [shaper.alpha_at(done) for done in (0.0, 0.5, 1.0)] == [0.2, 0.1, 0.0]

@@ -42,9 +42,7 @@ def test_different_texts_have_different_ids(a, b):
     assert (prompt_id(a) == prompt_id(b)) == (a == b)
 
 
-@pytest.mark.parametrize(
-    ("bad", "error"), [(3, TypeError), ([], ValueError), (["hi"], TypeError), (None, TypeError)]
-)
+@pytest.mark.parametrize(("bad", "error"), [(3, TypeError), ([], ValueError), (["hi"], TypeError), (None, TypeError)])
 def test_what_is_no_prompt_has_no_id(bad, error):
     with pytest.raises(error, match="chat message"):
         prompt_id(bad)
@@ -95,9 +93,7 @@ def test_unknown_tasks_are_refused_with_what_is_allowed(name, message):
 
 
 def test_unknown_options_are_refused_with_what_is_allowed():
-    with pytest.raises(
-        ValueError, match=r"task 'math' has no option 'pfad'; allowed: path, test_path, system_prompt"
-    ):
+    with pytest.raises(ValueError, match=r"task 'math' has no option 'pfad'; allowed: path, test_path, system_prompt"):
         load_task("math", pfad="x.parquet")
     with pytest.raises(ValueError, match=r"no option 'sead'; allowed: train_size, test_size, seed, config"):
         load_task("reasoning_gym:chain_sum", sead=1)

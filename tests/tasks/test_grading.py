@@ -94,9 +94,7 @@ def test_other_markers():
 
 
 def test_bare():
-    assert [
-        bare(text) for text in ("$7$", r"\boxed{7}", r"\$7", r"$\$7$", "$", "$$", r"\boxed{1},\boxed{2}")
-    ] == [
+    assert [bare(text) for text in ("$7$", r"\boxed{7}", r"\$7", r"$\$7$", "$", "$$", r"\boxed{1},\boxed{2}")] == [
         "7",
         "7",
         r"\$7",
@@ -109,9 +107,7 @@ def test_bare():
 
 def test_off_the_main_thread_right_answers_stay_right():
     """math-verify with its time-outs on answers False to everything there."""
-    table = [(given, gold, True) for given, gold in SAME[:12]] + [
-        (given, gold, False) for given, gold in DIFFERENT[:8]
-    ]
+    table = [(given, gold, True) for given, gold in SAME[:12]] + [(given, gold, False) for given, gold in DIFFERENT[:8]]
     with ThreadPoolExecutor(1) as pool:
         graded = list(pool.map(lambda row: math_grade(rf"\boxed{{{row[0]}}}", row[1]), table))
     assert threading.current_thread() is threading.main_thread()

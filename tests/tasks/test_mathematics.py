@@ -85,9 +85,7 @@ def test_bad_files(tmp_path, rows, message):
 
 
 def test_the_path_is_needed():
-    with pytest.raises(
-        ValueError, match="task 'math' needs the option 'path': a file that `meds data` wrote"
-    ):
+    with pytest.raises(ValueError, match="task 'math' needs the option 'path': a file that `meds data` wrote"):
         load_task("math")
 
 

@@ -119,9 +119,7 @@ def test_data_sets_without_one_right_answer_are_scored_all_the_same():
     assert task.grade(rf"\boxed{{{{{answer}}}}}", row)
 
 
-@pytest.mark.parametrize(
-    "junk", ["", "(" * 10_000, "9" * 10_000, "\x00", "__import__('nothing')", "[" * 500, "{}"]
-)
+@pytest.mark.parametrize("junk", ["", "(" * 10_000, "9" * 10_000, "\x00", "__import__('nothing')", "[" * 500, "{}"])
 @pytest.mark.parametrize("name", ["countdown", "rearc", "simple_equations", "graph_color"])
 def test_junk_is_wrong_and_breaks_nothing(name, junk):
     task = reasoning_gym_task(name, 1, 0)

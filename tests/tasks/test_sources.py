@@ -18,9 +18,7 @@ def test_files(tmp_path, name):
 
 def test_csv(tmp_path):
     (tmp_path / "own.csv").write_text('question,answer\n"1+1?",2\n')
-    assert [(find_problem(row), find_answer(row)) for row in read_source(str(tmp_path / "own.csv"))] == [
-        ("1+1?", "2")
-    ]
+    assert [(find_problem(row), find_answer(row)) for row in read_source(str(tmp_path / "own.csv"))] == [("1+1?", "2")]
 
 
 def test_csv_cells_are_taken_as_they_stand(tmp_path):
@@ -81,9 +79,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
 
 
 def test_a_hub_name_that_cannot_be_reached_is_said():
-    with pytest.raises(
-        ValueError, match="cannot read 'nobody/nothing' as a file, a folder or a hub data set"
-    ):
+    with pytest.raises(ValueError, match="cannot read 'nobody/nothing' as a file, a folder or a hub data set"):
         read_source("nobody/nothing")
 
 

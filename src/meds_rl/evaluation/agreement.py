@@ -32,9 +32,7 @@ class Contingency(NamedTuple):
             raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
         own, columns = np.asarray(clusters), numbered(labels)
         if own.ndim != 1 or own.shape != columns.shape:
-            raise ValueError(
-                f"clusters and labels must be (n,) both, got shapes {own.shape} and {columns.shape}"
-            )
+            raise ValueError(f"clusters and labels must be (n,) both, got shapes {own.shape} and {columns.shape}")
         if not len(own):
             raise ValueError("there is nothing to compare: clusters and labels are empty")
         if own.dtype.kind not in "iu":
@@ -227,9 +225,7 @@ def _percentage(table: Contingency) -> float:
 
     num_clusters, num_labels = int(table.clusters.max()) + 1, int(table.labels.max()) + 1
     size = num_clusters + num_labels
-    links = coo_matrix(
-        (np.ones(len(table.counts)), (table.clusters, num_clusters + table.labels)), shape=(size, size)
-    )
+    links = coo_matrix((np.ones(len(table.counts)), (table.clusters, num_clusters + table.labels)), shape=(size, size))
     part = connected_components(links, directed=False)[1][table.clusters]
     order = np.argsort(part, kind="stable")
     starts = np.flatnonzero(np.diff(part[order])) + 1

@@ -50,8 +50,7 @@ def step_bins(steps: ArrayLike, bins: int) -> list[StepBin]:
     different = np.unique(own)
     parts = np.array_split(different, min(bins, len(different)))
     return [
-        StepBin(int(part[0]), int(part[-1]), np.flatnonzero((own >= part[0]) & (own <= part[-1])))
-        for part in parts
+        StepBin(int(part[0]), int(part[-1]), np.flatnonzero((own >= part[0]) & (own <= part[-1]))) for part in parts
     ]
 
 

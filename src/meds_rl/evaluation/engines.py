@@ -80,9 +80,7 @@ class TransformersEngine:
         """See `SamplingEngine`."""
         return encode(self.tokenizer, prompt)
 
-    def sample(
-        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
-    ) -> list[Completion]:
+    def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
         """See `SamplingEngine`."""
         model, tokenizer = self.model, self.tokenizer
         inputs = _left_pad(prompt_ids, tokenizer.pad_token_id, model.device)
@@ -154,9 +152,7 @@ def sample_completions(
     total = len(prompts) * num_samples
     with tqdm(total=total, desc=description, unit="sample", disable=description is None) as bar:
         for number, chunk in enumerate(plan([len(prompt) for prompt in ids], num_samples, batch_size)):
-            completions = engine.sample(
-                [ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number)
-            )
+            completions = engine.sample([ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number))
             for row, completion in zip(chunk, completions, strict=True):
                 found[row.prompt].append(completion)
             bar.update(len(chunk))
@@ -173,9 +169,7 @@ class VLLMEngine:
         try:
             import vllm
         except ImportError as error:
-            raise ImportError(
-                f"--engine vllm needs vLLM: {INSTALL} (or use --engine transformers)"
-            ) from error
+            raise ImportError(f"--engine vllm needs vLLM: {INSTALL} (or use --engine transformers)") from error
         self._params = vllm.SamplingParams
         self._llm = vllm.LLM(model=location, **options)
         self.tokenizer = self._llm.get_tokenizer()
@@ -184,9 +178,7 @@ class VLLMEngine:
         """See `SamplingEngine`."""
         return encode(self.tokenizer, prompt)
 
-    def sample(
-        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
-    ) -> list[Completion]:
+    def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
         """See `SamplingEngine`. Each row has its own seed; rounding still depends on how vLLM batches."""
         params = [
             self._params(
@@ -199,10 +191,7 @@ class VLLMEngine:
         ]
         prompts = [{"prompt_token_ids": list(ids)} for ids in prompt_ids]
         outputs = [output.outputs[0] for output in self._llm.generate(prompts, params, use_tqdm=False)]
-        return [
-            Completion(output.text, list(output.token_ids), output.finish_reason == "stop")
-            for output in outputs
-        ]
+        return [Completion(output.text, list(output.token_ids), output.finish_reason == "stop") for output in outputs]
 
 
 def make_engine(location: str, name: str, seed: int) -> SamplingEngine:
@@ -219,9 +208,7 @@ def check_context(engine: SamplingEngine, problems: Sequence[Problem], wanted: i
     context = engine.context_length if isinstance(engine, TransformersEngine) else None
     longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
     if context is not None and longest >= context:
-        raise ValueError(
-            f"the model has {context} positions, the longest prompt {longest} tokens: nothing is left"
-        )
+        raise ValueError(f"the model has {context} positions, the longest prompt {longest} tokens: nothing is left")
     if context is not None and longest + wanted > context:
         raise ValueError(
             f"the model has {context} positions, the longest prompt {longest} tokens: --max-new-tokens can be at most "

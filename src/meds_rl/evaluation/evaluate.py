@@ -95,9 +95,7 @@ class EvaluationResult:
     notes: tuple[str, ...] = ()
 
 
-def evaluate(
-    settings: EvaluationSettings, folder: Path | None = None, *, resume: bool = False
-) -> EvaluationResult:
+def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume: bool = False) -> EvaluationResult:
     """Evaluate a model and write ``samples.parquet`` and ``results.json`` to a folder.
 
     Args:
@@ -229,9 +227,7 @@ def _problems(settings: EvaluationSettings) -> list[Problem]:
         sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
     else:
         sources = [problems_of(load_task(settings.task or "", **(settings.task_options or {})))]
-    return [
-        problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)
-    ]
+    return [problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)]
 
 
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:

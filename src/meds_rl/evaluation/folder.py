@@ -116,14 +116,10 @@ def _check_settings(folder: Path, begun: Mapping[str, Any], now: Mapping[str, An
         if begun.get(name) != now.get(name)
     ]
     if differences:
-        raise ValueError(
-            f"{folder} was begun with other settings, so it cannot be resumed: {'; '.join(differences)}."
-        )
+        raise ValueError(f"{folder} was begun with other settings, so it cannot be resumed: {'; '.join(differences)}.")
 
 
-def write_results(
-    folder: Path, settings: Mapping[str, Any], groups: Sequence[GroupFigures], *, seconds: float
-) -> str:
+def write_results(folder: Path, settings: Mapping[str, Any], groups: Sequence[GroupFigures], *, seconds: float) -> str:
     """Write ``results.json``: all resolved settings, versions, and the metrics of each group.
 
     Returns:
@@ -136,8 +132,7 @@ def write_results(
         "timestamp": timestamp,
         "seconds": round(seconds, 3),
         "settings": dict(settings),
-        "versions": {name: installed_version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": {name: installed_version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "interval": "95 % percentile bootstrap over problems, 10,000 resamples",
         "groups": [group.to_dict() for group in groups],
     }

@@ -55,9 +55,7 @@ def bootstrap_ratio(
         [Estimate(value=0.25, low=None, high=None)]
     """
     if not 0 < level < 1 or num_resamples < 1:
-        raise ValueError(
-            f"level must lie in (0, 1) and num_resamples be 1 or more, got {level}, {num_resamples}"
-        )
+        raise ValueError(f"level must lie in (0, 1) and num_resamples be 1 or more, got {level}, {num_resamples}")
     above = np.asarray(numerators, dtype=np.float64)
     above = above[:, None] if above.ndim == 1 else above
     if above.ndim != 2 or not len(above):

@@ -16,9 +16,7 @@ MAX_COMPLETIONS = 1_024
 @overload
 def maj_at_k(answers: Sequence[str | None], is_correct: Sequence[bool], k: int) -> float: ...
 @overload
-def maj_at_k(
-    answers: Sequence[str | None], is_correct: Sequence[bool], k: None = None
-) -> NDArray[np.float64]: ...
+def maj_at_k(answers: Sequence[str | None], is_correct: Sequence[bool], k: None = None) -> NDArray[np.float64]: ...
 def maj_at_k(
     answers: Sequence[str | None], is_correct: Sequence[bool], k: int | None = None
 ) -> float | NDArray[np.float64]:
@@ -60,9 +58,7 @@ def maj_at_k(
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"k must be in 1..{n}, the number of completions, got {k}")
     right = sum(map(bool, is_correct))
-    wrong = Counter(
-        answer for answer, good in zip(answers, is_correct, strict=True) if not good and answer is not None
-    )
+    wrong = Counter(answer for answer, good in zip(answers, is_correct, strict=True) if not good and answer is not None)
     values = _every_k(n, right, tuple(sorted(wrong.values(), reverse=True)))
     return values.copy() if k is None else float(values[k - 1])
 

@@ -23,9 +23,7 @@ class PerProblem:
     among wrong completions, ``values`` are the numerators and ``weights`` >= 0 the denominators.
     """
 
-    def __init__(
-        self, problem_ids: Sequence[Hashable], values: ArrayLike, weights: ArrayLike | None = None
-    ) -> None:
+    def __init__(self, problem_ids: Sequence[Hashable], values: ArrayLike, weights: ArrayLike | None = None) -> None:
         self.problem_ids = list(problem_ids)
         self.values = np.asarray(values, dtype=np.float64)
         self.weights = np.ones_like(self.values) if weights is None else np.asarray(weights, dtype=np.float64)

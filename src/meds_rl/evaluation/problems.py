@@ -196,17 +196,13 @@ def _named_in(folder: Path, name: str) -> Path | None:
 
 
 def _is_hub_copy(folder: Path, split: str, others: Collection[str]) -> bool:
-    files = [
-        path.relative_to(folder) for path in folder.rglob("*") if path.suffix in BUILDERS and path.is_file()
-    ]
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix in BUILDERS and path.is_file()]
     other = re.compile(rf"(?:^|[-_. /])(?:{'|'.join(map(re.escape, others)) or '(?!)'})(?:[-_. /]|$)")
     if any(other.search(path.as_posix()) for path in files):
         return False
     shard = re.compile(rf"{re.escape(split)}(?:[-._/].*)?\.\w+")
     # Of the split: test.jsonl, data/test-00000-of-00001.parquet, algebra/test-..., test/0.parquet
-    if any(
-        shard.fullmatch("/".join(path.parts[start:])) for path in files for start in range(len(path.parts))
-    ):
+    if any(shard.fullmatch("/".join(path.parts[start:])) for path in files for start in range(len(path.parts))):
         return True
     readme = folder / "README.md"
     return readme.is_file() and "\nconfigs:" in readme.read_text(encoding="utf-8", errors="replace")
@@ -245,16 +241,12 @@ def find_subject(given: str) -> Subject:
         ValueError: a run folder without a trained model, or with a recipe that cannot be read.
     """
     folder = Path(given).expanduser()
-    if not folder.is_dir() or any(
-        (folder / f"{name}.json").is_file() for name in ("config", "adapter_config")
-    ):
+    if not folder.is_dir() or any((folder / f"{name}.json").is_file() for name in ("config", "adapter_config")):
         return Subject(given, str(folder) if folder.is_dir() else given, _label(given))
     try:
         RunFolder(folder).check()
     except RunFolderError as error:
-        raise ValueError(
-            f"{given} holds no model (config.json or adapter_config.json), and no run: {error}"
-        ) from None
+        raise ValueError(f"{given} holds no model (config.json or adapter_config.json), and no run: {error}") from None
     model = folder / "model"
     if not model.is_dir():
         raise ValueError(f"the run {given} has no trained model yet: there is no {model}")

@@ -124,9 +124,7 @@ class Rollout:
         completions = self.engine.sample(ids, self.settings, chunk_seed(self.seed, number))
         asked = [problems[row.prompt] for row in chunk]
         fingerprints = self._fingerprints(asked, ids, completions)
-        for row, problem, completion, fingerprint in zip(
-            chunk, asked, completions, fingerprints, strict=True
-        ):
+        for row, problem, completion, fingerprint in zip(chunk, asked, completions, fingerprints, strict=True):
             (right,) = graders[problem.source]([(completion.text, problem.row)])
             yield _row(problem, row.sample, completion, right, fingerprint)
 

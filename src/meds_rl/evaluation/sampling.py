@@ -45,9 +45,7 @@ class SamplingEngine(Protocol):
         """The prompt's token ids; chat messages go through the chat template."""
         ...
 
-    def sample(
-        self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int
-    ) -> list[Completion]:
+    def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
         """One completion for each prompt, in order. The same seed gives the same ones; global state is restored."""
         ...
 

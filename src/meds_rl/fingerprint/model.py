@@ -56,9 +56,7 @@ def _find_language_model(model: nn.Module) -> Any:
     for module in model.modules():
         if isinstance(module, PreTrainedModel):
             if module.config.is_encoder_decoder:
-                raise ValueError(
-                    f"{type(module).__name__} is an encoder-decoder; only decoder-only models can be read"
-                )
+                raise ValueError(f"{type(module).__name__} is an encoder-decoder; only decoder-only models can be read")
             if module.get_output_embeddings() is None or module.base_model is module:
                 raise ValueError(
                     f"{type(module).__name__} has no unembedding on top of a backbone; the fingerprint needs "
@@ -160,9 +158,7 @@ def _gathered_by_deepspeed(weight: Any) -> Iterator[None]:
     import deepspeed
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
-    if (
-        weight.ds_status == ZeroParamStatus.AVAILABLE
-    ):  # tied and in use; gathering again would free it too early
+    if weight.ds_status == ZeroParamStatus.AVAILABLE:  # tied and in use; gathering again would free it too early
         yield
     else:
         with deepspeed.zero.GatheredParameters([weight]):

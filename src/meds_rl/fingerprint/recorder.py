@@ -32,9 +32,7 @@ class Recorder:
     def features(self) -> NDArray[np.float32]:
         """The features of all B rows, (B, D) float32, NaN without an answer; ValueError if rows are missing."""
         if self._next_row != len(self._where):
-            raise ValueError(
-                f"{len(self._where)} rows were announced, {self._next_row} went through the model"
-            )
+            raise ValueError(f"{len(self._where)} rows were announced, {self._next_row} went through the model")
         if not self._done:
             return np.empty((0, self._width), dtype=np.float32)
         features = torch.cat([part.cpu() for part in self._done])
@@ -80,9 +78,7 @@ class Recorder:
                 f"{self._where.completion_mask.shape[1]} columns; they must be the columns of input_ids"
             )
         if self._next_row + size > len(self._where):
-            raise ValueError(
-                f"the model ran on {self._next_row + size} rows so far, only {len(self._where)} announced"
-            )
+            raise ValueError(f"the model ran on {self._next_row + size} rows so far, only {len(self._where)} announced")
         return self._where.rows(self._next_row, self._next_row + size, hidden.device)
 
     def _finish(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -105,9 +101,7 @@ class Recorder:
 
 
 @contextmanager
-def record(
-    model: nn.Module, fingerprint: Fingerprint, where: Where, *, head: Head | None = None
-) -> Iterator[Recorder]:
+def record(model: nn.Module, fingerprint: Fingerprint, where: Where, *, head: Head | None = None) -> Iterator[Recorder]:
     """Take fingerprints in forwards that run anyway.
 
     Every call of the backbone within the context takes the next b rows of `where`, so a forward in chunks is fine;

@@ -38,9 +38,7 @@ class WorkingStates(OneLayer):
     def read(self, hidden: Tensor, where: Where, head: Head) -> Tensor:
         """The working's mean minus the prompt's: from (b, T, d) to (b, d)."""
         if where.prompt_mask is None:
-            raise ValueError(
-                f"{self!r} needs to know where prompts are: give Where.from_answers their prompt_starts"
-            )
+            raise ValueError(f"{self!r} needs to know where prompts are: give Where.from_answers their prompt_starts")
         columns = torch.arange(hidden.shape[1], device=hidden.device)
         working = where.completion_mask & (columns <= where.positions[:, None])
         weights = _mean_weights(working) - _mean_weights(where.prompt_mask)

@@ -156,9 +156,7 @@ def _select(above: Indices, stability: Floats, leaf: bool, allow_single_cluster:
 
 
 @part
-def _join_near(
-    chosen: Indices, above: Indices, birth: Floats, epsilon: float, allow_single_cluster: bool
-) -> Indices:
+def _join_near(chosen: Indices, above: Indices, birth: Floats, epsilon: float, allow_single_cluster: bool) -> Indices:
     """`chosen`, with each cluster that split off at less than epsilon replaced by an ancestor.
 
     That is the lowest ancestor that split off at more than epsilon; failing that the root, if it may be a cluster, or
@@ -240,9 +238,7 @@ def extract(
     >>> extract(np.array([-1, 0, 1, 2], np.int32), np.array([np.nan, 1.0, 5.0, 2.0]))
     (array([0, 0, 1, 1]), array([1., 1., 1., 1.]))
     """
-    return _extract(
-        parent, lengths, ascending(lengths), min_cluster_size, leaf, allow_single_cluster, epsilon
-    )
+    return _extract(parent, lengths, ascending(lengths), min_cluster_size, leaf, allow_single_cluster, epsilon)
 
 
 def tree_labels(

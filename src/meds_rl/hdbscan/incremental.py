@@ -143,9 +143,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
             _check_integer("min_samples", self.min_samples, 1)
         epsilon: object = self.cluster_selection_epsilon
         if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 <= float(epsilon) < np.inf:
-            raise ValueError(
-                f"cluster_selection_epsilon must be a finite number of at least 0, got {epsilon!r}"
-            )
+            raise ValueError(f"cluster_selection_epsilon must be a finite number of at least 0, got {epsilon!r}")
         method = self.cluster_selection_method
         if method not in ("eom", "leaf"):
             raise ValueError(f"cluster_selection_method must be 'eom' or 'leaf', got {method!r}")

@@ -39,9 +39,7 @@ class IncrementalClustering(ABC):
     """
 
     @abstractmethod
-    def refit(
-        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-    ) -> Refit:
+    def refit(self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]) -> Refit:
         """Cluster points: first those that remain from the last refit, in their order then, and then new ones.
 
         Args:
@@ -90,9 +88,7 @@ class HDBSCANClustering(IncrementalClustering):
         check_choice("cluster_selection_method", self.cluster_selection_method, ("eom", "leaf"))
         check_non_negative("cluster_selection_epsilon", self.cluster_selection_epsilon)
 
-    def refit(
-        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-    ) -> Refit:
+    def refit(self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]) -> Refit:
         """See `IncrementalClustering.refit`."""
         from meds_rl.hdbscan.hierarchy import tree_labels  # compiled: slower to load than all of meds_rl
 
@@ -101,9 +97,7 @@ class HDBSCANClustering(IncrementalClustering):
         return Refit(tree_labels(points, tree, self.min_cluster_size, leaf, epsilon), tree)
 
 
-def _next_tree(
-    points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-) -> NDArray[np.int32]:
+def _next_tree(points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]) -> NDArray[np.int32]:
     """The spanning tree of the points, from the last refit's."""
     from meds_rl.hdbscan import spanning_tree
 
@@ -160,9 +154,7 @@ class FromScratch(IncrementalClustering):
 
     function: ClusteringFunction
 
-    def refit(
-        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-    ) -> Refit:
+    def refit(self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]) -> Refit:
         """See `IncrementalClustering.refit`."""
         labels = np.asarray(self.function(points)) if len(points) else np.zeros(0, dtype=np.int64)
         return Refit(check_labels(labels, len(points)), NO_TREE)
@@ -190,8 +182,6 @@ def check_tree(tree: NDArray[np.int32], n: int) -> None:
         ValueError: it is not.
     """
     if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
-        raise ValueError(
-            f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}"
-        )
+        raise ValueError(f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}")
     if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
         raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")

@@ -189,9 +189,7 @@ class _ColumnReader:
         """Find the columns: end to end, and nothing after them."""
         end = 0
         self._columns: list[tuple[str, np.dtype[Any], tuple[int, ...]]] = []
-        by_place = sorted(
-            self._header.items(), key=lambda item: (item[1]["data_offsets"], item[0] == _DIGEST)
-        )
+        by_place = sorted(self._header.items(), key=lambda item: (item[1]["data_offsets"], item[0] == _DIGEST))
         for name, about in by_place:
             dtype, shape = _DTYPES[about["dtype"]], tuple(int(axis) for axis in about["shape"])
             start, next_end = about["data_offsets"]
@@ -292,9 +290,7 @@ def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:
         ("no_answer_runs", entry.no_answer_runs, np.int64, (len(entry.no_answer_runs), 3)),
     ):
         if array.dtype != dtype or array.shape != shape:
-            raise ValueError(
-                f"{name} has dtype {array.dtype} and shape {array.shape}, not {np.dtype(dtype)}, {shape}"
-            )
+            raise ValueError(f"{name} has dtype {array.dtype} and shape {array.shape}, not {np.dtype(dtype)}, {shape}")
     if not np.isfinite(entry.vectors).all():
         raise ValueError("vectors are not finite")
     if n and not (entry.clusters.min() >= -1 and entry.clusters.max() < entry.next_cluster):

@@ -172,9 +172,7 @@ class ErrorMemory:
             num_threads=self.num_threads,
         )
 
-    def remember(
-        self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False
-    ) -> NDArray[np.int64]:
+    def remember(self, prompt_id: PromptId, features: ArrayLike, *, is_correct: bool = False) -> NDArray[np.int64]:
         """Add completions of one prompt as a batch of their own: (m,) ids. See `remember_batch`."""
         return self.remember_batch([Visit(prompt_id, features, is_correct)])[0]
 
@@ -221,9 +219,7 @@ class ErrorMemory:
         entries = _in_threads(
             lambda task: updated(*task, state.step, self.capacity, self._incremental),
             tasks,
-            cost=sum(
-                len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks
-            ),
+            cost=sum(len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks),
             num_threads=self.num_threads,
         )
         return state.entries | dict(zip(keys, entries, strict=True))

@@ -125,9 +125,7 @@ def _matched(before: NDArray[np.int32], positions: NDArray[np.int64], n_clusters
     both = (before != NOISE) & (positions >= 0)
     if not both.any():
         return numbers
-    pairs, shared = np.unique(
-        before[both].astype(np.int64) * n_clusters + positions[both], return_counts=True
-    )
+    pairs, shared = np.unique(before[both].astype(np.int64) * n_clusters + positions[both], return_counts=True)
     order = np.lexsort((pairs, -shared))  # pairs ascend by the old number, then by the new position
     taken: set[int] = set()
     for old, new in zip(*(part.tolist() for part in np.divmod(pairs[order], n_clusters)), strict=True):

@@ -77,9 +77,7 @@ def group_advantages(
     return np.asarray(centred / scale)
 
 
-def _group_numbers(
-    n_rows: int, group_size: int | None, prompt_ids: Iterable[PromptId] | None
-) -> NDArray[np.intp]:
+def _group_numbers(n_rows: int, group_size: int | None, prompt_ids: Iterable[PromptId] | None) -> NDArray[np.intp]:
     """(B,) which group each row is in: 0, 1, 2, ..."""
     if (group_size is None) == (prompt_ids is None):
         raise TypeError("give either group_size or prompt_ids")

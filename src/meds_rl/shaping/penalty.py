@@ -83,14 +83,10 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
         return None
     numbers = tuple(value) if isinstance(value, Sequence) else ()
     if len(numbers) != 2 or not all(_is_number(number) for number in numbers):
-        raise ValueError(
-            f"{name} must be None or two shares of training, such as [0.333, 0.666]; got {value!r}."
-        )
+        raise ValueError(f"{name} must be None or two shares of training, such as [0.333, 0.666]; got {value!r}.")
     begin, end = float(numbers[0]), float(numbers[1])
     if not 0 <= begin <= end <= 1:
-        raise ValueError(
-            f"{name} must be two shares of training in order, 0 <= from <= until <= 1; got {value!r}."
-        )
+        raise ValueError(f"{name} must be two shares of training in order, 0 <= from <= until <= 1; got {value!r}.")
     return None if begin == 1 else (begin, end)
 
 

@@ -138,9 +138,7 @@ class RewardShaper:
         """
         return self.alpha * strength(self.anneal, check_progress(progress, self.anneal))
 
-    def penalties(
-        self, sizes: ClusterSizes, groups: list[Group], progress: float | None
-    ) -> NDArray[np.float64]:
+    def penalties(self, sizes: ClusterSizes, groups: list[Group], progress: float | None) -> NDArray[np.float64]:
         """Penalties (B,) >= 0 of a batch: the method for a subclass to override.
 
         Args:
@@ -320,9 +318,7 @@ class Group(NamedTuple):
     kind: GroupKind
 
 
-def groups_of(
-    prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct: NDArray[np.bool_]
-) -> list[Group]:
+def groups_of(prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct: NDArray[np.bool_]) -> list[Group]:
     """The groups of a batch (all arguments (B,)), sorted by prompt id, integers first.
 
     Raises:
@@ -355,9 +351,7 @@ class ScoredRows(NamedTuple):
     rows: NDArray[np.intp]
 
 
-def scored_prompts(
-    groups: list[Group], is_correct: NDArray[np.bool_], scored: NDArray[np.bool_]
-) -> list[ScoredRows]:
+def scored_prompts(groups: list[Group], is_correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[ScoredRows]:
     """The scored rows of each prompt, right and wrong ones separately: each is one visit of the memory."""
     found: dict[tuple[PromptId, bool], list[NDArray[np.intp]]] = {}
     for group in groups:

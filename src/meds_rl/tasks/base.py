@@ -79,9 +79,7 @@ def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:
         raise ValueError("a prompt needs at least one chat message, got an empty list")
     for message in messages:
         if not isinstance(message, Mapping):
-            raise TypeError(
-                f"a chat message is a mapping with role and content, got {type(message).__name__}"
-            )
+            raise TypeError(f"a chat message is a mapping with role and content, got {type(message).__name__}")
         if not {"role", "content"} <= message.keys():
             raise ValueError(f"a chat message needs role and content, got {', '.join(message) or 'nothing'}")
     return messages

@@ -111,9 +111,7 @@ class AccuracyReward:
         lists = {name: values for name, values in columns.items() if isinstance(values, list)}
         for name, values in lists.items():
             if len(values) != len(completions):
-                raise ValueError(
-                    f"column {name!r} has {len(values)} rows, there are {len(completions)} completions"
-                )
+                raise ValueError(f"column {name!r} has {len(values)} rows, there are {len(completions)} completions")
         return [
             float(self.grade(_text(completion), {name: values[i] for name, values in lists.items()}))
             for i, completion in enumerate(completions)

@@ -57,9 +57,7 @@ def math_task(
             rows, rows with an empty prompt or without an answer, one problem with different answers.
     """
     if path is None:
-        raise ValueError(
-            "task 'math' needs the option 'path': a file that `meds data` wrote, or your own data set"
-        )
+        raise ValueError("task 'math' needs the option 'path': a file that `meds data` wrote, or your own data set")
     return Task(
         name="math",
         train=load_problems(path, system_prompt),
@@ -109,9 +107,7 @@ def _rows(source: Dataset, path: str, system_prompt: str) -> list[dict[str, Any]
 
 
 def _same(answer: str | None, other: str | None) -> bool:
-    return answer == other or (
-        answer is not None and other is not None and math_grade(rf"\boxed{{{answer}}}", other)
-    )
+    return answer == other or (answer is not None and other is not None and math_grade(rf"\boxed{{{answer}}}", other))
 
 
 def boxed(answer: str | None) -> str | None:
@@ -222,9 +218,7 @@ def collect(
             all_counts.append(counts)
     rows = [entry[0] for entry in collection.problems.values() if entry is not None]
     if not rows:
-        raise ValueError(
-            f"no problem is left of {', '.join(counts.source for counts in all_counts) or 'no source'}"
-        )
+        raise ValueError(f"no problem is left of {', '.join(counts.source for counts in all_counts) or 'no source'}")
     return [_unified(row, index) for index, row in enumerate(rows)], all_counts
 
 

@@ -90,9 +90,7 @@ def model_location(name: str) -> str:
     if Path(name).is_dir() or "/" in name or not re.match(r"pocket(?:[:-]|$)", name):
         return name
     if name != "pocket":
-        raise ValueError(
-            f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder'
-        )
+        raise ValueError(f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder')
     from meds_rl.tasks.pocket import checkpoint_path
 
     return str(checkpoint_path())

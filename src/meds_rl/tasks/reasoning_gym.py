@@ -42,9 +42,7 @@ ARITHMETIC = frozenset({"countdown", "puzzle24"})
 ALGEBRA = frozenset({"intermediate_integration", "polynomial_multiplication", "simple_integration"})
 """Their scorers evaluate the answer with sympy; it has variables and functions."""
 
-FUNCTIONS = re.compile(
-    r"[Aa]bs|a?(?:sin|cos|tan|cot|sec|csc)h?|atan2|sqrt|exp|log|ln|sign|erf|pi|oo|Integral"
-)
+FUNCTIONS = re.compile(r"[Aa]bs|a?(?:sin|cos|tan|cot|sec|csc)h?|atan2|sqrt|exp|log|ln|sign|erf|pi|oo|Integral")
 """Names allowed in ALGEBRA besides single letters and the problem's variables; `Integral` is in some gold answers."""
 
 NOT_VARIABLES = frozenset("NOQS")
@@ -128,13 +126,9 @@ def reasoning_gym_task(
     """
     options = dict(config or {})
     if train_size < 1 or test_size < 0:
-        raise ValueError(
-            f"train_size must be at least 1 and test_size at least 0, got {train_size}, {test_size}"
-        )
+        raise ValueError(f"train_size must be at least 1 and test_size at least 0, got {train_size}, {test_size}")
     for reserved in {"seed", "size"} & set(options):
-        raise ValueError(
-            f"set {reserved!r} by the task's options seed, train_size and test_size, not in config"
-        )
+        raise ValueError(f"set {reserved!r} by the task's options seed, train_size and test_size, not in config")
     opening = _opening(system_prompt, examples)
     seen: set[str] = set()
     train = _rows(dataset, options, seed, train_size, opening, seen)
@@ -170,9 +164,7 @@ class ReasoningGymGrader:
             return False
         scorer = _generator(self.dataset, self.config, seed=0, size=1)
         entry = decode_entry(row["entry"])
-        candidates = (
-            text for text in (answer.strip(), plain(answer)) if is_harmless(self.dataset, text, entry)
-        )
+        candidates = (text for text in (answer.strip(), plain(answer)) if is_harmless(self.dataset, text, entry))
         return any(_is_right(scorer, candidate, entry) for candidate in candidates)
 
 
@@ -247,9 +239,7 @@ def _generator(name: str, config: str, seed: int, size: int) -> Any:
     if name not in DATASETS:
         near = difflib.get_close_matches(name, DATASETS, n=3)
         hint = f", did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(
-            f"reasoning-gym has no data set {name!r}{hint}; it has: {', '.join(sorted(DATASETS))}"
-        )
+        raise ValueError(f"reasoning-gym has no data set {name!r}{hint}; it has: {', '.join(sorted(DATASETS))}")
     try:
         return create_dataset(name, seed=seed, size=size, **json.loads(config))
     except (TypeError, ValueError, AssertionError) as error:

@@ -59,9 +59,7 @@ def answer_text(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and abs(value) >= EXACT_BELOW:
-        raise ValueError(
-            f"the answer {value!r} was rounded when the file was read: write it as text, in quotes"
-        )
+        raise ValueError(f"the answer {value!r} was rounded when the file was read: write it as text, in quotes")
     return str(value).strip()
 
 
@@ -111,9 +109,7 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
         ) from error
     for part in parts:
         if split not in part:
-            raise ValueError(
-                f"{source} has no split {split!r} (found: {', '.join(part)}); name a file to use it"
-            )
+            raise ValueError(f"{source} has no split {split!r} (found: {', '.join(part)}); name a file to use it")
     return datasets.concatenate_datasets([part[split] for part in parts])
 
 
@@ -144,8 +140,7 @@ def check_columns(columns: Sequence[str], source: str) -> None:
     for what, allowed in (("prompts", PROBLEM_COLUMNS), ("answers", ANSWER_COLUMNS)):
         if not set(allowed) & set(columns):
             raise ValueError(
-                f"{source} has no {what}: needed is a column {' or '.join(allowed)}; "
-                f"found: {', '.join(columns)}"
+                f"{source} has no {what}: needed is a column {' or '.join(allowed)}; found: {', '.join(columns)}"
             )
 
 

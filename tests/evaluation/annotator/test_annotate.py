@@ -25,9 +25,7 @@ def test_replies_come_back_in_order():
 def test_what_is_sent():
     with serving(lambda *_: OK) as server:
         ask(server, [question("the prompt")])
-        endpoint = Endpoint(
-            server.url + "/chat/completions/", "m", parameters={"top_p": 0.5}, api_key="secret"
-        )
+        endpoint = Endpoint(server.url + "/chat/completions/", "m", parameters={"top_p": 0.5}, api_key="secret")
         annotate(endpoint, [question()])
     (path, headers, body), (other_path, other_headers, other_body) = server.requests
     assert path == other_path == "/v1/chat/completions"

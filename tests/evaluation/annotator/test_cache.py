@@ -53,9 +53,7 @@ def test_a_damaged_entry_is_ignored_counted_and_replaced(tmp_path, damage):
         ask(server, [question()], cache=ReplyCache(tmp_path))
         [path] = files_of(tmp_path)
         entry = json.loads(path.read_text())
-        for change in (
-            [damage] if damage is not None else [{**entry, "reply": 3}, {**entry, "reply": "Score: 77"}]
-        ):
+        for change in [damage] if damage is not None else [{**entry, "reply": 3}, {**entry, "reply": "Score: 77"}]:
             path.write_bytes(change if isinstance(change, bytes) else json.dumps(change).encode())
             found = ask(server, [question()], cache=ReplyCache(tmp_path))
             assert (found.values, found.num_corrupt, found.num_sent) == ([3], 1, 1)

@@ -84,9 +84,7 @@ def test_the_pocket_model_behind_a_real_server(tmp_path):
         # The pocket model does sums and nothing else: its reply to a sum holds a digit, to anything else no score.
         sums = [Question(f"what is {a} + 3 * 2?", "again", first_digit) for a in (4, 5)]
         score = diversity_question("what is 4 + 3 * 2?", ["4 + 3 = 7", "3 * 2 = 6"])
-        found = annotate(
-            endpoint, [*sums, score], cache=ReplyCache(tmp_path / "cache"), attempts=2, first_wait=0.1
-        )
+        found = annotate(endpoint, [*sums, score], cache=ReplyCache(tmp_path / "cache"), attempts=2, first_wait=0.1)
         again = annotate(endpoint, sums, cache=ReplyCache(tmp_path / "cache"))
         stranger = Endpoint(url, "no/such-model")
         unknown = annotate(stranger, sums[:1], attempts=1)

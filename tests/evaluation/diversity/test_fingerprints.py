@@ -111,9 +111,7 @@ def test_ratio_as_a_principal_component_analysis(features):
 @given(st.integers(0, 1000))
 def test_ratio_of_wide_fingerprints_by_iteration(seed):
     rng = np.random.default_rng(seed)
-    features = rng.standard_normal((300, 20)) @ rng.standard_normal(
-        (20, 400)
-    )  # wider than what is done densely
+    features = rng.standard_normal((300, 20)) @ rng.standard_normal((20, 400))  # wider than what is done densely
     expected = PCA().fit(features).explained_variance_ratio_[0]
     assert top1_eigenvalue_ratio(features) == pytest.approx(expected, rel=1e-8)
 

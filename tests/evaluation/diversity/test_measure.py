@@ -58,9 +58,7 @@ def test_a_run_with_its_memory(tmp_path):
     assert len(found) == 16
     assert found.steps.tolist() == [0] * 8 + [10] * 8
     assert found.clustered.tolist() == [place % 4 != 3 for place in range(16)]
-    assert (found.vector_rows != -1).tolist() == [
-        place % 4 != 3 and not 8 <= place < 12 for place in range(16)
-    ]
+    assert (found.vector_rows != -1).tolist() == [place % 4 != 3 and not 8 <= place < 12 for place in range(16)]
     np.testing.assert_allclose(found.features(np.array([2, 3, 4])), [[0, 1], [0, 1]])
     assert found.clusters[8:11].tolist() == [-2] * 3
     assert found.answers[8] is None
@@ -97,9 +95,7 @@ def test_parts_and_agreement_of_a_run(tmp_path):
     compared = agreements(found, parts, {"answer": list(found.answers), "none": [None] * 16}, rng=rng())
     assert list(compared) == ["answer"]
     # Step 0: x and y; step 10: only y has answers.
-    assert {
-        name: (one.found.num_prompts, one.found.num_completions) for name, one in compared["answer"].items()
-    } == {
+    assert {name: (one.found.num_prompts, one.found.num_completions) for name, one in compared["answer"].items()} == {
         "step 0": (2, 6),
         "step 10": (1, 3),
         "all": (2, 9),
@@ -168,9 +164,7 @@ def test_samples_with_fingerprints(tmp_path):
 
 def test_samples_without_fingerprints(tmp_path):
     write_samples(tmp_path / "a.parquet", samples_table([sample("a", "1"), sample("a", "2")]))
-    assert (
-        "top1_eigenvalue_ratio" not in diversity(read_completions(tmp_path / "a.parquet"), rng=rng()).figures
-    )
+    assert "top1_eigenvalue_ratio" not in diversity(read_completions(tmp_path / "a.parquet"), rng=rng()).figures
 
 
 def test_bad_rows_of_samples_are_left_out_and_named(tmp_path):
@@ -271,9 +265,7 @@ def test_jobs_of_the_annotator():
     assert len(job.questions) == 2
     assert set(job.problem_ids) <= {"p0", "p2", "p3"}
     assert all("These were 2 solutions." in question.prompt for question in job.questions)
-    labels = label_job(
-        completions, wanted, read_categories(), max_completions=5, max_per_problem=2, rng=rng()
-    )
+    labels = label_job(completions, wanted, read_categories(), max_completions=5, max_per_problem=2, rng=rng())
     assert len(labels.rows) == len(set(labels.rows)) == 5
     assert all(
         f"it is {completions.answers[row]}\n" in question.prompt

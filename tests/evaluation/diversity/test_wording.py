@@ -96,9 +96,7 @@ def test_self_bleu_of_a_script_without_spaces():
     texts = ["我们先算乘法再算加法", "我们先算乘法再算减法"]
     # Of the ten characters nine are shared, eight of nine pairs, seven of eight and six of seven.
     assert self_bleu(texts) < 0.01
-    assert self_bleu(texts, tokenize="char") == pytest.approx(
-        (9 / 10 * 8 / 9 * 7 / 8 * 6 / 7) ** 0.25, abs=0.1
-    )
+    assert self_bleu(texts, tokenize="char") == pytest.approx((9 / 10 * 8 / 9 * 7 / 8 * 6 / 7) ** 0.25, abs=0.1)
     with pytest.raises(ValueError, match="tokenize must be"):
         self_bleu(texts, tokenize="words")
 
@@ -122,9 +120,7 @@ def test_vendi_of_short_and_empty_texts():
         vendi_score_of_texts(["a"], max_n=0)
 
 
-@given(
-    st.lists(st.lists(st.sampled_from("abc"), min_size=3, max_size=8).map(" ".join), min_size=1, max_size=6)
-)
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=3, max_size=8).map(" ".join), min_size=1, max_size=6))
 def test_vendi_of_texts_as_scikit_learns_kernel(texts):
     kernels = [
         cosine_similarity(CountVectorizer(ngram_range=(n, n), token_pattern=r"\S+").fit_transform(texts))
@@ -135,9 +131,7 @@ def test_vendi_of_texts_as_scikit_learns_kernel(texts):
     assert 1 - 1e-9 <= expected <= len(texts) + 1e-9
 
 
-@pytest.mark.parametrize(
-    "text", ["\x00\x1b[2J", "\u202e\u2066 abc", "a" * 1_000_000, " ".join(["ab"] * 50_000)]
-)
+@pytest.mark.parametrize("text", ["\x00\x1b[2J", "\u202e\u2066 abc", "a" * 1_000_000, " ".join(["ab"] * 50_000)])
 def test_hostile_texts(text):
     texts = [text, "a b c d"]
     assert len(words(text)) <= 50_000

@@ -43,9 +43,7 @@ def test_easy_means_that_left_to_right_is_right():
 
 
 def test_different_errors_sometimes_give_the_same_answer():
-    collide = [
-        len({answers(problem)[name] for name in WRONG}) < len(WRONG) for problem in pool("hard")[:RESERVED]
-    ]
+    collide = [len({answers(problem)[name] for name in WRONG}) < len(WRONG) for problem in pool("hard")[:RESERVED]]
     assert 0.15 < sum(collide) / len(collide) < 0.6
 
 

@@ -246,9 +246,7 @@ class Endpoint:
             raise ValueError("the endpoint's model must have a name, got ''")
         _check_parameters(self.parameters)
         if not (math.isfinite(self.timeout) and 0 < self.timeout <= MAX_TIMEOUT):
-            raise ValueError(
-                f"timeout must be above 0 seconds and at most {MAX_TIMEOUT:g}, got {self.timeout}"
-            )
+            raise ValueError(f"timeout must be above 0 seconds and at most {MAX_TIMEOUT:g}, got {self.timeout}")
         if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
             raise ValueError("the API key must be of printable ASCII characters")
         object.__setattr__(self, "proxy", proxy_for(self.url))

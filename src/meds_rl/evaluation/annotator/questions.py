@@ -74,9 +74,7 @@ def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category
             continue
         name, _, meaning = (part.strip() for part in line.partition(":"))
         if not name or not meaning:
-            raise ValueError(
-                f'line {number} of the categories must be "name: what it means", got {line[:80]!r}'
-            )
+            raise ValueError(f'line {number} of the categories must be "name: what it means", got {line[:80]!r}')
         if name in found:
             raise ValueError(f"line {number} of the categories names {name!r} a second time")
         found[name] = Category(name, meaning)
@@ -153,8 +151,7 @@ def quoted(text: str, max_characters: int) -> str:
         left_out = len(text) - max_characters
         text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
     return "".join(
-        "\ufffd" if letter not in "\n\t" and unicodedata.category(letter) in _HIDDEN else letter
-        for letter in text
+        "\ufffd" if letter not in "\n\t" and unicodedata.category(letter) in _HIDDEN else letter for letter in text
     )
 
 
@@ -248,9 +245,7 @@ def label_job(
         chosen += problems[place][drawn].tolist()
     rows = chosen[:max_completions]
     prompts, texts = completions.prompts, completions.texts
-    return LabelJob(
-        rows, [strategy_question(problem_text(prompts[row]), texts[row], categories) for row in rows]
-    )
+    return LabelJob(rows, [strategy_question(problem_text(prompts[row]), texts[row], categories) for row in rows])
 
 
 def problem_text(prompt: str) -> str:

@@ -124,9 +124,7 @@ def diversity(
         enough = [rows for rows in problems if len(rows) >= per_problem]
         problems = [rows[subsample(len(rows), per_problem, rng)] for rows in enough]
     limits = Limits() if limits is None else limits
-    with tqdm(
-        total=len(problems), desc=description, unit="problem", disable=description is None, leave=False
-    ) as bar:
+    with tqdm(total=len(problems), desc=description, unit="problem", disable=description is None, leave=False) as bar:
         figures = {
             **_of_answers(completions, problems),
             **_of_wording(completions, problems, limits, rng, bar.update),
@@ -171,9 +169,7 @@ def _of_wording(
     return {name: _mean(one) for name, one in values.items()}
 
 
-def _of_clusters(
-    completions: Completions, problems: list[NDArray[np.int64]], noise: Noise
-) -> dict[str, Figure]:
+def _of_clusters(completions: Completions, problems: list[NDArray[np.int64]], noise: Noise) -> dict[str, Figure]:
     clusters, clustered = completions.clusters, completions.clustered
     if clusters is None or clustered is None:
         return {}

@@ -83,8 +83,6 @@ class Expression:
         """The problem of a prompt; ValueError for a prompt of another task."""
         found = _PROMPT.fullmatch(prompt)
         if found is None:
-            raise ValueError(
-                f"not a prompt of the pocket task, which look like 'what is 7 + 3 * 4 - 2?': {prompt!r}"
-            )
+            raise ValueError(f"not a prompt of the pocket task, which look like 'what is 7 + 3 * 4 - 2?': {prompt!r}")
         parts: Sequence[str] = found.groups()
         return Expression(tuple(int(term) for term in parts[::2]), tuple(parts[1::2]))

@@ -25,9 +25,7 @@ _OPERATION_WORDS = {
     MINUS: r"\bminus\b|\btak(?:e|ing)\b|\bsubtract(?:ing)?\b|\bdifference\b",
     TIMES: r"\btimes\b|\bmultiply(?:ing)?\b|\bproduct\b",
 }
-_OPERATIONS = {
-    op: re.compile(rf"{words}|(?:(?<=\d )|(?<=\d))\{op}") for op, words in _OPERATION_WORDS.items()
-}
+_OPERATIONS = {op: re.compile(rf"{words}|(?:(?<=\d )|(?<=\d))\{op}") for op, words in _OPERATION_WORDS.items()}
 # Trained policies drop the verb: "7 by 5 = 35" for "multiply 7 by 5 = 35", "4 and 9 is 13" for "add 4 and 9 = 13".
 _VERB_LEFT_OUT = {
     op: re.compile(rf"-?\d+ {word} -?\d+ (?:=|is|gives|makes|equals) -?\d+")
@@ -83,9 +81,7 @@ def read_working(completion: str) -> Working:
         step = _step(clause, operations[0], numbers)
         first = steps.setdefault(step.operands, step)
         contradictions += first.result != step.result
-    return Working(
-        tuple(steps.values()), contradictions, is_legible, boxes[-1].group(1).strip() if boxes else None
-    )
+    return Working(tuple(steps.values()), contradictions, is_legible, boxes[-1].group(1).strip() if boxes else None)
 
 
 def _operations(clause: str) -> list[str]:
@@ -112,10 +108,7 @@ def followed(completion: str, row: Mapping[str, Any]) -> Followed | None:
         return None
     slips = working.contradictions + sum(not step.is_true for step in working.steps)
     for name in STRATEGIES:
-        if any(
-            _takes(working.steps, plan.steps(problem.terms, _stated(working)))
-            for plan in plans(name, problem.ops)
-        ):
+        if any(_takes(working.steps, plan.steps(problem.terms, _stated(working))) for plan in plans(name, problem.ops)):
             if working.answer is None and _may_be_unfinished(working, problem):
                 return None
             return Followed(name, slips)

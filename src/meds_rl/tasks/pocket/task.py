@@ -39,9 +39,7 @@ def pocket_task(train_hard: int = 32, train_easy: int = 16, test_hard: int = 24,
         raise ValueError("train_hard and train_easy are both 0: nothing to train on")
     train = _interleave(pool("hard")[:train_hard], pool("easy")[:train_easy])
     # From the far end, so that a larger training set leaves the test set as it is.
-    test = _interleave(
-        pool("hard")[RESERVED - test_hard : RESERVED], pool("easy")[RESERVED - test_easy : RESERVED]
-    )
+    test = _interleave(pool("hard")[RESERVED - test_hard : RESERVED], pool("easy")[RESERVED - test_easy : RESERVED])
     return Task(
         name="pocket",
         train=_dataset(train),
@@ -66,9 +64,7 @@ def _check_sizes(n_train: int, n_test: int, kind: str) -> None:
 
 def _interleave(hard: Sequence[Expression], easy: Sequence[Expression]) -> list[Expression]:
     """Spread the easy problems evenly among the hard ones, so that every batch has both."""
-    keyed = [
-        ((index + 0.5) / len(rows), problem) for rows in (hard, easy) for index, problem in enumerate(rows)
-    ]
+    keyed = [((index + 0.5) / len(rows), problem) for rows in (hard, easy) for index, problem in enumerate(rows)]
     return [problem for _, problem in sorted(keyed, key=lambda pair: pair[0])]
 
 
