@@ -179,3 +179,8 @@ def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     same = [pd.read_parquet(folder.evaluation_path / "before.parquet") for folder in (dapo, meds)]
     assert same[0].equals(same[1])
     assert main(["demo", *arguments]) == 2, "the runs are not overwritten"
+
+
+def test_a_demo_that_fails_shows_the_log(tmp_path, capsys):
+    assert main(["demo", "--recipe", str(tmp_path / "none.yaml"), "--output", str(tmp_path / "demo")]) == 2
+    assert "There is no recipe at" in capsys.readouterr().err

@@ -71,10 +71,6 @@ def _note(damages: list[str], num_read: int) -> str:
     )
 
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
 @dataclass
 class RunData:
     """One run, read.

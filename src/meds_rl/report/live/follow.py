@@ -16,6 +16,9 @@ from meds_rl.report.text import finite
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.table import RunFolderError, metrics_row, read_batch
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Stamp = tuple[int, int, int]
 """Inode, time and size of a file: they differ if the file was replaced."""
 
@@ -258,7 +261,3 @@ def stamp_of(path: Path) -> Stamp | None:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-if TYPE_CHECKING:
-    import pandas as pd
