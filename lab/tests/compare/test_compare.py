@@ -300,7 +300,7 @@ def test_bad_options(compare):
 
 
 def meds(*arguments):
-    command = [sys.executable, "-m", "meds_rl", "compare", *map(str, arguments)]
+    command = [sys.executable, "-m", "meds_lab", "compare", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

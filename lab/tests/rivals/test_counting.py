@@ -113,14 +113,6 @@ def test_the_memory_of_all_prompts_is_one():
     assert shaper.shape([0.0, 1.0, 0.0, 1.0], **batch).cluster_sizes.tolist() == [2, 0, 2, 0]
 
 
-@pytest.mark.parametrize(
-    ("option", "said"), [("scope", "'prompt', 'global', 'batch'"), ("penalty_form", "'log'")]
-)
-def test_unknown_options_say_what_is_allowed(option, said):
-    with pytest.raises(ValueError, match=said):
-        RewardShaper(**{option: "none"})
-
-
 def test_a_group_with_a_right_answer_may_be_remembered_only():
     shaper = RewardShaper(all_wrong="center")
     east, west = [1.0, 0.0], [-1.0, 0.0]
