@@ -36,13 +36,9 @@ MEASURES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", type=Path, nargs="+", help="cells.parquet of meds-lab compare")
-    parser.add_argument(
-        "--method", default="recommended", help="what the others are taken from (default: recommended)"
-    )
+    parser.add_argument("--method", default="recommended", help="what the others are taken from (default: recommended)")
     parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="default: all")
     parser.add_argument(
         "--without", metavar="CHECKPOINT", help="last column: the mean without it (default: without the best)"

@@ -102,9 +102,7 @@ def differing_fields(
     """
     names = [name for name in BUDGET if name not in may_differ]
     found = {name: {method: values.get(name) for method, values in methods.items()} for name in names}
-    return {
-        name: values for name, values in found.items() if len({repr(value) for value in values.values()}) > 1
-    }
+    return {name: values for name, values in found.items() if len({repr(value) for value in values.values()}) > 1}
 
 
 def _by_unit(recipes: Mapping[Cell, Recipe]) -> dict[tuple[str, str, int], dict[str, dict[str, Any]]]:
@@ -126,9 +124,7 @@ def _check_evaluation(grid: Grid, cell: Cell, recipe: Recipe) -> None:
             f"{cell.name}: eval_samples is 0; methods are compared by evaluations. Give it in the grid's fields."
         )
     if grid.k is not None and grid.k > recipe.run.eval_samples:
-        raise GridError(
-            f"k must be in 1..eval_samples ({recipe.run.eval_samples} of {cell.task}); got {grid.k}."
-        )
+        raise GridError(f"k must be in 1..eval_samples ({recipe.run.eval_samples} of {cell.task}); got {grid.k}.")
 
 
 # ---- What the tasks and models of a grid must have.
@@ -190,9 +186,7 @@ def _check_cell(recipe: Recipe, task: Task) -> None:
         raise ValueError("no model_name_or_path is given")
     model_location(name)
     if recipe.run.eval_by is not None and recipe.run.eval_by not in columns:
-        raise ValueError(
-            f"eval_by must be a column of the task: {', '.join(columns)}; got {recipe.run.eval_by!r}."
-        )
+        raise ValueError(f"eval_by must be a column of the task: {', '.join(columns)}; got {recipe.run.eval_by!r}.")
     if recipe.given.get("rival") == "named" and task.strategy is None:
         raise ValueError(
             f"rival: named counts the strategies that a task names; {recipe.run.task} names none. Take the pocket "

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The grid, where its runs are, how many at once."""
     parser.add_argument("grid", metavar="GRID.yaml", help="the grid; see lab/evidence/comparing.md")
-    parser.add_argument(
-        "--output", metavar="DIR", type=Path, help="folder of all runs; default runs/NAME of the grid"
-    )
-    parser.add_argument(
-        "--jobs", type=int, metavar="N", help="trainings at once; default the number of cores"
-    )
+    parser.add_argument("--output", metavar="DIR", type=Path, help="folder of all runs; default runs/NAME of the grid")
+    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; default the number of cores")
     parser.add_argument(
         "--only", nargs="+", action="extend", metavar="METHOD", help="run only the cells of these methods"
     )
@@ -49,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--figures", metavar="DIR", type=Path, help="also draw differences, course of training and cost"
     )
-    parser.add_argument(
-        "--format", choices=("svg", "png"), help="of the figures, with --figures (default: svg)"
-    )
+    parser.add_argument("--format", choices=("svg", "png"), help="of the figures, with --figures (default: svg)")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--dry-run", action="store_true", help="check everything, show the cells, run nothing")
     what.add_argument("--table", action="store_true", help="only make the tables, of what is finished")
@@ -150,9 +144,7 @@ def _on_budgets(checked: Checked) -> str:
     return f"Budgets are equal{' but for ' + ', '.join(differing) if differing else ''}."
 
 
-def _train(
-    folder: Path, grid: Grid, cells: Sequence[Cell], open_cells: Sequence[Cell], jobs: int
-) -> list[Failure]:
+def _train(folder: Path, grid: Grid, cells: Sequence[Cell], open_cells: Sequence[Cell], jobs: int) -> list[Failure]:
     """Train what is not finished."""
     from meds_lab.compare.runner import folder_lock, run_cells
     from meds_lab.compare.state import full_seconds
@@ -230,9 +222,7 @@ def bar(num_cells: int) -> tqdm[NoReturn]:
     """A bar of the cells that are to run; none where the output is no terminal."""
     from tqdm import tqdm
 
-    return tqdm(
-        total=num_cells, disable=None, bar_format="{n_fmt} of {total_fmt} cells |{bar}| {elapsed}{postfix}"
-    )
+    return tqdm(total=num_cells, disable=None, bar_format="{n_fmt} of {total_fmt} cells |{bar}| {elapsed}{postfix}")
 
 
 def watcher(bar: tqdm[NoReturn], earlier: Mapping[Cell, float], jobs: int) -> Callable[[Progress], None]:
@@ -249,9 +239,7 @@ def watcher(bar: tqdm[NoReturn], earlier: Mapping[Cell, float], jobs: int) -> Ca
 
     def look(progress: Progress) -> None:
         ended = {cell: f"done in {in_words(seconds)}" for cell, seconds in progress.done.items()}
-        ended |= {
-            one.cell: f"failed with status {one.status}, see {one.cell.log_path}" for one in progress.failed
-        }
+        ended |= {one.cell: f"failed with status {one.status}, see {one.cell.log_path}" for one in progress.failed}
         left = seconds_left(progress.waiting, progress.running, {**earlier, **progress.done}, jobs)
         rest = "" if left is None else f", about {in_words(left)} left"
         for cell, how in ended.items():

@@ -136,9 +136,7 @@ def _of_pair(
             yield Comparison(task, group, name, k, method, baseline, units, found, over, p)
 
 
-def _over_checkpoints(
-    measured: Sequence[Pair], units: Sequence[tuple[str, int]], seed: int
-) -> PairedDifference | None:
+def _over_checkpoints(measured: Sequence[Pair], units: Sequence[tuple[str, int]], seed: int) -> PairedDifference | None:
     """The difference with the interval of the two-level bootstrap; None where there is one checkpoint to draw."""
     checkpoints = [checkpoint for checkpoint, _ in units]
     if len(set(checkpoints)) < 2:

@@ -99,9 +99,7 @@ def figure_name(kind: str, measure: str) -> str:
 def _of_measures(named: Sequence[tuple[str, Comparison]], name: str, what: str) -> Iterator[Figure]:
     for measure in DRAWN:
         chosen = [
-            (label, one)
-            for label, one in named
-            if one.measure == measure and not math.isnan(one.difference.difference)
+            (label, one) for label, one in named if one.measure == measure and not math.isnan(one.difference.difference)
         ]
         if chosen:
             different = {one.k for _, one in chosen}  # tasks may have their own
@@ -244,9 +242,7 @@ def _course(name: str, points: Sequence[CoursePoint], shown: Sequence[str]) -> F
     units = sorted({one.num_units for one in points})
     number = f"{units[0]}" if len(units) == 1 else f"{units[0]} to {units[-1]}"
     several = units[-1] > 1
-    words = f"Mean of {number} units" + (
-        "; the band is one standard deviation of the units" if several else ""
-    )
+    words = f"Mean of {number} units" + ("; the band is one standard deviation of the units" if several else "")
     return Figure(name, title, words, facetted(panels, _layer(shown, several), 150), rows, words)
 
 

@@ -42,9 +42,7 @@ def refuse_foreign(path: Path) -> None:
     )
 
 
-def write_markdown(
-    path: Path, grid: Grid, outcomes: Sequence[Outcome], results: Results, command: str
-) -> None:
+def write_markdown(path: Path, grid: Grid, outcomes: Sequence[Outcome], results: Results, command: str) -> None:
     """Write the tables; the same cells give the same file, whenever it is written."""
     text = markdown(grid, outcomes, results, command)
     write_atomically(path, encodable(text).encode("utf-8"))
@@ -60,9 +58,7 @@ def markdown(grid: Grid, outcomes: Sequence[Outcome], results: Results, command:
         command: that makes the file.
     """
     parts = [MARK, f"# {_safe(grid.path.stem)}", f"```sh\n{command}\n```", header(grid, outcomes, results)]
-    parts += [
-        _table_compare_markdown(table) for table in text_tables(results, grid.baseline, over_checkpoints=True)
-    ]
+    parts += [_table_compare_markdown(table) for table in text_tables(results, grid.baseline, over_checkpoints=True)]
     parts += [LEGEND, "\n".join(f"- {_safe(note)}" for note in results.notes())]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -191,9 +187,7 @@ def check_pictures(args: argparse.Namespace, grid: Grid, with_courses: bool) -> 
         )
 
 
-def write_asked(
-    args: argparse.Namespace, grid: Grid, outcomes: Sequence[Outcome], results: Results
-) -> list[str]:
+def write_asked(args: argparse.Namespace, grid: Grid, outcomes: Sequence[Outcome], results: Results) -> list[str]:
     """Write what is asked for; returns lines that say what and where."""
     lines = []
     if args.markdown is not None:

@@ -184,9 +184,7 @@ def read_grid(path: Path, base: Fields, known_fields: Sequence[str]) -> Grid:
     """
     content = _mapping_at(path)
     check_names(content, KEYS, str(path))
-    _check_recipe_fields(
-        base, known_fields, "recipe", forbidden=("resume_from_checkpoint", "eval_before_from")
-    )
+    _check_recipe_fields(base, known_fields, "recipe", forbidden=("resume_from_checkpoint", "eval_before_from"))
     common = _fields(content.get("fields"), known_fields, "fields")
     shared = _named(content, "checkpoints", needed=False)
     tasks: dict[str, Fields] = {}
@@ -198,8 +196,7 @@ def read_grid(path: Path, base: Fields, known_fields: Sequence[str]) -> Grid:
         tasks[name] = _fields(own, known_fields, f"tasks.{name}")
         found = shared if listed is None else _checked_names(listed, where)
         checkpoints[name] = {
-            key: _fields(value, known_fields, f"{where}.{key}")
-            for key, value in (found or {"base": None}).items()
+            key: _fields(value, known_fields, f"{where}.{key}") for key, value in (found or {"base": None}).items()
         }
     methods = {
         name: _fields(given, (*known_fields, *RIVAL_FIELDS), f"methods.{name}", (*OURS, *PAIRED_BY))
@@ -287,9 +284,7 @@ def _check_recipe_fields(fields: Fields, known: Sequence[str], where: str, forbi
     for name in fields:
         if name in forbidden:
             by = (
-                "meds-lab compare sets it"
-                if name in OURS
-                else "it is the same for all methods, which are paired by it"
+                "meds-lab compare sets it" if name in OURS else "it is the same for all methods, which are paired by it"
             )
             raise GridError(f"{where}: {name} cannot be given here; {by}.")
 

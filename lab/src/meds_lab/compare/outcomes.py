@@ -158,9 +158,7 @@ def cells_schema() -> pa.Schema:
     """Of ``cells.parquet``: every column."""
     import pyarrow as pa
 
-    kinds: dict[str, pa.DataType] = {
-        name: pa.string() for name in ("task", "checkpoint", "method", "when", "group")
-    }
+    kinds: dict[str, pa.DataType] = {name: pa.string() for name in ("task", "checkpoint", "method", "when", "group")}
     kinds |= {name: pa.int64() for name in ("seed", "k", "updates", "samples_generated", "eval_k")}
     kinds |= {name: pa.string() for name in ("given", "meaning", "packages")}
     kinds |= {name: pa.float64() for name in (*MEASURES, "seconds_per_step")}
@@ -272,9 +270,7 @@ def cost_of(metrics: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], num
     return Cost(_mean_over_steps(times[1:] or times, "step_time", first), updates, samples)
 
 
-def relative_cost(
-    seconds: Mapping[tuple[Any, str], float], baseline: str
-) -> dict[str, tuple[float, float, float]]:
+def relative_cost(seconds: Mapping[tuple[Any, str], float], baseline: str) -> dict[str, tuple[float, float, float]]:
     """Seconds a step relative to the baseline of the same unit: geometric mean, least and greatest over the units.
 
     Args:
@@ -291,19 +287,12 @@ def relative_cost(
         of_baseline = seconds.get((unit, baseline), math.nan)
         if value > 0 and of_baseline > 0:  # false for NaN
             ratios.setdefault(method, []).append(value / of_baseline)
-    return {
-        method: (float(np.exp(np.mean(np.log(found)))), min(found), max(found))
-        for method, found in ratios.items()
-    }
+    return {method: (float(np.exp(np.mean(np.log(found)))), min(found), max(found)) for method, found in ratios.items()}
 
 
 def _generation_batches(updates: int, recipe: Mapping[str, Any], num_processes: int) -> int:
     """Generation batches of so many optimiser steps: each is used ``num_iterations`` times."""
-    per_step = (
-        int(recipe["per_device_train_batch_size"])
-        * int(recipe["gradient_accumulation_steps"])
-        * num_processes
-    )
+    per_step = int(recipe["per_device_train_batch_size"]) * int(recipe["gradient_accumulation_steps"]) * num_processes
     used = updates * per_step / int(recipe.get("num_iterations") or 1)
     return math.ceil(used / int(recipe["generation_batch_size"]))
 

@@ -140,9 +140,7 @@ def _unequal_samples(costs: Sequence[MethodCost]) -> dict[str, str]:
 
 def make_results(grid: Grid, outcomes: Sequence[Outcome], num_cells: int) -> Results:
     """Compare what is finished."""
-    return Results(
-        levels(grid, outcomes), compare(grid, outcomes), costs(grid, outcomes), len(outcomes), num_cells
-    )
+    return Results(levels(grid, outcomes), compare(grid, outcomes), costs(grid, outcomes), len(outcomes), num_cells)
 
 
 def costs(grid: Grid, outcomes: Sequence[Outcome]) -> list[MethodCost]:
@@ -190,8 +188,7 @@ def write_files(folder: Path, grid: Grid, outcomes: Sequence[Outcome], results: 
         "also": [list(pair) for pair in grid.also],
         "methods": {name: dict(fields) for name, fields in grid.methods.items()},
         "seeds": list(grid.seeds),
-        "versions": {name: installed_version(name) for name in PACKAGES}
-        | {"python": platform.python_version()},
+        "versions": {name: installed_version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "finished": results.num_finished,
         "cells": results.num_cells,
         "p": "two-sided sign-flip permutation test of the mean over units (checkpoint, seed)",

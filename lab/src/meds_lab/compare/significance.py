@@ -41,12 +41,8 @@ def sign_flip_p(differences: ArrayLike, rng: np.random.Generator) -> float:
     limit = seen - 1e-9 * np.abs(values).sum()  # equal sums may differ by rounding
     if values.size <= MAX_EXACT:
         return float(np.mean(np.abs(_all_signs(values.size) @ values) >= limit))
-    drawn = np.frombuffer(rng.bytes(NUM_RANDOM * -(-values.size // 8)), dtype=np.uint8).reshape(
-        NUM_RANDOM, -1
-    )
-    flipped = (
-        np.unpackbits(drawn, axis=1, count=values.size) @ values
-    )  # of bits, an eighth of the work of numbers
+    drawn = np.frombuffer(rng.bytes(NUM_RANDOM * -(-values.size // 8)), dtype=np.uint8).reshape(NUM_RANDOM, -1)
+    flipped = np.unpackbits(drawn, axis=1, count=values.size) @ values  # of bits, an eighth of the work of numbers
     return float((1 + np.sum(np.abs(values.sum() - 2 * flipped) >= limit)) / (1 + NUM_RANDOM))
 
 

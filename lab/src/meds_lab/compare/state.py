@@ -64,9 +64,7 @@ def refuse_changed(cells: Iterable[Cell]) -> None:
             )
         changed = changed_fields(cell)
         if changed:
-            listed = "; ".join(
-                f"{name} was {there}, the grid asks for {asked}" for name, there, asked in changed
-            )
+            listed = "; ".join(f"{name} was {there}, the grid asks for {asked}" for name, there, asked in changed)
             raise GridError(
                 f"{cell.folder} was trained with another recipe: {listed}. Name another folder with --output, rename "
                 "the method, or delete this folder to train it again."
@@ -91,9 +89,7 @@ def differing_fields(there: Fields, asked: Fields) -> list[tuple[str, str, str]]
     """Name, value there and value asked for, of each field in which two recipes differ and that makes the result."""
     names = sorted({*there, *asked} - set(_NOT_COMPARED))
     return [
-        (name, _shown(there, name), _shown(asked, name))
-        for name in names
-        if _shown(there, name) != _shown(asked, name)
+        (name, _shown(there, name), _shown(asked, name)) for name in names if _shown(there, name) != _shown(asked, name)
     ]
 
 
@@ -181,9 +177,7 @@ def differing_meaning(there: Mapping[str, Any], now: MEDSConfig) -> list[tuple[s
 def values_set(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """Of a resolved recipe the fields that its method and preset set."""
     method = str(resolved.get("method"))
-    return (
-        {name: resolved[name] for name in fields_set(method) if name in resolved} if method in METHODS else {}
-    )
+    return {name: resolved[name] for name in fields_set(method) if name in resolved} if method in METHODS else {}
 
 
 def fields_set(method: str) -> list[str]:
@@ -222,8 +216,7 @@ def read_attempts(cell: Cell) -> list[Attempt]:
     try:
         rows = json.loads(cell.record_path.read_text(encoding="utf-8"))
         return [
-            Attempt(float(row["seconds"]), int(row["status"]), int(row["jobs"]), bool(row["resumed"]))
-            for row in rows
+            Attempt(float(row["seconds"]), int(row["status"]), int(row["jobs"]), bool(row["resumed"])) for row in rows
         ]
     except (OSError, ValueError, TypeError, KeyError):
         return []

@@ -171,9 +171,7 @@ def tables(results: Results, baseline: str) -> Iterator[Table]:
 
 def _table(given: TextTable) -> Table:
     """The first column holds names; the others hold numbers and keep their width."""
-    table = Table(
-        title=given.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
+    table = Table(title=given.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("", overflow="fold")
     for name in given.columns:
         table.add_column(name, no_wrap=True, justify="right")

@@ -56,9 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
     parser.add_argument("--table", type=Path, default=None, help="Markdown; default: OUT/MODEL.md")
-    parser.add_argument(
-        "--quick", action="store_true", help="pocket: one checkpoint, 8 problems, four fingerprints"
-    )
+    parser.add_argument("--quick", action="store_true", help="pocket: one checkpoint, 8 problems, four fingerprints")
     parser.add_argument("--as-is", action="store_true", help="SmolLM2: sample nothing, take what OUT holds")
     return parser.parse_args(arguments)
 
@@ -67,9 +65,7 @@ def load(parsed: argparse.Namespace) -> list[Data]:
     """One data set a checkpoint."""
     out = parsed.out / parsed.model
     if parsed.model == "smollm2":
-        return [
-            smollm2(out, asked_as_is(), SETTINGS, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)
-        ]
+        return [smollm2(out, asked_as_is(), SETTINGS, parsed.samples or 40, SMOLLM2_LAYERS, as_is=parsed.as_is)]
     if parsed.model == "smollm2-sums":
         asked = asked_in_styles()
         return [smollm2(out, asked, SUM_SETTINGS, parsed.samples or 16, SMOLLM2_LAYERS, as_is=parsed.as_is)]

@@ -88,9 +88,7 @@ BY_SETTING = [
     Setting("one neighbour votes", "working_states", {"n_neighbors": 1}),
     Setting("noise free", "working_states", {"noise": "free"}),
     Setting("single cluster", "working_states", {"clustering": one_cluster}),
-    Setting(
-        "single cluster, however far", "working_states", {"clustering": one_cluster, "max_distance": None}
-    ),
+    Setting("single cluster, however far", "working_states", {"clustering": one_cluster, "max_distance": None}),
     Setting("k-means", "working_states", {"clustering": KMeans()}),
     Setting("DBSCAN", "working_states", {"clustering": DBSCAN()}),
     Setting("agglomerative", "working_states", {"clustering": Agglomerative()}),
@@ -127,24 +125,18 @@ class Errors:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sample, stream, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=12, metavar="N", help="hard problems (default: 12)")
     parser.add_argument("--samples", type=int, default=128, metavar="N", help="of each (default: 128)")
     parser.add_argument("--variants", nargs="*", default=["stuck", "guess", "scatter"], metavar="NAME")
     parser.add_argument("--settings", action="store_true", help="by every setting, not only by fingerprint")
-    parser.add_argument(
-        "--smollm2", type=Path, metavar="OUT", help="folder of python -m meds_lab.fingerprints"
-    )
+    parser.add_argument("--smollm2", type=Path, metavar="OUT", help="folder of python -m meds_lab.fingerprints")
     parsed = parser.parse_args(arguments)
     if parsed.problems < 1 or parsed.samples < 4 * VISIT:
         parser.error(f"--problems must be at least 1 and --samples at least {4 * VISIT}")
     settings = BY_SETTING if parsed.settings else BY_FINGERPRINT
     for variant in parsed.variants:
-        errors = sample_errors(
-            variant, parsed.problems, parsed.samples, {one.fingerprint for one in settings}
-        )
+        errors = sample_errors(variant, parsed.problems, parsed.samples, {one.fingerprint for one in settings})
         print_table(f"pocket-{variant}:0", errors, settings)
     if parsed.smollm2 is not None:
         print_table("SmolLM2-135M-Instruct", smollm2_errors(parsed.smollm2), settings)
@@ -158,9 +150,7 @@ def print_table(title: str, errors: list[Errors], settings: Sequence[Setting]) -
         if all(setting.fingerprint in one.features for one in errors):
             rows = stream(errors, setting.fingerprint, setting.changed)
             seen, contrast, within, right = np.nanmean(rows, axis=0)
-            print(
-                f"| {setting.label} | {seen:.2f} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True
-            )
+            print(f"| {setting.label} | {seen:.2f} | {contrast:.2f} | {within:.2f} | {right:.2f} |", flush=True)
 
 
 def smollm2_errors(folder: Path) -> list[Errors]:
@@ -250,9 +240,7 @@ def stream(errors: Sequence[Errors], name: str, changed: Mapping[str, Any]) -> n
         )
         for place, size in zip(places, shaped.cluster_sizes, strict=True):
             sizes[place].append(float(np.log1p(size)))
-    return np.array(
-        [follows(one.strategies, np.array(found)) for one, found in zip(errors, sizes, strict=True)]
-    )
+    return np.array([follows(one.strategies, np.array(found)) for one, found in zip(errors, sizes, strict=True)])
 
 
 def shaper_of(changed: Mapping[str, Any]) -> RewardShaper:

@@ -78,9 +78,7 @@ def whitened(data: Data, layer: int, fit: np.ndarray, shrinkage: float) -> np.nd
 
 def several_layers(data: Data, choice: str) -> np.ndarray:
     """The last of the inner layers that were kept, side by side; the choice says how many."""
-    layers = range(
-        len(data.states.layers) - 1 - int(choice.removeprefix("last ")), len(data.states.layers) - 1
-    )
+    layers = range(len(data.states.layers) - 1 - int(choice.removeprefix("last ")), len(data.states.layers) - 1)
     return np.hstack([unit(centred(data, pool(UNIT, data, layer))) for layer in layers])
 
 

@@ -47,8 +47,7 @@ def judge(candidate: Candidate, data: Data, sample: Sample, pairs: tuple[Pairs, 
         if len(choices) > 1:
             mine = restricted(sample, fit)
             scores = [
-                float(np.nanmean(shares(candidate.make(data, choice, fit)[fit], mine, "all")))
-                for choice in choices
+                float(np.nanmean(shares(candidate.make(data, choice, fit)[fit], mine, "all"))) for choice in choices
             ]
         chosen.append(choices[int(np.argmax(scores))])
         vectors = candidate.make(data, chosen[-1], fit)[rows]

@@ -119,9 +119,7 @@ def _kept(path: Path | None, make: Callable[[], States]) -> States:
     return states
 
 
-def _gather(
-    model: Any, tokenizer: Any, groups: list[Any], layers: list[int], folder: Path | None = None
-) -> Data:
+def _gather(model: Any, tokenizer: Any, groups: list[Any], layers: list[int], folder: Path | None = None) -> Data:
     find, counts = answer_finder("boxed"), Counter[str]()
     kept: list[tuple[int, str, str, dict[str, str]]] = []
     parts = []

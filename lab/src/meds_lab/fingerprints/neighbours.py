@@ -89,9 +89,7 @@ def resamples(problem: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     drawn = np.zeros((count, len(problem)), dtype=np.int16)
     for one in drawn:
         for number in rng.integers(len(names), size=len(names)):
-            one += np.bincount(rng.choice(rows[number], len(rows[number])), minlength=len(one)).astype(
-                np.int16
-            )
+            one += np.bincount(rng.choice(rows[number], len(rows[number])), minlength=len(one)).astype(np.int16)
     return drawn
 
 

@@ -108,9 +108,7 @@ def take(
         width = max(len(completion_ids[i]) for i in rows) + 1
         ids = [[prompt_ids[-1], *completion_ids[i]] for i in rows]
         padded = torch.tensor([row + [0] * (width - len(row)) for row in ids])
-        mask = torch.tensor(
-            [[1] * (len(prompt_ids) - 1 + len(row)) + [0] * (width - len(row)) for row in ids]
-        )
+        mask = torch.tensor([[1] * (len(prompt_ids) - 1 + len(row)) + [0] * (width - len(row)) for row in ids])
         output = body(padded, attention_mask=mask, past_key_values=cache, output_hidden_states=True)
         hidden = output.hidden_states[1:]
         for k, i in enumerate(rows):

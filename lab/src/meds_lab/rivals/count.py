@@ -24,9 +24,7 @@ def equal_vectors(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.array(labels, dtype=np.int64)
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with a memory that counts."""
     memory = ErrorMemory(equal_vectors, capacity=args.meds_capacity, half_life=args.meds_half_life)
     return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -67,9 +67,7 @@ def _separated(visits: Sequence[Visit], joined: Sequence[NDArray[Any]]) -> list[
     return found
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with one memory for all prompts."""
     clustering = HDBSCANClustering(
         min_cluster_size=args.meds_min_cluster_size,

@@ -17,9 +17,7 @@ from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.fingerprint.text import answer_vectors
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` that counts names.
 
     Raises:
@@ -27,18 +25,12 @@ def trainer(
     """
     strategy: Callable[[str, Mapping[str, Any]], str | None] | None = kwargs.get("strategy")
     if strategy is None:
-        raise ValueError(
-            "the rival 'named' counts strategies: give the trainer a strategy=..., or use the pocket task"
-        )
+        raise ValueError("the rival 'named' counts strategies: give the trainer a strategy=..., or use the pocket task")
 
-    def fingerprint(
-        prompts: Sequence[Any], completions: Sequence[str], **columns: Any
-    ) -> NDArray[np.float32]:
+    def fingerprint(prompts: Sequence[Any], completions: Sequence[str], **columns: Any) -> NDArray[np.float32]:
         lists = {name: column for name, column in columns.items() if name != "answers"} | {"prompt": prompts}
         rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
         return answer_vectors([strategy(text, row) for text, row in zip(completions, rows, strict=True)])
 
     memory = ErrorMemory(equal_vectors, capacity=args.meds_capacity, half_life=args.meds_half_life)
-    return MEDSTrainer(
-        model, reward_funcs, args, train_dataset, memory=memory, fingerprint=fingerprint, **kwargs
-    )
+    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, fingerprint=fingerprint, **kwargs)

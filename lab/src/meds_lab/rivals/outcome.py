@@ -17,9 +17,7 @@ from meds_rl.checks import check_non_negative
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 
 
-def inverse_sqrt_penalty(
-    cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2
-) -> NDArray[np.float64]:
+def inverse_sqrt_penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> NDArray[np.float64]:
     """min(alpha (1 - min(1, 1 / sqrt(N))), beta).
 
     Args:
@@ -39,9 +37,7 @@ def inverse_sqrt_penalty(
     return np.minimum(alpha * (1.0 - 1.0 / np.sqrt(seen)), beta)
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with this penalty on exact counts."""
 
     def penalty(cluster_sizes: ArrayLike, _group_sizes: ArrayLike) -> NDArray[np.float64]:

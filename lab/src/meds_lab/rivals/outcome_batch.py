@@ -38,9 +38,7 @@ def share_penalty(
     return np.minimum(alpha * sizes / groups, beta)
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with this penalty on counts within the batch."""
 
     def penalty(cluster_sizes: ArrayLike, group_sizes: ArrayLike) -> NDArray[np.float64]:

@@ -28,18 +28,14 @@ class RandomLabels(IncrementalClustering):
 
     sizes_of: IncrementalClustering = field(default_factory=HDBSCANClustering)
 
-    def refit(
-        self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]
-    ) -> Refit:
+    def refit(self, points: NDArray[np.float64], tree: NDArray[np.int32], sources: NDArray[np.int64]) -> Refit:
         """See `IncrementalClustering.refit`."""
         labels, tree = self.sizes_of.refit(points, tree, sources)
         seed = int.from_bytes(sha256(np.ascontiguousarray(points).tobytes()).digest()[:8], "little")
         return Refit(np.random.default_rng(seed).permutation(labels), tree)
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with random labels of the sizes that the settings' HDBSCAN finds."""
     sizes_of = HDBSCANClustering(
         min_cluster_size=args.meds_min_cluster_size,

@@ -18,9 +18,7 @@ def one_cluster(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.zeros(len(unit_vectors), dtype=np.int64)
 
 
-def trainer(
-    model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any
-) -> MEDSTrainer:
+def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with a memory of one cluster a prompt."""
     memory = ErrorMemory(one_cluster, capacity=args.meds_capacity, half_life=args.meds_half_life)
     return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

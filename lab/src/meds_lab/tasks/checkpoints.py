@@ -41,9 +41,7 @@ def checkpoint_path(seed: int = 0, variant: str = "plain") -> Path:
     return FOLDER / (f"seed-{seed}" if variant == "plain" else f"{variant}-{seed}")
 
 
-def load_pocket_model(
-    seed: int = 0, variant: str = "plain"
-) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+def load_pocket_model(seed: int = 0, variant: str = "plain") -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
     """A starting policy (float32, in evaluation mode) and its tokenizer."""
     return pocket.load_folder(checkpoint_path(seed, variant))
 

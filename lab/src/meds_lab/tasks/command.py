@@ -21,9 +21,7 @@ there."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `meds-lab pocket`."""
     parser.description = DESCRIPTION
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="build a model and write it here; must not exist"
-    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="build a model and write it here; must not exist")
     parser.add_argument(
         "--seed",
         type=int,
@@ -121,9 +119,7 @@ def _show(args: argparse.Namespace) -> None:
 
     folder = args.output or args.model or checkpoint_path(args.seed, args.variant)
     model, tokenizer = load_folder(folder)
-    figures = {
-        kind: sample_figures(model, tokenizer, kind, args.problems, args.samples) for kind in ("hard", "easy")
-    }
+    figures = {kind: sample_figures(model, tokenizer, kind, args.problems, args.samples) for kind in ("hard", "easy")}
     console().print(_table(figures, args.samples))
 
 

@@ -33,13 +33,9 @@ PARTS = 6
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", type=Path, help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
-    parser.add_argument(
-        "--begins", type=float, metavar="SHARE", help="when so many are right, by training, instead"
-    )
+    parser.add_argument("--begins", type=float, metavar="SHARE", help="when so many are right, by training, instead")
     parsed = parser.parse_args(arguments)
     found = sorted(path.parent for path in parsed.grid.glob("*/*/seed-*/*/rollouts"))
     runs = [run for run in found if (run / "evaluation" / "after.parquet").is_file()]
@@ -65,9 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"| {' | '.join(names)} | {listed} |")
         return 0
     print(
-        "| task | checkpoint | method | seeds | measure | "
-        + " | ".join(f"{n}/6" for n in range(1, PARTS + 1))
-        + " |"
+        "| task | checkpoint | method | seeds | measure | " + " | ".join(f"{n}/6" for n in range(1, PARTS + 1)) + " |"
     )
     print("| :-- | :-- | :-- | --: | :-- |" + " --: |" * PARTS)
     for (task, checkpoint, method), frames in cells.items():
@@ -80,9 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def read(run: Path, hard: set[str]) -> pd.DataFrame:
     """A run's completions of hard problems, one row each, with the `part` of the training that they are of."""
     columns = ["step", "prompt", "is_correct", "strategy", "advantage", "reason"]
-    rows = pd.concat(
-        [pd.read_parquet(file, columns=columns) for file in sorted(run.glob("rollouts/*.parquet"))]
-    )
+    rows = pd.concat([pd.read_parquet(file, columns=columns) for file in sorted(run.glob("rollouts/*.parquet"))])
     rows["part"] = (rows["step"] * PARTS // (rows["step"].max() + 1)).astype(int)
     return rows[rows["prompt"].isin(hard)]
 

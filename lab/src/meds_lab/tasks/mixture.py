@@ -77,9 +77,7 @@ class Mixture:
         variant: how often the right strategy is followed, and whether wrong results are answered with a guess.
     """
 
-    def __init__(
-        self, seed: int, held_out: Iterable[Expression] = (), variant: Variant = VARIANTS["plain"]
-    ) -> None:
+    def __init__(self, seed: int, held_out: Iterable[Expression] = (), variant: Variant = VARIANTS["plain"]) -> None:
         self._variant = variant
         self._choices = random.Random(f"choices {seed}")
         self._wordings = random.Random(f"wordings {seed}")
@@ -96,9 +94,7 @@ class Mixture:
             is_plain: word it as barely as possible, which is quicker to learn from.
         """
         rng = self._choices
-        problem = rng.choice(
-            self._problems[rng.choice(HARD_SHAPES if rng.random() < HARD_SHARE else EASY_SHAPES)]
-        )
+        problem = rng.choice(self._problems[rng.choice(HARD_SHAPES if rng.random() < HARD_SHARE else EASY_SHAPES)])
         name = rng.choices(STRATEGIES, strategy_shares(problem.shape, self._variant))[0]
         steps = rng.choice(plans(name, problem.ops)).steps(problem.terms)
         wording = plain_wording(self._wordings) if is_plain else self.draw_wording()

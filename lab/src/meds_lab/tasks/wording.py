@@ -104,9 +104,7 @@ def draw_wording(rng: random.Random, no_answer_share: float = 0.0) -> Wording:
 
 def plain_wording(rng: random.Random) -> Wording:
     """Return the barest wording: three lines of symbols, then the box. Only what is repeated is drawn."""
-    lines = tuple(
-        Line(lead="", phrase=0, is_swapped=False, end="\n", again=rng.random()) for _ in range(_N_LINES)
-    )
+    lines = tuple(Line(lead="", phrase=0, is_swapped=False, end="\n", again=rng.random()) for _ in range(_N_LINES))
     repeats = tuple(rng.random() for _ in lines[1:])
     return Wording(lines, repeats, fillers=("",) * (_N_LINES + 1), closing="", has_answer=True)
 

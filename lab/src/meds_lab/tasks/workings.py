@@ -25,9 +25,7 @@ from meds_rl.tasks.pocket.strategies import CORRECT
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", type=Path, nargs="+", help="folders of grids: TASK/CHECKPOINT/seed-N/METHOD")
     parser.add_argument("--groups", nargs="+", default=["test hard", "test easy"], metavar="GROUP")
     parsed = parser.parse_args(arguments)

@@ -3,10 +3,16 @@
 Statement, proofs and counterexamples: lab/evidence/theorem.md. Numpy only; nothing in training imports it.
 """
 
-from meds_lab.theory.clusters import EntropySplit, split_entropy
 from meds_lab.theory.comparison import Comparison, compare
-from meds_lab.theory.diversity import entropy, entropy_slope, order_horizon
-from meds_lab.theory.ordering import oppositely_ordered, similarly_ordered
+from meds_lab.theory.diversity import (
+    EntropySplit,
+    entropy,
+    entropy_slope,
+    oppositely_ordered,
+    order_horizon,
+    similarly_ordered,
+    split_entropy,
+)
 from meds_lab.theory.update import kl_update, log_kl_update
 
 __all__ = [

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_lab.theory.checks import check_numbers, check_probabilities, check_strength
-from meds_lab.theory.diversity import entropy_of_logs, horizon_of_logs
-from meds_lab.theory.ordering import oppositely_ordered
-from meds_lab.theory.update import log_kl_update, log_sum_exp
+from meds_lab.theory.diversity import entropy_of_logs, horizon_of_logs, oppositely_ordered
+from meds_lab.theory.update import check_numbers, check_probabilities, check_strength, log_kl_update, log_sum_exp
 
 
 @dataclass(frozen=True, eq=False)

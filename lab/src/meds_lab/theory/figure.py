@@ -125,9 +125,7 @@ def random_spaces(n_spaces: int, rng: np.random.Generator) -> None:
     print("| | spaces | H does not fall | least change | mean change |\n|---|---|---|---|---|")
     for kind, changes in sorted(kinds.items()):
         kept = np.mean(np.array(changes) >= -1e-12)
-        print(
-            f"| {kind} | {len(changes)} | {100 * kept:.1f} % | {min(changes):+.3f} | {np.mean(changes):+.3f} |"
-        )
+        print(f"| {kind} | {len(changes)} | {100 * kept:.1f} % | {min(changes):+.3f} | {np.mean(changes):+.3f} |")
 
 
 def counted_penalties(n_spaces: int, rng: np.random.Generator) -> None:
