@@ -26,23 +26,17 @@ from meds_rl.report.drawing.html import write_page
 from meds_rl.rollouts import RunFolder
 
 GROUP, PROMPTS_A_BATCH, NUM_PROMPTS, NUM_FEATURES, NUM_ERRORS = 16, 32, 512, 14, 6
-WORDS = np.array(
-    ["so", "we", "first", "add", "the", "next", "term", "then", "carry", "subtract", "=", "3", "7", "42"]
-)
+WORDS = np.array(["so", "we", "first", "add", "the", "next", "term", "then", "carry", "subtract", "=", "3", "7", "42"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--completions", type=int, default=100_000)
     parser.add_argument("--characters", type=int, default=1_500, help="mean length of a completion")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run = make_run(
-            Path(folder) / "run", args.completions, args.characters, np.random.default_rng(args.seed)
-        )
+        run = make_run(Path(folder) / "run", args.completions, args.characters, np.random.default_rng(args.seed))
         text_mb = run.rollouts()["completion"].str.len().sum() / 1e6
         print(f"{args.completions:,} completions of {NUM_PROMPTS} prompts, {text_mb:,.0f} MB of text")
         data, seconds = timed(lambda: report_data([run]))
@@ -94,9 +88,7 @@ def rollouts(
     rewards = is_correct.astype(float)
     names = [f"p{prompt}" for prompt in prompts]
     shaped = shaper.shape(rewards, prompt_ids=names, features=features, is_correct=is_correct)
-    answers = [
-        str(p) if right else str(1000 * k + p) for p, k, right in zip(prompts, kind, is_correct, strict=True)
-    ]
+    answers = [str(p) if right else str(1000 * k + p) for p, k, right in zip(prompts, kind, is_correct, strict=True)]
     return {
         "step": [step] * n,
         "generation": [step] * n,

@@ -17,9 +17,7 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def math(tmp_path):
-    rows = [
-        {"problem": f"{i}?", "level": f"Level {1 + i % 5}", "solution": rf"\boxed{{{i}}}"} for i in range(10)
-    ]
+    rows = [{"problem": f"{i}?", "level": f"Level {1 + i % 5}", "solution": rf"\boxed{{{i}}}"} for i in range(10)]
     pq.write_table(pa.Table.from_pylist([*rows, rows[4]]), tmp_path / "math.parquet")
     return str(tmp_path / "math.parquet")
 

@@ -67,9 +67,7 @@ def run_folder(tmp_path):
     memory = ErrorMemory()
     rng = np.random.default_rng(0)
     centres = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    features = np.concatenate(
-        [centres[i] + 0.01 * rng.normal(size=(4, 3)) for i in (0, 1)] + [np.full((1, 3), np.nan)]
-    )
+    features = np.concatenate([centres[i] + 0.01 * rng.normal(size=(4, 3)) for i in (0, 1)] + [np.full((1, 3), np.nan)])
     ids = memory.remember("p", features)
     run.path.mkdir(parents=True)
     memory.save(run.path / "memory.safetensors")

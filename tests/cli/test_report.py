@@ -127,9 +127,7 @@ def test_escapes_in_paths_do_not_reach_the_terminal(tmp_path, capsys):
     watch_lines(Follower(tmp_path / "no\x1b[2J"), console(), 1.0, sleep=interrupt)
     printed = "".join(capsys.readouterr())
     assert "Waiting for" in printed
-    assert not [
-        letter for letter in printed if not letter.isprintable() and letter not in "\n\r"
-    ]  # a bar returns
+    assert not [letter for letter in printed if not letter.isprintable() and letter not in "\n\r"]  # a bar returns
 
 
 def test_a_folder_whose_name_is_no_utf8(tmp_path, capsys):

@@ -34,9 +34,7 @@ SMALL = [
 
 
 def train(folder, *overrides):
-    return main(
-        ["train", str(ROOT / "recipes" / "pocket.yaml"), "--output_dir", str(folder), *SMALL, *overrides]
-    )
+    return main(["train", str(ROOT / "recipes" / "pocket.yaml"), "--output_dir", str(folder), *SMALL, *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +91,7 @@ def test_inspect_shows_what_it_remembered(run, capsys):
 
 def test_resume_goes_on_and_keeps_what_was_there(run):
     first = (run / "recipe.yaml").read_bytes()
-    assert (
-        train(run, "--meds_all_wrong", "shape", "--resume_from_checkpoint", "true", "--max_steps", "3") == 0
-    )
+    assert train(run, "--meds_all_wrong", "shape", "--resume_from_checkpoint", "true", "--max_steps", "3") == 0
     assert (run / "recipe.yaml").read_bytes() == first
     assert (run / "recipe-from-checkpoint-2.yaml").is_file()
     rollouts = RunFolder(run).rollouts()
@@ -113,9 +109,7 @@ def test_a_checkpoint_left_in_pieces_by_a_kill_is_passed_over(run):
     pieces = run / "checkpoint-99"
     pieces.mkdir()
     (pieces / "memory.safetensors").write_bytes(b"cut off")
-    training = load_recipe(
-        run / "recipe.yaml", ["--resume_from_checkpoint", "true", "--output_dir", str(run)]
-    ).training
+    training = load_recipe(run / "recipe.yaml", ["--resume_from_checkpoint", "true", "--output_dir", str(run)]).training
     try:
         assert Path(resume_from(training)).name != "checkpoint-99"
     finally:

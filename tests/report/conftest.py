@@ -46,9 +46,7 @@ class Watched:
         return self
 
     def foreign_requests(self, path: Path) -> list[str]:
-        return [
-            url for url in self.requests if url != path.as_uri() and not url.startswith(("data:", "blob:"))
-        ]
+        return [url for url in self.requests if url != path.as_uri() and not url.startswith(("data:", "blob:"))]
 
 
 @pytest.fixture

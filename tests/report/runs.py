@@ -56,9 +56,7 @@ def write_run(
     head += "".join(f"#   {name}: {recipe[name]}\n" for name in given)
     (path / "recipe.yaml").write_text(head + yaml.safe_dump(recipe))
     for number, rows in enumerate(batches):
-        write_batch(
-            run, number, rows, shaper if memory else None, rng, spread, completions or {}, strategies or {}
-        )
+        write_batch(run, number, rows, shaper if memory else None, rng, spread, completions or {}, strategies or {})
         if metrics:
             figures = {"step": number + 1, "step_time": 2.0}
             if memory:

@@ -115,9 +115,7 @@ HARMLESS = {
         "method: [1]\nseed: .inf\nmax_steps: -.inf\nnum_train_epochs: .nan\nmeds_alpha: -1\nmeds_beta: x\n"
         "eval_k: -1\neval_samples: 2.5\nnum_generations: {a: b}\n"
     ),
-    "an empty batch": lambda run: pq.write_table(
-        pq.read_table(generation(run, 1)).slice(0, 0), generation(run, 1)
-    ),
+    "an empty batch": lambda run: pq.write_table(pq.read_table(generation(run, 1)).slice(0, 0), generation(run, 1)),
 }
 """What is done to a run and needs no note."""
 

@@ -31,10 +31,7 @@ def rows_of(data, metric):
 
 def test_variants_are_paired_by_seed(tmp_path):
     runs = [trained(tmp_path / f"dapo-{seed}", seed, rights) for seed, rights in ((0, [1, 2]), (1, [2, 2]))]
-    runs += [
-        trained(tmp_path / f"meds-{seed}", seed, rights, "meds")
-        for seed, rights in ((1, [4, 2]), (0, [1, 1]))
-    ]
+    runs += [trained(tmp_path / f"meds-{seed}", seed, rights, "meds") for seed, rights in ((1, [4, 2]), (0, [1, 1]))]
     data = report_data(runs)
     assert data["differences"]["baseline"] == "dapo"
     assert data["differences"]["metrics"] == ["pass@1", "pass@2", "distinct", "repeated", "no_answer"]
@@ -107,9 +104,7 @@ def test_nothing_to_compare(tmp_path):
     bare = write_run(tmp_path / "bare", [[("p", "1", RIGHT)]]).path
     data = report_data([one, bare])
     assert data["differences"]["rows"] == []
-    assert data["differences"]["notes"] == [
-        "bare has no evaluation in or after training: it is in no comparison."
-    ]
+    assert data["differences"]["notes"] == ["bare has no evaluation in or after training: it is in no comparison."]
 
 
 def unfinished(path, seed, method, **rights):

@@ -35,9 +35,7 @@ def test_a_run_with_a_memory(tmp_path):
 def test_errors_that_do_not_come_back(tmp_path):
     # Steps 0 to 2, 3 to 5, 6 to 8: in the middle third the same error, in the last one a new one each time.
     old = [("p", "2", WRONG), ("p", "1", RIGHT)]
-    write_run(
-        tmp_path, [old] * 6 + [[("p", f"new {n}", WRONG), ("p", "1", RIGHT)] for n in range(3)], memory=False
-    )
+    write_run(tmp_path, [old] * 6 + [[("p", f"new {n}", WRONG), ("p", "1", RIGHT)] for n in range(3)], memory=False)
     repeats = sentences(tmp_path)[-1]
     assert repeats == (
         "In the last third of training 0.0% of the wrong completions repeated a wrong answer of an earlier batch, "

@@ -8,9 +8,7 @@ from .runs import RIGHT, write_run
 
 
 def recipe(given=(), **fields):
-    return Recipe(
-        {"method": "meds", "seed": 0, "task": "t", "model_name_or_path": "m", **fields}, list(given)
-    )
+    return Recipe({"method": "meds", "seed": 0, "task": "t", "model_name_or_path": "m", **fields}, list(given))
 
 
 def test_seeds_are_repetitions_and_given_settings_are_variants():
@@ -82,9 +80,7 @@ def test_a_lost_or_damaged_recipe_is_empty(tmp_path):
 
 
 def test_fields_that_are_no_numbers_are_none():
-    found = recipe(
-        seed=True, max_steps=-1, num_generations=0, eval_k=-3, eval_samples="8", meds_alpha=10**400
-    )
+    found = recipe(seed=True, max_steps=-1, num_generations=0, eval_k=-3, eval_samples="8", meds_alpha=10**400)
     numbers = (found.seed, found.max_steps, found.group_size, found.eval_k, found.number("meds_alpha"))
     assert numbers == (None,) * 5
     assert recipe(a=float("inf")).number("a") is None

@@ -44,15 +44,11 @@ DAMAGES = {
     "has nulls in the column generation": [
         lambda path: with_column(path, "generation", pa.array([0, None], pa.int64()))
     ],
-    "has a step that is not possible: -1 to 5": [
-        lambda path: with_column(path, "step", pa.array([5, -1], pa.int64()))
-    ],
+    "has a step that is not possible: -1 to 5": [lambda path: with_column(path, "step", pa.array([5, -1], pa.int64()))],
 }
 
 
-@pytest.mark.parametrize(
-    ("words", "damage"), [(words, each) for words, all_ in DAMAGES.items() for each in all_]
-)
+@pytest.mark.parametrize(("words", "damage"), [(words, each) for words, all_ in DAMAGES.items() for each in all_])
 def test_damage_is_told_with_the_name_of_the_file(path, words, damage):
     damage(path)
     with pytest.raises(RunFolderError, match=re.escape(f"{path} {words}")):

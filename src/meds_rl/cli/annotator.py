@@ -90,9 +90,7 @@ class Annotator:
     cache: Path | None
     settings: argparse.Namespace
 
-    def annotate(
-        self, path: str, completions: Completions, parts: Sequence[Part], of: Of, out: Any
-    ) -> Annotation:
+    def annotate(self, path: str, completions: Completions, parts: Sequence[Part], of: Of, out: Any) -> Annotation:
         """Print what will be sent, send it, read the replies."""
         # One generator for each job: changing the size of one job does not change which questions the next one asks.
         label_rng, *rngs = np.random.default_rng(self.settings.seed).spawn(1 + len(parts))
@@ -189,9 +187,7 @@ def make_annotator(args: argparse.Namespace) -> Annotator:
     for name in ("annotate_problems", "annotate_completions", "concurrency", "attempts"):
         least = 0 if name.startswith("annotate") else 1
         if getattr(args, name) < least:
-            raise ValueError(
-                f"--{name.replace('_', '-')} must be at least {least}; got {getattr(args, name)}."
-            )
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}; got {getattr(args, name)}.")
     key = None
     if args.api_key_env is not None:
         key = os.environ.get(args.api_key_env)

@@ -25,9 +25,7 @@ overwritten."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `meds data`."""
     parser.description = DESCRIPTION
-    parser.add_argument(
-        "--output", required=True, type=Path, metavar="FILE.parquet", help="the file to write"
-    )
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE.parquet", help="the file to write")
     for name, hub in (("dapo", DAPO_HUB), ("math", MATH_HUB)):
         parser.add_argument(
             f"--{name}",
@@ -68,9 +66,7 @@ def _write(args: argparse.Namespace) -> list[SourceCounts]:
         dapo, math = DAPO_HUB, MATH_HUB
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bars = {
-            source: progress.add_task(source, total=None) for source in (dapo, math) if source is not None
-        }
+        bars = {source: progress.add_task(source, total=None) for source in (dapo, math) if source is not None}
 
         def on_progress(source: str, done: int, total: int) -> None:
             progress.update(bars[source], completed=done, total=total)

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
     from meds_rl.evaluation.figures import Summary
 
-METHODS = {
-    "dapo": ("--method", "dapo"),
-    "meds": ("--method", "meds", "--preset", "recommended"),
-}
+METHODS = {"dapo": ("--method", "dapo"), "meds": ("--method", "meds", "--preset", "recommended")}
 """Each run and what its recipe is overridden with; all else is equal."""
 
 CAPTION = """\
@@ -44,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to put the runs, and how long to train."""
     parser.add_argument("--recipe", default="recipes/pocket.yaml", help="the recipe of both runs")
     parser.add_argument(
-        "--output",
-        metavar="DIR",
-        help="folder of the two run folders; default runs/demo, or runs/demo-2, ...",
+        "--output", metavar="DIR", help="folder of the two run folders; default runs/demo, or runs/demo-2, ..."
     )
     parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0, help="seed of both runs")

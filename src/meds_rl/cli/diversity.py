@@ -44,17 +44,10 @@ ROWS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The paths, what to measure, and the annotator."""
     add = parser.add_argument
-    add(
-        "paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, or parquet file of samples"
-    )
+    add("paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, or parquet file of samples")
     add("--of", choices=("wrong", "right", "all"), default="wrong", help="which completions (wrong)")
     add("--bins", type=int, default=3, metavar="N", help="parts that a training is cut into (default: 3)")
-    add(
-        "--per-problem",
-        type=int,
-        metavar="N",
-        help="exactly N completions of each problem, for fair comparison",
-    )
+    add("--per-problem", type=int, metavar="N", help="exactly N completions of each problem, for fair comparison")
     add("--noise", choices=("group", "alone"), default="group", help="completions in no cluster (group)")
     add("--seed", type=int, default=0, help="of what is drawn where there is too much (default: 0)")
     add("--json", type=Path, metavar="FILE", help="also write all figures there")
@@ -62,26 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ask("--annotate", action="store_true", help="ask a model; needs --endpoint and --model")
     ask("--endpoint", metavar="URL", help="OpenAI-compatible address, http://127.0.0.1:8000/v1; no default")
     ask("--model", metavar="NAME", help="the model's name there")
-    ask(
-        "--api-key-env",
-        metavar="NAME",
-        help="environment variable that holds the API key (default: none is sent)",
-    )
+    ask("--api-key-env", metavar="NAME", help="environment variable that holds the API key (default: none is sent)")
     ask("--annotate-problems", type=int, default=20, metavar="N", help="problems scored in each part (20)")
     ask("--annotate-completions", type=int, default=100, metavar="N", help="wrong completions labelled (100)")
-    ask(
-        "--categories", type=Path, metavar="FILE", help='labels of your own, one "name: what it means" a line'
-    )
+    ask("--categories", type=Path, metavar="FILE", help='labels of your own, one "name: what it means" a line')
     ask("--parameters", type=_mapping, metavar="JSON", help='default: {"temperature": 0, "max_tokens": 1024}')
     ask("--concurrency", type=int, default=4, metavar="N", help="requests at a time (default: 4)")
     ask("--timeout", type=float, default=120.0, metavar="SECONDS", help="of one request (default: 120)")
     ask("--attempts", type=int, default=5, metavar="N", help="requests a question at most (default: 5)")
-    ask(
-        "--cache",
-        type=Path,
-        metavar="DIR",
-        help="where replies are kept (default: annotator_cache beside PATH)",
-    )
+    ask("--cache", type=Path, metavar="DIR", help="where replies are kept (default: annotator_cache beside PATH)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -137,8 +119,7 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
     return {
         "population": None if completions.population is None else completions.population._asdict(),
         "left_out": {
-            what: {"count": len(rows), "first_rows": list(rows[:5])}
-            for what, rows in completions.left_out.items()
+            what: {"count": len(rows), "first_rows": list(rows[:5])} for what, rows in completions.left_out.items()
         },
         "parts": {name: one.to_dict() for name, one in found.items()},
         "agreement": _agreement(completions, labels, rng, args, out),
@@ -217,9 +198,7 @@ def _annotator(args: argparse.Namespace) -> Annotator | None:
             raise ValueError("--endpoint and --model are of no use without --annotate.")
         return None
     if args.endpoint is None or args.model is None:
-        raise ValueError(
-            "--annotate needs --endpoint URL and --model NAME: completions are sent nowhere unasked."
-        )
+        raise ValueError("--annotate needs --endpoint URL and --model NAME: completions are sent nowhere unasked.")
     from meds_rl.cli.annotator import make_annotator
 
     return make_annotator(args)
@@ -247,9 +226,7 @@ def diversity_table(title: str, found: Mapping[str, Diversity]) -> Table:
 
     table = plain_table(Text(title))
     if len({one.num_completions for one in found.values()}) > 1:
-        table.caption = (
-            "Most measures depend on how many completions a problem has; --per-problem N makes them equal."
-        )
+        table.caption = "Most measures depend on how many completions a problem has; --per-problem N makes them equal."
     table.add_column("", no_wrap=True)
     for name in found:
         table.add_column(Text(name), justify="right")
@@ -296,9 +273,7 @@ def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
             num = f"{one.found.num_completions:,}"
             table.add_row(kind if number == 0 else "", Text(part), num, *_figures(one.found.agreement))
             last = number == len(by_part) - 1
-            table.add_row(
-                "", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim"
-            )
+            table.add_row("", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim")
     return table
 
 

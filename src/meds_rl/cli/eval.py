@@ -54,14 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--data", metavar="FILE", help="local copy of the benchmark: a file, or a folder of them")
     add("--samples", type=int, metavar="N", help="completions of each problem (default: the run's, else 16)")
-    add(
-        "--k",
-        type=int,
-        nargs="+",
-        action="extend",
-        metavar="K",
-        help="k in the table (default: powers of two and N)",
-    )
+    add("--k", type=int, nargs="+", action="extend", metavar="K", help="k in the table (default: powers of two and N)")
     add("--temperature", type=float, help="default: the run's, else 1")
     add("--top-p", type=float, help="default: the run's, else 1")
     add("--max-new-tokens", type=int, metavar="N", help="longest completion (default: the run's, else 3072)")

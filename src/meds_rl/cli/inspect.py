@@ -23,9 +23,7 @@ NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
     parser.add_argument("run", metavar="RUN", help="a run folder, or a memory file (.safetensors)")
-    parser.add_argument(
-        "--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first"
-    )
+    parser.add_argument("--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first")
     parser.add_argument(
         "--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first"
     )
@@ -127,9 +125,7 @@ def load_view(path: str) -> MemoryView:
         folder.check()
         found = folder.memory_path()
         if found is None:
-            raise RunFolderError(
-                f"{path} has no memory: its method is not 'meds', or it has saved nothing yet."
-            )
+            raise RunFolderError(f"{path} has no memory: its method is not 'meds', or it has saved nothing yet.")
         memory_path = found
         rollouts = folder.rollouts(["memory_id", "prompt", "completion", "answer", "strategy"])
     memory = ErrorMemory.load(memory_path)

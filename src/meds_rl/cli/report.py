@@ -23,10 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The runs, where to write, and how much to show."""
     parser.description = DESCRIPTION
     parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="run folders, folders that hold run folders, or patterns (runs/demo/*)",
+        "runs", nargs="+", metavar="RUN", help="run folders, folders that hold run folders, or patterns (runs/demo/*)"
     )
     parser.add_argument(
         "--output",
@@ -48,17 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--map-points", type=int, default=1000, metavar="N", help="points of a map at most (default: 1000)"
     )
     parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of what is drawn at random: points, t-SNE, bootstrap (default: 0)",
+        "--seed", type=int, default=0, help="of what is drawn at random: points, t-SNE, bootstrap (default: 0)"
     )
-    parser.add_argument(
-        "--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR"
-    )
-    parser.add_argument(
-        "--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)"
-    )
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
+    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
     parser.add_argument("--data", type=Path, metavar="FILE.json", help="also write the data of the report")
 
 
@@ -167,9 +157,7 @@ def _check_outputs(output: Path, figures: Path | None, data: Path | None) -> Non
     if figures is not None and figures.exists() and not figures.is_dir():
         raise ValueError(f"--figures must be a folder; {figures} is a file.")
     if data is not None and data.exists() and not _is_data(data):
-        raise FileExistsError(
-            f"{data} exists and is no report's data; nothing was changed. Name another file."
-        )
+        raise FileExistsError(f"{data} exists and is no report's data; nothing was changed. Name another file.")
 
 
 def _check_apart(paths: Mapping[str, Path]) -> None:

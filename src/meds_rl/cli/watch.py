@@ -29,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how often to look."""
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="a run folder; it need not exist yet")
-    parser.add_argument(
-        "--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)"
-    )
+    parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
     parser.add_argument("--once", action="store_true", help="show what is there now, and end")
 
 
@@ -72,9 +70,7 @@ def show(follower: Follower, out: Console) -> None:
     out.print(screen(follower, out.width, None))
 
 
-def watch_live(
-    follower: Follower, out: Console, every: float, sleep: Callable[[float], None] = time.sleep
-) -> None:
+def watch_live(follower: Follower, out: Console, every: float, sleep: Callable[[float], None] = time.sleep) -> None:
     """Redraw the whole terminal at each look and whenever its size changes; leave the last figures behind."""
     from rich.live import Live
 
@@ -92,9 +88,7 @@ def watch_live(
     show(follower, out)
 
 
-def watch_lines(
-    follower: Follower, out: Console, every: float, sleep: Callable[[float], None] = time.sleep
-) -> None:
+def watch_lines(follower: Follower, out: Console, every: float, sleep: Callable[[float], None] = time.sleep) -> None:
     """Print a line whenever a step was logged, and at the end the largest errors."""
     from meds_rl.report.live.terminal import largest_error_line, status_line
     from meds_rl.report.text import one_line
@@ -143,11 +137,7 @@ def _drawn(follower: Follower, out: Console) -> RenderableType:
 
 
 def _wait(
-    update: Callable[..., None],
-    follower: Follower,
-    out: Console,
-    every: float,
-    sleep: Callable[[float], None],
+    update: Callable[..., None], follower: Follower, out: Console, every: float, sleep: Callable[[float], None]
 ) -> None:
     """Wait for the next look; redraw when the terminal's size changes."""
     size, waited = out.size, 0.0

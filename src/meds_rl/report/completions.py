@@ -19,10 +19,7 @@ MAX_CHARACTERS = 64_000_000
 
 NO_MEMORY = "no_memory"
 NOT_GRADED = "not_graded"
-_OTHER_REASONS = {
-    NO_MEMORY: "this run has no memory of past errors",
-    NOT_GRADED: "no reward function graded it",
-}
+_OTHER_REASONS = {NO_MEMORY: "this run has no memory of past errors", NOT_GRADED: "no reward function graded it"}
 
 COPIED = (
     *("step", "is_correct", "reward", "shaped_reward", "advantage", "penalty"),
@@ -78,9 +75,7 @@ class Completions:
         order = list(self._places)
         texts = self._texts("completion", order)
         rows = self._rows(order)
-        columns: dict[str, list[Any]] = {
-            name: [] for name in ("run", "prompt", "text", "answer", *COPIED, "why")
-        }
+        columns: dict[str, list[Any]] = {name: [] for name in ("run", "prompt", "text", "answer", *COPIED, "why")}
         spent = left_out = 0
         for place in order:
             row, text = rows[place], texts.get(place)
@@ -109,16 +104,12 @@ class Completions:
         return {
             (run, number): row
             for run, numbers in _by_run(places)
-            for number, row in zip(
-                numbers, self._runs[run].rollouts.iloc[numbers].itertuples(index=False), strict=True
-            )
+            for number, row in zip(numbers, self._runs[run].rollouts.iloc[numbers].itertuples(index=False), strict=True)
         }
 
     def _texts(self, column: str, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
         return {
-            (run, row): text
-            for run, rows in _by_run(wanted)
-            for row, text in read_texts(self._runs[run], column, rows)
+            (run, row): text for run, rows in _by_run(wanted) for row, text in read_texts(self._runs[run], column, rows)
         }
 
 
@@ -130,11 +121,7 @@ def why(run: RunData, row: Any) -> str:
         return sentence
     if row.penalty == 0:
         return f"{sentence} No penalty."
-    alpha, beta, size = (
-        run.recipe.number("meds_alpha"),
-        run.recipe.number("meds_beta"),
-        finite(row.cluster_size),
-    )
+    alpha, beta, size = (run.recipe.number("meds_alpha"), run.recipe.number("meds_beta"), finite(row.cluster_size))
     if alpha is None or beta is None or size is None or min(alpha, beta, size) < 0:
         return f"{sentence} Penalty {row.penalty:.4f}."
     formula = f"min({alpha:g} ln({size:g} + 1), {beta:g})"

@@ -85,18 +85,6 @@ class Panel:
     unit: str = ""
     percent: bool = False
 
-    def with_lines(self, ids: Sequence[str]) -> Panel:
-        """The panel with some of its lines."""
-        return replace(self, lines=tuple(line for line in self.lines if line[0] in ids))
-
-    def with_group_size(self, size: int | None) -> Panel:
-        """The panel with the number in place of G in pass@G, where that is known."""
-        if size is None:
-            return self
-        name = f"pass@{size}"
-        lines = tuple((line, label.replace("pass@G", name)) for line, label in self.lines)
-        return replace(self, lines=lines, help=self.help.replace("pass@G", name))
-
     def to_dict(self) -> dict[str, Any]:
         """The panel in the report's data."""
         return {
@@ -202,11 +190,14 @@ def course_table(courses: Mapping[int, Course], group_size: int | None = None) -
                 for column, item in zip(values.values(), (run, panel, line, step, value), strict=True):
                     column.append(item)
     there = {line for lines in courses.values() for line in lines}
-    panels = [
-        panel.with_lines([line for line, _ in panel.lines if (panel.id, line) in there]) for panel in PANELS
-    ]
-    shown = [panel.with_group_size(group_size).to_dict() for panel in panels if panel.lines]
-    return {"panels": shown, "values": values}
+    name = f"pass@{group_size or 'G'}"
+    panels = []
+    for each in PANELS:
+        shown = [line for line in each.lines if (each.id, line[0]) in there]
+        named = tuple((id_, label.replace("pass@G", name)) for id_, label in shown)
+        if named:
+            panels.append(replace(each, lines=named, help=each.help.replace("pass@G", name)).to_dict())
+    return {"panels": panels, "values": values}
 
 
 def run_course(run: RunData) -> Course:
@@ -243,9 +234,7 @@ def _sampled(run: RunData) -> Course:
         step = int(batch["step"].iloc[0])
         for line, value in figures.add(batch).items():
             sums.setdefault(line, {}).setdefault(step, []).append(value)
-    return {
-        line: {step: float(np.mean(values)) for step, values in steps.items()} for line, steps in sums.items()
-    }
+    return {line: {step: float(np.mean(values)) for step, values in steps.items()} for line, steps in sums.items()}
 
 
 def thinned(points: Mapping[int, float]) -> Iterator[tuple[int, float]]:
@@ -294,12 +283,8 @@ class BatchFigures:
             ("reward", "shaped"): _mean(batch["shaped_reward"].to_numpy(dtype=np.float64)),
             ("pass", "pass@1"): _mean(is_correct.astype(np.float64)),
             ("pass", "pass@G"): len(solved) / len(groups) if groups else math.nan,
-            ("entropy", "entropy"): _mean(
-                np.array([answer_entropy(wrong) for wrong in groups.values() if wrong])
-            ),
-            ("distinct", "distinct"): _mean(
-                np.array([len(set(wrong)) for wrong in groups.values()], dtype=np.float64)
-            ),
+            ("entropy", "entropy"): _mean(np.array([answer_entropy(wrong) for wrong in groups.values() if wrong])),
+            ("distinct", "distinct"): _mean(np.array([len(set(wrong)) for wrong in groups.values()], dtype=np.float64)),
             ("repeated", "answer"): self._repeated(groups),
             ("penalty", "mean"): _mean(penalties[~is_correct]),
             ("memory", "size"): float(self._size),

@@ -73,12 +73,7 @@ def report_data(
         RunFolderError: a folder is not a run.
     """
     _check(
-        runs,
-        seed,
-        map_prompts=map_prompts,
-        map_points=map_points,
-        num_errors=num_errors,
-        max_characters=max_characters,
+        runs, seed, map_prompts=map_prompts, map_points=map_points, num_errors=num_errors, max_characters=max_characters
     )
     folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
     read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
@@ -177,9 +172,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
 def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:
     fields = run.recipe.fields
     shown = (name for name in wanted if name in fields)
-    return {
-        name: _plain(fields[name]) for name in shown if has_memory(run) or not name.startswith(OF_THE_MEMORY)
-    }
+    return {name: _plain(fields[name]) for name in shown if has_memory(run) or not name.startswith(OF_THE_MEMORY)}
 
 
 def _group_size(runs: Sequence[RunData]) -> int | None:

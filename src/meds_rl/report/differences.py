@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
-from meds_rl.report.evaluations import (
-    EVALUATION_PANELS,
-    METRICS,
-    end_of_training,
-    k_of,
-    per_problem,
-    read_evaluations,
-)
+from meds_rl.report.evaluations import EVALUATION_PANELS, METRICS, end_of_training, k_of, per_problem, read_evaluations
 from meds_rl.report.source import RunData
 
 if TYPE_CHECKING:
@@ -131,9 +124,7 @@ def _pairs(
     runs: Sequence[RunData], variants: Sequence[str], baseline: str, variant: str, notes: list[str]
 ) -> list[tuple[RunData, RunData]]:
     both = [
-        _by_repetition(
-            [run for run, name in zip(runs, variants, strict=True) if name == wanted], wanted, notes
-        )
+        _by_repetition([run for run, name in zip(runs, variants, strict=True) if name == wanted], wanted, notes)
         for wanted in (baseline, variant)
     ]
     common = [key for key in both[0] if key in both[1]]
@@ -165,9 +156,7 @@ def _rows(
     for group in _common_groups(pairs):
         k = min(k_of(run, problems) for pair in pairs for run, problems in pair)
         for metric in METRICS:
-            measured = [
-                (_measured(a, group, metric, k), _measured(b, group, metric, k)) for (_, a), (_, b) in pairs
-            ]
+            measured = [(_measured(a, group, metric, k), _measured(b, group, metric, k)) for (_, a), (_, b) in pairs]
             found = paired_difference(measured, rng)
             row = {
                 "variant": variant,

@@ -216,9 +216,7 @@ def wrong_course(run: RunData) -> list[int]:
     """Number of all wrong completions in each stretch of a run (`stretches`)."""
     starts = stretches(run.num_steps)
     steps = run.rollouts["step"].to_numpy()[run.wrong]
-    counts: list[int] = np.bincount(
-        np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)
-    ).tolist()
+    counts: list[int] = np.bincount(np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)).tolist()
     return counts
 
 
@@ -293,9 +291,7 @@ def thirds(count: int) -> tuple[int, int]:
     return -(-count // 3), -(-2 * count // 3)
 
 
-def _state(
-    steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_steps: NDArray[np.int64]
-) -> State:
+def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_steps: NDArray[np.int64]) -> State:
     if len(batch_steps) < LEAST_BATCHES:
         return "too short to tell"
     begin = batch_steps[thirds(len(batch_steps))[1]]

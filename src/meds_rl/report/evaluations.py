@@ -89,9 +89,7 @@ def read_evaluations(run: RunData) -> list[tuple[int, pd.DataFrame]]:
 def end_of_training(run: RunData, steps: Sequence[int]) -> int | None:
     """The step of the evaluation at the end of training: the one after it, or at the recipe's last step; else None."""
     after = [step for step, path in run.folder.evaluations() if path.name == AFTER]
-    ends = [
-        step for step in steps if step in after or (run.recipe.max_steps and step >= run.recipe.max_steps)
-    ]
+    ends = [step for step in steps if step in after or (run.recipe.max_steps and step >= run.recipe.max_steps)]
     return max(ends, default=None)
 
 

@@ -92,9 +92,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
         return ""
     error = max(single, key=lambda error: len(error.rows))
     prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
-    what = (
-        "no answer at all" if error.kind == "no_answer" else f"the answer “{shortened(error.name, LONGEST)}”"
-    )
+    what = "no answer at all" if error.kind == "no_answer" else f"the answer “{shortened(error.name, LONGEST)}”"
     sentence = (
         f"The largest single error: to “{prompt}” it gave {what} {times(len(error.rows))}, "
         f"{_percent(error.share_of_prompt)} of that prompt's wrong completions"

@@ -63,9 +63,7 @@ class Map:
             "x": self.positions[:, 0].round(4).tolist(),
             "y": self.positions[:, 1].round(4).tolist(),
             "cluster": ["in no cluster" if label == NOISE else f"cluster {label}" for label in clusters],
-            "answer": [
-                None if answer is None else shortened(str(answer)) for answer in rollouts["answer"].tolist()
-            ],
+            "answer": [None if answer is None else shortened(str(answer)) for answer in rollouts["answer"].tolist()],
             "step": rollouts["step"].tolist(),
             "perplexity": self.perplexity,
             "help": HELP,

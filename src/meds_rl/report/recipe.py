@@ -167,9 +167,7 @@ def _ends(paths: Sequence[Path]) -> list[str]:
 
 def differing(recipes: Sequence[Recipe]) -> list[str]:
     """Fields that some recipe gives and in which the recipes differ, in alphabetical order."""
-    given = sorted(
-        {name for recipe in recipes for name in recipe.given} - NOT_COMPARED - PAIRED_BY - {"method"}
-    )
+    given = sorted({name for recipe in recipes for name in recipe.given} - NOT_COMPARED - PAIRED_BY - {"method"})
     return [name for name in given if len({_value(recipe.fields.get(name)) for recipe in recipes}) > 1]
 
 

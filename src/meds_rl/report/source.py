@@ -130,11 +130,7 @@ class RunData:
         if self.memory is None:
             return []
         pairs = zip(self.memory.keys, self.memory.entries, strict=True)
-        return [
-            (number, str(key.prompt_id), entry)
-            for number, (key, entry) in enumerate(pairs)
-            if not key.is_correct
-        ]
+        return [(number, str(key.prompt_id), entry) for number, (key, entry) in enumerate(pairs) if not key.is_correct]
 
 
 def is_wrong(rollouts: pd.DataFrame) -> NDArray[np.bool_]:
@@ -180,10 +176,7 @@ def _metrics(folder: RunFolder) -> tuple[list[dict[str, Any]], str]:
     if not folder.metrics_path.is_file():
         return [], ""
     rows, num_bad = read_metrics(folder.metrics_path)
-    return (
-        rows,
-        f"Lines of {folder.metrics_path} left out, as they are no figures: {num_bad:,}." if num_bad else "",
-    )
+    return (rows, f"Lines of {folder.metrics_path} left out, as they are no figures: {num_bad:,}." if num_bad else "")
 
 
 def _memory(folder: RunFolder) -> tuple[ErrorMemory | None, str]:

@@ -82,9 +82,7 @@ class RunFolder:
 
         if set(columns) != set(ROLLOUT_COLUMNS):
             difference = sorted(set(columns) ^ set(ROLLOUT_COLUMNS))
-            raise ValueError(
-                f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}."
-            )
+            raise ValueError(f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}.")
         table = pa.table({name: columns[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
@@ -176,9 +174,7 @@ class RunFolder:
         except (ValueError, RecursionError) as error:
             raise RunFolderError(f"{self.environment_path} is not JSON: {error}") from None
         if not isinstance(environment, dict):
-            raise RunFolderError(
-                f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}."
-            )
+            raise RunFolderError(f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}.")
         return environment
 
     def memory_path(self) -> Path | None:
@@ -200,9 +196,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path} is not a run folder: it has none of {names}, {MEMORY_FILE}.")
         version = self.environment().get("schema_version", SCHEMA_VERSION)
         if not isinstance(version, int):
-            raise RunFolderError(
-                f"{self.environment_path}: schema_version must be a whole number; got {version!r}."
-            )
+            raise RunFolderError(f"{self.environment_path}: schema_version must be a whole number; got {version!r}.")
         if version > SCHEMA_VERSION:
             raise RunFolderError(
                 f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."

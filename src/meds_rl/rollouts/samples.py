@@ -20,10 +20,7 @@ SAMPLES_SCHEMA_VERSION = 1
 
 SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
     "benchmark": ("string", "name of the task or benchmark: pocket, aime24"),
-    "group": (
-        "string",
-        "the split, followed by the value of the column the figures are split by: train hard",
-    ),
+    "group": ("string", "the split, followed by the value of the column the figures are split by: train hard"),
     "problem_id": ("string", "content hash of the prompt"),
     "prompt": ("string", "the prompt; chat messages as JSON"),
     "gold": ("string", "the right answer; null where the problem has none to name"),
@@ -35,10 +32,7 @@ SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
     "is_correct": ("bool", "whether the grader calls it right"),
     "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
     "is_exact": ("bool", "right answer and right working, where the task can tell; else null"),
-    "fingerprint": (
-        "list<float32>",
-        "features of the completion; null without an answer, or where none were taken",
-    ),
+    "fingerprint": ("list<float32>", "features of the completion; null without an answer, or where none were taken"),
 }
 """Name -> (Arrow type, meaning)."""
 
@@ -63,8 +57,7 @@ def samples_schema() -> pa.Schema:
         return pa.list_(pa.float32()) if name == "list<float32>" else pa.type_for_alias(name)
 
     fields = [
-        pa.field(name, type_of(kind), metadata={"meaning": text})
-        for name, (kind, text) in SAMPLE_COLUMNS.items()
+        pa.field(name, type_of(kind), metadata={"meaning": text}) for name, (kind, text) in SAMPLE_COLUMNS.items()
     ]
     return pa.schema(fields, metadata={VERSION_KEY: str(SAMPLES_SCHEMA_VERSION)})
 
@@ -109,9 +102,7 @@ def step_of(path: str | os.PathLike[str]) -> int | None:
     import pyarrow.parquet as pq
 
     try:
-        with Path(path).open(
-            "rb"
-        ) as file:  # Arrow parses a path as an address, and not every name is a valid one
+        with Path(path).open("rb") as file:  # Arrow parses a path as an address, and not every name is a valid one
             step = (pq.read_schema(file).metadata or {}).get(STEP_KEY.encode())
     except (pa.ArrowException, OSError):
         return None  # read_samples raises and names the file

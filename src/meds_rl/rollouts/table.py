@@ -26,10 +26,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "is_correct": ("bool", "whether the first reward function that grades the completion calls it right"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
-    "cluster": (
-        "int64",
-        "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored",
-    ),
+    "cluster": ("int64", "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored"),
     "cluster_size": (
         "float64",
         "|C|: members of that cluster before this batch; with a half-life each counts by its age",
@@ -111,9 +108,7 @@ def _check(table: pa.Table, path: Path) -> None:
     if "step" in table.column_names and len(table):
         bounds = pc.min_max(table["step"]).as_py()
         if bounds["min"] < 0 or bounds["max"] > MAX_STEP:
-            raise RunFolderError(
-                f"{path} has a step that is not possible: {bounds['min']} to {bounds['max']}."
-            )
+            raise RunFolderError(f"{path} has a step that is not possible: {bounds['min']} to {bounds['max']}.")
 
 
 def metrics_row(line: bytes) -> dict[str, Any] | None:

@@ -48,9 +48,7 @@ def made_up_report(*, num_runs: int = 2, num_errors: int = 60, seed: int = 0) ->
         },
         "errors_left_out": [3] * len(runs),
         "ways": [
-            _way(rng, run, name, share)
-            for run in runs
-            for name, share in (("left_to_right", 0.6), (SCRIPT, 0.4))
+            _way(rng, run, name, share) for run in runs for name, share in (("left_to_right", 0.6), (SCRIPT, 0.4))
         ],
         "headlines": [
             {"run": run["id"], "text": f"The most repeated error is left_to_right {SCRIPT}."} for run in runs
@@ -105,9 +103,7 @@ def _completions(rng: np.random.Generator, num_runs: int) -> dict[str, list[Any]
         "cluster": (np.arange(n) % 6 - 2).tolist(),
         "cluster_size": (np.arange(n) % 9).tolist(),
         "reason": ["cluster"] * n,
-        "why": [
-            f"{SCRIPT} {p:.3f} taken away: {i % 9} like it are remembered." for i, p in enumerate(penalty)
-        ],
+        "why": [f"{SCRIPT} {p:.3f} taken away: {i % 9} like it are remembered." for i, p in enumerate(penalty)],
         "strategy": ["left_to_right" if i % 2 else None for i in range(n)],
         "num_tokens": [30] * n,
     }

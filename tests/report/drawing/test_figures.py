@@ -101,9 +101,7 @@ def test_strips_are_one_row_an_error_the_largest_first(data):
 
 
 def test_ways_are_shares_of_their_stretch(data):
-    course = [
-        sum(counts) for counts in zip(*(w["course"] for w in data["ways"] if w["run"] == 0), strict=True)
-    ]
+    course = [sum(counts) for counts in zip(*(w["course"] for w in data["ways"] if w["run"] == 0), strict=True)]
     runs = [{**run, "wrong_course": course} for run in data["runs"]]
     ways = ways_figures({**data, "runs": runs})[0]
     by_step: dict[float, float] = {}
@@ -122,9 +120,7 @@ def test_a_map_has_a_colour_for_the_commonest_and_none_for_noise(data):
     assert sorted(scale["domain"][:3]) == ["cluster 0", "cluster 1", "cluster 2"]
     assert scale["domain"][3:] == ["in no cluster"]
     assert scale["range"] == ["@0", "@1", "@2", MUTED]
-    assert (
-        coloured(spec, CATEGORIES["dark"])["encoding"]["color"]["scale"]["range"][0] == CATEGORIES["dark"][0]
-    )
+    assert coloured(spec, CATEGORIES["dark"])["encoding"]["color"]["scale"]["range"][0] == CATEGORIES["dark"][0]
     assert [row["completion"] for row in values] == of["completion"]
 
 
@@ -150,9 +146,7 @@ def test_pictures(data, tmp_path, format_, magic):
     pytest.importorskip("vl_convert")
     few = {**data, "maps": data["maps"][:1], "errors": [], "ways": data["ways"][:2], "course": data["course"]}
     paths = write_pictures(few, tmp_path / "figures", format_)
-    assert {path.name for path in paths} | {"figures.json"} == {
-        path.name for path in (tmp_path / "figures").iterdir()
-    }
+    assert {path.name for path in paths} | {"figures.json"} == {path.name for path in (tmp_path / "figures").iterdir()}
     assert f"course-reward.{format_}" in {path.name for path in paths}
     for path in paths:
         assert re.fullmatch(r"[A-Za-z0-9@._-]+", path.name)

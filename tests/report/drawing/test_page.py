@@ -24,9 +24,7 @@ def scroll_through(page):
     """To the end and until every figure is drawn: they are drawn when they come into view."""
     for _ in range(40):
         charts = page.locator(".chart")
-        waiting = [
-            number for number in range(charts.count()) if not charts.nth(number).locator("svg").count()
-        ]
+        waiting = [number for number in range(charts.count()) if not charts.nth(number).locator("svg").count()]
         if not waiting:
             return
         charts.nth(waiting[0]).scroll_into_view_if_needed()
@@ -72,10 +70,7 @@ def test_no_script_of_a_completion_runs_and_all_of_it_is_text(report, watch):
     assert page.locator("script:not([type])").count() == 2
     shown = page.locator("#errors").inner_text()
     assert SCRIPT in shown
-    assert (
-        "closes everything </script></pre></dialog><h1>Hacked</h1> --> ]]> ${window.hacked = true} {{7*7}}"
-        in shown
-    )
+    assert "closes everything </script></pre></dialog><h1>Hacked</h1> --> ]]> ${window.hacked = true} {{7*7}}" in shown
     assert page.locator("h1").count() == 1
     assert seen.messages == []
 
@@ -128,8 +123,7 @@ def test_columns_sort_both_ways_by_mouse_and_key(report, watch):
 
     def sizes():
         return [
-            int(text.replace(",", ""))
-            for text in page.locator("#errors tr.row td[data-label=times]").all_inner_texts()
+            int(text.replace(",", "")) for text in page.locator("#errors tr.row td[data-label=times]").all_inner_texts()
         ]
 
     assert sizes() == sorted(sizes(), reverse=True)
@@ -140,10 +134,7 @@ def test_columns_sort_both_ways_by_mouse_and_key(report, watch):
     assert sizes() == sorted(sizes(), reverse=True)
     page.locator("th button[data-sort=born]").focus()
     page.keyboard.press("Enter")
-    born = [
-        int(text.split("–")[0])
-        for text in page.locator("#errors tr.row td[data-label=steps]").all_inner_texts()
-    ]
+    born = [int(text.split("–")[0]) for text in page.locator("#errors tr.row td[data-label=steps]").all_inner_texts()]
     assert born == sorted(born, reverse=True)
 
 
@@ -214,8 +205,7 @@ def chosen_point(page):
     marks = page.locator("#map .chart svg g.mark-symbol.role-mark path")
     boxes = [marks.nth(number).bounding_box() for number in range(marks.count())]
     distances = [
-        max(abs(b["x"] + b["width"] / 2 - middle[0]), abs(b["y"] + b["height"] / 2 - middle[1]))
-        for b in boxes
+        max(abs(b["x"] + b["width"] / 2 - middle[0]), abs(b["y"] + b["height"] / 2 - middle[1])) for b in boxes
     ]
     return min(distances)
 
@@ -334,9 +324,7 @@ def test_the_map_has_one_legend_that_tells_what_is_grey(report, watch):
     point(page)
     entries = page.locator("#map .chart svg g.role-legend-label text").all_text_contents()
     assert sorted(entries) == ["cluster 0", "cluster 1", "cluster 2", "in no cluster"]
-    grey = page.locator("#map .chart svg g.mark-symbol.role-legend-symbol path").nth(
-        entries.index("in no cluster")
-    )
+    grey = page.locator("#map .chart svg g.mark-symbol.role-legend-symbol path").nth(entries.index("in no cluster"))
     assert grey.get_attribute("fill") == "#8a857d"
 
 

@@ -81,9 +81,7 @@ def test_half_a_line_is_read_when_it_is_whole(tmp_path):
     assert follower.course["reward", "shaped"] == {0: 0.5, 1: 0.75}
 
 
-@pytest.mark.parametrize(
-    "line", [b"{half a line{", b"[1, 2]", b'"text"', b"\xff\xfe", b"{}", b'{"step": "x"}']
-)
+@pytest.mark.parametrize("line", [b"{half a line{", b"[1, 2]", b'"text"', b"\xff\xfe", b"{}", b'{"step": "x"}'])
 def test_lines_that_are_no_figures_are_passed_over(tmp_path, line):
     run = RunFolder(tmp_path)
     log(run, step=1, reward=0.5)

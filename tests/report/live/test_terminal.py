@@ -18,9 +18,7 @@ BATCH = [("p", CURSOR, WRONG), ("p", CURSOR, WRONG), ("p", "1", RIGHT), ("q", No
 
 
 def drawn(follower, width, height, colours=False):
-    console = Console(
-        file=io.StringIO(), width=width, force_terminal=colours, color_system="256" if colours else None
-    )
+    console = Console(file=io.StringIO(), width=width, force_terminal=colours, color_system="256" if colours else None)
     console.print(screen(follower, width, height, note="the end"))
     return console.file.getvalue()
 
@@ -125,9 +123,7 @@ def test_steps_of_a_run_by_epochs(tmp_path):
     assert total_steps(follower) == 30
 
 
-@pytest.mark.parametrize(
-    "points", [{0: 1.0}, {0: 0.0, 1: 0.0}, {5: 1e300, 9: -1e300}, {0: 1e-12, 10_000: 2e-12}]
-)
+@pytest.mark.parametrize("points", [{0: 1.0}, {0: 0.0, 1: 0.0}, {5: 1e300, 9: -1e300}, {0: 1e-12, 10_000: 2e-12}])
 def test_a_chart_of_any_values(points):
     lines = chart([points], 40, 8).plain.splitlines()
     assert len(lines) <= 8

@@ -43,17 +43,15 @@ def error_figures(data: Mapping[str, Any]) -> list[Figure]:
     figures = []
     for run in data["runs"]:
         for kind in ("cluster", "answer"):
-            errors = [
-                e for e in data["errors"] if e["run"] == run["id"] and e["by"] == kind and e["kind"] == kind
-            ][:STRIPS]
+            errors = [e for e in data["errors"] if e["run"] == run["id"] and e["by"] == kind and e["kind"] == kind][
+                :STRIPS
+            ]
             if errors and len(errors[0]["course"]) > 1:
                 figures.append(_strips(data, run, kind, errors))
     return figures
 
 
-def _strips(
-    data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: Sequence[Mapping[str, Any]]
-) -> Figure:
+def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: Sequence[Mapping[str, Any]]) -> Figure:
     steps = run["stretches"]
     end = max(run["num_steps"], steps[-1] + 1)
     labels = [_error_name(data, error, rank) for rank, error in enumerate(errors, 1)]
@@ -117,12 +115,7 @@ def _ways(
 ) -> Figure:
     labels = [category(way["name"]) for way in ways]
     rows = [
-        {
-            "way": name,
-            "step": step,
-            "share": way["course"][place] / totals[place],
-            "count": way["course"][place],
-        }
+        {"way": name, "step": step, "share": way["course"][place] / totals[place], "count": way["course"][place]}
         for name, way in zip(labels, ways, strict=True)
         for place, step in enumerate(steps)
         if totals[place]
@@ -153,15 +146,11 @@ def _ways(
     )
 
 
-def _merged(
-    rows: Sequence[Mapping[str, Any]], steps: Sequence[int]
-) -> tuple[list[dict[str, Any]], list[int]]:
+def _merged(rows: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> tuple[list[dict[str, Any]], list[int]]:
     """Courses in at most ``MAX_STRETCHES`` stretches, as sums of neighbours, and the first step of each stretch."""
     width = -(-len(steps) // MAX_STRETCHES)
     starts = range(0, len(steps), width)
-    merged = [
-        {**row, "course": [sum(row["course"][start : start + width]) for start in starts]} for row in rows
-    ]
+    merged = [{**row, "course": [sum(row["course"][start : start + width]) for start in starts]} for row in rows]
     return merged, [steps[start] for start in starts]
 
 
@@ -188,12 +177,7 @@ def _map(data: Mapping[str, Any], number: int, of: Mapping[str, Any], by: str) -
     prompt = one_line(words_of(data["prompts"][of["prompt"]]), 90)
     title = f"Wrong completions by what the model computed, coloured by {by}"
     return Figure(
-        f"map-{number}-{by}",
-        title,
-        str(of["help"]),
-        map_spec(values, by),
-        values,
-        f"{prompt} ({run['name']})",
+        f"map-{number}-{by}", title, str(of["help"]), map_spec(values, by), values, f"{prompt} ({run['name']})"
     )
 
 

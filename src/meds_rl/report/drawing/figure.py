@@ -16,16 +16,7 @@ Scheme: TypeAlias = Literal["light", "dark"]
 SHORT = {"labelExpr": "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"}
 """Format of the numbers of an axis."""
 
-SHAPES = (
-    "circle",
-    "square",
-    "triangle-up",
-    "diamond",
-    "cross",
-    "triangle-down",
-    "triangle-right",
-    "triangle-left",
-)
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 """Shapes of the kinds, in addition to their colours."""
 
 MAX_KINDS = 8
@@ -127,10 +118,7 @@ def coloured(spec: Mapping[str, Any], colours: Sequence[str]) -> dict[str, Any]:
     if OWN_COLOURS[0] not in scale.get("range", []):
         return dict(spec)
     named = dict(zip(OWN_COLOURS, colours, strict=True))
-    color = {
-        **spec["encoding"]["color"],
-        "scale": {**scale, "range": [named.get(c, c) for c in scale["range"]]},
-    }
+    color = {**spec["encoding"]["color"], "scale": {**scale, "range": [named.get(c, c) for c in scale["range"]]}}
     return {**spec, "encoding": {**spec["encoding"], "color": color}}
 
 

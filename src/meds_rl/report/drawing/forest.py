@@ -71,9 +71,7 @@ def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[
             names("seeds", title="seeds"),
         ],
     }
-    largest = max(
-        (abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None), default=0.0
-    )
+    largest = max((abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None), default=0.0)
     # Do not stretch tiny differences over the width of the figure.
     scale = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
     x_axis = {"title": "difference", "scale": scale, "axis": {"tickCount": 5, "format": "+~g"}}

@@ -20,10 +20,7 @@ from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = (
-    *("dom", "text", "data", "charts", "detail", "summary", "errors", "map", "course", "comparison"),
-    "main",
-)
+SCRIPTS = (*("dom", "text", "data", "charts", "detail", "summary", "errors", "map", "course", "comparison"), "main")
 GENERATOR = '<meta name="generator" content="meds-rl">'
 """This line marks a file as a report of ours."""
 
@@ -48,9 +45,7 @@ def refuse_foreign(path: Path) -> None:
         with path.open("rb") as file:
             if GENERATOR.encode() in file.read(4096):
                 return
-    raise FileExistsError(
-        f"{path} exists and is not a report; nothing was changed. Name another file with --output."
-    )
+    raise FileExistsError(f"{path} exists and is not a report; nothing was changed. Name another file with --output.")
 
 
 def page(data: Mapping[str, Any]) -> str:
@@ -81,10 +76,7 @@ def _policy(*scripts: str) -> str:
 
 def _script() -> str:
     """All our scripts as one, with one "use strict" at the beginning."""
-    parts = [
-        (PAGE / f"{name}.js").read_text(encoding="utf-8").replace('"use strict";\n', "", 1)
-        for name in SCRIPTS
-    ]
+    parts = [(PAGE / f"{name}.js").read_text(encoding="utf-8").replace('"use strict";\n', "", 1) for name in SCRIPTS]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "\n})();\n"
 
 
@@ -145,8 +137,7 @@ def _maps(data: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "values": drawn[number * count].values,
             "specs": {
-                by: {**drawn[number * count + place].to_dict(), "values": []}
-                for place, by in enumerate(COLOURINGS)
+                by: {**drawn[number * count + place].to_dict(), "values": []} for place, by in enumerate(COLOURINGS)
             },
         }
         for number in range(len(data["maps"]))

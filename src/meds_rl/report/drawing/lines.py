@@ -25,8 +25,7 @@ MAX_POINTS = 300
 def course_figures(data: Mapping[str, Any]) -> list[Figure]:
     """One figure for each panel of the course of training."""
     return [
-        _course(data, panel, f"course-{panel['id']}", data["course"]["values"])
-        for panel in data["course"]["panels"]
+        _course(data, panel, f"course-{panel['id']}", data["course"]["values"]) for panel in data["course"]["panels"]
     ]
 
 
@@ -113,10 +112,7 @@ def _lines(
         "mark": {"type": "point", "filled": True, "size": 46},
         "params": [{"name": "near", "select": select}],
         "encoding": {
-            "opacity": {
-                "condition": {"param": "near", "empty": False, "value": 1},
-                "value": 1 if points else 0,
-            },
+            "opacity": {"condition": {"param": "near", "empty": False, "value": 1}, "value": 1 if points else 0},
             "tooltip": [
                 names("run", title="run"),
                 names("line", title="line"),

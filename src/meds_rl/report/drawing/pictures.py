@@ -61,14 +61,10 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     theme = config("light", background=True)
     names = _file_names([figure.name for figure in figures], format_)
     _refuse_foreign(folder, names)
-    index = {
-        name: " - ".join(filter(None, (of.title, of.group))) for name, of in zip(names, figures, strict=True)
-    }
+    index = {name: " - ".join(filter(None, (of.title, of.group))) for name, of in zip(names, figures, strict=True)}
     paths = [folder / name for name in names]
     known = {**_index(folder), **index}
-    write_atomically(
-        folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode()
-    )
+    write_atomically(folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode())
     for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure"), strict=True):
         spec = figure.whole(theme)
         if format_ == "svg":
@@ -97,9 +93,7 @@ def foreign_file(folder: Path, names: Sequence[str]) -> Path | None:
     Ours are the files that our ``figures.json`` names. The folder need not exist.
     """
     ours = {*_index(folder), *([INDEX] if _index(folder) else [])}
-    return next(
-        (folder / name for name in (INDEX, *names) if name not in ours and (folder / name).exists()), None
-    )
+    return next((folder / name for name in (INDEX, *names) if name not in ours and (folder / name).exists()), None)
 
 
 def _refuse_foreign(folder: Path, names: Sequence[str]) -> None:

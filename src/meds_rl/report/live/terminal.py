@@ -169,13 +169,10 @@ def status_line(follower: Follower, step: int | None = None) -> str:
     parts = [f"step {step:,}" + ("" if total is None else f"/{total:,}")]
     # The figures of a step are of the batch sampled before it. A batch may serve several steps.
     course = {
-        line: {at: value for at, value in points.items() if at < step}
-        for line, points in follower.course.items()
+        line: {at: value for at, value in points.items() if at < step} for line, points in follower.course.items()
     }
     shown = {(panel.id, line): panel for panel in PANELS for line, _ in _lines(panel, course, follower)}
-    parts += [
-        f"{name} {_newest(shown[line], course[line])}" for line, name in LOGGED.items() if line in shown
-    ]
+    parts += [f"{name} {_newest(shown[line], course[line])}" for line, name in LOGGED.items() if line in shown]
     return ", ".join([*parts, *(time_words(follower) if step == follower.step else [])])
 
 
