@@ -31,9 +31,7 @@ def test_only_public_names_of_the_library_are_used(path):
     own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     for module, name in imports(path):
         if module.split(".")[0] == "meds_rl":
-            private = [
-                part for part in [*module.split("."), name] if part.startswith("_") and part != "__version__"
-            ]
+            private = [part for part in [*module.split("."), name] if part.startswith("_") and part != "__version__"]
             assert not private, f"{module}.{name}"
     # `self._name` of a class that derives from one of the library would be the library's.
     for node in ast.walk(tree):
@@ -44,9 +42,7 @@ def test_only_public_names_of_the_library_are_used(path):
             used = {
                 one.attr
                 for one in ast.walk(node)
-                if isinstance(one, ast.Attribute)
-                and one.attr.startswith("_")
-                and not one.attr.startswith("__")
+                if isinstance(one, ast.Attribute) and one.attr.startswith("_") and not one.attr.startswith("__")
             }
             assert used <= own, f"{node.name} uses {sorted(used - own)}"
 

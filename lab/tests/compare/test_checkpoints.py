@@ -28,9 +28,7 @@ def cells(tmp_path, name="cells.parquet", **given):
 def test_each_checkpoint_counts_once(tmp_path, capsys):
     main([str(cells(tmp_path))])
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| test hard | pass@1")]
-    assert lines == [
-        "| test hard | pass@1 | dapo | 0.250 | 3 | +0.300 | [-0.357, +0.957] | 3 | 0.250 | +0.150 |"
-    ]
+    assert lines == ["| test hard | pass@1 | dapo | 0.250 | 3 | +0.300 | [-0.357, +0.957] | 3 | 0.250 | +0.150 |"]
 
 
 def test_a_checkpoint_can_be_left_out_of_the_last_column(tmp_path, capsys):
@@ -51,9 +49,7 @@ def test_rounding_is_no_difference(tmp_path, capsys):
     ]
     table.to_parquet(path)
     main([str(path)])
-    line = next(
-        line for line in capsys.readouterr().out.splitlines() if line.startswith("| test hard | pass@1")
-    )
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("| test hard | pass@1"))
     assert line.split(" | ")[-3] == "0"
 
 

@@ -68,9 +68,7 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     status, out, _ = compare("--dry-run")
     assert status == 0
     assert "pocket/base/seed-1/meds: to begin" in out
-    assert (
-        "Note: With 2 units and 4 comparisons the least corrected p is 1: no difference can pass .05" in out
-    )
+    assert "Note: With 2 units and 4 comparisons the least corrected p is 1: no difference can pass .05" in out
     assert out.endswith("4 cells, 0 finished. Nothing was run.\nBudgets are equal.\n")
     assert not folder.exists()
 
@@ -91,18 +89,12 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     ):
         assert text in out
     # The stand-in's steps take 3 s and 2 s; 3 steps of 4 groups of 4.
-    (cost,) = [
-        line.split() for line in out.splitlines() if line.strip().startswith("meds ") and "1.50" in line
-    ]
+    (cost,) = [line.split() for line in out.splitlines() if line.strip().startswith("meds ") and "1.50" in line]
     assert cost == ["meds", "2", "3.00", "1.50", "1.50-1.50", "3", "48", "2"]
     results = json.loads((folder / "results.json").read_text())
-    one = next(
-        row for row in results["comparisons"] if (row["measure"], row["group"]) == ("pass@1", "test hard")
-    )
+    one = next(row for row in results["comparisons"] if (row["measure"], row["group"]) == ("pass@1", "test hard"))
     cells = pd.read_parquet(folder / "cells.parquet")
-    after = cells[(cells["when"] == "after") & (cells["group"] == "test hard")].set_index(["seed", "method"])[
-        "pass@1"
-    ]
+    after = cells[(cells["when"] == "after") & (cells["group"] == "test hard")].set_index(["seed", "method"])["pass@1"]
     assert one["by_unit"] == pytest.approx([after[seed, "meds"] - after[seed, "dapo"] for seed in (0, 1)])
     assert one["units"] == [["base", 0], ["base", 1]]
 
@@ -206,9 +198,7 @@ def test_tables_as_markdown_and_figures(compare, tmp_path):
     assert f"Tables as Markdown: {page}" in out
     text = page.read_text()
     assert f"meds-lab compare {tmp_path}/grid.yaml --output {tmp_path}/out --jobs 2 --markdown {page}" in text
-    assert (
-        "4 of 4 cells finished. pocket: 2 of 2 units with all methods (checkpoints base; seeds 0, 1)" in text
-    )
+    assert "4 of 4 cells finished. pocket: 2 of 2 units with all methods (checkpoints base; seeds 0, 1)" in text
     assert sorted(path.name for path in folder.iterdir()) == [
         *("cost.svg", "course-pass@1.svg", "course-pass@k.svg"),
         *("difference-distinct.svg", "difference-exact-pass@k.svg"),
@@ -302,9 +292,7 @@ def test_bad_options(compare):
 def meds(*arguments):
     command = [sys.executable, "-m", "meds_lab", "compare", *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 @pytest.mark.slow
@@ -317,9 +305,7 @@ def test_killed_and_resumed_equals_not_killed(tmp_path):
     folder = tmp_path / "killed"
     for number, method in ((signal.SIGTERM, "dapo"), (signal.SIGKILL, "meds")):
         process = meds(grid, "--output", folder, "--jobs", "1")
-        while not list(
-            (folder / "pocket" / "base" / "seed-0" / method).glob("checkpoint-*/trainer_state.json")
-        ):
+        while not list((folder / "pocket" / "base" / "seed-0" / method).glob("checkpoint-*/trainer_state.json")):
             time.sleep(0.05)
         process.send_signal(number)
         process.communicate()
@@ -334,9 +320,7 @@ def test_killed_and_resumed_equals_not_killed(tmp_path):
     for path in (tmp_path / "whole").rglob("after.parquet"):
         same = folder / path.relative_to(tmp_path / "whole")
         assert pd.read_parquet(path).equals(pd.read_parquet(same))
-    befores = [
-        pd.read_parquet(path) for path in sorted((folder / "pocket/base/seed-1").rglob("before.parquet"))
-    ]
+    befores = [pd.read_parquet(path) for path in sorted((folder / "pocket/base/seed-1").rglob("before.parquet"))]
     assert len(befores) == 2
     assert befores[0].equals(befores[1])
     assert "cost of training" in out

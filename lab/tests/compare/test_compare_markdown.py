@@ -50,9 +50,7 @@ def outcome(tmp_path, method, checkpoint, seed, right):
         }
     )
     cell = Cell("pocket", checkpoint, seed, method, {}, tmp_path)
-    return Outcome(
-        cell, table.assign(right=0, wrong=4, distinct=1), table, Cost(2.0, 3, 96), (1,), 4, VERSIONS
-    )
+    return Outcome(cell, table.assign(right=0, wrong=4, distinct=1), table, Cost(2.0, 3, 96), (1,), 4, VERSIONS)
 
 
 @pytest.fixture
@@ -89,10 +87,7 @@ def test_tables_by_hand(made):
     assert text.startswith(f"{MARK}\n\n# my\\|grid\n\n```sh\nmeds compare x.yaml\n```\n")
     lines = text.splitlines()
     assert "## pocket: test \\| hard, less dapo" in lines
-    assert (
-        "| measure |  | mean | n | diff | 95 % interval | 95 % interval (checkpoints) | > 0 | p | Holm |"
-        in lines
-    )
+    assert "| measure |  | mean | n | diff | 95 % interval | 95 % interval (checkpoints) | > 0 | p | Holm |" in lines
     # pass@1 of 1, 2, 4 right in 4, and 0 in the other problem; drawn problems give 0 to twice the difference.
     assert "| pass@1 | before | 0.000 | 6 |  |  |  |  |  |  |" in lines
     assert "|  | dapo | 0.125 | 6 |  |  |  |  |  |  |" in lines

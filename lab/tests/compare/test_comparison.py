@@ -87,9 +87,7 @@ def test_holm_is_within_a_measure():
     def made(name, p):
         return Comparison("pocket", "test", name, 2, "meds", "dapo", (), None, None, p)  # type: ignore[arg-type]
 
-    found = corrected(
-        [made("pass@1", 0.01), made("pass@k", 0.02), made("pass@1", 0.03), made("pass@1", 0.04)]
-    )
+    found = corrected([made("pass@1", 0.01), made("pass@k", 0.02), made("pass@1", 0.03), made("pass@1", 0.04)])
     assert [one.p_holm for one in found] == pytest.approx([0.03, 0.02, 0.06, 0.06])
 
 
@@ -118,9 +116,7 @@ def test_other_pairs_are_compared_and_counted(three):
 
 
 def test_an_unfinished_other_pair_is_left_out(three):
-    found = compare(
-        three, [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [2, 4]), outcome("count", 1, [1, 1])]
-    )
+    found = compare(three, [outcome("dapo", 0, [1, 2]), outcome("meds", 0, [2, 4]), outcome("count", 1, [1, 1])])
     assert {(one.method, one.against) for one in found} == {("meds", "dapo")}
 
 
@@ -157,9 +153,7 @@ def test_the_interval_over_checkpoints_is_in_the_results_and_in_a_note(grid, tmp
     assert "With 2 checkpoints it is too narrow" in note
     write_files(tmp_path, grid, outcomes, results)
     (row,) = [
-        row
-        for row in json.loads((tmp_path / "results.json").read_text())["comparisons"]
-        if row["measure"] == "pass@1"
+        row for row in json.loads((tmp_path / "results.json").read_text())["comparisons"] if row["measure"] == "pass@1"
     ]
     assert (row["against"], row["low_over_checkpoints"], row["high_over_checkpoints"]) == ("dapo", 0.0, 1.0)
     assert row["interval_over_checkpoints"].startswith("bootstrap over 2 clusters, their seeds and problems")
@@ -184,9 +178,7 @@ def test_notes_of_a_half_finished_grid_are_for_all_its_pairs(three):
     outcomes = [outcome(method, seed, [1, 2]) for seed in range(4) for method in ("dapo", "meds")]
     notes = make_results(three, [*outcomes, outcome("count", 0, [1, 2])], 12).notes()
     (note,) = [note for note in notes if "pairs:" in note]
-    assert note.startswith(
-        "1 to 4 pairs: no p value can be below 1 with 1, 0.12 with 4, and the intervals are"
-    )
+    assert note.startswith("1 to 4 pairs: no p value can be below 1 with 1, 0.12 with 4, and the intervals are")
     assert note.endswith("One pair shows nothing about other seeds and checkpoints.")
 
 

@@ -36,9 +36,7 @@ def test_every_other_step_logged_weighs_by_steps():
 
 def test_a_batch_used_for_several_updates_is_generated_once():
     metrics = [{"step": step, "step_time": 1.0} for step in range(1, 7)]
-    assert (
-        cost_of(metrics, {**RECIPE, "generation_batch_size": 64}).samples_generated == 192
-    )  # 3 batches of 64
+    assert cost_of(metrics, {**RECIPE, "generation_batch_size": 64}).samples_generated == 192  # 3 batches of 64
     assert cost_of(metrics, {**RECIPE, "num_iterations": 2}).samples_generated == 96  # 3 batches of 32
     assert cost_of(metrics, RECIPE, num_processes=2).samples_generated == 384  # 64 a step
 

@@ -64,9 +64,7 @@ def test_every_figure_compiles(grid):
 def test_a_task_that_cannot_tell_right_working_has_no_figure_of_it(grid):
     cells = [outcome(name, seed, [1, 2 + seed]) for name in METHODS for seed in (0, 1)]
     names = [figure.name for figure in forest_figures(compare(grid, cells), "dapo")]
-    assert names == [
-        f"{kind}-{what}" for kind in ("difference", "pairs") for what in ("pass@1", "pass@k", "distinct")
-    ]
+    assert names == [f"{kind}-{what}" for kind in ("difference", "pairs") for what in ("pass@1", "pass@k", "distinct")]
 
 
 def test_a_forest_has_means_with_their_intervals_and_units(grid):
@@ -135,9 +133,7 @@ def test_many_methods_are_several_courses_and_each_has_the_baseline():
 
 
 def test_one_unit_has_no_band():
-    with_band, without = (
-        course_figures(points(["dapo"], num_units=number), ["dapo"], "dapo")[0] for number in (2, 1)
-    )
+    with_band, without = (course_figures(points(["dapo"], num_units=number), ["dapo"], "dapo")[0] for number in (2, 1))
     assert len(with_band.spec["spec"]["layer"]) == len(without.spec["spec"]["layer"]) + 1
     assert "band" not in without.help
 

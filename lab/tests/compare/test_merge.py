@@ -43,9 +43,7 @@ def trained(make):
         before, after = problems([0, 0], [0, 0]), problems([1 + place, 3], [1, None] if place else [1, 3])
         cost = Cost(float("nan") if place else 2.0, 3, 96)
         outcomes.append(
-            Outcome(
-                cell, before, after, cost, (1, 2), 4, {"trl": "1.16.0", "vllm": None}, values_set(resolved)
-            )
+            Outcome(cell, before, after, cost, (1, 2), 4, {"trl": "1.16.0", "vllm": None}, values_set(resolved))
         )
     return grid, recipes, outcomes
 

@@ -24,9 +24,7 @@ def test_few_units():
 def test_units_of_several_numbers():
     # In order: six of .00195, the greatest 12 * .00195 = .023; then six of .25: 6 * .25 > 1.
     note = power_note([3, 10] * 6)
-    assert (
-        "With 3 units and 12 comparisons the least corrected p is 1: no difference over 3 units can" in note
-    )
+    assert "With 3 units and 12 comparisons the least corrected p is 1: no difference over 3 units can" in note
     # Others that can come out leave fewer to correct for: the last of three is .031 itself.
     assert power_note([6, 20, 20]) is None
     assert "With 3 to 4 units" in power_note([3, 4])

@@ -36,9 +36,7 @@ def test_what_cannot_be_tested_is_nan():
 
 @given(st.lists(st.integers(-50, 50), min_size=2, max_size=9))
 def test_exact_as_scipy_has_it(values):
-    found = stats.permutation_test(
-        (values,), np.sum, permutation_type="samples", vectorized=False, n_resamples=np.inf
-    )
+    found = stats.permutation_test((values,), np.sum, permutation_type="samples", vectorized=False, n_resamples=np.inf)
     assert sign_flip_p(values, RNG) == pytest.approx(min(1.0, found.pvalue), abs=1e-12)
 
 

@@ -12,9 +12,7 @@ def put_recipe(cell, **changes):
     given = {**cell.fields, "output_dir": "elsewhere", **changes}
     head = "".join(f"#   {line}\n" for line in yaml.safe_dump(given).splitlines())
     cell.folder.mkdir(parents=True)
-    (cell.folder / "recipe.yaml").write_text(
-        f"# The resolved recipe. What the user gave:\n{head}task: pocket\n"
-    )
+    (cell.folder / "recipe.yaml").write_text(f"# The resolved recipe. What the user gave:\n{head}task: pocket\n")
     cell.write_recipe()
 
 
@@ -55,9 +53,7 @@ def test_another_recipe_is_refused_with_what_differs(cell):
         ("learning_rate", "1.0", "0.0003"),
         ("weight_decay", "0.5", "not given"),
     ]
-    with pytest.raises(
-        GridError, match=r"learning_rate was 1\.0, the grid asks for 0\.0003; weight_decay was 0\.5"
-    ):
+    with pytest.raises(GridError, match=r"learning_rate was 1\.0, the grid asks for 0\.0003; weight_decay was 0\.5"):
         refuse_changed([cell])
 
 

@@ -112,9 +112,7 @@ def test_an_empty_part_is_the_whole_working():
 
 @pytest.mark.parametrize("model", ["pocket", "pocket-guess"])
 def test_the_way_through(tmp_path, model):
-    text = reasoning.main(
-        ["--model", model, "--out", str(tmp_path), "--quick", "--samples", "24", "--resamples", "20"]
-    )
+    text = reasoning.main(["--model", model, "--out", str(tmp_path), "--quick", "--samples", "24", "--resamples", "20"])
     assert (tmp_path / f"{model}.md").read_text() == text
     assert "| answer string |" in text
     assert "`working_states`" in text

@@ -47,9 +47,7 @@ def test_penalties_equal_a_counter_of_answers(batches, scope):
     for batch in batches:
         mixed = {prompt for prompt, _, right in batch if not right}  # groups that are not all right
         expected = [
-            0.0
-            if right or prompt not in mixed
-            else min(0.1 * math.log1p(seen[where(prompt, scope), answer]), 0.2)
+            0.0 if right or prompt not in mixed else min(0.1 * math.log1p(seen[where(prompt, scope), answer]), 0.2)
             for prompt, answer, right in batch
         ]
         assert shape(shaper, batch).penalties.tolist() == pytest.approx(expected, abs=1e-15)

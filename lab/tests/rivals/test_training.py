@@ -153,9 +153,7 @@ def test_clusterings_by_name(model_path, dataset, make_config, rival, options, f
         pytest.param(
             None,
             {"method": "dapo", "entropy_coef": 0.1},
-            marks=pytest.mark.skipif(
-                "entropy_coef" not in TRL_FIELDS, reason="this TRL has no entropy bonus"
-            ),
+            marks=pytest.mark.skipif("entropy_coef" not in TRL_FIELDS, reason="this TRL has no entropy bonus"),
         ),
     ],
 )
@@ -168,12 +166,8 @@ def test_each_trains_and_differs_from_dapo(model_path, dataset, make_config, riv
     assert any((ours != theirs).any() for ours, theirs in pairs)
 
 
-@pytest.mark.parametrize(
-    ("rival", "fields"), [("global_memory", {}), ("outcome", OUTCOME), ("rep_exp", REFERENCE)]
-)
-def test_a_resumed_run_equals_one_that_was_not_interrupted(
-    model_path, dataset, make_config, tmp_path, rival, fields
-):
+@pytest.mark.parametrize(("rival", "fields"), [("global_memory", {}), ("outcome", OUTCOME), ("rep_exp", REFERENCE)])
+def test_a_resumed_run_equals_one_that_was_not_interrupted(model_path, dataset, make_config, tmp_path, rival, fields):
     def args(name, **more):
         return make_config(output_dir=str(tmp_path / name), lr_scheduler_type="constant", **fields, **more)
 
@@ -205,9 +199,7 @@ def test_negative_sample_reinforcement(model_path, dataset, make_config, rival, 
 
 
 def test_unknown_rivals_and_options_say_what_there_is():
-    with pytest.raises(
-        ValueError, match="there is no rival 'nothing'; there are: agglomerative, batch_memory"
-    ):
+    with pytest.raises(ValueError, match="there is no rival 'nothing'; there are: agglomerative, batch_memory"):
         trainer_of("nothing")
     with pytest.raises(ValueError, match="'w_reinforce' has no option 'weight'; it has: positive_weight"):
         trainer_of("w_reinforce", {"weight": 1})
@@ -277,9 +269,7 @@ def test_a_text_embedding_reads_the_whole_text(model_path, dataset, make_config,
     assert not any("meds/fingerprint_age" in row for row in trainer.state.log_history)
 
 
-def test_a_missing_package_is_reported_before_anything_is_generated(
-    model_path, dataset, make_config, monkeypatch
-):
+def test_a_missing_package_is_reported_before_anything_is_generated(model_path, dataset, make_config, monkeypatch):
     def missing(_texts):
         raise ImportError("pip install wordllama")
 

@@ -31,17 +31,13 @@ def test_the_update_of_clusters_is_the_clusters_of_the_update(case, eta):
     result = compare(q1, np.zeros(len(q1)), costs, eta=eta)
     names = np.unique(clusters)
     of_clusters = np.array([q1[clusters == name].sum() for name in names])
-    coarse = compare(
-        of_clusters, np.zeros(len(names)), [costs[clusters == name][0] for name in names], eta=eta
-    )
+    coarse = compare(of_clusters, np.zeros(len(names)), [costs[clusters == name][0] for name in names], eta=eta)
     for name, mass in zip(names, coarse.penalised, strict=True):
         rows = clusters == name
         assert result.penalised[rows].sum() == pytest.approx(mass, abs=1e-12)
         # Within a cluster nothing changes.
         np.testing.assert_allclose(result.penalised[rows] / mass, q1[rows] / q1[rows].sum(), rtol=1e-9)
-    assert split_entropy(result.penalised, clusters).between == pytest.approx(
-        coarse.entropy_penalised, abs=1e-9
-    )
+    assert split_entropy(result.penalised, clusters).between == pytest.approx(coarse.entropy_penalised, abs=1e-9)
 
 
 @given(clustered(), st.floats(0, 3))

@@ -155,9 +155,7 @@ def test_compare_says_the_same(space):
     some = space.possible
     q1 = result.plain[some]
     assume((q1 > 1e-200).all())
-    assert result.order_horizon == pytest.approx(
-        order_horizon(q1 / q1.sum(), space.costs[some]), rel=1e-6, abs=1e-6
-    )
+    assert result.order_horizon == pytest.approx(order_horizon(q1 / q1.sum(), space.costs[some]), rel=1e-6, abs=1e-6)
     assert result.entropy_plain == pytest.approx(entropy(q1 / q1.sum()), abs=1e-9)
     if result.order_kept:
         assert result.entropy_change >= -1e-9

@@ -39,9 +39,9 @@ def test_hand_worked_numbers():
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 20), st.fractions(-5, 5), st.fractions(0, 5)), min_size=1, max_size=8
-    ).filter(lambda rows: any(q * w for q, _, w in rows))
+    st.lists(st.tuples(st.integers(0, 20), st.fractions(-5, 5), st.fractions(0, 5)), min_size=1, max_size=8).filter(
+        lambda rows: any(q * w for q, _, w in rows)
+    )
 )
 def test_the_identity_in_exact_fractions(rows):
     # Any q1 and any weights w >= 0 that are not 0 everywhere: no exponential is needed.
