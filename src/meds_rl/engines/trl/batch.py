@@ -116,9 +116,7 @@ class Batch:
 
         def score_and_remember() -> tuple[ShapedBatch, float]:
             age = self._mean_age(shaper.memory, wanted & ~np.isnan(fingerprints).any(axis=1))
-            shaped = shaper.shape(
-                self.rewards[graded], features=fingerprints[graded], progress=progress, **rows
-            )
+            shaped = shaper.shape(self.rewards[graded], features=fingerprints[graded], progress=progress, **rows)
             return shaped, age
 
         self.shaped, self.fingerprint_age = on_owner(score_and_remember)
@@ -155,9 +153,7 @@ class Batch:
         values = np.asarray(function(*given), dtype=np.float64)
         if values.shape != (rows.sum(),) or not np.isfinite(values).all():
             got = "some that are not finite" if values.shape == (rows.sum(),) else f"shape {values.shape}"
-            raise ValueError(
-                f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}."
-            )
+            raise ValueError(f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}.")
         advantages[:] = 0.0
         advantages[rows] = values
         return advantages
@@ -188,6 +184,14 @@ class Batch:
         spread = default.copy()
         spread[self.graded] = values
         return spread
+
+
+def orders_wrong(advantage: AdvantageFunction | None, group_size: int) -> bool:
+    """Whether a group of wrong answers with equal rewards gets something else than 0."""
+    if advantage is None:
+        return False
+    zeros = np.zeros(group_size)
+    return bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 
 
 # ---- Several processes.

@@ -114,6 +114,15 @@ def _cut_run(run: RunFolder, checkpoint: Path, generations: int, steps: int) -> 
     run.drop_metrics_after(steps)
 
 
+def refuse_other_rollouts(trainer: MEDSTrainer) -> None:
+    """A run that begins does not write into another run's folder."""
+    if trainer.args.log_rollouts and trainer._num_generations_done == 0 and trainer._run.has_rollouts():
+        raise FileExistsError(
+            f"{trainer._run.rollouts_path} contains the rollouts of another run; nothing was changed. Name another "
+            "output_dir, continue that run with resume_from_checkpoint, or set log_rollouts=False."
+        )
+
+
 def _load_buffer(trainer: MEDSTrainer, folder: Path) -> Any:
     path = _buffer_file(trainer, folder)
     if not path.is_file():
@@ -173,13 +182,9 @@ def _last_whole(folder: Path) -> Path:
     """The last checkpoint that was saved to its end: a kill may have left a later one in pieces."""
     states = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")
     whole = [path.parent for path in states if _is_json(path)]
-    numbered = {
-        int(path.name.rpartition("-")[2]): path for path in whole if path.name.rpartition("-")[2].isdigit()
-    }
+    numbered = {int(path.name.rpartition("-")[2]): path for path in whole if path.name.rpartition("-")[2].isdigit()}
     if not numbered:
-        raise ValueError(
-            f"resume_from_checkpoint is true, but {folder} has no checkpoint that was saved whole."
-        )
+        raise ValueError(f"resume_from_checkpoint is true, but {folder} has no checkpoint that was saved whole.")
     return numbered[max(numbered)]
 
 

@@ -119,9 +119,7 @@ class MEDSConfig(GRPOConfig):
     def _check_sizes(self) -> None:
         """What TRL divides by, before it does."""
         if self.num_generations < 2:
-            raise ValueError(
-                f"num_generations must be at least 2: a group is compared; got {self.num_generations}."
-            )
+            raise ValueError(f"num_generations must be at least 2: a group is compared; got {self.num_generations}.")
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
             if self.__dict__[name] < 1:
                 raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
@@ -214,9 +212,7 @@ def check_arguments(
         ValueError: with what to give instead.
     """
     if not functions:
-        raise ValueError(
-            "MEDSTrainer needs at least one reward function; the first one says right or wrong. Got none."
-        )
+        raise ValueError("MEDSTrainer needs at least one reward function; the first one says right or wrong. Got none.")
     if args.reward_weights is not None and len(args.reward_weights) != len(functions):
         raise ValueError(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
@@ -250,9 +246,7 @@ def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mappin
         raise ValueError("MEDSTrainer needs a train_dataset; got None.")
     off = "Set dynamic_sampling=False, or use method='grpo'."
     if not isinstance(train_dataset, Dataset):
-        raise ValueError(
-            f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}"
-        )
+        raise ValueError(f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}")
     if trl_arguments.get("environment_factory") is not None:
         raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
     if {"image", "images"} & set(train_dataset.column_names):

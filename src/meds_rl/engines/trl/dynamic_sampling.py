@@ -90,9 +90,7 @@ def split_generated(generated: Sequence[Any], num_rows: int) -> list[tuple[Any, 
     return [tuple(_row(field, i, num_rows) for field in generated) for i in range(num_rows)]
 
 
-def join_generated(
-    template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]
-) -> tuple[Any, ...]:
+def join_generated(template: Sequence[Any], num_rows: int, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
     """The inverse of :func:`split_generated`; ``template`` (of ``num_rows`` rows) shows which fields are per row."""
     return tuple(_joined(field, num_rows, [row[i] for row in rows]) for i, field in enumerate(template))
 
@@ -109,9 +107,7 @@ def _row(field: Any, i: int, num_rows: int) -> Any:
 
 def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
     if isinstance(field, dict):
-        return {
-            name: _joined(values, num_rows, [part[name] for part in parts]) for name, values in field.items()
-        }
+        return {name: _joined(values, num_rows, [part[name] for part in parts]) for name, values in field.items()}
     return parts if _is_per_row(field, num_rows) else field
 
 
@@ -129,9 +125,7 @@ class PreparedBatch:
         extra: the local rollouts' columns that reward functions logged.
     """
 
-    def __init__(
-        self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]
-    ) -> None:
+    def __init__(self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]) -> None:
         generated, num_rows = template
         self.generated = join_generated(generated, num_rows, [rollout.generated for rollout in local])
         self.rewards = torch.stack([rollout.rewards for rollout in every])

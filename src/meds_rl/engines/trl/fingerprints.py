@@ -72,9 +72,7 @@ class FingerprintSource:
         self._find = answer_finder(args.answer_marker if finder is None else finder)
         self._tokenizer = tokenizer
         self._batch_size = args.per_device_train_batch_size
-        self._reference = (
-            ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
-        )
+        self._reference = ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
         self.follows_policy = self._reference is None
         # TRL's forward is of no use for a reference's fingerprints; for those of a PEFT model, which with its adapters
         # off is TRL's reference, too; and where truncated completions are masked, which takes them out of the
@@ -147,9 +145,7 @@ class FingerprintSource:
         with self._reference.use() as reference:
             return self._extract(reference, answers, forwards)
 
-    def _extract(
-        self, model: Any, answers: list[AnswerPosition | None], forwards: int
-    ) -> NDArray[np.float32]:
+    def _extract(self, model: Any, answers: list[AnswerPosition | None], forwards: int) -> NDArray[np.float32]:
         return extract(
             model,
             self._fingerprint,

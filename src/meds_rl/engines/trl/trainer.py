@@ -33,6 +33,7 @@ from meds_rl.engines.trl.batch import (
     fingerprint_figures,
     mask_fillers,
     on_owner,
+    orders_wrong,
     prompt_id_of,
     rollout_columns,
     slice_of,
@@ -129,9 +130,7 @@ class MEDSTrainer(GRPOTrainer):
             name = str(model if isinstance(model, str) else model.config._name_or_path).split("/")[-1]
             args = MEDSConfig(f"{name}-MEDS")
         if not isinstance(args, MEDSConfig):
-            raise TypeError(
-                f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}."
-            )
+            raise TypeError(f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}.")
         given = reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]
         functions = [] if reward_funcs is None else list(given)
         check_arguments(functions, args, train_dataset, trl_arguments)
@@ -142,9 +141,7 @@ class MEDSTrainer(GRPOTrainer):
         self._source: Source | None = None
         if args.uses_memory:
             self.shaper = make_trainers_shaper(args, memory, penalty)
-            self._source = make_source(
-                self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model
-            )
+            self._source = make_source(self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model)
             self._check_width(self.shaper.memory)
             if (seconds := compile_kernels()) > NOTICED_SECONDS:
                 self.accelerator.print(
@@ -187,7 +184,7 @@ class MEDSTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
-        self._refuse_rollouts_of_another_run()
+        checkpoints.refuse_other_rollouts(self)
         if self._stream is not None:
             inputs = self._fill_batch(inputs, self._stream)
         output = super()._generate_and_score_completions(inputs)
@@ -198,13 +195,6 @@ class MEDSTrainer(GRPOTrainer):
         self._write_rollouts(batch, output)
         return output
 
-    def _refuse_rollouts_of_another_run(self) -> None:
-        if self.args.log_rollouts and self._num_generations_done == 0 and self._run.has_rollouts():
-            raise FileExistsError(
-                f"{self._run.rollouts_path} contains the rollouts of another run; nothing was changed. Name another "
-                "output_dir, continue that run with resume_from_checkpoint, or set log_rollouts=False."
-            )
-
     def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
         sampler = DynamicSampler(
             generate=self._generate_rollouts,
@@ -214,7 +204,7 @@ class MEDSTrainer(GRPOTrainer):
             group_size=self.num_generations,
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
-            keep_all_wrong=self.args.shapes_all_wrong or self._orders_wrong(),
+            keep_all_wrong=self.args.shapes_all_wrong or orders_wrong(self._advantage, self.num_generations),
         )
         self._prepared = None
         filled = self._filled = sampler.fill(gather_object(list(inputs)))
@@ -222,13 +212,6 @@ class MEDSTrainer(GRPOTrainer):
         local = filled.rollouts[slice_of(self.accelerator, len(inputs))]
         self._prepared = PreparedBatch(self._template, filled.rollouts, local)
         return [dict(rollout.inputs) for rollout in local]
-
-    def _orders_wrong(self) -> bool:
-        """Whether the user's advantage gives a group of wrong answers with equal rewards something else than 0."""
-        if self._advantage is None:
-            return False
-        zeros = np.zeros(self.num_generations)
-        return bool(np.any(self._advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 
     def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
         """Generate and grade ``rows`` (of all processes), each process its part; all processes get all rollouts."""
@@ -286,9 +269,7 @@ class MEDSTrainer(GRPOTrainer):
         local = slice_of(self.accelerator, len(self._rows))
         with self.accelerator.autocast():
             features = self._source.features(wanted[local], self._rows, self.model, self.accelerator)
-        gathered: torch.Tensor = self.accelerator.gather(
-            torch.as_tensor(features, device=self.accelerator.device)
-        )
+        gathered: torch.Tensor = self.accelerator.gather(torch.as_tensor(features, device=self.accelerator.device))
         self._fingerprint_seconds += time.perf_counter() - start
         return gathered.cpu().numpy()
 
@@ -401,9 +382,7 @@ class MEDSTrainer(GRPOTrainer):
             is_correct = self._is_correct(grades).numpy()
             graded = ~torch.isnan(grades[:, : self._num_graders]).all(dim=1).numpy()
         marker = self.args.answer_marker
-        self._log(
-            "", batch_figures(completions, is_correct, graded, group_size=batch.group_size, marker=marker)
-        )
+        self._log("", batch_figures(completions, is_correct, graded, group_size=batch.group_size, marker=marker))
         if batch.features is not None:
             self._log("", fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong))
 
