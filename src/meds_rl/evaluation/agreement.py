@@ -15,36 +15,20 @@ Labels: TypeAlias = ArrayLike | Sequence[Any]
 _NAN = object()
 
 
-class Contingency(NamedTuple):
-    """The contingency table: `rows` and `columns` (n,) number each completion's cluster and label; `clusters`, `labels`
-    and `counts` (cells,) are the cells that are not empty, sorted by cluster, then by label."""
-
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    clusters: NDArray[np.int64]
-    labels: NDArray[np.int64]
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, clusters: ArrayLike, labels: Labels, noise: Noise) -> "Contingency":
-        """Count; errors as `agreement`."""
-        if noise not in ("group", "alone"):
-            raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
-        own, columns = np.asarray(clusters), numbered(labels)
-        if own.ndim != 1 or own.shape != columns.shape:
-            raise ValueError(f"clusters and labels must be (n,) both, got shapes {own.shape} and {columns.shape}")
-        if not len(own):
-            raise ValueError("there is nothing to compare: clusters and labels are empty")
-        if own.dtype.kind not in "iu":
-            raise TypeError(f"clusters must be integers, got dtype {own.dtype}")
-        rows = np.unique(own, return_inverse=True)[1].astype(np.int64)
-        if noise == "alone":
-            alone = np.flatnonzero(own == NOISE)
-            rows[alone] = len(own) + alone
-            rows = np.unique(rows, return_inverse=True)[1].astype(np.int64)
-        width = int(columns.max()) + 1
-        cells, counts = np.unique(rows * width + columns, return_counts=True)
-        return cls(rows, columns, cells // width, cells % width, counts.astype(np.int64))
+def partition(clusters: ArrayLike, noise: Noise) -> NDArray[np.int64]:
+    """(n,) clusters as numbers of 0 or more; "alone" gives each completion without a cluster a number of its own."""
+    if noise not in ("group", "alone"):
+        raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
+    given = np.asarray(clusters)
+    if given.ndim != 1:
+        raise ValueError(f"clusters must be (n,), got shape {given.shape}")
+    if given.size and given.dtype.kind not in "iu":
+        raise TypeError(f"clusters must be integers, got dtype {given.dtype}")
+    numbers = np.unique(given, return_inverse=True)[1].astype(np.int64)
+    if noise == "alone":
+        alone = np.flatnonzero(given == NOISE)
+        numbers[alone] = len(given) + alone
+    return numbers
 
 
 def numbered(labels: Labels) -> NDArray[np.int64]:
@@ -106,69 +90,79 @@ def agreement(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") ->
         >>> round(found.adjusted_rand, 4), found.purity, round(found.splits, 4), found.percentage
         (0.1667, 0.8, 1.5339, 80.0)
     """
-    table = Contingency.of(clusters, labels, noise)
-    homogeneity, completeness, v = _v_measure(table)
-    parts = _adjusted_rand(table), _purity(table), _splits(table)
-    return Agreement(*parts, homogeneity, completeness, v, v, _percentage(table))
+    pair = _numbers(clusters, labels, noise)
+    homogeneity, completeness, v = v_measure(*pair)
+    parts = adjusted_rand(*pair), purity(*pair), splits(*pair)
+    return Agreement(*parts, homogeneity, completeness, v, v, agreement_percentage(*pair))
 
 
 def adjusted_rand(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") -> float:
-    """Adjusted Rand index (Hubert and Arabie 1985) of the two partitions, by scikit-learn.
+    """Adjusted Rand index (Hubert and Arabie 1985) of the two partitions, by scikit-learn; arguments as `agreement`.
 
     Over all pairs of completions, with tp pairs together in both, fp in the clusters only, fn in the labels only and tn
     in neither: 2 (tp tn - fn fp) / ((tp + fn)(fn + tn) + (tp + fp)(fp + tn)). 1 if no pair differs (also for a single
-    completion), 0 on average for random clusters of the same sizes; it may be negative. Arguments as `agreement`.
+    completion), 0 on average for random clusters of the same sizes; it may be negative.
 
     Example:
-        >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"])
-        1.0
-        >>> adjusted_rand([0, 1, 0, 1], ["b", "b", "a", "a"])
-        -0.5
+        >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"]), adjusted_rand([0, 1, 0, 1], ["b", "b", "a", "a"])
+        (1.0, -0.5)
     """
-    return _adjusted_rand(Contingency.of(clusters, labels, noise))
+    from sklearn.metrics import adjusted_rand_score
+
+    own, true = _numbers(clusters, labels, noise)
+    return float(adjusted_rand_score(true, own))
 
 
 def v_measure(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") -> tuple[float, float, float]:
-    """Homogeneity, completeness and V-measure (Rosenberg and Hirschberg 2007), by scikit-learn.
+    """Homogeneity, completeness and V-measure (Rosenberg and Hirschberg 2007), by scikit-learn; see `agreement`.
 
     Homogeneity is 1 - H(label | cluster) / H(label), 1 if no cluster mixes labels; completeness is
     1 - H(cluster | label) / H(cluster), 1 if no label is split; V is their harmonic mean, the normalised mutual
     information. Where an entropy is 0 the value is 1. It is not adjusted for chance: many small clusters agree with
-    anything to some degree, so read it with `adjusted_rand`. Arguments as `agreement`.
+    anything to some degree, so read it with `adjusted_rand`.
 
     Example:
         >>> found = v_measure([0, 1, 2, 2], ["a", "a", "b", "b"])  # H(cluster) is 1.5 bits, .5 of them within labels
         >>> [round(value, 4) for value in found]
         [1.0, 0.6667, 0.8]
     """
-    return _v_measure(Contingency.of(clusters, labels, noise))
+    from sklearn.metrics import homogeneity_completeness_v_measure
+
+    own, true = _numbers(clusters, labels, noise)
+    # scikit-learn's values may miss 0 and 1 by a few 1e-16.
+    values = np.clip(homogeneity_completeness_v_measure(true, own), 0.0, 1.0)
+    homogeneity, completeness, v = values.tolist()
+    return homogeneity, completeness, v
 
 
 def purity(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") -> float:
-    """Fraction of completions with the most common label of their cluster: (1/n) sum_c max_l n_cl.
+    """Fraction of completions with the most common label of their cluster: (1/n) sum_c max_l n_cl; see `agreement`.
 
-    1 if no cluster mixes labels, also if every completion is its own cluster: read it with `splits`. Arguments as
-    `agreement`.
+    1 if no cluster mixes labels, also if every completion is its own cluster: read it with `splits`.
 
     Example:
         >>> purity([0, 0, 0, 1], ["a", "a", "b", "b"])
         0.75
     """
-    return _purity(Contingency.of(clusters, labels, noise))
+    table = _table(clusters, labels, noise)
+    return float(table.max(axis=1).sum() / table.sum())
 
 
 def splits(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") -> float:
-    """Into how many clusters a label is split: the effective number, averaged over completions.
+    """Into how many clusters a label is split: the effective number, averaged over completions; see `agreement`.
 
     For label l with fractions p_c = n_cl / n_l in the clusters c: exp(-sum_c p_c ln p_c), which is k for k equal parts,
-    averaged with weights n_l. 1 if no label is split, also if there is one cluster: read it with `purity`. Arguments as
-    `agreement`.
+    averaged with weights n_l. 1 if no label is split, also if there is one cluster: read it with `purity`.
 
     Example:
         >>> splits([0, 0, 1, 1], ["a", "a", "a", "a"])
         2.0
     """
-    return _splits(Contingency.of(clusters, labels, noise))
+    cells = _table(clusters, labels, noise).tocoo()
+    sums = np.bincount(cells.col, weights=cells.data)
+    shares = cells.data / sums[cells.col]
+    entropies = -np.bincount(cells.col, weights=shares * np.log(shares))
+    return float((sums * np.exp(entropies)).sum() / sums.sum())
 
 
 def agreement_percentage(clusters: ArrayLike, labels: Labels, *, noise: Noise = "group") -> float:
@@ -182,64 +176,38 @@ def agreement_percentage(clusters: ArrayLike, labels: Labels, *, noise: Noise = 
     Example:
         >>> agreement_percentage([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"])  # 0 is a (2), 1 or 2 is b (1): 3 of 5
         60.0
-        >>> agreement_percentage([0, 0, 0, 0], ["a", "a", "a", "b"])
-        75.0
     """
-    return _percentage(Contingency.of(clusters, labels, noise))
-
-
-def _adjusted_rand(table: Contingency) -> float:
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(table.columns, table.rows))
-
-
-def _v_measure(table: Contingency) -> tuple[float, float, float]:
-    from sklearn.metrics import homogeneity_completeness_v_measure
-
-    # scikit-learn's values may miss 0 and 1 by a few 1e-16.
-    values = np.clip(homogeneity_completeness_v_measure(table.columns, table.rows), 0.0, 1.0)
-    homogeneity, completeness, v = values.tolist()
-    return homogeneity, completeness, v
-
-
-def _purity(table: Contingency) -> float:
-    starts = np.flatnonzero(np.diff(table.clusters, prepend=-1))  # cells are sorted by cluster
-    return float(np.maximum.reduceat(table.counts, starts).sum() / table.counts.sum())
-
-
-def _splits(table: Contingency) -> float:
-    order = np.argsort(table.labels, kind="stable")
-    labels, counts = table.labels[order], table.counts[order]
-    sums = np.bincount(labels, weights=counts)
-    shares = counts / sums[labels]
-    starts = np.flatnonzero(np.diff(labels, prepend=-1))
-    entropies = -np.add.reduceat(shares * np.log(shares), starts)
-    return float((sums * np.exp(entropies)).sum() / sums.sum())
-
-
-def _percentage(table: Contingency) -> float:
-    """The assignment problem, by scipy; each connected part of the table by itself, which keeps large tables cheap."""
-    from scipy.sparse import coo_matrix
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import bmat
     from scipy.sparse.csgraph import connected_components
 
-    num_clusters, num_labels = int(table.clusters.max()) + 1, int(table.labels.max()) + 1
-    size = num_clusters + num_labels
-    links = coo_matrix((np.ones(len(table.counts)), (table.clusters, num_clusters + table.labels)), shape=(size, size))
-    part = connected_components(links, directed=False)[1][table.clusters]
+    table = _table(clusters, labels, noise)
+    cells = table.tocoo()
+    # Each connected part of the table is an assignment problem of its own, which keeps large tables cheap.
+    links = bmat([[None, table], [table.T, None]])
+    part = connected_components(links, directed=False)[1][cells.row]
     order = np.argsort(part, kind="stable")
-    starts = np.flatnonzero(np.diff(part[order])) + 1
-    matched = sum(_matched(table, cells) for cells in np.split(order, starts))
-    return 100 * matched / int(table.counts.sum())
+    matched = 0
+    for own in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
+        rows = np.unique(cells.row[own], return_inverse=True)[1]
+        columns = np.unique(cells.col[own], return_inverse=True)[1]
+        dense = np.zeros((rows.max() + 1, columns.max() + 1), dtype=np.int64)
+        dense[rows, columns] = cells.data[own]
+        matched += int(dense[linear_sum_assignment(dense, maximize=True)].sum())
+    return 100 * matched / int(table.sum())
 
 
-def _matched(table: Contingency, cells: NDArray[np.int64]) -> int:
-    from scipy.optimize import linear_sum_assignment
+def _numbers(clusters: ArrayLike, labels: Labels, noise: Noise) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    own, true = partition(clusters, noise), numbered(labels)
+    if own.shape != true.shape:
+        raise ValueError(f"clusters and labels must be (n,) both, got shapes {own.shape} and {true.shape}")
+    if not len(own):
+        raise ValueError("there is nothing to compare: clusters and labels are empty")
+    return own, true
 
-    if len(cells) == 1:
-        return int(table.counts[cells[0]])
-    rows = np.unique(table.clusters[cells], return_inverse=True)[1]
-    columns = np.unique(table.labels[cells], return_inverse=True)[1]
-    dense = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.int64)
-    dense[rows, columns] = table.counts[cells]
-    return int(dense[linear_sum_assignment(dense, maximize=True)].sum())
+
+def _table(clusters: ArrayLike, labels: Labels, noise: Noise) -> Any:
+    """The contingency table (clusters, labels), sparse."""
+    from sklearn.metrics.cluster import contingency_matrix
+
+    return contingency_matrix(*_numbers(clusters, labels, noise), sparse=True)

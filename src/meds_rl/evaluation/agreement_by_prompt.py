@@ -6,11 +6,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.evaluation.agreement import Agreement, Labels, Noise, agreement, numbered
-from meds_rl.labels import NOISE
+from meds_rl.evaluation.agreement import Agreement, Labels, Noise, agreement, numbered, partition
 
 MIN_COMPLETIONS = 3
 """Of a prompt: two are one pair only."""
+
+
+def rows_by_name(names: Sequence[Hashable]) -> dict[Hashable, NDArray[np.int64]]:
+    """The rows of each name, ascending, in the order in which the names first appear.
+
+    Example:
+        >>> rows_by_name("aba")
+        {'a': array([0, 2]), 'b': array([1])}
+    """
+    rows: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    return {name: np.array(group, dtype=np.int64) for name, group in rows.items()}
 
 
 class StepBin(NamedTuple):
@@ -94,13 +106,7 @@ def agreement_by_prompt(
         >>> round(found.agreement.purity, 4), found.num_prompts  # (4 * 1 + 3 * 1/3) / 7
         (0.7143, 2)
     """
-    own, true, groups = _checked(clusters, labels, prompt_ids)
-    rows = [group for group in groups if _is_comparable(own[group], true[group], noise)]
-    if not rows:
-        return None
-    sizes = np.array([len(group) for group in rows])
-    found = [agreement(own[group], true[group], noise=noise) for group in rows]
-    return PromptAgreement(_mean(found, sizes), int(sizes.sum()), len(rows), len(own) - int(sizes.sum()))
+    return _mean_over_prompts(*_checked(clusters, labels, prompt_ids, noise))
 
 
 def agreement_by_chance(
@@ -115,13 +121,13 @@ def agreement_by_chance(
     """`agreement_by_prompt` with the labels shuffled within each prompt, averaged over `repeats`: the baseline."""
     if repeats < 1:
         raise ValueError(f"repeats must be 1 or more, got {repeats}")
-    own, true, groups = _checked(clusters, labels, prompt_ids)
+    own, true, groups = _checked(clusters, labels, prompt_ids, noise)
     drawn = []
     for _ in range(repeats):
         shuffled = true.copy()
         for group in groups:
             shuffled[group] = rng.permutation(true[group])
-        found = agreement_by_prompt(own, shuffled, prompt_ids, noise=noise)
+        found = _mean_over_prompts(own, shuffled, groups)
         if found is None:
             return None  # which prompts are left out depends on sizes alone, so this holds for every shuffle
         drawn.append(found)
@@ -152,43 +158,48 @@ def agreement_over_training(
         >>> [(part.first, part.last, part.found.agreement.purity) for part in parts]
         [(0, 0, 1.0), (5, 5, 0.5)]
     """
-    when, own, true = np.asarray(steps), np.asarray(clusters), numbered(labels)
+    own, true = np.asarray(clusters), numbered(labels)
     ids = [0] * len(own) if prompt_ids is None else list(prompt_ids)
-    if not when.shape == own.shape == true.shape == (len(ids),):
+    if not np.shape(steps) == own.shape == true.shape == (len(ids),):
         raise ValueError(
-            f"steps, clusters, labels and prompt_ids must be (n,), got shapes {when.shape}, {own.shape}, "
+            f"steps, clusters, labels and prompt_ids must be (n,), got shapes {np.shape(steps)}, {own.shape}, "
             f"{true.shape} and {len(ids)} prompt ids"
         )
     found = []
-    for first, last, rows in step_bins(when, bins):
+    for first, last, rows in step_bins(steps, bins):
         part = agreement_by_prompt(own[rows], true[rows], [ids[row] for row in rows], noise=noise)
         found.append(AgreementAt(first, last, part))
     return found
 
 
 def _checked(
-    clusters: ArrayLike, labels: Labels, prompt_ids: Sequence[Hashable]
-) -> tuple[NDArray[Any], NDArray[np.int64], list[NDArray[np.int64]]]:
-    """Clusters, labels as numbers, and the rows of each prompt."""
-    own, true = np.asarray(clusters), numbered(labels)
-    if own.ndim != 1 or own.shape != true.shape or len(prompt_ids) != len(own):
+    clusters: ArrayLike, labels: Labels, prompt_ids: Sequence[Hashable], noise: Noise
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[NDArray[np.int64]]]:
+    """Clusters and labels as numbers, and the rows of each prompt."""
+    own, true = partition(clusters, noise), numbered(labels)
+    if own.shape != true.shape or len(prompt_ids) != len(own):
         raise ValueError(
             f"clusters, labels and prompt_ids must be (n,), got shapes {own.shape} and {true.shape} "
             f"and {len(prompt_ids)} prompt ids"
         )
-    rows: dict[Hashable, list[int]] = {}
-    for row, name in enumerate(prompt_ids):
-        rows.setdefault(name, []).append(row)
-    return own, true, [np.array(group, dtype=np.int64) for group in rows.values()]
+    return own, true, list(rows_by_name(prompt_ids).values())
 
 
-def _is_comparable(clusters: NDArray[Any], labels: NDArray[np.int64], noise: Noise) -> bool:
+def _mean_over_prompts(
+    clusters: NDArray[np.int64], labels: NDArray[np.int64], groups: Sequence[NDArray[np.int64]]
+) -> PromptAgreement | None:
+    rows = [group for group in groups if _is_comparable(clusters[group], labels[group])]
+    if not rows:
+        return None
+    sizes = np.array([len(group) for group in rows])
+    mean = _mean([agreement(clusters[group], labels[group]) for group in rows], sizes)
+    return PromptAgreement(mean, int(sizes.sum()), len(rows), len(clusters) - int(sizes.sum()))
+
+
+def _is_comparable(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> bool:
     n = len(clusters)
-    if n < MIN_COMPLETIONS:
-        return False
-    num_noise = int((clusters == NOISE).sum())
-    num_clusters = len(np.unique(clusters)) + (max(0, num_noise - 1) if noise == "alone" else 0)
-    return (num_clusters, len(np.unique(labels))) not in ((1, 1), (n, n))
+    groups = len(np.unique(clusters)), len(np.unique(labels))
+    return n >= MIN_COMPLETIONS and groups not in ((1, 1), (n, n))
 
 
 def _mean(found: Sequence[Agreement], weights: NDArray[Any]) -> Agreement:

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meds_rl.evaluation.agreement_by_prompt import rows_by_name
+
 NOISE = 1e-6
 """Smaller differences are rounding noise."""
 
@@ -206,10 +208,7 @@ def _members(clusters: Sequence[Hashable] | None, num_seeds: int) -> list[list[i
         return [list(range(num_seeds))]
     if len(clusters) != num_seeds:
         raise ValueError(f"clusters must name one for each of the {num_seeds} pairs, got {len(clusters)}")
-    found: dict[Hashable, list[int]] = {}
-    for place, name in enumerate(clusters):
-        found.setdefault(name, []).append(place)
-    return list(found.values())
+    return [rows.tolist() for rows in rows_by_name(clusters).values()]
 
 
 def _draw_members(members: Sequence[Sequence[int]], size: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -4,11 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from meds_rl.evaluation.agreement import Noise
-from meds_rl.labels import NOISE
+from meds_rl.evaluation.agreement import Noise, partition
 
 
 def answer_entropy(answers: Sequence[Hashable], *, normalize: bool = False) -> float:
@@ -53,18 +51,7 @@ def cluster_entropy(clusters: ArrayLike, *, noise: Noise = "group", normalize: b
         >>> round(cluster_entropy([0, 0, -1, -1], noise="alone"), 4)  # .5 ln 2 + 2 (.25 ln 4)
         1.0397
     """
-    labels = np.asarray(clusters)
-    if noise not in ("group", "alone"):
-        raise ValueError(f'noise must be "group" or "alone", got {noise!r}')
-    if labels.ndim != 1:
-        raise ValueError(f"clusters must be (n,), got shape {labels.shape}")
-    if labels.size and labels.dtype.kind not in "iu":
-        raise TypeError(f"clusters must be integers, got dtype {labels.dtype}")
-    is_alone = (labels == NOISE) & (noise == "alone")
-    return answer_entropy(
-        [(label, row if is_alone[row] else -1) for row, label in enumerate(labels.tolist())],
-        normalize=normalize,
-    )
+    return answer_entropy(partition(clusters, noise).tolist(), normalize=normalize)
 
 
 def distinct_answers(answers: Sequence[Hashable]) -> int:

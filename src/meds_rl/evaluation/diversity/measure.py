@@ -16,6 +16,7 @@ from meds_rl.evaluation.agreement_by_prompt import (
     PromptAgreement,
     agreement_by_chance,
     agreement_by_prompt,
+    rows_by_name,
     step_bins,
 )
 from meds_rl.evaluation.diversity.answers import (
@@ -199,20 +200,17 @@ def _of_fingerprints(
 
 
 def _eigenvalue_ratios(features: NDArray[np.float32], problem_ids: list[str]) -> dict[str, Figure]:
-    by_problem: dict[str, list[int]] = {}
-    for place, name in enumerate(problem_ids):
-        by_problem.setdefault(name, []).append(place)
-    several = sum(len(places) > 1 for places in by_problem.values())  # one alone is its own mean
+    by_problem = rows_by_name(problem_ids).values()
+    several = sum(len(rows) > 1 for rows in by_problem)  # one alone is its own mean
 
     def pooled(center: Center, num_problems: int) -> Figure:
         ratio = top1_eigenvalue_ratio(features, problem_ids, center=center)
         return Figure(ratio, 0 if math.isnan(ratio) else num_problems)
 
-    ratios = (top1_eigenvalue_ratio(features[places]) for places in by_problem.values())
     return {
         "top1_eigenvalue_ratio": pooled("problem", several),
         "top1_eigenvalue_ratio_pooled": pooled("pooled", len(by_problem)),
-        "top1_eigenvalue_ratio_by_problem": _mean(ratios),
+        "top1_eigenvalue_ratio_by_problem": _mean(top1_eigenvalue_ratio(features[rows]) for rows in by_problem),
     }
 
 
@@ -241,10 +239,7 @@ def parts_of(completions: Completions, bins: int) -> list[Part]:
         return [Part(part.name, part.rows) for part in step_bins(completions.steps, bins)]
     if bins < 1:
         raise ValueError(f"bins must be 1 or more, got {bins}")
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(completions.groups):
-        rows.setdefault(name, []).append(row)
-    return [Part(name, np.array(group, dtype=np.int64)) for name, group in rows.items()]
+    return [Part(str(name), rows) for name, rows in rows_by_name(completions.groups).items()]
 
 
 def agreements(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.evaluation.agreement_by_prompt import rows_by_name
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.rollouts import RunFolder
 from meds_rl.rollouts.remembered import remembered
@@ -106,10 +107,7 @@ class Completions:
 
     def by_problem(self) -> list[NDArray[np.int64]]:
         """The rows of each problem, in the order of their first completions."""
-        rows: dict[str, list[int]] = {}
-        for row, name in enumerate(self.problem_ids):
-            rows.setdefault(name, []).append(row)
-        return [np.array(group, dtype=np.int64) for group in rows.values()]
+        return list(rows_by_name(self.problem_ids).values())
 
     def features(self, rows: NDArray[np.int64]) -> Vectors:
         """(n, D) fingerprints of these rows, without those that have none."""
