@@ -93,9 +93,7 @@ _MEMORY: dict[str, Setting] = {
     "alpha": Setting(float, 0.1, "Strength of the penalty, min(alpha * ln(|C| + 1), beta).", least=0),
     "beta": Setting(float, 0.2, "Cap of the penalty, the paper's beta.", 2.0, least=0),
     "target": Setting(("wrong", "right", "both"), "wrong", "Which completions are penalised and remembered."),
-    "noise": Setting(
-        ("cluster", "free"), "cluster", "Noise points count together as a cluster, or cost nothing."
-    ),
+    "noise": Setting(("cluster", "free"), "cluster", "Noise points count together as a cluster, or cost nothing."),
     "all_wrong": Setting(
         ("skip", "center", "shape"),
         "skip",
@@ -109,9 +107,7 @@ _MEMORY: dict[str, Setting] = {
         "The penalty falls to 0 between these shares of training; [1, 1]: never.",
         [0.333, 0.666],
     ),
-    "no_answer": Setting(
-        ("cluster", "free"), "cluster", "No answer counts as a cluster, or is free (as released)."
-    ),
+    "no_answer": Setting(("cluster", "free"), "cluster", "No answer counts as a cluster, or is free (as released)."),
     "n_neighbors": Setting(int, 3, "Nearest remembered completions that vote for the cluster.", least=1),
     "max_distance": Setting(
         float,
@@ -183,9 +179,7 @@ _TRL: dict[str, Setting] = {
     "fingerprint_from": Setting(
         ("policy", "reference"), "policy", "The model that is read: the policy, or as it was before training."
     ),
-    "dynamic_sampling": Setting(
-        bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."
-    ),
+    "dynamic_sampling": Setting(bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."),
     "max_generation_batches": Setting(int, 10, "Most rounds of generation to fill one batch.", least=1),
     "overlong_buffer": Setting(
         int,
@@ -366,10 +360,7 @@ def page() -> str:
     return _PAGE.format(
         shared=_table(
             ["TRL", "verl, under `meds:`", "allowed", "meaning", "paper", "recommended"],
-            [
-                [f"`{name_in('trl', name)}`", f"`{name}`", *_cells(one)]
-                for name, one in (_SHARED | _MEMORY).items()
-            ],
+            [[f"`{name_in('trl', name)}`", f"`{name}`", *_cells(one)] for name, one in (_SHARED | _MEMORY).items()],
         ),
         trl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _TRL.items()]),
         verl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _VERL.items()]),
@@ -386,9 +377,7 @@ def _cells(setting: Setting) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    return (
-        _BY_PRESET if value is _BY_PRESET else f"`{str(value).lower() if isinstance(value, bool) else value}`"
-    )
+    return _BY_PRESET if value is _BY_PRESET else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -27,15 +27,11 @@ class ProgressBar(TrainerCallback):
     def __init__(self) -> None:
         self._bar: Any = None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.is_world_process_zero:
             self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc=args.method, unit="step")
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
 
@@ -48,13 +44,9 @@ class ProgressBar(TrainerCallback):
         **_: Any,
     ) -> None:
         if self._bar is not None and logs:
-            self._bar.set_postfix(
-                {shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs}
-            )
+            self._bar.set_postfix({shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs})
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -66,9 +58,7 @@ class OnTrainBegin(TrainerCallback):
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._function()
 
 
@@ -78,9 +68,7 @@ class EverySteps(TrainerCallback):
     def __init__(self, steps: int, function: Callable[[int], object]) -> None:
         self._steps, self._function = steps, function
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.global_step % self._steps == 0 and state.global_step < state.max_steps:
             self._function(state.global_step)
 

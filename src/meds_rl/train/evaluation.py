@@ -34,9 +34,7 @@ class Evaluation:
     summary: Summary
 
 
-def evaluate_task(
-    recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str
-) -> list[Evaluation]:
+def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
     """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group.
 
     Each process samples its share of the problems; the main process writes. The training's random numbers, and the
@@ -52,9 +50,7 @@ def evaluate_task(
     accelerator = trainer.accelerator
     rollout = Rollout(
         TransformersEngine(trainer.model, trainer.processing_class),
-        SamplingSettings(
-            recipe.training.max_completion_length, recipe.training.temperature, recipe.training.top_p
-        ),
+        SamplingSettings(recipe.training.max_completion_length, recipe.training.temperature, recipe.training.top_p),
         num_samples=recipe.run.eval_samples,
         batch_size=recipe.training.per_device_eval_batch_size,
         seed=recipe.training.seed,
@@ -68,9 +64,7 @@ def evaluate_task(
         table, _ = rollout.run(share, description=description, keep_bar=not when.startswith("step-"))
         rows = table.to_pylist()
     order = {(p.group, p.row["prompt_id"]): place for place, p in enumerate(problems)}
-    rows = sorted(
-        gather_object(rows), key=lambda row: (order[row["group"], row["problem_id"]], row["sample"])
-    )
+    rows = sorted(gather_object(rows), key=lambda row: (order[row["group"], row["problem_id"]], row["sample"]))
     k = recipe.run.eval_k or recipe.run.eval_samples
     evaluations = _summaries(rows, k)
     if accelerator.is_main_process:

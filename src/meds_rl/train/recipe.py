@@ -39,18 +39,12 @@ class RunArguments:
     )
     eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
     eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
-    eval_by: str | None = field(
-        default=None, metadata={"help": "Column of the task to split the figures by."}
-    )
+    eval_by: str | None = field(default=None, metadata={"help": "Column of the task to split the figures by."})
     eval_before_from: str | None = field(
         default=None,
-        metadata={
-            "help": "Run folder with the same model and evaluation; its evaluation before training is copied."
-        },
+        metadata={"help": "Run folder with the same model and evaluation; its evaluation before training is copied."},
     )
-    num_threads: int | None = field(
-        default=None, metadata={"help": "CPU threads of torch. Default: torch's own."}
-    )
+    num_threads: int | None = field(default=None, metadata={"help": "CPU threads of torch. Default: torch's own."})
 
     def __post_init__(self) -> None:
         if self.num_threads is not None and self.num_threads < 1:
@@ -64,9 +58,7 @@ class RunArguments:
             try:
                 self.task_options = json.loads(self.task_options)
             except json.JSONDecodeError as error:
-                raise ValueError(
-                    f"task_options must be a JSON mapping; got {self.task_options!r} ({error})."
-                ) from None
+                raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
         for name in ("eval_samples", "eval_every", "eval_problems"):

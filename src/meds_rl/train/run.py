@@ -116,9 +116,7 @@ def train(
     return _train(recipe, task, _make_trainer(recipe, task, trainer), before, resume)
 
 
-def _train(
-    recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult | None, resume: str | None
-) -> RunResult:
+def _train(recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult | None, resume: str | None) -> RunResult:
     run = RunFolder(recipe.training.output_dir)
     result = RunResult(run.path, trainer.accelerator.is_main_process)
     if resume is None:
@@ -173,18 +171,14 @@ def _check_evaluation(recipe: Recipe, task: Task) -> None:
         raise ValueError(f"eval_before_from: {other} is no run folder with an evaluation before training.")
     column = recipe.run.eval_by
     if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
-        raise ValueError(
-            f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}."
-        )
+        raise ValueError(f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}.")
 
 
 def _take_answer_marker(recipe: Recipe, task: Task) -> None:
     """Fingerprints look where the task's grader looks."""
     given = recipe.given.get("answer_marker", task.answer_marker)
     if given != task.answer_marker:
-        raise ValueError(
-            f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}."
-        )
+        raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}.")
     recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
 
 
@@ -290,9 +284,7 @@ def _commit() -> str | None:
     source = Path(__file__).parent
     git = ["git", "-C", str(source)]
     try:
-        tracked = subprocess.run(
-            [*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False
-        )
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
         if tracked.returncode != 0:
             return None
         done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
@@ -301,9 +293,7 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def _evaluate(
-    recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str
-) -> list[Evaluation]:
+def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
     if recipe.run.eval_samples == 0:
         return []
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
