@@ -30,11 +30,6 @@ def check_positive_int(name: str, value: int) -> int:
     return int(value)
 
 
-def check_optional_positive_int(name: str, value: int | None) -> int | None:
-    """An integer >= 1, or None."""
-    return None if value is None else check_positive_int(name, value)
-
-
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """One of the allowed names."""
     if value not in allowed:
@@ -114,10 +109,12 @@ def check_bools(name: str, values: ArrayLike, n_rows: int) -> NDArray[np.bool_]:
     return array.astype(np.bool_)
 
 
-def check_features(features: ArrayLike, n_rows: int | None = None) -> NDArray[np.float32]:
+def check_features(
+    features: ArrayLike, n_rows: int | None = None, *, n_features: int | None = None
+) -> NDArray[np.float32]:
     """(B, D) float32, each row finite or, for a completion without an answer, all NaN.
 
-    `n_rows` is B where the caller knows it. -0.0 becomes 0.0, so that equal vectors have equal bytes.
+    `n_rows` is B and `n_features` the D of the memory, where they are known.
     """
     array = np.asarray(features)
     if array.size == 0 and array.ndim == 1:
@@ -130,9 +127,12 @@ def check_features(features: ArrayLike, n_rows: int | None = None) -> NDArray[np
         _check_length("features", array.shape[0], n_rows)
     if array.shape[0] and not array.shape[1]:
         raise ValueError(f"features must have at least one column, got shape {array.shape}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is refused below
+        # Adding 0.0 turns -0.0 into 0.0, so that equal vectors have equal bytes.
         converted = np.ascontiguousarray(array, dtype=np.float32) + np.float32(0.0)
     _check_feature_rows(converted)
+    if n_features is not None and array.shape[0] and array.shape[1] != n_features:
+        raise ValueError(f"features must have {n_features} columns, as wide as those in memory, got {array.shape[1]}")
     return converted
 
 
@@ -141,21 +141,13 @@ def _check_feature_rows(features: NDArray[np.float32]) -> None:
     if infinite.any():
         row = int(np.flatnonzero(infinite)[0])
         raise ValueError(f"features must be finite in float32, or a row of NaN, got infinity in row {row}")
-    missing = np.isnan(features)
-    torn = missing.any(axis=1) & ~missing.all(axis=1)
-    if torn.any():
-        row = int(np.flatnonzero(torn)[0])
+    n_missing = np.isnan(features).sum(axis=1)
+    partial = (n_missing > 0) & (n_missing < features.shape[1])
+    if partial.any():
+        row = int(np.flatnonzero(partial)[0])
         raise ValueError(
             f"a row of features must be NaN throughout (no answer) or not at all, got "
-            f"{int(missing[row].sum())} NaN of {features.shape[1]} in row {row}"
-        )
-
-
-def check_width(features: NDArray[np.float32], n_features: int | None) -> None:
-    """Rows, if there are any, are as wide as those in memory."""
-    if n_features is not None and features.shape[0] and features.shape[1] != n_features:
-        raise ValueError(
-            f"features must have {n_features} columns, as wide as those in memory, got {features.shape[1]}"
+            f"{n_missing[row]} NaN of {features.shape[1]} in row {row}"
         )
 
 

@@ -102,7 +102,7 @@ def _next_tree(points: NDArray[np.float64], tree: NDArray[np.int32], sources: ND
     from meds_rl.hdbscan import spanning_tree
 
     n_kept = int((sources >= 0).sum())
-    # Reconnecting what many deletions tore apart costs as much as building.
+    # After many deletions, reconnecting the pieces costs as much as building.
     if not len(tree) or 2 * n_kept < len(tree):
         return spanning_tree.build(points)
     if n_kept < len(tree):
@@ -119,7 +119,8 @@ PAPER_CLUSTERING = HDBSCANClustering()
 def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     """Cluster labels (n,) of one prompt's unit vectors (n, D), all at once: HDBSCAN with the paper's settings.
 
-    A single tight group comes back as all noise, since nothing splits off the root.
+    A single tight group comes back as all noise, as nothing splits off the root. So in the shaper noise="cluster"
+    counts noise as one cluster, or else the most repeated error would have no penalty.
 
     Example:
         >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
@@ -132,15 +133,11 @@ def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     return PAPER_CLUSTERING.refit(points, NO_TREE, np.full(len(points), -1)).labels
 
 
-# ---- A clustering of one's own.
+# ---- Clusterings that a user passes, and checks of what they return.
 
 
 def incremental(clustering: Clustering) -> IncrementalClustering:
-    """The clustering as the memory calls it.
-
-    Raises:
-        TypeError: it is neither a function nor an `IncrementalClustering`.
-    """
+    """The clustering as the memory calls it; TypeError if it is neither a function nor an `IncrementalClustering`."""
     if isinstance(clustering, IncrementalClustering):
         return clustering
     if not callable(clustering):
@@ -161,11 +158,7 @@ class FromScratch(IncrementalClustering):
 
 
 def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
-    """Labels (n,) of a clustering, as int64.
-
-    Raises:
-        TypeError, ValueError: they are not n integers >= -1.
-    """
+    """Labels (n,) of a clustering as int64; a TypeError or ValueError unless they are n integers >= -1."""
     if labels.shape != (n,):
         raise ValueError(f"clustering must return {n} labels, got shape {labels.shape}")
     if labels.dtype.kind not in "iu":
@@ -176,11 +169,7 @@ def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
 
 
 def check_tree(tree: NDArray[np.int32], n: int) -> None:
-    """A tree is empty, or the parents of n points.
-
-    Raises:
-        ValueError: it is not.
-    """
+    """Raise a ValueError unless the tree is empty or has the parents of n points."""
     if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
         raise ValueError(f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}")
     if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):

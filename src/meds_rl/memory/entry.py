@@ -27,8 +27,9 @@ def length(runs: Runs) -> int:
 
 def ids_of(runs: Runs) -> NDArray[np.int64]:
     """(n,) ids."""
-    first, count = np.repeat(runs[:, 0], runs[:, 2]), np.repeat(np.cumsum(runs[:, 2]), runs[:, 2])
-    return first + np.arange(len(first)) - count + np.repeat(runs[:, 2], runs[:, 2])
+    counts = runs[:, 2]
+    before = np.cumsum(counts) - counts  # completions in earlier runs
+    return np.repeat(runs[:, 0] - before, counts) + np.arange(length(runs))
 
 
 def steps_of(runs: Runs) -> NDArray[np.int64]:
@@ -78,7 +79,7 @@ class MemoryEntry:
         clusters: (n,) int32 lasting cluster of each, NOISE (-1) for none. A cluster keeps its number across refits, and
             no number is used twice while the entry exists (`meds_rl.memory.update.carry_over`).
         tree: int32, from which the clustering continues at the next visit; opaque. Empty if it stores nothing.
-        runs: (R, 3) ids and steps of the n fingerprints, run-length encoded.
+        runs: (R, 3) ids and steps of the n fingerprints, as `Runs`.
         no_answer_runs: the same of the k completions without an answer.
         next_cluster: the number of the next new cluster.
     """
@@ -186,11 +187,7 @@ class Visit(NamedTuple):
     is_correct: bool = False
 
     def key(self) -> EntryKey:
-        """The entry that is visited.
-
-        Raises:
-            TypeError: the prompt id is no str or int, or `is_correct` no bool.
-        """
+        """The entry to look up or add to; TypeError if the prompt id is no str or int, or `is_correct` no bool."""
         return EntryKey(check_prompt_id(self.prompt_id), check_bool("is_correct", self.is_correct))
 
 

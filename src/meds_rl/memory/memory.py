@@ -19,10 +19,8 @@ from meds_rl.checks import (
     check_features,
     check_half_life,
     check_max_distance,
-    check_optional_positive_int,
     check_positive_int,
     check_prompt_id,
-    check_width,
     has_answer,
 )
 from meds_rl.memory import file as storage
@@ -77,9 +75,9 @@ class ErrorMemory:
     ) -> None:
         self._incremental = incremental(clustering)
         self.clustering = clustering
-        self.capacity = check_optional_positive_int("capacity", capacity)
+        self.capacity = None if capacity is None else check_positive_int("capacity", capacity)
         self.half_life = check_half_life(half_life)
-        self.num_threads = check_optional_positive_int("num_threads", num_threads)
+        self.num_threads = None if num_threads is None else check_positive_int("num_threads", num_threads)
         self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
         self._lock = threading.RLock()
 
@@ -87,7 +85,7 @@ class ErrorMemory:
         return f"ErrorMemory({len(self)} completions of {len(self.prompt_ids)} prompts, after {self.step} batches)"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy has a lock of its own: locks cannot be copied, and whoever holds this one does not hold the copy's.
+        # A lock cannot be copied or pickled: a copy gets a lock of its own.
         return {name: value for name, value in vars(self).items() if name != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -149,8 +147,8 @@ class ErrorMemory:
         """Find the remembered cluster of each completion, and its size. Changes nothing.
 
         Args:
-            visits: the completions of one prompt each, all right or all wrong; looked up among the remembered ones of
-                their prompt that are right or wrong likewise.
+            visits: the completions of one prompt each, all right or all wrong. Right ones are compared with remembered
+                right ones, wrong ones with wrong ones.
             n_neighbors: how many nearest members vote (`meds_rl.memory.vote.vote`).
             max_distance: members further away, of unit vectors, do not vote; None for any distance.
 
@@ -160,10 +158,9 @@ class ErrorMemory:
         check_positive_int("n_neighbors", n_neighbors)
         max_distance = check_max_distance(max_distance)
         state = self._state
-        lookups: list[tuple[MemoryEntry | None, NDArray[np.float32]]] = []
+        lookups = []
         for visit in visits:
-            rows = check_features(visit.features)
-            check_width(rows, state.n_features)
+            rows = check_features(visit.features, n_features=state.n_features)
             lookups.append((state.entry(visit.key()), rows))
         return _in_threads(
             lambda lookup: assign(*lookup, n_neighbors, max_distance, state.step, self.half_life),
@@ -201,8 +198,7 @@ class ErrorMemory:
                 key = visit.key()
                 if key in arrivals:
                     raise ValueError(f"prompt {key.prompt_id!r} comes twice in one batch")
-                rows = check_features(visit.features)
-                check_width(rows, n_features)
+                rows = check_features(visit.features, n_features=n_features)
                 if n_features is None and has_answer(rows).any():
                     n_features = rows.shape[1]
                 arrivals[key], ids = _arrival(rows, next_id)
@@ -212,7 +208,7 @@ class ErrorMemory:
             return all_ids
 
     def _updated(self, arrivals: dict[EntryKey, Arrival]) -> dict[EntryKey, MemoryEntry]:
-        """All entries, with the arrivals added to theirs."""
+        """All entries; those that get completions are updated."""
         state = self._state
         keys = [key for key, arrival in arrivals.items() if len(arrival.vectors) or arrival.n_no_answer]
         tasks = [(state.entries.get(key), arrivals[key]) for key in keys]
@@ -244,11 +240,11 @@ class ErrorMemory:
         """
         state = storage.read(path)
         if n_features is not None and state.n_features not in (None, n_features):
-            reason = (
+            raise storage.MemoryFileError(
+                path,
                 f"its fingerprints have {state.n_features} features, those of this run {n_features}: of another "
-                "fingerprint (which a preset may set), or of another model"
+                "fingerprint (which a preset may set), or of another model",
             )
-            raise storage.MemoryFileError(path, reason)
         with self._lock:
             self._state = state
 
@@ -297,7 +293,9 @@ def _in_threads(
     function: Callable[[Task], Result], tasks: Sequence[Task], *, cost: int, num_threads: int | None
 ) -> list[Result]:
     """`function` of each task, in their order; `cost` counts all their pairs of completions."""
-    most = _num_cores() if num_threads is None else num_threads
+    most = num_threads
+    if most is None:  # all cores that this process may use
+        most = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     workers = min(most, len(tasks), cost // _WORTH_A_THREAD + 1)
     if workers <= 1:
         return [function(task) for task in tasks]
@@ -308,12 +306,7 @@ def _in_threads(
         return [result for part in done for result in part]
 
 
-def _num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-# ---- Compiling, which takes place at the first use on a machine.
+# ---- Compiling, once on each machine.
 
 NOTICED_SECONDS = 2.0
 """An engine logs a `compile_kernels` that took longer."""

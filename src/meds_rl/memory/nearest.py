@@ -32,12 +32,12 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 def majority(
     queries: NDArray[np.float64],
     members: NDArray[np.float64],
-    labels: NDArray[np.int32],
+    clusters: NDArray[np.int32],
     n_neighbors: int,
     lowest_cosine: float,
     no_vote: int,
 ) -> NDArray[np.int64]:
-    """(m,) the majority label among the members nearest to each query, `no_vote` where no member is near enough."""
+    """(m,) the majority cluster among the members nearest to each query, `no_vote` where no member is near enough."""
     lowest = np.rint(lowest_cosine * 1e12)
     m, D = queries.shape
     n = members.shape[0]
@@ -68,8 +68,8 @@ def majority(
         for a in range(found):
             support = 0
             for b in range(found):
-                support += labels[nearest[a]] == labels[nearest[b]]
+                support += clusters[nearest[a]] == clusters[nearest[b]]
             if support > most:  # of equal ones the first, which is the nearest
                 most = support
-                winners[q] = labels[nearest[a]]
+                winners[q] = clusters[nearest[a]]
     return winners

@@ -12,9 +12,9 @@ from meds_rl.memory.vote import unit_vectors
 
 
 class Arrival(NamedTuple):
-    """The completions of a batch that one entry gets: fingerprints (m, D) and a number without an answer.
+    """New completions of one entry: fingerprints (m, D), and how many have no answer.
 
-    Their ids count up from `first_id`, the fingerprints first.
+    Their ids count up from `first_id`: first those of the fingerprints, then those without an answer.
     """
 
     vectors: NDArray[np.float32]
@@ -23,22 +23,18 @@ class Arrival(NamedTuple):
 
 
 def updated(
-    entry: MemoryEntry | None,
-    arrival: Arrival,
-    step: int,
-    capacity: int | None,
-    clustering: IncrementalClustering,
+    entry: MemoryEntry | None, arrival: Arrival, step: int, capacity: int | None, clustering: IncrementalClustering
 ) -> MemoryEntry:
-    """The entry after a batch: its completions are appended and the oldest dropped until at most `capacity` are left.
+    """The entry after a batch: new completions are appended and the oldest dropped, down to `capacity`.
 
-    Then the fingerprints are clustered again, if any are new or gone; the clusters keep their numbers.
+    If fingerprints came or went, they are clustered again, and clusters keep their numbers (`carry_over`).
 
     Raises:
         TypeError, ValueError: the clustering returned a wrong type, shape or value.
     """
     old = empty_entry() if entry is None else entry
     n, m = len(old.vectors), len(arrival.vectors)
-    vectors, before = old.vectors, np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))
+    vectors = old.vectors
     if m:
         # An entry without vectors may be from before D was known.
         vectors = np.concatenate([old.vectors, arrival.vectors]) if n else arrival.vectors
@@ -50,10 +46,11 @@ def updated(
     clusters, tree, next_cluster = old.clusters, old.tree, old.next_cluster
     if m or gone:
         sources = np.append(np.arange(n), np.full(m, -1))[gone:]
+        old_clusters = np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))[gone:]
         labels, tree = clustering.refit(unit_vectors(vectors), old.tree, sources)
         check_tree(tree, len(vectors))
         labels = check_labels(labels, len(vectors))
-        clusters, next_cluster = carry_over(before[gone:], labels, old.next_cluster)
+        clusters, next_cluster = carry_over(old_clusters, labels, old.next_cluster)
     return MemoryEntry(
         vectors=vectors,
         clusters=clusters,
@@ -65,7 +62,7 @@ def updated(
 
 
 def _oldest(runs: Runs, no_answer_runs: Runs, capacity: int | None) -> tuple[int, int]:
-    """How many of each must go so that `capacity` are left: those with the smallest ids, which come first."""
+    """How many completions of each kind exceed `capacity`: the oldest, which have the smallest ids and come first."""
     excess = 0 if capacity is None else length(runs) + length(no_answer_runs) - capacity
     if excess <= 0:
         return 0, 0
@@ -75,7 +72,7 @@ def _oldest(runs: Runs, no_answer_runs: Runs, capacity: int | None) -> tuple[int
     return gone, excess - gone
 
 
-# ---- Cluster numbers that last: a refitted cluster keeps the number of the old cluster that it overlaps most.
+# ---- HDBSCAN numbers clusters differently at every refit. Here each keeps the number of the one it overlaps most.
 
 
 def carry_over(
@@ -83,11 +80,10 @@ def carry_over(
 ) -> tuple[NDArray[np.int32], int]:
     """Lasting numbers for the clusters of a refit.
 
-    Pairs of an old and a new cluster are matched by the number of members that they have in common, the largest overlap
-    first; of equal overlaps the older cluster first, then the new one whose first member was remembered first. Each old
-    number goes to one new cluster at most. So where a cluster splits, its largest part keeps the number; where clusters
-    merge, the number of the one with most members in it stays. New clusters without a match get new numbers. No number
-    is used twice while the entry exists: a cluster that dissolved and forms again is a new one.
+    Old and new clusters are matched by the number of members they share, the largest overlap first; of equal overlaps
+    the older cluster first, then the new one whose first member was remembered first. An old number goes to at most one
+    new cluster: where a cluster splits, its largest part keeps the number; where clusters merge, the number of the one
+    with most members in it stays. A cluster without a match gets a number that was never used.
 
     Args:
         before: (n,) lasting number of each member so far, NOISE for none or for a new member.
@@ -95,8 +91,7 @@ def carry_over(
         next_cluster: the first number that was never used.
 
     Returns:
-        numbers: (n,) int32.
-        next_cluster: the first number that is still not used.
+        The lasting numbers (n,) int32, and the next `next_cluster`.
 
     Example:
         >>> before = np.array([0, 0, 1, 1, 1, -1, -1], dtype=np.int32)  # the last two are new
@@ -105,18 +100,14 @@ def carry_over(
         >>> numbers.tolist(), next_cluster
         ([0, 0, 2, 1, 1, 2, -1], 3)
     """
-    found, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    clusters = np.flatnonzero(found != NOISE)
-    clusters = clusters[np.argsort(first[clusters], kind="stable")]
-    # Position of each new cluster in the order of its first member, -1 for noise.
-    position = np.full(len(found), -1, dtype=np.int64)
-    position[clusters] = np.arange(len(clusters))
-    positions = position[inverse.reshape(-1)]
-    numbers = _matched(before, positions, len(clusters))
+    # Renumber the refit's clusters by their first members: 0, 1, 2, ...; noise stays -1.
+    by_first_member = dict.fromkeys(labels[labels != NOISE].tolist())
+    position = {NOISE: NOISE} | {label: place for place, label in enumerate(by_first_member)}
+    positions = np.array([position[label] for label in labels.tolist()], dtype=np.int64)
+    numbers = _matched(before, positions, len(by_first_member))
     is_new = numbers < 0
     numbers[is_new] = next_cluster + np.arange(int(is_new.sum()))
-    table = np.append(numbers, NOISE)  # position -1 is noise
-    return table[positions].astype(np.int32), next_cluster + int(is_new.sum())
+    return np.append(numbers, NOISE)[positions].astype(np.int32), next_cluster + int(is_new.sum())
 
 
 def _matched(before: NDArray[np.int32], positions: NDArray[np.int64], n_clusters: int) -> NDArray[np.int64]:

@@ -26,31 +26,31 @@ def canonical_order(vectors: NDArray[np.float32]) -> NDArray[np.intp]:
 def vote(
     queries: NDArray[np.float32],
     members: NDArray[np.float32],
-    labels: NDArray[np.int32],
+    clusters: NDArray[np.int32],
     n_neighbors: int,
     max_distance: float | None = None,
 ) -> NDArray[np.int64]:
-    """Majority label (m,) among the `n_neighbors` members nearest by cosine to each query.
+    """Majority cluster (m,) among the `n_neighbors` members nearest by cosine to each query.
 
-    Noise votes like any label. With fewer members than `n_neighbors` all of them vote. A tie goes to the label of the
-    nearest neighbour among the tied. Of equally near members the one remembered first counts as nearer. Cosines are
+    Noise votes like any cluster. With fewer members than `n_neighbors` all of them vote. A tie goes to the cluster of
+    the nearest neighbour among the tied. Of equally near members the one remembered first counts as nearer. Cosines are
     equal when they agree to 12 decimals, as vectors of one direction and different lengths differ in their last bits.
 
     Args:
         queries: (m, D) fingerprints to assign.
         members: (n, D) remembered fingerprints, n >= 1, in the order in which they were remembered.
-        labels: (n,) their labels.
+        clusters: (n,) the cluster of each member, NOISE for none.
         n_neighbors: How many vote.
         max_distance: Members further away do not vote: Euclidean distance of unit vectors, 0 to 2, which is
-            sqrt(2 - 2 cosine). Without any vote the label is UNSEEN. None: no bound.
+            sqrt(2 - 2 cosine). Without any vote the result is UNSEEN. None: no bound.
     """
     from meds_rl.memory.nearest import majority  # compiled: slower to load than all of meds_rl
 
     return majority(
         unit_vectors(queries),
         unit_vectors(members),
-        np.ascontiguousarray(labels, dtype=np.int32),
-        n_neighbors,
+        np.ascontiguousarray(clusters, dtype=np.int32),
+        min(n_neighbors, len(members)),
         -np.inf if max_distance is None else 1.0 - max_distance**2 / 2.0,
         UNSEEN,
     )
@@ -64,33 +64,23 @@ def assign(
     now: int,
     half_life: float | None,
 ) -> Assigned:
-    """Clusters and sizes |C| of rows (m, D) in an entry, rows of NaN as completions without an answer.
-
-    Args:
-        entry: what is remembered of their prompt, or None.
-        rows: checked features.
-        n_neighbors: how many nearest members vote.
-        max_distance: members further away do not vote; None for any distance.
-        now: the memory's step.
-        half_life: in batches, or None.
-    """
+    """Clusters and sizes |C| of checked features (m, D) in the entry of their prompt, at the memory's step `now`."""
     answered = has_answer(rows)
     clusters, sizes = np.where(answered, UNSEEN, NO_ANSWER), no_sizes(len(rows), half_life)
     if entry is None:
         return Assigned(clusters, sizes)
     sizes[~answered] = weights(entry.no_answer_steps, now, half_life).sum()
     if len(entry.vectors):
-        n_voters = min(n_neighbors, len(entry.vectors))
-        clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_voters, max_distance)
+        clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_neighbors, max_distance)
         found = answered & (clusters != UNSEEN)
-        # Noise, -1, is the first bin.
+        # NOISE is -1, so a cluster's bin is its number + 1. Noise points count together as one cluster.
         totals = np.bincount(entry.clusters + 1, weights=weights(entry.steps, now, half_life))
         sizes[found] = totals[clusters[found] + 1]
     return Assigned(clusters, sizes)
 
 
 def weights(steps: NDArray[np.int64], now: int, half_life: float | None) -> NDArray[np.float64]:
-    """(n,) what each remembered completion counts: 2^(-(now - step) / half_life), age in remembered batches; else 1.
+    """(n,) what each remembered completion counts: 2^(-(now - step) / half_life), or 1 without a half-life.
 
     Example:
         >>> weights(np.array([0, 5, 10]), now=10, half_life=5).tolist()

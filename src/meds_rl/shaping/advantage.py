@@ -66,7 +66,7 @@ def group_advantages(
     divide = check_bools("normalize_by_std", normalize_by_std, n_rows)
 
     counts = np.bincount(group)
-    # Measured from the group's lowest reward, so that equal rewards give 0 exactly, not the rounding of their mean.
+    # Subtract the group's lowest reward first: equal rewards then give 0 exactly, not the rounding of their mean.
     lowest = np.full(len(counts), np.inf)
     np.minimum.at(lowest, group, values)
     above = values - lowest[group]
@@ -103,7 +103,7 @@ def entropy_advantage(
         advantages: (B,) or (B, T).
         entropies: (B, T), in nats.
         coef: Weight of the entropy.
-        cap: The bonus is at most |A| / cap.
+        cap: The added term is at most |A| / cap.
 
     Returns:
         (B, T).

@@ -12,8 +12,8 @@ from meds_rl.checks import check_non_negative
 def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> NDArray[np.float64]:
     """Penalty of completions whose clusters have `cluster_sizes` members in memory.
 
-    penalty = min(alpha * ln(|C| + 1), beta), the term taken from the reward of a wrong completion in
-    r_s(x, y) = r(x, y) - min(alpha * ln(|C| + 1), beta) (arXiv 2604.11297, the shaped reward).
+    The second term of the shaped reward r_s(x, y) = r(x, y) - min(alpha * ln(|C| + 1), beta) of a wrong completion
+    (arXiv 2604.11297).
 
     Args:
         cluster_sizes: (B,) numbers >= 0, |C| before the batch: counts, or with a half-life sums of weights. Any shape
@@ -25,8 +25,7 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
         (B,) float64 in [0, beta].
 
     Raises:
-        TypeError: A size, alpha or beta is not a number.
-        ValueError: A size is negative or not finite, or alpha or beta is negative or not finite.
+        TypeError, ValueError: A size, alpha or beta is not a number, is negative or not finite.
 
     Example:
         >>> penalty([0, 1, 2, 6, 7]).round(4).tolist()
@@ -45,20 +44,16 @@ def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> 
 def shaped_rewards(
     rewards: NDArray[np.float64], penalties: NDArray[np.float64], keeps_sign: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Shaped rewards (B,): r - penalty, but right completions (`keeps_sign`, (B,)) keep the sign of their reward.
+    """Shaped rewards (B,): r - penalty. Where `keeps_sign` (B,): r / (1 + penalty), or r (1 + penalty) for r <= 0.
 
-    That is r / (1 + penalty) for them, or r (1 + penalty) where r is negative, so that no reward rises.
+    So a penalised right completion keeps the sign of its reward, and no reward rises.
     """
     scaled = np.where(rewards > 0, rewards / (1 + penalties), rewards * (1 + penalties))
     return np.where(keeps_sign, scaled, rewards - penalties)
 
 
 def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """Penalties of a penalty function or a subclass: (B,) finite numbers >= 0, as float64.
-
-    Raises:
-        ValueError: it is something else.
-    """
+    """(B,) finite numbers >= 0, from a penalty function or a subclass."""
     penalties = np.asarray(values, dtype=np.float64)
     if penalties.shape != (n_rows,):
         raise ValueError(f"penalty must return ({n_rows},) penalties, got shape {penalties.shape}")
@@ -67,18 +62,14 @@ def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
     return penalties
 
 
-# ---- The penalty's strength over the course of training: full, falling, none.
+# ---- The penalty's strength over the course of training: full, falling, 0.
 
 Anneal: TypeAlias = Sequence[float]
 """Two fractions of training: where the strength begins to fall, and where it reaches 0."""
 
 
 def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
-    """Two fractions of training, 0 <= from <= until <= 1; None for None and for from = 1: full strength throughout.
-
-    Raises:
-        ValueError: anything else.
-    """
+    """Two fractions of training, 0 <= from <= until <= 1; None for None and for from = 1, full strength throughout."""
     if value is None:
         return None
     numbers = tuple(value) if isinstance(value, Sequence) else ()
@@ -91,16 +82,12 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
 
 
 def check_progress(value: float | None, anneal: tuple[float, float] | None) -> float | None:
-    """The fraction of training that is done, 0 to 1; required where the penalty is annealed.
-
-    Raises:
-        ValueError: it is missing or out of range.
-    """
+    """The fraction of training that is done, 0 to 1; None only if the penalty is not annealed."""
     if value is None:
         if anneal is not None:
             raise ValueError(
-                f"anneal={list(anneal)} lets alpha fall in the course of training: shape needs progress, the share of "
-                "training that is done, 0 to 1; got None"
+                f"anneal={list(anneal)} lets alpha fall during training: shape needs progress, the share of training "
+                "that is done, 0 to 1; got None"
             )
         return None
     if not _is_number(value) or not 0 <= value <= 1:

@@ -39,14 +39,7 @@ _EXPLANATIONS = {
 
 
 def explanation(reason: str, cluster: int, size: float) -> str:
-    """A reason in words.
-
-    Args:
-        reason: the value of a `Reason`.
-        cluster, size: of the completion, as in `ShapedBatch`.
-
-    Raises:
-        ValueError: there is no such reason.
+    """A reason (the value of a `Reason`; others are a ValueError) in words, with the completion's cluster and its size.
 
     Example:
         >>> explanation("cluster", 3, 12.0)
@@ -61,14 +54,13 @@ class ShapedBatch:
 
     Attributes:
         rewards: (B,) float64 shaped rewards r_s.
-        penalties: (B,) float64 >= 0, min(alpha ln(size + 1), beta) or what the shaper's own `penalty` gives; 0 for rows
-            that were not scored.
-        cluster_sizes: (B,) |C| before this batch, as it counted: 0 for what is free or was not scored. int64, or with a
-            half-life float64: members weighted by age.
+        penalties: (B,) float64 >= 0; 0 for rows that were not scored.
+        cluster_sizes: (B,) |C| before this batch, as it counts for the penalty: 0 for what is free or was not scored.
+            int64, or with a half-life float64: members weighted by age.
         clusters: (B,) int64 label in memory, or NOISE, NO_ANSWER, UNSEEN, NOT_SCORED.
         reasons: (B,) the value of a `Reason`.
         normalize_by_std: (B,) bool, False only for the rows of an all-wrong group under all_wrong="center":
-            their advantage is the reward less the group's mean, not divided by the group's deviation.
+            their advantage is the reward minus the group's mean, not divided by the group's deviation.
         memory_ids: (B,) int64 id under which each completion is remembered, -1 if it is not.
         prompt_ids: (B,) as given.
         group_ids: (B,) as given; the prompt ids where none were.

@@ -22,7 +22,7 @@ from meds_rl.checks import (
     has_answer,
 )
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
-from meds_rl.memory.entry import ClusterSizes, Visit
+from meds_rl.memory.entry import ClusterSizes, EntryKey, Visit
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.vote import no_sizes
 from meds_rl.shaping.penalty import (
@@ -41,7 +41,7 @@ PenaltyFunction: TypeAlias = Callable[[ClusterSizes, NDArray[np.int64]], ArrayLi
 
 
 class RewardShaper:
-    """Takes reward away from errors that were made before (the paper's shaped reward).
+    """Lowers the reward of errors that were made before (the paper's shaped reward).
 
     r_s(x, y) = r(x, y) - min(alpha ln(|C| + 1), beta) for wrong y, where C is the cluster of y among the remembered
     wrong completions of x. A group is the rows with one prompt id in one call, or with one group id.
@@ -53,13 +53,13 @@ class RewardShaper:
         beta: Cap of the penalty, >= 0, in units of reward.
         target: Which completions are penalised and remembered: "wrong", "right" or "both". A right completion keeps the
             sign of its reward: r / (1 + penalty), or r (1 + penalty) for a negative r.
-        noise: Remembered completions that are in no cluster count together as one "cluster" (as released), or are
-            "free" of penalty.
-        all_wrong: A group without a right completion is left alone ("skip", as released: neither penalised nor
-            remembered), shaped with an advantage that is not divided by its deviation ("center"), or shaped like any
-            other ("shape"). A group that is all right is always left alone.
-        no_answer: Completions without an answer count together as one "cluster", or are "free" of penalty and not
-            remembered (as released).
+        noise: What HDBSCAN puts in no cluster: "cluster" counts it together as one cluster (as released), "free" gives
+            no penalty.
+        all_wrong: What to do with a group without a right completion: "skip" neither penalises nor remembers it (as
+            released), "center" penalises it but does not divide its advantages by the group's deviation, "shape" treats
+            it like any group. A group that is all right is always skipped.
+        no_answer: Completions without an answer: "cluster" counts them together as one cluster, "free" neither
+            penalises nor remembers them (as released).
         n_neighbors: How many nearest members of the memory vote on a completion's cluster.
         memory: The memory to use and to fill; a new one by default.
         max_distance: Members further away (of unit vectors: 0 to 2) do not vote; without a voter |C| = 0. None: no
@@ -67,8 +67,8 @@ class RewardShaper:
         anneal: Two fractions of training: the penalty has its full strength up to the first, falls linearly, and is 0
             from the second on. Errors are remembered throughout. None: full strength throughout, as published.
         penalty: A function from cluster sizes (B,) and group sizes (B,) to penalties (B,) >= 0, in place of
-            min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. Rows that are not scored have size 0 there
-            and always penalty 0. `anneal` scales the penalties. They are subtracted from right completions, too.
+            min(alpha ln(|C| + 1), beta); alpha and beta then have no effect. `anneal` scales its penalties, and they
+            are subtracted from right completions, too. A row that is not scored has size 0 and always penalty 0.
 
     Raises:
         TypeError, ValueError: An argument has a wrong type or value.
@@ -154,15 +154,11 @@ class RewardShaper:
         return np.asarray(self.penalty(sizes, group_sizes)) * strength(self.anneal, progress)
 
     def scored_rows(
-        self,
-        *,
-        prompt_ids: Sequence[PromptId],
-        is_correct: ArrayLike,
-        group_ids: Iterable[PromptId] | None = None,
+        self, *, prompt_ids: Sequence[PromptId], is_correct: ArrayLike, group_ids: Iterable[PromptId] | None = None
     ) -> NDArray[np.bool_]:
         """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
 
-        An engine need not compute the others' fingerprints; it may pass rows of NaN for them.
+        An engine may pass rows of NaN for the others instead of computing their fingerprints.
 
         Raises:
             TypeError, ValueError: An argument has a wrong type or shape.
@@ -170,9 +166,9 @@ class RewardShaper:
         n_rows = len(prompt_ids)
         correct = check_bools("is_correct", is_correct, n_rows)
         ids = check_prompt_ids(prompt_ids, n_rows)
-        names = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
-        unscored = self._why_unscored(groups_of(ids, names, correct), correct)
-        return np.array([reason is None for reason in unscored], dtype=np.bool_)
+        groups = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
+        reasons = self._why_unscored(groups_of(ids, groups, correct), correct)
+        return np.array([reason is None for reason in reasons], dtype=np.bool_)
 
     def shape(
         self,
@@ -186,8 +182,7 @@ class RewardShaper:
     ) -> ShapedBatch:
         """Score a batch against the memory as it is, shape its rewards, then remember it.
 
-        The order of rows does not matter to the result. After an error the memory is as it was before. Among threads
-        one batch after the other is scored and remembered.
+        The order of rows does not matter. On an error the memory is unchanged. Threads take turns, batch by batch.
 
         Args:
             rewards: (B,) finite rewards before shaping.
@@ -206,18 +201,17 @@ class RewardShaper:
         ids = check_prompt_ids(prompt_ids, n_rows)
         correct = check_bools("is_correct", is_correct, n_rows)
         fingerprints = check_features(features, n_rows)
-        names = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
+        row_groups = ids if group_ids is None else check_prompt_ids(group_ids, n_rows, name="group_ids")
         progress = check_progress(progress, self.anneal)
 
-        groups = groups_of(ids, names, correct)
-        unscored = self._why_unscored(groups, correct)
-        scored = np.array([reason is None for reason in unscored], dtype=np.bool_)
-        prompts = scored_prompts(groups, correct, scored)
+        groups = groups_of(ids, row_groups, correct)
+        why_unscored = self._why_unscored(groups, correct)
+        scored_rows = rows_by_entry(groups, correct, why_unscored)
         with self.memory.lock:
-            clusters, sizes, penalties = self._score(prompts, fingerprints, groups, progress)
-            memory_ids = self._remember(prompts, fingerprints)
+            clusters, sizes, penalties = self._score(scored_rows, fingerprints, groups, progress)
+            memory_ids = self._remember(scored_rows, fingerprints)
 
-        # A penalty function's penalties are subtracted from right completions, too.
+        # The penalties of a penalty function are subtracted as they are, from right completions, too.
         keeps_sign = correct if self.penalty is None else np.zeros_like(correct)
         return ShapedBatch(
             rewards=shaped_rewards(raw_rewards, penalties, keeps_sign),
@@ -226,51 +220,47 @@ class RewardShaper:
             clusters=clusters,
             reasons=[
                 (reason or self._why_scored(cluster)).value
-                for reason, cluster in zip(unscored, clusters.tolist(), strict=True)
+                for reason, cluster in zip(why_unscored, clusters.tolist(), strict=True)
             ],
             normalize_by_std=self._normalize_by_std(groups, n_rows),
             memory_ids=memory_ids,
             prompt_ids=ids,
-            group_ids=names,
+            group_ids=row_groups,
             is_correct=correct,
             raw_rewards=raw_rewards,
         )
 
     def _score(
-        self,
-        prompts: list[ScoredRows],
-        features: NDArray[np.float32],
-        groups: list[Group],
-        progress: float | None,
+        self, scored_rows: RowsByEntry, features: NDArray[np.float32], groups: list[Group], progress: float | None
     ) -> tuple[NDArray[np.int64], ClusterSizes, NDArray[np.float64]]:
-        """Clusters, the sizes that count and penalties, each (B,); other rows are NOT_SCORED with 0 and 0."""
+        """Clusters, the sizes that count and penalties, each (B,); rows that are not scored get NOT_SCORED, 0 and 0."""
         clusters = np.full(len(features), NOT_SCORED, dtype=np.int64)
         sizes = no_sizes(len(features), self.memory.half_life)
-        visits = [Visit(prompt.prompt_id, features[prompt.rows], prompt.is_correct) for prompt in prompts]
+        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in scored_rows.items()]
         found = self.memory.assign_batch(visits, n_neighbors=self.n_neighbors, max_distance=self.max_distance)
-        for prompt, assigned in zip(prompts, found, strict=True):
-            clusters[prompt.rows], sizes[prompt.rows] = assigned
+        for rows, assigned in zip(scored_rows.values(), found, strict=True):
+            clusters[rows], sizes[rows] = assigned
         if self.noise == "free":
             sizes[clusters == NOISE] = 0
         if self.no_answer == "free":
-            # This shaper remembers none, but its memory may come from a run that did.
+            # This shaper remembers none, but its memory may come from a run with no_answer="cluster".
             sizes[clusters == NO_ANSWER] = 0
         penalties = check_penalties(self.penalties(sizes, groups, progress), len(sizes))
         return clusters, sizes, np.where(clusters == NOT_SCORED, 0.0, penalties)
 
-    def _remember(self, prompts: list[ScoredRows], features: NDArray[np.float32]) -> NDArray[np.int64]:
+    def _remember(self, scored_rows: RowsByEntry, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
         memory_ids = np.full(len(features), -1, dtype=np.int64)
         if self.no_answer == "free":
             answered = has_answer(features)
-            prompts = [prompt._replace(rows=prompt.rows[answered[prompt.rows]]) for prompt in prompts]
-        visits = [Visit(prompt.prompt_id, features[prompt.rows], prompt.is_correct) for prompt in prompts]
-        for prompt, ids in zip(prompts, self.memory.remember_batch(visits), strict=True):
-            memory_ids[prompt.rows] = ids
+            scored_rows = {key: rows[answered[rows]] for key, rows in scored_rows.items()}
+        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in scored_rows.items()]
+        for rows, ids in zip(scored_rows.values(), self.memory.remember_batch(visits), strict=True):
+            memory_ids[rows] = ids
         return memory_ids
 
     def _why_unscored(self, groups: list[Group], is_correct: NDArray[np.bool_]) -> list[Reason | None]:
-        """For each row why it is left alone, or None where it is scored."""
+        """For each row the reason why it is not scored, or None if it is scored."""
         reasons: list[Reason | None] = [None] * len(is_correct)
         for group in groups:
             for row in group.rows.tolist():
@@ -324,39 +314,34 @@ def groups_of(prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct:
     Raises:
         ValueError: a group has completions of two prompts.
     """
-    rows: dict[PromptId, list[int]] = {}
+    rows_of: dict[PromptId, list[int]] = {}
     for row, group_id in enumerate(group_ids):
-        rows.setdefault(group_id, []).append(row)
+        rows = rows_of.setdefault(group_id, [])
+        rows.append(row)
+        if prompt_ids[row] != prompt_ids[rows[0]]:
+            raise ValueError(
+                f"a group has the completions of one prompt; group {group_id!r} has completions of "
+                f"{prompt_ids[rows[0]]!r} and {prompt_ids[row]!r}"
+            )
     groups = []
-    for group_id, members in rows.items():
-        prompt_id = prompt_ids[members[0]]
-        for row in members:
-            if prompt_ids[row] != prompt_id:
-                raise ValueError(
-                    f"a group has the completions of one prompt; group {group_id!r} has completions of {prompt_id!r} "
-                    f"and {prompt_ids[row]!r}"
-                )
-        graded = is_correct[members]
-        kind = GroupKind.MIXED if graded.any() else GroupKind.ALL_WRONG
-        kind = GroupKind.ALL_RIGHT if graded.all() else kind
-        groups.append(Group(prompt_id, np.array(members, dtype=np.intp), kind))
+    for rows in rows_of.values():
+        graded = is_correct[rows]
+        kind = GroupKind.ALL_RIGHT if graded.all() else GroupKind.MIXED if graded.any() else GroupKind.ALL_WRONG
+        groups.append(Group(prompt_ids[rows[0]], np.array(rows, dtype=np.intp), kind))
     return sorted(groups, key=lambda group: (isinstance(group.prompt_id, str), group.prompt_id))
 
 
-class ScoredRows(NamedTuple):
-    """The rows (m,) of one prompt that are scored, from all its groups, all right or all wrong."""
-
-    prompt_id: PromptId
-    is_correct: bool
-    rows: NDArray[np.intp]
+RowsByEntry: TypeAlias = dict[EntryKey, NDArray[np.intp]]
+"""For each entry of the memory (a prompt, right or wrong) the rows (m,) that are scored, from all groups."""
 
 
-def scored_prompts(groups: list[Group], is_correct: NDArray[np.bool_], scored: NDArray[np.bool_]) -> list[ScoredRows]:
-    """The scored rows of each prompt, right and wrong ones separately: each is one visit of the memory."""
-    found: dict[tuple[PromptId, bool], list[NDArray[np.intp]]] = {}
+def rows_by_entry(groups: list[Group], is_correct: NDArray[np.bool_], why_unscored: list[Reason | None]) -> RowsByEntry:
+    """The scored rows, those without a reason not to be, by the entry they are compared with."""
+    scored = np.array([reason is None for reason in why_unscored], dtype=np.bool_)
+    found: dict[EntryKey, list[NDArray[np.intp]]] = {}
     for group in groups:
         for right in (False, True):
             rows = group.rows[scored[group.rows] & (is_correct[group.rows] == right)]
             if len(rows):
-                found.setdefault((group.prompt_id, right), []).append(rows)
-    return [ScoredRows(*key, np.concatenate(rows)) for key, rows in found.items()]
+                found.setdefault(EntryKey(group.prompt_id, right), []).append(rows)
+    return {key: np.concatenate(parts) for key, parts in found.items()}
