@@ -14,11 +14,16 @@ PromptId: TypeAlias = str | int
 
 def check_non_negative(name: str, value: float) -> float:
     """A finite number >= 0."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not is_number(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} must be finite and 0 or more, got {value!r}")
     return float(value)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is an integer or a float, Python's or numpy's; True and False are not numbers."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_positive_int(name: str, value: int) -> int:

@@ -1,4 +1,4 @@
-"""Exact incremental HDBSCAN: a spanning tree that grows and shrinks, and the clusters read from it.
+"""Exact incremental HDBSCAN: a minimum spanning tree, updated when points come and go, and the clusters read from it.
 
-What is here needs numba, and :mod:`meds_rl.hdbscan.incremental` scikit-learn: import the module that you need.
+All modules need numba, :mod:`meds_rl.hdbscan.incremental` also scikit-learn: import the one that you need.
 """

@@ -8,23 +8,10 @@ depends on the values alone. So the clusters are a function of the set of points
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.hdbscan.compiled import (
-    FLAG,
-    INDICES,
-    INT,
-    REAL,
-    VALUES,
-    Floats,
-    Indices,
-    ascending,
-    compiled,
-    part,
-)
+from meds_rl.hdbscan.compiled import FLAG, INDICES, INT, REAL, VALUES, Floats, Indices, ascending, compiled, part
 from meds_rl.hdbscan.spanning_tree import edge_lengths
 
 Labels = NDArray[np.int64]
-
-NOISE = -1
 
 
 @part
@@ -186,13 +173,7 @@ def _join_near(chosen: Indices, above: Indices, birth: Floats, epsilon: float, a
 
 @compiled(INDICES, VALUES, INDICES, INT, FLAG, FLAG, REAL)
 def _extract(
-    parent: Indices,
-    lengths: Floats,
-    order: Indices,
-    min_cluster_size: int,
-    leaf: bool,
-    single: bool,
-    epsilon: float,
+    parent: Indices, lengths: Floats, order: Indices, min_cluster_size: int, leaf: bool, single: bool, epsilon: float
 ) -> tuple[Labels, Floats]:
     """Labels and probabilities from the tree and the order of its edges by length."""
     n = parent.size

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from meds_rl.hdbscan import hierarchy, spanning_tree
 from meds_rl.hdbscan.compiled import ascending
+from meds_rl.labels import NOISE
 
 
 class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -36,7 +37,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     Attributes
     ----------
     labels_ : ndarray of shape (n_samples_seen_,)
-        Cluster of every point so far, in the order they came; -1 for noise. Clusters are numbered by their first point.
+        Cluster of every point so far, in their order of arrival; -1 for noise. Clusters are numbered by first point.
     probabilities_ : ndarray of shape (n_samples_seen_,)
         Strength of membership: the density at which a point leaves its cluster over the largest there; 0 for noise.
     minimum_spanning_tree_ : ndarray of shape (n_samples_seen_ - 1, 3)
@@ -114,7 +115,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> "IncrementalHDBSCAN":
         """Cluster X (n_samples, n_features), which may be empty, together with all points so far; y is ignored.
 
-        Raises ValueError as `fit` does, and for another number of features; nothing has changed then.
+        Raises ValueError as `fit` does, and for another number of features; then nothing changes.
         """
         self._check_parameters()
         first = not hasattr(self, "n_samples_seen_")
@@ -159,17 +160,26 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
     def _add(self, new: NDArray[np.float64]) -> None:
         n, total = self.n_samples_seen_, self.n_samples_seen_ + len(new)
         if total > len(self._points):
-            grown = np.empty((max(total, 2 * n), self._points.shape[1]))
-            grown[:n] = self._points[:n]
-            self._points = grown
+            larger = np.empty((max(total, 2 * n), self._points.shape[1]))
+            larger[:n] = self._points[:n]
+            self._points = larger
         self._points[n:total] = new
         self.n_samples_seen_ = total
-        self._grow_tree(self._points[:total])
+        self._update_tree(self._points[:total])
         self._order = ascending(self._lengths)
-        self._label()
+        self.labels_, self.probabilities_ = hierarchy.extract(
+            self._parent,
+            self._lengths,
+            self.min_cluster_size,
+            leaf=self.cluster_selection_method == "leaf",
+            allow_single_cluster=bool(self.allow_single_cluster),
+            epsilon=float(self.cluster_selection_epsilon),
+        )
+        if total < self._effective_min_samples():
+            self.labels_[:], self.probabilities_[:] = NOISE, 0.0
 
-    def _grow_tree(self, points: NDArray[np.float64]) -> None:
-        """The tree of all points, from the one of the first where that is possible."""
+    def _update_tree(self, points: NDArray[np.float64]) -> None:
+        """The tree of all points: from the earlier points' tree, unless core distances may have changed."""
         min_samples = self._effective_min_samples()
         if min_samples > 2:
             core = spanning_tree.core_distances(points, min(min_samples, len(points)))
@@ -180,18 +190,6 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
             self._parent = spanning_tree.insert(points, known)
             self._lengths = spanning_tree.edge_lengths(points, self._parent)
         self._is_euclidean = min_samples <= 2
-
-    def _label(self) -> None:
-        self.labels_, self.probabilities_ = hierarchy.extract(
-            self._parent,
-            self._lengths,
-            self.min_cluster_size,
-            leaf=self.cluster_selection_method == "leaf",
-            allow_single_cluster=bool(self.allow_single_cluster),
-            epsilon=float(self.cluster_selection_epsilon),
-        )
-        if self.n_samples_seen_ < self._effective_min_samples():
-            self.labels_[:], self.probabilities_[:] = hierarchy.NOISE, 0.0
 
     def _effective_min_samples(self) -> int:
         return self.min_cluster_size if self.min_samples is None else self.min_samples

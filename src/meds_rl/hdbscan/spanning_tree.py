@@ -1,4 +1,4 @@
-"""Minimum spanning trees of points, built, grown and shrunk exactly.
+"""Minimum spanning trees of points: built, extended and reduced exactly.
 
 A tree of n points is an array of n parents, -1 for the one root. Points are (n, D), float64, C-contiguous and finite.
 The distance of two points is the root of the sum of their squared differences, added up over the dimensions in order:
@@ -31,9 +31,9 @@ def build(points: Floats, core: Floats | None = None) -> Indices:
 def insert(points: Floats, parent: Indices) -> Indices:
     """The tree of all n + m points, given that of the first n: O(n m D).
 
-    The edges of the old tree, those of a tree of the new points, and from each new point z the edges that it needs
-    when added alone contain a minimum spanning tree of all: an edge that is left out closes a cycle with no longer
-    edges that are there, so that up to any length the same points are connected.
+    Three sets of edges contain it: the old tree's, those of a tree of the new points, and for each new point the edges
+    that it needs when added alone (`star_edges`). Any other edge closes a cycle whose edges are in these sets and are
+    no longer than it, so that up to any length the same points are connected.
 
     >>> insert(np.array([[0.0], [3.0], [1.0]]), np.array([-1, 0], np.int32))  # 0 - 3 becomes 0 - 1 - 3
     array([-1,  2,  0], dtype=int32)
@@ -60,11 +60,10 @@ def _insert_block(points: Floats, parent: Indices) -> Indices:
 def delete(points: Floats, parent: Indices, kept: NDArray[np.bool_]) -> Indices:
     """The tree of the (n, D) kept points, given the old tree and which of its points are kept.
 
-    An old edge with both ends kept stays. Let edges of one length be ordered with those of the old tree first. Then
-    every old edge is the very first of all edges between the two parts that the tree falls into without it. Taking
-    points away takes edges away, so it is still the first between what is left of the two parts, and the first edge
-    between two parts is in the minimum spanning tree. What the old edges leave apart is joined by measuring pairs of
-    points in different pieces: r n pairs if all but r points are in one piece, n^2 / 2 at most.
+    An old edge with both ends kept stays in the tree: it is the shortest between the two parts that the tree falls
+    into without it (of equally long edges take the old tree's first), and still is when points are removed. The pieces
+    that remain are joined by measuring pairs of points in different pieces: r n pairs if all but r points are in one
+    piece, n^2 / 2 at most.
 
     >>> delete(np.array([[0.0], [3.0]]), np.array([-1, 2, 0], np.int32), np.array([True, True, False]))
     array([-1,  0], dtype=int32)
@@ -88,6 +87,15 @@ def edge_lengths(points: Floats, parent: Indices, core: Floats | None = None) ->
 
 
 @part
+def _find(leader: Indices, i: int) -> int:
+    """The point that represents the set of i (union-find); shortens the path to it on the way."""
+    while leader[i] != i:
+        leader[i] = leader[leader[i]]
+        i = leader[i]
+    return i
+
+
+@part
 def _roots(forest: Indices) -> Indices:
     """The root of each point's tree."""
     root = forest.copy()
@@ -95,11 +103,7 @@ def _roots(forest: Indices) -> Indices:
         if root[i] < 0:
             root[i] = i
     for i in range(root.size):
-        v = i
-        while root[v] != v:
-            root[v] = root[root[v]]
-            v = root[v]
-        root[i] = v
+        root[i] = _find(root, i)
     return root
 
 
@@ -331,10 +335,7 @@ def star_edges(points: Floats, parent: Indices, lengths: Floats) -> tuple[Indice
 
 @compiled(INT, INDICES, INDICES, INDICES)
 def _join(n: int, left: Indices, right: Indices, order: Indices) -> Indices:
-    """Kruskal's algorithm: the tree of the edges (left, right), taken in that order, as each point's parent.
-
-    The smaller of two trees is hung by its end of the edge: O(n log n) at most.
-    """
+    """Kruskal's algorithm: the tree of the edges (left, right) in that order; smaller trees hang on larger ones."""
     parent = np.full(n, -1, np.int32)
     leader = np.arange(n).astype(np.int32)
     size = np.ones(n, np.int32)
@@ -342,24 +343,14 @@ def _join(n: int, left: Indices, right: Indices, order: Indices) -> Indices:
     for edge in order:
         if missing == 0:
             break
-        a = left[edge]
-        while leader[a] != a:
-            leader[a] = leader[leader[a]]
-            a = leader[a]
-        b = right[edge]
-        while leader[b] != b:
-            leader[b] = leader[leader[b]]
-            b = leader[b]
+        above, below = left[edge], right[edge]
+        a, b = _find(leader, above), _find(leader, below)
         if a == b:
             continue
-        above, v = left[edge], right[edge]
         if size[a] < size[b]:
-            a, b, above, v = b, a, v, above
+            a, b, above, below = b, a, below, above
         leader[b] = a
         size[a] += size[b]
         missing -= 1
-        while v >= 0:
-            following = parent[v]
-            parent[v] = above
-            above, v = v, following
+        _hang(parent, below, above)
     return parent

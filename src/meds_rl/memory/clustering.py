@@ -65,9 +65,6 @@ class HDBSCANClustering(IncrementalClustering):
         cluster_selection_epsilon: clusters that split off at less than this distance (of unit vectors: 0 to 2) are
             joined again, so that one error in many wordings is one cluster; the paper's is 0.
 
-    Raises:
-        TypeError, ValueError: a setting has a wrong type or value.
-
     Example:
         >>> angles = np.array([0.0, 0.01, 0.02, 1.5, 1.51])
         >>> points = np.stack([np.cos(angles), np.sin(angles)], axis=1)

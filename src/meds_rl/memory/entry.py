@@ -92,7 +92,7 @@ class MemoryEntry:
     next_cluster: int
 
     def __post_init__(self) -> None:
-        # Callers get the entry itself; a label changed by mistake would silently change penalties.
+        # Callers get the entry itself; a cluster changed by mistake would silently change penalties.
         for array in self._arrays():
             array.setflags(write=False)
 
@@ -138,13 +138,10 @@ class MemoryEntry:
         return self.vectors, self.clusters, self.tree, self.runs, self.no_answer_runs
 
 
-_NO_NUMBERS: NDArray[np.int32] = np.zeros(0, dtype=np.int32)
-
-
 def empty_entry() -> MemoryEntry:
     """An entry without completions and without a width D."""
-    no_vectors = np.zeros((0, 0), dtype=np.float32)
-    return MemoryEntry(no_vectors, _NO_NUMBERS, _NO_NUMBERS, NO_RUNS, NO_RUNS, next_cluster=0)
+    vectors, numbers = np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int32)
+    return MemoryEntry(vectors, clusters=numbers, tree=numbers, runs=NO_RUNS, no_answer_runs=NO_RUNS, next_cluster=0)
 
 
 def _read_only(array: NDArray[np.int64]) -> NDArray[np.int64]:

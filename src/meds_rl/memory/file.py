@@ -1,7 +1,7 @@
 """The memory's file: one safetensors file, written atomically, entry by entry, and checked in full when read.
 
-All entries lie end to end in a few columns; `entry_sizes` (E, 5) holds for each of the E entries its numbers of
-fingerprints, runs and runs of completions without an answer, the length of its tree, and its next cluster. The last
+The arrays of all E entries are concatenated into one column each. `entry_sizes` (E, 5) says how to cut them: the
+entry's numbers of fingerprints, runs, runs without an answer and numbers in the tree; and its next cluster. The last
 column is the SHA-256 of everything before it.
 """
 
@@ -71,7 +71,10 @@ class Column(NamedTuple):
 
 def _columns(state: MemoryState) -> list[Column]:
     entries = list(state.entries.values())
-    sizes = np.array([_sizes(entry) for entry in entries], dtype=np.int64).reshape(-1, 5)
+    rows = [
+        (len(one.vectors), len(one.runs), len(one.no_answer_runs), len(one.tree), one.next_cluster) for one in entries
+    ]
+    sizes = np.array(rows, dtype=np.int64).reshape(-1, 5)
     n, r, k, t = (int(total) for total in sizes[:, :4].sum(axis=0))
     # JSON of E pairs of prompt id and is_correct. Not in the header, whose size is limited.
     keys = np.frombuffer(json.dumps(list(state.entries)).encode(), dtype=np.uint8)
@@ -87,17 +90,8 @@ def _columns(state: MemoryState) -> list[Column]:
     ]
 
 
-def _sizes(entry: MemoryEntry) -> tuple[int, ...]:
-    lengths = (len(entry.vectors), len(entry.runs), len(entry.no_answer_runs), len(entry.tree))
-    return (*lengths, entry.next_cluster)
-
-
 def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file of these columns, and their digest as the last one.
-
-    Raises:
-        OSError: No such folder, no space, no permission. `path` is then as before.
-    """
+    """Write a safetensors file of these columns, and their digest as the last one; as before after an OSError."""
     # Wide types first, so that each array starts at a multiple of its item's size.
     ordered = sorted(columns, key=lambda column: (-np.dtype(column.dtype).itemsize, column.name))
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
@@ -129,7 +123,7 @@ def write_columns(path: Path, columns: Sequence[Column], metadata: Mapping[str, 
 
 
 def _raw_bytes(array: NDArray[Any]) -> memoryview:
-    """The array's numbers as little-endian bytes, without a copy where they lie so already."""
+    """The array's numbers as little-endian bytes, without a copy if they are stored so already."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return little.reshape(-1).view(np.uint8).data if little.size else memoryview(b"")
 
@@ -138,12 +132,7 @@ def _raw_bytes(array: NDArray[Any]) -> memoryview:
 
 
 def read(path: str | PathLike[str]) -> MemoryState:
-    """The state that `write` wrote.
-
-    Raises:
-        MemoryFileError: The file is truncated, corrupted, of another version, or no memory file.
-        FileNotFoundError: There is no such file.
-    """
+    """The state that `write` wrote; FileNotFoundError or, for a file that is not one of these, MemoryFileError."""
     if not Path(path).exists():
         raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
     if Path(path).is_dir():
@@ -233,7 +222,7 @@ class _ColumnReader:
 
 
 def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
-    """The columns cut into entries, in the order in which they lie in the file."""
+    """The columns cut into entries, in their order in the file."""
     file.locate()
     (sizes,) = file.read("entry_sizes")
     if sizes.dtype != np.int64 or sizes.ndim != 2 or sizes.shape[1] != 5 or (sizes < 0).any():
@@ -248,12 +237,15 @@ def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
     return parts
 
 
-# The digest shows that the file is as it was written; what follows shows that what was written makes sense.
+# The digest shows that the file is as it was written; the checks below show that what was written makes sense.
 
 
 def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> MemoryState:
     state = MemoryState({}, header["step"], header["next_id"], header["n_features"])
-    keys = _keys(parts["entry_keys"][0])
+    pairs = json.loads(parts["entry_keys"][0].tobytes())
+    if not all(isinstance(is_correct, bool) for _, is_correct in pairs):
+        raise ValueError("an entry key is not a pair of a prompt id and true or false")
+    keys = [EntryKey(check_prompt_id(prompt_id), is_correct) for prompt_id, is_correct in pairs]
     sizes = parts["entry_sizes"][0]
     if len(set(keys)) != len(keys) or len(keys) != len(sizes):
         raise ValueError(f"{len(set(keys))} different entry keys for {len(sizes)} entries")
@@ -271,13 +263,6 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         state.entries[key] = entry
     _check_ids([runs for one in state.entries.values() for runs in (one.runs, one.no_answer_runs)], state)
     return state
-
-
-def _keys(column: NDArray[np.uint8]) -> list[EntryKey]:
-    keys = json.loads(column.tobytes())
-    if not all(isinstance(is_correct, bool) for _, is_correct in keys):
-        raise ValueError("an entry key is not a pair of a prompt id and true or false")
-    return [EntryKey(check_prompt_id(prompt_id), is_correct) for prompt_id, is_correct in keys]
 
 
 def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:

@@ -152,8 +152,7 @@ class ErrorMemory:
             n_neighbors: how many nearest members vote (`meds_rl.memory.vote.vote`).
             max_distance: members further away, of unit vectors, do not vote; None for any distance.
 
-        Raises:
-            TypeError, ValueError: an argument or a visit has a wrong type, shape or width.
+        TypeError or ValueError for an argument or a visit of a wrong type, shape or width.
         """
         check_positive_int("n_neighbors", n_neighbors)
         max_distance = check_max_distance(max_distance)
@@ -176,18 +175,12 @@ class ErrorMemory:
     def remember_batch(self, visits: Sequence[Visit]) -> list[NDArray[np.int64]]:
         """Add a batch, cluster each of its prompts again and count one `step`; on an error nothing changes.
 
-        The order of a visit's rows does not matter: they are stored sorted. The order of the visits does (ids count
-        through them).
+        The order of a visit's rows does not matter: they are stored sorted. The order of the visits does: ids count
+        through them. There is at most one visit for a prompt's right and one for its wrong completions.
 
-        Args:
-            visits: one for each prompt, right or wrong.
-
-        Returns:
-            For each visit the (m,) int64 ids of its completions, in the order of its rows. Rows that are equal are
-            interchangeable. A completion that does not fit into `capacity` gets an id, too.
-
-        Raises:
-            TypeError, ValueError: a visit has a wrong type, shape or width, or two have the same prompt.
+        Returns for each visit the (m,) int64 ids of its completions, in the order of its rows. Equal rows are
+        interchangeable. A completion that does not fit into `capacity` gets an id, too. TypeError or ValueError for a
+        visit of a wrong type, shape or width, or a second one of a prompt.
         """
         with self._lock:
             state = self._state
@@ -234,9 +227,8 @@ class ErrorMemory:
             path: the file.
             n_features: D of the fingerprints to come, where it is known: a memory of another width is refused.
 
-        Raises:
-            MemoryFileError: the file is truncated, corrupted, of another version or width, or no memory file.
-            FileNotFoundError: there is no such file.
+        FileNotFoundError if there is no such file; MemoryFileError if it is damaged, of another version or width, or no
+        memory file.
         """
         state = storage.read(path)
         if n_features is not None and state.n_features not in (None, n_features):
@@ -257,14 +249,9 @@ class ErrorMemory:
         n_features: int | None = None,
         **settings: Any,
     ) -> "ErrorMemory":
-        """A new memory with the content that `save` wrote. See `restore`.
+        """A new memory with these settings and the content that `save` wrote; arguments and errors as `restore`.
 
-        Args:
-            path: the file.
-            clustering: as it was when the memory was saved.
-            n_features: D of the fingerprints to come, where it is known.
-            **settings: `capacity` and the other settings of the memory. Where the file exceeds `capacity`, a prompt is
-                cut at its next visit.
+        Pass the settings that were in use at `save`. Prompts with more than `capacity` are cut at their next visit.
         """
         memory = cls(clustering, **settings)
         memory.restore(path, n_features=n_features)

@@ -27,10 +27,8 @@ def updated(
 ) -> MemoryEntry:
     """The entry after a batch: new completions are appended and the oldest dropped, down to `capacity`.
 
-    If fingerprints came or went, they are clustered again, and clusters keep their numbers (`carry_over`).
-
-    Raises:
-        TypeError, ValueError: the clustering returned a wrong type, shape or value.
+    If fingerprints came or went, they are clustered again, and clusters keep their numbers (`carry_over`). TypeError or
+    ValueError if the clustering returns something wrong.
     """
     old = empty_entry() if entry is None else entry
     n, m = len(old.vectors), len(arrival.vectors)

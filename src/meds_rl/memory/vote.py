@@ -16,10 +16,7 @@ def unit_vectors(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def canonical_order(vectors: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Positions (n,) that sort the rows of (n, D) by their bytes, so that the order depends on the rows alone.
-
-    Rows must be free of NaN and -0.0 (`check_features`). Equal rows, which are interchangeable, keep their order.
-    """
+    """Positions (n,) that sort rows (n, D), free of NaN and -0.0, by their bytes: it depends on the rows alone."""
     return np.array(sorted(range(len(vectors)), key=lambda row: vectors[row].tobytes()), dtype=np.intp)
 
 

@@ -29,20 +29,17 @@ def group_advantages(
     normalize_by_std: ArrayLike = True,
     eps: float = 1e-4,
 ) -> NDArray[np.float64]:
-    """Advantage of each completion over its group: (r - mean) / (std + eps), as TRL computes it.
+    """Advantages (B,) over the group: (r - mean) / (std + eps), as TRL computes them.
 
     std is the sample standard deviation (divisor G - 1), 0 for a group of one. Where `normalize_by_std` is False the
     advantage is r - mean: `ShapedBatch.normalize_by_std` says so for all-wrong groups under all_wrong="center".
 
     Args:
         rewards: (B,) finite rewards.
-        group_size: G, where groups lie one after another; B is a multiple of it. Either this or `prompt_ids`.
+        group_size: G, if the rows of a group follow each other; B is a multiple of it. Either this or `prompt_ids`.
         prompt_ids: (B,) prompts; rows with the same id are a group, in any order.
         normalize_by_std: One bool, or (B,) bool.
         eps: Added to the deviation, >= 0. Units of reward.
-
-    Returns:
-        (B,) float64.
 
     Raises:
         TypeError, ValueError: An argument has a wrong type, shape or value.
@@ -94,7 +91,7 @@ def _group_numbers(n_rows: int, group_size: int | None, prompt_ids: Iterable[Pro
 def entropy_advantage(
     advantages: torch.Tensor, entropies: torch.Tensor, coef: float = 0.4, cap: float = 2.0
 ) -> torch.Tensor:
-    """Token-level advantages A + min(coef * H, |A| / cap), H detached.
+    """Token-level advantages (B, T): A + min(coef * H, |A| / cap), H detached.
 
     The added term never changes the sign of A as long as `cap` is above 1.
     Source: "Reasoning with Exploration: An Entropy Perspective" (arXiv 2506.14758), with its defaults.
@@ -104,9 +101,6 @@ def entropy_advantage(
         entropies: (B, T), in nats.
         coef: Weight of the entropy.
         cap: The added term is at most |A| / cap.
-
-    Returns:
-        (B, T).
 
     Example:
         >>> import torch

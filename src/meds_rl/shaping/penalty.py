@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.checks import check_non_negative
+from meds_rl.checks import check_non_negative, is_number
 
 
 def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> NDArray[np.float64]:
@@ -73,7 +73,7 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
     if value is None:
         return None
     numbers = tuple(value) if isinstance(value, Sequence) else ()
-    if len(numbers) != 2 or not all(_is_number(number) for number in numbers):
+    if len(numbers) != 2 or not all(is_number(number) for number in numbers):
         raise ValueError(f"{name} must be None or two shares of training, such as [0.333, 0.666]; got {value!r}.")
     begin, end = float(numbers[0]), float(numbers[1])
     if not 0 <= begin <= end <= 1:
@@ -83,14 +83,14 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
 
 def check_progress(value: float | None, anneal: tuple[float, float] | None) -> float | None:
     """The fraction of training that is done, 0 to 1; None only if the penalty is not annealed."""
-    if value is None:
-        if anneal is not None:
-            raise ValueError(
-                f"anneal={list(anneal)} lets alpha fall during training: shape needs progress, the share of training "
-                "that is done, 0 to 1; got None"
-            )
+    if value is None and anneal is None:
         return None
-    if not _is_number(value) or not 0 <= value <= 1:
+    if value is None:
+        raise ValueError(
+            f"anneal={list(anneal or ())} lets alpha fall during training: shape needs progress, the share of training "
+            "that is done, 0 to 1; got None"
+        )
+    if not is_number(value) or not 0 <= value <= 1:
         raise ValueError(f"progress must be the share of training that is done, 0 to 1; got {value!r}")
     return float(value)
 
@@ -107,7 +107,3 @@ def strength(anneal: tuple[float, float] | None, progress: float | None) -> floa
     if anneal is None or progress is None or progress <= anneal[0]:
         return 1.0
     return max(0.0, (anneal[1] - progress) / (anneal[1] - anneal[0])) if anneal[1] > anneal[0] else 0.0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

@@ -131,11 +131,7 @@ class RewardShaper:
         self.memory = ErrorMemory() if memory is None else memory
 
     def alpha_at(self, progress: float | None) -> float:
-        """alpha at a fraction of training, 0 to 1; only with `anneal` does it change.
-
-        Raises:
-            ValueError: progress is out of range, or missing where `anneal` needs it.
-        """
+        """alpha at a fraction of training; it changes only with `anneal`. ValueError unless `progress` is 0 to 1."""
         return self.alpha * strength(self.anneal, check_progress(progress, self.anneal))
 
     def penalties(self, sizes: ClusterSizes, groups: list[Group], progress: float | None) -> NDArray[np.float64]:
@@ -158,10 +154,7 @@ class RewardShaper:
     ) -> NDArray[np.bool_]:
         """Which rows (B,) `shape` would look up and remember: the only ones whose fingerprints matter to it.
 
-        An engine may pass rows of NaN for the others instead of computing their fingerprints.
-
-        Raises:
-            TypeError, ValueError: An argument has a wrong type or shape.
+        An engine may pass rows of NaN for the others instead of computing their fingerprints. Errors as `shape`.
         """
         n_rows = len(prompt_ids)
         correct = check_bools("is_correct", is_correct, n_rows)
@@ -206,10 +199,10 @@ class RewardShaper:
 
         groups = groups_of(ids, row_groups, correct)
         why_unscored = self._why_unscored(groups, correct)
-        scored_rows = rows_by_entry(groups, correct, why_unscored)
+        entry_rows = rows_by_entry(groups, correct, why_unscored)
         with self.memory.lock:
-            clusters, sizes, penalties = self._score(scored_rows, fingerprints, groups, progress)
-            memory_ids = self._remember(scored_rows, fingerprints)
+            clusters, sizes, penalties = self._score(entry_rows, fingerprints, groups, progress)
+            memory_ids = self._remember(entry_rows, fingerprints)
 
         # The penalties of a penalty function are subtracted as they are, from right completions, too.
         keeps_sign = correct if self.penalty is None else np.zeros_like(correct)
@@ -231,14 +224,14 @@ class RewardShaper:
         )
 
     def _score(
-        self, scored_rows: RowsByEntry, features: NDArray[np.float32], groups: list[Group], progress: float | None
+        self, entry_rows: RowsByEntry, features: NDArray[np.float32], groups: list[Group], progress: float | None
     ) -> tuple[NDArray[np.int64], ClusterSizes, NDArray[np.float64]]:
         """Clusters, the sizes that count and penalties, each (B,); rows that are not scored get NOT_SCORED, 0 and 0."""
         clusters = np.full(len(features), NOT_SCORED, dtype=np.int64)
         sizes = no_sizes(len(features), self.memory.half_life)
-        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in scored_rows.items()]
+        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in entry_rows.items()]
         found = self.memory.assign_batch(visits, n_neighbors=self.n_neighbors, max_distance=self.max_distance)
-        for rows, assigned in zip(scored_rows.values(), found, strict=True):
+        for rows, assigned in zip(entry_rows.values(), found, strict=True):
             clusters[rows], sizes[rows] = assigned
         if self.noise == "free":
             sizes[clusters == NOISE] = 0
@@ -248,14 +241,14 @@ class RewardShaper:
         penalties = check_penalties(self.penalties(sizes, groups, progress), len(sizes))
         return clusters, sizes, np.where(clusters == NOT_SCORED, 0.0, penalties)
 
-    def _remember(self, scored_rows: RowsByEntry, features: NDArray[np.float32]) -> NDArray[np.int64]:
+    def _remember(self, entry_rows: RowsByEntry, features: NDArray[np.float32]) -> NDArray[np.int64]:
         """Add the scored rows to the memory; ids (B,), -1 for what is not remembered."""
         memory_ids = np.full(len(features), -1, dtype=np.int64)
         if self.no_answer == "free":
             answered = has_answer(features)
-            scored_rows = {key: rows[answered[rows]] for key, rows in scored_rows.items()}
-        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in scored_rows.items()]
-        for rows, ids in zip(scored_rows.values(), self.memory.remember_batch(visits), strict=True):
+            entry_rows = {key: rows[answered[rows]] for key, rows in entry_rows.items()}
+        visits = [Visit(key.prompt_id, features[rows], key.is_correct) for key, rows in entry_rows.items()]
+        for rows, ids in zip(entry_rows.values(), self.memory.remember_batch(visits), strict=True):
             memory_ids[rows] = ids
         return memory_ids
 
@@ -309,11 +302,7 @@ class Group(NamedTuple):
 
 
 def groups_of(prompt_ids: list[PromptId], group_ids: list[PromptId], is_correct: NDArray[np.bool_]) -> list[Group]:
-    """The groups of a batch (all arguments (B,)), sorted by prompt id, integers first.
-
-    Raises:
-        ValueError: a group has completions of two prompts.
-    """
+    """The groups of a batch (all arguments (B,)), by prompt id, integers first; ValueError if one has two prompts."""
     rows_of: dict[PromptId, list[int]] = {}
     for row, group_id in enumerate(group_ids):
         rows = rows_of.setdefault(group_id, [])
