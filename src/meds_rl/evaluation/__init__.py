@@ -9,11 +9,7 @@ from meds_rl.evaluation.agreement import (
     splits,
     v_measure,
 )
-from meds_rl.evaluation.agreement_by_prompt import (
-    agreement_by_chance,
-    agreement_by_prompt,
-    agreement_over_training,
-)
+from meds_rl.evaluation.agreement_by_prompt import agreement_by_chance, agreement_by_prompt, agreement_over_training
 from meds_rl.evaluation.majority import maj_at_k
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
 from meds_rl.evaluation.pass_at_k import pass_at_k

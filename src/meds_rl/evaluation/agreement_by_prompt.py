@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.evaluation.agreement import Agreement, Labels, Noise, agreement, numbered, partition
 
-MIN_COMPLETIONS = 3
-"""Of a prompt: two are one pair only."""
+MIN_COMPLETIONS = 3  # of a prompt: two are one pair only
 
 
 def rows_by_name(names: Sequence[Hashable]) -> dict[Hashable, NDArray[np.int64]]:
@@ -67,13 +66,12 @@ def step_bins(steps: ArrayLike, bins: int) -> list[StepBin]:
 
 
 class PromptAgreement(NamedTuple):
-    """The mean agreement over `num_prompts` prompts, weighted by their `num_completions` completions; the prompts that
-    are left out have `num_left_out`."""
+    """The mean agreement over prompts, weighted by their completions."""
 
     agreement: Agreement
     num_completions: int
     num_prompts: int
-    num_left_out: int = 0
+    num_left_out: int = 0  # completions of the prompts that cannot be compared
 
 
 class AgreementAt(NamedTuple):
@@ -94,12 +92,7 @@ def agreement_by_prompt(
     and labels are both one group or both all different: the adjusted Rand index is 0 / 0 there. Without them its mean
     over random clusters is 0; for the other measures see `agreement_by_chance`.
 
-    Args:
-        clusters, labels, noise: as in `agreement`, with its errors.
-        prompt_ids: (n,) the prompt of each completion.
-
-    Returns:
-        None if all prompts are left out.
+    `prompt_ids` are (n,); the other arguments and errors as `agreement`. None if all prompts are left out.
 
     Example:
         >>> found = agreement_by_prompt([0, 0, 1, 1, 0, 0, 0], ["a", "a", "b", "b", "a", "b", "c"], list("xxxxyyy"))
@@ -146,11 +139,8 @@ def agreement_over_training(
 ) -> list[AgreementAt]:
     """`agreement_by_prompt` in each part of a training.
 
-    Args:
-        steps: (n,) integers, when each completion was sampled.
-        clusters, labels, noise: as in `agreement`, with its errors.
-        prompt_ids: (n,) as in `agreement_by_prompt`; None: all of one prompt.
-        bins: Parts of equally many different steps.
+    `steps` are (n,) integers, when each completion was sampled; `bins` parts have equally many different steps. Without
+    `prompt_ids` all are of one prompt. The other arguments and errors as `agreement`.
 
     Example:
         >>> labels = ["a", "a", "b", "b"] * 2

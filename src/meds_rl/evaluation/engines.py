@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ from meds_rl.evaluation.sampling import (
     plan,
     refuses_system,
 )
+
+_KEPT = ("eos_token_id", "bos_token_id", "use_cache", "cache_implementation", "cache_config")
 
 
 @contextmanager
@@ -40,12 +42,8 @@ def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) 
         top_k=0,
         num_beams=1,
         disable_compile=True,
-        eos_token_id=own.eos_token_id,
-        bos_token_id=own.bos_token_id,
         pad_token_id=pad_token_id,
-        use_cache=own.use_cache,
-        cache_implementation=own.cache_implementation,
-        cache_config=own.cache_config,
+        **{name: getattr(own, name) for name in _KEPT},
     )
     # A wrapper may have its own reference to the wrapped model's configuration.
     owners = [module for module in model.modules() if "generation_config" in vars(module)]
@@ -60,10 +58,7 @@ def plain_generation(model: Any, settings: SamplingSettings, pad_token_id: int) 
 
 
 class TransformersEngine:
-    """A causal language model of transformers, and its tokenizer with a pad token, as a `SamplingEngine`.
-
-    The model's mode (train or eval) is restored after each call.
-    """
+    """A causal language model, and its tokenizer with a pad token, as a `SamplingEngine`; the mode is restored."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
@@ -71,9 +66,8 @@ class TransformersEngine:
     @property
     def context_length(self) -> int | None:
         """Most tokens of prompt and completion together; None if the model's configuration does not have it."""
-        config = self.model.config.get_text_config()
         # Some configurations map this name to another one, such as n_positions.
-        length = getattr(config, "max_position_embeddings", None)
+        length = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return length if isinstance(length, int) and length > 0 else None
 
     def encode(self, prompt: Prompt) -> list[int]:
@@ -96,32 +90,21 @@ class TransformersEngine:
                 output = model.generate(**inputs, generation_config=plain)
         finally:
             model.train(was_training)
-        ends = _end_ids(model)
-        ids = [_up_to_end(row, ends) for row in output[:, inputs["input_ids"].size(1) :].tolist()]
+        eos = model.generation_config.eos_token_id
+        ends = [eos] if isinstance(eos, int) else eos or []
+        ids = []
+        for row in output[:, inputs["input_ids"].size(1) :].tolist():
+            end = next((place for place, token in enumerate(row) if token in ends), len(row))
+            ids.append(row[: end + 1])
         texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [Completion(text, row, row[-1] in ends) for text, row in zip(texts, ids, strict=True)]
-
-
-def _end_ids(model: Any) -> Collection[int]:
-    """The model's end-of-sequence tokens."""
-    ids = model.generation_config.eos_token_id
-    return () if ids is None else (ids,) if isinstance(ids, int) else tuple(ids)
-
-
-def _up_to_end(ids: list[int], ends: Collection[int]) -> list[int]:
-    """The ids up to the first end-of-sequence token."""
-    first = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-    return ids[: first + 1]
 
 
 def _left_pad(prompts: Sequence[list[int]], pad_token_id: int, device: Any) -> dict[str, torch.Tensor]:
     width = max(len(prompt) for prompt in prompts)
     ids = [[pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
     mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return {
-        "input_ids": torch.tensor(ids, device=device),
-        "attention_mask": torch.tensor(mask, device=device),
-    }
+    return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
 
 
 def sample_completions(
@@ -137,29 +120,21 @@ def sample_completions(
     seed: int = 0,
     description: str | None = None,
 ) -> list[list[Completion]]:
-    """Sample completions of P prompts (text or chat messages) with a model of transformers.
+    """P lists of `num_samples` completions of P prompts (text or chat messages) from a model of transformers.
 
     The model's mode (train or eval) and the global random state are restored. A progress bar is shown if it has a
     `description`. ValueError for a setting out of range.
-
-    Returns:
-        P lists of ``num_samples`` completions.
     """
     settings = SamplingSettings(max_new_tokens, temperature, top_p)
     engine = TransformersEngine(model, tokenizer)
     ids = [engine.encode(prompt) for prompt in prompts]
     found: list[list[Completion]] = [[] for _ in prompts]
-    total = len(prompts) * num_samples
-    with tqdm(total=total, desc=description, unit="sample", disable=description is None) as bar:
-        for number, chunk in enumerate(plan([len(prompt) for prompt in ids], num_samples, batch_size)):
-            completions = engine.sample([ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number))
-            for row, completion in zip(chunk, completions, strict=True):
-                found[row.prompt].append(completion)
-            bar.update(len(chunk))
+    chunks = plan([len(prompt) for prompt in ids], num_samples, batch_size)
+    for number, chunk in enumerate(tqdm(chunks, desc=description, unit="batch", disable=description is None)):
+        completions = engine.sample([ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number))
+        for row, completion in zip(chunk, completions, strict=True):
+            found[row.prompt].append(completion)
     return found
-
-
-INSTALL = "pip install vllm"
 
 
 class VLLMEngine:
@@ -169,7 +144,7 @@ class VLLMEngine:
         try:
             import vllm
         except ImportError as error:
-            raise ImportError(f"--engine vllm needs vLLM: {INSTALL} (or use --engine transformers)") from error
+            raise ImportError("--engine vllm needs vLLM: pip install vllm (or use --engine transformers)") from error
         self._params = vllm.SamplingParams
         self._llm = vllm.LLM(model=location, **options)
         self.tokenizer = self._llm.get_tokenizer()
@@ -180,13 +155,9 @@ class VLLMEngine:
 
     def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
         """See `SamplingEngine`. Each row has its own seed; rounding still depends on how vLLM batches."""
+        most, heat, top_p = settings.max_new_tokens, settings.temperature, settings.top_p
         params = [
-            self._params(
-                max_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                seed=chunk_seed(seed, row),
-            )
+            self._params(max_tokens=most, temperature=heat, top_p=top_p, seed=chunk_seed(seed, row))
             for row in range(len(prompt_ids))
         ]
         prompts = [{"prompt_token_ids": list(ids)} for ids in prompt_ids]
@@ -207,19 +178,17 @@ def check_context(engine: SamplingEngine, problems: Sequence[Problem], wanted: i
     """Raise a ValueError if the longest prompt and `wanted` tokens exceed the model's positions; vLLM checks itself."""
     context = engine.context_length if isinstance(engine, TransformersEngine) else None
     longest = max(len(engine.encode(problem.row["prompt"])) for problem in problems)
+    has = f"the model has {context} positions, the longest prompt {longest} tokens"
     if context is not None and longest >= context:
-        raise ValueError(f"the model has {context} positions, the longest prompt {longest} tokens: nothing is left")
+        raise ValueError(f"{has}: nothing is left")
     if context is not None and longest + wanted > context:
-        raise ValueError(
-            f"the model has {context} positions, the longest prompt {longest} tokens: --max-new-tokens can be at most "
-            f"{context - longest}, got {wanted}"
-        )
+        raise ValueError(f"{has}: --max-new-tokens can be at most {context - longest}, got {wanted}")
 
 
 def notes(engine: SamplingEngine, problems: Sequence[Problem]) -> tuple[str, ...]:
     """How the engine changes the prompts, as sentences for the user."""
-    if not isinstance(engine, TransformersEngine | VLLMEngine):
-        return ()
-    if any(refuses_system(engine.tokenizer, problem.row["prompt"]) for problem in problems):
+    if isinstance(engine, TransformersEngine | VLLMEngine) and any(
+        refuses_system(engine.tokenizer, problem.row["prompt"]) for problem in problems
+    ):
         return ("The chat template refuses system messages: their text stood before the question.",)
     return ()

@@ -13,14 +13,7 @@ from typing import Any
 
 from meds_rl.evaluation.engines import check_context, make_engine, notes
 from meds_rl.evaluation.figures import GroupFigures, group_figures
-from meds_rl.evaluation.folder import (
-    Parts,
-    hint_at_resume,
-    holds_no_parts,
-    is_finished,
-    read_object,
-    write_results,
-)
+from meds_rl.evaluation.folder import Parts, hint_at_resume, is_finished, read_object, refuse_parts, write_results
 from meds_rl.evaluation.problems import (
     POCKET_MAX_NEW_TOKENS,
     Problem,
@@ -36,73 +29,52 @@ from meds_rl.rollouts.samples import read_samples, write_samples
 from meds_rl.tasks import load_task
 
 ENGINES = ("auto", "transformers", "vllm")
+SAMPLING = ("max_new_tokens", "temperature", "top_p")
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """What to evaluate, and how. A field that is None comes from the run's recipe, else it has the default given here.
 
-    Attributes:
-        model: a hub name, a folder, "pocket", "smollm2", or a run folder.
-        task: name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model.
-        task_options: its options; none.
-        benchmarks: names of benchmarks (`problems.BENCHMARKS`), instead of a task.
-        data: a local copy of the benchmark or benchmarks.
-        samples: completions of each problem; 16.
-        temperature, top_p: 1.
-        max_new_tokens: longest completion; 96 for the pocket model, else 3,072, the paper's shorter limit.
-        seed: of sampling and bootstrap.
-        batch_size: completions sampled at once; 64 with transformers, 1,024 with vLLM. Together with the seed it
-            determines the samples.
-        problems: limit for each split or benchmark; none.
-        by: a column of the task to group the metrics by; none.
-        engine: "transformers", "vllm", or "auto": vLLM if it is installed, there is a GPU, and no fingerprint is set.
-        fingerprint: which fingerprint of the completions to store; none.
-        fingerprint_layers: as in a recipe.
+    `batch_size` and `seed` together determine the samples. `engine` is "transformers", "vllm", or "auto": vLLM if it is
+    installed, there is a GPU, and no fingerprint is set.
     """
 
-    model: str
-    task: str | None = None
-    task_options: Mapping[str, Any] | None = None
-    benchmarks: Sequence[str] = ()
-    data: str | None = None
-    samples: int | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    max_new_tokens: int | None = None
-    seed: int = 0
-    batch_size: int | None = None
-    problems: int | None = None
-    by: str | None = None
+    model: str  # a hub name, a folder, "pocket", "smollm2", or a run folder
+    task: str | None = None  # name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model
+    task_options: Mapping[str, Any] | None = None  # none
+    benchmarks: Sequence[str] = ()  # names of benchmarks (`problems.BENCHMARKS`), instead of a task
+    data: str | None = None  # a local copy of the benchmark or benchmarks
+    samples: int | None = None  # completions of each problem; 16
+    temperature: float | None = None  # 1
+    top_p: float | None = None  # 1
+    max_new_tokens: int | None = None  # 96 for the pocket model, else 3,072, the paper's shorter limit
+    seed: int = 0  # of sampling and bootstrap
+    batch_size: int | None = None  # completions sampled at once; 64 with transformers, 1,024 with vLLM
+    problems: int | None = None  # limit for each split or benchmark; none
+    by: str | None = None  # a column of the task to group the metrics by; none
     engine: str = "auto"
-    fingerprint: str | None = None
-    fingerprint_layers: int | None = None
+    fingerprint: str | None = None  # which fingerprint of the completions to store; none
+    fingerprint_layers: int | None = None  # as in a recipe
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """The metrics of an evaluation, and the folder with samples.parquet and results.json.
-
-    `num_hung` completions were graded as wrong because grading was stopped. `notes` are sentences for the user about
-    deviations from the request. `timestamp` is when it ended, as ISO 8601; `seconds` is how long this call took.
-    """
+    """The metrics of an evaluation, and the folder with samples.parquet and results.json."""
 
     folder: Path
     groups: list[GroupFigures]
-    num_hung: int
-    timestamp: str
-    seconds: float
-    notes: tuple[str, ...] = ()
+    num_hung: int  # completions that were graded as wrong because grading was stopped
+    timestamp: str  # of its end, as ISO 8601
+    seconds: float  # how long this call took
+    notes: tuple[str, ...] = ()  # sentences for the user about deviations from the request
 
 
 def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume: bool = False) -> EvaluationResult:
     """Evaluate a model and write ``samples.parquet`` and ``results.json`` to a folder.
 
-    Args:
-        settings: what and how.
-        folder: default `default_folder`.
-        resume: continue an interrupted evaluation in the folder; the samples are the same as without the interruption.
-            A finished one is not changed.
+    The default `folder` is `default_folder`. `resume` continues an interrupted evaluation in the folder, with the same
+    samples as without the interruption; a finished one is not changed.
 
     Raises:
         ValueError: a setting, model or data set that cannot work; on resume, settings that differ from the first call.
@@ -114,10 +86,8 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     subject = find_subject(settings.model)
     resolved = resolve(settings, subject)
     folder = folder or default_folder(subject, resolved, resume=resume)
-    if folder.exists() and not resume and not holds_no_parts(folder):
-        raise FileExistsError(
-            f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
-        )
+    if not resume:
+        refuse_parts(folder)  # before anything is loaded
     problems = _problems(resolved)
     begun = {**asdict(resolved), "benchmarks": list(resolved.benchmarks), "problems_hash": _hash(problems)}
     if resume and is_finished(folder):
@@ -131,7 +101,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     rollout = _rollout(engine, resolved)
     parts = Parts(folder, begun, resume=resume)
     try:
-        table, num_hung = rollout.run(problems, parts=parts, description=f"{subject.label}")
+        table, num_hung = rollout.run(problems, parts=parts, description=subject.label)
     finally:
         parts.discard_if_none()
     with hint_at_resume(folder / "samples.parquet"):
@@ -144,11 +114,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
-    """The settings with every default filled in, checked without loading anything.
-
-    Raises:
-        ValueError: a setting is out of range, or there is neither task nor benchmark.
-    """
+    """The settings with every default filled in, checked without loading anything; ValueError for one out of range."""
     given, recipe = asdict(settings), subject.recipe
     if settings.task and settings.benchmarks:
         raise ValueError("give --task or --benchmark, not both")
@@ -158,19 +124,15 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
     if not settings.benchmarks and settings.task is None:
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
-            raise ValueError(
-                f"{settings.model} is not a run folder, whose recipe names a task. Give --task or --benchmark."
-            )
+            why = f"{settings.model} is not a run folder, whose recipe names a task"
+            raise ValueError(f"{why}. Give --task or --benchmark.")
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
-    if given["task_options"] is None:
-        given["task_options"] = (recipe.get("task_options") or {}) if same_task else {}
-    if given["by"] is None and same_task:
-        given["by"] = recipe.get("eval_by")
-    if given["fingerprint_layers"] is None:
-        given["fingerprint_layers"] = recipe.get("fingerprint_layers")
     given["engine"] = _engine_name(settings, subject)
     on_pocket = subject.is_pocket or (given["task"] == "pocket" and not recipe)
     defaults = {
+        "task_options": (recipe.get("task_options") or {}) if same_task else {},
+        "by": recipe.get("eval_by") if same_task else None,
+        "fingerprint_layers": recipe.get("fingerprint_layers"),
         "samples": recipe.get("eval_samples") or 16,
         "temperature": recipe.get("temperature", 1.0),
         "top_p": recipe.get("top_p", 1.0),
@@ -183,15 +145,8 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
             raise ValueError(f"{name} must be at least 1; got {given[name]}.")
     if settings.seed < 0:
         raise ValueError(f"seed must be 0 or more; got {settings.seed}.")
-    resolved = EvaluationSettings(**given)
-    _sampling_settings(resolved)
-    return resolved
-
-
-def _sampling_settings(settings: EvaluationSettings) -> SamplingSettings:
-    if settings.max_new_tokens is None or settings.temperature is None or settings.top_p is None:
-        raise ValueError("max_new_tokens, temperature and top_p must be set: resolve the settings first")
-    return SamplingSettings(settings.max_new_tokens, settings.temperature, settings.top_p)
+    SamplingSettings(*(given[name] for name in SAMPLING))  # raises an error for one out of range
+    return EvaluationSettings(**given)
 
 
 def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bool) -> Path:
@@ -208,14 +163,13 @@ def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bo
 def _engine_name(settings: EvaluationSettings, subject: Subject) -> str:
     if settings.engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}; got {settings.engine!r}.")
-    is_hf_only = subject.location == "smollm2"
-    if settings.engine == "vllm" and settings.fingerprint:
-        raise ValueError("fingerprints are read inside a model of transformers: give --engine transformers.")
-    if settings.engine == "vllm" and is_hf_only:
-        raise ValueError("smollm2 is read from GGUF by transformers: give --engine transformers.")
+    why = "fingerprints are read inside a model of transformers" if settings.fingerprint else None
+    why = "smollm2 is read from GGUF by transformers" if subject.location == "smollm2" else why
+    if settings.engine == "vllm" and why:
+        raise ValueError(f"{why}: give --engine transformers.")
     if settings.engine != "auto":
         return settings.engine
-    if settings.fingerprint or is_hf_only or find_spec("vllm") is None:
+    if why or find_spec("vllm") is None:
         return "transformers"
     import torch
 
@@ -223,9 +177,8 @@ def _engine_name(settings: EvaluationSettings, subject: Subject) -> str:
 
 
 def _problems(settings: EvaluationSettings) -> list[Problem]:
-    if settings.benchmarks:
-        sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
-    else:
+    sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
+    if not sources:
         sources = [problems_of(load_task(settings.task or "", **(settings.task_options or {})))]
     return [problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)]
 
@@ -239,10 +192,10 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
     if settings.fingerprint and isinstance(engine, TransformersEngine):
         fingerprint = make_fingerprint(settings.fingerprint, settings.fingerprint_layers)
         taker = FingerprintTaker(engine.model, engine.tokenizer, fingerprint)
-        taker.take([], [], "boxed")  # raises an error for missing layers before anything is sampled
+        taker.take([], [], [])  # raises an error for missing layers before anything is sampled
     return Rollout(
         engine,
-        _sampling_settings(settings),
+        SamplingSettings(*(getattr(settings, name) for name in SAMPLING)),
         num_samples=settings.samples or 1,
         batch_size=settings.batch_size or 1,
         seed=settings.seed,

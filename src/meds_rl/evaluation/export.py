@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.samples import read_samples
@@ -43,22 +44,16 @@ class Doc:
 
 @dataclass(frozen=True)
 class Finished:
-    """An evaluation's results.json, and problems and metrics of each group by a name that other harnesses can use."""
+    """An evaluation's results.json, and problems and metrics of each group by a name that other harnesses can use.
+
+    `date_id` is the time as in both harnesses' file names, without colons and underscores.
+    """
 
     results: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    date_id: str
     tasks: dict[str, list[Doc]]
     figures: dict[str, Mapping[str, Any]]
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """The resolved settings."""
-        settings: Mapping[str, Any] = self.results["settings"]
-        return settings
-
-    @property
-    def date_id(self) -> str:
-        """The time of the results as in both harnesses' file names, without colons and underscores."""
-        return str(self.results["timestamp"]).partition("+")[0].replace(":", "-")
 
     def error(self, name: str) -> float | None:
         """The standard error of a group's pass@1."""
@@ -77,7 +72,9 @@ def read_finished(folder: Path) -> Finished:
         docs = tasks[names[row["benchmark"], row["group"]]]
         docs.setdefault(row["problem_id"], Doc(row, [])).samples.append(row)
     figures = {names[group["benchmark"], group["group"]]: group for group in results["groups"]}
-    return Finished(results, {name: list(docs.values()) for name, docs in tasks.items()}, figures)
+    date_id = str(results["timestamp"]).partition("+")[0].replace(":", "-")
+    docs_of = {name: list(docs.values()) for name, docs in tasks.items()}
+    return Finished(results, results["settings"], date_id, docs_of, figures)
 
 
 def _names(groups: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -101,39 +98,28 @@ def _names(groups: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
 
 def standard_error(values: list[float]) -> float | None:
     """Of a mean over problems; None for a single one."""
-    if len(values) < 2:
-        return None
-    mean = sum(values) / len(values)
-    return math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
 # ---- lm-evaluation-harness: results_<time>.json and samples_<task>_<time>.jsonl.
 
 
 def write_lm_eval(folder: Path) -> list[Path]:
-    """Write an evaluation in lm-evaluation-harness's layout, to ``folder/lm-eval/<model>/``.
+    """Write an evaluation in lm-evaluation-harness's layout, to ``folder/lm-eval/<model>/``; the files, results first.
 
     One line of samples is one problem with all its completions in `resps`. Metrics are this project's (`pass@k`,
-    `maj@k`), with keys of the form `name,none`. Returns the files, the results first; FileNotFoundError if the folder
-    has no finished evaluation.
+    `maj@k`), with keys of the form `name,none`. FileNotFoundError if the folder has no finished evaluation.
     """
     finished = read_finished(folder)
     target = folder / "lm-eval" / _sanitized(finished)
-    settings = finished.settings
-    generation = {
-        "do_sample": True,
-        "temperature": settings["temperature"],
-        "top_p": settings["top_p"],
-        "max_gen_toks": settings["max_new_tokens"],
-        "until": [],
-    }
+    generation = {"do_sample": True, **{name: finished.settings[name] for name in ("temperature", "top_p")}}
+    generation |= {"max_gen_toks": finished.settings["max_new_tokens"], "until": []}
     samples = {
         name: [_sample(number, doc, generation) for number, doc in enumerate(docs)]
         for name, docs in finished.tasks.items()
     }
-    results = _lm_eval_results(finished, generation, samples)
     paths = [target / f"results_{finished.date_id}.json"]
-    write_atomically(paths[0], _dump(results, indent=2).encode())
+    write_atomically(paths[0], _dump(_lm_eval_results(finished, generation, samples), indent=2).encode())
     for name, rows in samples.items():
         paths.append(target / f"samples_{name}_{finished.date_id}.jsonl")
         write_atomically(paths[-1], "".join(_dump(row) + "\n" for row in rows).encode())
@@ -156,18 +142,18 @@ def _hash(text: str) -> str:
 def _sample(number: int, doc: Doc, generation: Mapping[str, Any]) -> dict[str, Any]:
     texts = [row["completion"] for row in doc.samples]
     content = {name: doc.columns[name] for name in ("problem_id", "group", "prompt", "gold")}
-    target = str(doc.columns["gold"])
+    prompt, target = doc.columns["prompt"], str(doc.columns["gold"])
     return {
         "doc_id": number,
         "doc": content,
         "target": target,
-        "arguments": {"gen_args_0": {"arg_0": doc.columns["prompt"], "arg_1": dict(generation)}},
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": dict(generation)}},
         "resps": [texts],
         "filtered_resps": [texts],
         "filter": FILTER,
         "metrics": ["pass@1"],
         "doc_hash": _hash(_dump(content, indent=2)),
-        "prompt_hash": _hash(doc.columns["prompt"]),
+        "prompt_hash": _hash(prompt),
         "target_hash": _hash(target),
         "pass@1": doc.pass_at_1,
     }
@@ -202,11 +188,8 @@ def _lm_eval_results(
         "model_source": source,
         "model_name": str(finished.results["model"]),
         "model_name_sanitized": _sanitized(finished),
-        "system_instruction": None,
-        "system_instruction_sha": None,
+        **dict.fromkeys(("system_instruction", "system_instruction_sha", "chat_template", "chat_template_sha")),
         "fewshot_as_multiturn": False,
-        "chat_template": None,
-        "chat_template_sha": None,
         "total_evaluation_time_seconds": str(finished.results["seconds"]),
     }
 
@@ -276,17 +259,17 @@ def _schema() -> Any:
 
 
 def _detail(name: str, doc: Doc, finished: Finished) -> dict[str, Any]:
-    messages = doc.messages
+    messages, gold, problem_id = doc.messages, doc.columns["gold"], doc.columns["problem_id"]
     system = [message["content"] for message in messages if message["role"] == "system"]
-    gold = doc.columns["gold"]
+    empty = ("input_tokens", "output_tokens", "reasonings", "logprobs", "argmax_logits_eq_gold")
     return {
         "doc": {
             "query": messages[-1]["content"],
             "choices": [] if gold is None else [gold],
             "gold_index": 0,
             "instruction": system[0] if system else None,
-            "specific": {"problem_id": doc.columns["problem_id"], "group": doc.columns["group"]},
-            "id": doc.columns["problem_id"],
+            "specific": {"problem_id": problem_id, "group": doc.columns["group"]},
+            "id": problem_id,
             "task_name": f"{name}|0",
             "fewshot_samples": [],
             "sampling_methods": ["GENERATIVE"],
@@ -297,12 +280,8 @@ def _detail(name: str, doc: Doc, finished: Finished) -> dict[str, Any]:
         "metric": {"pass@k:k=1": doc.pass_at_1},
         "model_response": {
             "input": messages,
-            "input_tokens": [],
             "text": [row["completion"] for row in doc.samples],
-            "output_tokens": [],
-            "reasonings": [],
-            "logprobs": [],
-            "argmax_logits_eq_gold": [],
+            **{field: [] for field in empty},
             "truncated_tokens_count": 0,
             "padded_tokens_count": 0,
         },
@@ -330,7 +309,7 @@ def _lighteval_results(finished: Finished) -> dict[str, Any]:
 
 
 def _lighteval_metrics(finished: Finished, name: str) -> dict[str, float]:
-    """`pass@k:k=8` and so on; maj@k has lighteval's name, maj@n."""
+    """maj@k has lighteval's name, maj@n."""
     figures = finished.figures[name]
     found = {f"pass@k:k={at['k']}": float(at["value"]) for at in figures["pass@k"]}
     found |= {f"maj@n:n={at['k']}": float(at["value"]) for at in figures.get("maj@k", [])}

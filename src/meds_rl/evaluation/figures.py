@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,15 @@ from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
 from meds_rl.evaluation.majority import MAX_COMPLETIONS, maj_at_k
 from meds_rl.evaluation.pass_at_k import pass_at_every_k, pass_at_k
 
+_Rows: TypeAlias = list[Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class GroupFigures:
     """The metrics of one group of P problems with n samples each.
 
-    Attributes:
-        at_k: "pass@k", "maj@k" (up to 1,024 samples) and, if working can be checked, "exact pass@k": n estimates each,
-            for k = 1..n.
-        figures: single estimates by name.
+    `at_k` has "pass@k", "maj@k" (up to 1,024 samples) and, if working can be checked, "exact pass@k": n estimates each,
+    for k = 1..n. `figures` has single estimates by name.
     """
 
     benchmark: str
@@ -33,49 +33,29 @@ class GroupFigures:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        at_k = {
-            name: [{"k": k, **estimate.to_dict()} for k, estimate in enumerate(estimates, start=1)]
-            for name, estimates in self.at_k.items()
-        }
+        own = vars(self)
         return {
-            "benchmark": self.benchmark,
-            "group": self.group,
-            "num_problems": self.num_problems,
-            "num_samples": self.num_samples,
-            **at_k,
-            **{name: estimate.to_dict() for name, estimate in self.figures.items()},
+            **{name: own[name] for name in ("benchmark", "group", "num_problems", "num_samples")},
+            **{
+                name: [{"k": k, **asdict(estimate)} for k, estimate in enumerate(estimates, start=1)]
+                for name, estimates in self.at_k.items()
+            },
+            **{name: asdict(estimate) for name, estimate in self.figures.items()},
         }
 
 
-@dataclass
-class _Counts:
-    """The counts of one problem."""
-
-    is_correct: list[bool] = field(default_factory=list)
-    is_exact: list[bool | None] = field(default_factory=list)
-    answers: list[str | None] = field(default_factory=list)
-    num_tokens: list[int] = field(default_factory=list)
-    cut_off: int = 0
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        self.is_correct.append(bool(row["is_correct"]))
-        self.is_exact.append(row["is_exact"])
-        self.answers.append(row["answer"])
-        self.num_tokens.append(row["num_tokens"] or 0)
-        self.cut_off += row["finished"] is False
-
-    def single(self) -> dict[str, tuple[float, float]]:
-        """Numerator and denominator of each single metric."""
-        n = len(self.answers)
-        wrong = [answer for answer, right in zip(self.answers, self.is_correct, strict=True) if not right]
-        distinct = len(set(wrong))
-        return {
-            "no_answer": (self.answers.count(None), n),
-            "cut_off": (self.cut_off, n),
-            "mean_tokens": (sum(self.num_tokens), n),
-            "distinct_wrong": (distinct, 1),
-            "repeated_errors": (len(wrong) - distinct, len(wrong)),
-        }
+def _problem_figures(rows: _Rows) -> dict[str, tuple[float, float]]:
+    """Numerator and denominator of each single metric of one problem."""
+    n = len(rows)
+    wrong = [row["answer"] for row in rows if not row["is_correct"]]
+    distinct = len(set(wrong))
+    return {
+        "no_answer": (sum(row["answer"] is None for row in rows), n),
+        "cut_off": (sum(row["finished"] is False for row in rows), n),
+        "mean_tokens": (sum(row["num_tokens"] or 0 for row in rows), n),
+        "distinct_wrong": (distinct, 1),
+        "repeated_errors": (len(wrong) - distinct, len(wrong)),
+    }
 
 
 def group_figures(rows: Iterable[Mapping[str, Any]], seed: int = 0) -> list[GroupFigures]:
@@ -85,10 +65,10 @@ def group_figures(rows: Iterable[Mapping[str, Any]], seed: int = 0) -> list[Grou
         rows: of the samples table (`rollouts.samples`), the same number of samples of every problem of a group.
         seed: of the bootstrap; each group has its own generator.
     """
-    groups: dict[tuple[str, str], dict[str, _Counts]] = {}
+    groups: dict[tuple[str, str], dict[str, _Rows]] = {}
     for row in rows:
         problems = groups.setdefault((row["benchmark"], row["group"]), {})
-        problems.setdefault(row["problem_id"], _Counts()).add(row)
+        problems.setdefault(row["problem_id"], []).append(row)
     if not groups:
         raise ValueError("there are no samples")
     return [
@@ -97,12 +77,12 @@ def group_figures(rows: Iterable[Mapping[str, Any]], seed: int = 0) -> list[Grou
     ]
 
 
-def _figures(benchmark: str, group: str, problems: list[_Counts], rng: np.random.Generator) -> GroupFigures:
-    sizes = sorted({len(problem.answers) for problem in problems})
+def _figures(benchmark: str, group: str, problems: list[_Rows], rng: np.random.Generator) -> GroupFigures:
+    sizes = sorted(set(map(len, problems)))
     if len(sizes) != 1:
         raise ValueError(f"every problem of {group!r} must have the same number of samples; got {sizes}")
     parts = _at_k(problems, sizes[0])
-    single = [problem.single() for problem in problems]
+    single = [_problem_figures(rows) for rows in problems]
     ratios = np.array([list(values.values()) for values in single])  # (P, metrics, 2)
     widths = [part.shape[1] for part in parts.values()]
     above = np.hstack([*parts.values(), ratios[:, :, 0]])
@@ -113,19 +93,21 @@ def _figures(benchmark: str, group: str, problems: list[_Counts], rng: np.random
     return GroupFigures(benchmark, group, len(problems), sizes[0], at_k, figures)
 
 
-def _at_k(problems: list[_Counts], n: int) -> dict[str, NDArray[np.float64]]:
+def _at_k(problems: list[_Rows], n: int) -> dict[str, NDArray[np.float64]]:
     """(P, n) values of each kind of metric at k."""
-    parts = {"pass@k": _pass_rows(n, [sum(problem.is_correct) for problem in problems])}
-    if all(exact is not None for problem in problems for exact in problem.is_exact):
-        parts["exact pass@k"] = _pass_rows(n, [sum(map(bool, problem.is_exact)) for problem in problems])
+    parts = {"pass@k": _pass_rows(n, problems, "is_correct")}
+    if all(row["is_exact"] is not None for rows in problems for row in rows):
+        parts["exact pass@k"] = _pass_rows(n, problems, "is_exact")
     if n <= MAX_COMPLETIONS:
-        parts["maj@k"] = np.array([maj_at_k(problem.answers, problem.is_correct) for problem in problems])
+        columns = [([row["answer"] for row in rows], [row["is_correct"] for row in rows]) for rows in problems]
+        parts["maj@k"] = np.array([maj_at_k(answers, right) for answers, right in columns])
     return parts
 
 
-def _pass_rows(n: int, counts: list[int]) -> NDArray[np.float64]:
-    rows = {c: pass_at_every_k(n, c) for c in set(counts)}  # many problems have the same count
-    return np.array([rows[c] for c in counts])
+def _pass_rows(n: int, problems: list[_Rows], column: str) -> NDArray[np.float64]:
+    counts = [sum(bool(row[column]) for row in rows) for rows in problems]
+    values = {c: pass_at_every_k(n, c) for c in set(counts)}  # many problems have the same count
+    return np.array([values[c] for c in counts])
 
 
 def shown_ks(n: int, given: Sequence[int] | None = None) -> list[int]:
@@ -151,30 +133,19 @@ class Samples:
     is_correct: Sequence[bool]
     answers: Sequence[str | None]
 
-    def wrong_answers(self) -> list[str | None]:
-        """Answers of the wrong samples; None, "no answer", is an error, too."""
-        return [answer for answer, right in zip(self.answers, self.is_correct, strict=True) if not right]
-
 
 @dataclass(frozen=True)
 class Summary:
-    """Metrics over problems, without intervals.
-
-    Attributes:
-        pass_at_1, pass_at_k: unbiased estimates, mean over problems.
-        distinct_wrong: different wrong answers among a problem's n samples, mean over problems.
-        repeated_errors: fraction of wrong samples that repeat a wrong answer to the same problem.
-        no_answer: fraction of samples without a final answer.
-    """
+    """Metrics over problems, without intervals."""
 
     num_problems: int
     num_samples: int
     k: int
-    pass_at_1: float
+    pass_at_1: float  # unbiased estimates, mean over problems
     pass_at_k: float
-    distinct_wrong: float
-    repeated_errors: float
-    no_answer: float
+    distinct_wrong: float  # different wrong answers among a problem's n samples, mean over problems
+    repeated_errors: float  # fraction of wrong samples that repeat a wrong answer to the same problem
+    no_answer: float  # fraction of samples without a final answer
 
     def to_dict(self) -> dict[str, float]:
         """The metrics by name."""
@@ -201,7 +172,8 @@ def summarise(problems: Sequence[Samples], k: int) -> Summary:
     if not 1 <= k <= n:
         raise ValueError(f"k must be in 1..{n}, the number of samples; got {k}.")
     correct = np.array([sum(problem.is_correct) for problem in problems])
-    wrong = [problem.wrong_answers() for problem in problems]
+    # None, "no answer", is an error, too.
+    wrong = [[a for a, right in zip(p.answers, p.is_correct, strict=True) if not right] for p in problems]
     num_wrong = sum(map(len, wrong))
     distinct = [len(set(answers)) for answers in wrong]
     return Summary(

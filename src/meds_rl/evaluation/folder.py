@@ -36,18 +36,16 @@ PACKAGES = ("meds-rl", "torch", "transformers", "vllm", "math-verify", "reasonin
 class Parts:
     """The finished chunks of a running evaluation, one parquet file each.
 
-    With `resume`, the folder may have chunks of an evaluation with the same settings (ValueError if they differ);
-    otherwise it must not have finished chunks (FileExistsError).
+    With `resume`, the folder may have chunks of an evaluation with the same settings (ValueError if they differ),
+    without it none (FileExistsError).
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         self.folder = folder
         path = folder / SETTINGS
+        if not resume:
+            refuse_parts(folder)
         if folder.exists() and not holds_no_parts(folder):
-            if not resume:
-                raise FileExistsError(
-                    f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
-                )
             if not path.is_file():
                 raise FileExistsError(f"{folder} holds no evaluation to resume: it has no {path.name}.")
             _check_settings(folder, read_object(path), json.loads(json.dumps(settings)))
@@ -60,7 +58,7 @@ class Parts:
         return read_samples(path) if path.is_file() else None
 
     def add(self, chunk: int, table: pa.Table) -> None:
-        """Store a finished chunk; an OSError's message explains how to resume."""
+        """Store a finished chunk."""
         with hint_at_resume(self._path(chunk)):
             write_samples(self._path(chunk), table)
 
@@ -86,6 +84,14 @@ def holds_no_parts(folder: Path) -> bool:
     )
 
 
+def refuse_parts(folder: Path) -> None:
+    """Raise a FileExistsError if there is a folder with anything finished."""
+    if folder.exists() and not holds_no_parts(folder):
+        raise FileExistsError(
+            f"{folder} exists; nothing was changed. Name another folder with --output, or go on with --resume."
+        )
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; ValueError, with the file's name, if there is none."""
     try:
@@ -103,28 +109,19 @@ def hint_at_resume(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            f"cannot write {path}: {error.strerror or error}. What is finished is kept: make room and go on with "
-            "--resume."
-        ) from error
+        what = f"cannot write {path}: {error.strerror or error}"
+        raise OSError(f"{what}. What is finished is kept: make room and go on with --resume.") from error
 
 
 def _check_settings(folder: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    differences = [
-        f"{name} was {begun.get(name)!r}, is {now.get(name)!r}"
-        for name in sorted({*begun, *now})
-        if begun.get(name) != now.get(name)
-    ]
-    if differences:
-        raise ValueError(f"{folder} was begun with other settings, so it cannot be resumed: {'; '.join(differences)}.")
+    names = [name for name in sorted({*begun, *now}) if begun.get(name) != now.get(name)]
+    if names:
+        differences = "; ".join(f"{name} was {begun.get(name)!r}, is {now.get(name)!r}" for name in names)
+        raise ValueError(f"{folder} was begun with other settings, so it cannot be resumed: {differences}.")
 
 
 def write_results(folder: Path, settings: Mapping[str, Any], groups: Sequence[GroupFigures], *, seconds: float) -> str:
-    """Write ``results.json``: all resolved settings, versions, and the metrics of each group.
-
-    Returns:
-        The time, as ISO 8601 with the time zone.
-    """
+    """Write ``results.json``: all resolved settings, versions, and the metrics of each group. Returns the time."""
     timestamp = datetime.now(timezone.utc).isoformat(timespec="seconds")
     results = {
         "schema_version": RESULTS_SCHEMA_VERSION,
@@ -136,8 +133,7 @@ def write_results(folder: Path, settings: Mapping[str, Any], groups: Sequence[Gr
         "interval": "95 % percentile bootstrap over problems, 10,000 resamples",
         "groups": [group.to_dict() for group in groups],
     }
-    text = json.dumps(results, indent=2, ensure_ascii=False)
-    write_atomically(folder / "results.json", text.encode())
+    write_atomically(folder / "results.json", json.dumps(results, indent=2, ensure_ascii=False).encode())
     return timestamp
 
 

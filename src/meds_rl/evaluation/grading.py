@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -13,20 +12,18 @@ if TYPE_CHECKING:
 Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 
+# For one completion. math-verify's own time-outs (5 s for each of three steps) come first; this limit is for code that
+# an alarm cannot interrupt.
 LIMIT_SECONDS = 30.0
-"""Limit for one completion. math-verify's own time-outs (5 s for each of three steps) come first; this limit is for
-code that an alarm cannot interrupt."""
-
+# Address space of the grading process, if the system can limit it: a tower of powers needs any amount.
 MEMORY_BYTES = 8 << 30
-"""Address space of the grading process, if the system can limit it: a tower of powers needs any amount."""
 
 
 class Grader:
     """Runs a task's grader, directly or in a separate process that is killed if a completion hangs.
 
     Use it as a context manager. The process starts at the first call, and again after it was killed; the grader must be
-    picklable. `limit` is in seconds for one completion. The `num_ended` completions that hung or crashed the process
-    count as wrong.
+    picklable. `limit` is in seconds for one completion. The `num_ended` that hung or crashed the process are wrong.
     """
 
     def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS) -> None:
@@ -38,9 +35,7 @@ class Grader:
     def __enter__(self) -> Grader:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def __call__(self, jobs: Sequence[Job]) -> list[bool]:

@@ -1,7 +1,6 @@
 """Confidence intervals over problems, by the bootstrap."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,10 +16,6 @@ class Estimate:
     value: float
     low: float | None = None
     high: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The three by name."""
-        return asdict(self)
 
 
 def bootstrap_ratio(
@@ -46,7 +41,6 @@ def bootstrap_ratio(
         denominators: (P,), (P, K) or a scalar, finite, 0 or more.
         rng: Draws the problems.
         level: Of confidence, in (0, 1).
-        num_resamples: Number of draws.
 
     Example:
         >>> bootstrap_ratio([0.0, 1.0, 1.0, 0.0], 1.0, np.random.default_rng(0))
@@ -70,14 +64,13 @@ def bootstrap_ratio(
     values = _divide(above.sum(0), below.sum(0))
     n = len(above)
     if n == 1:
-        return [Estimate(_or_zero(value)) for value in values]
+        return [Estimate(float(np.nan_to_num(value))) for value in values]
     drawn = []
     for start in range(0, num_resamples, _BLOCK):
         size = min(_BLOCK, num_resamples - start)
         times = rng.multinomial(n, np.full(n, 1 / n), size=size).astype(np.float64)
         drawn.append(_divide(times @ above, times @ below))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    columns = np.concatenate(drawn).T
+    tails, columns = [(1 - level) / 2, (1 + level) / 2], np.concatenate(drawn).T
     return [_estimate(value, column, tails) for value, column in zip(values, columns, strict=True)]
 
 
@@ -89,10 +82,6 @@ def _divide(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[n
 def _estimate(value: float, drawn: NDArray[np.float64], tails: list[float]) -> Estimate:
     drawn = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(drawn):
-        return Estimate(_or_zero(value))
+        return Estimate(float(np.nan_to_num(value)))
     low, high = np.quantile(drawn, tails)
     return Estimate(float(value), float(low), float(high))
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if np.isnan(value) else float(value)

@@ -9,8 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_COMPLETIONS = 1_024
-"""Most completions of one problem: up to C(1024, 512) the number of subsets is a float64."""
+MAX_COMPLETIONS = 1_024  # of one problem: up to C(1024, 512) the number of subsets is a float64
 
 
 @overload
@@ -37,10 +36,7 @@ def maj_at_k(
     Args:
         answers: n <= 1,024 final answers, None where there is none.
         is_correct: n values.
-        k: number of votes, 1 to n; None for all of 1 to n.
-
-    Returns:
-        A float for one k; else (n,) float64, the value for k at index k - 1.
+        k: number of votes, 1 to n; None for an (n,) array of all, with the value for k at index k - 1.
 
     Example:
         >>> maj_at_k(["7", "7", "5", None], [True, True, False, False], 1)

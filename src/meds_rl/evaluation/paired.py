@@ -13,9 +13,7 @@ from meds_rl.evaluation.agreement_by_prompt import rows_by_name
 
 NOISE = 1e-6
 """Smaller differences are rounding noise."""
-
-_CHUNK = 1 << 22
-"""Numbers in memory at once while resampling."""
+_CHUNK = 1 << 22  # numbers in memory at once while resampling
 
 
 class PerProblem:
@@ -31,10 +29,8 @@ class PerProblem:
         self.weights = np.ones_like(self.values) if weights is None else np.asarray(weights, dtype=np.float64)
         shape = (len(self.problem_ids),)
         if self.values.shape != shape or self.weights.shape != shape:
-            raise ValueError(
-                f"values and weights must be ({shape[0]},), one a problem; "
-                f"got {self.values.shape} and {self.weights.shape}"
-            )
+            got = f"{self.values.shape} and {self.weights.shape}"
+            raise ValueError(f"values and weights must be ({shape[0]},), one a problem; got {got}")
         if not (np.isfinite(self.values).all() and np.isfinite(self.weights).all()):
             raise ValueError("values and weights must be finite")
         if (self.weights < 0).any():
@@ -55,27 +51,17 @@ Pair: TypeAlias = tuple[PerProblem, PerProblem]
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Other minus baseline.
+    """Other minus baseline, over S pairs."""
 
-    Attributes:
-        baseline, value: the metrics, mean over seeds; NaN if a seed's weights are all 0.
-        difference: mean of ``by_seed``.
-        low, high: the interval; NaN if there is none (one seed with one problem, or a seed without weight).
-        by_seed: S differences, in the order of the pairs.
-        num_positive: how many of them are above `NOISE` (1e-6).
-        num_problems: problems that both runs of a pair have, over all seeds.
-        method: how the interval was computed, in words.
-    """
-
-    baseline: float
+    baseline: float  # the metrics, mean over seeds; NaN if a seed's weights are all 0
     value: float
-    difference: float
-    low: float
+    difference: float  # mean of `by_seed`
+    low: float  # the interval; NaN if there is none (one seed with one problem, or a seed without weight)
     high: float
-    by_seed: tuple[float, ...]
-    num_positive: int
-    num_problems: int
-    method: str
+    by_seed: tuple[float, ...]  # S differences, in the order of the pairs
+    num_positive: int  # how many of them are above `NOISE` (1e-6)
+    num_problems: int  # problems that both runs of a pair have, over all seeds
+    method: str  # how the interval was computed, in words
 
 
 def paired_difference(
@@ -107,8 +93,6 @@ def paired_difference(
         pairs: S pairs, at least one.
         rng: the same generator gives the same interval.
         clusters: S names of what a pair shares with others; None if all are independent.
-        confidence: in (0, 1).
-        num_resamples: 1 or more.
 
     Example:
         >>> a, b = PerProblem("pq", [0.0, 0.5]), PerProblem("pq", [0.5, 0.5])
@@ -124,7 +108,7 @@ def paired_difference(
         raise ValueError(f"num_resamples must be 1 or more, got {num_resamples}")
     members = _members(clusters, len(pairs))
     seeds = [_Seed.of(pair) for pair in pairs]
-    by_seed = np.array([seed.difference() for seed in seeds])
+    by_seed = np.array([seed.figure(1) - seed.figure(0) for seed in seeds])
     crossed = all(seed.problem_ids == seeds[0].problem_ids for seed in seeds)
     low, high = np.nan, np.nan
     if np.isfinite(by_seed).all() and (len(seeds) > 1 or len(seeds[0].problem_ids) > 1):
@@ -156,19 +140,15 @@ class _Seed:
     @classmethod
     def of(cls, pair: Pair) -> _Seed:
         baseline, other = pair
-        both = set(baseline.problem_ids) & set(other.problem_ids)
-        common = sorted(both, key=str)
+        common = sorted(set(baseline.problem_ids) & set(other.problem_ids), key=str)
         if not common:
             raise ValueError("the two runs of a pair have no problem in common")
-        chosen = [run.chosen(common) for run in pair]
-        return cls(common, np.stack([values for values, _ in chosen]), np.stack([w for _, w in chosen]))
+        values, weights = zip(*(run.chosen(common) for run in pair), strict=True)
+        return cls(common, np.stack(values), np.stack(weights))
 
     def figure(self, run: int) -> float:
         total = float(self.weights[run].sum())
         return float(self.values[run].sum()) / total if total else float("nan")
-
-    def difference(self) -> float:
-        return self.figure(1) - self.figure(0)
 
     def drawn(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """(R,) differences, with ``counts`` (R, P) of each problem; NaN where all weights are 0."""
@@ -189,14 +169,13 @@ def _resampled(
     chunk = max(1, _CHUNK // most)
     for start in range(0, num_resamples, chunk):
         size = min(chunk, num_resamples - start)
-        counts = _draw(seeds[0], size, rng)
-        differences = np.stack(
-            [
-                seed.drawn(counts if crossed or number == 0 else _draw(seed, size, rng))
-                for number, seed in enumerate(seeds)
-            ],
-            axis=1,
-        )
+        drawn: list[NDArray[np.float64]] = []
+        for seed in seeds:
+            if not drawn or not crossed:  # (size, P) how often each problem is drawn
+                num = len(seed.problem_ids)
+                counts = rng.multinomial(num, np.full(num, 1 / num), size=size).astype(np.float64)
+            drawn.append(seed.drawn(counts))
+        differences = np.stack(drawn, axis=1)
         taken = _draw_members(members, size, rng)
         # A seed that was not drawn may be NaN and must not make the mean NaN.
         yield np.where(taken > 0, taken * differences, 0.0).sum(axis=1) / taken.sum(axis=1)
@@ -215,17 +194,11 @@ def _draw_members(members: Sequence[Sequence[int]], size: int, rng: np.random.Ge
     """(size, S) how often each seed is drawn: clusters first, then seeds within each drawn cluster."""
     num = len(members)
     drawn = rng.multinomial(num, np.full(num, 1 / num), size=size)
-    taken = np.zeros((size, sum(len(places) for places in members)), dtype=np.int64)
+    taken = np.zeros((size, sum(map(len, members))), dtype=np.int64)
     for cluster, places in enumerate(members):
         within = np.full(len(places), 1 / len(places))
         taken[:, list(places)] = rng.multinomial(len(places) * drawn[:, cluster], within)
     return taken
-
-
-def _draw(seed: _Seed, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(size, P) how often each problem is drawn."""
-    num = len(seed.problem_ids)
-    return rng.multinomial(num, np.full(num, 1 / num), size=size).astype(np.float64)
 
 
 def _in_words(num_seeds: int, num_clusters: int, crossed: bool, num_resamples: int, confidence: float) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from meds_rl.rollouts import RunFolder, RunFolderError
 from meds_rl.tasks.base import Task
@@ -32,17 +32,11 @@ class ProblemSet:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One problem.
+    """One problem."""
 
-    Attributes:
-        source: its task grades.
-        group: the split, and the value of the column that metrics are grouped by, if there is one.
-        row: for the grader.
-    """
-
-    source: ProblemSet
-    group: str
-    row: Mapping[str, Any]
+    source: ProblemSet  # its task grades
+    group: str  # the split, and the value of the column that metrics are grouped by, if there is one
+    row: Mapping[str, Any]  # for the grader
 
     def columns(self) -> dict[str, Any]:
         """The problem's columns of the samples table."""
@@ -63,63 +57,45 @@ def problems_of(task: Task) -> ProblemSet:
 
 
 def select(problems: ProblemSet, *, limit: int | None = None, by: str | None = None) -> list[Problem]:
-    """The first `limit` problems of each split, or all; the value of the column `by` is added to the group.
-
-    Raises:
-        ValueError: a limit below 1, or no such column.
-    """
+    """The first `limit` >= 1 problems of each split, or all; the value of the column `by` is added to the group."""
     if limit is not None and limit < 1:
         raise ValueError(f"problems must be at least 1; got {limit}.")
     chosen: list[Problem] = []
     for split, dataset in problems.splits.items():
         if by is not None and by not in dataset.column_names:
-            raise ValueError(
-                f"{problems.name} has no column {by!r} to split the figures by; it has: "
-                f"{', '.join(dataset.column_names)}."
-            )
-        most = len(dataset) if limit is None else min(limit, len(dataset))
-        chosen += [
-            Problem(problems, split if by is None else f"{split} {row[by]}", dict(row))
-            for row in dataset.select(range(most))
-        ]
+            names = ", ".join(dataset.column_names)
+            raise ValueError(f"{problems.name} has no column {by!r} to split the figures by; it has: {names}.")
+        rows = dataset.select(range(min(limit or len(dataset), len(dataset))))
+        chosen += [Problem(problems, split if by is None else f"{split} {row[by]}", dict(row)) for row in rows]
     return chosen
 
 
-class Benchmark(NamedTuple):
-    """A benchmark's data set on the hub, and the split with the problems."""
-
-    hub: str
-    split: str
-
-
-BENCHMARKS = {
-    "aime24": Benchmark("HuggingFaceH4/aime_2024", "train"),  # 30 problems
-    "aime25": Benchmark("math-ai/aime25", "test"),  # 30
-    "amc23": Benchmark("math-ai/amc23", "test"),  # 40
-    "math500": Benchmark("HuggingFaceH4/MATH-500", "test"),  # 500
-    "minerva": Benchmark("math-ai/minervamath", "test"),  # 272
-    "olympiadbench": Benchmark("math-ai/olympiadbench", "test"),  # 674
+BENCHMARKS = {  # name -> data set on the hub, and the split with the problems
+    "aime24": ("HuggingFaceH4/aime_2024", "train"),  # 30 problems
+    "aime25": ("math-ai/aime25", "test"),  # 30
+    "amc23": ("math-ai/amc23", "test"),  # 40
+    "math500": ("HuggingFaceH4/MATH-500", "test"),  # 500
+    "minerva": ("math-ai/minervamath", "test"),  # 272
+    "olympiadbench": ("math-ai/olympiadbench", "test"),  # 674
 }
 
 
 def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
     """Load a benchmark: prompts in the paper's format, graded by math-verify, in the split "test".
 
-    Args:
-        name: one of `BENCHMARKS`; with `data`, any name.
-        data: a parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or
-            the benchmark's own folder in the hub's layout. None: from the hub.
+    `name` is one of `BENCHMARKS`; with `data`, any. `data` is a parquet, jsonl, json or csv file; a folder with such a
+    file, or a folder, of the benchmark's name; or the benchmark's own folder in the hub's layout. None: from the hub.
     """
-    known = None if data is not None and name not in BENCHMARKS else _known(name)
-    if data is None and known is not None:
+    if data is None:
+        hub, split = _known(name)
         try:
-            dataset = load_problems(known.hub, split=known.split)
+            dataset = load_problems(hub, split=split)
         except ValueError as error:
             raise ValueError(
                 f"benchmark {name}: {error}. Without the hub, give a local copy: --data FILE.parquet"
             ) from error
     else:
-        split = "train" if known is None else known.split
+        split = BENCHMARKS[name][1] if name in BENCHMARKS else "train"
         source = _find_local(name, Path(str(data)).expanduser(), split, set(BENCHMARKS) - {name})
         dataset = load_problems(str(source), split=split)
     task = Task(name=name, train=dataset, test=None, grade=MathGrader(), grade_may_hang=True)
@@ -138,27 +114,23 @@ def check_names(names: Iterable[str], data: str | Path | None = None) -> None:
             _known(name)
         elif not re.fullmatch(r"\w[\w.+-]*", name):
             raise ValueError(f"a benchmark's name has letters, digits and . + - _ only; got {name!r}")
-    if data is not None and len(different) > 1:
-        _check_several(different, Path(data).expanduser())
-
-
-def _check_several(names: Sequence[str], data: Path) -> None:
-    """Several benchmarks need a folder with a file or folder for each."""
-    listed = ", ".join(names)
-    if data.is_file():
+    if data is None or len(different) < 2:
+        return
+    folder, listed = Path(data).expanduser(), ", ".join(different)
+    if folder.is_file():
         raise ValueError(
-            f"--data {data} is one file, and {len(names)} benchmarks are named ({listed}): name one, or give a folder "
-            "with a file for each"
+            f"--data {folder} is one file, and {len(different)} benchmarks are named ({listed}): name one, or give a "
+            "folder with a file for each"
         )
-    missing = [name for name in names if _named_in(data, name) is None]
-    if data.is_dir() and missing:
+    missing = [name for name in different if _named_in(folder, name) is None]
+    if folder.is_dir() and missing:
         raise ValueError(
-            f"{data} holds no {missing[0]}: where several benchmarks are named ({listed}), the folder needs a file or "
-            f"folder for each, such as {missing[0]}.parquet"
+            f"{folder} holds no {missing[0]}: where several benchmarks are named ({listed}), the folder needs a file "
+            f"or folder for each, such as {missing[0]}.parquet"
         )
 
 
-def _known(name: str) -> Benchmark:
+def _known(name: str) -> tuple[str, str]:
     if name not in BENCHMARKS:
         close = difflib.get_close_matches(name, BENCHMARKS, n=1)
         hint = f", did you mean {close[0]!r}?" if close else ""
@@ -191,8 +163,7 @@ def _find_local(name: str, data: Path, split: str, others: Collection[str]) -> P
 
 def _named_in(folder: Path, name: str) -> Path | None:
     """The file or folder with the benchmark's name."""
-    inside = [folder / f"{name}{suffix}" for suffix in ("", *BUILDERS)]
-    return next((path for path in inside if path.exists()), None)
+    return next((path for suffix in ("", *BUILDERS) if (path := folder / f"{name}{suffix}").exists()), None)
 
 
 def _is_hub_copy(folder: Path, split: str, others: Collection[str]) -> bool:
@@ -208,25 +179,17 @@ def _is_hub_copy(folder: Path, split: str, others: Collection[str]) -> bool:
     return readme.is_file() and "\nconfigs:" in readme.read_text(encoding="utf-8", errors="replace")
 
 
-POCKET_MAX_NEW_TOKENS = 96
-"""Enough for every completion of the pocket model."""
+POCKET_MAX_NEW_TOKENS = 96  # enough for every completion of the pocket model
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the defaults of its evaluation.
+    """A model and the defaults of its evaluation."""
 
-    Attributes:
-        given: the user's name for it.
-        location: what is loaded: a hub name, a folder, "pocket" or "smollm2".
-        label: a short name, fit for a folder.
-        recipe: fields of the run's recipe; empty for a model that is not a run's.
-    """
-
-    given: str
-    location: str
-    label: str
-    recipe: dict[str, Any] = field(default_factory=dict)
+    given: str  # the user's name for it
+    location: str  # what is loaded: a hub name, a folder, "pocket" or "smollm2"
+    label: str  # a short name, fit for a folder
+    recipe: dict[str, Any] = field(default_factory=dict)  # of a run
 
     @property
     def is_pocket(self) -> bool:
@@ -235,11 +198,7 @@ class Subject:
 
 
 def find_subject(given: str) -> Subject:
-    """The model of a name, a folder or a run folder.
-
-    Raises:
-        ValueError: a run folder without a trained model, or with a recipe that cannot be read.
-    """
+    """The model of a name, a folder or a run folder; ValueError for a run without a model or a readable recipe."""
     folder = Path(given).expanduser()
     if not folder.is_dir() or any((folder / f"{name}.json").is_file() for name in ("config", "adapter_config")):
         return Subject(given, str(folder) if folder.is_dir() else given, _label(given))

@@ -24,29 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FingerprintTaker:
-    """Takes one kind of fingerprint of completions, by forwards of `batch_size` rows of a model of transformers."""
+    """Takes one kind of fingerprint of completions, by forwards of a model of transformers."""
 
     model: Any
     tokenizer: Any
     fingerprint: Fingerprint
-    batch_size: int = 16
 
     def take(
-        self, prompt_ids: Sequence[list[int]], completions: Sequence[Completion], marker: str
+        self, prompt_ids: Sequence[list[int]], completions: Sequence[Completion], markers: Sequence[str]
     ) -> list[list[float] | None]:
-        """One fingerprint for each completion, None if it has no answer; `marker` as in `answer_finder`."""
-        find = answer_finder(marker)
+        """One fingerprint for each completion, None if it has no answer; `markers` as in `answer_finder`."""
         ids = [completion.token_ids for completion in completions]
-        answers = [find(row, self.tokenizer) for row in ids]
-        features = extract(
-            self.model,
-            self.fingerprint,
-            prompt_ids,
-            ids,
-            answers,
-            batch_size=self.batch_size,
-            pad_token_id=self.tokenizer.pad_token_id,
-        )
+        answers = [answer_finder(marker)(row, self.tokenizer) for marker, row in zip(markers, ids, strict=True)]
+        pad = self.tokenizer.pad_token_id
+        features = extract(self.model, self.fingerprint, prompt_ids, ids, answers, batch_size=16, pad_token_id=pad)
         return [None if np.isnan(row).any() else row.tolist() for row in features]
 
 
@@ -74,12 +65,9 @@ class Rollout:
         description: str | None = None,
         keep_bar: bool = True,
     ) -> tuple[pa.Table, int]:
-        """Sample all problems; `parts` stores finished chunks, and has those of an earlier run.
+        """The samples table, problems and samples in order, and how many completions hung in grading.
 
-        A progress bar is shown if it has a `description`.
-
-        Returns:
-            The samples table, problems and samples in order, and how many completions hung in grading.
+        `parts` stores finished chunks, and has those of an earlier run. A `description` shows a progress bar.
         """
         import pyarrow as pa
 
@@ -87,15 +75,13 @@ class Rollout:
         chunks = plan([len(ids) for ids in prompt_ids], self.num_samples, self.batch_size)
         tables = []
         with ExitStack() as stack:
-            graders = {source: stack.enter_context(self._grader(source)) for source in _sources(problems)}
+            graders = {}
+            for source in dict.fromkeys(problem.source for problem in problems):
+                guarded = self.guarded and source.task.grade_may_hang
+                graders[source] = stack.enter_context(Grader(source.task.grade, in_process=guarded))
+            total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(
-                tqdm(
-                    total=len(problems) * self.num_samples,
-                    desc=description,
-                    unit="sample",
-                    leave=keep_bar,
-                    disable=description is None,
-                )
+                tqdm(total=total, desc=description, unit="sample", leave=keep_bar, disable=hidden)
             )
             for number, chunk in enumerate(chunks):
                 table = parts.done(number) if parts else None
@@ -109,9 +95,6 @@ class Rollout:
         order = sorted((row, place) for place, row in enumerate(row for chunk in chunks for row in chunk))
         return pa.concat_tables(tables).take([place for _, place in order]).combine_chunks(), hung
 
-    def _grader(self, source: ProblemSet) -> Grader:
-        return Grader(source.task.grade, in_process=self.guarded and source.task.grade_may_hang)
-
     def _rows(
         self,
         number: int,
@@ -123,31 +106,12 @@ class Rollout:
         ids = [prompt_ids[row.prompt] for row in chunk]
         completions = self.engine.sample(ids, self.settings, chunk_seed(self.seed, number))
         asked = [problems[row.prompt] for row in chunk]
-        fingerprints = self._fingerprints(asked, ids, completions)
+        fingerprints: list[list[float] | None] = [None] * len(chunk)
+        if self.fingerprints is not None:
+            fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
         for row, problem, completion, fingerprint in zip(chunk, asked, completions, fingerprints, strict=True):
             (right,) = graders[problem.source]([(completion.text, problem.row)])
             yield _row(problem, row.sample, completion, right, fingerprint)
-
-    def _fingerprints(
-        self, problems: Sequence[Problem], ids: Sequence[list[int]], completions: Sequence[Completion]
-    ) -> list[list[float] | None]:
-        found: list[list[float] | None] = [None] * len(problems)
-        if self.fingerprints is None:
-            return found
-        for source in _sources(problems):
-            places = [place for place, problem in enumerate(problems) if problem.source is source]
-            taken = self.fingerprints.take(
-                [ids[place] for place in places],
-                [completions[place] for place in places],
-                source.task.answer_marker,
-            )
-            for place, fingerprint in zip(places, taken, strict=True):
-                found[place] = fingerprint
-        return found
-
-
-def _sources(problems: Sequence[Problem]) -> list[ProblemSet]:
-    return list(dict.fromkeys(problem.source for problem in problems))
 
 
 def _row(

@@ -30,12 +30,11 @@ class SamplingSettings:
 
 
 class Completion(NamedTuple):
-    """A completion: its `text` without special tokens, its `token_ids` with the end-of-sequence token if there is one,
-    and whether it was `finished` within the length limit."""
+    """A completion."""
 
-    text: str
-    token_ids: list[int]
-    finished: bool
+    text: str  # without special tokens
+    token_ids: list[int]  # with the end-of-sequence token if there is one
+    finished: bool  # within the length limit
 
 
 class SamplingEngine(Protocol):
@@ -43,11 +42,9 @@ class SamplingEngine(Protocol):
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The prompt's token ids; chat messages go through the chat template."""
-        ...
 
     def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
         """One completion for each prompt, in order. The same seed gives the same ones; global state is restored."""
-        ...
 
 
 class Row(NamedTuple):
@@ -88,28 +85,18 @@ def encode(tokenizer: Any, prompt: Prompt) -> list[int]:
     if there is no template, or if it refuses the messages anyway.
     """
     if isinstance(prompt, str):
-        ids: list[int] = tokenizer(prompt)["input_ids"]
-        return ids
+        return list(tokenizer(prompt)["input_ids"])
     from jinja2 import TemplateError
 
     if tokenizer.chat_template is None:
-        raise ValueError(
-            "the prompts are chat messages, and the tokenizer has no chat template: evaluate a chat model, or save "
-            "a template with the tokenizer"
-        )
+        what = "the prompts are chat messages, and the tokenizer has no chat template"
+        raise ValueError(f"{what}: evaluate a chat model, or save a template with the tokenizer")
+    messages = _folded(prompt) if refuses_system(tokenizer, prompt) else list(prompt)
     try:
-        return _token_ids(tokenizer, prompt)
+        chat = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
     except TemplateError as error:
-        if not refuses_system(tokenizer, prompt):
-            raise ValueError(f"the tokenizer's chat template refuses the prompt: {error}") from None
-        return _token_ids(tokenizer, _folded(prompt))
-
-
-def _token_ids(tokenizer: Any, messages: Sequence[Mapping[str, Any]]) -> list[int]:
-    ids: list[int] = tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=True, tokenize=True, return_dict=True
-    )["input_ids"]
-    return ids
+        raise ValueError(f"the tokenizer's chat template refuses the prompt: {error}") from None
+    return list(chat["input_ids"])
 
 
 def refuses_system(tokenizer: Any, prompt: Prompt) -> bool:

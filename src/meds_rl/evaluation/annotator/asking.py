@@ -6,7 +6,7 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,9 @@ from meds_rl.evaluation.annotator.endpoint import Endpoint, EndpointError
 from meds_rl.evaluation.annotator.questions import Question
 from meds_rl.files import require_writable, write_atomically
 
-UNREADABLE = "not of the form asked for"
-CUT_OFF = "cut off at the length limit (max_tokens)"
+UNREADABLE, CUT_OFF = "not of the form asked for", "cut off at the length limit (max_tokens)"
 GIVEN_UP = "not sent"
-SILENT_AFTER = 8
-"""After this many questions without any reply the rest is not sent: the server is missing or refuses."""
+SILENT_AFTER = 8  # questions without any reply: the rest is not sent, as the server is missing or refuses
 CACHE_VERSION = 1
 _LONGEST_WAIT = 60.0
 _SHOWN_AGAIN = 2_000
@@ -58,16 +56,12 @@ class ReplyCache:
     """Replies by model, prompt and parameters, one small JSON file each.
 
     A file has the key, which is a hash, and the reply: no prompt, no completion, no address and no API key. A damaged
-    file counts as missing.
-
-    Args:
-        folder: Created if it does not exist. None: nothing is cached.
+    file counts as missing. The folder is created if it does not exist; with None nothing is cached.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self._folder = None if folder is None else Path(folder)
-        self.num_corrupt = 0
-        self.num_unsaved = 0
+        self.num_corrupt = self.num_unsaved = 0
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -90,9 +84,9 @@ class ReplyCache:
         if self._folder is None:
             return
         key = _key(model, prompt, parameters)
-        entry = {"version": CACHE_VERSION, "key": key, "reply": reply}
+        entry = json.dumps({"version": CACHE_VERSION, "key": key, "reply": reply})
         try:
-            write_atomically(self._path(key), json.dumps(entry).encode())
+            write_atomically(self._path(key), entry.encode())
         except OSError:  # such as a full disk; replies are still returned
             with self._lock:
                 self.num_unsaved += 1
@@ -150,64 +144,47 @@ def annotate(
     the second attempt. A progress bar is shown if it has a `description`.
     """
     if concurrency < 1 or attempts < 1 or not first_wait >= 0:
-        raise ValueError(
-            "concurrency and attempts must be 1 or more and first_wait 0 or more, "
-            f"got {concurrency}, {attempts} and {first_wait}"
-        )
+        got = f"got {concurrency}, {attempts} and {first_wait}"
+        raise ValueError(f"concurrency and attempts must be 1 or more and first_wait 0 or more, {got}")
     kept = ReplyCache(None) if cache is None else cache
     corrupt_before, unsaved_before = kept.num_corrupt, kept.num_unsaved
     different = list({question.prompt: question for question in questions}.values())
     values = cached_values(endpoint, different, kept)
     open_rows = [row for row, value in enumerate(values) if value is None]
-
-    def keep(question: Question, reply: str) -> None:
-        kept.put(endpoint.model, question.prompt, endpoint.parameters, reply)
-
-    asking = _Asking(endpoint, keep, attempts, first_wait)
-    errors: Counter[str] = Counter()
-    num_sent = 0
-    asked = [different[row] for row in open_rows]
-    for number, outcome in _outcomes(asking, asked, concurrency, description):
+    asking = _Asking(endpoint, kept, attempts, first_wait)
+    outcomes = dict(_outcomes(asking, [different[row] for row in open_rows], concurrency, description))
+    for number, outcome in outcomes.items():
         values[open_rows[number]] = outcome.value
-        num_sent += outcome.num_sent
-        errors.update(outcome.errors)
-    by_prompt = dict(zip((question.prompt for question in different), values, strict=True))
+    errors = Counter(kind for outcome in outcomes.values() for kind in outcome.errors)
+    by_prompt = {question.prompt: value for question, value in zip(different, values, strict=True)}
     found = [by_prompt[question.prompt] for question in questions]
     return Annotations(
         values=found,
         num_cached=len(questions) - len(open_rows),
         num_corrupt=kept.num_corrupt - corrupt_before,
         num_unsaved=kept.num_unsaved - unsaved_before,
-        num_sent=num_sent,
+        num_sent=sum(outcome.num_sent for outcome in outcomes.values()),
         num_failed=sum(value is None for value in found),
         errors=dict(sorted(errors.items())),
     )
 
 
 class _Outcome(NamedTuple):
-    """A question's value (None if it failed), the requests sent, and the kinds of errors."""
-
-    value: int | None
+    value: int | None  # None if the question failed
     num_sent: int
     errors: list[str]
 
 
 @dataclass
 class _Asking:
-    """Asks one question after the other, in several threads.
-
-    Attributes:
-        keep: Called with each question and its readable reply at once, so that an interrupt loses nothing.
-        stopped: Set to send nothing more.
-        has_replied: Whether the server has ever replied.
-    """
+    """Asks one question after the other, in several threads, until `stopped` is set."""
 
     endpoint: Endpoint
-    keep: Callable[[Question, str], None]
+    cache: ReplyCache  # gets each readable reply at once, so that an interrupt loses nothing
     attempts: int
     first_wait: float
     stopped: threading.Event = field(default_factory=threading.Event)
-    has_replied: bool = False
+    has_replied: bool = False  # whether the server has ever replied
 
     def ask(self, question: Question) -> _Outcome:
         errors: list[str] = []
@@ -227,14 +204,11 @@ class _Asking:
             self.has_replied = True
             value = question.read(reply.text)
             if value is not None:
-                self.keep(question, reply.text)
+                self.cache.put(self.endpoint.model, question.prompt, self.endpoint.parameters, reply.text)
                 return _Outcome(value, attempt + 1, errors)
             errors.append(CUT_OFF if reply.cut_off else UNREADABLE)
-            messages = [
-                *first,
-                {"role": "assistant", "content": reply.text[:_SHOWN_AGAIN]},
-                {"role": "user", "content": question.again},
-            ]
+            shown = {"role": "assistant", "content": reply.text[:_SHOWN_AGAIN]}
+            messages = [*first, shown, {"role": "user", "content": question.again}]
         return _Outcome(None, self.attempts, errors)
 
     def _pause(self, attempt: int, asked: float | None) -> float:

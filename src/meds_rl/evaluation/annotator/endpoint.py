@@ -19,8 +19,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-MAX_TIMEOUT = 86_400.0
-"""Seconds: a day."""
+MAX_TIMEOUT = 86_400.0  # seconds: a day
 MAX_REPLY_BYTES = 1 << 20
 _LOOK_EVERY = 0.1
 _MAY_PASS = (408, 409, 425, 429)
@@ -31,10 +30,8 @@ _COMPLETIONS = "/chat/completions"
 class EndpointError(Exception):
     """A request without a reply.
 
-    Attributes:
-        kind: "http 500" and other statuses, "timeout", "no connection", "too large", "not the protocol" or "stopped".
-        retry: Whether the error may pass.
-        wait: Seconds to wait as named by the server, or None.
+    `kind` is "http 500" or another status, "timeout", "no connection", "too large", "not the protocol" or "stopped";
+    `retry` is whether the error may pass; `wait` are the seconds that the server names, or None.
     """
 
     def __init__(self, kind: str, *, retry: bool, wait: float | None = None) -> None:
@@ -65,35 +62,26 @@ async def _exchange(
 async def _sent(endpoint: Endpoint, body: bytes, headers: Mapping[str, str]) -> bytes:
     import httpx2
 
-    # A client for each exchange: no cookies and no half-closed connections.
+    # A client for each exchange: no cookies and no half-closed connections. It follows no redirects.
     try:
         async with (
             httpx2.AsyncClient(
-                verify=endpoint._context,
-                proxy=endpoint.proxy,
-                timeout=endpoint.timeout,
-                trust_env=False,
-                follow_redirects=False,
+                verify=endpoint._context, proxy=endpoint.proxy, timeout=endpoint.timeout, trust_env=False
             ) as client,
             client.stream("POST", endpoint.address, content=body, headers=headers) as response,
         ):
             if response.status_code != 200:
                 raise _of_status(response.status_code, response.headers.get("retry-after"))
-            return await _body(response)
+            data = bytearray()
+            async for chunk in response.aiter_raw():  # a small compressed body may have any size
+                data += chunk
+                if len(data) > MAX_REPLY_BYTES:
+                    raise EndpointError("too large", retry=False)
+            return bytes(data)
     except httpx2.TimeoutException:
         raise EndpointError("timeout", retry=True) from None
     except (httpx2.HTTPError, httpx2.StreamError, OSError):
         raise EndpointError("no connection", retry=True) from None
-
-
-async def _body(response: Any) -> bytes:
-    """The raw body: compression was not requested, and a small compressed body may have any size."""
-    data = bytearray()
-    async for chunk in response.aiter_raw():
-        data += chunk
-        if len(data) > MAX_REPLY_BYTES:
-            raise EndpointError("too large", retry=False)
-    return bytes(data)
 
 
 def _of_status(status: int, retry_after: str | None) -> EndpointError:
@@ -115,13 +103,12 @@ def completions_address(url: str) -> str:
     if "@" in parts.netloc:  # the message must not show a password
         raise ValueError("the endpoint's address must hold no user name or password; use an API key")
     if "?" in url or "#" in url:  # the message must not show a key
-        raise ValueError(
-            f"the endpoint's address must end with its path, as {_EXAMPLE}: no query (?...) and no fragment (#...); "
-            "use an API key and parameters"
-        )
+        wanted = f"must end with its path, as {_EXAMPLE}: no query (?...) and no fragment (#...)"
+        raise ValueError(f"the endpoint's address {wanted}; use an API key and parameters")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"the endpoint must be an address like {_EXAMPLE}, got {url!r}")
-    _check_host(url, parts.hostname)
+    if not _is_host(parts.hostname):
+        raise ValueError(f"the host of the endpoint's address cannot be, got {url!r}")
     path = url.rstrip("/")
     return path if path.endswith(_COMPLETIONS) else path + _COMPLETIONS
 
@@ -166,14 +153,13 @@ def shown_proxy(proxy: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
+    wanted = f"the endpoint must be an address like {_EXAMPLE}"
     if any(letter.isspace() or not letter.isprintable() for letter in url):
-        raise ValueError(
-            f"the endpoint must be an address like {_EXAMPLE}, without spaces or invisible characters, got {url!r}"
-        )
+        raise ValueError(f"{wanted}, without spaces or invisible characters, got {url!r}")
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ValueError(f"the endpoint must be an address like {_EXAMPLE}, got {url!r}") from None
+        raise ValueError(f"{wanted}, got {url!r}") from None
     try:
         port = parts.port
     except ValueError:
@@ -183,16 +169,13 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _check_host(url: str, host: str) -> None:
-    if ":" in host:  # IP version 6; older Pythons' urlsplit does not check it
-        known = _ip(host) is not None
-    else:
-        try:
-            known = bool(host.encode("idna"))
-        except UnicodeError:  # an empty label (a..b), or one with more than 63 characters
-            known = False
-    if not known:
-        raise ValueError(f"the host of the endpoint's address cannot be, got {url!r}")
+def _is_host(name: str) -> bool:
+    if ":" in name:  # IP version 6; older Pythons' urlsplit does not check it
+        return _ip(name) is not None
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:  # an empty label (a..b), or one with more than 63 characters
+        return False
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -210,10 +193,10 @@ def _is_in(address: ipaddress.IPv4Address | ipaddress.IPv6Address, name: str) ->
 
 
 class Reply(NamedTuple):
-    """A model's message, and whether it was cut off at the length limit (`finish_reason` "length")."""
+    """A model's message."""
 
     text: str
-    cut_off: bool
+    cut_off: bool  # at the length limit (`finish_reason` "length")
 
 
 @dataclass(frozen=True)
@@ -221,21 +204,15 @@ class Endpoint:
     """The annotator's address and request. There is no default address, and none is read from the environment.
 
     Redirects are not followed and cookies not stored. A proxy from the environment (HTTPS_PROXY) is used, except for
-    addresses of this machine.
-
-    Args:
-        url: With http:// or https://, as `http://127.0.0.1:8000/v1`; `/chat/completions` is added if it is missing.
-        model: The model's name on the server.
-        parameters: Further fields of the request. By default greedy decoding with at most 1,024 tokens.
-        timeout: Seconds for a whole exchange, above 0, at most a day.
-        api_key: Sent as a bearer token, never shown and never stored; None sends none.
+    addresses of this machine. `parameters` are further fields of the request, by default greedy decoding with at most
+    1,024 tokens.
     """
 
-    url: str
-    model: str
+    url: str  # with http:// or https://, as http://127.0.0.1:8000/v1; /chat/completions is added if it is missing
+    model: str  # the model's name on the server
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"temperature": 0, "max_tokens": 1024})
-    timeout: float = 120.0
-    api_key: str | None = field(default=None, repr=False)
+    timeout: float = 120.0  # seconds for a whole exchange, above 0, at most a day
+    api_key: str | None = field(default=None, repr=False)  # sent as a bearer token, never shown and never stored
     address: str = field(default="", init=False, repr=False)
     proxy: str | None = field(default=None, init=False, repr=False)
     _context: ssl.SSLContext = field(init=False, repr=False, compare=False)
@@ -258,10 +235,10 @@ class Endpoint:
         It cannot be called within a running event loop, as in a notebook's cell; `annotate` can.
         """
         body = {"model": self.model, "messages": messages, "stream": False, **self.parameters}
+        data = json.dumps(body, allow_nan=False).encode()
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if self.api_key is not None:
             headers["Authorization"] = f"Bearer {self.api_key}"
-        data = json.dumps(body, allow_nan=False).encode()
         return _reply(asyncio.run(_exchange(self, data, headers, stopped)))
 
 
@@ -276,7 +253,7 @@ def _check_parameters(parameters: Mapping[str, Any]) -> None:
 
 
 def _context(address: str, proxy: str | None) -> ssl.SSLContext:
-    """Made once, as it takes some hundredths of a second. It also checks address and proxy before the first request."""
+    """Slow to make, so once per endpoint; address and proxy are checked before the first request."""
     try:
         import httpx2
     except ImportError as error:

@@ -22,18 +22,15 @@ from meds_rl.evaluation.diversity.read import Completions
 from meds_rl.evaluation.diversity.texts import subsample
 
 LOWEST_SCORE, HIGHEST_SCORE = 1, 5
-SOLUTION_CHARACTERS = 6_000
-SOLUTION_CHARACTERS_AMONG_OTHERS = 1_500
-PROBLEM_CHARACTERS = 4_000
+SOLUTION_CHARACTERS, SOLUTION_CHARACTERS_AMONG_OTHERS, PROBLEM_CHARACTERS = 6_000, 1_500, 4_000
 
-_END_OF_THOUGHTS = "</think>"
 _DECORATION = r"[\s*_`#\"'>]*"  # emphasis, code, headings, quotations
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode's categories: control, format (writing direction, no width, soft hyphen, tags), surrogates, separators."""
 
 
 class Category(NamedTuple):
-    """A kind of mistake: its label, and what it means, for the annotator."""
+    """A kind of mistake, for the annotator."""
 
     name: str
     meaning: str
@@ -41,17 +38,11 @@ class Category(NamedTuple):
 
 @dataclass(frozen=True)
 class Question:
-    """One question to the annotator.
+    """One question to the annotator."""
 
-    Attributes:
-        prompt: The whole question, one user message.
-        again: The reminder that follows a reply of another form.
-        read: From a reply to its value; None if it has another form.
-    """
-
-    prompt: str
-    again: str
-    read: Callable[[str], int | None]
+    prompt: str  # the whole question, one user message
+    again: str  # the reminder after a reply that `read` refuses
+    read: Callable[[str], int | None]  # from a reply to its value; None if it has another form
 
 
 def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category]:
@@ -83,18 +74,16 @@ def read_categories(path: str | os.PathLike[str] | None = None) -> list[Category
     return list(found.values())
 
 
-def diversity_question(
-    problem: str, completions: Sequence[str], *, max_characters: int = SOLUTION_CHARACTERS_AMONG_OTHERS
-) -> Question:
+def diversity_question(problem: str, completions: Sequence[str]) -> Question:
     """How different completions of one problem are, from 1 (all alike) to 5 (all different).
 
-    `prompts/diversity.txt` has the prompt and the meaning of each score. `max_characters` of each completion are shown.
+    `prompts/diversity.txt` has the prompt and the meaning of each score. 1,500 characters of each completion are shown.
     """
     if len(completions) < 2:
         raise ValueError(f"there must be two completions or more to compare, got {len(completions)}")
     mark = _mark([problem, *completions])
     solutions = "\n\n".join(
-        f"{mark} SOLUTION {number}\n{quoted(text, max_characters)}\n{mark} END OF SOLUTION {number}"
+        f"{mark} SOLUTION {number}\n{quoted(text, SOLUTION_CHARACTERS_AMONG_OTHERS)}\n{mark} END OF SOLUTION {number}"
         for number, text in enumerate(completions, start=1)
     )
     shown, count = quoted(problem, PROBLEM_CHARACTERS), len(completions)
@@ -105,29 +94,22 @@ def diversity_question(
     )
 
 
-def strategy_question(
-    problem: str,
-    completion: str,
-    categories: Sequence[Category],
-    *,
-    max_characters: int = SOLUTION_CHARACTERS,
-) -> Question:
+def strategy_question(problem: str, completion: str, categories: Sequence[Category]) -> Question:
     """The category of the first mistake of a wrong completion (`prompts/strategy.txt`); the value is its index."""
-    mark = _mark([problem, completion])
-    listed = "\n".join(f"{i}. {one.name}: {one.meaning}" for i, one in enumerate(categories, start=1))
+    count = len(categories)
     prompt = _template("strategy").substitute(
-        mark=mark,
-        categories=listed,
+        mark=_mark([problem, completion]),
+        categories="\n".join(f"{i}. {one.name}: {one.meaning}" for i, one in enumerate(categories, start=1)),
         problem=quoted(problem, PROBLEM_CHARACTERS),
-        solution=quoted(completion, max_characters),
-        count=len(categories),
+        solution=quoted(completion, SOLUTION_CHARACTERS),
+        count=count,
     )
 
     def read(reply: str) -> int | None:
-        number = read_number(reply, "category", 1, len(categories))
+        number = read_number(reply, "category", 1, count)
         return None if number is None else number - 1
 
-    return Question(prompt, _template("strategy_again").substitute(count=len(categories)), read)
+    return Question(prompt, _template("strategy_again").substitute(count=count), read)
 
 
 def quoted(text: str, max_characters: int) -> str:
@@ -143,13 +125,10 @@ def quoted(text: str, max_characters: int) -> str:
         >>> quoted("0123456789abcdef", 10)
         '012345\\n[... 6 characters left out ...]\\ncdef'
     """
-    if max_characters < 2:
-        raise ValueError(f"max_characters must be 2 or more, got {max_characters}")
     if len(text) > max_characters:
         head = max_characters * 3 // 5
-        tail = max_characters - head
         left_out = len(text) - max_characters
-        text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[-tail:]}"
+        text = f"{text[:head]}\n[... {left_out:,} characters left out ...]\n{text[head - max_characters :]}"
     return "".join(
         "\ufffd" if letter not in "\n\t" and unicodedata.category(letter) in _HIDDEN else letter for letter in text
     )
@@ -176,13 +155,10 @@ def read_number(reply: str, name: str, lowest: int, highest: int) -> int | None:
         >>> read_number("Score: 9", "score", 1, 5), read_number("I say: Score: 4", "score", 1, 5)
         (None, None)
     """
-    line = reply.rpartition(_END_OF_THOUGHTS)[2]
+    line = reply.rpartition("</think>")[2]
     pattern = rf"{_DECORATION}{name}{_DECORATION}:{_DECORATION}([0-9]{{1,4}})\.?{_DECORATION}"
     found = re.fullmatch(pattern, line, re.IGNORECASE)
-    if found is None:
-        return None
-    number = int(found[1])
-    return number if lowest <= number <= highest else None
+    return int(found[1]) if found and lowest <= int(found[1]) <= highest else None
 
 
 @lru_cache
@@ -214,8 +190,7 @@ def score_job(
     rng: np.random.Generator,
 ) -> ScoreJob:
     """One question for each problem with two or more `wanted` (B,) completions; `rng` draws within the limits."""
-    problems = [rows[wanted[rows]] for rows in completions.by_problem()]
-    problems = [rows for rows in problems if len(rows) > 1]
+    problems = [rows[wanted[rows]] for rows in completions.by_problem() if wanted[rows].sum() > 1]
     names, questions = [], []
     for place in subsample(len(problems), max_problems, rng):
         rows = problems[place][subsample(len(problems[place]), max_completions, rng)]
@@ -241,8 +216,7 @@ def label_job(
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
     chosen: list[int] = []
     for place in rng.permutation(len(problems)).tolist():
-        drawn = subsample(len(problems[place]), max_per_problem, rng)
-        chosen += problems[place][drawn].tolist()
+        chosen += problems[place][subsample(len(problems[place]), max_per_problem, rng)].tolist()
     rows = chosen[:max_completions]
     prompts, texts = completions.prompts, completions.texts
     return LabelJob(rows, [strategy_question(problem_text(prompts[row]), texts[row], categories) for row in rows])

@@ -1,11 +1,6 @@
 """How varied a set of completions is: plain functions of Python values or numpy arrays."""
 
-from meds_rl.evaluation.diversity.answers import (
-    answer_entropy,
-    cluster_entropy,
-    distinct_answers,
-    repeated_share,
-)
+from meds_rl.evaluation.diversity.answers import answer_entropy, cluster_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.evaluation.diversity.texts import (
     distinct_n,

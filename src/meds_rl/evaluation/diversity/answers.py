@@ -58,10 +58,6 @@ def distinct_answers(answers: Sequence[Hashable]) -> int:
     """Number of different answers of one problem's (wrong) completions; None, for "no answer", is one of them.
 
     It grows with n: compare equal numbers of completions.
-
-    Example:
-        >>> distinct_answers(["60", "60", "7", None])
-        3
     """
     return len(set(answers))
 
@@ -70,14 +66,12 @@ def repeated_share(problems: Iterable[Sequence[Hashable]]) -> float:
     """Fraction of wrong completions that repeat a wrong answer to the same problem.
 
     1 - (sum over problems of distinct answers) / (sum over problems of completions): 0 if no wrong answer comes twice,
-    up to 1 - 1/n if n completions give one answer.
-
-    `problems` has the answers of each problem's wrong completions. NaN without any completion.
+    up to 1 - 1/n if n completions give one answer, NaN without any. `problems` has each problem's wrong answers.
 
     Example:
         >>> repeated_share([["60", "60", "7", None], ["5"], []])  # 5 wrong completions, 4 distinct
         0.2
     """
-    sizes = [(len(answers), distinct_answers(answers)) for answers in problems]
-    num = sum(n for n, _ in sizes)
-    return (num - sum(distinct for _, distinct in sizes)) / num if num else math.nan
+    given = list(problems)
+    num = sum(map(len, given))
+    return (num - sum(map(distinct_answers, given))) / num if num else math.nan

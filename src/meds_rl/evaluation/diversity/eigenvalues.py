@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meds_rl.evaluation.agreement_by_prompt import rows_by_name
+
 Center: TypeAlias = Literal["problem", "pooled", "none"]
 """What is subtracted: the mean of each "problem", the "pooled" mean of all, or nothing ("none": second moments)."""
 Group: TypeAlias = Literal["pooled", "problem"]
@@ -35,14 +37,9 @@ def top1_eigenvalue_ratio(
     - `group="problem"`: a ratio for each problem, averaged with equal weight. n completions have a ratio of 1 / (n - 1)
       or more, so few completions per problem give high values; `center` "problem" and "pooled" are then the same.
 
-    Args:
-        features: (B, D) fingerprints; rows of NaN (completions without an answer) are left out.
-        problem_ids: (B,) the problem of each; None: all of one.
-        center, group: as above.
-
-    Returns:
-        The ratio; NaN without variance (fewer than two fingerprints, of a problem if centred by problem, or all equal).
-        Problems without a ratio are left out of the mean.
+    `features` are (B, D); rows of NaN (completions without an answer) are left out. `problem_ids` are (B,);
+    None: all of one problem. The ratio is NaN without variance (fewer than two fingerprints, of a problem if centred by
+    problem, or all equal). Problems without a ratio are left out of the mean.
 
     Example:
         >>> round(top1_eigenvalue_ratio([[0, 2], [0, -2], [1, 0], [-1, 0]]), 4)  # variances 8 and 2 (x 1/4)
@@ -56,8 +53,13 @@ def top1_eigenvalue_ratio(
         raise ValueError(f'center must be "problem", "pooled" or "none", got {center!r}')
     if group not in ("pooled", "problem"):
         raise ValueError(f'group must be "pooled" or "problem", got {group!r}')
-    vectors, problems = _finite_rows(features, problem_ids)
-    by_problem = np.split(vectors, np.flatnonzero(np.diff(problems)) + 1)
+    vectors, places = finite_rows(features)
+    if problem_ids is not None and len(problem_ids) != len(np.asarray(features)):
+        raise ValueError(f"there are {len(np.asarray(features))} fingerprints and {len(problem_ids)} problem ids")
+    # Scaled exactly, by a power of two, so that differences and squares neither overflow nor vanish.
+    vectors = np.ldexp(vectors, -int(np.frexp(np.abs(vectors).max(initial=0.0))[1]))
+    groups = rows_by_name([0 if problem_ids is None else problem_ids[place] for place in places])
+    by_problem = [vectors[rows] for rows in groups.values()] or [vectors]
     if group == "problem":
         ratios = [_ratio(rows if center == "none" else _centred(rows)) for rows in by_problem]
         known = [ratio for ratio in ratios if not math.isnan(ratio)]
@@ -67,28 +69,20 @@ def top1_eigenvalue_ratio(
     return _ratio(vectors if center == "none" else _centred(vectors))
 
 
-def _finite_rows(
-    features: ArrayLike, problem_ids: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The rows with fingerprints, sorted by problem, and each one's problem as a number."""
+def finite_rows(features: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The rows of (n, D) features that are fingerprints, and their places; rows of NaN are left out.
+
+    ValueError for other shapes, infinite values, or a row that is partly NaN.
+    """
     vectors = np.asarray(features, dtype=np.float64)
     if vectors.shape == (0,):  # [] has no fingerprints, of any width
         vectors = vectors.reshape(0, 0)
     if vectors.ndim != 2:
-        raise ValueError(f"features must be (B, D), got shape {vectors.shape}")
-    ids = [0] * len(vectors) if problem_ids is None else list(problem_ids)
-    if len(ids) != len(vectors):
-        raise ValueError(f"there are {len(vectors)} fingerprints and {len(ids)} problem ids")
-    numbers: dict[Hashable, int] = {}
-    problems = np.array([numbers.setdefault(name, len(numbers)) for name in ids], dtype=np.int64)
-    missing = np.isnan(vectors).all(axis=1) if vectors.shape[1] else np.ones(len(vectors), dtype=bool)
-    vectors, problems = vectors[~missing], problems[~missing]
-    if not np.isfinite(vectors).all():
+        raise ValueError(f"features must be (n, D), got shape {vectors.shape}")
+    places = np.flatnonzero(~np.isnan(vectors).all(axis=1))  # of width 0 there are none: all() of nothing
+    if not np.isfinite(vectors[places]).all():
         raise ValueError("a fingerprint must be finite throughout, or NaN throughout if there is none")
-    # Scaled exactly, by a power of two, so that differences and squares neither overflow nor vanish.
-    vectors = np.ldexp(vectors, -int(np.frexp(np.abs(vectors).max(initial=0.0))[1]))
-    order = np.argsort(problems, kind="stable")
-    return vectors[order], problems[order]
+    return vectors[places], places
 
 
 def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,8 +102,7 @@ def _ratio(rows: NDArray[np.float64]) -> float:
     if largest == 0:
         return math.nan
     rows = rows / largest  # squares neither overflow nor vanish
-    total = float((rows**2).sum())
-    return min(1.0, _largest_eigenvalue(rows) / total)
+    return min(1.0, _largest_eigenvalue(rows) / float((rows**2).sum()))
 
 
 def _largest_eigenvalue(rows: NDArray[np.float64]) -> float:

@@ -19,23 +19,13 @@ from meds_rl.evaluation.agreement_by_prompt import (
     rows_by_name,
     step_bins,
 )
-from meds_rl.evaluation.diversity.answers import (
-    answer_entropy,
-    cluster_entropy,
-    distinct_answers,
-    repeated_share,
-)
+from meds_rl.evaluation.diversity.answers import answer_entropy, cluster_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
 from meds_rl.evaluation.diversity.read import NOWHERE, Completions, Of
-from meds_rl.evaluation.diversity.texts import (
-    distinct_n,
-    self_bleu,
-    subsample,
-    vendi_score,
-    vendi_score_of_texts,
-)
+from meds_rl.evaluation.diversity.texts import distinct_n, self_bleu, subsample, vendi_score, vendi_score_of_texts
 
 ALL = "all"
+WORDING = (*(f"distinct_{n}" for n in (1, 2, 3, 4)), "self_bleu", "vendi_wording")
 
 
 @dataclass(frozen=True)
@@ -66,12 +56,7 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Diversity:
-    """All measures of a set of completions.
-
-    Attributes:
-        num_problems, num_completions: what was measured.
-        figures: by name; `answer_entropy`, `distinct_answers`, ... Measures without their data are left out.
-    """
+    """All measures of a set of completions by name, as `answer_entropy`; those without their data are left out."""
 
     num_problems: int
     num_completions: int
@@ -83,11 +68,7 @@ class Diversity:
             name: {"value": None if math.isnan(value) else value, "num_problems": num}
             for name, (value, num) in self.figures.items()
         }
-        return {
-            "num_problems": self.num_problems,
-            "num_completions": self.num_completions,
-            "figures": figures,
-        }
+        return {"num_problems": self.num_problems, "num_completions": self.num_completions, "figures": figures}
 
 
 def diversity(
@@ -100,18 +81,15 @@ def diversity(
     noise: Noise = "group",
     description: str | None = None,
 ) -> Diversity:
-    """All measures that the completions allow.
+    """All measures that the completions allow; `rng` draws, `limits` are for the slow ones.
 
     Each is computed within a problem and averaged over problems with equal weight; only `repeated_share` and the pooled
     eigenvalue ratios are of all completions together.
 
     Args:
-        completions: B completions.
         of: the "wrong" ones (whose diversity MEDS is about), the "right" ones or "all".
-        per_problem: Use exactly this many of each problem, drawn at random, and leave out problems with fewer. Nearly
-            every measure depends on the number of completions, so sets of different sizes need it. None: all.
-        rng: Draws.
-        limits: How much the slow measures read.
+        per_problem: Draw exactly this many of each problem, and leave out problems with fewer. Nearly every measure
+            depends on the number of completions, so sets of different sizes need it. None: all.
         noise: whether completions without a cluster are one "group" or each "alone".
         description: Of the progress bar; None shows none.
     """
@@ -119,11 +97,9 @@ def diversity(
         raise ValueError(f"per_problem must be 1 or more, got {per_problem}")
     wanted = completions.looked_at(of)
     problems = [rows[wanted[rows]] for rows in completions.by_problem()]
-    if per_problem is None:
-        problems = [rows for rows in problems if len(rows)]
-    else:
-        enough = [rows for rows in problems if len(rows) >= per_problem]
-        problems = [rows[subsample(len(rows), per_problem, rng)] for rows in enough]
+    problems = [rows for rows in problems if len(rows) >= (per_problem or 1)]
+    if per_problem is not None:
+        problems = [rows[subsample(len(rows), per_problem, rng)] for rows in problems]
     limits = Limits() if limits is None else limits
     with tqdm(total=len(problems), desc=description, unit="problem", disable=description is None, leave=False) as bar:
         figures = {
@@ -152,8 +128,7 @@ def _of_wording(
     rng: np.random.Generator,
     advance: Callable[[int], Any],
 ) -> dict[str, Figure]:
-    values: dict[str, list[float]] = {f"distinct_{n}": [] for n in (1, 2, 3, 4)}
-    values |= {"self_bleu": [], "vendi_wording": []}
+    values: dict[str, list[float]] = {name: [] for name in WORDING}
     drawn = subsample(len(problems), limits.wording_problems, rng)
     bleu = set(subsample(len(drawn), limits.bleu_problems, rng))
     for number, problem in enumerate(drawn):
@@ -177,10 +152,7 @@ def _of_clusters(completions: Completions, problems: list[NDArray[np.int64]], no
     labels = [clusters[rows[clustered[rows]]] for rows in problems]
     # Noise and "no answer" (below 0) are not counted as clusters.
     counts = (float(len(np.unique(one[one >= 0]))) if len(one) else math.nan for one in labels)
-    return {
-        "cluster_entropy": _mean(cluster_entropy(one, noise=noise) for one in labels),
-        "clusters": _mean(counts),
-    }
+    return {"cluster_entropy": _mean(cluster_entropy(one, noise=noise) for one in labels), "clusters": _mean(counts)}
 
 
 def _of_fingerprints(
@@ -196,18 +168,16 @@ def _of_fingerprints(
     rows = np.concatenate(there) if there else np.zeros(0, dtype=np.int64)
     rows = rows[subsample(len(rows), limits.vectors, rng)]
     names = [completions.problem_ids[row] for row in rows]
-    return {"vendi_fingerprints": _mean(vendi), **_eigenvalue_ratios(completions.features(rows), names)}
-
-
-def _eigenvalue_ratios(features: NDArray[np.float32], problem_ids: list[str]) -> dict[str, Figure]:
-    by_problem = rows_by_name(problem_ids).values()
+    features = completions.features(rows)
+    by_problem = rows_by_name(names).values()
     several = sum(len(rows) > 1 for rows in by_problem)  # one alone is its own mean
 
     def pooled(center: Center, num_problems: int) -> Figure:
-        ratio = top1_eigenvalue_ratio(features, problem_ids, center=center)
+        ratio = top1_eigenvalue_ratio(features, names, center=center)
         return Figure(ratio, 0 if math.isnan(ratio) else num_problems)
 
     return {
+        "vendi_fingerprints": _mean(vendi),
         "top1_eigenvalue_ratio": pooled("problem", several),
         "top1_eigenvalue_ratio_pooled": pooled("pooled", len(by_problem)),
         "top1_eigenvalue_ratio_by_problem": _mean(top1_eigenvalue_ratio(features[rows]) for rows in by_problem),

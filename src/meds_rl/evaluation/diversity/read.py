@@ -28,7 +28,6 @@ INCOMPLETE = "completions without a text or a problem"
 BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another width than most"
 
 Vectors = NDArray[np.float32]
-_NO_VECTORS = np.zeros((0, 0), dtype=np.float32)
 _TEXT_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "strategy", "reason")
 _ROLLOUTS = (*_TEXT_COLUMNS, "step", "generation", "is_correct", "memory_id", "reward", "in_loss")
 _NOT_GRADED = "not_graded"
@@ -47,41 +46,23 @@ class Population(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """B completions.
-
-    Attributes:
-        problem_ids: the problem of each.
-        prompts: chat messages are JSON.
-        texts: the completions.
-        answers: final answers; None, for no answer, counts as an answer.
-        is_correct: (B,) bool.
-        groups: the split or benchmark of each.
-        strategies: None where unknown.
-        steps: (B,) int64, when each was sampled; None if unknown.
-        clusters: (B,) int64, of the problem's memory; None without a memory.
-        clustered: (B,) bool, those that are in the memory; `clusters` is meaningful only for them.
-        vectors: the fingerprints, (M, D).
-        vector_rows: (B,) int64, the row of `vectors`, -1 for none.
-        in_loss: (B,) bool, False for fillers of a batch; None if there are none.
-        population: of a training; `select` does not change it.
-        left_out: why rows of the source could not be read, and which; `select` does not change it.
-    """
+    """B completions; `select` changes neither `population` nor `left_out`."""
 
     problem_ids: Sequence[str]
-    prompts: Sequence[str]
+    prompts: Sequence[str]  # chat messages are JSON
     texts: Sequence[str]
-    answers: Sequence[str | None]
-    is_correct: NDArray[np.bool_]
-    groups: Sequence[str]
-    strategies: Sequence[str | None]
-    steps: NDArray[np.int64] | None = None
-    clusters: NDArray[np.int64] | None = None
-    clustered: NDArray[np.bool_] | None = None
-    vectors: Vectors = field(default_factory=lambda: _NO_VECTORS)
-    vector_rows: NDArray[np.int64] | None = None
-    in_loss: NDArray[np.bool_] | None = None
-    population: Population | None = None
-    left_out: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    answers: Sequence[str | None]  # None, for no answer, counts as an answer
+    is_correct: NDArray[np.bool_]  # (B,)
+    groups: Sequence[str]  # the split or benchmark of each
+    strategies: Sequence[str | None]  # None where unknown
+    steps: NDArray[np.int64] | None = None  # (B,) when each was sampled
+    clusters: NDArray[np.int64] | None = None  # (B,) of the problem's memory, meaningful only where `clustered`
+    clustered: NDArray[np.bool_] | None = None  # (B,) those that are in the memory
+    vectors: Vectors = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))  # (M, D) fingerprints
+    vector_rows: NDArray[np.int64] | None = None  # (B,) the row of `vectors`, -1 for none
+    in_loss: NDArray[np.bool_] | None = None  # (B,) False for fillers of a batch; None if there are none
+    population: Population | None = None  # of a training
+    left_out: Mapping[str, Sequence[int]] = field(default_factory=dict)  # why rows could not be read, and which
 
     def __len__(self) -> int:
         """B."""
@@ -90,12 +71,11 @@ class Completions:
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> Completions:
         """These rows, in this order. Fingerprints are not copied."""
         places = np.asarray(rows, dtype=np.int64)
-        columns: dict[str, Any] = {}
-        for name, column in vars(self).items():
-            if name in ("vectors", "population", "left_out") or column is None:
-                continue
-            is_array = isinstance(column, np.ndarray)
-            columns[name] = column[places] if is_array else [column[row] for row in places.tolist()]
+        columns: dict[str, Any] = {
+            name: column[places] if isinstance(column, np.ndarray) else [column[row] for row in places.tolist()]
+            for name, column in vars(self).items()
+            if name not in ("vectors", "population", "left_out") and column is not None
+        }
         return replace(self, **columns)
 
     def looked_at(self, of: Of) -> NDArray[np.bool_]:
@@ -112,7 +92,7 @@ class Completions:
     def features(self, rows: NDArray[np.int64]) -> Vectors:
         """(n, D) fingerprints of these rows, without those that have none."""
         if self.vector_rows is None:
-            return _NO_VECTORS
+            return self.vectors[:0]
         found = self.vector_rows[rows]
         vectors: Vectors = self.vectors[found[found != NOWHERE]]
         return vectors
@@ -205,9 +185,7 @@ def _of_run(run: RunFolder) -> Completions:
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
     )
     path = run.memory_path()
-    if path is None:
-        return found
-    return _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
+    return found if path is None else _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
 
 
 def _population(frame: pd.DataFrame) -> Population:
@@ -226,13 +204,8 @@ def _with_memory(found: Completions, memory: ErrorMemory, memory_ids: NDArray[np
     with_vector = table[table["member"] != NOWHERE]
     vector_rows = np.full(len(found), NOWHERE, dtype=np.int64)
     vector_rows[with_vector["row"].to_numpy()] = np.arange(len(with_vector))
-    return replace(
-        found,
-        clusters=clusters,
-        clustered=clustered,
-        vectors=held.vectors(with_vector),
-        vector_rows=vector_rows,
-    )
+    vectors = held.vectors(with_vector)
+    return replace(found, clusters=clusters, clustered=clustered, vectors=vectors, vector_rows=vector_rows)
 
 
 def _text(value: Any) -> str | None:

@@ -2,19 +2,19 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from meds_rl.evaluation.diversity.eigenvalues import finite_rows
+
 Tokenizer: TypeAlias = Literal["13a", "intl", "char"]
 """How sacrebleu splits a text into words."""
 
-MAX_COMPLETIONS = 16
-MAX_WORDS = 1000
-_CHARACTERS_A_WORD = 20
-"""Longer texts are cut before they are tokenised: a text without spaces may be one word of megabytes."""
+MAX_COMPLETIONS, MAX_WORDS = 16, 1000
+_CHARACTERS_A_WORD = 20  # longer texts are cut first: a text without spaces may be one word of megabytes
 
 # A run of letters and digits, or any other single character that is no space: `\frac{1}{2}` is \ frac { 1 } { 2 }.
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -35,21 +35,12 @@ def _ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
 
 
 def subsample(num: int, at_most: int, rng: np.random.Generator | None) -> Sequence[int]:
-    """Indices below `num`, ascending: all, or `at_most` drawn without replacement.
-
-    Raises:
-        ValueError: There are more than `at_most`, and no `rng`.
-
-    Example:
-        >>> subsample(3, 5, None)
-        [0, 1, 2]
-    """
+    """Indices below `num`, ascending: all, or `at_most` drawn without replacement (ValueError without `rng`)."""
     if num <= at_most:
         return list(range(num))
     if rng is None:
-        raise ValueError(
-            f"of {num} completions {at_most} are to be drawn: pass rng, for example numpy.random.default_rng(0)"
-        )
+        what = f"of {num} completions {at_most} are to be drawn"
+        raise ValueError(f"{what}: pass rng, for example numpy.random.default_rng(0)")
     drawn: list[int] = np.sort(rng.choice(num, size=at_most, replace=False)).tolist()
     return drawn
 
@@ -69,13 +60,8 @@ def distinct_n(texts: Iterable[str], n: int) -> float:
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more, got {n}")
-    different: set[tuple[str, ...]] = set()
-    total = 0
-    for text in texts:
-        grams = _ngrams(words(text), n)
-        different.update(grams)
-        total += len(grams)
-    return len(different) / total if total else math.nan
+    grams = [gram for text in texts for gram in _ngrams(words(text), n)]
+    return len(set(grams)) / len(grams) if grams else math.nan
 
 
 def self_bleu(
@@ -108,9 +94,8 @@ def self_bleu(
         (1.0, True, nan)
     """
     if max_completions < 2 or max_words < 1:
-        raise ValueError(
-            f"max_completions must be 2 or more and max_words 1 or more, got {max_completions} and {max_words}"
-        )
+        got = f"got {max_completions} and {max_words}"
+        raise ValueError(f"max_completions must be 2 or more and max_words 1 or more, {got}")
     if tokenize not in ("13a", "intl", "char"):
         raise ValueError(f'tokenize must be "13a", "intl" or "char", got {tokenize!r}')
     texts = [text for text in texts if text.strip()]
@@ -123,15 +108,11 @@ def self_bleu(
     tokenizer = BLEU(tokenize=tokenize).tokenizer
     drawn = [texts[row] for row in subsample(len(texts), max_completions, rng)]
     # Tokenised once, not once for every reference. force: sacrebleu logs no advice about tokenised texts.
-    read = [_beginning(text, max_words, tokenizer) for text in drawn]
+    cut = [text.strip()[: _CHARACTERS_A_WORD * max_words] for text in drawn]
+    read = [" ".join(tokenizer(text).split()[:max_words]) for text in cut]
     bleu = BLEU(tokenize="none", effective_order=True, force=True)
     scores = [bleu.sentence_score(read[i], read[:i] + read[i + 1 :]).score for i in range(len(read))]
     return min(1.0, math.fsum(scores) / len(scores) / 100)
-
-
-def _beginning(text: str, max_words: int, tokenizer: Callable[[str], str]) -> str:
-    cut = text.strip()[: _CHARACTERS_A_WORD * max_words]
-    return " ".join(tokenizer(cut).split()[:max_words])
 
 
 def vendi_score(features: ArrayLike) -> float:
@@ -149,14 +130,7 @@ def vendi_score(features: ArrayLike) -> float:
         >>> round(vendi_score([[1, 1], [2, 2]]), 6)
         1.0
     """
-    vectors = np.asarray(features, dtype=np.float64)
-    if vectors.shape == (0,):  # [] has no fingerprints, of any width
-        vectors = vectors.reshape(0, 0)
-    if vectors.ndim != 2:
-        raise ValueError(f"features must be (n, D), got shape {vectors.shape}")
-    vectors = vectors[~np.isnan(vectors).all(axis=1)] if vectors.size else vectors[:0]
-    if not np.isfinite(vectors).all():
-        raise ValueError("a fingerprint must be finite throughout, or NaN throughout if there is none")
+    vectors, _ = finite_rows(features)
     largest = np.abs(vectors).max(axis=1, initial=0.0)
     vectors = vectors[largest > 0] / largest[largest > 0, None]  # squares neither overflow nor vanish
     if not len(vectors):
