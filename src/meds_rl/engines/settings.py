@@ -27,12 +27,11 @@ class Setting:
 
     Attributes:
         kind: type of the value, or the allowed names; list is a pair of numbers.
-        paper: its value as published or released. Where this is None, None is allowed.
+        paper: its value as published or released. If this is None, None is allowed.
         meaning: in a sentence or two.
-        recommended: its value with the preset "recommended", where it differs. The default is then None: as the preset
-            says.
+        recommended: its value with the preset "recommended", if it differs. The default is then None: by preset.
         least, above, most: bounds of a number; `above` itself is not allowed.
-        words: what is allowed, where kind and bounds do not say it.
+        words: the allowed values, if kind and bounds do not give them.
     """
 
     kind: type | tuple[str, ...]
@@ -45,7 +44,7 @@ class Setting:
     words: str = ""
 
     def value(self, preset: str) -> Any:
-        """Its value with a preset; a list is the caller's own."""
+        """Its value with a preset; a list is a copy."""
         return deepcopy(self.recommended if preset == "recommended" and self.differs else self.paper)
 
     @property
@@ -55,7 +54,7 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """What a value may be, in words."""
+        """The allowed values, in words."""
         if isinstance(self.kind, tuple):
             words = f"one of {', '.join(self.kind)}"
         elif self.words:
@@ -102,10 +101,7 @@ _MEMORY: dict[str, Setting] = {
         "center",
     ),
     "anneal": Setting(
-        list,
-        [1.0, 1.0],
-        "The penalty falls to 0 between these shares of training; [1, 1]: never.",
-        [0.333, 0.666],
+        list, [1.0, 1.0], "The penalty falls to 0 between these shares of training; [1, 1]: never.", [0.333, 0.666]
     ),
     "no_answer": Setting(("cluster", "free"), "cluster", "No answer counts as a cluster, or is free (as released)."),
     "n_neighbors": Setting(int, 3, "Nearest remembered completions that vote for the cluster.", least=1),
@@ -132,10 +128,7 @@ _MEMORY: dict[str, Setting] = {
 _SHARED: dict[str, Setting] = {
     "preset": Setting(("paper", "recommended"), "paper", "Sets the settings that are left at None."),
     "fingerprint": Setting(
-        (
-            *("layer_logits", "layer_logits_diff", "pooled_logits"),
-            *("answer_states", "working_states", "answer_string"),
-        ),
+        ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states", "answer_string"),
         "layer_logits",
         "What completions are compared by: read from the model, or answer_string from the text.",
         "working_states",
@@ -172,12 +165,10 @@ _SHARED: dict[str, Setting] = {
 }
 _TRL: dict[str, Setting] = {
     "method": Setting(
-        ("grpo", "grpo-entropy", "dapo", "meds"),
-        "meds",
-        "It sets the fields listed below.",
+        ("grpo", "grpo-entropy", "dapo", "meds"), "meds", "The training method; it sets the fields listed below."
     ),
     "fingerprint_from": Setting(
-        ("policy", "reference"), "policy", "The model that is read: the policy, or as it was before training."
+        ("policy", "reference"), "policy", "The model that is read: the policy, or the model before training."
     ),
     "dynamic_sampling": Setting(bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."),
     "max_generation_batches": Setting(int, 10, "Most rounds of generation to fill one batch.", least=1),
@@ -190,7 +181,7 @@ _TRL: dict[str, Setting] = {
     ),
     "overlong_factor": Setting(float, 1.0, "Weight of the overlong punishment.", least=0),
     "log_rollouts": Setting(
-        bool, True, "Write training completions to output_dir/rollouts, a parquet file a generation batch."
+        bool, True, "Write training completions to output_dir/rollouts, one parquet file per generation batch."
     ),
 }
 _VERL: dict[str, Setting] = {
@@ -210,7 +201,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """By preset: the settings in which the presets differ."""
 
 _BY_PRESET = "by preset"
-_OF_METHODS: dict[str, tuple[Any, ...]] = {
+_BY_METHOD: dict[str, tuple[Any, ...]] = {
     "loss_type": ("grpo", "grpo", "dapo", "dapo"),
     "beta": (0.001, 0.001, 0.0, 0.0),
     "epsilon": (0.2, 0.2, 0.2, 0.2),
@@ -223,14 +214,14 @@ _OF_METHODS: dict[str, tuple[Any, ...]] = {
     "entropy_advantage": (False, True, False, _BY_PRESET),
 }
 METHODS: dict[str, dict[str, Any]] = {
-    method: {name: row[i] for name, row in _OF_METHODS.items() if row[i] is not _BY_PRESET}
+    method: {name: row[i] for name, row in _BY_METHOD.items() if row[i] is not _BY_PRESET}
     for i, method in enumerate(("grpo", "grpo-entropy", "dapo", "meds"))
 }
 """By method: fields of TRL's MEDSConfig."""
 
 
 def name_in(engine: Engine, name: str) -> str:
-    """How the user writes a setting.
+    """The name of a setting for the user of an engine.
 
     Example:
         >>> name_in("trl", "alpha"), name_in("trl", "fingerprint"), name_in("verl", "alpha")
@@ -247,15 +238,15 @@ def settings_of(engine: Engine) -> dict[str, Setting]:
 
 
 def default_of(engine: Engine, name: str) -> Any:
-    """The default of a setting; None where the method or the preset sets it."""
-    by_method = engine == "trl" and name_in(engine, name) in _OF_METHODS
+    """The default of a setting; None if the method or the preset sets it."""
+    by_method = engine == "trl" and name_in(engine, name) in _BY_METHOD
     return None if by_method or name in _DIFFERING else SETTINGS[name].value("paper")
 
 
 def field_of(engine: Engine, name: str) -> Any:
     """A dataclass field with the default and the help of a setting: its meaning, bound and default."""
     setting, default = SETTINGS[name], default_of(engine, name)
-    sources = ["method"] if engine == "trl" and name_in(engine, name) in _OF_METHODS else []
+    sources = ["method"] if engine == "trl" and name_in(engine, name) in _BY_METHOD else []
     sources += ["preset"] if name in _DIFFERING else []
     shown = f"by {' and '.join(sources)}" if sources else default
     text = f"{setting.meaning} Allowed: {setting.allowed}. Default: {shown}."
@@ -269,33 +260,32 @@ def check_values(engine: Engine, values: Mapping[str, Any]) -> None:
         values: name in `SETTINGS` -> value.
 
     Raises:
-        ValueError: one is not allowed; it names the setting as the user writes it and what is allowed.
+        ValueError: one is not allowed; the message has the setting's name in the engine and what is allowed.
     """
     for name, value in values.items():
         if SETTINGS[name].kind is list:
             check_anneal(name_in(engine, name), value)
         elif not SETTINGS[name].allows(value):
             raise ValueError(f"{name_in(engine, name)} must be {SETTINGS[name].allowed}; got {value!r}.")
-    layers, written = values.get("fingerprint_layers"), name_in(engine, "fingerprint_layers")
+    layers, name = values.get("fingerprint_layers"), name_in(engine, "fingerprint_layers")
     if layers == 0:
-        raise ValueError(f"{written} must be -1 (all) or at least 1; got 0.")
+        raise ValueError(f"{name} must be -1 (all) or at least 1; got 0.")
     if layers == -1 and values["fingerprint"] == "pooled_logits":
-        raise ValueError(f"{written}=-1 (all) is for layer_logits; pooled_logits reads one layer, 1 to L.")
+        raise ValueError(f"{name}=-1 (all) is for layer_logits; pooled_logits reads one layer, 1 to L.")
 
 
-# ---- What the settings make.
+# ---- Made from the settings.
 
 
 def shapes_all_wrong(values: Mapping[str, Any]) -> bool:
-    """Whether a group without a right answer can carry signal, so that dynamic sampling must keep it."""
+    """Whether a group without a right answer can have signal, so that dynamic sampling must keep it."""
     return bool(values["all_wrong"] != "skip" and values["target"] != "right")
 
 
 def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
     """An empty memory."""
     clustering = HDBSCANClustering(
-        min_cluster_size=values["min_cluster_size"],
-        cluster_selection_epsilon=values["cluster_selection_epsilon"],
+        min_cluster_size=values["min_cluster_size"], cluster_selection_epsilon=values["cluster_selection_epsilon"]
     )
     return ErrorMemory(clustering, capacity=values["capacity"], half_life=values["half_life"])
 
@@ -303,26 +293,10 @@ def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
 def make_shaper(
     values: Mapping[str, Any], memory: ErrorMemory | None = None, penalty: PenaltyFunction | None = None
 ) -> RewardShaper:
-    """What shapes the rewards.
-
-    Args:
-        values: the settings in `MEMORY_SETTINGS`.
-        memory: instead of an empty one.
-        penalty: in place of min(alpha ln(|C| + 1), beta), see `RewardShaper`.
-    """
-    return RewardShaper(
-        alpha=values["alpha"],
-        beta=values["beta"],
-        target=values["target"],
-        noise=values["noise"],
-        all_wrong=values["all_wrong"],
-        no_answer=values["no_answer"],
-        n_neighbors=values["n_neighbors"],
-        memory=make_memory(values) if memory is None else memory,
-        max_distance=values["max_distance"],
-        anneal=values["anneal"],
-        penalty=penalty,
-    )
+    """A reward shaper with the settings in `MEMORY_SETTINGS`; a given memory or penalty replaces theirs."""
+    names = ("alpha", "beta", "target", "noise", "all_wrong", "no_answer", "n_neighbors", "max_distance", "anneal")
+    memory = make_memory(values) if memory is None else memory
+    return RewardShaper(**{name: values[name] for name in names}, memory=memory, penalty=penalty)
 
 
 # ---- The page of settings.
@@ -330,7 +304,7 @@ def make_shaper(
 _PAGE = """# Settings
 
 Every setting of the two engines, made from the table in `src/meds_rl/engines/settings.py` by `make settings`. A value
-that you give always wins. Where the two presets differ, the default is `None`: as the preset says.
+that you give always wins. If the two presets differ in a setting, its default is `None`: by preset.
 
 ## In TRL and verl
 
@@ -356,17 +330,20 @@ In TRL a memory is an argument of `MEDSTrainer`.
 
 def page() -> str:
     """``docs/settings.md``, in Markdown."""
-    of_one = ["setting", "allowed", "meaning", "default"]
+    head = ["setting", "allowed", "meaning", "default"]
     return _PAGE.format(
         shared=_table(
             ["TRL", "verl, under `meds:`", "allowed", "meaning", "paper", "recommended"],
-            [[f"`{name_in('trl', name)}`", f"`{name}`", *_cells(one)] for name, one in (_SHARED | _MEMORY).items()],
+            [
+                [f"`{name_in('trl', name)}`", f"`{name}`", *_cells(setting)]
+                for name, setting in (_SHARED | _MEMORY).items()
+            ],
         ),
-        trl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _TRL.items()]),
-        verl=_table(of_one, [[f"`{name}`", *_cells(one)[:3]] for name, one in _VERL.items()]),
+        trl=_table(head, [[f"`{name}`", *_cells(setting)[:3]] for name, setting in _TRL.items()]),
+        verl=_table(head, [[f"`{name}`", *_cells(setting)[:3]] for name, setting in _VERL.items()]),
         methods=_table(
             ["field", *(f"`{method}`" for method in METHODS)],
-            [[f"`{name}`", *map(_value, row)] for name, row in _OF_METHODS.items()],
+            [[f"`{name}`", *map(_value, row)] for name, row in _BY_METHOD.items()],
         ),
     )
 
