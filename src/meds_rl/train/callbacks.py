@@ -1,4 +1,4 @@
-"""What a run shows and keeps while it trains: a progress bar with the figures that matter, and ``metrics.jsonl``."""
+"""Trainer callbacks of a run: a progress bar with the most important figures, ``metrics.jsonl``, calls at steps."""
 
 import json
 import math
@@ -18,11 +18,11 @@ SHOWN = {
     "meds/memory_size": "memory",
     "entropy": "entropy",
 }
-"""Logged metrics that the progress bar shows, by the name it shows them under."""
+"""Metrics on the progress bar: name in the log -> name on the bar."""
 
 
 class ProgressBar(TrainerCallback):
-    """A tqdm bar of optimiser steps; figures are those of the last log."""
+    """A tqdm bar of optimiser steps with the figures of the last log."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -96,5 +96,5 @@ class MetricsFile(TrainerCallback):
 
 
 def _finite(value: Any) -> Any:
-    """JSON knows no NaN."""
+    """A number for JSON, which has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

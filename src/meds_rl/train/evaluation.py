@@ -1,11 +1,10 @@
-"""Samples a task's problems before, in and after training and writes the evaluation folder of a run."""
+"""Evaluate a task's problems before, during and after training, into the evaluation folder of a run."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 from accelerate.utils import gather_object
 
 from meds_rl.engines.trl.trainer import MEDSTrainer
@@ -37,11 +36,11 @@ class Evaluation:
 def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
     """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group.
 
-    Each process samples its share of the problems; the main process writes. The training's random numbers, and the
-    model's mode, are as before afterwards.
+    Each process samples its share of the problems; the main process writes. The random state of training and the
+    model's mode do not change.
 
     Args:
-        recipe: says how much is sampled.
+        recipe: its ``eval_*`` fields and sampling parameters.
         task: its training problems, and its test problems if there are any.
         trainer: holds the model.
         run: the folder.
@@ -54,26 +53,28 @@ def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFold
         num_samples=recipe.run.eval_samples,
         batch_size=recipe.training.per_device_eval_batch_size,
         seed=recipe.training.seed,
-        guarded=False,  # as the training itself grades; torch and a user's script need not bear a second process
+        guarded=False,  # grade in this process, as training does: a second one could conflict with torch
     )
     problems = select(problems_of(task), limit=recipe.run.eval_problems, by=recipe.run.eval_by)
     share = problems[accelerator.process_index :: accelerator.num_processes]
     rows: list[dict[str, Any]] = []
     if share:
-        description = f"evaluation, {_in_words(when)}" if accelerator.is_main_process else None
+        place = f"step {int(when[5:])}" if when.startswith("step-") else f"{when} training"
+        description = f"evaluation, {place}" if accelerator.is_main_process else None
         table, _ = rollout.run(share, description=description, keep_bar=not when.startswith("step-"))
         rows = table.to_pylist()
-    order = {(p.group, p.row["prompt_id"]): place for place, p in enumerate(problems)}
+    order = {(problem.group, problem.row["prompt_id"]): i for i, problem in enumerate(problems)}
     rows = sorted(gather_object(rows), key=lambda row: (order[row["group"], row["problem_id"]], row["sample"]))
-    k = recipe.run.eval_k or recipe.run.eval_samples
-    evaluations = _summaries(rows, k)
+    evaluations = _summaries(rows, k=recipe.run.eval_k or recipe.run.eval_samples)
     if accelerator.is_main_process:
-        _write(run, when, samples_table(rows), evaluations, trainer.state.global_step)
+        write_samples(run.evaluation_path / f"{when}.parquet", samples_table(rows), step=trainer.state.global_step)
+        figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
+        write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
     return evaluations
 
 
 def read_evaluations(run: RunFolder, when: str) -> list[Evaluation]:
-    """The figures that :func:`evaluate_task` wrote; none where it wrote none."""
+    """The figures that :func:`evaluate_task` wrote; an empty list if it wrote none."""
     path = run.evaluation_path / f"{when}.json"
     if not path.is_file():
         return []
@@ -81,18 +82,8 @@ def read_evaluations(run: RunFolder, when: str) -> list[Evaluation]:
     return [Evaluation(group, Summary(**values)) for group, values in figures.items()]
 
 
-def _in_words(when: str) -> str:
-    return f"step {int(when[5:])}" if when.startswith("step-") else f"{when} training"
-
-
-def _write(run: RunFolder, when: str, table: pa.Table, evaluations: list[Evaluation], step: int) -> None:
-    write_samples(run.evaluation_path / f"{when}.parquet", table, step=step)
-    figures = {evaluation.group: evaluation.summary.to_dict() for evaluation in evaluations}
-    write_atomically(run.evaluation_path / f"{when}.json", json.dumps(figures, indent=2).encode())
-
-
 def _summaries(rows: Iterable[Mapping[str, Any]], k: int) -> list[Evaluation]:
-    """The figures of each group, in the order of their names."""
+    """The figures of each group, in the order of the groups' names."""
     groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in rows:
         groups.setdefault(row["group"], {}).setdefault(row["problem_id"], []).append(row)

@@ -61,27 +61,23 @@ class RunArguments:
                 raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
-        for name in ("eval_samples", "eval_every", "eval_problems"):
-            if not isinstance(getattr(self, name), int):
-                raise ValueError(f"{name} must be a whole number; got {getattr(self, name)!r}.")
-        if self.eval_samples < 0:
-            raise ValueError(f"eval_samples must be at least 0; got {self.eval_samples}.")
-        if self.eval_every < 0:
-            raise ValueError(f"eval_every must be at least 0; got {self.eval_every}.")
+        for name, least in {"eval_samples": 0, "eval_every": 0, "eval_problems": 1}.items():
+            if not isinstance(value := getattr(self, name), int):
+                raise ValueError(f"{name} must be a whole number; got {value!r}.")
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}; got {value}.")
         if self.eval_k is not None and self.eval_samples and not 1 <= self.eval_k <= self.eval_samples:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
-        if self.eval_problems < 1:
-            raise ValueError(f"eval_problems must be at least 1; got {self.eval_problems}.")
 
     @property
     def options(self) -> dict[str, Any]:
-        """The task's options, a mapping in any case."""
+        """The task's options; an empty mapping if none are given."""
         return self.task_options if isinstance(self.task_options, dict) else {}
 
 
 @dataclass
 class Recipe:
-    """A resolved recipe."""
+    """A resolved recipe; ``given`` has the fields that the user gave."""
 
     run: RunArguments
     training: MEDSConfig
@@ -94,7 +90,7 @@ class RecipeError(ValueError):
 
 
 class _Parser(TrlParser):
-    """TRL's parser, but a wrong value is one sentence and not 600 lines of usage."""
+    """TRL's parser with one sentence about a wrong value instead of 600 lines of usage."""
 
     def error(self, message: str) -> NoReturn:
         raise RecipeError(message)
@@ -110,10 +106,11 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     path = find_recipe(path)
     given = _read_yaml(path)
     _check_names(given)
-    _check_names([name.replace("-", "_").removeprefix("no_") for name in _names_in(overrides)])
+    overridden = _pairs(overrides)
+    _check_names([name.removeprefix("no_") for name in overridden])
     parser = _Parser((RunArguments, MEDSConfig, ModelConfig))
     run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
-    everything = {**given, **_pairs(overrides)}
+    everything = given | overridden
     lora = sorted(name for name in everything if name.startswith("lora_"))
     if lora and "use_peft" not in everything:
         raise RecipeError(f"{', '.join(lora)} does nothing without use_peft: true.")
@@ -127,14 +124,12 @@ def field_names() -> list[str]:
 
 
 def find_recipe(path: str | Path) -> Path:
-    """The recipe at ``path``, or the shipped one where only that is meant ("pocket.yaml", "recipes/pocket.yaml").
-
-    Shipped recipes are in an installed wheel, or in the clone that is installed with ``pip install -e``.
+    """The recipe at ``path``, or the shipped one of that name ("pocket.yaml", "recipes/pocket.yaml").
 
     Raises:
         RecipeError: there is neither.
     """
-    package = Path(__file__).parents[1]
+    package = Path(__file__).parents[1]  # in a wheel; in an editable install the recipes are in the clone
     shipped = package / "_recipes" if (package / "_recipes").is_dir() else package.parents[1] / "recipes"
     if Path(path).is_file():
         return Path(path)
@@ -163,12 +158,8 @@ def _check_names(names: Iterable[str]) -> None:
             raise RecipeError(f"Unknown field {name!r}. {hint}")
 
 
-def _names_in(overrides: Sequence[str]) -> list[str]:
-    return [token[2:].partition("=")[0] for token in overrides if token.startswith("--")]
-
-
 def _pairs(overrides: Sequence[str]) -> dict[str, Any]:
-    """What the line gives, for the record: a field's value, or its values."""
+    """The command line's fields: name -> value, a list of values, or True for none."""
     pairs: dict[str, list[str]] = {}
     values: list[str] = []
     for token in overrides:

