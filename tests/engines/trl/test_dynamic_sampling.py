@@ -49,7 +49,7 @@ def prompts(refilled):
 def test_a_batch_full_of_signal_needs_one_round():
     refilled = sampler({"a": 1, "b": 3}).fill(batch("a", "b"))
     assert prompts(refilled) == ["a", "b"]
-    assert (refilled.num_batches, refilled.num_fillers, refilled.num_groups) == (1, 0, 2)
+    assert (refilled.num_batches, refilled.num_filler_groups, refilled.num_groups) == (1, 0, 2)
     assert refilled.accuracy == 4 / 8
 
 
@@ -60,7 +60,7 @@ def test_all_right_and_all_wrong_groups_are_replaced_by_new_prompts():
     )
     assert prompts(refilled)[0] == "b"
     assert prompts(refilled)[1] not in "ab"
-    assert refilled.num_fillers == 0
+    assert refilled.num_filler_groups == 0
     assert [len(call) for call in calls] == [2, 1], "only the missing group is generated"
 
 
@@ -75,13 +75,13 @@ def test_a_prompt_is_tried_once_per_batch():
 def test_at_the_limit_the_batch_is_filled_with_groups_without_signal():
     refilled = sampler({"b": 1}, max_batches=1).fill(batch("a", "b", "c"))
     assert prompts(refilled) == ["b", "a", "c"], "groups with signal come first"
-    assert refilled.num_fillers == 2
+    assert refilled.num_filler_groups == 2
 
 
 def test_all_wrong_groups_are_kept_where_they_carry_signal():
     refilled = sampler({"a": 4}, keep_all_wrong=True, max_batches=1).fill(batch("a", "b"))
     assert prompts(refilled) == ["b", "a"]
-    assert refilled.num_fillers == 1
+    assert refilled.num_filler_groups == 1
 
 
 def test_every_process_gets_the_same_number_of_rows():

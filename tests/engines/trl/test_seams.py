@@ -119,7 +119,7 @@ def test_without_a_finder_the_marker_says_what_the_answer_is(make_config):
     source = make_source(None, args, None, None, Characters(), None)
     assert isinstance(source, TextFingerprints)
     texts = [r"\boxed{12}", r"so \boxed{ 12 }", r"\boxed{12", "12"]
-    source.expect([[0]] * 4, [[ord(letter) for letter in text] for text in texts])
+    source.start_batch([[0]] * 4, [[ord(letter) for letter in text] for text in texts])
     rows = [{"prompt": "x"}] * 4
     features = source.features(np.array([True, True, True, True]), rows, None, None)
     assert (features[0] == features[1]).all()

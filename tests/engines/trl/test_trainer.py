@@ -212,13 +212,13 @@ def test_evaluation_never_touches_the_memory(model_path, dataset, make_config):
     assert (len(trainer.memory), trainer.memory.step) == (size, step)
 
 
-def test_fingerprints_heard_in_trls_forward_equal_our_own(model_path, dataset, make_config):
+def test_fingerprints_recorded_in_trls_forward_equal_our_own(model_path, dataset, make_config):
     # steps_per_generation above gradient_accumulation_steps makes TRL compute old log-probabilities.
     shared = {"max_steps": 4, "dynamic_sampling": False, "learning_rate": 1e-3}
-    heard = train(
+    recorded = train(
         model_path, dataset, make_config(**shared, per_device_train_batch_size=8, generation_batch_size=16)
     )
-    assert heard._source._recorded is not None
+    assert recorded._source._recorded is not None
     own = MEDSTrainer(
         model_path,
         even_length,
@@ -226,14 +226,14 @@ def test_fingerprints_heard_in_trls_forward_equal_our_own(model_path, dataset, m
         dataset,
         answer_finder=third_token,
     )
-    own._source._may_listen = False
+    own._source._can_record = False
     own.train()
     assert own._source._recorded is None
-    assert_same_bits(heard, own)
-    assert heard.memory.prompt_ids == own.memory.prompt_ids
-    for name in heard.memory.prompt_ids:
+    assert_same_bits(recorded, own)
+    assert recorded.memory.prompt_ids == own.memory.prompt_ids
+    for name in recorded.memory.prompt_ids:
         # The memory orders a batch's vectors by their bits; rounding lets the last bits differ.
-        ours, theirs = (np.round(t.memory.entry(name).vectors, 5) + 0.0 for t in (heard, own))
+        ours, theirs = (np.round(t.memory.entry(name).vectors, 5) + 0.0 for t in (recorded, own))
         ours, theirs = (rows[np.lexsort(rows.T)] for rows in (ours, theirs))
         np.testing.assert_allclose(ours, theirs, atol=3e-5)
 

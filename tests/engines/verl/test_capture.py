@@ -68,7 +68,7 @@ def test_adds_one_key_to_the_output_and_leaves_the_rest(model: Any) -> None:
     rows = [row for row in ROWS if not row.written]
     data, engine = _data(rows), Engine(model)
     _, plain = engine.forward_step(data, None, forward_only=True)
-    with _capture(engine).listen(data):
+    with _capture(engine).recording(data):
         _, output = engine.forward_step(data, None, forward_only=True)
     assert torch.equal(output["model_output"]["log_probs"], plain["model_output"]["log_probs"])
     find, tokenizer = answer_finder("boxed"), load_pocket_tokenizer()
@@ -88,7 +88,7 @@ def test_adds_one_key_to_the_output_and_leaves_the_rest(model: Any) -> None:
 def test_nothing_is_added_outside_of_the_context(model: Any) -> None:
     data, engine = _data(ROWS), Engine(model)
     keys = set(data.keys())
-    with _capture(engine).listen(data):
+    with _capture(engine).recording(data):
         pass
     _, output = engine.forward_step(data, None, forward_only=True)
     assert set(output["model_output"]) == {"log_probs"}
@@ -100,7 +100,7 @@ def test_nothing_stays_behind_after_an_error(model: Any) -> None:
     data, engine = _data(ROWS), Engine(model)
     keys = set(data.keys())
     engine.fails = True
-    with pytest.raises(RuntimeError, match="out of memory"), _capture(engine).listen(data):
+    with pytest.raises(RuntimeError, match="out of memory"), _capture(engine).recording(data):
         engine.forward_step(data, None, forward_only=True)
     assert "forward_step" not in vars(engine)
     assert set(data.keys()) == keys
@@ -109,7 +109,7 @@ def test_nothing_stays_behind_after_an_error(model: Any) -> None:
 
 def test_a_batch_without_answers_gives_nothing_but_nan(model: Any) -> None:
     data, engine = _data([Row("7", "12"), Row("7", "")]), Engine(model)
-    with _capture(engine).listen(data):
+    with _capture(engine).recording(data):
         _, output = engine.forward_step(data, None, forward_only=True)
     features = features_from(output["model_output"])
     assert features.shape == (2, 4)

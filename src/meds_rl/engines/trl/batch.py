@@ -1,4 +1,4 @@
-"""One generation batch as plain arrays over the rows of all processes: shaped, made into advantages, logged."""
+"""One generation batch as arrays over the rows of all processes: its shaped rewards, advantages, columns, figures."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from numpy.typing import ArrayLike, NDArray
@@ -42,9 +41,9 @@ class Batch:
         is_correct: (B,) bool.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
-        shaped: what the memory made of the graded rows, in order; None before `shape` and without a memory.
-        shaped_rewards: r_s, (B,); r where nothing was shaped.
-        features: (B, D), the fingerprints that the memory saw; None without a memory.
+        shaped: clusters, penalties and rewards of the graded rows; None before `shape` and without a memory.
+        shaped_rewards: r_s, (B,); r before `shape` and for rows that are not graded.
+        features: (B, D), the fingerprints that `shape` took; None without a memory.
         fingerprint_age: mean age, in generation batches, of the remembered fingerprints that were compared with.
     """
 
@@ -70,7 +69,7 @@ class Batch:
 
     @property
     def graded(self) -> NDArray[np.bool_]:
-        """(B,) bool. TRL gives other rows no advantage, and they teach no error either."""
+        """(B,) bool. Other rows get no advantage and are not remembered."""
         return ~np.isnan(self.rewards)
 
     @property
@@ -92,17 +91,18 @@ class Batch:
         self,
         shaper: RewardShaper,
         features: Features,
+        accelerator: Accelerator,
         *,
         progress: float | None = None,
-        on_owner: Callable[[Callable[[], Any]], Any] = lambda function: function(),
     ) -> None:
         """Score the graded rows against the memory, then remember them.
 
         Args:
-            shaper: of the process that owns the memory; the others use its settings only.
-            features: gives fingerprints, in all processes together.
+            shaper: the first process scores with its own and sends the result to the others, which use its settings
+                only.
+            features: a function, called in all processes together.
+            accelerator: of this process.
             progress: share of training that is done.
-            on_owner: calls a function in the owner's process and returns its result in all.
         """
         graded = self.graded
         rows: dict[str, Any] = {
@@ -119,28 +119,28 @@ class Batch:
             shaped = shaper.shape(self.rewards[graded], features=fingerprints[graded], progress=progress, **rows)
             return shaped, age
 
-        self.shaped, self.fingerprint_age = on_owner(score_and_remember)
+        self.shaped, self.fingerprint_age = on_main_process(accelerator, score_and_remember)
         self.shaped_rewards = self._spread(self.shaped.rewards, self.rewards)
 
     def _mean_age(self, memory: ErrorMemory, rows: NDArray[np.bool_]) -> float:
-        """Of the remembered fingerprints that these rows (B,) are compared with; 0 where there are none."""
+        """Mean age of the remembered fingerprints that these rows (B,) are compared with; 0 where there are none."""
         keys = {(self.prompt_ids[row], bool(self.is_correct[row])) for row in np.flatnonzero(rows).tolist()}
         entries = [entry for key in keys if (entry := memory.entry(*key)) is not None]
         count = sum(len(entry.vectors) for entry in entries)
         return memory.step - sum(int(entry.steps.sum()) for entry in entries) / count if count else 0.0
 
     def advantages(self, function: AdvantageFunction | None = None) -> NDArray[np.float64]:
-        """(B,) advantages that replace TRL's; NaN where TRL's stay.
+        """(B,) advantages that replace TRL's; NaN for rows that keep TRL's.
 
         Args:
-            function: gives them for all graded rows; other rows get 0. None: only groups that are not divided by their
-                deviation (`meds_all_wrong="center"`) get r_s - mean.
+            function: gives them for all graded rows; other rows get 0. None: r_s - mean for the groups that are not
+                divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
 
         Raises:
-            ValueError: the function returns something else than one finite number for each row.
+            ValueError: the function does not return one finite number for each row.
         """
-        advantages = np.full(len(self), np.nan)
         if function is None:
+            advantages = np.full(len(self), np.nan)
             rows = np.zeros(len(self), dtype=np.bool_)
             if self.shaped is not None:
                 rows[self.graded] = ~self.shaped.normalize_by_std
@@ -154,9 +154,7 @@ class Batch:
         if values.shape != (rows.sum(),) or not np.isfinite(values).all():
             got = "some that are not finite" if values.shape == (rows.sum(),) else f"shape {values.shape}"
             raise ValueError(f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}.")
-        advantages[:] = 0.0
-        advantages[rows] = values
-        return advantages
+        return self._spread(values, np.zeros(len(self)))
 
     def metrics(self) -> dict[str, float]:
         """The shaped batch's metrics."""
@@ -169,7 +167,7 @@ class Batch:
             return [_UNSHAPED[name]] * len(self)
         values = {
             "cluster": shaped.clusters,
-            # With a half-life they are not whole numbers; the column has one type either way.
+            # Floats, as a half-life gives fractions.
             "cluster_size": shaped.cluster_sizes.astype(np.float64),
             "penalty": shaped.penalties,
             "memory_id": shaped.memory_ids,
@@ -180,18 +178,16 @@ class Batch:
         return spread
 
     def _spread(self, values: np.ndarray, default: np.ndarray) -> np.ndarray:
-        """Values of the graded rows put back among all rows."""
+        """``default`` (B,) with the values of the graded rows."""
         spread = default.copy()
         spread[self.graded] = values
         return spread
 
 
-def orders_wrong(advantage: AdvantageFunction | None, group_size: int) -> bool:
-    """Whether a group of wrong answers with equal rewards gets something else than 0."""
-    if advantage is None:
-        return False
+def all_wrong_has_signal(advantage: AdvantageFunction | None, group_size: int) -> bool:
+    """Whether a user's function gives a group of wrong answers with equal rewards advantages other than 0."""
     zeros = np.zeros(group_size)
-    return bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
+    return advantage is not None and bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 
 
 # ---- Several processes.
@@ -202,61 +198,32 @@ def slice_of(accelerator: Accelerator, size: int) -> slice:
     return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
 
 
-def on_owner(accelerator: Accelerator, function: Callable[[], Result]) -> Result:
+def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) -> Result:
     """Call a function in the first process, which owns the memory; every process gets its result.
 
     Raises:
-        RuntimeError: it failed, in the processes that did not call it; the first process raises the error itself. So
-            no process is left waiting.
+        RuntimeError: in the other processes, if the function failed. The first process raises the error itself, so that
+            no process waits for ever.
     """
-    error: Exception | None = None
-    shared: list[Any] = [None, None]
-    if accelerator.is_main_process:
-        try:
+    if accelerator.num_processes == 1:
+        return function()
+    shared: list[Any] = [None, None]  # result, error message
+    try:
+        if accelerator.is_main_process:
             shared[0] = function()
-        except Exception as raised:
-            error = raised
-            shared[1] = f"process 0 failed: {type(raised).__name__}: {raised}"
-    if accelerator.num_processes > 1:
+    except Exception as error:
+        shared[1] = f"process 0 failed: {type(error).__name__}: {error}"
+        raise
+    finally:
         broadcast_object_list(shared)
-    if error is not None:
-        raise error
     if shared[1] is not None:
         raise RuntimeError(shared[1])
     result: Result = shared[0]
     return result
 
 
-# ---- What TRL sees of it.
-
-
-class MEDSPenalty:
-    """A column among TRL's reward functions, so that the penalty has metrics of its own.
-
-    A reward function runs per process and never sees the model, so it cannot know the penalty: it returns zeros, and
-    ``MEDSTrainer._calculate_rewards`` fills the column over all processes. In evaluation it stays zero.
-    """
-
-    __name__ = "meds_penalty"
-
-    def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
-        return [0.0] * len(completions)
-
-
-def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:
-    """Groups that only fill the batch get no advantage, and their tokens do not count in the loss's denominator."""
-    if batch.num_fillers == 0:
-        return
-    local = slice_of(accelerator, len(output["advantages"]))
-    in_loss = torch.as_tensor(batch.in_loss[local], device=output["completion_mask"].device)
-    mask = output["completion_mask"] = output["completion_mask"] * in_loss.unsqueeze(1)
-    tokens = mask * output["tool_mask"] if "tool_mask" in output else mask
-    output["num_items_in_batch"] = accelerator.gather(tokens.sum()).sum()
-    output["advantages"] = output["advantages"] * in_loss
-
-
 def prompt_id_of(row: Mapping[str, Any]) -> str | int:
-    """The name of a row's prompt in the memory."""
+    """The prompt's key in the memory: the column, or the hash of its content."""
     return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
 
 

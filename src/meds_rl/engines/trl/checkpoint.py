@@ -1,4 +1,4 @@
-"""What a checkpoint contains besides TRL's own files: the memory and how far generation got; and resuming from it."""
+"""The memory, the progress of generation and a batch that is still trained on: saved in TRL's checkpoints, loaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from meds_rl.engines.trl.batch import on_owner
+from meds_rl.engines.trl.batch import on_main_process
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.folder import MEMORY_FILE, RunFolder
@@ -27,20 +27,19 @@ def folder_of(trainer: MEDSTrainer, trial: Any) -> Path:
 
 
 def save(trainer: MEDSTrainer, folder: Path) -> None:
-    """Write the memory, the position in the prompt stream and the completions that are still to be trained on.
+    """Write what TRL does not: the memory, the prompt stream's position, and a batch with updates to come.
 
-    Without the last, a run that is resumed between generation and update would sample the batch again and
-    remember it twice.
+    Without that batch, a run that is resumed between generation and update would sample again and remember twice.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if trainer.args.should_save:
-        # TRL writes this file last, and with it the checkpoint counts as whole. A folder that an earlier attempt has
-        # filled must not count as whole while it is filled again.
+        # TRL writes this file last: a checkpoint that has it is whole. If an earlier attempt filled the folder, it must
+        # not count as whole while it is filled again.
         (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
         for unfinished in folder.glob(".*.tmp"):
             unfinished.unlink()
     trainer.accelerator.wait_for_everyone()
-    if _is_mid_batch(trainer, trainer._step):
+    if _is_mid_batch(trainer):
         torch.save(trainer._buffered_inputs, _buffer_file(trainer, folder))
     if not trainer.args.should_save:
         return
@@ -63,11 +62,13 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     """Restore what :func:`save` wrote.
 
     Raises:
-        ValueError: the method has a memory and the checkpoint none, or the other way round; its memory does not load;
-            it lacks a batch that is still to be trained on.
+        ValueError: the method has a memory and the checkpoint none, or the other way round; the batch with updates to
+            come is missing.
+        MemoryFileError: the memory does not load.
+        FileExistsError: the run folder has the rollouts of another run.
     """
     folder = Path(checkpoint)
-    on_owner(trainer.accelerator, lambda: _load_memory(trainer, folder))
+    on_main_process(trainer.accelerator, lambda: _load_memory(trainer, folder))
     if not (folder / STATE_FILE).is_file():
         return
     state = json.loads((folder / STATE_FILE).read_text())
@@ -77,34 +78,33 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     trainer._num_generations_done = state["generations"]
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
-    if _is_mid_batch(trainer, trainer._step):
+    if _is_mid_batch(trainer):
         trainer._buffered_inputs = _load_buffer(trainer, folder)
     if trainer.args.log_rollouts:
-        on_owner(
+        on_main_process(
             trainer.accelerator,
             lambda: _cut_run(trainer._run, folder, state["generations"], progress["global_step"]),
         )
 
 
 def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
-    is_there = (folder / MEMORY_FILE).is_file()
-    if trainer.memory is None and is_there:
-        raise ValueError(
-            f"{folder} has a {MEMORY_FILE}, which method {trainer.args.method!r} would not use: its own checkpoints "
-            "would have none. Start a new run from its model, or resume it with the method that made it."
-        )
-    if trainer.memory is None:
-        return
-    if not is_there:
+    file = folder / MEMORY_FILE
+    if trainer.memory is not None and file.is_file():
+        trainer.memory.restore(file, n_features=trainer.num_features)
+    elif trainer.memory is not None:
         raise ValueError(
             f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
             "memory; start a new run from its model, or resume it with the method that made it."
         )
-    trainer.memory.restore(folder / MEMORY_FILE, n_features=trainer.num_features)
+    elif file.is_file():
+        raise ValueError(
+            f"{folder} has a {MEMORY_FILE}, which method {trainer.args.method!r} would not use: its own checkpoints "
+            "would have none. Start a new run from its model, or resume it with the method that made it."
+        )
 
 
 def _cut_run(run: RunFolder, checkpoint: Path, generations: int, steps: int) -> None:
-    """Drop from a run folder what came after the checkpoint."""
+    """Drop rollouts and metrics after the checkpoint from a run folder."""
     if checkpoint.resolve().parent != run.path.resolve() and run.has_rollouts():
         raise FileExistsError(
             f"{run.path} contains another run than that of {checkpoint}; nothing was changed. Name another output_dir, "
@@ -115,7 +115,7 @@ def _cut_run(run: RunFolder, checkpoint: Path, generations: int, steps: int) -> 
 
 
 def refuse_other_rollouts(trainer: MEDSTrainer) -> None:
-    """A run that begins does not write into another run's folder."""
+    """Before its first batch: a new run must not write into another run's folder."""
     if trainer.args.log_rollouts and trainer._num_generations_done == 0 and trainer._run.has_rollouts():
         raise FileExistsError(
             f"{trainer._run.rollouts_path} contains the rollouts of another run; nothing was changed. Name another "
@@ -136,21 +136,16 @@ def _load_buffer(trainer: MEDSTrainer, folder: Path) -> Any:
     return torch.load(path, map_location=device, weights_only=True)
 
 
-def _is_mid_batch(trainer: MEDSTrainer, micro_steps: int) -> bool:
-    """Whether a generation batch has updates to come."""
-    return bool(micro_steps % (trainer.args.steps_per_generation * trainer.num_iterations))
+def _is_mid_batch(trainer: MEDSTrainer) -> bool:
+    """Whether the last generation batch has updates to come."""
+    return bool(trainer._step % (trainer.args.steps_per_generation * trainer.num_iterations))
 
 
 def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:
-    """Let the prompts' sampler draw the permutations of the epochs that are over.
-
-    It draws a new one each epoch from a generator that is not saved; a resumed run would repeat the first epoch's
-    order.
-    """
-    if not trainer.shuffle_dataset or trainer._train_sampler is None:
-        return
-    for _ in range(epochs):
-        torch.randperm(trainer._train_sampler.num_samples, generator=trainer._train_sampler.generator)
+    """Draw the permutations of the epochs that are over: the sampler's generator is not saved."""
+    sampler = trainer._train_sampler
+    for _ in range(epochs if trainer.shuffle_dataset and sampler is not None else 0):
+        torch.randperm(sampler.num_samples, generator=sampler.generator)
 
 
 def _buffer_file(trainer: MEDSTrainer, folder: Path) -> Path:
@@ -179,17 +174,17 @@ def resume_from(training: MEDSConfig) -> str | None:
 
 
 def _last_whole(folder: Path) -> Path:
-    """The last checkpoint that was saved to its end: a kill may have left a later one in pieces."""
+    """The last whole checkpoint: a killed run may have left a part of a later one."""
     states = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")
-    whole = [path.parent for path in states if _is_json(path)]
-    numbered = {int(path.name.rpartition("-")[2]): path for path in whole if path.name.rpartition("-")[2].isdigit()}
+    whole = {path.parent.name.rpartition("-")[2]: path.parent for path in states if _is_json(path)}
+    numbered = {int(number): path for number, path in whole.items() if number.isdigit()}
     if not numbered:
         raise ValueError(f"resume_from_checkpoint is true, but {folder} has no checkpoint that was saved whole.")
     return numbered[max(numbered)]
 
 
 def _is_json(path: Path) -> bool:
-    """The file that is written last, but not atomically: a kill may have left a part of it."""
+    """False for a file of which a killed run wrote a part."""
     try:
         json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -198,7 +193,7 @@ def _is_json(path: Path) -> bool:
 
 
 def refuse_existing(output_dir: str, checkpoint: str | None) -> None:
-    """Nothing that exists is overwritten.
+    """Refuse to overwrite a run.
 
     Raises:
         FileExistsError: the run folder exists and is not the one that ``checkpoint`` belongs to.

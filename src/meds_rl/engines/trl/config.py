@@ -1,7 +1,7 @@
-"""``MEDSConfig``, and what is checked and added before TRL's trainer is made."""
+"""``MEDSConfig``, and what ``MEDSTrainer`` checks and adds before TRL's own ``__init__``: memory, reward functions."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,7 +21,6 @@ from meds_rl.engines.settings import (
     settings_of,
     shapes_all_wrong,
 )
-from meds_rl.engines.trl.batch import MEDSPenalty
 from meds_rl.memory.clustering import HDBSCANClustering
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
@@ -99,7 +98,11 @@ class MEDSConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         check_values("trl", {"method": self.method, "preset": self.preset})
-        self._check_sizes()
+        if self.num_generations < 2:
+            raise ValueError(f"num_generations must be at least 2: a group is compared; got {self.num_generations}.")
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
+            if self.__dict__[name] < 1:  # TRL divides by them unchecked
+                raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
         given: Any = self.scale_rewards  # TRL takes True for "group" and False for "none"
         if isinstance(given, bool):
             self.scale_rewards = "group" if given else "none"
@@ -108,23 +111,6 @@ class MEDSConfig(GRPOConfig):
         self._fill(method)
         self._fill({name_in("trl", name): value for name, value in PRESETS[self.preset].items()})
         check_values("trl", self.settings)
-        self._check_numbers_of_trl()
-        super().__post_init__()
-
-    def _fill(self, defaults: Mapping[str, Any]) -> None:
-        for name, value in defaults.items():
-            if self.__dict__[name] is None:
-                setattr(self, name, copy.deepcopy(value))  # a list belongs to this configuration alone
-
-    def _check_sizes(self) -> None:
-        """What TRL divides by, before it does."""
-        if self.num_generations < 2:
-            raise ValueError(f"num_generations must be at least 2: a group is compared; got {self.num_generations}.")
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
-            if self.__dict__[name] < 1:
-                raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
-
-    def _check_numbers_of_trl(self) -> None:
         if not isinstance(self.beta, int | float) or not 0 <= self.beta < float("inf"):
             raise ValueError(f"beta must be a finite number of at least 0; got {self.beta!r}.")
         if self.overlong_buffer and self.overlong_buffer >= self.max_completion_length:
@@ -132,6 +118,12 @@ class MEDSConfig(GRPOConfig):
                 f"overlong_buffer must be below max_completion_length ({self.max_completion_length}); "
                 f"got {self.overlong_buffer}. 0 turns the overlong punishment off."
             )
+        super().__post_init__()
+
+    def _fill(self, defaults: Mapping[str, Any]) -> None:
+        for name, value in defaults.items():
+            if self.__dict__[name] is None:
+                setattr(self, name, copy.deepcopy(value))  # a list belongs to this configuration alone
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -149,16 +141,16 @@ class MEDSConfig(GRPOConfig):
         return self.uses_memory and shapes_all_wrong(self.settings)
 
 
-# ---- What the settings make.
+# ---- The memory.
 
 
 def make_trainers_shaper(
     args: MEDSConfig, memory: ErrorMemory | None = None, penalty: PenaltyFunction | None = None
 ) -> RewardShaper:
-    """What shapes the rewards of a trainer.
+    """The shaper of a trainer.
 
     Raises:
-        ValueError: a field asks for something else than the memory that was handed in has.
+        ValueError: a field asks for another setting than the given memory has.
     """
     if memory is not None:
         _check_memory(args, memory)
@@ -166,29 +158,47 @@ def make_trainers_shaper(
 
 
 def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
-    """A memory that was handed in keeps its own settings; a field that asks for others would be ignored."""
+    """Refuse fields that would be ignored, as a given memory keeps its own settings."""
     own: dict[str, object] = {"capacity": memory.capacity, "half_life": memory.half_life}
     clustering = memory.clustering
     if clustering != make_memory(args.settings).clustering:
-        ours = isinstance(clustering, HDBSCANClustering)
         for name in ("min_cluster_size", "cluster_selection_epsilon"):
-            own[name] = getattr(clustering, name) if ours else "a clustering of its own"
+            is_hdbscan = isinstance(clustering, HDBSCANClustering)
+            own[name] = getattr(clustering, name) if is_hdbscan else "a clustering of its own"
     for name, value in own.items():
         wanted = args.settings[name]
         default = PRESETS[args.preset].get(name, default_of("trl", name))
         if wanted not in (default, value):
             raise ValueError(
-                f"{name_in('trl', name)} is {wanted!r}, but the memory that was handed in has {value!r}. It keeps its "
+                f"{name_in('trl', name)} is {wanted!r}, but the given memory has {value!r}. It keeps its "
                 f"own settings: make it with the one you want, or leave {name_in('trl', name)} out."
             )
 
 
-def with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
-    """Append the overlong punishment and the penalty's column, with their weights, in a copy of ``args``."""
-    args = copy.copy(args)
-    weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
+# ---- Reward functions.
+
+
+class MEDSPenalty:
+    """A reward function of zeros: ``MEDSTrainer._calculate_rewards`` writes the penalty into its column.
+
+    So TRL logs the penalty as it logs other rewards. In evaluation the column stays zero.
+    """
+
+    __name__ = "meds_penalty"
+
+    def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
+        return [0.0] * len(completions)
+
+
+def add_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
+    """Append the overlong punishment and the penalty's column to the user's functions, with their weights.
+
+    Returns:
+        A copy of ``args`` with all weights, and all functions.
+    """
+    args, num_given = copy.copy(args), len(functions)
+    weights = [1.0] * num_given if args.reward_weights is None else list(args.reward_weights)
     functions = list(functions)
-    num_given = len(functions)
     if args.overlong_buffer:
         functions.append(get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer))
         weights.append(args.overlong_factor)
@@ -200,7 +210,7 @@ def with_own_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig
     return args, functions
 
 
-# ---- What cannot work.
+# ---- Arguments that cannot work.
 
 
 def check_arguments(
@@ -225,20 +235,16 @@ def check_arguments(
         )
     if isinstance(train_dataset, Dataset):
         check_dataset(train_dataset, ["prompt"])
-        _check_size(train_dataset, args)
+        # TRL drops a last batch that is not full; with no full one it trains on nothing, silently.
+        needed = args.generation_batch_size // args.num_generations
+        if len(train_dataset) < needed:
+            raise ValueError(
+                f"The training data has {len(train_dataset)} prompts; one generation batch needs {needed} "
+                f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
+                "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
+            )
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
-
-
-def _check_size(train_dataset: Dataset, args: MEDSConfig) -> None:
-    """TRL drops a last batch that is not full; with no full one it trains on nothing, silently."""
-    needed = args.generation_batch_size // args.num_generations
-    if len(train_dataset) < needed:
-        raise ValueError(
-            f"The training data has {len(train_dataset)} prompts; one generation batch needs {needed} "
-            f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
-            "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
-        )
 
 
 def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:

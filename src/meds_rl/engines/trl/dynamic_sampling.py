@@ -1,26 +1,29 @@
-"""Dynamic sampling (DAPO): keep prompts whose raw accuracy is neither 0 nor 1; refill the batch from new ones.
+"""Dynamic sampling (DAPO): replace groups whose raw accuracy is 0 or 1 by groups of new prompts.
 
-Raw accuracy is that before any shaping. Where the limit of generation batches is reached, the release stops with an
-error; here the batch is filled up with groups that carry no signal, and these are masked from the loss.
+Raw accuracy is measured before any shaping. At the limit of generation rounds the release stops with an error; here
+groups without signal fill the rest of the batch, and `mask_fillers` takes them out of the loss.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
-# ---- An endless, resumable stream of training prompts, for refilling a batch (dynamic sampling).
+from meds_rl.engines.trl.batch import Batch, slice_of
+
+# ---- New prompts.
 
 Row = Mapping[str, Any]
 
 
 class PromptStream:
-    """Draws rows of a data set without replacement, one seeded permutation after the other.
+    """Draws rows of a data set without replacement, one seeded permutation after the other, without end.
 
-    Every process holds its own copy; as all draws are the same, all copies stay equal.
+    Every process has its own copy; as all draws are the same, all copies stay equal.
 
     Args:
         rows: a map-style data set of N rows.
@@ -51,10 +54,8 @@ class PromptStream:
     def _next(self) -> Row:
         epoch, position = divmod(self._drawn, len(self._rows))
         self._drawn += 1
-        return self._rows[int(self._permutation(epoch)[position])]
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
+        permutation = np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
+        return self._rows[int(permutation[position])]
 
     def state_dict(self) -> dict[str, int]:
         """The state: how many rows were drawn."""
@@ -65,12 +66,15 @@ class PromptStream:
         self._drawn = state["drawn"]
 
 
-# ---- Generated rows on their way through dynamic sampling: what ``_generate`` returned, cut into rows and joined.
+# ---- Generated rows: what ``GRPOTrainer._generate`` returns, cut into rows and joined again.
+
+PROMPT_IDS, COMPLETION_IDS, COMPLETIONS = 0, 1, 3
+"""Places in what ``GRPOTrainer._generate`` returns."""
 
 
 @dataclass
 class Rollout:
-    """One generated row, with all that TRL needs of it to go on.
+    """One generated and graded row.
 
     Attributes:
         inputs: the row of the data set.
@@ -111,66 +115,60 @@ def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
     return parts if _is_per_row(field, num_rows) else field
 
 
-class PreparedBatch:
-    """What TRL gets when it asks for completions and rewards that dynamic sampling has already made.
-
-    Args:
-        template: what ``_generate`` returned once, and for how many rows.
-        every: the rollouts of the batch, of all processes.
-        local: those of this process.
-
-    Attributes:
-        generated: what ``_generate`` would have returned for the local rollouts.
-        rewards: raw reward functions' values, (B, F), of all processes.
-        extra: the local rollouts' columns that reward functions logged.
-    """
-
-    def __init__(self, template: tuple[Sequence[Any], int], every: list[Rollout], local: list[Rollout]) -> None:
-        generated, num_rows = template
-        self.generated = join_generated(generated, num_rows, [rollout.generated for rollout in local])
-        self.rewards = torch.stack([rollout.rewards for rollout in every])
-        columns = sorted({name for rollout in every for name in rollout.extra})
-        self.extra = {name: [rollout.extra.get(name) for rollout in local] for name in columns}
-
-
-# ---- Filling a batch.
-
-Generate = Callable[[Sequence[Row]], list[Rollout]]
+# ---- The batch.
 
 
 @dataclass
 class FilledBatch:
-    """A full batch of groups.
+    """A full batch of groups. Its methods give TRL what it would get by generating and grading `rows`, a process's.
 
     Attributes:
         rollouts: all rows of the batch over all processes, group after group.
-        num_fillers: groups at the end that carry no signal and must not enter the loss.
-        num_batches: rounds of generation that were needed.
+        num_filler_groups: groups at the end without signal, which must not enter the loss.
+        num_batches: rounds of generation.
         num_groups: groups generated in all.
         accuracy: raw accuracy over all generated rows.
-        every: all generated rows, group after group, including those of groups that were dropped.
+        all_rollouts: all generated rows, group after group, including those of groups that were dropped.
     """
 
     rollouts: list[Rollout]
-    num_fillers: int
+    num_filler_groups: int
     num_batches: int
     num_groups: int
     accuracy: float
-    every: list[Rollout]
+    all_rollouts: list[Rollout]
+
+    def inputs(self, rows: slice) -> list[dict[str, Any]]:
+        """Rows of the data set."""
+        return [dict(rollout.inputs) for rollout in self.rollouts[rows]]
+
+    def generated(self, rows: slice, template: tuple[Sequence[Any], int]) -> tuple[Any, ...]:
+        """What ``_generate`` would have returned; ``template`` is what it returned once, and for how many rows."""
+        return join_generated(*template, [rollout.generated for rollout in self.rollouts[rows]])
+
+    def extra(self, rows: slice) -> dict[str, list[Any]]:
+        """The columns that reward functions logged, the same ones in every process."""
+        columns = sorted({name for rollout in self.rollouts for name in rollout.extra})
+        return {name: [rollout.extra.get(name) for rollout in self.rollouts[rows]] for name in columns}
+
+    @property
+    def rewards(self) -> torch.Tensor:
+        """(B, F), raw reward functions' values in all processes."""
+        return torch.stack([rollout.rewards for rollout in self.rollouts])
 
     def metrics(self) -> dict[str, float]:
         """Figures for the log."""
         return {
             "generation_batches": self.num_batches,
             "groups_generated": self.num_groups,
-            "groups_without_signal": self.num_fillers,
+            "groups_without_signal": self.num_filler_groups,
             "raw_accuracy": self.accuracy,
         }
 
 
 @dataclass
 class DynamicSampler:
-    """Generates until a batch is full of informative groups, or the limit is reached.
+    """Generates until a batch is full of groups with signal, or the limit is reached.
 
     Attributes:
         generate: rows of the data set (one per completion) to rollouts, over all processes.
@@ -178,12 +176,12 @@ class DynamicSampler:
         prompt_id: name of a row's prompt; a prompt is tried once per batch.
         stream: gives new prompts.
         group_size: completions per prompt, G.
-        num_processes: rows are spread evenly over so many processes.
-        max_batches: at most so many rounds of generation.
-        keep_all_wrong: whether a group without a right answer carries signal (``all_wrong`` not "skip").
+        num_processes: each generates the same number of rows.
+        max_batches: most rounds of generation.
+        keep_all_wrong: whether a group without a right answer has signal.
     """
 
-    generate: Generate
+    generate: Callable[[Sequence[Row]], list[Rollout]]
     is_correct: Callable[[Rollout], bool]
     prompt_id: Callable[[Row], str | int]
     stream: PromptStream
@@ -191,46 +189,55 @@ class DynamicSampler:
     num_processes: int
     max_batches: int
     keep_all_wrong: bool
-    _tried: set[str | int] = field(default_factory=set)
 
     def fill(self, rows: Sequence[Row]) -> FilledBatch:
         """Fill a batch of the size of ``rows`` (all processes' rows, group after group), starting with these."""
         num_groups = len(rows) // self.group_size
         kept: list[list[Rollout]] = []
         dropped: list[list[Rollout]] = []
-        self._tried = set()
+        tried: set[str | int] = set()
         num_batches = 0
         while rows and len(kept) < num_groups and num_batches < self.max_batches:
-            self._tried.update(self.prompt_id(row) for row in rows)
-            for group in self._groups(self.generate(rows)):
-                (kept if self._is_informative(group) else dropped).append(group)
+            tried.update(self.prompt_id(row) for row in rows)
+            rollouts = self.generate(rows)
+            for start in range(0, len(rollouts), self.group_size):
+                group = rollouts[start : start + self.group_size]
+                (kept if self._has_signal(group) else dropped).append(group)
             num_batches += 1
-            rows = self._new_rows(num_groups - len(kept))
+            rows = self._new_rows(num_groups - len(kept), tried)
         batch = (kept + dropped)[:num_groups]
-        every = [rollout for group in kept + dropped for rollout in group]
+        all_rollouts = [rollout for group in kept + dropped for rollout in group]
         return FilledBatch(
             rollouts=[rollout for group in batch for rollout in group],
-            num_fillers=max(0, num_groups - len(kept)),
+            num_filler_groups=max(0, num_groups - len(kept)),
             num_batches=num_batches,
             num_groups=len(kept) + len(dropped),
-            accuracy=sum(map(self.is_correct, every)) / len(every),
-            every=every,
+            accuracy=sum(map(self.is_correct, all_rollouts)) / len(all_rollouts),
+            all_rollouts=all_rollouts,
         )
 
-    def _groups(self, rollouts: list[Rollout]) -> list[list[Rollout]]:
-        size = self.group_size
-        return [rollouts[i : i + size] for i in range(0, len(rollouts), size)]
-
-    def _is_informative(self, group: list[Rollout]) -> bool:
+    def _has_signal(self, group: list[Rollout]) -> bool:
         num_correct = sum(map(self.is_correct, group))
         return 0 < num_correct < len(group) or (num_correct == 0 and self.keep_all_wrong)
 
-    def _new_rows(self, missing: int) -> list[Row]:
-        """Rows for the missing groups and no more, rounded up so that every process gets the same number."""
+    def _new_rows(self, missing: int, tried: set[str | int]) -> list[Row]:
+        """Rows for the missing groups, rounded up so that every process gets the same number."""
         if missing <= 0:
             return []
         step = self.num_processes // math.gcd(self.num_processes, self.group_size)
         wanted = math.ceil(missing / step) * step
-        prompts = self.stream.draw(wanted, skip=lambda row: self.prompt_id(row) in self._tried)
+        prompts = self.stream.draw(wanted, skip=lambda row: self.prompt_id(row) in tried)
         prompts = prompts[: len(prompts) // step * step]
         return [prompt for prompt in prompts for _ in range(self.group_size)]
+
+
+def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:
+    """Take the fillers' advantages, and their tokens in the loss's denominator, out of what TRL trains on."""
+    if batch.num_fillers == 0:
+        return
+    local = slice_of(accelerator, len(output["advantages"]))
+    in_loss = torch.as_tensor(batch.in_loss[local], device=output["completion_mask"].device)
+    mask = output["completion_mask"] = output["completion_mask"] * in_loss.unsqueeze(1)
+    tokens = mask * output["tool_mask"] if "tool_mask" in output else mask
+    output["num_items_in_batch"] = accelerator.gather(tokens.sum()).sum()
+    output["advantages"] = output["advantages"] * in_loss

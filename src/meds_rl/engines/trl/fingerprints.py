@@ -1,7 +1,11 @@
-"""Where the fingerprints of a batch come from: TRL's own forward or one of ours, or a function of the texts."""
+"""The source of a trainer's fingerprints: TRL's forward, a forward of our own, or a function of the texts.
+
+For each generation batch the trainer calls ``start_batch``, then ``recording`` if TRL runs its old-log-probability
+forward, then ``features`` when the batch is shaped.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,22 +32,22 @@ from meds_rl.fingerprint import (
 from meds_rl.fingerprint.text import NUM_FEATURES, answer_vectors
 
 FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
-"""f(prompts=, completions=, answers=, **columns) -> (n, D), called as TRL calls reward functions."""
+"""f(prompts=, completions=, answers=, **columns) -> (n, D), called as TRL calls reward functions; NaN for no answer."""
 
 
 class FingerprintSource:
-    """Gives the model's fingerprints of one batch after the other.
+    """Fingerprints that are read from the model.
 
     Args:
-        model: the policy, before the engine wraps it.
+        model: the policy, before accelerate wraps it.
         args: names the fingerprint, the answer's marker and the model to read.
-        fingerprint, finder: the user's own, instead of those that ``args`` names.
+        fingerprint, finder: the user's, instead of those that ``args`` names.
         tokenizer: finds answers in token ids.
         ref_model: TRL's reference model, if it has one.
 
     Attributes:
         num_features: D, the width of a fingerprint of this model.
-        follows_policy: whether fingerprints change as the policy moves; those of a frozen reference do not.
+        follows_policy: whether a completion's fingerprint changes with the policy; that of a reference does not.
 
     Raises:
         ValueError: the model has no decoder layers that can be hooked, or too few for the fingerprint.
@@ -74,32 +78,32 @@ class FingerprintSource:
         self._batch_size = args.per_device_train_batch_size
         self._reference = ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
         self.follows_policy = self._reference is None
-        # TRL's forward is of no use for a reference's fingerprints; for those of a PEFT model, which with its adapters
-        # off is TRL's reference, too; and where truncated completions are masked, which takes them out of the
-        # attention. This depends on settings only, so that all processes agree.
+        # TRL's forward cannot be used: for a reference's fingerprints; for a PEFT model with a KL term, as TRL runs the
+        # same model with its adapters off; where truncated completions are masked, as they are then not attended to.
+        # It depends on settings only, so that all processes agree.
         adapters_off = bool(args.beta) and ref_model is None
-        self._may_listen = not (self._reference or adapters_off or args.mask_truncated_completions)
+        self._can_record = not (self._reference or adapters_off or args.mask_truncated_completions)
         self._prompt_ids: list[list[int]] = []
         self._completion_ids: list[list[int]] = []
         self._answers: list[AnswerPosition | None] = []
         self._recorded: NDArray[np.float32] | None = None
 
-    def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
-        """A new batch: find the answers in its completions."""
+    def start_batch(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
+        """Take this process's rows of a new batch, as token ids, and find the answers."""
         self._prompt_ids, self._completion_ids = prompt_ids, completion_ids
         self._answers = [self._find(ids, self._tokenizer) for ids in completion_ids]
         self._recorded = None
 
     @contextmanager
-    def listen(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
-        """Take the fingerprints from the old-log-probability forward that runs inside this context.
+    def recording(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
+        """Record the fingerprints in the old-log-probability forward that runs inside this context, if they can be.
 
         Args:
-            model: the policy, as the engine has wrapped it by now.
+            model: the policy, as accelerate has wrapped it.
             attention_mask: (B, P + C), prompts padded left and completions padded right.
             logits_to_keep: C.
         """
-        if not self._may_listen or self._recorded is not None:
+        if not self._can_record or self._recorded is not None:
             yield
             return
         start = attention_mask.size(1) - logits_to_keep
@@ -122,13 +126,13 @@ class FingerprintSource:
         model: nn.Module,
         accelerator: Accelerator,
     ) -> NDArray[np.float32]:
-        """Fingerprints of this process's part of the batch.
+        """Fingerprints of this process's rows: those recorded, or by a forward over the wanted rows.
 
         Args:
             wanted: (n,) bool, the rows that are needed; the others may be NaN in the result.
             rows: n rows of the data set.
-            model: the policy, as the engine has wrapped it by now.
-            accelerator: knows how many processes must stay in step.
+            model: the policy, as accelerate has wrapped it.
+            accelerator: of this process; all of them run the same number of forwards.
 
         Returns:
             (n, D) float32, a row of NaN where there is no answer.
@@ -138,39 +142,30 @@ class FingerprintSource:
         answers = [answer if keep else None for answer, keep in zip(self._answers, wanted, strict=True)]
         forwards = 0
         if accelerator.num_processes > 1:
-            own = torch.tensor(num_forwards(answers, batch_size=self._batch_size), device=accelerator.device)
-            forwards = int(accelerator.gather(own).max())
-        if self._reference is None:
-            return self._extract(model, answers, forwards)
-        with self._reference.use() as reference:
-            return self._extract(reference, answers, forwards)
-
-    def _extract(self, model: Any, answers: list[AnswerPosition | None], forwards: int) -> NDArray[np.float32]:
-        return extract(
-            model,
-            self._fingerprint,
-            self._prompt_ids,
-            self._completion_ids,
-            answers,
-            batch_size=self._batch_size,
-            min_forwards=forwards,
-        )
+            needed = torch.tensor(num_forwards(answers, batch_size=self._batch_size), device=accelerator.device)
+            forwards = int(accelerator.gather(needed).max())
+        with nullcontext(model) if self._reference is None else self._reference.use() as read:
+            return extract(
+                read,
+                self._fingerprint,
+                self._prompt_ids,
+                self._completion_ids,
+                answers,
+                batch_size=self._batch_size,
+                min_forwards=forwards,
+            )
 
 
 class TextFingerprints:
-    """Gives the fingerprints of one batch after the other, as `FingerprintSource` does, by a function of the texts.
+    """Fingerprints by a function of the texts; the methods are those of `FingerprintSource`.
 
     Args:
         function: called with all rows of this process: prompts, texts of completions, answers (None for none) and the
-            other columns of the data set. It returns (n, D); a row of NaN for no answer.
+            other columns of the data set.
         marker: of the answer.
-        finder: the user's own, instead of the marker.
+        finder: the user's, instead of the marker.
         tokenizer: decodes completions.
-        num_features: D, where it is known.
-
-    Attributes:
         num_features: D; None if it is not known before the first batch.
-        follows_policy: False, as a text keeps its fingerprint while the policy moves.
     """
 
     follows_policy = False
@@ -190,13 +185,13 @@ class TextFingerprints:
         self._completion_ids: list[list[int]] = []
         self.num_features = num_features
 
-    def expect(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
-        """A new batch."""
+    def start_batch(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
+        """Take this process's rows of a new batch, as token ids."""
         self._completion_ids = completion_ids
 
     @contextmanager
-    def listen(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
-        """Nothing is read from a forward."""
+    def recording(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
+        """Record nothing: the texts are enough."""
         yield
 
     def features(
@@ -212,7 +207,7 @@ class TextFingerprints:
             ValueError: the function returns something else than n rows.
         """
         texts = [self._decode(ids) for ids in self._completion_ids]
-        names = [name for name in rows[0] if name not in ("prompt", "completion", "completion_ids")]
+        names = rows[0].keys() - {"prompt", "completion", "completion_ids"}
         returned = self._function(
             prompts=[row["prompt"] for row in rows],
             completions=texts,
@@ -229,7 +224,7 @@ class TextFingerprints:
         return features
 
     def _answer(self, completion_ids: list[int], text: str) -> str | None:
-        """The text of the answer; with a finder of the user's own the text of the tokens that it finds."""
+        """The text of the answer: after the marker, or of the tokens that the user's finder finds."""
         if self._finder is None:
             return extract_answer(text, self._marker)
         found = self._finder(completion_ids, self._tokenizer)
@@ -243,10 +238,6 @@ class TextFingerprints:
 Source: TypeAlias = FingerprintSource | TextFingerprints
 
 
-def _answer_strings(answers: list[str | None], **_: Any) -> NDArray[np.float32]:
-    return answer_vectors(answers)
-
-
 def make_source(
     model: Any,
     args: MEDSConfig,
@@ -255,9 +246,11 @@ def make_source(
     tokenizer: Any,
     ref_model: Any,
 ) -> Source:
-    """The source of the fingerprints that a configuration names, or of the user's own (an object or a function)."""
+    """The source for the fingerprint that ``args`` names, or for the user's (an object or a function)."""
     if callable(fingerprint):
         return TextFingerprints(fingerprint, args.answer_marker, finder, tokenizer)
     if fingerprint is None and args.fingerprint == "answer_string":
-        return TextFingerprints(_answer_strings, args.answer_marker, finder, tokenizer, NUM_FEATURES)
+        return TextFingerprints(
+            lambda answers, **_: answer_vectors(answers), args.answer_marker, finder, tokenizer, NUM_FEATURES
+        )
     return FingerprintSource(model, args, fingerprint, finder, tokenizer, ref_model)

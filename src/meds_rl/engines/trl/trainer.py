@@ -1,15 +1,16 @@
 """``MEDSTrainer``: TRL's ``GRPOTrainer`` with a memory of past errors.
 
-One generation batch: generate -> fingerprints -> rewards -> shape (score, then remember) -> advantages -> loss. The
-methods below are in this order. They override TRL's at these seams and copy none of them:
+TRL calls ``_generate_and_score_completions`` once for each generation batch and ``_compute_loss`` once for each update.
+In the order of the calls, the methods that are overridden, none of them copied:
 
-1. ``_generate_and_score_completions`` is wrapped, for what must happen before or after one generation batch.
-2. ``_generate`` hands back completions that dynamic sampling has already generated.
-3. ``_get_per_token_logps_and_entropies`` is listened to where TRL runs the old-log-probability forward anyway.
-4. ``_calculate_rewards`` returns the rewards of all processes just before group normalisation: they are shaped here.
-5. ``_compute_loss`` is wrapped, for the entropy advantage.
-6. ``_save_checkpoint`` and ``_load_optimizer_and_scheduler`` save and load the memory; ``_get_train_sampler`` keeps the
-   sampler, which a resume must advance.
+1. ``_generate_and_score_completions``: dynamic sampling comes first, advantages and the rollouts table come last.
+2. ``_generate`` returns the completions of dynamic sampling if it made any.
+3. ``_get_per_token_logps_and_entropies``: fingerprints are recorded if TRL runs the old-log-probability forward.
+4. ``_calculate_rewards`` returns the rewards of all processes. They are graded and shaped here, just before TRL
+   normalises them by group; ``shape`` asks for the fingerprints, which need a forward of our own if 3 recorded none.
+5. ``_compute_loss``: the entropy advantage is added.
+6. ``_save_checkpoint``, ``_save_rng_state``, ``_load_optimizer_and_scheduler``: the memory is part of a checkpoint.
+   ``_get_train_sampler`` keeps the sampler, which a resumed run must advance.
 """
 
 import time
@@ -29,23 +30,25 @@ from meds_rl.engines.trl.batch import (
     AdvantageFunction,
     Batch,
     Features,
+    all_wrong_has_signal,
     batch_figures,
     fingerprint_figures,
-    mask_fillers,
-    on_owner,
-    orders_wrong,
+    on_main_process,
     prompt_id_of,
     rollout_columns,
     slice_of,
     text_of,
 )
-from meds_rl.engines.trl.config import MEDSConfig, check_arguments, make_trainers_shaper, with_own_rewards
+from meds_rl.engines.trl.config import MEDSConfig, add_rewards, check_arguments, make_trainers_shaper
 from meds_rl.engines.trl.dynamic_sampling import (
+    COMPLETION_IDS,
+    COMPLETIONS,
+    PROMPT_IDS,
     DynamicSampler,
     FilledBatch,
-    PreparedBatch,
     PromptStream,
     Rollout,
+    mask_fillers,
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, make_source
@@ -61,8 +64,8 @@ StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 class MEDSTrainer(GRPOTrainer):
     """Trains a language model with GRPO, GRPO with entropy advantage, DAPO or MEDS.
 
-    Use it where you used ``GRPOTrainer``. The first reward function that grades a completion (returns a number, not
-    None) decides whether it is right (above ``args.correct_above``); further ones are part of the raw reward.
+    Use it in place of ``GRPOTrainer``. A completion is right if the first reward function that grades it (returns a
+    number, not None) returns more than ``args.correct_above``. All reward functions add to the raw reward.
 
     With several processes the first one owns the memory: it shapes the rewards and sends the result to the others,
     whose ``memory`` is not used.
@@ -73,21 +76,21 @@ class MEDSTrainer(GRPOTrainer):
         model: as in ``GRPOTrainer``.
         reward_funcs: as in ``GRPOTrainer``; at least one.
         args: a :class:`~meds_rl.engines.trl.config.MEDSConfig`.
-        train_dataset: as in ``GRPOTrainer``. A ``prompt_id`` column names the prompts in the memory; without it the
-            prompt's content does.
+        train_dataset: as in ``GRPOTrainer``. The memory keys prompts by the column ``prompt_id``, without it by their
+            content.
         memory: start with this memory instead of an empty one. It keeps its own settings (clustering, capacity,
             half-life); fields of ``args`` that ask for others are refused.
         fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
-            is called as reward functions are, in each process with its rows: f(prompts=, completions=, answers=,
-            **columns of the data set) -> (B, D). Completions and answers are texts; an answer may be None, and the row
-            is then NaN.
+            is called like a reward function, in each process with its rows: f(prompts=, completions=, answers=,
+            **columns of the data set) -> (B, D). Completions and answers are texts. An answer may be None; return a row
+            of NaN for it.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
-        advantage: instead of TRL's group normalisation and of ``scale_rewards``: a function (rewards (B,), group_ids
-            (B,), is_correct (B,)) -> (B,), called with the shaped rewards of all graded rows of all processes. Where it
-            gives a group of wrong answers with equal rewards something else than 0, dynamic sampling keeps such groups.
-        answer_finder: instead of ``args.answer_marker``, a function of your own.
-        strategy: names the strategy of a completion (its text, its row), for the rollouts table.
+        advantage: instead of TRL's group normalisation and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
+            is_correct (B,)) -> (B,), called with the shaped rewards of all graded rows of all processes. If it gives a
+            group of wrong answers with equal rewards advantages other than 0, dynamic sampling keeps such groups.
+        answer_finder: your function instead of ``args.answer_marker``.
+        strategy: your function (completion as text, row of the data set) -> name, for the rollouts table.
         **trl_arguments: everything else that ``GRPOTrainer`` takes.
 
     Attributes:
@@ -131,53 +134,48 @@ class MEDSTrainer(GRPOTrainer):
             args = MEDSConfig(f"{name}-MEDS")
         if not isinstance(args, MEDSConfig):
             raise TypeError(f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}.")
-        given = reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]
-        functions = [] if reward_funcs is None else list(given)
+        given = list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
+        functions = [] if reward_funcs is None else given
         check_arguments(functions, args, train_dataset, trl_arguments)
         self._num_graders = len(functions)
-        args, functions = with_own_rewards(args, functions)
+        args, functions = add_rewards(args, functions)
         super().__init__(model, functions, args, train_dataset, **trl_arguments)
         self.shaper: RewardShaper | None = None
         self._source: Source | None = None
         if args.uses_memory:
             self.shaper = make_trainers_shaper(args, memory, penalty)
             self._source = make_source(self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model)
-            self._check_width(self.shaper.memory)
-            if (seconds := compile_kernels()) > NOTICED_SECONDS:
-                self.accelerator.print(
-                    f"Compiling or loading the clustering took {seconds:.0f} s; compiled, it is kept on disk."
+            width = self.shaper.memory.n_features
+            if None not in (width, self.num_features) and width != self.num_features:
+                raise ValueError(
+                    f"The memory contains fingerprints of {width} features; this model and fingerprint give "
+                    f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with "
+                    "an empty one."
                 )
+            if (seconds := compile_kernels()) > NOTICED_SECONDS:
+                self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")
         self._advantage = advantage
-        self._strategy = strategy
+        self._strategy = strategy or (lambda _text, _row: None)
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)
-        self._filled: FilledBatch | None = None
-        self._prepared: PreparedBatch | None = None
-        self._template: tuple[Sequence[Any], int] = ((), 0)
-        self._batches: list[Batch] = []
-        self._rows: list[dict[str, Any]] = []
-        self._fingerprint_seconds = 0.0
         self._num_generations_done = 0
         self._train_sampler: Any = None
-        self._entropy_inputs: dict[str, Any] | None = None
+        # Of the generation batch in progress.
+        self._filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
+        self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
+        self._batch: Batch
+        self._fingerprint_seconds = 0.0
+        self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
     @property
     def memory(self) -> ErrorMemory | None:
-        """The memory of past errors; None unless the method is "meds"."""
+        """The memory of past errors."""
         return None if self.shaper is None else self.shaper.memory
 
     @property
     def num_features(self) -> int | None:
-        """D, the width of fingerprints; None where it is not known before the first batch, or without a memory."""
+        """D, the width of fingerprints; None without a memory, and if only the first batch can tell."""
         return None if self._source is None else self._source.num_features
-
-    def _check_width(self, memory: ErrorMemory) -> None:
-        if None not in (memory.n_features, self.num_features) and memory.n_features != self.num_features:
-            raise ValueError(
-                f"The memory contains fingerprints of {memory.n_features} features; this model and fingerprint give "
-                f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with an "
-                "empty one."
-            )
 
     # ---- generate ----
 
@@ -186,16 +184,16 @@ class MEDSTrainer(GRPOTrainer):
             return super()._generate_and_score_completions(inputs)
         checkpoints.refuse_other_rollouts(self)
         if self._stream is not None:
-            inputs = self._fill_batch(inputs, self._stream)
-        output = super()._generate_and_score_completions(inputs)
-        batch = self._batches.pop()
-        self._prepared = self._filled = None
-        self._put_advantages(batch, output)
-        mask_fillers(batch, output, self.accelerator)
-        self._write_rollouts(batch, output)
+            self._filled = self._fill_batch(inputs, self._stream)
+            inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
+        output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
+        self._filled = None
+        self._replace_advantages(self._batch, output)
+        mask_fillers(self._batch, output, self.accelerator)
+        self._write_rollouts(self._batch, output)
         return output
 
-    def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> list[dict[str, Any]]:
+    def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> FilledBatch:
         sampler = DynamicSampler(
             generate=self._generate_rollouts,
             is_correct=lambda rollout: bool(self._is_correct(rollout.rewards.unsqueeze(0))),
@@ -204,14 +202,11 @@ class MEDSTrainer(GRPOTrainer):
             group_size=self.num_generations,
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
-            keep_all_wrong=self.args.shapes_all_wrong or orders_wrong(self._advantage, self.num_generations),
+            keep_all_wrong=self.args.shapes_all_wrong or all_wrong_has_signal(self._advantage, self.num_generations),
         )
-        self._prepared = None
-        filled = self._filled = sampler.fill(gather_object(list(inputs)))
+        filled = sampler.fill(gather_object(list(inputs)))
         self._log("dynamic_sampling/", filled.metrics())
-        local = filled.rollouts[slice_of(self.accelerator, len(inputs))]
-        self._prepared = PreparedBatch(self._template, filled.rollouts, local)
-        return [dict(rollout.inputs) for rollout in local]
+        return filled
 
     def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
         """Generate and grade ``rows`` (of all processes), each process its part; all processes get all rollouts."""
@@ -220,25 +215,25 @@ class MEDSTrainer(GRPOTrainer):
         prompts = [row["prompt"] for row in inputs]
         generated = super()._generate(prompts)
         self._template = (generated, size)
-        rewards = super()._calculate_rewards(inputs, prompts, generated[3], generated[1]).cpu()
+        rewards = super()._calculate_rewards(inputs, prompts, generated[COMPLETIONS], generated[COMPLETION_IDS]).cpu()
         extra = [
             {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == size}
             for i in range(size)
         ]
         self._pending_extra_logs.clear()
         parts = gather_object(list(zip(inputs, split_generated(generated, size), extra, strict=True)))
-        return [
-            Rollout(inputs=row, generated=part, rewards=reward, extra=columns)
-            for (row, part, columns), reward in zip(parts, rewards, strict=True)
-        ]
+        return [Rollout(row, part, reward, logged) for (row, part, logged), reward in zip(parts, rewards, strict=True)]
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        generated = super()._generate(prompts) if self._prepared is None else self._prepared.generated
+        if self._filled is None:
+            generated = super()._generate(prompts)
+        else:
+            generated = self._filled.generated(slice_of(self.accelerator, len(prompts)), self._template)
         if self._source is not None and self.model.training:
-            self._source.expect(prompt_ids=generated[0], completion_ids=generated[1])
+            self._source.start_batch(prompt_ids=generated[PROMPT_IDS], completion_ids=generated[COMPLETION_IDS])
         return generated
 
-    # ---- fingerprints ----
+    # ---- TRL's forward: old log-probabilities have no gradient, those of the loss do ----
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -250,28 +245,15 @@ class MEDSTrainer(GRPOTrainer):
         **kwargs: Any,
     ) -> Any:
         parent = super()._get_per_token_logps_and_entropies
-        source = self._source
-        if source is not None and self.model.training and not torch.is_grad_enabled() and model is self.model:
-            with source.listen(model, attention_mask, logits_to_keep):
+        source, with_gradient = self._source, torch.is_grad_enabled()
+        if source is not None and self.model.training and not with_gradient and model is self.model:
+            with source.recording(model, attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
-        if self._entropy_inputs is not None and torch.is_grad_enabled():
+        if self._loss_inputs is not None and with_gradient:
             coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
-            advantages = self._entropy_inputs["advantages"]
-            self._entropy_inputs["advantages"] = entropy_advantage(advantages, entropies, coef, cap)
+            self._loss_inputs["advantages"] = entropy_advantage(self._loss_inputs["advantages"], entropies, coef, cap)
         return logps, entropies, aux_loss
-
-    def _features(self, wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(B, D) over all processes; every process must call it. Only D numbers a row are sent."""
-        if self._source is None:
-            raise RuntimeError("no fingerprints are taken without a memory")
-        start = time.perf_counter()
-        local = slice_of(self.accelerator, len(self._rows))
-        with self.accelerator.autocast():
-            features = self._source.features(wanted[local], self._rows, self.model, self.accelerator)
-        gathered: torch.Tensor = self.accelerator.gather(torch.as_tensor(features, device=self.accelerator.device))
-        self._fingerprint_seconds += time.perf_counter() - start
-        return gathered.cpu().numpy()
 
     # ---- rewards ----
 
@@ -282,50 +264,41 @@ class MEDSTrainer(GRPOTrainer):
         completions: list[Any],
         completion_ids_list: list[Any],
     ) -> torch.Tensor:
-        if self._prepared is None:
+        if self._filled is None:
             rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         else:
-            rewards_per_func = self._prepared.rewards.to(self.accelerator.device)
-            self._pending_extra_logs.update(self._prepared.extra)
-        # A row that no user's function graded must stay ungraded: our own columns would make it a 0.
+            rewards_per_func = self._filled.rewards.to(self.accelerator.device)
+            self._pending_extra_logs.update(self._filled.extra(slice_of(self.accelerator, len(inputs))))
+        # Keep a row ungraded (NaN) if no user's function graded it: the columns that we add would make it a 0.
         ungraded = torch.isnan(rewards_per_func[:, : self._num_graders]).all(dim=1)
         rewards_per_func = torch.where(ungraded.unsqueeze(1), torch.nan, rewards_per_func)
         if not self.model.training:
             return rewards_per_func
-        batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
+        batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
-            self._shape_and_log(batch, inputs)
+            self._shape_and_log(batch, self.shaper, inputs)
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
-            rewards_per_func[:, -1] = difference.to(rewards_per_func.device)
+            rewards_per_func[:, -1] = difference.to(rewards_per_func.device)  # the column of MEDSPenalty
         self._log_figures(batch)
-        self._batches.append(batch)
         return rewards_per_func
 
     def _make_batch(
-        self,
-        inputs: Any,
-        prompts: list[Any],
-        completions: list[Any],
-        ids: list[Any],
-        rewards_per_func: torch.Tensor,
+        self, inputs: Any, prompts: list[Any], completions: list[Any], ids: list[Any], rewards_per_func: torch.Tensor
     ) -> Batch:
         weights = self.reward_weights.to(rewards_per_func.device)
         rewards = (rewards_per_func * weights).nansum(dim=1)
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         texts = [text_of(completion) for completion in completions]
-        strategy = self._strategy
         return Batch(
             prompt_ids=gather_object([prompt_id_of(row) for row in inputs]),
             prompts=gather_object(list(prompts)),
             completions=gather_object(texts),
             num_tokens=gather_object([len(row) for row in ids]),
-            strategies=gather_object(
-                [strategy(text, row) if strategy else None for text, row in zip(texts, inputs, strict=True)]
-            ),
+            strategies=gather_object([self._strategy(text, row) for text, row in zip(texts, inputs, strict=True)]),
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._is_correct(rewards_per_func).cpu().numpy(),
             group_size=self.num_generations,
-            num_fillers=self._filled.num_fillers * self.num_generations if self._filled else 0,
+            num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
         )
 
     def _is_correct(self, rewards_per_func: torch.Tensor) -> torch.Tensor:
@@ -336,49 +309,58 @@ class MEDSTrainer(GRPOTrainer):
 
     # ---- shape ----
 
-    def shape(self, batch: Batch, features: Features) -> None:
-        """Score a batch against the memory, then remember it: the method for a subclass to override.
-
-        It is called with method "meds", in every process with the same batch of all processes. What the subclass puts
-        into ``batch.shaped_rewards`` is what the policy is trained on.
-
-        Args:
-            batch: graded; gets its ``shaped`` and ``shaped_rewards``.
-            features: gives the fingerprints of the rows that are wanted, from (B,) bool to (B, D). Every process must
-                call it equally often.
-        """
-        if self.shaper is not None:
-            owner = partial(on_owner, self.accelerator)
-            batch.shape(self.shaper, features, progress=self._progress, on_owner=owner)
-
-    @property
-    def _progress(self) -> float:
-        """Share of training that is done. A resumed run that asks for fewer steps than are done gets one batch more."""
-        return min(1.0, self.state.global_step / self.state.max_steps)
-
-    def _shape_and_log(self, batch: Batch, inputs: list[dict[str, Any]]) -> None:
-        self._rows, self._fingerprint_seconds, start = inputs, 0.0, time.perf_counter()
-        self.shape(batch, self._features)
+    def _shape_and_log(self, batch: Batch, shaper: RewardShaper, inputs: list[dict[str, Any]]) -> None:
+        self._fingerprint_seconds, start = 0.0, time.perf_counter()
+        self.shape(batch, partial(self._features, inputs))
         seconds = time.perf_counter() - start - self._fingerprint_seconds
-        figures = batch.metrics()
+        figures = batch.metrics() | {"memory_size": len(shaper.memory)}
+        figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": 1000 * seconds}
         if self._source is not None and self._source.follows_policy:
             figures["fingerprint_age"] = batch.fingerprint_age
-        if self.shaper is not None:
-            figures["memory_size"] = float(len(self.shaper.memory))
-            if self.shaper.anneal is not None:
-                figures["alpha"] = self.shaper.alpha_at(self._progress)
-        figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": 1000 * seconds}
+        if shaper.anneal is not None:
+            figures["alpha"] = shaper.alpha_at(self._progress)
         self._log("meds/", figures)
         local = slice_of(self.accelerator, len(inputs))
         for column in ("cluster", "cluster_size", "penalty"):
             self._log_completion_extra(column, batch.column(column)[local])
 
+    def shape(self, batch: Batch, features: Features) -> None:
+        """Score a batch against the memory, then remember it: the method for a subclass to override.
+
+        It is called with method "meds", in every process with the same batch of all processes. The policy is trained on
+        the ``batch.shaped_rewards`` that the subclass sets.
+
+        Args:
+            batch: graded; gets its ``shaped`` and ``shaped_rewards``.
+            features: a function from the wanted rows, (B,) bool, to their fingerprints (B, D). Every process must call
+                it equally often.
+        """
+        if self.shaper is not None:
+            batch.shape(self.shaper, features, self.accelerator, progress=self._progress)
+
+    @property
+    def _progress(self) -> float:
+        """Share of training that is done; at most 1, as a run that resumes after its last step gets one batch more."""
+        return min(1.0, self.state.global_step / self.state.max_steps)
+
+    def _features(self, inputs: list[dict[str, Any]], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(B, D) over all processes; each computes the fingerprints of its rows, ``inputs``."""
+        if self._source is None:
+            raise RuntimeError("without a memory there are no fingerprints")
+        start = time.perf_counter()
+        local = wanted[slice_of(self.accelerator, len(inputs))]
+        with self.accelerator.autocast():
+            features = self._source.features(local, inputs, self.model, self.accelerator)
+        gathered: torch.Tensor = self.accelerator.gather(torch.as_tensor(features, device=self.accelerator.device))
+        self._fingerprint_seconds += time.perf_counter() - start
+        return gathered.cpu().numpy()
+
     def _log_figures(self, batch: Batch) -> None:
         """Figures of every method, over all groups that were generated for the batch."""
         completions, is_correct, graded = batch.completions, batch.is_correct, batch.graded
         if self._filled is not None:
-            completions = [text_of(rollout.generated[3]) for rollout in self._filled.every]
-            grades = torch.stack([rollout.rewards for rollout in self._filled.every])
+            completions = [text_of(rollout.generated[COMPLETIONS]) for rollout in self._filled.all_rollouts]
+            grades = torch.stack([rollout.rewards for rollout in self._filled.all_rollouts])
             is_correct = self._is_correct(grades).numpy()
             graded = ~torch.isnan(grades[:, : self._num_graders]).all(dim=1).numpy()
         marker = self.args.answer_marker
@@ -390,21 +372,18 @@ class MEDSTrainer(GRPOTrainer):
         for name, value in figures.items():
             self._metrics["train"][prefix + name].append(float(value))
 
-    # ---- advantages ----
+    # ---- advantages and the rollouts table ----
 
-    def _put_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
-        """Replace the advantages that TRL's group normalisation does not give (`Batch.advantages`)."""
-        values = on_owner(self.accelerator, lambda: batch.advantages(self._advantage))
-        ours = ~np.isnan(values)
-        if not ours.any():
-            return
+    def _replace_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
+        """Put those of `Batch.advantages` in the place of TRL's, for the update and in TRL's log."""
+        values = on_main_process(self.accelerator, lambda: batch.advantages(self._advantage))
+        replaced = ~np.isnan(values)
         logged = self._logs["advantages"]
-        for row in np.flatnonzero(ours):
-            logged[row - len(batch)] = float(values[row])
-        local = slice_of(self.accelerator, len(output["advantages"]))
-        mask = torch.as_tensor(ours[local], device=output["advantages"].device)
-        own = torch.as_tensor(values[local], dtype=output["advantages"].dtype, device=mask.device)
-        output["advantages"] = torch.where(mask, own, output["advantages"])
+        for row in np.flatnonzero(replaced):
+            logged[row - len(batch)] = float(values[row])  # TRL has just appended this batch's
+        advantages, local = output["advantages"], slice_of(self.accelerator, len(output["advantages"]))
+        ours = torch.as_tensor(values[local], dtype=advantages.dtype, device=advantages.device)
+        output["advantages"] = torch.where(torch.isnan(ours), advantages, ours)
 
     def _write_rollouts(self, batch: Batch, output: Mapping[str, Any]) -> None:
         advantages = self.accelerator.gather(output["advantages"]).cpu().numpy()
@@ -417,15 +396,15 @@ class MEDSTrainer(GRPOTrainer):
     # ---- loss ----
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        # TRL computes the tokens' entropies inside this method and reads the advantages after that, so the term
-        # can be added in between: in a copy, as the same inputs are used again in the next iteration.
+        # In this method TRL calls _get_per_token_logps_and_entropies and then reads the advantages, so the entropies
+        # are added there: in a copy, as the same inputs are used again in the next iteration.
         if not self.args.entropy_advantage:
             return super()._compute_loss(model, inputs)
-        self._entropy_inputs = inputs = dict(inputs)
+        self._loss_inputs = inputs = dict(inputs)
         try:
             return super()._compute_loss(model, inputs)
         finally:
-            self._entropy_inputs = None
+            self._loss_inputs = None
 
     # ---- checkpoints ----
 
@@ -434,14 +413,13 @@ class MEDSTrainer(GRPOTrainer):
         return self._train_sampler
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        # First: a checkpoint that TRL has finished is never without its memory.
+        # Before TRL's files, so that a checkpoint that TRL has finished always has its memory.
         checkpoints.save(self, checkpoints.folder_of(self, trial))
         super()._save_checkpoint(model, trial)
 
     def _save_rng_state(self, output_dir: str) -> None:
-        # What follows marks the checkpoint as whole: not before every process has written its part.
         super()._save_rng_state(output_dir)
-        self.accelerator.wait_for_everyone()
+        self.accelerator.wait_for_everyone()  # next TRL marks the checkpoint as whole
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)

@@ -66,7 +66,7 @@ class FingerprintSource:
         self._fingerprint.layers(backbone.num_layers)
 
     @contextmanager
-    def listen(self, data: Any) -> Iterator[None]:
+    def recording(self, data: Any) -> Iterator[None]:
         """Within the context the engine's forwards on `data` have one more key in their `model_output`.
 
         Under this key, `FEATURES`, is one row of D float32 numbers per completion, NaN where there is no answer.

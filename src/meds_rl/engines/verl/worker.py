@@ -42,7 +42,7 @@ class CapturingWorker(TrainingWorker):
         """As verl's. The hybrid worker calls it in its own process, so it needs no dispatch of its own."""
         if tu.get(data, key="no_lora_adapter", default=False):
             return super().infer_batch(data)
-        with self._source.listen(data):
+        with self._source.recording(data):
             return super().infer_batch(data)
 
 
