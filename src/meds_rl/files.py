@@ -22,11 +22,7 @@ def write_atomically(path: Path, data: Any) -> None:
 
 
 def require_writable(folder: Path, refusal: str) -> None:
-    """Make a folder if need be and check that files can be written to it, before long work begins.
-
-    Raises:
-        OSError: they cannot; the message begins with ``refusal``.
-    """
+    """Make a folder if need be; an OSError that begins with `refusal` unless files can be written to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -39,11 +35,8 @@ def require_writable(folder: Path, refusal: str) -> None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to: a temporary one beside `path`, at the end synced to disk and renamed over it.
 
-    A link is followed, and the mode of a file that is replaced is kept. Temporary files of this path that a killed
-    process left are removed once they are a quarter of an hour old.
-
-    Raises:
-        OSError: The system's. After it, or any error within the context, `path` is as before.
+    A link is followed, and the mode of a file that is replaced is kept. After any error `path` is as before. Temporary
+    files of this path that a killed process left are removed once they are a quarter of an hour old.
     """
     path = Path(os.path.realpath(path))
     if path.is_dir():
@@ -65,7 +58,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def _remove_left_behind(folder: Path, prefix: str) -> None:
-    # A convenience: a folder that cannot be listed, or a file that another process removes first, is no failure.
+    # Best effort: the folder may not be listable, or another process may remove the file first.
     with suppress(OSError):
         for file in folder.iterdir():
             if file.name.startswith(prefix) and file.name.endswith(".tmp"):

@@ -134,10 +134,10 @@ def test_bad_input(tiny_model):
     with pytest.raises(ValueError, match="2 prompts, 1 completions and 1 answers"):
         extract(model, LayerLogits(), [[1], [2]], [[3, 4]], [None])
     for answer in (AnswerPosition(1, 4), AnswerPosition(-1, 3), AnswerPosition(0, 5)):
-        with pytest.raises(ValueError, match=r"row 0: token \d is not the one after position"):
+        with pytest.raises(ValueError, match=r"row 0 has (position -?1 of 2 tokens|target 5, but the token .* is 4)"):
             extract(model, LayerLogits(), [[1]], [[3, 4]], [answer])
     for end in (0, 2):
-        with pytest.raises(ValueError, match=f"row 0: an answer after position 0 of 2 .* cannot end at {end}"):
+        with pytest.raises(ValueError, match=f"row 0 has position 0 and end {end} of 2 tokens; allowed"):
             extract(model, LayerLogits(), [[1]], [[3, 4]], [AnswerPosition(0, 4, end)])
     with pytest.raises(ValueError, match="batch_size must be at least 1"):
         extract(model, LayerLogits(), [[1]], [[3, 4]], [None], batch_size=0)

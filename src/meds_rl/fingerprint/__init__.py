@@ -53,10 +53,7 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
         name: one of `NAMES`.
         layers: how many of the last layers, -1 for all, None for half of them. For `pooled_logits` and
             `working_states` the layer to pool (None, and -1 for `working_states`: the class's default). Not used by
-            `answer_states`.
-
-    Raises:
-        ValueError: an unknown name, or a number of layers out of range.
+            `answer_states`. ValueError for a number out of range or an unknown name.
 
     Example:
         >>> make_fingerprint("layer_logits", layers=14).num_features(num_layers=28, hidden_size=3584)

@@ -21,13 +21,10 @@ class _Place(NamedTuple):
 class AnswerPosition(_Place):
     """The position of an answer in one completion.
 
-    Args:
-        end: by default `position + 1`: an answer of one token.
-
     Attributes:
         position: index p into the completion's token ids; the state at p predicts the answer's first token.
         target_id: token id t of the answer's first token, `completion_ids[position + 1]`.
-        end: index of the answer's last token, at least `position + 1`.
+        end: index of the answer's last token; by default `position + 1`, an answer of one token.
 
     Example:
         >>> AnswerPosition(6, 20)
@@ -52,10 +49,7 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
     Args:
         text: a completion.
         marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`) or "hashes" (the rest
-            of the line after `####`).
-
-    Raises:
-        ValueError: if there is no marker of that name.
+            of the line after `####`); others are a ValueError.
 
     Example:
         >>> extract_answer(r"so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.")
@@ -82,22 +76,18 @@ def answer_finder(marker: str | AnswerFinder = "boxed") -> AnswerFinder:
     marker and answer are skipped; then p is the token just before t. If p's own token closes the box (`{4}` as one
     token) or is the last one of the completion, t is that token and p the one before it.
 
-    The end is the token with the answer's last character. The brace, tag or line end that closes the answer, and
-    white space before it, do not count, unless they share that token. If the answer was cut off, the end is the last
-    token of the completion. It never comes before t.
+    The end is the token with the answer's last character, not counting white space and what closes the answer, and
+    never before t. If the answer was cut off, it is the last token of the completion.
 
     There is no answer (None) without a marker, if the marked text is empty, if the completion ends at the marker, or
-    if the next token is an end-of-text, padding or other special token. An answer that was cut off after its first
-    token does have a position.
+    if a special token (end of text, padding) follows.
 
     Args:
         marker: "boxed", "answer_tag", "hashes", or a function `(completion_ids, tokenizer) -> AnswerPosition
             | None` of your own, whose results are checked; it may leave the `end` out.
 
-    Raises:
-        ValueError: if there is no marker of that name. The finder raises it if your function returns a position or
-            an end outside the completion, or a target that is not the token after the position.
-        TypeError: if `marker` is neither a name nor a function.
+    ValueError for an unknown name, TypeError for anything but a name or a function. The finder raises a ValueError if
+    your function's result does not fit the completion (`check_position`).
     """
     if isinstance(marker, str):
         found = named(marker)
@@ -118,22 +108,27 @@ def _checked(finder: AnswerFinder) -> AnswerFinder:
         found = finder(completion_ids, tokenizer)
         if found is None:
             return None
-        position, target_id, end = AnswerPosition(*found)  # a plain pair will do
-        if not 0 <= position < len(completion_ids) - 1:
-            raise ValueError(
-                f"the answer finder returned position {position} of {len(completion_ids)} tokens; "
-                f"allowed is 0 to {len(completion_ids) - 2}, as the answer's first token comes after it"
-            )
-        if completion_ids[position + 1] != target_id:
-            raise ValueError(
-                f"the answer finder returned target {target_id}, but the token after position {position} is "
-                f"{completion_ids[position + 1]}"
-            )
-        if not position < end < len(completion_ids):
-            raise ValueError(
-                f"the answer finder returned position {position} and end {end} of {len(completion_ids)} tokens; "
-                f"allowed ends are {position + 1} to {len(completion_ids) - 1}"
-            )
-        return AnswerPosition(position, target_id, end)
+        answer = AnswerPosition(*found)  # a plain pair will do
+        check_position(answer, completion_ids, "the answer finder returned")
+        return answer
 
     return find
+
+
+def check_position(answer: AnswerPosition, completion_ids: Sequence[int], subject: str) -> None:
+    """Raise a ValueError, which begins with `subject`, unless the position fits the completion."""
+    (position, target_id, end), length = answer, len(completion_ids)
+    if not 0 <= position < length - 1:
+        raise ValueError(
+            f"{subject} position {position} of {length} tokens; allowed is 0 to {length - 2}, as the answer's first "
+            "token comes after it"
+        )
+    if completion_ids[position + 1] != target_id:
+        raise ValueError(
+            f"{subject} target {target_id}, but the token after position {position} is {completion_ids[position + 1]}"
+        )
+    if not position < end < length:
+        raise ValueError(
+            f"{subject} position {position} and end {end} of {length} tokens; allowed ends are {position + 1} to "
+            f"{length - 1}"
+        )

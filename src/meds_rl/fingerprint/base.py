@@ -26,8 +26,7 @@ class Where:
             without an answer.
         prompt_mask: (B, T) bool, True at the prompt's tokens; None if unknown. Only some fingerprints need it.
 
-    Raises:
-        ValueError: if shapes do not fit or a column is outside the T columns.
+    ValueError if shapes do not fit or a column is outside the T columns.
     """
 
     positions: Tensor
@@ -84,6 +83,10 @@ class Where:
         """
         columns = torch.arange(width)
         begin, count = (torch.tensor(list(x), dtype=torch.int64)[:, None] for x in (starts, lengths))
+        prompt_mask = None
+        if prompt_starts is not None:
+            first = torch.tensor(list(prompt_starts), dtype=torch.int64)[:, None]
+            prompt_mask = ((columns >= first) & (columns < begin)).to(device)
         rows = list(zip(answers, starts, lengths, strict=True))
         positions = [start + a.position if a else 0 for a, start, _ in rows]
         ends = [start + min(a.end, length - 1) if a else 0 for a, start, length in rows]
@@ -93,7 +96,7 @@ class Where:
             completion_mask=((columns >= begin) & (columns < begin + count)).to(device),
             has_answer=torch.tensor([a is not None for a in answers], dtype=torch.bool).to(device),
             ends=torch.tensor(ends, dtype=torch.int64).to(device),
-            prompt_mask=None if prompt_starts is None else _between(columns, prompt_starts, begin).to(device),
+            prompt_mask=prompt_mask,
         )
 
     def __len__(self) -> int:
@@ -109,18 +112,13 @@ class Where:
         return Where(positions, target_ids, completion_mask, has_answer, ends, prompt_mask)
 
 
-def _between(columns: Tensor, first: Sequence[int], end: Tensor) -> Tensor:
-    """(B, T) mask of the columns (T,) from `first` (B) to before `end` (B, 1)."""
-    return (columns >= torch.tensor(list(first), dtype=torch.int64)[:, None]) & (columns < end)
-
-
 class Fingerprint(Protocol):
     """How a model computed an answer, as D numbers.
 
-    A new fingerprint is a small class with these members; pass an instance to whatever takes a fingerprint. The
-    layers are 1 to L. Layer L is the state after the final norm (the backbone's `last_hidden_state`), the others are
-    the plain outputs of the decoder layers. `read` is called once for each layer of `layers`, in ascending order, and
-    reduces the layer's states to a few numbers a row; `combine` makes the features from them.
+    A new fingerprint is a small class with these members; pass an instance to whatever takes a fingerprint. Layers are
+    numbered 1 to L. Layer L is the state after the final norm (the backbone's `last_hidden_state`), the others are the
+    outputs of the decoder layers. During a forward `read` is called for each of `layers` in turn and reduces its states
+    to a few numbers a row; after the last one `combine` makes the features from these numbers.
 
     Attributes:
         name: its name in recipes and tables.
@@ -168,7 +166,7 @@ class OneLayer:
         return f"{type(self).__name__}(layer={self.layer!r})"
 
     def default_layer(self, num_layers: int) -> int:
-        """The layer that None stands for."""
+        """The layer to read if `layer` is None."""
         raise NotImplementedError
 
     def layers(self, num_layers: int) -> Sequence[int]:

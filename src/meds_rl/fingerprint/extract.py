@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from meds_rl.fingerprint.answer import AnswerPosition
+from meds_rl.fingerprint.answer import AnswerPosition, check_position
 from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
 from meds_rl.fingerprint.model import Head, find_backbone
 from meds_rl.fingerprint.recorder import record
 
 
 def num_forwards(answers: Sequence[AnswerPosition | None], *, batch_size: int = 8) -> int:
-    """How many forwards :func:`extract` runs: one for every `batch_size` completions with an answer.
+    """How many forwards :func:`extract` runs, one for every `batch_size` completions with an answer.
 
     With sharded weights (FSDP, ZeRO-3) every rank must run the maximum over the ranks: pass it as `min_forwards`.
     """
@@ -55,12 +55,8 @@ def extract(
         pad_token_id: any valid id.
         min_forwards: the least number of forwards (see :func:`num_forwards`); missing ones run on a single token.
 
-    Returns:
-        (B, D) float32, NaN where there is no answer.
-
-    Raises:
-        ValueError: if the lists differ in length, an answer's position does not fit its completion, or the model
-            cannot be hooked.
+    Returns (B, D) float32, NaN where there is no answer. ValueError if the lists differ in length, an answer's position
+    does not fit its completion, or the model cannot be hooked.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -106,16 +102,7 @@ def _rows(
     for i, (prompt, completion, answer) in enumerate(zip(prompt_ids, completion_ids, answers, strict=True)):
         if answer is None:
             continue
-        p = answer.position
-        if not 0 <= p < len(completion) - 1 or completion[p + 1] != answer.target_id:
-            raise ValueError(
-                f"row {i}: token {answer.target_id} is not the one after position {p} in a completion of "
-                f"{len(completion)} tokens"
-            )
-        if not p < answer.end < len(completion):
-            raise ValueError(
-                f"row {i}: an answer after position {p} of {len(completion)} tokens cannot end at {answer.end}"
-            )
+        check_position(answer, completion, f"row {i} has")
         used = completion[: num_tokens_read(fingerprint, answer, len(completion))]
         rows.append(_Row(index=i, ids=[*prompt, *used], start=len(prompt), answer=answer))
     return sorted(rows, key=lambda row: -len(row.ids))
@@ -158,8 +145,7 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 def _without_head(language_model: Any) -> Iterator[None]:
     """Let the model's forward run its backbone only.
 
-    FSDP and ZeRO gather the weights in hooks of the outermost module, so that one must be called; hence the forward of
-    the language model inside is replaced.
+    FSDP and ZeRO gather weights in hooks of the outermost module, so we call that and replace the forward inside.
     """
     patched = language_model.__dict__.get("forward")  # TRL and accelerate put theirs on the instance
 

@@ -26,8 +26,7 @@ class LayerLogits:
         last: N; None for half the layers (L // 2, at least 1), "all" for L.
         differences: of consecutive layers, instead of the layers.
 
-    Raises:
-        ValueError: if `last` is less than 1 (or 2 with differences); later, if the model has fewer layers.
+    ValueError if `last` is less than 1 (or 2 with differences); later, if the model has fewer layers.
 
     Example:
         >>> LayerLogits().layers(28)

@@ -81,11 +81,7 @@ class Tokenizer(Protocol):
     def all_special_ids(self) -> Sequence[int]: ...
 
     def decode(
-        self,
-        token_ids: list[int],
-        skip_special_tokens: bool = ...,
-        *,
-        clean_up_tokenization_spaces: bool = ...,
+        self, token_ids: list[int], skip_special_tokens: bool = ..., *, clean_up_tokenization_spaces: bool = ...
     ) -> str: ...
 
 
@@ -113,18 +109,17 @@ class _Tail:
     def first(self) -> int | None:
         """The answer's first token; None if a special token or the end comes before it."""
         length = _fewest(lambda n: self._marked(n) is not None, 1, len(self._ids))
-        held, closed = self._read(length)
-        holder = length - 1  # the token with the marker's end, perhaps with the answer's start as well
-        blank = self._marker.is_blank(held)
+        answer, closed = self._read(length)  # what the token with the marker's end has of the answer
+        blank = self._marker.is_blank(answer)
         following = self._next_visible(length) if blank or not closed else None
-        return holder if following is None and not blank else following
+        return length - 1 if following is None and not blank else following
 
     def last(self, first: int) -> int:
         """The answer's last token, not before its `first`."""
         closing = len(self._ids)
         if self._marker.read(self._text.rpartition(self._marker.opening)[2])[1]:
             closing = _fewest(lambda n: self._read(n)[1], first + 1, closing)
-        special = {i for i in set(self._ids[first:closing]) if _is_special(i, self._tokenizer)}
+        special = {token for token in set(self._ids[first:closing]) if _is_special(token, self._tokenizer)}
         stop = next((n for n in range(first, closing) if self._ids[n] in special), closing)
         answer, closed = self._read(stop)
         if self._marker.must_close and not closed:  # cut off

@@ -113,17 +113,16 @@ class Head:
     def weight(self) -> Iterator[Tensor]:
         """All of W, (V, d), without gradient; sharded weights are freed at the end of the context.
 
-        Raises:
-            ValueError: for an adapter on the head, a quantised head, or sharding other than FSDP and ZeRO.
+        ValueError for an adapter on the head, a quantised head, or sharding other than FSDP and ZeRO.
         """
         module = self._model.get_output_embeddings()
         _refuse_adapter(module)
         with torch.no_grad(), _gathered(module.weight) as weight:
             if weight.dim() != 2 or not weight.is_floating_point():
                 raise ValueError(
-                    "the unembedding must be a (V, d) matrix of floats, got shape "
-                    f"{tuple(weight.shape)} of {weight.dtype}; quantised heads and weights flattened "
-                    "by FSDP outside of its forward cannot be read"
+                    f"the unembedding must be a (V, d) matrix of floats, got shape {tuple(weight.shape)} of "
+                    f"{weight.dtype}; quantised heads and weights flattened by FSDP outside of its forward cannot be "
+                    "read"
                 )
             yield weight.detach()
 
@@ -133,8 +132,7 @@ def _refuse_adapter(module: nn.Module) -> None:
         return
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    # The base weight without the adapter's part is the head of no model that was ever run.
-
+    # The base weight alone, without the adapter's part, is not the head of the model that runs.
     if isinstance(module, BaseTunerLayer):
         raise ValueError(
             f"the unembedding carries an adapter ({type(module).__name__}); remove `lm_head` from "
@@ -143,34 +141,28 @@ def _refuse_adapter(module: nn.Module) -> None:
 
 
 @contextmanager
-def _gathered(weight: Tensor) -> Iterator[Tensor]:
+def _gathered(weight: Any) -> Iterator[Tensor]:
     if isinstance(weight, DTensor):  # FSDP2 outside of the module's own forward, or tensor parallelism
         yield weight.full_tensor()
-    elif "ds_id" in weight.__dict__:  # DeepSpeed ZeRO-3: empty until gathered
-        with _gathered_by_deepspeed(weight):
-            yield weight
-    else:
-        yield weight
+        return
+    if "ds_id" in weight.__dict__:  # DeepSpeed ZeRO-3: empty until gathered
+        import deepspeed
+        from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
-
-@contextmanager
-def _gathered_by_deepspeed(weight: Any) -> Iterator[None]:
-    import deepspeed
-    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
-
-    if weight.ds_status == ZeroParamStatus.AVAILABLE:  # tied and in use; gathering again would free it too early
-        yield
-    else:
-        with deepspeed.zero.GatheredParameters([weight]):
-            yield
+        # A tied weight may be gathered already; gathering it again would free it too early.
+        if weight.ds_status != ZeroParamStatus.AVAILABLE:
+            with deepspeed.zero.GatheredParameters([weight]):
+                yield weight
+            return
+    yield weight
 
 
 def reference_model(model: nn.Module) -> nn.Module:
     """A frozen copy of `model` in evaluation mode; ValueError if the weights are sharded."""
     if any(isinstance(weight, DTensor) or "ds_id" in weight.__dict__ for weight in model.parameters()):
         raise ValueError(
-            "the model's weights are sharded (FSDP2 or ZeRO-3) and cannot be copied; make the reference "
-            "before sharding, or pass a second model that the engine has sharded"
+            "the model's weights are sharded (FSDP2 or ZeRO-3) and cannot be copied; make the reference before "
+            "sharding, or pass a second model that the engine has sharded"
         )
     reference = copy.deepcopy(model)
     # A patched forward (TRL's fused head, accelerate's autocast) still calls the ORIGINAL model after the copy.
@@ -179,17 +171,14 @@ def reference_model(model: nn.Module) -> nn.Module:
 
 
 class ReferencePolicy:
-    """A model that does not train: the one that reads fingerprints under `fingerprint_from="reference"`.
+    """The model that is read under `fingerprint_from="reference"`: it does not train.
 
     With PEFT it is the policy with its adapters switched off, which costs no memory; otherwise a frozen copy, made at
     once: construct it before training starts.
 
     Args:
         model: the policy, however wrapped.
-        frozen: the engine's own frozen reference, instead of a copy.
-
-    Raises:
-        ValueError: if a copy is needed and the weights are sharded.
+        frozen: the engine's own frozen reference, instead of a copy (sharded weights cannot be copied: ValueError).
     """
 
     def __init__(self, model: nn.Module, *, frozen: nn.Module | None = None) -> None:

@@ -59,7 +59,9 @@ class PooledLogits(OneLayer):
         if self._factor is None or self._head is None or self._head() is not head:
             with head.weight() as weight:
                 sketch = _sketch(weight)
-                if self._factor is None or self._sketch is None or not _same(sketch, self._sketch):
+                old = self._sketch
+                is_same = old is not None and old.device == sketch.device and torch.equal(old, sketch)
+                if self._factor is None or not is_same:
                     self._factor, self._sketch = _square_root(_gram(weight)), sketch
             self._head = weakref.ref(head)
         return self._factor
@@ -73,10 +75,6 @@ def _sketch(weight: Tensor) -> Tensor:
     """
     u = torch.cos(torch.arange(weight.shape[1], dtype=torch.float64)).to(weight.device, torch.float32)
     return torch.cat([part.float() @ u for part in torch.split(weight, _CHUNK)])
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.device == b.device and torch.equal(a, b)
 
 
 def _gram(weight: Tensor) -> Tensor:

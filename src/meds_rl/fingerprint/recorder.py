@@ -58,17 +58,15 @@ class Recorder:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             # Gradient checkpointing runs layers again in the backward, outside of the backbone.
             if self._kept is not None:
-                self._read(layer, output[0] if isinstance(output, tuple) else output)
+                self._kept[layer] = self._read(output[0] if isinstance(output, tuple) else output)
 
         return hook
 
-    def _read(self, layer: int, hidden: Tensor) -> None:
-        if self._kept is None:
-            raise RuntimeError("read outside of a call of the backbone")
+    def _read(self, hidden: Tensor) -> Tensor:
         where = self._rows(hidden)
         # Autocast would round the dot products to bfloat16.
         with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
-            self._kept[layer] = self._fingerprint.read(hidden.detach(), where, self._head)
+            return self._fingerprint.read(hidden.detach(), where, self._head)
 
     def _rows(self, hidden: Tensor) -> Where:
         size, width = hidden.shape[:2]
@@ -86,7 +84,7 @@ class Recorder:
             raise RuntimeError("the backbone finished without having begun")
         last: Tensor = output[0] if isinstance(output, tuple) else output.last_hidden_state
         if self._num_layers in self._layers:
-            self._read(self._num_layers, last)
+            self._kept[self._num_layers] = self._read(last)
         if missing := [layer for layer in self._layers if layer not in self._kept]:
             raise ValueError(f"the decoder layers {missing} did not run; layer dropping must be off")
         features = self._fingerprint.combine([self._kept[layer].to(last.device) for layer in self._layers])
@@ -114,11 +112,8 @@ def record(model: nn.Module, fingerprint: Fingerprint, where: Where, *, head: He
         where: the rows of the coming forwards, in order.
         head: the unembedding, to share it between recordings of the same weights.
 
-    Yields:
-        A recorder; call its `features()` after the forward.
-
-    Raises:
-        ValueError: if the model cannot be hooked, has too few layers for the fingerprint, or runs on too many rows.
+    Yields a recorder; call its `features()` after the forward.
+    ValueError if the model cannot be hooked, has too few layers for the fingerprint, or runs on too many rows.
     """
     backbone = find_backbone(model)
     head = head or Head(backbone.model, where.target_ids)

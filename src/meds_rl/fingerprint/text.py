@@ -8,8 +8,6 @@ from hashlib import shake_256
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.fingerprint.answer import extract_answer
-
 NUM_FEATURES = 32
 
 
@@ -43,26 +41,8 @@ def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATUR
     vectors = np.full((len(answers), num_features), np.nan, dtype=np.float32)
     for row, answer in enumerate(answers):
         if answer is not None:
-            vectors[row] = _hashed(normalized_answer(answer), num_features)
+            digest = shake_256(normalized_answer(answer).encode("utf-8", "surrogatepass")).digest(4 * num_features)
+            # Half a step is added, so that no number is 0 and the vector has a length.
+            numbers = np.frombuffer(digest, dtype="<u4") + 0.5 - 2.0**31
+            vectors[row] = numbers / np.sqrt(np.sum(numbers**2))
     return vectors
-
-
-def _hashed(text: str, num_features: int) -> NDArray[np.float64]:
-    digest = shake_256(text.encode("utf-8", "surrogatepass")).digest(4 * num_features)
-    # Half a step added: no number is 0, so neither is the vector's length.
-    numbers = np.frombuffer(digest, dtype="<u4") + 0.5 - 2.0**31
-    return np.asarray(numbers / np.sqrt(np.sum(numbers**2)), dtype=np.float64)
-
-
-def text_features(name: str, texts: Sequence[str], marker: str) -> NDArray[np.float32]:
-    """`answer_vectors` of the answers in B completions, by the fingerprint's name ("answer_string") and the marker.
-
-    Example:
-        >>> texts = [r"so \\boxed{3}", r"\\boxed{3}, then", "no idea"]
-        >>> features = text_features("answer_string", texts, "boxed")
-        >>> bool((features[0] == features[1]).all()), bool(np.isnan(features[2]).all())
-        (True, True)
-    """
-    if name != "answer_string":
-        raise ValueError(f"the only fingerprint of the text is answer_string; got {name!r}.")
-    return answer_vectors([extract_answer(text, marker) for text in texts])
