@@ -70,9 +70,7 @@ def tensors(rows: list[Row]) -> dict[str, Any]:
         "loss_mask": written,
     }
     return {
-        name: torch.nested.as_nested_tensor(
-            [torch.tensor(x, dtype=torch.int64) for x in rows], layout=torch.jagged
-        )
+        name: torch.nested.as_nested_tensor([torch.tensor(x, dtype=torch.int64) for x in rows], layout=torch.jagged)
         for name, rows in columns.items()
     }
 
@@ -108,12 +106,8 @@ def save_adapter(model_folder: str, folder: Path, targets: list[str]) -> str:
 
     torch.manual_seed(1)
     model = transformers.AutoModelForCausalLM.from_pretrained(model_folder)
-    config = peft.LoraConfig(
-        r=2, lora_alpha=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False
-    )
+    config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=targets, task_type="CAUSAL_LM", init_lora_weights=False)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # peft has opinions on adapters of tied heads; so have we, and test them
+        warnings.simplefilter("ignore")  # peft has opinions on adapters of tied heads; so have we, and test them
         peft.get_peft_model(model, config).save_pretrained(folder)
     return str(folder)

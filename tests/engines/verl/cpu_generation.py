@@ -29,9 +29,7 @@ class Server:
     """Answers the k-th request of a prompt in a step with entry step * stride + k of the prompt's list."""
 
     def __init__(self, path: str, stride: int) -> None:
-        self._completions = {
-            tuple(row["prompt"]): row["completions"] for row in json.loads(Path(path).read_text())
-        }
+        self._completions = {tuple(row["prompt"]): row["completions"] for row in json.loads(Path(path).read_text())}
         self._stride = stride
         self._step = 0
         self._asked: Counter[tuple[int, ...]] = Counter()
@@ -91,9 +89,7 @@ class Rollout(BaseRollout):
 
 def _one_backend(*args: Any, backend: str | None = None, **options: Any) -> Any:
     """verl names a backend for the CPU and one for the accelerator, here twice the same."""
-    return _init_process_group(
-        *args, backend="gloo" if backend == "cpu:gloo,cpu:gloo" else backend, **options
-    )
+    return _init_process_group(*args, backend="gloo" if backend == "cpu:gloo,cpu:gloo" else backend, **options)
 
 
 _init_process_group = torch.distributed.init_process_group

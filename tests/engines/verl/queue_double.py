@@ -25,9 +25,7 @@ class Queue:
     def kv_batch_get(self, keys: list[str], partition_id: str, select_fields: list[str]) -> TensorDict:
         """Fields that are there; those that are not are left out, as by the real one."""
         there = [name for name in select_fields if name in self.rows[keys[0]]]
-        return TensorDict(
-            {name: _column([self.rows[key][name] for key in keys]) for name in there}, len(keys)
-        )
+        return TensorDict({name: _column([self.rows[key][name] for key in keys]) for name in there}, len(keys))
 
     def kv_batch_put(self, keys: list[str], partition_id: str, fields: TensorDict) -> KVBatchMeta:
         for name in fields.keys():  # noqa: SIM118 - a TensorDict iterates over its rows

@@ -127,10 +127,7 @@ def test_entropies_are_added_last(monkeypatch, all_wrong):
     for each, added in ((plain, {}), (queue, {"entropy_advantage": True, "entropy_advantage_coef": 0.3})):
         made = make_trainer(monkeypatch, each, all_wrong=all_wrong, **added)
         for uid, last in (("a", 1.0), ("b", 0.0)):
-            rows = {
-                key: value | {"entropy": entropies[key]}
-                for key, value in group(uid, [0.0, 0.0, last]).items()
-            }
+            rows = {key: value | {"entropy": entropies[key]} for key, value in group(uid, [0.0, 0.0, last]).items()}
             rows[f"{uid}_1_0"]["meds_features"] = torch.tensor([0.0, 1.0])
             step(made, each, rows)
     for key, values in entropies.items():
@@ -227,9 +224,7 @@ def test_prompts_are_named_by_their_content_where_the_data_do_not(monkeypatch):
         del value["prompt_id"]
         value["raw_prompt"] = [{"role": "user", "content": "Hi"}]
     step(made, queue, rows)
-    assert made.memory.prompt_ids == [
-        "557f6d9586f57ae7"
-    ]  # as in the docstring of meds_rl.tasks.base.prompt_id
+    assert made.memory.prompt_ids == ["557f6d9586f57ae7"]  # as in the docstring of meds_rl.tasks.base.prompt_id
 
 
 def test_an_error_in_verl_leaves_raw_scores(monkeypatch):
@@ -273,9 +268,7 @@ GROUPS = st.lists(
 def test_advantages_are_the_cores(batches, all_wrong, scale_rewards):
     with pytest.MonkeyPatch.context() as monkeypatch:
         queue = Queue()
-        made = make_trainer(
-            monkeypatch, queue, all_wrong=all_wrong, scale_rewards=scale_rewards, alpha=0.3, beta=2.0
-        )
+        made = make_trainer(monkeypatch, queue, all_wrong=all_wrong, scale_rewards=scale_rewards, alpha=0.3, beta=2.0)
         twin = make_shaper(vars(made._settings))
         for number, groups in enumerate(batches):
             rows, ids = {}, []
@@ -322,6 +315,4 @@ def test_without_strength_advantages_are_verls_own(groups):
             step(made, queue, rows)
             ours = [queue.rows[key]["advantages"].clone() for key in rows]
             PPOTrainerSync._compute_advantage(made, queue.batch(rows), {})
-            assert all(
-                torch.equal(one, queue.rows[key]["advantages"]) for one, key in zip(ours, rows, strict=True)
-            )
+            assert all(torch.equal(one, queue.rows[key]["advantages"]) for one, key in zip(ours, rows, strict=True))

@@ -55,9 +55,7 @@ def _data(rows: list[Row]) -> TensorDict:
 
 
 def _capture(engine: Engine, fingerprint: Fingerprint | None = None) -> FingerprintSource:
-    return FingerprintSource(
-        engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), load_pocket_tokenizer()
-    )
+    return FingerprintSource(engine, fingerprint or LayerLogits("all"), answer_finder("boxed"), load_pocket_tokenizer())
 
 
 def _num_hooks(model: Any) -> int:

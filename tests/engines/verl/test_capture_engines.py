@@ -86,9 +86,7 @@ def _run(size: int, folder: Path) -> tuple[dict[str, Any], Path]:
     cases = {}
     for name, case in CASES[size].items():
         model = save_model(folder / f"{name}-model", tied=case["tied"])
-        adapter = (
-            save_adapter(model, folder / f"{name}-adapter", case["adapter"]) if "adapter" in case else None
-        )
+        adapter = save_adapter(model, folder / f"{name}-adapter", case["adapter"]) if "adapter" in case else None
         cases[name] = {**case, "model": model, "adapter": adapter}
     (folder / "cases.json").write_text(json.dumps(cases))
     script = Path(__file__).with_name("engine_ranks.py")
@@ -127,9 +125,7 @@ def _expected(case: dict[str, Any], fingerprint: Fingerprint) -> np.ndarray:
     model = _plain_model(case)
     answers = [_answer(row) for row in ROWS]
     prompts, completions = [ids(row.prompt) for row in ROWS], [ids(row.completion) for row in ROWS]
-    half = (
-        torch.autocast("cpu", torch.bfloat16) if case.get("precision") == "bf16" else contextlib.nullcontext()
-    )
+    half = torch.autocast("cpu", torch.bfloat16) if case.get("precision") == "bf16" else contextlib.nullcontext()
     with half:
         features = extract(model, fingerprint, prompts, completions, answers)
         for i, row in enumerate(ROWS):

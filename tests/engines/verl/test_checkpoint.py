@@ -75,9 +75,7 @@ def test_another_number_of_processes_says_what_to_do(tmp_path):
     assert f"meds.memory={tmp_path}/memory.safetensors" in reason
 
 
-@pytest.mark.parametrize(
-    ("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3]), (0, [1, 2, 3]), (-1, [1, 2, 3])]
-)
+@pytest.mark.parametrize(("most", "left"), [(None, [1, 2, 3]), (2, [2, 3]), (1, [3]), (0, [1, 2, 3]), (-1, [1, 2, 3])])
 def test_memories_go_with_the_checkpoints_that_verl_drops(tmp_path, most, left):
     kept = KeptMemories(most)
     for step in (1, 2, 3):

@@ -29,9 +29,7 @@ from meds_rl.tasks.pocket import checkpoint_path
 
 pytestmark = [
     pytest.mark.verl,
-    pytest.mark.filterwarnings(
-        "ignore:Ray state API is no longer experimental:DeprecationWarning"
-    ),  # verl imports it
+    pytest.mark.filterwarnings("ignore:Ray state API is no longer experimental:DeprecationWarning"),  # verl imports it
 ]
 
 RECIPES = Path(__file__).parents[3] / "recipes" / "verl"
@@ -87,9 +85,7 @@ def test_the_parts_are_what_verl_makes_of_them(name):
     assert actor.optim.lr_warmup_steps == 10
     rollout = omega_conf_to_dataclass(parts.rollout)
     assert rollout.prompt_length == 1024
-    assert (
-        rollout.response_length == config.data.max_response_length == config.reward.reward_kwargs.max_resp_len
-    )
+    assert rollout.response_length == config.data.max_response_length == config.reward.reward_kwargs.max_resp_len
     assert (rollout.n, rollout.log_prob_use_dynamic_bsz) == (16, True)
     assert omega_conf_to_dataclass(parts.model).use_remove_padding
     algorithm = omega_conf_to_dataclass(config.algorithm)

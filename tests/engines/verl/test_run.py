@@ -55,9 +55,7 @@ def recomputed(run, inputs, steps):
     settings = read_settings(MEDS)
     shaper = make_shaper(vars(settings))
     model, tokenizer = load_folder(inputs / "model")
-    asked = {
-        tokenizer.decode(row["prompt"]): row for row in json.loads((inputs / "completions.json").read_text())
-    }
+    asked = {tokenizer.decode(row["prompt"]): row for row in json.loads((inputs / "completions.json").read_text())}
     find, fingerprint = answer_finder("boxed"), make_fingerprint(settings.fingerprint)
     penalties = {}
     for step in steps:
@@ -73,9 +71,7 @@ def recomputed(run, inputs, steps):
             for row in rows
         ]
         answers = [find(ids, tokenizer) for ids in completions]
-        features = extract(
-            model, fingerprint, prompts, completions, answers, pad_token_id=tokenizer.pad_token_id
-        )
+        features = extract(model, fingerprint, prompts, completions, answers, pad_token_id=tokenizer.pad_token_id)
         shaped = shaper.shape(
             [row["score"] for row in rows],
             prompt_ids=[row["prompt_id"] for row in rows],
@@ -111,9 +107,7 @@ def test_the_memory_is_the_cores_on_the_same_completions(whole, inputs):
         rows = whole.dump(step)
         assert [row["penalty"] for row in rows] == pytest.approx(penalties[step].tolist(), abs=1e-6)
         assert whole.metrics[step]["meds/mean_penalty"] >= 0
-    assert any(penalties[step].any() for step in (3, 4)), (
-        "prompts come again in step 3: errors are known by then"
-    )
+    assert any(penalties[step].any() for step in (3, 4)), "prompts come again in step 3: errors are known by then"
     assert_same_memory(memory_of(whole, 4), shaper.memory, rtol=1e-5)
 
 
@@ -133,9 +127,7 @@ def test_a_checkpoint_can_be_looked_at(whole, capsys):
 
 
 def test_a_run_that_goes_on_remembers_what_one_that_never_stopped_does(whole, inputs, tmp_path):
-    first = ran(
-        PocketRun(inputs, tmp_path, [*KEEP_ALL, "trainer.save_freq=2", "trainer.total_training_steps=2"])
-    )
+    first = ran(PocketRun(inputs, tmp_path, [*KEEP_ALL, "trainer.save_freq=2", "trainer.total_training_steps=2"]))
     assert_same_memory(memory_of(first, 2), memory_of(whole, 2), rtol=1e-5)
     second = ran(PocketRun(inputs, tmp_path, [*KEEP_ALL, "trainer.save_freq=2"]))
     assert sorted(second.metrics) == [3, 4]

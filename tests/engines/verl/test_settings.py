@@ -153,9 +153,7 @@ def test_fingerprints_of_the_text_need_no_forward():
 
 def test_entropies_need_the_forward():
     text = ["meds.fingerprint=answer_string", "meds.entropy_advantage=True"]
-    with pytest.raises(
-        ValueError, match=r"in which the entropies of .* are taken.*meds\.entropy_advantage=false"
-    ):
+    with pytest.raises(ValueError, match=r"in which the entropies of .* are taken.*meds\.entropy_advantage=false"):
         check_config(composed(*text, "algorithm.rollout_correction.bypass_mode=True"))
 
 

@@ -7,9 +7,7 @@
 try:
     import verl  # noqa: F401
 except ImportError as error:
-    raise ImportError(
-        'meds_rl.engines.verl needs verl. Install it with: pip install "meds-rl[verl]"'
-    ) from error
+    raise ImportError('meds_rl.engines.verl needs verl. Install it with: pip install "meds-rl[verl]"') from error
 
 from meds_rl.engines.verl.trainer import MEDSTrainer
 

@@ -220,12 +220,8 @@ def _write_scores(meta: Any, batch: Batch, scores: Sequence[Tensor]) -> None:
 
 def _write(meta: Any, keys: Sequence[str], **columns: Sequence[Tensor]) -> None:
     """Write columns of token values, one tensor (T,) per key."""
-    nested = {
-        name: torch.nested.as_nested_tensor(list(rows), layout=torch.jagged) for name, rows in columns.items()
-    }
-    tq.kv_batch_put(
-        keys=list(keys), partition_id=meta.partition_id, fields=TensorDict(nested, batch_size=len(keys))
-    )
+    nested = {name: torch.nested.as_nested_tensor(list(rows), layout=torch.jagged) for name, rows in columns.items()}
+    tq.kv_batch_put(keys=list(keys), partition_id=meta.partition_id, fields=TensorDict(nested, batch_size=len(keys)))
 
 
 def _add_to_last(token_scores: Tensor, by: float) -> Tensor:

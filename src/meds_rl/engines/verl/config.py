@@ -151,9 +151,7 @@ def _about_trainer(config: Any) -> Iterator[str]:
             "Set algorithm.adv_estimator=grpo."
         )
     if (n := worker.rollout.n) < 2:
-        yield (
-            f"actor_rollout_ref.rollout.n={n}: a group needs at least two completions. Set it to 2 or more."
-        )
+        yield f"actor_rollout_ref.rollout.n={n}: a group needs at least two completions. Set it to 2 or more."
     if algorithm.use_kl_in_reward:
         yield (
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "
@@ -219,9 +217,7 @@ def capture_refusals(config: Mapping[str, Any]) -> list[str]:
     return list(_about_capture(worker["actor"], worker["model"], worker.get("meds") or {}))
 
 
-def _about_capture(
-    actor: Mapping[str, Any], model: Mapping[str, Any], meds: Mapping[str, Any]
-) -> Iterator[str]:
+def _about_capture(actor: Mapping[str, Any], model: Mapping[str, Any], meds: Mapping[str, Any]) -> Iterator[str]:
     strategy, fingerprint = actor.get("strategy"), meds.get("fingerprint")
     if strategy != "fsdp2":
         yield (

@@ -47,9 +47,7 @@ class FingerprintSource:
         tokenizer: decodes token ids.
     """
 
-    def __init__(
-        self, engine: Any, fingerprint: Fingerprint, finder: AnswerFinder, tokenizer: Tokenizer
-    ) -> None:
+    def __init__(self, engine: Any, fingerprint: Fingerprint, finder: AnswerFinder, tokenizer: Tokenizer) -> None:
         self._engine = engine
         self._fingerprint = fingerprint
         self._find = finder

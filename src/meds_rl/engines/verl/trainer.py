@@ -174,9 +174,7 @@ class MEDSTrainer(PPOTrainerSync):
         keys = extra.get("uid", [])
         if any(key in self._columns for key in keys):  # otherwise a dump of validation
             rows = [self._columns.get(key, (None,) * len(COLUMNS)) for key in keys]
-            extra |= {
-                name: list(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
-            }
+            extra |= {name: list(values) for name, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)}
         super()._dump_generations(inputs, outputs, gts, scores, extra, dump_path)
 
     # ---- checkpoints ----
