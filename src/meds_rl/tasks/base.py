@@ -49,10 +49,7 @@ def prompt_id(prompt: Prompt) -> str:
 
     The content is the text or the messages in the data set, never a chat template's rendering, so that the id does not
     depend on tokenizer, template or engine. Keys with the value None are left out, as Arrow adds them to messages.
-
-    Raises:
-        TypeError: if the prompt is neither a string nor a sequence of messages (mappings).
-        ValueError: if it is a sequence without messages.
+    TypeError or ValueError for anything but a string or a sequence of messages.
 
     >>> prompt_id("2 + 2 = ?")
     '0cb9d415cc67f282'
@@ -61,17 +58,15 @@ def prompt_id(prompt: Prompt) -> str:
     >>> prompt_id([{"content": "Hi", "name": None, "role": "user"}])
     '557f6d9586f57ae7'
     """
-    canonical = json.dumps(_canonical(prompt), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    content: Any = prompt
+    if not isinstance(prompt, str):
+        content = [{key: value for key, value in one.items() if value is not None} for one in chat_messages(prompt)]
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:
-    """The messages of a prompt that is not text.
-
-    Raises:
-        TypeError: if it is not a sequence of messages (mappings with role and content).
-        ValueError: if it is empty or a message has no role.
-    """
+    """The messages of a prompt that is not text; TypeError or ValueError unless each has a role and content."""
     if not isinstance(prompt, Iterable):
         raise TypeError(f"a prompt is a string or a list of chat messages, got {type(prompt).__name__}")
     messages = list(prompt)
@@ -83,13 +78,6 @@ def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:
         if not {"role", "content"} <= message.keys():
             raise ValueError(f"a chat message needs role and content, got {', '.join(message) or 'nothing'}")
     return messages
-
-
-def _canonical(prompt: Prompt) -> Any:
-    if isinstance(prompt, str):
-        return prompt
-    messages = chat_messages(prompt)
-    return [{key: value for key, value in message.items() if value is not None} for message in messages]
 
 
 def check_dataset(

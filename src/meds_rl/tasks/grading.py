@@ -35,9 +35,6 @@ def math_grade(completion: str, answer: str, marker: str = "boxed") -> bool:
         answer: the gold answer, bare, in ``$...$`` or in ``\boxed{...}``.
         marker: how the completion marks its answer: "boxed", "answer_tag" or "hashes".
 
-    Raises:
-        ImportError: math-verify is not installed.
-
     >>> math_grade(r"So it is \boxed{0.5}.", r"\frac{1}{2}")
     True
     >>> math_grade(r"First \boxed{7}, no: \boxed{8}", "7")
@@ -48,7 +45,7 @@ def math_grade(completion: str, answer: str, marker: str = "boxed") -> bool:
     from meds_rl.fingerprint.answer import extract_answer
 
     given = extract_answer(completion, marker)
-    if given is None or not given.strip():
+    if given is None:
         return False
     is_main_thread = threading.current_thread() is threading.main_thread()
     return _same_answer(bare(given), bare(answer), TIMEOUT_SECONDS if is_main_thread else None)

@@ -12,14 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from meds_rl.tasks.base import Task, chat_messages, check_dataset, prompt_id
 from meds_rl.tasks.grading import MathGrader, math_grade
-from meds_rl.tasks.sources import (
-    check_columns,
-    find_answer,
-    find_level,
-    find_problem,
-    read_source,
-    strip_instructions,
-)
+from meds_rl.tasks.sources import check_columns, find_answer, find_level, find_problem, read_source, strip_instructions
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -52,9 +45,8 @@ def math_task(
         system_prompt: for problems that are not chat messages.
         answer_marker: "boxed", "answer_tag" or "hashes"; must match the system prompt.
 
-    Raises:
-        ValueError: no path, unreadable, no column with prompts or answers (the message lists the columns found), no
-            rows, rows with an empty prompt or without an answer, one problem with different answers.
+    ValueError if the data cannot be read, lacks a column or rows, or has an empty prompt, a missing answer, or one
+    problem with different answers.
     """
     if path is None:
         raise ValueError("task 'math' needs the option 'path': a file that `meds data` wrote, or your own data set")
@@ -81,9 +73,8 @@ def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str =
     if not rows:
         raise ValueError(f"{path} is empty: 0 rows")
     text = Value("string")
-    prompt = [{"role": text, "content": text}]
-    features = Features({"prompt": prompt, "prompt_id": text, "answer": text, "solution": text})
-    dataset = Dataset.from_list(rows, features=features)
+    types = {"prompt": [{"role": text, "content": text}], "prompt_id": text, "answer": text, "solution": text}
+    dataset = Dataset.from_list(rows, features=Features(types))
     check_dataset(dataset, name=path)
     return dataset
 
@@ -205,8 +196,7 @@ def collect(
         limit: stop reading a source when this many of its problems are kept.
         on_progress: called as `(source, rows read, rows in total)`.
 
-    Raises:
-        ValueError: a source cannot be read or lacks a column (the message lists the columns found), or no row is left.
+    ValueError if a source cannot be read or lacks a column, or no row is left.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
@@ -290,11 +280,10 @@ def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         "answer": text,
         "solution": text,
     }
-    features = Features(types)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        Dataset.from_list([dict(row) for row in rows], features=features).to_parquet(str(unfinished))
+        Dataset.from_list([dict(row) for row in rows], features=Features(types)).to_parquet(str(unfinished))
         check_output(path)  # another process may have written it in the meantime
         unfinished.replace(path)
     finally:

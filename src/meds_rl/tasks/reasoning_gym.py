@@ -12,10 +12,9 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from meds_rl.tasks.base import Task, prompt_id
+from meds_rl.tasks.mathematics import SYSTEM_PROMPT
 
 Message: TypeAlias = dict[str, str]
-
-SYSTEM_PROMPT = r"Please reason step by step, and put your final answer within \boxed{}."
 
 RIGHT_FROM = 1.0
 """The score that makes a completion right. Some data sets give parts of a point for near misses; those are wrong."""
@@ -120,9 +119,7 @@ def reasoning_gym_task(
         examples: pairs of a question and a good completion, put before the question as earlier turns. Very small models
             need them to box their answers.
 
-    Raises:
-        ImportError: reasoning-gym is not installed.
-        ValueError: unknown data set (with near names), refused option, or too few different problems.
+    ValueError for an unknown data set, a refused option, or too few different problems.
     """
     options = dict(config or {})
     if train_size < 1 or test_size < 0:
@@ -197,10 +194,13 @@ def _rows(
     for index in range(attempts):
         if len(rows) == size:
             break
-        row = _row(generator[index], opening)
-        if row["prompt_id"] not in seen:
-            seen.add(row["prompt_id"])
-            rows.append(row)
+        entry = generator[index]
+        prompt = [*opening, {"role": "user", "content": entry["question"].strip()}]
+        key, answer = prompt_id(prompt), entry["answer"]
+        if key not in seen:
+            seen.add(key)
+            answer = SCORED if answer is None or not str(answer).strip() else str(answer)
+            rows.append({"prompt": prompt, "prompt_id": key, "answer": answer, "entry": encode_entry(entry)})
     if len(rows) < size:
         raise ValueError(
             f"reasoning_gym:{name} gave {len(rows)} different new problems in {attempts} attempts, {size} "
@@ -217,17 +217,6 @@ def _opening(system_prompt: str, examples: Sequence[Sequence[str]]) -> list[Mess
         messages.append({"role": "user", "content": example[0]})
         messages.append({"role": "assistant", "content": example[1]})
     return messages
-
-
-def _row(entry: Mapping[str, Any], opening: list[Message]) -> dict[str, Any]:
-    prompt = [*opening, {"role": "user", "content": entry["question"].strip()}]
-    answer = entry["answer"]
-    return {
-        "prompt": prompt,
-        "prompt_id": prompt_id(prompt),
-        "answer": SCORED if answer is None or not str(answer).strip() else str(answer),
-        "entry": encode_entry(entry),
-    }
 
 
 @lru_cache(maxsize=64)
@@ -257,7 +246,9 @@ def encode_entry(entry: Mapping[str, Any]) -> str:
 
 def decode_entry(text: str) -> dict[str, Any]:
     """What `encode_entry` wrote."""
-    entry: dict[str, Any] = json.loads(text, object_hook=_unmark_tuples)
+    entry: dict[str, Any] = json.loads(
+        text, object_hook=lambda value: tuple(value["__tuple__"]) if set(value) == {"__tuple__"} else value
+    )
     return entry
 
 
@@ -269,10 +260,6 @@ def _mark_tuples(value: Any) -> Any:
     if isinstance(value, list):
         return [_mark_tuples(item) for item in value]
     return value
-
-
-def _unmark_tuples(value: dict[str, Any]) -> Any:
-    return tuple(value["__tuple__"]) if set(value) == {"__tuple__"} else value
 
 
 def _plain_value(value: Any) -> Any:

@@ -38,10 +38,8 @@ def answer_text(value: Any) -> str | None:
     """An answer as text: the parts of a list joined by commas; None for NaN and for empty values.
 
     A text that looks like a list of texts, as OlympiadBench's answers in a CSV file, is read as that list. A list of
-    numbers in a text is not changed, as it may be an interval or a vector.
-
-    Raises:
-        ValueError: a float too large to be exact: the file has a number that must be stored as text.
+    numbers in a text is not changed, as it may be an interval or a vector. ValueError for a float too large to be
+    exact.
 
     Example:
         >>> answer_text(["$1$", "$x$"]), answer_text("['$1$', '2']"), answer_text("[1, 2]"), answer_text(0.5)
@@ -81,11 +79,7 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
 
     If a data set has several configurations, "all" or "default" is read, else all of them (EleutherAI's MATH has one
     per subject). `split` applies to folders and hub data sets, so that test data is not read by accident; a file is
-    read whole.
-
-    Raises:
-        ValueError: no such file, unknown file type, unreadable, empty, or no such split.
-        ImportError: `datasets` is not installed.
+    read whole. ValueError if there is no such file or split, or if it cannot be read; ImportError without `datasets`.
     """
     try:
         import datasets
@@ -95,7 +89,11 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
     builder = _check_path(source, path)
     try:
         if builder == "csv":
-            return _read_csv(path)
+            import pandas as pd
+
+            # Every cell as text: 007 and 12345678901234567 do not become numbers, nor NA a missing value.
+            frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+            return datasets.Dataset.from_pandas(frame, preserve_index=False)
         if path.is_file():
             return datasets.load_dataset(builder, data_files=str(path), split="train")
         location = str(path) if path.is_dir() else source
@@ -111,15 +109,6 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
         if split not in part:
             raise ValueError(f"{source} has no split {split!r} (found: {', '.join(part)}); name a file to use it")
     return datasets.concatenate_datasets([part[split] for part in parts])
-
-
-def _read_csv(path: Path) -> Dataset:
-    """Every cell as text: 007 and 12345678901234567 do not become numbers, nor NA a missing value."""
-    import pandas as pd
-    from datasets import Dataset
-
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return Dataset.from_pandas(frame, preserve_index=False)
 
 
 def _check_path(source: str, path: Path) -> str | None:
@@ -139,9 +128,8 @@ def check_columns(columns: Sequence[str], source: str) -> None:
     """Raise a ValueError that lists the columns unless there is one with problems and one with answers."""
     for what, allowed in (("prompts", PROBLEM_COLUMNS), ("answers", ANSWER_COLUMNS)):
         if not set(allowed) & set(columns):
-            raise ValueError(
-                f"{source} has no {what}: needed is a column {' or '.join(allowed)}; found: {', '.join(columns)}"
-            )
+            found = ", ".join(columns)
+            raise ValueError(f"{source} has no {what}: needed is a column {' or '.join(allowed)}; found: {found}")
 
 
 def find_problem(row: Mapping[str, Any]) -> str:
@@ -176,9 +164,6 @@ def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str |
     `solution`, each as `answer_text` gives it. The last ``\boxed{}`` counts, else the text after ``####`` (GSM8K), else
     the whole text. A `solution` without a mark is an answer only if `bare_solution` is set and it is one short line:
     in some data sets it is the bare answer, in others working without a marked answer.
-
-    Raises:
-        ValueError: an answer is a number that was rounded when the file was read.
     """
     reward_model = row.get("reward_model")
     ground_truth = reward_model.get("ground_truth") if isinstance(reward_model, Mapping) else None
@@ -187,16 +172,12 @@ def find_answer(row: Mapping[str, Any], *, bare_solution: bool = False) -> str |
         (answer_text(ground_truth), True),
         (answer_text(row.get("answer")), True),
         (answer_text(row.get("final_answer")), True),
-        (solution, bare_solution and _is_short_line(solution)),
+        (solution, bare_solution and len(solution or "") <= MAX_BARE_SOLUTION_CHARS and "\n" not in (solution or "")),
     ):
         answer = None if text is None else _answer_in(text, may_be_bare)
         if answer:
             return answer
     return None
-
-
-def _is_short_line(text: Any) -> bool:
-    return len(str(text)) <= MAX_BARE_SOLUTION_CHARS and "\n" not in str(text)
 
 
 def _answer_in(text: str, may_be_bare: bool) -> str | None:

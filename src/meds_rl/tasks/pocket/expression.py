@@ -12,7 +12,7 @@ _PROMPT = re.compile(r"what is (\d+) ([-+*]) (\d+) ([-+*]) (\d+) ([-+*]) (\d+)\?
 
 
 def apply(op: str, left: int, right: int) -> int:
-    """Return `left op right`.
+    """`left op right`.
 
     >>> apply("-", 3, 20)
     -17

@@ -37,30 +37,22 @@ def is_in_range(problem: Expression) -> bool:
     )
 
 
-def is_hard(problem: Expression) -> bool:
-    """Whether only true precedence is right, and the wrong strategies give five or more different answers."""
-    by_strategy = answers(problem)
-    wrong = {by_strategy[name] for name in WRONG}
-    return by_strategy[CORRECT] not in wrong and len(wrong) >= MIN_WRONG_ANSWERS
-
-
-def is_easy(problem: Expression) -> bool:
-    """Whether working from left to right happens to be right."""
-    by_strategy = answers(problem)
-    return by_strategy["left_to_right"] == by_strategy[CORRECT]
-
-
 def difficulty(problem: Expression) -> str:
-    """Return "hard", "easy" or "other".
+    """Whether a problem is "hard", "easy" or "other".
+
+    Hard: only true precedence is right, and the wrong strategies give five or more different answers. Easy: working
+    from left to right happens to be right.
 
     >>> difficulty(Expression((7, 3, 4, 2), ("+", "*", "-")))
     'hard'
     >>> difficulty(Expression((3, 4, 7, 2), ("*", "+", "-")))
     'easy'
     """
-    if is_hard(problem):
+    by_strategy = answers(problem)
+    wrong = {by_strategy[name] for name in WRONG}
+    if by_strategy[CORRECT] not in wrong and len(wrong) >= MIN_WRONG_ANSWERS:
         return "hard"
-    return "easy" if is_easy(problem) else "other"
+    return "easy" if by_strategy["left_to_right"] == by_strategy[CORRECT] else "other"
 
 
 @cache

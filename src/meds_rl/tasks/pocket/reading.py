@@ -78,7 +78,10 @@ def read_working(completion: str) -> Working:
         if len(operations) != 1 or len(numbers) != 3:
             is_legible = False
             continue
-        step = _step(clause, operations[0], numbers)
+        left, right, result = numbers
+        if _SECOND_COMES_FIRST.search(clause):
+            left, right = right, left
+        step = Step(left, operations[0], right, result)
         first = steps.setdefault(step.operands, step)
         contradictions += first.result != step.result
     return Working(tuple(steps.values()), contradictions, is_legible, boxes[-1].group(1).strip() if boxes else None)
@@ -87,13 +90,6 @@ def read_working(completion: str) -> Working:
 def _operations(clause: str) -> list[str]:
     named = [op for op, words in _OPERATIONS.items() if words.search(clause)]
     return named or [op for op, pattern in _VERB_LEFT_OUT.items() if pattern.search(clause)]
-
-
-def _step(clause: str, op: str, numbers: Sequence[int]) -> Step:
-    first, second, result = numbers
-    if _SECOND_COMES_FIRST.search(clause):
-        first, second = second, first
-    return Step(first, op, second, result)
 
 
 def followed(completion: str, row: Mapping[str, Any]) -> Followed | None:
@@ -157,10 +153,6 @@ def _takes(steps: Sequence[Step], expected: Sequence[Step]) -> bool:
 
 def _may_be_unfinished(working: Working, problem: Expression) -> bool:
     """Whether the steps are also the beginning of a longer working; without an answer it is ambiguous."""
-    n_steps = len(working.steps)
-    for name in STRATEGIES:
-        for plan in plans(name, problem.ops):
-            expected = plan.steps(problem.terms, _stated(working))
-            if n_steps < len(expected) and _takes(working.steps, expected[:n_steps]):
-                return True
-    return False
+    n = len(working.steps)
+    workings = (plan.steps(problem.terms, _stated(working)) for name in STRATEGIES for plan in plans(name, problem.ops))
+    return any(n < len(steps) and _takes(working.steps, steps[:n]) for steps in workings)

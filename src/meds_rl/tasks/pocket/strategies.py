@@ -52,21 +52,18 @@ class Plan(NamedTuple):
         return steps
 
     def value(self, terms: Sequence[int]) -> int:
-        """Return the final result."""
+        """The final result."""
         return self.steps(terms)[-1].result
 
 
 @cache
 def plans(strategy: str, ops: tuple[str, ...]) -> tuple[Plan, ...]:
-    """Return every plan that follows `strategy` on problems with these operators.
+    """Every plan that follows `strategy` on problems with these operators; ValueError for an unknown strategy.
 
     >>> [plan.order for plan in plans("precedence", ("*", "+", "*"))]
     [(0, 2, 1), (2, 0, 1)]
     >>> [plan.ops for plan in plans("misread_sign", ("+", "*", "-"))]
     [('-', '*', '-')]
-
-    Raises:
-        ValueError: if there is no such strategy.
     """
     forwards = tuple(range(len(ops)))
     if strategy == CORRECT:
@@ -89,7 +86,7 @@ def plans(strategy: str, ops: tuple[str, ...]) -> tuple[Plan, ...]:
 
 
 def answers(problem: Expression) -> dict[str, int]:
-    """Return what each strategy answers, without slips.
+    """What each strategy answers, without slips.
 
     >>> answers(Expression((7, 3, 4, 2), ("+", "*", "-")))["left_to_right"]
     38

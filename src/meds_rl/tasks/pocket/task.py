@@ -28,10 +28,8 @@ def pocket_task(train_hard: int = 32, train_easy: int = 16, test_hard: int = 24,
 
     The columns are `prompt` ("what is 7 + 3 * 4 - 2?"), `prompt_id`, `answer` ("17"), `difficulty` ("hard" or "easy")
     and `wrong_answers`, a JSON object with the answer of each wrong strategy. Hard and easy problems are mixed evenly.
-    Without test problems, `test` is None.
-
-    Raises:
-        ValueError: if a number is negative, all training numbers are 0, or there are not enough problems.
+    Without test problems, `test` is None. ValueError for a negative number, for no training problems, and for more
+    problems than there are.
     """
     _check_sizes(train_hard, test_hard, "hard")
     _check_sizes(train_easy, test_easy, "easy")
