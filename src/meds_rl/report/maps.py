@@ -16,6 +16,9 @@ from meds_rl.report.source import RunData
 from meds_rl.report.text import shortened
 from meds_rl.rollouts.remembered import NOT_FOUND
 
+MANY_POINTS = 500
+"""Fewer different fingerprints are laid out on one thread."""
+
 LEAST_FOR_TSNE = 5
 """Fewer different fingerprints are laid out along their two main directions."""
 
@@ -142,6 +145,7 @@ def layout(vectors: NDArray[np.float32], seed: int) -> tuple[NDArray[np.float64]
 
 def _tsne(unit: NDArray[np.float64], perplexity: float, seed: int) -> NDArray[np.float64]:
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     # Rotate into the directions that the points span: distances stay, and wide fingerprints cost no more.
     centred = unit - unit.mean(axis=0)
@@ -152,7 +156,9 @@ def _tsne(unit: NDArray[np.float64], perplexity: float, seed: int) -> NDArray[np
     # be 0.
     start = _main_directions(centred)
     start = (1e-4 * start / max(float(start[:, 0].std()), 1e-12)).astype(np.float32)
-    found = TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(centred)
+    # Threads of a small map mostly wait for each other: on a busy machine that took ten times as long.
+    with threadpool_limits(1 if len(unit) < MANY_POINTS else None, user_api="openmp"):
+        found = TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(centred)
     return np.asarray(found, dtype=np.float64)
 
 
