@@ -90,9 +90,7 @@ def main() -> None:
         "extract, answer_states": fingerprint(AnswerStates()),
         "extract, pooled_logits": fingerprint(PooledLogits()),
     }
-    print(
-        f"{arguments.completions} completions of {arguments.length} tokens, answer at token {p}, {arguments.device}"
-    )
+    print(f"{arguments.completions} completions of {arguments.length} tokens, answer at token {p}, {arguments.device}")
     costs = median_milliseconds(runs, arguments.repeats)
     for name, cost in costs.items():
         print(f"{name:50s} {cost:9.1f} ms  {cost / costs['full forward with head']:6.3f}")

@@ -44,9 +44,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--histories", type=int, nargs="+", default=[16, 64, 256, 1024, 4096])
     parser.add_argument("--prompts", type=int, nargs="+", default=[64, 512])
-    parser.add_argument(
-        "--completions", type=int, default=16, help="wrong completions of a prompt in a batch"
-    )
+    parser.add_argument("--completions", type=int, default=16, help="wrong completions of a prompt in a batch")
     parser.add_argument("--features", type=int, default=14, help="D; the paper's is 14")
     parser.add_argument("--errors", type=int, default=8, help="different errors of a prompt")
     parser.add_argument("--repeats", type=int, default=5, help="batches timed; the median is shown")
@@ -178,9 +176,7 @@ def measure(count: int, history: int, arguments: argparse.Namespace) -> dict[str
 
     def step() -> None:
         features = next(batches).reshape(-1, D)
-        shaper.shape(
-            np.zeros(len(ids)), prompt_ids=ids, features=features, is_correct=np.zeros(len(ids), bool)
-        )
+        shaper.shape(np.zeros(len(ids)), prompt_ids=ids, features=features, is_correct=np.zeros(len(ids), bool))
 
     step()
     level = rss()
@@ -189,9 +185,9 @@ def measure(count: int, history: int, arguments: argparse.Namespace) -> dict[str
     few = min(count, 4 if history < 1024 else 2)
     plain = [Straightforward(rows) for rows in Prompts(few, arguments).draw(history)]
     news = Prompts(few, arguments)
-    theirs = median_seconds(
-        lambda: [one.step(rows) for one, rows in zip(plain, news.draw(m), strict=True)], 3
-    ) * (count / few)
+    theirs = median_seconds(lambda: [one.step(rows) for one, rows in zip(plain, news.draw(m), strict=True)], 3) * (
+        count / few
+    )
     raw = count * history * (4 * D + 4)
     return {
         "prompts": count,

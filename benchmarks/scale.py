@@ -59,9 +59,7 @@ def main() -> None:
     show_bytes(cases)
     print()
     epochs = "".join(f"{f'epoch {epoch}':>11}" for epoch in EPOCHS_SHOWN)
-    print(
-        f"{'fingerprint':<28}{'D':>6}{'capacity':>10}{epochs}{'of 480 s':>10}{'of 60 s':>9}{'mean of 480 s':>15}"
-    )
+    print(f"{'fingerprint':<28}{'D':>6}{'capacity':>10}{epochs}{'of 480 s':>10}{'of 60 s':>9}{'mean of 480 s':>15}")
     for name, scale in cases:
         memory = ErrorMemory(capacity=scale.capacity, num_threads=1)
         show_seconds(name, scale, course(memory, scale, simulated(scale, arguments.full)))
@@ -77,9 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--wrong", type=int, default=8, help="wrong completions of a prompt at a visit, of 16"
-    )
+    parser.add_argument("--wrong", type=int, default=8, help="wrong completions of a prompt at a visit, of 16")
     parser.add_argument("--threads", type=int, help="also time so many threads next to one")
     parser.add_argument("--full", action="store_true", help="eight times as many prompts, as large a file")
     return parser.parse_args()

@@ -28,9 +28,7 @@ def test_shipped_recipes_load(path, tmp_path):
 
 
 def test_there_are_recipes():
-    assert {"pocket", "smollm2", "qwen3-1.7b", "qwen2.5-math-7b", "qwen3-8b"} <= {
-        path.stem for path in RECIPES
-    }
+    assert {"pocket", "smollm2", "qwen3-1.7b", "qwen2.5-math-7b", "qwen3-8b"} <= {path.stem for path in RECIPES}
 
 
 @pytest.mark.parametrize("name", ["pocket.yaml", "recipes/pocket.yaml"])

@@ -69,9 +69,7 @@ def expected() -> list[dict[str, Any]]:
             {
                 "prompt_ids": names,
                 "is_correct": is_correct,
-                "features": [
-                    [round(float(x), 6) for x in row] if row[0] == row[0] else None for row in features
-                ],
+                "features": [[round(float(x), 6) for x in row] if row[0] == row[0] else None for row in features],
                 "penalties": [round(float(x), 9) for x in shaped.penalties],
             }
         )

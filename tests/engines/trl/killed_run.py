@@ -133,8 +133,7 @@ def main(output: str, max_steps: int, runs: dict[str, list[str]]) -> None:
     for name, points in runs.items():
         folder = Path(output) / name
         ends[name] = [
-            attempt(folder, max_steps, point, resume=number > 0)
-            for number, point in enumerate([*points, None])
+            attempt(folder, max_steps, point, resume=number > 0) for number, point in enumerate([*points, None])
         ]
     json.dump(ends, sys.stdout)
 

@@ -24,9 +24,7 @@ OURS = [field.name for field in fields(MEDSConfig) if field.name not in TRLS]
 
 def kind_of(hint: Any) -> Any:
     """A type hint without None: a type, or the names of a Literal."""
-    args = (
-        [one for one in get_args(hint) if one is not type(None)] if type(None) in get_args(hint) else [hint]
-    )
+    args = [one for one in get_args(hint) if one is not type(None)] if type(None) in get_args(hint) else [hint]
     assert len(args) == 1
     return get_args(args[0]) if get_origin(args[0]) is Literal else get_origin(args[0]) or args[0]
 
@@ -93,9 +91,7 @@ def test_methods_as_the_paper_tells(tmp_path):
 
 
 def test_what_the_user_gives_wins(tmp_path):
-    given = config(
-        tmp_path, method="dapo", loss_type="dr_grpo", beta=0.01, epsilon=0.1, epsilon_high=0.3, delta=4.0
-    )
+    given = config(tmp_path, method="dapo", loss_type="dr_grpo", beta=0.01, epsilon=0.1, epsilon_high=0.3, delta=4.0)
     assert (given.loss_type, given.beta, given.epsilon, given.epsilon_high, given.delta) == (
         "dr_grpo",
         0.01,
@@ -106,9 +102,7 @@ def test_what_the_user_gives_wins(tmp_path):
     given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=True)
     assert (given.dynamic_sampling, given.overlong_buffer, given.entropy_advantage) == (False, 0, True)
     assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).entropy_advantage
-    assert not config(
-        tmp_path, method="meds", preset="recommended", entropy_advantage=False
-    ).entropy_advantage
+    assert not config(tmp_path, method="meds", preset="recommended", entropy_advantage=False).entropy_advantage
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
@@ -120,9 +114,7 @@ def test_a_preset_sets_what_the_user_does_not(tmp_path):
         assert (args.fingerprint, args.meds_cluster_selection_epsilon) == (fingerprint, epsilon)
         assert args.meds_max_distance == furthest
         assert config(tmp_path, preset=preset, meds_max_distance=2.0).meds_max_distance == 2
-        args = config(
-            tmp_path, preset=preset, fingerprint="pooled_logits", meds_cluster_selection_epsilon=0.1
-        )
+        args = config(tmp_path, preset=preset, fingerprint="pooled_logits", meds_cluster_selection_epsilon=0.1)
         assert (args.fingerprint, args.meds_cluster_selection_epsilon) == ("pooled_logits", 0.1)
     defaults = {field.name: field.default for field in fields(MEDSConfig)}
     for preset in PRESETS.values():

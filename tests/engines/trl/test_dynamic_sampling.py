@@ -13,9 +13,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
 ROWS = [{"prompt": name} for name in "abcdefgh"]
 
 
-def sampler(
-    right: dict[str, int], *, max_batches=10, keep_all_wrong=False, processes=1, calls=None
-) -> DynamicSampler:
+def sampler(right: dict[str, int], *, max_batches=10, keep_all_wrong=False, processes=1, calls=None) -> DynamicSampler:
     """Groups of 4; of prompt x the first ``right[x]`` completions are right."""
 
     def generate(rows):

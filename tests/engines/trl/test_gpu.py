@@ -22,9 +22,7 @@ def test_fingerprints_are_those_of_the_cpu(name):
     model, tokenizer = load_pocket_model()
     generator = torch.Generator().manual_seed(0)
     prompts = [tokenizer("12 * 8 - 35")["input_ids"]] * 12
-    completions = [
-        torch.randint(3, len(tokenizer), (20 + row,), generator=generator).tolist() for row in range(12)
-    ]
+    completions = [torch.randint(3, len(tokenizer), (20 + row,), generator=generator).tolist() for row in range(12)]
     answers = [third_token(ids, tokenizer) for ids in completions]
     fingerprint = make_fingerprint(name)
     there = extract(model.cuda(), fingerprint, prompts, completions, answers, batch_size=5)
@@ -34,9 +32,7 @@ def test_fingerprints_are_those_of_the_cpu(name):
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize(
-    "fields", [{"preset": "paper"}, {"preset": "recommended"}], ids=["paper", "recommended"]
-)
+@pytest.mark.parametrize("fields", [{"preset": "paper"}, {"preset": "recommended"}], ids=["paper", "recommended"])
 def test_training_fills_the_memory_and_goes_on(model_path, dataset, make_config, tmp_path, fields, bf16):
     def config(name):
         return make_config(output_dir=str(tmp_path / name), bf16=bf16, **ON_GPU, **fields)

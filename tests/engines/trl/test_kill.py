@@ -49,9 +49,7 @@ def assert_it_is_a_test(whole: Path) -> None:
     assert (rollouts["cluster_size"] % 1 != 0).any()
     ids = rollouts["memory_id"]
     assert ids[ids >= 0].is_unique
-    assert np.array_equal(np.sort(ids[ids >= 0]), np.arange((ids >= 0).sum())), (
-        "no batch twice, none forgotten"
-    )
+    assert np.array_equal(np.sort(ids[ids >= 0]), np.arange((ids >= 0).sum())), "no batch twice, none forgotten"
 
 
 def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(tmp_path):

@@ -65,9 +65,7 @@ def test_a_method_without_a_memory_does_not_go_on_from_a_checkpoint_that_has_one
         trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
 
-def test_a_checkpoint_without_the_batch_it_was_training_on_is_refused(
-    model_path, dataset, make_config, tmp_path
-):
+def test_a_checkpoint_without_the_batch_it_was_training_on_is_refused(model_path, dataset, make_config, tmp_path):
     fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     fields |= {"per_device_train_batch_size": 8, "generation_batch_size": 16}
     train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))

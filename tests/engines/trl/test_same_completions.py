@@ -57,9 +57,7 @@ def test_the_adapter_finds_the_same(make_config, monkeypatch):
     by_prompt = {row["prompt"]: row for row in problems}
 
     def graded(prompts, completions, **_):
-        return [
-            float(grade(text, by_prompt[prompt])) for prompt, text in zip(prompts, completions, strict=True)
-        ]
+        return [float(grade(text, by_prompt[prompt])) for prompt, text in zip(prompts, completions, strict=True)]
 
     def rollout(prompts, trainer):
         rows = same.of_step(trainer.state.global_step)

@@ -156,18 +156,14 @@ def test_an_advantage_of_ones_own_gets_the_shaped_rewards(model_path, dataset, m
         assert rewards.shape == group_ids.shape == is_correct.shape == (16,)
         return group_advantages(rewards, prompt_ids=group_ids.tolist(), normalize_by_std=False)
 
-    args = make_config(
-        max_steps=6, dynamic_sampling=False
-    )  # else it is asked about a group of wrong answers, too
+    args = make_config(max_steps=6, dynamic_sampling=False)  # else it is asked about a group of wrong answers, too
     ours = train(model_path, dataset, args, advantage=undivided)
     rollouts = rollouts_of(args)
     for _, group in rollouts.groupby(["generation", "prompt_id"]):
         centered = group["shaped_reward"] - group["shaped_reward"].mean()
         np.testing.assert_allclose(group["advantage"], centered, atol=1e-6)
     assert (rollouts["shaped_reward"] < rollouts["reward"]).any()
-    theirs = train(
-        model_path, dataset, make_config(max_steps=6, dynamic_sampling=False, scale_rewards="none")
-    )
+    theirs = train(model_path, dataset, make_config(max_steps=6, dynamic_sampling=False, scale_rewards="none"))
     for name, value in parameters(ours).items():
         np.testing.assert_allclose(value, parameters(theirs)[name], atol=1e-5)
 
@@ -189,9 +185,7 @@ def test_an_advantage_that_teaches_from_wrong_answers_alone(model_path, dataset,
     assert not (accuracy == 1).any()
 
 
-def test_an_advantage_that_gives_equal_rewards_nothing_keeps_no_all_wrong_groups(
-    model_path, dataset, make_config
-):
+def test_an_advantage_that_gives_equal_rewards_nothing_keeps_no_all_wrong_groups(model_path, dataset, make_config):
     def centred(rewards, group_ids, _is_correct):
         return rewards - (np.bincount(group_ids, rewards) / np.bincount(group_ids))[group_ids]
 

@@ -21,8 +21,7 @@ def test_grpo_equals_trls_own_trainer_to_the_last_bit(model_path, dataset, make_
     ours = train(model_path, dataset, make_config(method="grpo"))
     fields = make_config(method="grpo").to_dict()
     shared = {
-        name: fields[name]
-        for name in ("per_device_train_batch_size", "num_generations", "max_completion_length")
+        name: fields[name] for name in ("per_device_train_batch_size", "num_generations", "max_completion_length")
     }
     theirs = GRPOTrainer(
         model_path,
@@ -64,9 +63,7 @@ def test_a_prompt_that_comes_twice_in_a_batch_has_two_groups(model_path, make_co
     twins = Dataset.from_dict({"prompt": ["abc"] * 4, "prompt_id": ["p"] * 4})
     args = make_config(method="meds", meds_all_wrong="center", dynamic_sampling=False, max_steps=4)
     train(model_path, twins, args, reward=mostly_wrong)
-    rows = pd.concat(
-        pd.read_parquet(path) for path in sorted(RunFolder(args.output_dir).rollouts_path.iterdir())
-    )
+    rows = pd.concat(pd.read_parquet(path) for path in sorted(RunFolder(args.output_dir).rollouts_path.iterdir()))
     groups = [rows.iloc[start : start + 4] for start in range(0, len(rows), 4)]
     assert {bool(group["is_correct"].any()) for group in groups} == {True, False}, "both kinds are there"
     for group in groups:
@@ -116,9 +113,7 @@ def test_the_first_visit_costs_nothing_and_later_ones_do(model_path, dataset, ma
 
 
 def test_an_annealed_alpha_falls_with_the_steps_of_training(model_path, dataset, make_config):
-    args = make_config(
-        max_steps=6, dynamic_sampling=False, meds_alpha=0.3, meds_beta=9.0, meds_anneal=[0.25, 0.75]
-    )
+    args = make_config(max_steps=6, dynamic_sampling=False, meds_alpha=0.3, meds_beta=9.0, meds_anneal=[0.25, 0.75])
     trainer = train(model_path, dataset, args)
     alphas = [row["meds/alpha"] for row in trainer.state.log_history if "meds/alpha" in row]
     np.testing.assert_allclose(alphas, [0.3, 0.3, 0.25, 0.15, 0.05, 0.0], rtol=1e-12)
@@ -203,9 +198,7 @@ def test_columns_in_trls_completions_table(model_path, dataset, make_config):
 
 def test_evaluation_never_touches_the_memory(model_path, dataset, make_config):
     args = make_config(max_steps=2, per_device_eval_batch_size=16)
-    trainer = MEDSTrainer(
-        model_path, even_length, args, dataset, answer_finder=third_token, eval_dataset=dataset
-    )
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token, eval_dataset=dataset)
     trainer.train()
     size, step = len(trainer.memory), trainer.memory.step
     trainer.evaluate()
@@ -276,9 +269,7 @@ def test_shape_divides_all_wrong_groups_by_their_deviation(model_path, dataset, 
             continue
         seen += 1
         shaped = group["shaped_reward"]
-        np.testing.assert_allclose(
-            group["advantage"], (shaped - shaped.mean()) / (shaped.std() + 1e-4), atol=1e-4
-        )
+        np.testing.assert_allclose(group["advantage"], (shaped - shaped.mean()) / (shaped.std() + 1e-4), atol=1e-4)
     assert seen
 
 
@@ -301,9 +292,7 @@ def test_lora(model_path, dataset, make_config):
 
     peft_config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     for source in ("policy", "reference"):
-        trainer = train(
-            model_path, dataset, make_config(max_steps=3, fingerprint_from=source), peft_config=peft_config
-        )
+        trainer = train(model_path, dataset, make_config(max_steps=3, fingerprint_from=source), peft_config=peft_config)
         assert len(trainer.memory) > 0
 
 
@@ -375,16 +364,10 @@ def test_ungraded_completions_are_left_alone(model_path, dataset, make_config):
 def test_the_first_function_that_grades_a_completion_says_right_or_wrong(model_path, dataset, make_config):
     # TRL's way with several tasks: each function grades its own prompts and returns None elsewhere.
     def first_half(prompts, completion_ids, **_):
-        return [
-            float(sum(ids) % 2 == 0) if p < "e" else None
-            for p, ids in zip(prompts, completion_ids, strict=True)
-        ]
+        return [float(sum(ids) % 2 == 0) if p < "e" else None for p, ids in zip(prompts, completion_ids, strict=True)]
 
     def second_half(prompts, completion_ids, **_):
-        return [
-            None if p < "e" else float(sum(ids) % 2 == 1)
-            for p, ids in zip(prompts, completion_ids, strict=True)
-        ]
+        return [None if p < "e" else float(sum(ids) % 2 == 1) for p, ids in zip(prompts, completion_ids, strict=True)]
 
     args = make_config(max_steps=4, dynamic_sampling=False)
     train(model_path, dataset, args, reward=[first_half, second_half])
@@ -444,9 +427,7 @@ def test_dynamic_sampling_says_when_it_gives_up(model_path, dataset, make_config
 
     args = make_config(method="dapo", max_steps=2, max_generation_batches=2)
     trainer = train(model_path, dataset, args, reward=never)
-    history = pd.DataFrame(trainer.state.log_history).dropna(
-        subset=["dynamic_sampling/groups_without_signal"]
-    )
+    history = pd.DataFrame(trainer.state.log_history).dropna(subset=["dynamic_sampling/groups_without_signal"])
     assert (history["dynamic_sampling/groups_without_signal"] == 4).all()
     assert (history["loss"] == 0).all()
     assert not RunFolder(args.output_dir).rollouts()["in_loss"].any()
@@ -491,9 +472,7 @@ def test_bad_arguments(model_path, dataset, make_config, tmp_path):
     with pytest.raises(ValueError, match="reward_weights"):
         MEDSTrainer(model_path, even_length, make_config(reward_weights=[1.0, 2.0]), dataset)
     with pytest.raises(ValueError, match="sum_then_normalize"):
-        MEDSTrainer(
-            model_path, even_length, make_config(multi_objective_aggregation="normalize_then_sum"), dataset
-        )
+        MEDSTrainer(model_path, even_length, make_config(multi_objective_aggregation="normalize_then_sum"), dataset)
     with pytest.raises(ValueError, match="map-style"):
         MEDSTrainer(model_path, even_length, make_config(), dataset.to_iterable_dataset())
 
