@@ -12,11 +12,12 @@ VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-lab test-wheel test-oldest-trl test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
 	@echo "make test             lint, types and the library's tests (4 minutes)"
+	@echo "make test-long        those of them that take many seconds: whole runs, several processes, the page in a browser"
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
@@ -34,6 +35,9 @@ demo: $(VENV)/.demo
 
 test: lint
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+test-long: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "long and not slow and not gpu and not verl"
 
 test-lab: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -c lab/pyproject.toml $(SIDE_BY_SIDE) lab/tests lab/src

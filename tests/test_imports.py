@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "labels": set(),
     "files": set(),
     "checks": set(),
-    "hdbscan": set(),
+    "hdbscan": {"labels"},
     "memory": {"checks", "files", "labels", "hdbscan"},
     "shaping": {"checks", "labels", "memory"},
     "fingerprint": {"checks"},

@@ -154,6 +154,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(tmp_path, capsys, override
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+@pytest.mark.long
 def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     recipe = tmp_path / "recipe.yaml"
@@ -175,6 +176,7 @@ def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     assert main(["demo", *arguments]) == 2, "the runs are not overwritten"
 
 
+@pytest.mark.long
 def test_a_demo_that_fails_shows_the_log(tmp_path, capsys):
     assert main(["demo", "--recipe", str(tmp_path / "none.yaml"), "--output", str(tmp_path / "demo")]) == 2
     assert "There is no recipe at" in capsys.readouterr().err

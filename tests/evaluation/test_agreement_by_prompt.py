@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from meds_rl.evaluation import agreement, agreement_by_chance, agreement_by_prompt, agreement_over_training
 from meds_rl.evaluation.agreement_by_prompt import step_bins
 
+pytestmark = pytest.mark.long
+
 
 def rng():
     return np.random.default_rng(0)

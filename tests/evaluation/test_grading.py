@@ -29,6 +29,7 @@ def test_a_bug_in_a_grader_is_not_hidden():
         grader([("bug", ROW)])
 
 
+@pytest.mark.long
 def test_a_tower_of_powers_does_not_stop_math_verify():
     with Grader(MathGrader(), in_process=True) as grader:
         jobs = [(rf"so \boxed{{{answer}}}", ROW) for answer in ("9^{9^{9^9}}", "7.0", "8")]

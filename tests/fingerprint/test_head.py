@@ -80,6 +80,7 @@ def test_zero_3_weights_are_gathered(available, tiny_model, batch, monkeypatch):
     assert gathered == ([] if available else [1])  # once for all batches
 
 
+@pytest.mark.long
 def test_two_ranks_with_sharded_weights(tmp_path):
     script = Path(__file__).with_name("two_ranks.py")
     ranks = [

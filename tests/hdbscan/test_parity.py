@@ -16,6 +16,8 @@ from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 from .datasets import KINDS, batches, data_set
 from .reference import by_first_point
 
+pytestmark = pytest.mark.long
+
 SMALL = tuple(range(2, 41))
 SIZES = (2, 3, 5, 8, 13, 40, 100, 250, 500)
 

@@ -14,6 +14,8 @@ from meds_rl.shaping import RewardShaper
 from .reference import ReferenceShaper, fit_labels, majority
 from .streams import stream
 
+pytestmark = pytest.mark.long
+
 KINDS = {NOISE: "noise", NO_ANSWER: "no_answer", UNSEEN: "unseen", NOT_SCORED: "not_scored"}
 OPTIONS = list(
     product(("wrong", "right", "both"), ("cluster", "free"), ("skip", "center", "shape"), ("cluster", "free"))

@@ -17,6 +17,8 @@ from meds_rl.report.live.terminal import screen, status_line
 
 from .runs import RIGHT, WRONG, write_evaluation, write_run
 
+pytestmark = pytest.mark.long
+
 BATCH = [*[("p", "2", WRONG)] * 3, *[("p", "3", WRONG)] * 3, ("p", "1", RIGHT), ("p", None, WRONG)]
 NAN, HUGE = float("nan"), 10**400
 

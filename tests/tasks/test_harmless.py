@@ -18,6 +18,8 @@ from meds_rl.tasks.reasoning_gym import (
     reasoning_gym_task,
 )
 
+pytestmark = pytest.mark.long
+
 EVALUATED = sorted(ALGEBRA | ARITHMETIC | PLAIN_OR_LITERAL)
 EVALUATORS = {"eval", "exec", "parse_expr", "sympify", "compile", "literal_eval", "S", "lambdify", "run"}
 

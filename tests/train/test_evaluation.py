@@ -8,6 +8,8 @@ from meds_rl.cli import main
 from meds_rl.rollouts import RunFolder, read_samples
 from meds_rl.train.recipe import load_recipe
 
+pytestmark = pytest.mark.long
+
 RECIPE = str(Path(__file__).parents[2] / "recipes" / "pocket.yaml")
 SMALL = {
     "max_steps": 3,

@@ -15,6 +15,8 @@ from meds_rl.rollouts import RunFolder
 
 from .two_processes import SEAMS, SETTINGS
 
+pytestmark = pytest.mark.long
+
 
 def run_two(what: str, model_path: str, output: Path) -> None:
     script = Path(__file__).with_name("two_processes.py")

@@ -52,6 +52,7 @@ def assert_it_is_a_test(whole: Path) -> None:
     assert np.array_equal(np.sort(ids[ids >= 0]), np.arange((ids >= 0).sum())), "no batch twice, none forgotten"
 
 
+@pytest.mark.long
 def test_a_killed_run_that_is_resumed_ends_as_if_nothing_had_happened(tmp_path):
     runs = {"killed twice": ["before update 5", "resumed, save 1, in the memory's file"]}
     run_all(tmp_path, runs, max_steps=6)

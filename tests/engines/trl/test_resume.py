@@ -8,6 +8,8 @@ from meds_rl.rollouts import RunFolder
 
 from .conftest import assert_same_bits, even_length, third_token, train
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "fields",

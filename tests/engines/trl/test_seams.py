@@ -15,6 +15,8 @@ from meds_rl.shaping import group_advantages
 
 from .conftest import even_length, mostly_wrong, parameters, third_token, train
 
+pytestmark = pytest.mark.long
+
 
 def every_completion(completion_ids, _tokenizer):
     return AnswerPosition(0, completion_ids[1]) if len(completion_ids) > 1 else None

@@ -22,6 +22,8 @@ from meds_rl.evaluation.annotator import (
 )
 from meds_rl.tasks.pocket import load_pocket_model
 
+pytestmark = pytest.mark.long
+
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 
 

@@ -141,6 +141,7 @@ def test_long_lines_are_averaged():
         bin_means(rows, ["run"], 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("format_", "magic"), [("svg", b"<svg"), ("png", b"\x89PNG")])
 def test_pictures(data, tmp_path, format_, magic):
     pytest.importorskip("vl_convert")

@@ -12,6 +12,8 @@ from meds_rl.report.drawing.html import page, refuse_foreign, write_page
 
 from .made_up import HOSTILE, SCRIPT, made_up_report
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory):
