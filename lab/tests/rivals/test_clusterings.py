@@ -49,7 +49,7 @@ def test_what_each_finds():
     assert equal_vectors(POINTS[[0, 1, 0, 2]]).tolist() == [0, 1, 0, 2]
 
 
-@pytest.mark.parametrize("clustering", ALL, ids=str)
+@pytest.mark.parametrize("clustering", ALL, ids=lambda one: getattr(one, "__name__", type(one).__name__))
 def test_few_and_equal_points(clustering):
     for n in (1, 2, 3):
         memory = ErrorMemory(clustering)
@@ -59,7 +59,7 @@ def test_few_and_equal_points(clustering):
         assert sizes.tolist() == [2 * n]  # as one cluster or as noise
 
 
-@pytest.mark.parametrize("clustering", ALL, ids=str)
+@pytest.mark.parametrize("clustering", ALL, ids=lambda one: getattr(one, "__name__", type(one).__name__))
 def test_the_same_again_after_a_resume(clustering, tmp_path):
     rng = np.random.default_rng(0)
     batches = [rng.normal(size=(7, 5)) for _ in range(4)]
