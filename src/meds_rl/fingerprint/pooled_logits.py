@@ -68,11 +68,7 @@ class PooledLogits(OneLayer):
 
 
 def _sketch(weight: Tensor) -> Tensor:
-    """W u for a fixed vector u, (V,): changes when any row of W does.
-
-    A tensor's version counter would be cheaper, but engines write to `.data` (DeepSpeed, FSDP, soft updates
-    of a reference), which leaves the counter and the address as they were.
-    """
+    """W u for a fixed vector u, (V,): changes with any row of W (version counters miss writes to `.data`)."""
     u = torch.cos(torch.arange(weight.shape[1], dtype=torch.float64)).to(weight.device, torch.float32)
     return torch.cat([part.float() @ u for part in torch.split(weight, _CHUNK)])
 

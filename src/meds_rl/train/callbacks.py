@@ -36,12 +36,7 @@ class ProgressBar(TrainerCallback):
             self._bar.update(state.global_step - self._bar.n)
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Any = None,
-        **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
     ) -> None:
         if self._bar is not None and logs:
             self._bar.set_postfix({shown: f"{logs[name]:.3g}" for name, shown in SHOWN.items() if name in logs})
@@ -80,12 +75,7 @@ class MetricsFile(TrainerCallback):
         self._run = run
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Any = None,
-        **_: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
     ) -> None:
         if not state.is_world_process_zero or not logs:
             return

@@ -34,8 +34,7 @@ class RunArguments:
         default=0, metadata={"help": "Samples per problem of each evaluation; 0 for no evaluations."}
     )
     eval_every: int = field(
-        default=0,
-        metadata={"help": "Optimiser steps between evaluations in training; 0 for only before and after."},
+        default=0, metadata={"help": "Optimiser steps between evaluations in training; 0 for only before and after."}
     )
     eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
     eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})

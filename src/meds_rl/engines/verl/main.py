@@ -80,11 +80,7 @@ def run(config: DictConfig) -> None:
             "runs. Leave the setting out; for another trainer use python -m verl.trainer.main_ppo."
         )
     check_config(config)
-    validate_config(
-        config=config,
-        use_reference_policy=need_reference_policy(config),
-        use_critic=need_critic(config),
-    )
+    validate_config(config=config, use_reference_policy=need_reference_policy(config), use_critic=need_critic(config))
     name_plugin(config)
     run_ppo(config, task_runner_class=TaskRunnerV1)
 
