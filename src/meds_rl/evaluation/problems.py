@@ -143,8 +143,7 @@ def _known(name: str) -> tuple[str, str]:
 def _find_local(name: str, data: Path, split: str, others: Collection[str]) -> Path:
     """The file or folder with a benchmark: `data` itself, or a file or folder in it with the benchmark's name.
 
-    `data` is a benchmark's own folder only if it has the hub's layout: files of the split, or a README with a list of
-    files. Files with the names of `others` belong to other benchmarks.
+    `data` is a benchmark's own folder only if it has the hub's layout. Files named as `others` belong to those.
     """
     if not data.exists():
         raise ValueError(f"--data: no such file or folder: {data}")

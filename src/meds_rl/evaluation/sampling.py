@@ -38,7 +38,7 @@ class Completion(NamedTuple):
 
 
 class SamplingEngine(Protocol):
-    """Transformers, vLLM, or a stub in tests."""
+    """What generates: Transformers, vLLM, or an engine of one's own."""
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The prompt's token ids; chat messages go through the chat template."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -152,7 +153,7 @@ class Fingerprint(Protocol):
         ...
 
 
-class OneLayer:
+class OneLayer(ABC):
     """A base class for fingerprints that reduce one layer to d features."""
 
     def __init__(self, layer: int | None = None) -> None:
@@ -165,9 +166,9 @@ class OneLayer:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(layer={self.layer!r})"
 
+    @abstractmethod
     def default_layer(self, num_layers: int) -> int:
         """The layer to read if `layer` is None."""
-        raise NotImplementedError
 
     def layers(self, num_layers: int) -> Sequence[int]:
         """The one layer."""
