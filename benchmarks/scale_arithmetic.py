@@ -1,4 +1,7 @@
-"""What a training run's memory weighs and what travels, counted and not measured. See docs/scale.md."""
+"""Bytes of a training run's memory and of its traffic, counted and not measured.
+
+The tables are under "Cluster runs" in docs/performance.md.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass
 BYTES_A_NUMBER = 4  # float32
 BYTES_A_COMPLETION = 8  # beside its fingerprint: its cluster and its place in the spanning tree, int32 each
 BYTES_A_VISIT = 24  # a run of ids and steps: three int64
-BYTES_A_PROMPT = 1_000  # Python's own objects, measured in docs/performance.md
+BYTES_A_PROMPT = 1_000  # Python's own objects, see "Bytes" in docs/performance.md
 
 
 @dataclass(frozen=True)

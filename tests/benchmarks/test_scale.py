@@ -1,4 +1,4 @@
-"""The arithmetic of docs/scale.md next to memories that are really filled, and the simulation on a few visits."""
+"""The arithmetic behind docs/performance.md next to memories that are really filled, and a simulation of few visits."""
 
 import sys
 from pathlib import Path

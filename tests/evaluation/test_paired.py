@@ -262,7 +262,7 @@ def clustered_coverage(num_clusters, seeds_each, num_trials, num_problems=30):
         (3, 5, 0.62, 0.78),
         (5, 4, 0.75, 0.89),
         (10, 3, 0.82, 0.92),
-    ],  # as docs/compare.md says
+    ],  # the table in lab/evidence/comparing.md
 )
 def test_what_the_interval_over_clusters_covers(num_clusters, seeds_each, plain, clustered):
     # 400 trials: the standard error is .025 at most.

@@ -1,6 +1,6 @@
 """The paper's theorem on finite outcome spaces, exactly: what the penalty does to reward and to diversity.
 
-Statement, proofs and counterexamples: lab/evidence/theorem.md. Numpy only; nothing in training imports it.
+Statements and counterexamples: lab/evidence/theorem.md. It needs numpy only, and no training imports it.
 """
 
 from meds_lab.theory.comparison import Comparison, compare
