@@ -120,6 +120,47 @@ def test_the_newest_memory_is_found(tmp_path):
     assert run.memory_path() == tmp_path / "memory.safetensors"
 
 
+def checkpoint(folder, step, run=None, state="{}"):
+    path = folder / f"checkpoint-{step}"
+    path.mkdir()
+    (path / "trainer_state.json").write_text(state)
+    (path / "memory.safetensors").write_bytes(b"")
+    if run is not None:
+        (path / "meds_state.json").write_text(json.dumps({"run": run}))
+    return path
+
+
+def test_checkpoints_belong_to_the_run_that_they_name(tmp_path):
+    first, second = RunFolder(tmp_path), RunFolder(tmp_path / "run-2")
+    second.write_environment({"output_dir": ".."})
+    ours = [checkpoint(tmp_path, 9), checkpoint(tmp_path, 10, ".")]
+    theirs = [checkpoint(tmp_path, 8, "run-2"), checkpoint(tmp_path, 100, "run-2")]
+    checkpoint(tmp_path, 11, ".", state='{"epo')  # cut off by a kill
+    checkpoint(tmp_path, "x")
+    assert (first.checkpoints(), second.checkpoints()) == (ours, theirs)
+    for number, path in enumerate((*ours, *theirs)):
+        os.utime(path / "memory.safetensors", ns=(number, number))
+    assert second.memory_path() == theirs[-1] / "memory.safetensors"
+    assert RunFolder(tmp_path / "run-2" / "none").checkpoints() == []
+
+
+@pytest.mark.parametrize("state", ["[]", "{", '{"run": 3}', '{"run": null}', "\x00", "[" * 5000])
+def test_a_damaged_state_names_no_other_run(tmp_path, state):
+    path = checkpoint(tmp_path, 1)
+    (path / "meds_state.json").write_text(state)
+    assert RunFolder(tmp_path).checkpoints() == [path]
+
+
+def test_later_runs_are_found_by_number(tmp_path):
+    for number in (2, 10):
+        RunFolder(tmp_path / f"run-{number}").write_environment({})
+    for name in ("run-x", "run-3", "run-", "run-2b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run-4").write_text("")
+    assert list(RunFolder(tmp_path).numbered_runs()) == [2, 10]
+    assert not RunFolder(tmp_path / "run-2").has_begun()
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     target = tmp_path / "file"
     write_atomically(target, b"old")

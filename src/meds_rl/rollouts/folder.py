@@ -4,13 +4,14 @@
 
     RUN/
       recipe.yaml           what was run, all fields resolved
-      environment.json      versions, seed, commit, schema version
+      environment.json      versions, seed, commit, schema version, where the checkpoints are
       metrics.jsonl         one row a log: step and figures
       rollouts/             one parquet file a generation batch (rollouts/table.py)
       checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
       memory.safetensors    the memory at the end
       evaluation/           before, after and step-000010: samples (parquet, rollouts/samples.py) and figures (json)
-      model/                the trained model
+      model/                the trained model of `meds train`
+      run-2/, run-3/        later trainings of a script in the same output_dir; their checkpoints are in RUN, too
 
 Every file is written whole or not at all, so every reader opens the folder of a run that was killed.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +41,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MEMORY_FILE = "memory.safetensors"
+STATE_FILE = "meds_state.json"
+"""In a checkpoint: how far generation was, and the run folder that the checkpoint belongs to."""
+TRAINER_STATE_FILE = "trainer_state.json"
+"""In a checkpoint: Hugging Face writes it last."""
+
+_NUMBERED_RUN = re.compile(r"run-([0-9]+)")
+_CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
 
 
 class RunFolder:
@@ -177,10 +186,49 @@ class RunFolder:
             raise RunFolderError(f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}.")
         return environment
 
+    @property
+    def output_dir(self) -> Path:
+        """Where the trainer saves checkpoints: the run folder, or the one that a numbered run is in."""
+        place = self.environment().get("output_dir", ".")
+        return Path(os.path.normpath(self.path / place)) if isinstance(place, str) else self.path
+
+    def checkpoints(self) -> list[Path]:
+        """The whole checkpoints of this run, in the order of their steps; a killed run may leave a part of one."""
+        return [folder for folder in self._checkpoints() if read_json(folder / TRAINER_STATE_FILE) is not None]
+
+    def _checkpoints(self) -> list[Path]:
+        """The checkpoints of this run; those in the same place that belong to another run are left out."""
+        found = ((_CHECKPOINT.fullmatch(path.name), path) for path in self.output_dir.glob("checkpoint-*"))
+        steps = sorted((int(match[1]), path) for match, path in found if match)
+        return [path for _, path in steps if run_of(path).resolve() == self.path.resolve()]
+
     def memory_path(self) -> Path | None:
         """The memory written last, at the end of the run or in a checkpoint; None where there is none."""
-        files = [*self.path.glob(MEMORY_FILE), *self.path.glob(f"checkpoint-*/{MEMORY_FILE}")]
+        files = [self.path / MEMORY_FILE, *(folder / MEMORY_FILE for folder in self._checkpoints())]
+        files = [path for path in files if path.is_file()]
         return max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+    def has_begun(self) -> bool:
+        """Whether a training has left anything here that another one must not overwrite."""
+        if self.metrics_path.exists() or self.has_rollouts() or self.evaluations():
+            return True
+        return (self.path / "recipe.yaml").exists() and not self.environment_path.exists()  # the user's own file
+
+    def numbered_runs(self) -> dict[int, RunFolder]:
+        """The runs ``run-2``, ``run-3``, ... in this folder, by number, in order."""
+        found = ((_NUMBERED_RUN.fullmatch(path.name), path) for path in self.path.glob("run-*"))
+        numbers = sorted((int(match[1]), path) for match, path in found if match)
+        runs = {number: RunFolder(path) for number, path in numbers}
+        return {number: run for number, run in runs.items() if run.environment_path.is_file() or run.has_begun()}
+
+    def written_last(self) -> RunFolder:
+        """This run or the numbered run in it, whichever training wrote last."""
+        return max((self, *self.numbered_runs().values()), key=RunFolder._written)
+
+    def _written(self) -> int:
+        """When metrics, environment or rollouts were written last, in nanoseconds; 0 where there are none."""
+        files = (self.metrics_path, *self.path.glob("environment*.json"), self.rollouts_path)
+        return max((path.stat().st_mtime_ns for path in files if path.exists()), default=0)
 
     def check(self) -> None:
         """Check that the folder is a run this version can read.
@@ -201,3 +249,18 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path} has schema version {version}; this meds-rl reads up to {SCHEMA_VERSION}. Upgrade meds-rl."
             )
+
+
+def run_of(checkpoint: Path) -> Path:
+    """The run folder that a checkpoint belongs to; the folder it is in where the checkpoint names none."""
+    name = (read_json(checkpoint / STATE_FILE) or {}).get("run", ".")
+    return checkpoint.parent / name if isinstance(name, str) else checkpoint.parent
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None without one, as where a killed process wrote only a part."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
