@@ -11,7 +11,7 @@ import yaml
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
-from meds_rl.engines.trl.checkpoint import resume_from
+from meds_rl.engines.trl.run import resume_from
 from meds_rl.rollouts import RunFolder
 from meds_rl.train.recipe import load_recipe
 

@@ -1,14 +1,10 @@
-"""Trainer callbacks of a run: a progress bar with the most important figures, ``metrics.jsonl``, calls at steps."""
+"""Trainer callbacks of `meds train`: a progress bar with the most important figures, calls at steps."""
 
-import json
-import math
 from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
-from meds_rl.rollouts import RunFolder
 
 SHOWN = {
     "rewards/accuracy/mean": "accuracy",
@@ -47,16 +43,6 @@ class ProgressBar(TrainerCallback):
             self._bar = None
 
 
-class OnTrainBegin(TrainerCallback):
-    """Calls a function once the trainer is ready, a checkpoint loaded if there is one."""
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._function()
-
-
 class EverySteps(TrainerCallback):
     """Calls a function with the number of the optimiser step, every so many steps but not at the last one."""
 
@@ -66,25 +52,3 @@ class EverySteps(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if state.global_step % self._steps == 0 and state.global_step < state.max_steps:
             self._function(state.global_step)
-
-
-class MetricsFile(TrainerCallback):
-    """Appends every log to the run folder's ``metrics.jsonl``, one JSON object a line."""
-
-    def __init__(self, run: RunFolder) -> None:
-        self._run = run
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **_: Any
-    ) -> None:
-        if not state.is_world_process_zero or not logs:
-            return
-        row = {"step": state.global_step, **{name: _finite(value) for name, value in logs.items()}}
-        self._run.path.mkdir(parents=True, exist_ok=True)
-        with self._run.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    """A number for JSON, which has no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value

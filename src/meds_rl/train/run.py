@@ -3,38 +3,32 @@
 import importlib
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 from accelerate import Accelerator
 from transformers import PrinterCallback, ProgressCallback
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
-from meds_rl.engines.trl.checkpoint import refuse_existing, resume_from, save_memory
 from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.run import open_run, recipe_text, refuse_existing, resume_from
 from meds_rl.engines.trl.trainer import MEDSTrainer
-from meds_rl.files import write_atomically
 from meds_rl.rollouts import RunFolder
 from meds_rl.tasks import Task, load_task
 from meds_rl.tasks.grading import AccuracyReward
 from meds_rl.tasks.models import model_location
-from meds_rl.train.callbacks import EverySteps, MetricsFile, OnTrainBegin, ProgressBar
+from meds_rl.train.callbacks import EverySteps, ProgressBar
 from meds_rl.train.evaluation import Evaluation, evaluate_task, read_evaluations
 from meds_rl.train.recipe import Recipe
 
 BEFORE = ("before.parquet", "before.json")
 _MODEL_KWARGS = ("model_revision", "attn_implementation", "dtype")
-PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
 
 
 @dataclass
@@ -64,7 +58,7 @@ def train(
         trainer: called like `MEDSTrainer`: a subclass, or ``functools.partial(MEDSTrainer, fingerprint=...)``.
 
     Raises:
-        FileExistsError: the run folder exists and the recipe does not resume it.
+        FileExistsError: the run folder exists and the recipe does not resume it, or another training writes to it.
         ValueError: a data set, model or setting that cannot work, before anything is trained.
     """
     resume = resume_from(recipe.training)
@@ -83,29 +77,30 @@ def _is_main_process() -> bool:
 
 
 def _train(recipe: Recipe, task: Task, trainer: MEDSTrainer, before: RunResult | None, resume: str | None) -> RunResult:
-    run = RunFolder(recipe.training.output_dir)
-    result = RunResult(run.path, trainer.accelerator.is_main_process)
-    if resume is None:
-        _write_recipe(run, recipe, trainer)
-    else:
-        trainer.add_callback(OnTrainBegin(lambda: _continue(run, recipe, trainer, resume)))
-        result.before = read_evaluations(run, "before")
-    if before is not None:
-        result.before = _copy_before(before.folder, run)
-    elif resume is None and recipe.run.eval_before_from is not None:
-        result.before = _copy_before(Path(recipe.run.eval_before_from), run)
-    elif resume is None:
-        result.before = _evaluate(recipe, task, trainer, run, "before")
+    with open_run(trainer, resume, _recipe_text(recipe)):
+        run = trainer._run
+        result = RunResult(run.path, trainer.accelerator.is_main_process)
+        if resume is not None:
+            result.before = read_evaluations(run, "before")
+        if before is not None:
+            result.before = _copy_before(before.folder, run)
+        elif resume is None and recipe.run.eval_before_from is not None:
+            result.before = _copy_before(Path(recipe.run.eval_before_from), run)
+        elif resume is None:
+            result.before = _evaluate(recipe, task, trainer, run, "before")
+        _evaluate_every(recipe, task, trainer, run)
+        trainer.train(resume_from_checkpoint=resume)
+        trainer.save_model(str(run.path / "model"))
+        result.after = _evaluate(recipe, task, trainer, run, "after")
+        end_together(trainer.accelerator)
+    return result
+
+
+def _evaluate_every(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder) -> None:
     if recipe.run.eval_every and recipe.run.eval_samples:
         trainer.add_callback(
             EverySteps(recipe.run.eval_every, lambda step: _evaluate(recipe, task, trainer, run, f"step-{step:06d}"))
         )
-    trainer.train(resume_from_checkpoint=resume)
-    save_memory(trainer, run.path)
-    trainer.save_model(str(run.path / "model"))
-    result.after = _evaluate(recipe, task, trainer, run, "after")
-    end_together(trainer.accelerator)
-    return result
 
 
 def _evaluate(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
@@ -147,7 +142,6 @@ def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) 
     trainer.remove_callback(PrinterCallback)
     if not recipe.training.disable_tqdm:
         trainer.add_callback(ProgressBar())
-    trainer.add_callback(MetricsFile(RunFolder(recipe.training.output_dir)))
     return trainer
 
 
@@ -226,66 +220,15 @@ def _copy_before(other: Path, run: RunFolder) -> list[Evaluation]:
     return read_evaluations(RunFolder(other), "before")
 
 
-# ---- The run folder: what was run, and with which versions.
+# ---- The run folder: what was run.
 
 
-def _continue(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, resume: str) -> None:
-    """Update the run folder; called once the checkpoint is loaded, so that a refused one changes nothing."""
-    _write_recipe(run, recipe, trainer, suffix=f"-from-{Path(resume).name}")
-    if trainer.accelerator.is_main_process:
-        run.drop_evaluations_after(trainer.state.global_step)
-
-
-def _write_recipe(run: RunFolder, recipe: Recipe, trainer: MEDSTrainer, suffix: str = "") -> None:
-    """Write the resolved recipe and the environment; a resumed run adds a suffix, to keep those of its start."""
-    if not trainer.accelerator.is_main_process:
-        return
+def _recipe_text(recipe: Recipe) -> str:
+    """The resolved recipe."""
     resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
     del resolved["steps_per_generation"]  # follows from generation_batch_size; TRL refuses both
-    text = yaml.safe_dump(_plain(resolved), sort_keys=True, allow_unicode=True)
-    header = "# The resolved recipe: every field, as it was used. What the user gave:\n"
-    given = "".join(f"#   {line}\n" for line in yaml.safe_dump(_plain(recipe.given)).splitlines())
-    write_atomically(run.path / f"recipe{suffix}.yaml", (header + given + text).encode())
-    run.write_environment(
-        {
-            "packages": {name: _version(name) for name in PACKAGES},
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "device": str(trainer.accelerator.device),
-            "num_processes": trainer.accelerator.num_processes,
-            "seed": recipe.training.seed,
-            "commit": _commit(),
-        },
-        suffix,
-    )
+    return recipe_text(resolved, recipe.given, "What the user gave:")
 
 
 def _public(arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if not name.startswith("_")}
-
-
-def _plain(value: Any) -> Any:
-    """A value in types that YAML's safe dumper can write."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(item) for item in value]
-    return value if value is None or type(value) in (str, int, float, bool) else str(value)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of this package's source tree; None for an installed wheel."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
-        done = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

@@ -85,6 +85,15 @@ def test_an_error_in_the_owner_of_the_memory_ends_both(results):
     ]
 
 
+def test_both_processes_agree_on_the_run_folder(folder, results):
+    refused = [result["folders"].pop(0) for result in results]
+    assert refused[0].startswith("FileExistsError: Another training writes to ")
+    assert refused[1].startswith("RuntimeError: process 0 failed: FileExistsError: Another training writes to ")
+    assert [result["folders"] for result in results] == [["shared", "run-2"]] * 2
+    assert [len(run.metrics()) for run in (RunFolder(folder / "shared"), RunFolder(folder / "shared/run-2"))] == [2, 2]
+    assert RunFolder(folder / "shared/run-2").environment()["num_processes"] == 2
+
+
 def test_the_rollouts_are_those_of_both(folder):
     rollouts = RunFolder(folder).rollouts()
     assert len(rollouts) == 6 * 12

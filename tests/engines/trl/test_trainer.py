@@ -397,15 +397,6 @@ def test_all_wrong_groups_carry_no_signal_where_only_right_answers_are_shaped(ma
     assert not make_config(method="dapo", meds_all_wrong="shape").shapes_all_wrong
 
 
-def test_rollouts_of_another_run_are_not_overwritten(model_path, dataset, make_config):
-    args = make_config()
-    train(model_path, dataset, args)
-    before = RunFolder(args.output_dir).rollouts()
-    with pytest.raises(FileExistsError, match="another run"):
-        train(model_path, dataset, make_config(output_dir=args.output_dir, seed=8))
-    assert RunFolder(args.output_dir).rollouts().equals(before)
-
-
 # ---- dynamic sampling in the loop ----
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from datasets import Dataset
+from filelock import FileLock
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
@@ -86,6 +87,24 @@ def outcome_of_an_error(model_path: str, output: str) -> str:
     return "no error"
 
 
+def outcomes_of_one_folder(model_path: str, output: str) -> list[str]:
+    """Three trainings in one folder: refused as another one runs, the first one, the second one."""
+    trainer = make_trainer(model_path, f"{output}/shared", max_steps=1)
+    lock = FileLock(f"{output}/shared/.lock")
+    outcomes = []
+    if trainer.accelerator.is_main_process:
+        lock.acquire()
+    try:
+        trainer.train()
+    except (RuntimeError, FileExistsError) as error:
+        outcomes.append(f"{type(error).__name__}: {error}")
+    lock.release()
+    for _ in range(2):
+        trainer.train()
+        outcomes.append(trainer._run.path.name)
+    return outcomes
+
+
 def save_all(trainer: MEDSTrainer, output: str) -> None:
     rank = trainer.accelerator.process_index
     trainer.memory.save(Path(output) / f"memory-{rank}.safetensors")
@@ -137,6 +156,7 @@ def main(model_path: str, output: str) -> None:
     trainer.train()
     save_all(trainer, output)
     result = {"calls": calls, "error": outcome_of_an_error(model_path, output)}
+    result["folders"] = outcomes_of_one_folder(model_path, output)
     rank = trainer.accelerator.process_index
     (Path(output) / f"result-{rank}.pickle").write_bytes(pickle.dumps(result))
     end_together(trainer.accelerator)

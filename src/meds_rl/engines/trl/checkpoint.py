@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from meds_rl.engines.trl.batch import on_main_process
-from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.files import write_atomically
-from meds_rl.rollouts.folder import MEMORY_FILE, RunFolder
+from meds_rl.rollouts.folder import MEMORY_FILE, STATE_FILE, TRAINER_STATE_FILE, RunFolder
 
 if TYPE_CHECKING:
     from meds_rl.engines.trl.trainer import MEDSTrainer
-
-STATE_FILE = "meds_state.json"
 
 
 def folder_of(trainer: MEDSTrainer, trial: Any) -> Path:
@@ -35,9 +32,10 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
     if trainer.args.should_save:
         # TRL writes this file last: a checkpoint that has it is whole. If an earlier attempt filled the folder, it must
         # not count as whole while it is filled again.
-        (folder / TRAINER_STATE_NAME).unlink(missing_ok=True)
-        for unfinished in folder.glob(".*.tmp"):
-            unfinished.unlink()
+        (folder / TRAINER_STATE_FILE).unlink(missing_ok=True)
+        # An earlier run with the same output_dir may have had a memory, and this one has none.
+        for left_behind in (*folder.glob(".*.tmp"), *folder.glob("meds_*"), *folder.glob(MEMORY_FILE)):
+            left_behind.unlink()
     trainer.accelerator.wait_for_everyone()
     if _is_mid_batch(trainer):
         torch.save(trainer._buffered_inputs, _buffer_file(trainer, folder))
@@ -46,6 +44,7 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
     save_memory(trainer, folder)
     state = {
         "micro_steps": trainer._step,
+        "run": os.path.relpath(trainer._run.path, folder.parent),
         "generations": trainer._num_generations_done,
         "stream": None if trainer._stream is None else trainer._stream.state_dict(),
     }
@@ -65,7 +64,6 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
         ValueError: the method has a memory and the checkpoint none, or the other way round; the batch with updates to
             come is missing.
         MemoryFileError: the memory does not load.
-        FileExistsError: the run folder has the rollouts of another run.
     """
     folder = Path(checkpoint)
     on_main_process(trainer.accelerator, lambda: _load_memory(trainer, folder))
@@ -73,18 +71,14 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
         return
     state = json.loads((folder / STATE_FILE).read_text())
     trainer._step = state["micro_steps"]
-    progress = json.loads((folder / TRAINER_STATE_NAME).read_text())
+    progress = json.loads((folder / TRAINER_STATE_FILE).read_text())
     _advance_sampler(trainer, epochs=int(progress["epoch"]))
     trainer._num_generations_done = state["generations"]
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
     if _is_mid_batch(trainer):
         trainer._buffered_inputs = _load_buffer(trainer, folder)
-    if trainer.args.log_rollouts:
-        on_main_process(
-            trainer.accelerator,
-            lambda: _cut_run(trainer._run, folder, state["generations"], progress["global_step"]),
-        )
+    on_main_process(trainer.accelerator, lambda: _cut_run(trainer._run, state["generations"], progress["global_step"]))
 
 
 def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
@@ -103,24 +97,11 @@ def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
         )
 
 
-def _cut_run(run: RunFolder, checkpoint: Path, generations: int, steps: int) -> None:
-    """Drop rollouts and metrics after the checkpoint from a run folder."""
-    if checkpoint.resolve().parent != run.path.resolve() and run.has_rollouts():
-        raise FileExistsError(
-            f"{run.path} contains another run than that of {checkpoint}; nothing was changed. Name another output_dir, "
-            "or the checkpoint's own."
-        )
+def _cut_run(run: RunFolder, generations: int, steps: int) -> None:
+    """Drop what a run folder has of the time after the checkpoint."""
     run.drop_rollouts_from(generations)
     run.drop_metrics_after(steps)
-
-
-def refuse_other_rollouts(trainer: MEDSTrainer) -> None:
-    """Before its first batch: a new run must not write into another run's folder."""
-    if trainer.args.log_rollouts and trainer._num_generations_done == 0 and trainer._run.has_rollouts():
-        raise FileExistsError(
-            f"{trainer._run.rollouts_path} contains the rollouts of another run; nothing was changed. Name another "
-            "output_dir, continue that run with resume_from_checkpoint, or set log_rollouts=False."
-        )
+    run.drop_evaluations_after(steps)
 
 
 def _load_buffer(trainer: MEDSTrainer, folder: Path) -> Any:
@@ -150,64 +131,3 @@ def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:
 
 def _buffer_file(trainer: MEDSTrainer, folder: Path) -> Path:
     return folder / f"meds_buffer_{trainer.accelerator.process_index}.pt"
-
-
-# ---- Which checkpoint a run resumes from, and what it must not overwrite.
-
-
-def resume_from(training: MEDSConfig) -> str | None:
-    """The checkpoint that ``resume_from_checkpoint`` asks for; None where it asks for none.
-
-    Raises:
-        ValueError: there is none, or it is not whole.
-    """
-    wanted = str(training.resume_from_checkpoint or "false")
-    if wanted.lower() in ("false", "none"):
-        return None
-    if wanted.lower() in ("true", "latest"):
-        return str(_last_whole(Path(training.output_dir)))
-    if not (Path(wanted) / TRAINER_STATE_NAME).is_file():
-        raise ValueError(
-            f"resume_from_checkpoint must be true or a checkpoint's folder; {wanted} has no {TRAINER_STATE_NAME}."
-        )
-    return wanted
-
-
-def _last_whole(folder: Path) -> Path:
-    """The last whole checkpoint: a killed run may have left a part of a later one."""
-    states = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")
-    whole = {path.parent.name.rpartition("-")[2]: path.parent for path in states if _is_json(path)}
-    numbered = {int(number): path for number, path in whole.items() if number.isdigit()}
-    if not numbered:
-        raise ValueError(f"resume_from_checkpoint is true, but {folder} has no checkpoint that was saved whole.")
-    return numbered[max(numbered)]
-
-
-def _is_json(path: Path) -> bool:
-    """False for a file of which a killed run wrote a part."""
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return False
-    return True
-
-
-def refuse_existing(output_dir: str, checkpoint: str | None) -> None:
-    """Refuse to overwrite a run.
-
-    Raises:
-        FileExistsError: the run folder exists and is not the one that ``checkpoint`` belongs to.
-    """
-    path = Path(output_dir)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if checkpoint is None:
-        raise FileExistsError(
-            f"The run folder {path} exists; nothing was changed. Name another with --output_dir, "
-            "or continue that run with --resume_from_checkpoint true."
-        )
-    if Path(checkpoint).resolve().parent != path.resolve():
-        raise FileExistsError(
-            f"The run folder {path} exists and is not that of {checkpoint}; nothing was changed. Name another with "
-            "--output_dir, or the checkpoint's own."
-        )

@@ -11,6 +11,8 @@ In the order of the calls, the methods that are overridden, none of them copied:
 5. ``_compute_loss``: the entropy advantage is added.
 6. ``_save_checkpoint``, ``_save_rng_state``, ``_load_optimizer_and_scheduler``: the memory is part of a checkpoint.
    ``_get_train_sampler`` keeps the sampler, which a resumed run must advance.
+
+``train`` opens the run folder around all of this.
 """
 
 import time
@@ -52,6 +54,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, make_source
+from meds_rl.engines.trl.run import RunFiles, open_run
 from meds_rl.fingerprint import AnswerFinder, Fingerprint
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
@@ -157,7 +160,9 @@ class MEDSTrainer(GRPOTrainer):
         self._advantage = advantage
         self._strategy = strategy or (lambda _text, _row: None)
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
-        self._run = RunFolder(args.output_dir)
+        self._run = RunFolder(args.output_dir)  # of the training in progress; `open_run` sets it
+        self._run_files = RunFiles()
+        self.add_callback(self._run_files)
         self._num_generations_done = 0
         self._train_sampler: Any = None
         # Of the generation batch in progress.
@@ -177,12 +182,26 @@ class MEDSTrainer(GRPOTrainer):
         """D, the width of fingerprints; None without a memory, and if only the first batch can tell."""
         return None if self._source is None else self._source.num_features
 
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As in ``GRPOTrainer``; also writes the run folder ``output_dir`` (`meds_rl.rollouts.folder`).
+
+        If the folder contains a run, this one gets ``output_dir/run-2``, and a warning says so.
+
+        Raises:
+            FileExistsError: another training writes to ``output_dir``; it contains another run than the checkpoint's.
+            OSError: it cannot be written to.
+            ValueError: a checkpoint that cannot be resumed.
+        """
+        with open_run(self, resume_from_checkpoint) as checkpoint:
+            output = super().train(checkpoint, *args, **kwargs)
+            checkpoints.save_memory(self, self._run.path)
+        return output
+
     # ---- generate ----
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
-        checkpoints.refuse_other_rollouts(self)
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
