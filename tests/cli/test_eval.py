@@ -12,6 +12,7 @@ import pytest
 
 from meds_rl.cli import main
 from meds_rl.rollouts import read_samples
+from meds_rl.tasks.pocket import checkpoint_path
 
 SMALL = ["--samples", "8", "--problems", "3", "--by", "difficulty", "--batch-size", "16"]
 
@@ -49,6 +50,23 @@ def test_samples_and_results(folder):
         assert group["pass@k"][0]["value"] == pytest.approx(np.mean([row["is_correct"] for row in mine]))
         assert group["exact pass@k"][0]["value"] == pytest.approx(np.mean([row["is_exact"] for row in mine]))
         assert group["mean_tokens"]["value"] == pytest.approx(np.mean([row["num_tokens"] for row in mine]))
+
+
+def test_a_run_without_a_final_model_is_evaluated_at_its_last_whole_checkpoint(tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "out"
+    for step in (2, 10, 11):
+        shutil.copytree(checkpoint_path(), run / f"checkpoint-{step}")
+    for step in (2, 10):  # 11 was cut off by a kill
+        (run / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    (run / "metrics.jsonl").write_text('{"step": 10}\n')
+    arguments = ["eval", str(run), "--task", "pocket", *SMALL, "--output", str(out)]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert f"{run} has no final model; its last whole checkpoint is evaluated: {run / 'checkpoint-10'}" in said
+    # It trains on: the rest is not sampled from another checkpoint.
+    (run / "checkpoint-11" / "trainer_state.json").write_text("{}")
+    assert main([*arguments, "--resume"]) == 2
+    assert "checkpoint was 'checkpoint-10', is 'checkpoint-11'" in capsys.readouterr().err
 
 
 def test_stopped_anywhere_and_resumed_gives_the_same_bytes(folder, tmp_path):

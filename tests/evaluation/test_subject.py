@@ -1,5 +1,7 @@
 """What the user means by MODEL, and what a run's recipe then settles."""
 
+import json
+
 import pytest
 
 from meds_rl.evaluation.evaluate import EvaluationSettings, default_folder, resolve
@@ -118,6 +120,43 @@ def test_nothing_is_overwritten_by_default(tmp_path, monkeypatch):
 def test_bad_settings(given, said):
     with pytest.raises(ValueError, match=said):
         resolved("org/model", **given)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The folder of a script that trained twice: checkpoint 1 is of the first run, 2 of the second."""
+    out = tmp_path / "out"
+    for folder, place in ((out, "."), (out / "run-2", "..")):
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text("temperature: 0.7\n")
+        (folder / "environment.json").write_text(json.dumps({"output_dir": place}))
+    for step, run in ((1, "."), (2, "run-2")):
+        checkpoint = out / f"checkpoint-{step}"
+        checkpoint.mkdir()
+        (checkpoint / "trainer_state.json").write_text("{}")
+        (checkpoint / "meds_state.json").write_text(json.dumps({"run": run}))
+    return out
+
+
+def test_each_run_of_a_folder_has_its_own_checkpoints(own):
+    for run, step in ((own, 1), (own / "run-2", 2)):
+        subject = find_subject(str(run))
+        assert subject.location == str(own / f"checkpoint-{step}")
+        assert subject.note.endswith(f"its last whole checkpoint is evaluated: {own / f'checkpoint-{step}'}")
+        assert resolved(run, task="pocket").temperature == 0.7
+
+
+def test_a_model_saved_in_the_run_folder_is_evaluated_with_the_runs_settings(own):
+    (own / "config.json").write_text("{}")
+    subject = find_subject(str(own))
+    assert (subject.location, subject.note) == (str(own), "")
+    assert resolved(own, task="pocket").temperature == 0.7
+    assert find_subject(str(own / "run-2")).location == str(own / "checkpoint-2")
+    (own / "checkpoint-2" / "trainer_state.json").unlink()
+    with pytest.raises(ValueError, match=r"no trained model yet: .* A model is saved in .*out: give that folder"):
+        find_subject(str(own / "run-2"))
+    with pytest.raises(ValueError, match=r"is no run of meds train, .* Give --task or --benchmark"):
+        resolved(own)
 
 
 def test_smollm2_is_not_for_vllm():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from meds_rl.evaluation.evaluate import EvaluationSettings
     from meds_rl.evaluation.figures import GroupFigures
     from meds_rl.evaluation.intervals import Estimate
+    from meds_rl.evaluation.problems import Subject
 
 FORMATS = ("lm-eval", "lighteval")
 KINDS = ("pass@k", "exact pass@k", "maj@k")
@@ -83,11 +84,15 @@ def run(args: argparse.Namespace) -> int:
 
     quieten()
     from meds_rl.evaluation.evaluate import evaluate
+    from meds_rl.evaluation.problems import find_subject
+    from meds_rl.report.text import one_line
 
-    settings = _settings(args)
-    _check_k(args.k, settings)
+    settings, out = _settings(args), page()
+    subject = find_subject(settings.model)
+    _check_k(args.k, settings, subject)
+    if subject.note:
+        out.print(one_line(subject.note), soft_wrap=True, markup=False)
     result = evaluate(settings, args.output, resume=args.resume)
-    out = page()
     for group in result.groups:
         out.print(heading(group), style="bold")
         for table in at_k_tables(group, out, args.k):
@@ -138,13 +143,12 @@ def _settings(args: argparse.Namespace) -> EvaluationSettings:
     )
 
 
-def _check_k(ks: list[int] | None, settings: EvaluationSettings) -> None:
+def _check_k(ks: list[int] | None, settings: EvaluationSettings, subject: Subject) -> None:
     """Before anything is sampled."""
     from meds_rl.evaluation.evaluate import resolve
     from meds_rl.evaluation.figures import shown_ks
-    from meds_rl.evaluation.problems import find_subject
 
-    resolved = resolve(settings, find_subject(settings.model))
+    resolved = resolve(settings, subject)
     shown_ks(resolved.samples or 1, ks)
 
 

@@ -90,6 +90,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
         refuse_parts(folder)  # before anything is loaded
     problems = _problems(resolved)
     begun = {**asdict(resolved), "benchmarks": list(resolved.benchmarks), "problems_hash": _hash(problems)}
+    begun |= {"checkpoint": Path(subject.location).name} if subject.note else {}
     if resume and is_finished(folder):
         Parts(folder, begun, resume=True)  # raises an error for other settings
         timestamp = str(read_object(folder / "results.json").get("timestamp"))
@@ -124,7 +125,7 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
     if not settings.benchmarks and settings.task is None:
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
-            why = f"{settings.model} is not a run folder, whose recipe names a task"
+            why = f"{settings.model} is no run of meds train, whose recipe names a task"
             raise ValueError(f"{why}. Give --task or --benchmark.")
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     given["engine"] = _engine_name(settings, subject)

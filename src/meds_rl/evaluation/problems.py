@@ -189,6 +189,7 @@ class Subject:
     location: str  # what is loaded: a hub name, a folder, "pocket" or "smollm2"
     label: str  # a short name, fit for a folder
     recipe: dict[str, Any] = field(default_factory=dict)  # of a run
+    note: str = ""  # a sentence for the user about which model of a run it is
 
     @property
     def is_pocket(self) -> bool:
@@ -197,18 +198,41 @@ class Subject:
 
 
 def find_subject(given: str) -> Subject:
-    """The model of a name, a folder or a run folder; ValueError for a run without a model or a readable recipe."""
+    """The model of a name, a folder or a run folder; ValueError for a run without a model or a readable recipe.
+
+    Of a run: ``model``, which `meds train` writes; a model in the folder itself, as from ``trainer.save_model()``; else
+    the last whole checkpoint.
+    """
     folder = Path(given).expanduser()
-    if not folder.is_dir() or any((folder / f"{name}.json").is_file() for name in ("config", "adapter_config")):
-        return Subject(given, str(folder) if folder.is_dir() else given, _label(given))
+    if not folder.is_dir():
+        return Subject(given, given, _label(given))
+    run, is_model = RunFolder(folder), _is_model(folder)
     try:
-        RunFolder(folder).check()
+        run.check()
     except RunFolderError as error:
+        if is_model:
+            return Subject(given, str(folder), _label(given))
         raise ValueError(f"{given} holds no model (config.json or adapter_config.json), and no run: {error}") from None
-    model = folder / "model"
-    if not model.is_dir():
-        raise ValueError(f"the run {given} has no trained model yet: there is no {model}")
-    return Subject(given, str(model), _label(given), _recipe(folder))
+    location, note = (folder, "") if is_model else _model_of(run)
+    return Subject(given, str(location), _label(given), _recipe(folder), note)
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / f"{name}.json").is_file() for name in ("config", "adapter_config"))
+
+
+def _model_of(run: RunFolder) -> tuple[Path, str]:
+    """The model of a run, and a note where it is not the final one."""
+    model = run.path / "model"
+    if model.is_dir():
+        return model, ""
+    if whole := run.checkpoints():
+        return whole[-1], f"{run.path} has no final model; its last whole checkpoint is evaluated: {whole[-1]}"
+    saved = f" A model is saved in {run.output_dir}: give that folder." if _is_model(run.output_dir) else ""
+    raise ValueError(
+        f"the run {run.path} has no trained model yet: neither {model} nor a whole checkpoint of it in "
+        f"{run.output_dir}.{saved}"
+    )
 
 
 def _recipe(run: Path) -> dict[str, Any]:
