@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,37 @@ def test_runs_are_found_by_path_folder_and_pattern(runs):
             find_runs([str(runs / path)])
     with pytest.raises(RunFolderError, match="holds no run folder"):
         find_runs([str(runs / "meds" / "rollouts")])
+
+
+def test_a_run_brings_the_later_runs_in_it(tmp_path, capsys):
+    out = tmp_path / "out"
+    for place in (out, out / "run-2", out / "run-10"):
+        write_run(place, [BATCH], memory=False, given=[])
+    (out / "run-3").mkdir()
+    three = [out, out / "run-2", out / "run-10"]
+    assert find_runs([str(out)]) == find_runs([str(tmp_path)]) == three
+    assert find_runs([str(out / "run-10")]) == three[2:]
+    assert find_runs([str(out / "run-2"), str(out)]) == [three[1], three[0], three[2]]  # each once
+    assert default_output(three) == out / "report.html"
+    assert main(["report", str(out)]) == 0
+    said = capsys.readouterr().out
+    for name in ("dapo, seed 0 (out):", "dapo, seed 0 (run-2):", "dapo, seed 0 (run-10):"):
+        assert name in said
+
+
+def test_a_folder_of_several_runs_is_watched_where_it_was_written_last(tmp_path, capsys):
+    out = tmp_path / "out"
+    write_run(out, [BATCH] * 3, memory=False)
+    (out / "run-2").mkdir()
+    assert main(["watch", str(out), "--once"]) == 0
+    assert "run-2" not in capsys.readouterr().out
+    (out / "run-2" / "environment.json").write_text("{}")  # it has just begun
+    assert main(["watch", str(out), "--once"]) == 0
+    assert f"{out / 'run-2'}: written last of the runs in {out}." in capsys.readouterr().out
+    later = time.time() + 9
+    os.utime(out / "metrics.jsonl", (later, later))  # the first one is resumed
+    assert main(["watch", str(out), "--once"]) == 0
+    assert "run-2" not in capsys.readouterr().out
 
 
 def test_where_a_report_goes(runs):

@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The runs, where to write, and how much to show."""
     parser.description = DESCRIPTION
     parser.add_argument(
-        "runs", nargs="+", metavar="RUN", help="run folders, folders that hold run folders, or patterns (runs/demo/*)"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="run folders (each with its later trainings, RUN/run-2, ...), folders that hold run folders, or patterns "
+        "(runs/demo/*)",
     )
     parser.add_argument(
         "--output",
@@ -97,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
 def find_runs(given: Sequence[str]) -> list[Path]:
     """The run folders of paths and patterns: a path itself if it is a run, else the runs in it; each once.
 
+    A run is followed by the numbered runs in it (``run-2``, ...), later trainings with the same ``output_dir``.
+
     Raises:
         RunFolderError: a path or pattern leads to no run.
     """
@@ -119,7 +125,7 @@ def default_output(folders: Sequence[Path]) -> Path:
     """RUN/report.html, or report.html in the folder that holds all runs."""
     if len(folders) == 1:
         return folders[0] / "report.html"
-    return Path(os.path.commonpath([folder.absolute().parent for folder in folders])) / "report.html"
+    return Path(os.path.commonpath([folder.absolute() for folder in folders])) / "report.html"
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:
@@ -137,11 +143,16 @@ def summary(data: Mapping[str, Any]) -> list[str]:
 
 
 def _runs_at(path: Path) -> list[Path]:
-    if is_run(path):
-        return [path]
     if not path.is_dir():
         return []
-    return [child for child in sorted(path.iterdir()) if child.is_dir() and is_run(child)]
+    runs = [path] if is_run(path) else [child for child in sorted(path.iterdir()) if child.is_dir() and is_run(child)]
+    return [one for run in runs for one in (run, *_later_runs(run))]
+
+
+def _later_runs(run: Path) -> list[Path]:
+    from meds_rl.rollouts import RunFolder
+
+    return [later.path for later in RunFolder(run).numbered_runs().values() if is_run(later.path)]
 
 
 def is_run(path: Path) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Show a run's figures and largest errors live in the terminal while it trains. Waits for a run that has not begun, and
 ends when training has ended or with Ctrl-C; the run itself is never touched. Where the output is no terminal, one line
-is printed for each new step."""
+is printed for each new step. Of a folder with several runs (RUN, RUN/run-2, ...) it shows the one written last."""
 
 LONGEST = 86_400.0
 """Most seconds between two looks: a day."""
@@ -47,13 +47,17 @@ def run(args: argparse.Namespace) -> int:
     try:
         from meds_rl.cli.tables import console
         from meds_rl.report.live.follow import Follower
+        from meds_rl.report.text import one_line
         from meds_rl.rollouts import RunFolder
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
     out = console()
-    follower = Follower(args.run)
+    run = RunFolder(args.run).written_last()
+    if run.path != Path(args.run):
+        out.print(one_line(f"{run.path}: written last of the runs in {args.run}."), soft_wrap=True)
+    follower = Follower(run.path)
     if args.once:
-        RunFolder(args.run).check()
+        run.check()
         follower.poll(float("inf"))
         show(follower, out)
     elif out.is_terminal:

@@ -138,7 +138,7 @@ def run_names(recipes: Sequence[Recipe], folders: Sequence[Path]) -> list[str]:
             ("task", recipe.task, {other.task for other in recipes}),
             ("model", recipe.model, {other.model for other in recipes}),
         ):
-            if len(values) > 1:
+            if value and len(values) > 1:
                 parts.append(f"{title} {value}")
         names.append(", ".join(parts if recipe.seed is None else [*parts, f"seed {recipe.seed}"]))
     return _distinct(names, folders)
