@@ -146,6 +146,12 @@ def test_each_run_of_a_folder_has_its_own_checkpoints(own):
         assert resolved(run, task="pocket").temperature == 0.7
 
 
+def test_a_run_whose_checkpoints_were_replaced_names_the_later_one(own):
+    (own / "checkpoint-1" / "meds_state.json").write_text('{"run": "run-2"}')
+    with pytest.raises(ValueError, match=r"no trained model yet: .* For a later run give its folder: .*out/run-2\."):
+        find_subject(str(own))
+
+
 def test_a_model_saved_in_the_run_folder_is_evaluated_with_the_runs_settings(own):
     (own / "config.json").write_text("{}")
     subject = find_subject(str(own))

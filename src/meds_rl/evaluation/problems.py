@@ -228,10 +228,12 @@ def _model_of(run: RunFolder) -> tuple[Path, str]:
         return model, ""
     if whole := run.checkpoints():
         return whole[-1], f"{run.path} has no final model; its last whole checkpoint is evaluated: {whole[-1]}"
-    saved = f" A model is saved in {run.output_dir}: give that folder." if _is_model(run.output_dir) else ""
+    hint = f" A model is saved in {run.output_dir}: give that folder." if _is_model(run.output_dir) else ""
+    if later := run.numbered_runs():  # their checkpoints replace those of the same step
+        hint = f" For a later run give its folder: {', '.join(str(one.path) for one in later.values())}."
     raise ValueError(
         f"the run {run.path} has no trained model yet: neither {model} nor a whole checkpoint of it in "
-        f"{run.output_dir}.{saved}"
+        f"{run.output_dir}.{hint}"
     )
 
 
