@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from filelock import FileLock
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
@@ -79,6 +80,14 @@ def test_a_run_folder_that_exists_is_left_alone(run, capsys):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     assert train(run) == 2
     assert "exists; nothing was changed" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_resume_of_a_run_that_still_trains_is_refused(run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    with FileLock(run / ".lock"):
+        assert train(run, "--meds_all_wrong", "shape", "--resume_from_checkpoint", "true", "--max_steps", "3") == 2
+    assert f"Another training writes to {run} (it holds the lock {run / '.lock'})" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
 

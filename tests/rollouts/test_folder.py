@@ -151,6 +151,15 @@ def test_a_damaged_state_names_no_other_run(tmp_path, state):
     assert RunFolder(tmp_path).checkpoints() == [path]
 
 
+def test_a_damaged_file_hides_no_checkpoint_and_no_run(tmp_path):
+    path = checkpoint(tmp_path, 1)
+    (tmp_path / "environment.json").write_text("{")
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "after.parquet").write_bytes(b"cut off")
+    assert RunFolder(tmp_path).checkpoints() == [path]
+    assert RunFolder(tmp_path).has_begun()
+
+
 def test_later_runs_are_found_by_number(tmp_path):
     for number in (2, 10):
         RunFolder(tmp_path / f"run-{number}").write_environment({})

@@ -189,7 +189,7 @@ class RunFolder:
     @property
     def output_dir(self) -> Path:
         """Where the trainer saves checkpoints: the run folder, or the one that a numbered run is in."""
-        place = self.environment().get("output_dir", ".")
+        place = (read_json(self.environment_path) or {}).get("output_dir", ".")
         return Path(os.path.normpath(self.path / place)) if isinstance(place, str) else self.path
 
     def checkpoints(self) -> list[Path]:
@@ -210,7 +210,7 @@ class RunFolder:
 
     def has_begun(self) -> bool:
         """Whether a training has left anything here that another one must not overwrite."""
-        if self.metrics_path.exists() or self.has_rollouts() or self.evaluations():
+        if self.metrics_path.exists() or self.has_rollouts() or any(self.evaluation_path.glob("*.parquet")):
             return True
         return (self.path / "recipe.yaml").exists() and not self.environment_path.exists()  # the user's own file
 

@@ -90,6 +90,7 @@ def test_given_are_the_fields_that_differ_from_their_defaults(finished):
         "overlong_buffer",
     }
     assert not given & {"method", "preset", "generation_batch_size", "model_name_or_path"}
+    assert not given & {"accelerator_config", "hub_token", "debug"}
 
 
 def test_watching_a_scripts_run_ends(finished, capsys):

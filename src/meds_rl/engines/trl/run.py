@@ -13,7 +13,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,11 +225,16 @@ class RunFiles(TrainerCallback):
         """Write the settings and the environment; a resumed run adds a suffix, to keep those of its start."""
         if self.folder is None:
             return
-        is_again = self.checkpoint is not None and self.folder.environment_path.is_file()
-        suffix = f"-from-{Path(str(self.checkpoint)).name}" if is_again else ""
+        suffix = self._suffix(args, self.folder)
         recipe = self.recipe or _recipe_of(args, model)
         self.folder.write_environment(_environment(args, self.folder), suffix)
         write_atomically(self.folder.path / f"recipe{suffix}.yaml", recipe.encode())
+
+    def _suffix(self, args: MEDSConfig, folder: RunFolder) -> str:
+        if self.checkpoint is None or not folder.environment_path.is_file():
+            return ""
+        checkpoint = Path(self.checkpoint).resolve()
+        return f"-from-{checkpoint.name}" if checkpoint.parent == Path(args.output_dir).resolve() else ""
 
 
 def _finite(value: Any) -> Any:
@@ -267,7 +272,10 @@ def _not_default(args: MEDSConfig, resolved: Mapping[str, Any]) -> dict[str, Any
     expected["overlong_buffer"] = min(expected.get("overlong_buffer", 0), args.max_completion_length // 4)
     per_step = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
     expected["generation_batch_size"] = per_step
-    return {name: value for name, value in resolved.items() if name in defaults and value != expected.get(name)}
+    # Accelerate's settings are a dataclass, which TRL makes from None.
+    values = {name: value for name, value in vars(args).items() if name in defaults and not is_dataclass(value)}
+    given = [name for name, value in values.items() if value not in (expected.get(name), [])]
+    return {name: resolved[name] for name in given if name in resolved}
 
 
 def _environment(args: MEDSConfig, folder: RunFolder) -> dict[str, Any]:
