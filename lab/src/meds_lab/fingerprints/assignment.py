@@ -36,10 +36,10 @@ from meds_lab.rivals.global_memory import GlobalMemory
 from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.single import one_cluster
+from meds_lab.sampling import sample_completions
 from meds_lab.tasks import load_pocket_model
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_memory, make_shaper
-from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.memory import HDBSCANClustering
