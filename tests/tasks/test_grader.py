@@ -2,7 +2,7 @@
 
 import pytest
 
-from meds_rl.evaluation.grading import Grader
+from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import MathGrader
 
 from .graders import grade
