@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias, cast
 
 Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
@@ -55,9 +56,7 @@ class Grader:
         num_ended: how many completions took longer or crashed the process. They are wrong; the first one is logged.
     """
 
-    def __init__(
-        self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task"
-    ) -> None:
+    def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task") -> None:
         self._grade, self._in_process, self._limit, self._name = grade, in_process, limit, name
         self._lock = threading.Lock()
         self._worker: Worker | None = None
@@ -65,8 +64,8 @@ class Grader:
         self.num_ended = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {"in_process": self._in_process, "limit": self._limit, "name": self._name}
-        return partial(Grader, **options), (self._grade,)
+        make = partial(Grader, in_process=self._in_process, limit=self._limit, name=self._name)
+        return make, (self._grade,)
 
     def __enter__(self) -> Grader:
         return self
@@ -77,7 +76,7 @@ class Grader:
     def __call__(self, jobs: Sequence[Job]) -> list[bool]:
         """Right or wrong for each pair of a completion and its problem's row.
 
-        The grader's errors are raised; RuntimeError if the process cannot start.
+        The grader's errors are raised; ChildProcessError if the process cannot start.
         """
         if not self._in_process:
             return [bool(self._grade(completion, row)) for completion, row in jobs]
@@ -91,19 +90,25 @@ class Grader:
     def _ask(self, jobs: Sequence[Job]) -> list[bool]:
         right: list[bool] = []
         while len(right) < len(jobs):
-            try:
-                worker = self._running(jobs[0][1])
-                _send(worker, jobs[len(right) :])
-                while len(right) < len(jobs):
-                    right.append(_receive(worker))
-            except (EOFError, BrokenPipeError):
-                self._count(jobs[len(right)][0])
-                self._end()
-                right.append(False)
+            right += self._first(jobs[len(right) :])
+        return right
+
+    def _first(self, jobs: Sequence[Job]) -> list[bool]:
+        """All jobs, or those up to one that ended the process."""
+        right: list[bool] = []
+        try:
+            worker = self._running(jobs[0][1])
+            _send(worker, jobs)
+            while len(right) < len(jobs):
+                right.append(_receive(worker))
+        except (EOFError, BrokenPipeError):
+            self._count(jobs[len(right)][0])
+            self._end()
+            right.append(False)
         return right
 
     def _running(self, row: Mapping[str, Any]) -> Worker:
-        if self._worker is not None and self._pid == os.getpid():
+        if self._worker is not None and self._pid == os.getpid() and self._worker.poll() is None:
             return self._worker
         self._end()
         worker = subprocess.Popen([sys.executable, "-c", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -114,7 +119,7 @@ class Grader:
             _send(worker, (self._grade, self._limit, row))
             _receive(worker)
         except (EOFError, BrokenPipeError):
-            raise RuntimeError(
+            raise ChildProcessError(
                 f"the process that grades {self._name} ended before its first answer, within {START_SECONDS:g} s; "
                 "standard error says why. The grader must be importable: not of a script or a notebook"
             ) from None
@@ -165,7 +170,7 @@ def serve(requests: BinaryIO) -> None:
     os.dup2(2, 1)  # what a grader prints is no answer
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     _bound_memory()
-    nowhere = open(os.devnull, "w")  # noqa: SIM115
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
     # This watchdog needs no lock of the interpreter and no parent, unlike a thread or the parent's clock.
     faulthandler.dump_traceback_later(START_SECONDS, exit=True, file=nowhere)
     grade, limit, row = pickle.load(requests)
