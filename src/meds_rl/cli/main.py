@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
@@ -35,16 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
+    return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
+
+
+def exit_status(name: str, run: Callable[[], int]) -> int:
+    """Run a subcommand: its own status, 2 for bad input or a full disk (said in one sentence), 130 for Ctrl-C."""
     try:
-        return int(COMMANDS[args.command][0].run(args))
+        return int(run())
     except Exception as error:
         expected = isinstance(error, EXPECTED) or any(words in str(error) for words in FULL_DISK)
         if os.environ.get("MEDS_TRACEBACK") or not expected:
             raise
-        print(f"meds {args.command}: {_printable(_sentence(error))}", file=sys.stderr)
+        print(f"{name}: {_printable(_sentence(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nmeds {args.command}: stopped.", file=sys.stderr)
+        print(f"\n{name}: stopped.", file=sys.stderr)
         return 130
 
 
