@@ -21,9 +21,15 @@ COMMANDS = {
     "data": (data, "write the paper's training data in one format"),
 }
 
+EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
+"""What bad input raises; of anything else the traceback is shown."""
+
+FULL_DISK = ("No space left on device", "inline_container.cc")
+"""In the errors of safetensors and of torch, which are no OSErrors."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``meds``; returns the exit status: 0 done, 2 bad input (one sentence on standard error)."""
+    """Run ``meds``; returns the exit status: 0 done, 2 bad input or a full disk (one sentence on standard error)."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     if rest and args.command != "train":
@@ -33,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def exit_status(name: str, run: Callable[[], int]) -> int:
-    """Run a subcommand: its own status, 2 for bad input (one sentence on standard error), 130 for Ctrl-C."""
+    """Run a subcommand: its own status, 2 for bad input or a full disk (said in one sentence), 130 for Ctrl-C."""
     try:
         return int(run())
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if os.environ.get("MEDS_TRACEBACK"):
+    except Exception as error:
+        expected = isinstance(error, EXPECTED) or any(words in str(error) for words in FULL_DISK)
+        if os.environ.get("MEDS_TRACEBACK") or not expected:
             raise
         print(f"{name}: {_printable(_sentence(error))}", file=sys.stderr)
         return 2
@@ -49,6 +56,8 @@ def exit_status(name: str, run: Callable[[], int]) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f'{error}. The command line needs: pip install "meds-rl[trl]"'
+    if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
+        return f"a file cannot be written; the disk may be full ({error})"
     return str(error) or type(error).__name__
 
 

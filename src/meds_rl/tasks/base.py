@@ -31,7 +31,7 @@ class Task:
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
         grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
-            answer); an evaluation then grades in a separate process.
+            answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
     """
 
     name: str
