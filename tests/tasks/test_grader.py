@@ -177,6 +177,7 @@ def test_a_tower_of_powers_freezes_no_training(name):
         assert pool.submit(accuracy, texts, **columns).result() == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.long
 def test_math_answers_are_graded_with_a_limit_off_the_main_thread():
     accuracy = AccuracyReward(Task("math", None, None, MathGrader(), grade_may_hang=True), limit=3.0)
     texts = [r"\boxed{\frac12}", r"\boxed{9^{9^{9^{9}}}}", r"\boxed{0.5}"]
