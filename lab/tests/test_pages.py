@@ -1,6 +1,7 @@
 """The lab's pages: marked examples run and print what the page shows, and the files that a page names exist."""
 
 import contextlib
+import inspect
 import io
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import meds_lab
+from meds_lab.rivals import rival_names, trainer_of
 
 LAB = Path(meds_lab.__file__).parents[2]
 PAGES = [LAB / "README.md", *sorted((LAB / "evidence").glob("*.md"))]
@@ -35,3 +37,14 @@ def test_recipes_cells_and_links_exist(path):
     assert [name for name in named if not (LAB.parent / name).exists()] == []
     linked = re.findall(r"\]\((?!http)([^)#\s]+)", text)
     assert [name for name in linked if not (path.parent / name).exists()] == []
+
+
+@pytest.mark.parametrize("rival", rival_names())
+def test_the_page_lists_every_rival_with_its_options(rival):
+    text = (LAB / "evidence" / "rivals.md").read_text(encoding="utf-8")
+    row = re.search(rf"^\| `{rival}` \| .* \| (.*) \|$", text, re.MULTILINE)
+    assert row is not None
+    kinds = inspect.signature(trainer_of(rival).func).parameters.values()
+    options = {one.name: one.default for one in kinds if one.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert [name for name, value in options.items() if f"`{name}` ({value}" not in row[1]] == []
+    assert (row[1] == "none") == (not options)

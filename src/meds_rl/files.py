@@ -1,4 +1,4 @@
-"""Write files so that at any moment their path holds the old file or the new one, whole."""
+"""Write files so that at any moment their path holds the old file or the new one, whole; read YAML of others."""
 
 import os
 import shutil
@@ -12,6 +12,34 @@ from typing import Any, BinaryIO
 
 _LEFT_BEHIND = 900.0
 """Seconds without a write after which a temporary file counts as left behind by a killed process."""
+
+YAML_LEVELS = 32
+"""Deepest nesting that `load_yaml` reads."""
+
+
+def load_yaml(text: str) -> Any:
+    r"""The content of a YAML text; a ValueError unless it is plain YAML without aliases and at most 32 levels deep.
+
+    Nine lines of aliases (``*name``) can stand for a billion values.
+
+    >>> load_yaml("a: &b [1]\nc: *b")
+    Traceback (most recent call last):
+    ValueError: line 2 has an alias (*b): write the value out
+    """
+    import yaml
+
+    level, line = 0, 1
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else line
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"line {line} has an alias (*{event.anchor}): write the value out")
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if level > YAML_LEVELS:
+                raise ValueError(f"line {line} is nested more than {YAML_LEVELS} levels deep")
+        return yaml.safe_load(text)
+    except Exception as error:  # PyYAML's own, and any that a tag can raise: IndexError by `!!int ''`
+        raise ValueError(str(error) if isinstance(error, (yaml.YAMLError, ValueError)) else repr(error)) from None
 
 
 def write_atomically(path: Path, data: Any) -> None:
@@ -31,16 +59,24 @@ def require_writable(folder: Path, refusal: str) -> None:
         raise OSError(f"{refusal}: {error}") from None
 
 
+def refuse_special(path: Path) -> None:
+    """Raise an OSError for a folder, and for a device, FIFO or socket, which writing would replace."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no regular file and is not replaced; name a new file")
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write to: a temporary one beside `path`, at the end synced to disk and renamed over it.
 
     A link is followed, and the mode of a file that is replaced is kept. After any error `path` is as before. Temporary
-    files of this path that a killed process left are removed once they are a quarter of an hour old.
+    files of this path that a killed process left are removed once they are a quarter of an hour old. OSError for a
+    folder, and for a device, FIFO or socket: it would be replaced.
     """
+    refuse_special(path)
     path = Path(os.path.realpath(path))
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder")
     prefix = f".{path.name[:100]}."
     temporary = path.with_name(f"{prefix}{uuid.uuid4().hex}.tmp")
     try:

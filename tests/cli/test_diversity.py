@@ -114,6 +114,7 @@ def test_the_annotator(samples, tmp_path, capsys, monkeypatch):
             "without NaN and Infinity",
         ),
         (["--json", "."], "is a folder"),
+        (["--json", "/dev/null"], "--json /dev/null is no regular file and is not replaced; name a new file"),
         (["--json", "/dev/null/out.json"], "cannot be written"),
         (["--annotate", "--endpoint", "http://127.0.0.1:9", "--model", "m", "--cache", "/dev/null"], "cache"),
         (["--bins", "0"], "bins must be 1 or more"),

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
@@ -51,6 +53,39 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("meds train: There is no recipe at")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "No space left on device"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "disk may be full"),
+        (RecursionError("maximum recursion depth exceeded"), "maximum recursion depth"),
+        (OverflowError("cannot convert float infinity to integer"), "float infinity"),
+    ],
+)
+def test_a_full_disk_and_odd_numbers_are_one_sentence(monkeypatch, capsys, error, said):
+    monkeypatch.setattr(COMMANDS["inspect"][0], "run", Mock(side_effect=error))
+    assert main(["inspect", "run"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_a_bug_shows_its_traceback(monkeypatch):
+    monkeypatch.setattr(COMMANDS["inspect"][0], "run", Mock(side_effect=RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["inspect", "run"])
+
+
+@pytest.mark.parametrize("line", ["learning_rate: {a: 1}", "logging_steps: .inf", "num_threads: 1.5", "seed: !!int ''"])
+def test_a_wrong_recipe_leaves_no_folder(tmp_path, capsys, line):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"task: pocket\nmodel_name_or_path: pocket\noutput_dir: {tmp_path / 'run'}\n{line}\n")
+    assert main(["train", str(recipe)]) == 2
+    assert capsys.readouterr().err.startswith("meds train: ")
+    assert list(tmp_path.iterdir()) == [recipe]
 
 
 def test_unknown_arguments_of_other_commands_are_refused(capsys):

@@ -98,7 +98,7 @@ def test_a_preset_sets_only_what_has_no_default_of_its_own():
         ({"target": "all"}, r"meds\.target must be one of wrong, right, both; got 'all'"),
         ({"entropy_advantage": 1}, r"meds\.entropy_advantage must be true or false; got 1"),
         ({"entropy_advantage_cap": 0}, r"meds\.entropy_advantage_cap must be a finite number above 0; got 0"),
-        ({"correct_above": float("nan")}, r"meds\.correct_above must be a finite number; got nan"),
+        ({"correct_above": float("nan")}, r"meds\.correct_above must be None or a finite number; got nan"),
     ],
 )
 def test_bounds_name_the_setting_as_the_user_writes_it(more, said):

@@ -14,7 +14,7 @@ from meds_rl.evaluation.sampling import Completion, SamplingSettings
 from meds_rl.rollouts.samples import write_samples
 from meds_rl.tasks import Task, prompt_id
 
-from .graders import grade
+from ..tasks.graders import grade
 
 SETTINGS = {"samples": 3, "seed": 0}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from meds_rl.evaluation.engines import TransformersEngine, sample_completions
+from meds_rl.evaluation.engines import TransformersEngine
 from meds_rl.evaluation.sampling import (
     SamplingSettings,
     chunk_seed,
@@ -39,20 +39,13 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", eos_token="<eos>")
 
 
-def test_so_many_of_each_prompt_and_the_same_again(model, tokenizer):
-    arguments = {"num_samples": 3, "max_new_tokens": 5, "batch_size": 4}
-    texts = sample_completions(model, tokenizer, ["ab", "cdef"], seed=1, **arguments)
-    assert [len(samples) for samples in texts] == [3, 3]
-    assert texts == sample_completions(model, tokenizer, ["ab", "cdef"], seed=1, **arguments)
-    assert texts != sample_completions(model, tokenizer, ["ab", "cdef"], seed=2, **arguments)
-
-
 def test_training_is_not_disturbed(model, tokenizer):
+    engine = TransformersEngine(model, tokenizer)
     model.train()
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    sample_completions(model, tokenizer, ["ab"], num_samples=2, max_new_tokens=3)
+    engine.sample([engine.encode("ab")] * 2, SamplingSettings(3), 0)
     assert torch.equal(torch.rand(3), expected)
     assert model.training
 
@@ -200,16 +193,19 @@ def test_seeds_of_chunks_differ():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"num_samples": 0},
         {"max_new_tokens": 0},
-        {"batch_size": 0},
         {"temperature": 0.0},
         {"temperature": float("inf")},
         {"top_p": 0.0},
         {"top_p": 1.5},
     ],
 )
-def test_bad_settings(model, tokenizer, wrong):
-    settings = {"num_samples": 1, "max_new_tokens": 1, **wrong}
+def test_bad_settings(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        sample_completions(model, tokenizer, ["ab"], **settings)
+        SamplingSettings(**{"max_new_tokens": 1, **wrong})
+
+
+@pytest.mark.parametrize(("num_samples", "chunk_size", "named"), [(0, 1, "num_samples"), (1, 0, "batch_size")])
+def test_a_plan_of_nothing_is_refused(num_samples, chunk_size, named):
+    with pytest.raises(ValueError, match=named):
+        plan([1], num_samples, chunk_size)

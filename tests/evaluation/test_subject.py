@@ -174,10 +174,10 @@ def test_folders_that_are_neither_model_nor_run(tmp_path, run):
     with pytest.raises(ValueError, match="holds no model"):
         find_subject(str(tmp_path))
     (run / "recipe.yaml").write_text("task: [")
-    with pytest.raises(ValueError, match="is not YAML"):
+    with pytest.raises(ValueError, match="cannot be read"):
         find_subject(str(run))
     (run / "recipe.yaml").write_bytes(b"task: \xff")
-    with pytest.raises(ValueError, match=r"recipe\.yaml is not YAML"):
+    with pytest.raises(ValueError, match=r"recipe\.yaml cannot be read"):
         find_subject(str(run))
     (run / "recipe.yaml").write_text("task_options: '{'")
     with pytest.raises(ValueError, match=r"recipe\.yaml: task_options is no JSON"):

@@ -4,9 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
-from meds_rl.train.recipe import RecipeError, find_recipe, load_recipe
-from meds_rl.train.run import reward_functions
+from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
+from meds_rl.train.run import _plain, _public, reward_functions
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -64,9 +65,11 @@ def test_the_line_overrides_the_file(tmp_path):
         ("task: pocket\n", ["--method", "ppo"], "invalid choice: 'ppo'"),
         ("task: pocket\n", ["--lora_target_modules", "q_proj", "v_proj"], "does nothing without use_peft"),
         ("- a\n- b\n", [], "YAML mapping"),
-        ("a: [\n", [], "is not YAML"),
+        ("a: [\n", [], "cannot be read"),
         ("task: pocket\ntask_options: '[1]'\n", [], "mapping"),
         ("task: pocket\neval_samples: 4\neval_k: 8\n", [], "eval_k must be in"),
+        ("task: pocket\n", ["--temperature", "0"], r"temperature must be more than 0 and finite; got 0\.0"),
+        ("task: pocket\n", ["--max_steps", "1.5"], "invalid int value: '1.5'"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, text, overrides, said):
@@ -75,9 +78,87 @@ def test_mistakes_are_one_sentence(tmp_path, text, overrides, said):
         load_recipe(path, ["--use_cpu", "true", "--bf16", "false", *overrides])
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("learning_rate: {a: 1}", "learning_rate must be a number; got {'a': 1}."),
+        ("learning_rate: .nan", "learning_rate must be at least 0 and finite; got nan."),
+        ("learning_rate: true", "learning_rate must be a number; got True."),
+        ("learning_rate: null", "learning_rate must be a number; got None."),
+        ("max_steps: 1.5", "max_steps must be a whole number; got 1.5."),
+        ("max_steps: true", "max_steps must be a whole number; got True."),
+        ("max_steps: 0", "max_steps must be -1 or at least 1; got 0."),
+        ("temperature: 0", "temperature must be more than 0 and finite; got 0."),
+        ("logging_steps: .inf", "logging_steps must be more than 0 and finite; got inf."),
+        ("num_threads: 1.5", "num_threads must be a whole number or null; got 1.5."),
+        ("num_threads: 0", "num_threads must be at least 1; got 0."),
+        ("eval_samples: -1", "eval_samples must be at least 0 and finite; got -1."),
+        (f"seed: {10**30}", f"seed must be in 0..4294967295; got {10**30}."),
+        (f"top_k: {10**30}", f"top_k must be a number below 2**63; got {10**30}."),
+        ("num_generations: 1", "num_generations must be at least 2; got 1."),
+        ("dynamic_sampling: ['x']", "dynamic_sampling must be true or false or null; got ['x']."),
+        ("reward_weights: 1", "reward_weights must be a list, each a number or null; got 1."),
+        ("save_strategy: no", "save_strategy must be text; got False."),
+        ("fingerprint_from: a", "fingerprint_from must be one of 'policy', 'reference'; got 'a'."),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_out_of_bounds_is_one_sentence(tmp_path, line, said):
+    path = write(tmp_path, f"task: pocket\nuse_cpu: true\nbf16: false\n{line}\n")
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(path)
+    assert str(raised.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: !!int ''", "IndexError"),
+        ("seed: !!bool x", "KeyError"),
+        (f"task_options: {'[' * 5_000}{']' * 5_000}", "line 1 is nested more than 32 levels deep"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\ntask: *b", r"line 2 has an alias \(\*a\): write the value out"),
+    ],
+)
+def test_hostile_yaml_is_one_sentence(tmp_path, text, said):
+    with pytest.raises(RecipeError, match=rf"recipe\.yaml cannot be read: .*{said}"):
+        load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        ("learning_rate: 1e-5", 1e-5),
+        ("learning_rate: 1", 1),
+        ("max_steps: '5'", 5),
+        ("disable_tqdm: 'true'", True),
+        ("scale_rewards: false", "none"),
+        ("meds_anneal: [0.2, 1]", [0.2, 1]),
+        ("reward_funcs: a.b", ["a.b"]),
+        ("reward_funcs: [a.b, c.d]", ["a.b", "c.d"]),
+        ("report_to: [wandb]", ["wandb"]),
+        ("run_name: 2024", "2024"),
+        ("lr_scheduler_type: cosine", "cosine"),
+        ("model_init_kwargs: {a: {b: 1}}", {"a": {"b": 1}}),
+        ("model_init_kwargs: '{\"a\": 1}'", {"a": 1}),
+        ("task_options: '{\"a\": 1}'", {"a": 1}),
+        ("generation_kwargs: {a: 1}", {"a": 1}),
+        ("fingerprint_layers: null", None),
+    ],
+)
+def test_what_the_parser_takes_stays_allowed(tmp_path, line, read):
+    name = line.partition(":")[0]
+    recipe = load_recipe(write(tmp_path, f"task: pocket\nuse_cpu: true\n{line}\n"), ["--bf16", "false"])
+    assert {**vars(recipe.run), **vars(recipe.model), **vars(recipe.training)}[name] == read
+
+
+def test_every_bound_is_of_a_field():
+    names = [name for _, names in _BOUNDS.values() for name in names.split()]
+    assert set(names) <= set(field_names())
+    assert len(names) == len(set(names))
+
+
 def test_reward_functions_by_import_path(tmp_path):
     path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
-    task = SimpleNamespace(grade=None)
+    task = SimpleNamespace(grade=None, grade_may_hang=False, name="t")
     named = ["trl.rewards.accuracy_reward", "trl.rewards.think_format_reward"]
     recipe = load_recipe(path, ["--reward_funcs", *named])
     assert [function.__name__ for function in reward_functions(recipe, task)] == [
@@ -93,3 +174,11 @@ def test_reward_functions_by_import_path(tmp_path):
 def test_no_such_recipe(tmp_path):
     with pytest.raises(RecipeError, match="no recipe at"):
         load_recipe(tmp_path / "none.yaml")
+
+
+def test_the_recipe_that_a_run_writes_can_be_run_again(tmp_path):
+    recipe = load_recipe("pocket.yaml", CPU)
+    resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
+    del resolved["steps_per_generation"]
+    again = load_recipe(write(tmp_path, yaml.safe_dump(_plain(resolved))))
+    assert again.training.to_dict() == recipe.training.to_dict()

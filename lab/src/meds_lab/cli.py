@@ -1,14 +1,13 @@
 """Parses the command line of ``meds-lab`` and calls the subcommand."""
 
 import argparse
-import os
-import sys
 from collections.abc import Sequence
 
 from meds_lab import train
 from meds_lab.compare import command as compare
 from meds_lab.tasks import command as pocket
 from meds_rl import __version__
+from meds_rl.cli.main import exit_status
 
 COMMANDS = {
     "compare": (compare, "train a grid of methods, tasks, checkpoints and seeds, and compare in pairs"),
@@ -24,21 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
-    try:
-        return int(COMMANDS[args.command][0].run(args))
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if os.environ.get("MEDS_TRACEBACK"):
-            raise
-        print(f"meds-lab {args.command}: {_printable(str(error) or type(error).__name__)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nmeds-lab {args.command}: stopped.", file=sys.stderr)
-        return 130
-
-
-def _printable(text: str) -> str:
-    """Without characters that move a terminal's cursor: a path or a file's content may hold anything."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+    return exit_status(f"meds-lab {args.command}", lambda: COMMANDS[args.command][0].run(args))
 
 
 def _parser() -> argparse.ArgumentParser:

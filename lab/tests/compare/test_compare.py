@@ -81,7 +81,7 @@ def test_a_grid_from_start_to_end(compare, tmp_path):
     assert "pocket/base/seed-1/meds: done in" in out
     assert "dapo: done" not in out, "finished cells are not run again"
     for text in (
-        "pocket: test hard, less dapo",
+        "pocket: test hard, minus dapo",
         "exact pass@4",
         "2/2",
         "cost of training",

@@ -86,7 +86,7 @@ def test_tables_by_hand(made):
     text = markdown(grid, outcomes, results, "meds compare x.yaml")
     assert text.startswith(f"{MARK}\n\n# my\\|grid\n\n```sh\nmeds compare x.yaml\n```\n")
     lines = text.splitlines()
-    assert "## pocket: test \\| hard, less dapo" in lines
+    assert "## pocket: test \\| hard, minus dapo" in lines
     assert "| measure |  | mean | n | diff | 95 % interval | 95 % interval (checkpoints) | > 0 | p | Holm |" in lines
     # pass@1 of 1, 2, 4 right in 4, and 0 in the other problem; drawn problems give 0 to twice the difference.
     assert "| pass@1 | before | 0.000 | 6 |  |  |  |  |  |  |" in lines
@@ -97,7 +97,7 @@ def test_tables_by_hand(made):
     assert any(line.startswith("|  | meds | 0.500 | 5 | +0.375 |") and "| 5/5 |" in line for line in lines)
     assert "## pocket: test \\| hard, other pairs" in lines
     both = "[+0.000, +0.500]"
-    assert f"| pass@1 | meds less count | +0.250 | {both} | {both} | 5/5 | 0.062 | 0.125 |" in lines
+    assert f"| pass@1 | meds minus count | +0.250 | {both} | {both} | 5/5 | 0.062 | 0.125 |" in lines
     assert "|  | cells | s/step | relative | range | updates | samples | jobs |" in lines
     assert "| meds | 5 | 2.00 | 1.00 | 1.00-1.00 | 3 | 96 | 1 |" in lines
     assert [line for line in lines if line.startswith("- ")] == [f"- {note}" for note in results.notes()]
@@ -107,7 +107,7 @@ def test_names_are_no_markup(made):
     grid, outcomes, _ = made
     odd = [replace(one, after=one.after.assign(group="_a_ [b](c) ~~d~~ &lt; $e$ <f>")) for one in outcomes]
     text = markdown(grid, odd, make_results(grid, odd, 18), "meds")
-    assert "## pocket: \\_a\\_ \\[b\\](c) \\~\\~d\\~\\~ \\&lt; \\$e\\$ \\<f>, less dapo" in text.splitlines()
+    assert "## pocket: \\_a\\_ \\[b\\](c) \\~\\~d\\~\\~ \\&lt; \\$e\\$ \\<f>, minus dapo" in text.splitlines()
 
 
 def test_the_screen_has_the_same_cells_but_the_second_interval(made):

@@ -93,7 +93,7 @@ def test_holm_is_within_a_measure():
 
 @pytest.fixture
 def three(make):
-    """A grid that also asks for meds less count."""
+    """A grid that also asks for meds minus count."""
     methods = {name: {"method": "dapo"} for name in ("dapo", "count", "meds")}
     return make(k=2, methods=methods, also=[["meds", "count"]])[0]
 

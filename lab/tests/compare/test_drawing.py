@@ -91,10 +91,10 @@ def test_the_title_has_k_where_all_panels_have_the_same(grid):
     found = compare(grid, outcomes())
     names = ["difference-pass@1", "difference-pass@k"]
     titles = {figure.name: figure.title for figure in forest_figures(found, "dapo")}
-    assert [titles[name] for name in names] == ["pass@1, less dapo", "pass@2, less dapo"]
+    assert [titles[name] for name in names] == ["pass@1, minus dapo", "pass@2, minus dapo"]
     others = [replace(one, task="other", k=4) for one in found]
     titles = {figure.name: figure.title for figure in forest_figures([*found, *others], "dapo")}
-    assert [titles[name] for name in names] == ["pass@1, less dapo", "pass@k, less dapo"]
+    assert [titles[name] for name in names] == ["pass@1, minus dapo", "pass@k, minus dapo"]
 
 
 def test_one_checkpoint_has_one_interval_and_one_shape(grid):
@@ -112,7 +112,7 @@ def test_more_checkpoints_than_shapes_have_none(grid):
 def test_other_pairs_are_named_in_full(grid):
     named = {figure.name: figure for figure in forest_figures(compare(grid, outcomes()), "dapo")}
     figure = named["pairs-pass@1"]
-    assert {row["method"] for row in figure.values} == {"meds less count"}
+    assert {row["method"] for row in figure.values} == {"meds minus count"}
     assert next(row["difference"] for row in figure.values if "difference" in row) == 0.1875  # .3125 - .125
 
 

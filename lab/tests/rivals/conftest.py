@@ -1,4 +1,4 @@
-"""A tiny random model and a data set for the TRL adapter's tests. Nothing is downloaded."""
+"""A tiny random model and a data set, the same as in tests/engines/trl/conftest.py. Nothing is downloaded."""
 
 import itertools
 from pathlib import Path
@@ -9,7 +9,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.engines.trl import MEDSConfig
 from meds_rl.fingerprint import AnswerPosition
 
 
@@ -66,24 +66,6 @@ def third_token(completion_ids, _tokenizer):
     return AnswerPosition(2, completion_ids[3]) if len(completion_ids) > 3 else None
 
 
-def train(model_path, dataset, args, reward=even_length, **kwargs) -> MEDSTrainer:
-    """A trainer that has trained."""
-    trainer = MEDSTrainer(model_path, reward, args, dataset, answer_finder=third_token, **kwargs)
-    trainer.train()
-    return trainer
-
-
-def parameters(trainer) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
-
-
-def assert_same_bits(ours, theirs) -> None:
-    ours, theirs = parameters(ours), parameters(theirs)
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        assert torch.equal(value, theirs[name]), name
-
-
 @pytest.fixture
 def make_config(tmp_path: Path):
     """Small, CPU-only, deterministic training arguments."""
@@ -92,6 +74,7 @@ def make_config(tmp_path: Path):
 
     def make(**fields) -> MEDSConfig:
         defaults = {
+            "method": "meds",
             "output_dir": str(tmp_path / f"run-{next(numbers)}"),
             "per_device_train_batch_size": 16,
             "num_generations": 4,

@@ -2,11 +2,11 @@
 
 import pytest
 
+from meds_lab.sampling import sample_completions
 from meds_lab.tasks import checkpoint_path, load_pocket_model, model_location
 from meds_lab.tasks.checkpoints import SEEDS
 from meds_lab.tasks.command import sample_figures
 from meds_lab.tasks.mixture import GUESSED, VARIANTS
-from meds_rl.evaluation.engines import sample_completions
 from meds_rl.tasks.pocket import CORRECT, WRONG, strategy
 from meds_rl.tasks.pocket.model import load_folder
 from meds_rl.tasks.pocket.problems import pool

@@ -184,10 +184,12 @@ def _write(args: argparse.Namespace, results: list[dict[str, Any]]) -> None:
 
 def _check_target(path: Path) -> None:
     """Fail before anything is measured or sent."""
-    from meds_rl.files import require_writable
+    from meds_rl.files import refuse_special, require_writable
 
-    if path.is_dir():
-        raise IsADirectoryError(f"--json {path} is a folder; name a file.")
+    try:
+        refuse_special(path)
+    except OSError as error:
+        raise OSError(f"--json {error}, or leave --json out: the figures are printed, too.") from None
     require_writable(path.parent, f"--json {path} cannot be written")
 
 

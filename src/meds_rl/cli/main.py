@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
@@ -21,29 +21,43 @@ COMMANDS = {
     "data": (data, "write the paper's training data in one format"),
 }
 
+EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
+"""What bad input raises; of anything else the traceback is shown."""
+
+FULL_DISK = ("No space left on device", "inline_container.cc")
+"""In the errors of safetensors and of torch, which are no OSErrors."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``meds``; returns the exit status: 0 done, 2 bad input (one sentence on standard error)."""
+    """Run ``meds``; returns the exit status: 0 done, 2 bad input or a full disk (one sentence on standard error)."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
+    return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
+
+
+def exit_status(name: str, run: Callable[[], int]) -> int:
+    """Run a subcommand: its own status, 2 for bad input or a full disk (said in one sentence), 130 for Ctrl-C."""
     try:
-        return int(COMMANDS[args.command][0].run(args))
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        if os.environ.get("MEDS_TRACEBACK"):
+        return int(run())
+    except Exception as error:
+        expected = isinstance(error, EXPECTED) or any(words in str(error) for words in FULL_DISK)
+        if os.environ.get("MEDS_TRACEBACK") or not expected:
             raise
-        print(f"meds {args.command}: {_printable(_sentence(error))}", file=sys.stderr)
+        print(f"{name}: {_printable(_sentence(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nmeds {args.command}: stopped.", file=sys.stderr)
+        print(f"\n{name}: stopped.", file=sys.stderr)
         return 130
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f'{error}. The command line needs: pip install "meds-rl[trl]"'
+    if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
+        return f"a file cannot be written; the disk may be full ({error})"
     return str(error) or type(error).__name__
 
 

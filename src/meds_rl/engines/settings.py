@@ -88,6 +88,9 @@ _WORDS: dict[type, str] = {
     str: "a path",
 }
 
+RIGHT_ABOVE = 0.5
+"""`correct_above` where it is None."""
+
 _MEMORY: dict[str, Setting] = {
     "alpha": Setting(float, 0.1, "Strength of the penalty, min(alpha * ln(|C| + 1), beta).", least=0),
     "beta": Setting(float, 0.2, "Cap of the penalty, the paper's beta.", 2.0, least=0),
@@ -126,7 +129,11 @@ _MEMORY: dict[str, Setting] = {
     ),
 }
 _SHARED: dict[str, Setting] = {
-    "preset": Setting(("paper", "recommended"), "paper", "Sets the settings that are left at None."),
+    "preset": Setting(
+        ("paper", "recommended"),
+        "paper",
+        "Sets the settings that are left at None. The published fingerprint, layer_logits, does not tell errors apart.",
+    ),
     "fingerprint": Setting(
         ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states", "answer_string"),
         "layer_logits",
@@ -148,9 +155,9 @@ _SHARED: dict[str, Setting] = {
     ),
     "correct_above": Setting(
         float,
-        0.5,
-        "A completion is right if the first reward function that grades it returns more than this (verl: its acc, or "
-        "its score where there is no acc).",
+        None,
+        "A completion is right if the reward function that says right or wrong returns more than this (verl: its acc, "
+        f"or its score where there is no acc). None: {RIGHT_ABOVE}; in TRL the function must then return only 0 and 1.",
     ),
     "scale_rewards": Setting(
         ("group", "batch", "none"),
@@ -165,7 +172,9 @@ _SHARED: dict[str, Setting] = {
 }
 _TRL: dict[str, Setting] = {
     "method": Setting(
-        ("grpo", "grpo-entropy", "dapo", "meds"), "meds", "The training method; it sets the fields listed below."
+        ("trl", "grpo", "grpo-entropy", "dapo", "meds"),
+        "trl",
+        "The training method; it sets the fields listed below. trl: your own recipe with a memory.",
     ),
     "fingerprint_from": Setting(
         ("policy", "reference"), "policy", "The model that is read: the policy, or the model before training."
@@ -201,23 +210,25 @@ PRESETS: dict[str, dict[str, Any]] = {
 """By preset: the settings in which the presets differ."""
 
 _BY_PRESET = "by preset"
+_TRL_DEFAULT = "TRL's default"
 _BY_METHOD: dict[str, tuple[Any, ...]] = {
-    "loss_type": ("grpo", "grpo", "dapo", "dapo"),
-    "beta": (0.001, 0.001, 0.0, 0.0),
-    "epsilon": (0.2, 0.2, 0.2, 0.2),
-    "epsilon_high": (0.2, 0.2, 0.28, 0.28),
+    "preset": ("recommended", "paper", "paper", "paper", "paper"),
+    "loss_type": (_TRL_DEFAULT, "grpo", "grpo", "dapo", "dapo"),
+    "beta": (_TRL_DEFAULT, 0.001, 0.001, 0.0, 0.0),
+    "epsilon": (_TRL_DEFAULT, 0.2, 0.2, 0.2, 0.2),
+    "epsilon_high": (_TRL_DEFAULT, 0.2, 0.2, 0.28, 0.28),
     # TRL's two-sided clipping with delta is the dual clip: for A < 0 both give max(min(ratio, delta), 1 - epsilon) * A.
-    "delta": (None, None, 10.0, 10.0),
-    "scale_rewards": ("group", "group", "group", _BY_PRESET),
-    "dynamic_sampling": (False, False, True, True),
-    "overlong_buffer": (0, 0, 512, 512),
-    "entropy_advantage": (False, True, False, _BY_PRESET),
+    "delta": (_TRL_DEFAULT, None, None, 10.0, 10.0),
+    "scale_rewards": (_TRL_DEFAULT, "group", "group", "group", _BY_PRESET),
+    "dynamic_sampling": (False, False, False, True, True),
+    "overlong_buffer": (0, 0, 0, 512, 512),
+    "entropy_advantage": (False, False, True, False, _BY_PRESET),
 }
 METHODS: dict[str, dict[str, Any]] = {
-    method: {name: row[i] for name, row in _BY_METHOD.items() if row[i] is not _BY_PRESET}
-    for i, method in enumerate(("grpo", "grpo-entropy", "dapo", "meds"))
+    method: {name: row[i] for name, row in _BY_METHOD.items() if row[i] not in (_BY_PRESET, _TRL_DEFAULT)}
+    for i, method in enumerate(("trl", "grpo", "grpo-entropy", "dapo", "meds"))
 }
-"""By method: fields of TRL's MEDSConfig."""
+"""By method: fields of TRL's MEDSConfig. Those that are missing are set by the preset, or keep TRL's default."""
 
 
 def name_in(engine: Engine, name: str) -> str:
@@ -308,7 +319,7 @@ that you give always wins. If the two presets differ in a setting, its default i
 
 ## In TRL and verl
 
-`meds_*` acts only with `method: meds`.
+`meds_*` acts only with `method: trl` and `method: meds`.
 
 {shared}
 ## In TRL only
@@ -354,7 +365,9 @@ def _cells(setting: Setting) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    return _BY_PRESET if value is _BY_PRESET else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    if value in (_BY_PRESET, _TRL_DEFAULT):
+        return str(value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

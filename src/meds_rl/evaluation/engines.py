@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 
 from meds_rl.evaluation.problems import Problem
 from meds_rl.evaluation.sampling import (
@@ -17,7 +16,6 @@ from meds_rl.evaluation.sampling import (
     SamplingSettings,
     chunk_seed,
     encode,
-    plan,
     refuses_system,
 )
 
@@ -105,36 +103,6 @@ def _left_pad(prompts: Sequence[list[int]], pad_token_id: int, device: Any) -> d
     ids = [[pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
     mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
     return {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
-
-
-def sample_completions(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[Prompt],
-    *,
-    num_samples: int,
-    max_new_tokens: int,
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    batch_size: int = 64,
-    seed: int = 0,
-    description: str | None = None,
-) -> list[list[Completion]]:
-    """P lists of `num_samples` completions of P prompts (text or chat messages) from a model of transformers.
-
-    The model's mode (train or eval) and the global random state are restored. A progress bar is shown if it has a
-    `description`. ValueError for a setting out of range.
-    """
-    settings = SamplingSettings(max_new_tokens, temperature, top_p)
-    engine = TransformersEngine(model, tokenizer)
-    ids = [engine.encode(prompt) for prompt in prompts]
-    found: list[list[Completion]] = [[] for _ in prompts]
-    chunks = plan([len(prompt) for prompt in ids], num_samples, batch_size)
-    for number, chunk in enumerate(tqdm(chunks, desc=description, unit="batch", disable=description is None)):
-        completions = engine.sample([ids[row.prompt] for row in chunk], settings, chunk_seed(seed, number))
-        for row, completion in zip(chunk, completions, strict=True):
-            found[row.prompt].append(completion)
-    return found
 
 
 class VLLMEngine:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meds_rl.files import load_yaml
 from meds_rl.rollouts import RunFolder, RunFolderError
 from meds_rl.tasks.base import Task
 from meds_rl.tasks.grading import MathGrader
@@ -238,15 +239,13 @@ def _model_of(run: RunFolder) -> tuple[Path, str]:
 
 
 def _recipe(run: Path) -> dict[str, Any]:
-    import yaml
-
     path = run / "recipe.yaml"
     if not path.is_file():
         return {}
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+        recipe = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(recipe, dict):
         raise ValueError(f"{path} must be a mapping of fields to values")
     if isinstance(recipe.get("task_options"), str):

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from meds_rl.evaluation.grading import Grader
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
 from meds_rl.rollouts.samples import samples_table
+from meds_rl.tasks.grader import Grader
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ class Rollout:
     """How problems become rows: sampling, grading, fingerprints.
 
     `num_samples` completions of each problem are sampled, `batch_size` at once; together with the seed it determines
-    the samples. `guarded` graders run in a separate process if they may hang.
+    the samples. Graders that may hang run in a separate process.
     """
 
     engine: SamplingEngine
@@ -55,7 +55,6 @@ class Rollout:
     batch_size: int
     seed: int = 0
     fingerprints: FingerprintTaker | None = None
-    guarded: bool = True
 
     def run(
         self,
@@ -77,8 +76,9 @@ class Rollout:
         with ExitStack() as stack:
             graders = {}
             for source in dict.fromkeys(problem.source for problem in problems):
-                guarded = self.guarded and source.task.grade_may_hang
-                graders[source] = stack.enter_context(Grader(source.task.grade, in_process=guarded))
+                task = source.task
+                grader = Grader(task.grade, in_process=task.grade_may_hang, name=task.name)
+                graders[source] = stack.enter_context(grader)
             total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(
                 tqdm(total=total, desc=description, unit="sample", leave=keep_bar, disable=hidden)

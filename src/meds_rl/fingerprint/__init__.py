@@ -6,7 +6,16 @@ from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper'
 an instance.
 """
 
-from meds_rl.fingerprint.answer import AnswerFinder, AnswerPosition, answer_finder, extract_answer
+from meds_rl.fingerprint.answer import (
+    AnswerFinder,
+    AnswerPosition,
+    TextAnswerFinder,
+    answer_finder,
+    answer_text,
+    extract_answer,
+    find_written,
+    written_runs,
+)
 from meds_rl.fingerprint.answer_states import AnswerStates
 from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
 from meds_rl.fingerprint.extract import extract, num_forwards
@@ -29,18 +38,22 @@ __all__ = [
     "PooledLogits",
     "Recorder",
     "ReferencePolicy",
+    "TextAnswerFinder",
     "Tokenizer",
     "Where",
     "WorkingStates",
     "answer_finder",
+    "answer_text",
     "extract",
     "extract_answer",
     "find_backbone",
+    "find_written",
     "make_fingerprint",
     "num_forwards",
     "num_tokens_read",
     "record",
     "reference_model",
+    "written_runs",
 ]
 
 NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")

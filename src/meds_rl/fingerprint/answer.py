@@ -6,10 +6,11 @@ and uses t, the next token (paper, section on the fingerprint).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, named
+from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, locate_text, named
 
 
 class _Place(NamedTuple):
@@ -38,6 +39,8 @@ class AnswerPosition(_Place):
 
 
 AnswerFinder = Callable[[Sequence[int], Tokenizer], "AnswerPosition | None"]
+TextAnswerFinder = Callable[[str], "str | None"]
+"""From a completion's text to its answer."""
 
 
 def extract_answer(text: str, marker: str = "boxed") -> str | None:
@@ -69,7 +72,7 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
     return answer.strip() or None
 
 
-def answer_finder(marker: str | AnswerFinder = "boxed") -> AnswerFinder:
+def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> AnswerFinder:
     """A function that finds the answer's first and last token in a completion's token ids.
 
     p is the token with the last character of the last marker and t the next token. Tokens of white space between
@@ -83,8 +86,10 @@ def answer_finder(marker: str | AnswerFinder = "boxed") -> AnswerFinder:
     if a special token (end of text, padding) follows.
 
     Args:
-        marker: "boxed", "answer_tag", "hashes", or a function `(completion_ids, tokenizer) -> AnswerPosition
-            | None` of your own, whose results are checked; it may leave the `end` out.
+        marker: "boxed", "answer_tag", "hashes", or a function of your own: `(completion_ids, tokenizer) ->
+            AnswerPosition | None`, whose results are checked (it may leave the `end` out), or `(text) -> answer |
+            None`. The answer's tokens are then those of the last place where the text has the answer word for word, and
+            the last token where it has it nowhere.
 
     ValueError for an unknown name, TypeError for anything but a name or a function. The finder raises a ValueError if
     your function's result does not fit the completion (`check_position`).
@@ -100,7 +105,63 @@ def answer_finder(marker: str | AnswerFinder = "boxed") -> AnswerFinder:
         return find
     if not callable(marker):
         raise TypeError(f"marker must be one of {sorted(MARKERS)} or a function, got {marker!r}")
-    return _checked(marker)
+    return _in_text(marker) if _reads_text(marker) else _checked(marker)  # type: ignore[arg-type]
+
+
+def answer_text(
+    finder: str | AnswerFinder | TextAnswerFinder, text: str, ids: Sequence[int], tokenizer: Tokenizer
+) -> str | None:
+    """The text of a completion's answer, None if it has none.
+
+    Args:
+        finder: as in `answer_finder`.
+        text: of the completion.
+        ids, tokenizer: used if the finder reads token ids.
+
+    Example:
+        >>> answer_text("hashes", "6 * 7 = 42 #### 42", ids=[], tokenizer=None)
+        '42'
+        >>> answer_text(lambda text: text.split()[-1], "it is 42", ids=[], tokenizer=None)
+        '42'
+    """
+    if isinstance(finder, str):
+        return extract_answer(text, finder)
+    if _reads_text(finder):
+        return _answer_of(finder, text)
+    found = answer_finder(finder)(ids, tokenizer)
+    if found is None:
+        return None
+    return tokenizer.decode(list(ids[found.position + 1 : found.end + 1]), skip_special_tokens=True).strip() or None
+
+
+def _reads_text(finder: Callable[..., object]) -> bool:
+    """Whether a function is one of a text: it has one positional parameter."""
+    try:
+        parameters = inspect.signature(finder).parameters.values()
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        return False
+    kinds = [one.kind for one in parameters if one.default is inspect.Parameter.empty]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return len(kinds) == 1 and kinds[0] in positional
+
+
+def _answer_of(finder: Callable[..., object], text: str) -> str | None:
+    answer = finder(text)
+    if answer is not None and not isinstance(answer, str):
+        raise TypeError(f"the answer finder must return a text or None; got {answer!r}")
+    return (answer or "").strip() or None
+
+
+def _in_text(finder: Callable[..., object]) -> AnswerFinder:
+    def find(completion_ids: Sequence[int], tokenizer: Tokenizer) -> AnswerPosition | None:
+        ids = list(completion_ids)
+        answer = _answer_of(finder, tokenizer.decode(ids, skip_special_tokens=True))
+        if answer is None or len(ids) < 2:
+            return None
+        first, last = locate_text(answer, ids, tokenizer)
+        return AnswerPosition(first - 1, ids[first], last)
+
+    return find
 
 
 def _checked(finder: AnswerFinder) -> AnswerFinder:
@@ -132,3 +193,33 @@ def check_position(answer: AnswerPosition, completion_ids: Sequence[int], subjec
             f"{subject} position {position} and end {end} of {length} tokens; allowed ends are {position + 1} to "
             f"{length - 1}"
         )
+
+
+def find_written(
+    find: AnswerFinder, completion_ids: Sequence[int], is_written: Sequence[bool], tokenizer: Tokenizer
+) -> AnswerPosition | None:
+    """The answer among the tokens that the model wrote itself, without those of tools or users in between.
+
+    Each run of the model's own tokens is searched, the last one first. In a single-turn task there is one run only, and
+    this is `find` on it. `is_written` has one value for each of the `completion_ids` (verl's response mask, TRL's tool
+    mask).
+
+    Example:
+        >>> def find(ids, tokenizer):  # a token 9 comes before every answer
+        ...     places = [i for i, token in enumerate(ids[:-1]) if token == 9]
+        ...     return AnswerPosition(places[-1], ids[places[-1] + 1]) if places else None
+        >>> find_written(find, [9, 4, 5, 9, 6, 7], [True, True, True, False, False, True], tokenizer=None)
+        AnswerPosition(position=0, target_id=4, end=1)
+    """
+    for start, stop in reversed(written_runs(is_written)):
+        found = find(completion_ids[start:stop], tokenizer)
+        if found is not None:
+            return AnswerPosition(start + found.position, found.target_id, start + found.end)
+    return None
+
+
+def written_runs(is_written: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where the runs of True begin and end: [False, True, True, False, True] has (1, 3) and (4, 5)."""
+    padded = [False, *is_written, False]
+    edges = [i for i in range(len(padded) - 1) if padded[i] != padded[i + 1]]
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from meds_rl.files import load_yaml
 from meds_rl.report.text import finite
 
 PREFIX = "#   "
@@ -96,9 +95,8 @@ def read_recipe(folder: Path) -> Recipe:
         return Recipe({}, [])
     try:
         text = path.read_text(encoding="utf-8")
-        fields = yaml.safe_load(text)
-    # Besides its own errors PyYAML raises those of numbers, dates and deep nesting.
-    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        fields = load_yaml(text)
+    except (ValueError, OSError) as error:
         return Recipe({}, [], f"{path} cannot be read: {error}")
     if not isinstance(fields, dict):
         return Recipe({}, [], f"{path} holds no fields")

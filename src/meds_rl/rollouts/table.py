@@ -23,7 +23,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "reward": ("float64", "the raw reward r: all reward functions, weighted"),
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
     "advantage": ("float64", "what the update was weighted with, before token-level terms"),
-    "is_correct": ("bool", "whether the first reward function that grades the completion calls it right"),
+    "is_correct": ("bool", "whether it is right; null where no function says right or wrong, and read as not graded"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
     "cluster": ("int64", "label in the memory before this batch; -1 noise, -2 no answer, -3 unseen, -4 not scored"),
@@ -38,7 +38,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
 }
 """One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "is_correct", "cluster", "memory_id")
+NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "cluster", "memory_id")
 """Columns in which a null means that the file is damaged. Nulls in the other number columns are read as NaN."""
 
 MAX_STEP = 2**53
@@ -96,6 +96,20 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise RunFolderError(f"{path} cannot be read as rollouts: {error}") from None
     _check(table, path)
+    return _without_unknown(table)
+
+
+def _without_unknown(table: pa.Table) -> pa.Table:
+    """Rows that are neither right nor wrong as if no function had graded them: not right, and without a reward."""
+    import pyarrow.compute as pc
+
+    if "is_correct" not in table.column_names or not table["is_correct"].null_count:
+        return table
+    unknown = pc.is_null(table["is_correct"])
+    for name, value in {"is_correct": False, "reward": None}.items():
+        if name in table.column_names:
+            column = pc.if_else(unknown, value, table[name])
+            table = table.set_column(table.column_names.index(name), table.schema.field(name), column)
     return table
 
 

@@ -31,7 +31,7 @@ class Task:
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
         grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
-            answer); an evaluation then grades in a separate process.
+            answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
     """
 
     name: str
@@ -48,7 +48,8 @@ def prompt_id(prompt: Prompt) -> str:
     """The id of a prompt: the first 16 hex digits of the SHA-256 of its content.
 
     The content is the text or the messages in the data set, never a chat template's rendering, so that the id does not
-    depend on tokenizer, template or engine. Keys with the value None are left out, as Arrow adds them to messages.
+    depend on tokenizer, template or engine. Keys with the value None are left out, as Arrow adds them to messages. An
+    image (PIL) counts by its size, mode and pixels.
     TypeError or ValueError for anything but a string or a sequence of messages.
 
     >>> prompt_id("2 + 2 = ?")
@@ -61,8 +62,15 @@ def prompt_id(prompt: Prompt) -> str:
     content: Any = prompt
     if not isinstance(prompt, str):
         content = [{key: value for key, value in one.items() if value is not None} for one in chat_messages(prompt)]
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_image_digest)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _image_digest(image: Any) -> str:
+    """The SHA-256 of an image's content; TypeError for anything else that JSON has no form for."""
+    if not callable(getattr(image, "tobytes", None)):
+        raise TypeError(f"a prompt's content must be text or images, got {type(image).__name__}")
+    return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).hexdigest()
 
 
 def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:

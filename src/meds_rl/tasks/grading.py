@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from meds_rl.tasks.base import Task
+from meds_rl.tasks.grader import LIMIT_SECONDS, Grader
 
 Message: TypeAlias = Mapping[str, Any]
 
@@ -27,8 +28,8 @@ def math_grade(completion: str, answer: str, marker: str = "boxed") -> bool:
     matrices, equations, units, ``\text{}``. If math-verify cannot parse the gold answer, or the answer is longer than
     `MAX_ANSWER_CHARS`, only equal text is right.
 
-    Grade in the main thread (as TRL does) or in processes. math-verify's time-outs use `signal.alarm`, which only works
-    in the main thread, so other threads grade *without* time-outs: a tower of powers may take minutes.
+    math-verify's time-outs use `signal.alarm`, which only works in the main thread, so other threads grade *without*
+    time-outs: a tower of powers may take minutes. `tasks.grader.Grader` has a limit in any thread.
 
     Args:
         completion: the model's text.
@@ -96,23 +97,35 @@ class AccuracyReward:
 
     Takes completions as strings or as lists of chat messages (the last message counts), and the data set's columns as
     lists of the same length. Picklable: it has the grader and not the data.
+
+    A task that may hang is graded in a process of its own, in which each answer has `limit` seconds. One that takes
+    longer is wrong; the first is logged, and `grader/timeouts` (their number in a batch) goes to TRL's `log_metric`.
     """
 
     __name__ = "accuracy"
 
-    def __init__(self, task: Task) -> None:
-        self.grade: Callable[[str, Mapping[str, Any]], bool] = task.grade
+    def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
+        self._may_hang = task.grade_may_hang
+        self._grader = Grader(task.grade, in_process=self._may_hang, limit=limit, name=task.name)
 
-    def __call__(self, completions: Sequence[str | Sequence[Message]], **columns: Any) -> list[float]:
+    def __call__(
+        self,
+        completions: Sequence[str | Sequence[Message]],
+        completion_ids: Any = None,  # no grader wants them, and they would go to the process
+        log_metric: Callable[[str, float], None] | None = None,
+        **columns: Any,
+    ) -> list[float]:
         # TRL also passes its state and its logging functions, which are not lists.
         lists = {name: values for name, values in columns.items() if isinstance(values, list)}
         for name, values in lists.items():
             if len(values) != len(completions):
                 raise ValueError(f"column {name!r} has {len(values)} rows, there are {len(completions)} completions")
-        return [
-            float(self.grade(_text(completion), {name: values[i] for name, values in lists.items()}))
-            for i, completion in enumerate(completions)
-        ]
+        rows = [{name: values[i] for name, values in lists.items()} for i in range(len(completions))]
+        before = self._grader.num_ended
+        right = self._grader(list(zip(map(_text, completions), rows, strict=True)))
+        if self._may_hang and log_metric is not None:  # 0, too: all ranks must log the same names
+            log_metric("grader/timeouts", float(self._grader.num_ended - before))
+        return [float(one) for one in right]
 
 
 def _text(completion: str | Sequence[Message]) -> str:

@@ -53,7 +53,6 @@ def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFold
         num_samples=recipe.run.eval_samples,
         batch_size=recipe.training.per_device_eval_batch_size,
         seed=recipe.training.seed,
-        guarded=False,  # grade in this process, as training does: a second one could conflict with torch
     )
     problems = select(problems_of(task), limit=recipe.run.eval_problems, by=recipe.run.eval_by)
     share = problems[accelerator.process_index :: accelerator.num_processes]

@@ -2,15 +2,22 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Sequence
+import math
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from enum import Enum
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, NoReturn
+from types import NoneType, UnionType
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
-import yaml
+from huggingface_hub.dataclasses import type_validator
 from trl import ModelConfig, TrlParser
 
 from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.files import load_yaml
 
 
 @dataclass
@@ -46,8 +53,6 @@ class RunArguments:
     num_threads: int | None = field(default=None, metadata={"help": "CPU threads of torch. Default: torch's own."})
 
     def __post_init__(self) -> None:
-        if self.num_threads is not None and self.num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1; got {self.num_threads}.")
         given: Any = self.reward_funcs  # YAML may give one path as text
         self.reward_funcs = [given] if isinstance(given, str) else given
         self.task = str(self.task)  # YAML reads some names as numbers
@@ -60,11 +65,6 @@ class RunArguments:
                 raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
             raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
-        for name, least in {"eval_samples": 0, "eval_every": 0, "eval_problems": 1}.items():
-            if not isinstance(value := getattr(self, name), int):
-                raise ValueError(f"{name} must be a whole number; got {value!r}.")
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}; got {value}.")
         if self.eval_k is not None and self.eval_samples and not 1 <= self.eval_k <= self.eval_samples:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
 
@@ -84,32 +84,47 @@ class Recipe:
     given: dict[str, Any]
 
 
+KINDS = (RunArguments, MEDSConfig, ModelConfig)
+
+
 class RecipeError(ValueError):
-    """A recipe cannot be read, or has a field that does not exist."""
+    """A recipe cannot be read, has a field that does not exist, or a value of the wrong type or out of bounds."""
 
 
 class _Parser(TrlParser):
-    """TRL's parser with one sentence about a wrong value instead of 600 lines of usage."""
+    """TRL's parser that checks the ``given`` fields and says in one sentence what is wrong, without lines of usage."""
+
+    given: Iterable[str] = ()
 
     def error(self, message: str) -> NoReturn:
         raise RecipeError(message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Every value is converted now, and no dataclass is made yet."""
+        found, rest = super().parse_known_args(args, namespace)
+        hints = {name: hint for kind in KINDS for name, hint in get_type_hints(kind).items()}
+        for name in self.given:
+            if name in found:
+                setattr(found, name, _checked(name, getattr(found, name), hints[name]))
+        return found, rest
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe and the ``--field value`` pairs that override it.
 
     Raises:
-        RecipeError: no such file, not a YAML mapping, an unknown field, a value of the wrong kind.
-        ValueError: a value that is not allowed.
+        RecipeError: no such file, not a YAML mapping, an unknown field, a value of the wrong type or out of bounds.
+        ValueError: values that are not allowed together, or by ``MEDSConfig`` or TRL.
     """
     path = find_recipe(path)
     given = _read_yaml(path)
     _check_names(given)
     overridden = _pairs(overrides)
     _check_names([name.removeprefix("no_") for name in overridden])
-    parser = _Parser((RunArguments, MEDSConfig, ModelConfig))
-    run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
     everything = given | overridden
+    parser = _Parser(KINDS)
+    parser.given = [name.removeprefix("no_") for name in everything]
+    run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
     lora = sorted(name for name in everything if name.startswith("lora_"))
     if lora and "use_peft" not in everything:
         raise RecipeError(f"{', '.join(lora)} does nothing without use_peft: true.")
@@ -118,7 +133,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def field_names() -> list[str]:
     """Every field that a recipe may have."""
-    names = {f.name for kind in (RunArguments, MEDSConfig, ModelConfig) for f in fields(kind) if f.init}
+    names = {f.name for kind in KINDS for f in fields(kind) if f.init}
     return sorted(names | {"env"})
 
 
@@ -140,9 +155,9 @@ def find_recipe(path: str | Path) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not YAML: {error}") from None
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path} cannot be read: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise RecipeError(f"{path} must be a YAML mapping of fields to values.")
     return content
@@ -155,6 +170,79 @@ def _check_names(names: Iterable[str]) -> None:
             close = difflib.get_close_matches(name, known, n=3)
             hint = f"Did you mean {' or '.join(close)}?" if close else "docs/settings.md lists them."
             raise RecipeError(f"Unknown field {name!r}. {hint}")
+
+
+# ---- The values.
+
+_BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "more than 0 and finite": (
+        lambda value: 0 < value < math.inf,
+        "temperature num_train_epochs logging_steps save_steps eval_steps repetition_penalty",
+    ),
+    "at least 0 and finite": (
+        lambda value: 0 <= value < math.inf,
+        "learning_rate warmup_steps weight_decay max_grad_norm adam_epsilon eval_samples eval_every "
+        "dataloader_num_workers",
+    ),
+    "at least 1": (
+        lambda value: value >= 1,
+        "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps generation_batch_size "
+        "steps_per_generation num_generations_eval max_completion_length num_iterations num_threads eval_k "
+        "eval_problems vllm_tensor_parallel_size ref_model_sync_steps lora_r lora_alpha",
+    ),
+    "at least 2": (lambda value: value >= 2, "num_generations"),
+    "-1 or at least 1": (lambda value: value == -1 or value >= 1, "max_steps"),
+    "more than 0 and at most 1": (lambda value: 0 < value <= 1, "top_p vllm_gpu_memory_utilization"),
+    "in 0..1": (lambda value: 0 <= value <= 1, "min_p adam_beta1 adam_beta2 lora_dropout top_entropy_quantile"),
+    "in 0..4294967295": (lambda value: 0 <= value < 2**32, "seed data_seed"),
+}
+"""What a number must be -> its check, and the fields. Those of MEDS are in ``meds_rl.engines.settings``."""
+
+_ALSO: dict[str, Any] = {"scale_rewards": bool, "fsdp": bool | list[str]}
+"""What fields take beside their annotations."""
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", dict: "a mapping", NoneType: "null"}
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    """A field's value; a RecipeError if it has the wrong type or is out of bounds."""
+    if hint in (str, str | None) and type(value) in (int, float):
+        value = str(value)  # YAML reads some names as numbers
+    hint = hint | _ALSO[name] if name in _ALSO else hint
+    try:
+        type_validator(name, value, _accepted(hint))
+    except TypeError:
+        raise RecipeError(f"{name} must be {_words(hint)}; got {reprlib.repr(value)}.") from None
+    bounds = [(words, holds) for words, (holds, names) in _BOUNDS.items() if name in names.split()]
+    if isinstance(value, int | float):
+        bounds.append(("a number below 2**63", lambda number: abs(number) < 2**63 or abs(number) == math.inf))
+        for words, holds in bounds:
+            if not holds(value):
+                raise RecipeError(f"{name} must be {words}; got {reprlib.repr(value)}.")
+    return value
+
+
+def _accepted(hint: Any) -> Any:
+    """The annotation, and what the parser takes: whole numbers for floats, one text for a list, values of enums."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return reduce(or_, map(_accepted, args))
+    if origin is list:
+        return list[_accepted(args[0])] | str if args[0] is str else list[_accepted(args[0])]  # type: ignore[misc]
+    if hint is float or (origin is None and isinstance(hint, type) and issubclass(hint, Enum)):
+        return hint | (int if hint is float else str)
+    return hint
+
+
+def _words(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_words, args)))
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, args))}"
+    if origin is list:
+        return f"a list, each {_words(args[0])}"
+    return _WORDS.get(origin or hint, "text")  # an enum's values are text
 
 
 def _pairs(overrides: Sequence[str]) -> dict[str, Any]:

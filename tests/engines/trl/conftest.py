@@ -92,6 +92,7 @@ def make_config(tmp_path: Path):
 
     def make(**fields) -> MEDSConfig:
         defaults = {
+            "method": "meds",
             "output_dir": str(tmp_path / f"run-{next(numbers)}"),
             "per_device_train_batch_size": 16,
             "num_generations": 4,

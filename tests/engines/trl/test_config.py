@@ -15,7 +15,8 @@ from meds_rl.memory import HDBSCANClustering
 
 
 def config(tmp_path, **fields) -> MEDSConfig:
-    return MEDSConfig(str(tmp_path), use_cpu=True, bf16=False, gradient_checkpointing=False, **fields)
+    given = {"method": "meds", "use_cpu": True, "bf16": False, "gradient_checkpointing": False, **fields}
+    return MEDSConfig(str(tmp_path), **given)
 
 
 TRLS = {field.name for field in fields(GRPOConfig)}

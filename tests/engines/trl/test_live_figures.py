@@ -8,14 +8,10 @@ import pytest
 from meds_rl.engines.trl.batch import batch_figures, fingerprint_figures
 
 
-def boxed(*answers):
-    return [f"so \\boxed{{{answer}}}" if answer is not None else "I give up" for answer in answers]
-
-
 def test_figures_by_hand():
-    completions = boxed("1", "2", "2", None, "1", "1", "1", "1", "5", "5", "6", "7")
+    answers = ["1", "2", "2", None, "1", "1", "1", "1", "5", "5", "6", "7"]
     right = np.array([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0], dtype=bool)
-    figures = batch_figures(completions, right, np.ones(12, dtype=bool), group_size=4, marker="boxed")
+    figures = batch_figures(answers, right, np.ones(12, dtype=bool), group_size=4)
     # Groups: 1 of 4 right, wrong answers 2, 2, none; all right; none right, wrong answers 5, 5, 6, 7.
     assert figures["pass/pass@1"] == pytest.approx((0.25 + 1 + 0) / 3)
     assert figures["pass/pass@4"] == pytest.approx(2 / 3)
@@ -27,11 +23,11 @@ def test_figures_by_hand():
 
 
 def test_what_was_not_graded_is_left_out():
-    completions, right = boxed("1", "2", "3", "4"), np.array([True, False, False, False])
+    answers, right = ["1", "2", "3", "4"], np.array([True, False, False, False])
     graded = np.array([True, False, False, False])
-    figures = batch_figures(completions, right, graded, group_size=2, marker="boxed")
+    figures = batch_figures(answers, right, graded, group_size=2)
     assert figures == {"pass/pass@1": 1.0, "pass/pass@2": 1.0, "diversity/distinct_wrong": 0.0}
-    assert batch_figures(completions, right, np.zeros(4, bool), group_size=2, marker="boxed") == {}
+    assert batch_figures(answers, right, np.zeros(4, bool), group_size=2) == {}
 
 
 def test_the_eigenvalue_ratio_is_of_the_chosen_rows_within_prompts():

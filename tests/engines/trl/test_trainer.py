@@ -370,7 +370,7 @@ def test_the_first_function_that_grades_a_completion_says_right_or_wrong(model_p
         return [None if p < "e" else float(sum(ids) % 2 == 1) for p, ids in zip(prompts, completion_ids, strict=True)]
 
     args = make_config(max_steps=4, dynamic_sampling=False)
-    train(model_path, dataset, args, reward=[first_half, second_half])
+    train(model_path, dataset, args, reward=[first_half, second_half], correctness=[first_half, "second_half"])
     rollouts = RunFolder(args.output_dir).rollouts()
     assert (rollouts["is_correct"] == (rollouts["reward"] == 1.0)).all()
     assert rollouts.groupby(rollouts["prompt"] < "e")["is_correct"].any().all()
@@ -449,7 +449,7 @@ def test_a_memory_of_another_width_is_refused(model_path, dataset, make_config):
 
 def test_bad_arguments(model_path, dataset, make_config, tmp_path):
     with pytest.raises(TypeError, match="MEDSConfig"):
-        MEDSTrainer(model_path, even_length, GRPOConfig(str(tmp_path), use_cpu=True, bf16=False), dataset)
+        MEDSTrainer(model_path, even_length, {"output_dir": str(tmp_path)}, dataset)
     with pytest.raises(ValueError, match="at least one reward function"):
         MEDSTrainer(model_path, [], make_config(), dataset)
     with pytest.raises(ValueError, match="prompt"):

@@ -32,6 +32,7 @@ def third_token(completion_ids, _tokenizer):
 
 def make_trainer(model_path: str, output: str, arguments: dict | None = None, **fields) -> MEDSTrainer:
     defaults = dict(
+        method="meds",
         per_device_train_batch_size=6,  # 12 rows, 3 groups of 4: the second group lies across both processes
         num_generations=4,
         max_completion_length=12,

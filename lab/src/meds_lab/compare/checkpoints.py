@@ -1,15 +1,15 @@
-"""The cells of several grids by base checkpoint: what one method has more than others, each checkpoint counted once.
+"""Differences of one method to the others in finished grids, with each starting checkpoint counted once.
 
     python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet
 
-Seeds of one checkpoint share what they start from; where checkpoints differ much, only their number counts. For each
-group of problems and measure: the mean over checkpoints of the paired difference, its 95 % interval by Student's t over
-checkpoints, at how many it is above 0, the sign-flip test's p over checkpoints (not corrected), and the mean without
-the checkpoint with the largest difference, or without one that is named:
+Seeds of one checkpoint are not independent, so here the checkpoints are the units. For each group of problems and
+measure the table has the other method's mean, the number of checkpoints, the mean difference, its 95 % interval by
+Student's t, the number of checkpoints with a difference above 0, p of the sign-flip test (not corrected), and the mean
+difference without the checkpoint where it is largest. --without names another checkpoint to leave out:
 
     python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet --without stuck-5
 
-Files may hold the same cells; cells of different budgets are not put together.
+Files may contain the same cells. Cells of different budgets are refused.
 """
 
 from __future__ import annotations
@@ -38,11 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cells", type=Path, nargs="+", help="cells.parquet of meds-lab compare")
-    parser.add_argument("--method", default="recommended", help="what the others are taken from (default: recommended)")
-    parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="default: all")
-    parser.add_argument(
-        "--without", metavar="CHECKPOINT", help="last column: the mean without it (default: without the best)"
-    )
+    parser.add_argument("--method", default="recommended", help="is compared with all others (default: recommended)")
+    parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="use only these (default: all)")
+    parser.add_argument("--without", metavar="CHECKPOINT", help="leave it out in the last column (default: the best)")
     parsed = parser.parse_args(arguments)
     cells = pd.concat([pd.read_parquet(file) for file in parsed.cells], ignore_index=True)
     cells = cells[(cells["when"] == "after") & cells["group"].isin(MEASURES)]
@@ -60,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = each_once(cells)
     except ValueError as error:
         parser.error(str(error))
-    print(f"What {parsed.method} has more; checkpoints: {', '.join(sorted(set(cells['checkpoint'])))}.\n")
+    print(f"{parsed.method} minus each method; checkpoints: {', '.join(sorted(set(cells['checkpoint'])))}.\n")
     print(
-        "| group | measure | less | mean | checkpoints | more | 95 % interval | > 0 | p | "
+        "| group | measure | method | its mean | checkpoints | difference | 95 % interval | > 0 | p | "
         f"without {parsed.without or 'the best'} |"
     )
     print("| :-- | :-- | :-- | --: | --: | --: | --: | --: | --: | --: |")

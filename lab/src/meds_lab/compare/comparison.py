@@ -24,7 +24,7 @@ class Comparison:
         k: of pass@k.
         units: (checkpoint, seed) of each pair, in the order of ``difference.by_seed``.
         against: the method that it is compared with.
-        difference: the method less ``against``, with its interval over units and problems.
+        difference: the method minus ``against``, with its interval over units and problems.
         over_checkpoints: the same with checkpoints drawn before their units; None where the units have one checkpoint.
         p: of the sign-flip test over units; NaN where a unit has no figure.
         p_holm: corrected for all comparisons by the same measure.

@@ -27,7 +27,7 @@ ONE_COLOUR = {"datum": "mean", "type": "nominal", "scale": {"domain": ["mean"]},
 """The theme's first colour."""
 
 
-TWO_LINES = "split(replace(datum.label, ' less ', '\\nless '), '\\n')"
+TWO_LINES = "split(replace(datum.label, ' minus ', '\\nminus '), '\\n')"
 """Labels of pairs: viewers whose letters are wider than the theme's would cut a long one off."""
 
 
@@ -77,11 +77,11 @@ _BELOW = 11
 
 
 def forest_figures(comparisons: Sequence[Comparison], baseline: str) -> list[Figure]:
-    """For each measure one figure of the methods less the baseline, and one of the other pairs."""
+    """For each measure one figure of the methods minus the baseline, and one of the other pairs."""
     against = [(one.method, one) for one in comparisons if one.against == baseline]
-    others = [(f"{one.method} less {one.against}", one) for one in comparisons if one.against != baseline]
+    others = [(f"{one.method} minus {one.against}", one) for one in comparisons if one.against != baseline]
     return [
-        *_of_measures(against, "difference", f"less {baseline}"),
+        *_of_measures(against, "difference", f"minus {baseline}"),
         *_of_measures(others, "pairs", "other pairs"),
     ]
 

@@ -51,7 +51,7 @@ def text_tables(results: Results, baseline: str, over_checkpoints: bool = False)
             second = over_checkpoints and any(one.over_checkpoints for one in compared)
             against = [one for one in compared if one.against == baseline]
             others = [one for one in compared if one.against != baseline]
-            yield _measures(f"{task}: {group}, less {baseline}", levels, against, second)
+            yield _measures(f"{task}: {group}, minus {baseline}", levels, against, second)
             if others:
                 yield _other_pairs(f"{task}: {group}, other pairs", others, second)
         yield _cost(
@@ -84,7 +84,7 @@ def _other_pairs(title: str, compared: Sequence[Comparison], second: bool) -> Te
     for name in MEASURES:
         of_measure = [one for one in compared if one.measure == name]
         if of_measure:
-            rows = [(f"{one.method} less {one.against}", *_cells(one, second)) for one in of_measure]
+            rows = [(f"{one.method} minus {one.against}", *_cells(one, second)) for one in of_measure]
             sections.append((title_of(name, of_measure[0].k), rows))
     return TextTable(title, _columns(second), sections)
 

@@ -1,4 +1,4 @@
-"""The bench of fingerprints on frozen policies: what do they see of the errors?
+"""Benchmarks of fingerprints on policies that do not train: do they separate the errors?
 
 python -m meds_lab.fingerprints              # neighbours and clusters, see `meds_lab.fingerprints.__main__`
 python -m meds_lab.fingerprints.assignment   # do penalties follow the errors?

@@ -1,15 +1,15 @@
-"""What a fingerprint sees of the reasoning: how often a completion's five nearest neighbours share its strategy.
+"""Measures fingerprints: how often a completion's five nearest neighbours share its strategy.
 
-Neighbours are of the same prompt, by the cosine, as in the memory; over all pairs, with the answer held fixed, and with
-the answer different; against chance and against text.
+Neighbours are completions of the same prompt, by the cosine, as in the memory. The table has all pairs, pairs with the
+same answer and pairs with different answers, relative to chance, also for fingerprints of the text.
 
     python -m meds_lab.fingerprints --model pocket --out runs/reasoning                 # minutes
     python -m meds_lab.fingerprints --model pocket-guess --out runs/reasoning           # answers that show no strategy
     python -m meds_lab.fingerprints --model smollm2 --out runs/reasoning                # samples first: half an hour
-    python -m meds_lab.fingerprints --model smollm2-sums --out runs/reasoning     # one answer, worked out differently
+    python -m meds_lab.fingerprints --model smollm2-sums --out runs/reasoning     # one answer, several workings
     python -m meds_lab.fingerprints --model pocket --out runs/reasoning --quick         # a short run
 
-One core, no network. What OUT has already is not sampled again. SmolLM2 needs its package: `meds_rl.tasks.models`.
+One core, no network. Samples in OUT are used again. SmolLM2 needs its package: `meds_rl.tasks.models`.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--samples",
         type=int,
         default=None,
-        help="of a problem and setting; default: 64, SmolLM2 40, of sums 16",
+        help="completions of each problem and setting; default: 64, smollm2 40, smollm2-sums 16",
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="of the bootstrap")
+    parser.add_argument("--resamples", type=int, default=1000, help="number of bootstrap resamples")
     parser.add_argument("--table", type=Path, default=None, help="Markdown; default: OUT/MODEL.md")
     parser.add_argument("--quick", action="store_true", help="pocket: one checkpoint, 8 problems, four fingerprints")
-    parser.add_argument("--as-is", action="store_true", help="SmolLM2: sample nothing, take what OUT holds")
+    parser.add_argument("--as-is", action="store_true", help="SmolLM2: sample nothing, use the samples in OUT")
     return parser.parse_args(arguments)
 
 

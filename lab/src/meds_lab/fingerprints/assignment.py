@@ -1,19 +1,19 @@
-"""Do penalties follow the errors? By fingerprint, by the reach of the vote, by every setting of the memory.
+"""Do penalties follow the errors? Compares fingerprints, distances of the vote, and every setting of the memory.
 
     python -m meds_lab.fingerprints.assignment                # stuck, guess and scatter of seed 0; five minutes
     python -m meds_lab.fingerprints.assignment --settings     # the recommended memory, one setting changed at a time
     python -m meds_lab.fingerprints.assignment --problems 4 --samples 64
-    python -m meds_lab.fingerprints.assignment --smollm2 runs/reasoning   # what the bench has sampled
+    python -m meds_lab.fingerprints.assignment --smollm2 runs/reasoning   # samples of python -m meds_lab.fingerprints
 
-For each of some hard problems a frozen policy's wrong completions come in visits of 8, those that have an answer: they
-are looked up, then remembered, as in training, but nothing moves. The planted strategy of each is known. Printed, over
-the second half of the visits, means over problems:
+The policy does not train. For each hard problem, its wrong completions with an answer come in visits of 8. They are
+looked up, then remembered, as in training. The planted strategy of each is known. The table has means over problems, of
+the second half of the visits:
 
-- seen: share of completions that are like something remembered.
-- contrast: mean ln(size + 1) of the habit's completions, the problem's most frequent strategy, less that of the others.
-  Times alpha it is what makes another error pay better than the habit.
+- seen: share of completions with a remembered neighbour.
+- contrast: mean ln(size + 1) of the habit (the problem's most frequent strategy) minus that of all others. Alpha times
+  the contrast is how much more the habit costs than another error.
 - within: standard deviation of ln(size + 1) within the habit: noise of the penalty.
-- right: correlation of ln(size + 1) with what it would be if strategies were known and counted for each prompt.
+- right: correlation of ln(size + 1) with its value if strategies were known and counted for each prompt.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from meds_lab.rivals.global_memory import GlobalMemory
 from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.single import one_cluster
+from meds_lab.sampling import sample_completions
 from meds_lab.tasks import load_pocket_model
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_memory, make_shaper
-from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.memory import HDBSCANClustering
@@ -126,10 +126,10 @@ class Errors:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Sample, stream, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", type=int, default=12, metavar="N", help="hard problems (default: 12)")
-    parser.add_argument("--samples", type=int, default=128, metavar="N", help="of each (default: 128)")
+    parser.add_argument("--problems", type=int, default=12, metavar="N", help="number of hard problems (default: 12)")
+    parser.add_argument("--samples", type=int, default=128, metavar="N", help="completions of each (default: 128)")
     parser.add_argument("--variants", nargs="*", default=["stuck", "guess", "scatter"], metavar="NAME")
-    parser.add_argument("--settings", action="store_true", help="by every setting, not only by fingerprint")
+    parser.add_argument("--settings", action="store_true", help="compare settings of the memory, not fingerprints")
     parser.add_argument("--smollm2", type=Path, metavar="OUT", help="folder of python -m meds_lab.fingerprints")
     parsed = parser.parse_args(arguments)
     if parsed.problems < 1 or parsed.samples < 4 * VISIT:

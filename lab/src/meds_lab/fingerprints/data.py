@@ -19,8 +19,8 @@ from meds_lab.fingerprints.neighbours import Sample
 from meds_lab.fingerprints.problems import Asked
 from meds_lab.fingerprints.sampling import sample
 from meds_lab.fingerprints.states import States, join, take
+from meds_lab.sampling import sample_completions
 from meds_lab.tasks import load_pocket_model
-from meds_rl.evaluation.engines import sample_completions
 from meds_rl.fingerprint import answer_finder
 from meds_rl.tasks.pocket import pocket_task
 from meds_rl.tasks.pocket.reading import followed

@@ -39,7 +39,7 @@ class RememberTrainer(MEDSTrainer):
         super().shape(batch, features)
         if batch.shaped is not None:
             batch.shaped = without_mixed(batch.shaped)
-            batch.shaped_rewards[batch.graded] = batch.shaped.rewards
+            batch.shaped_rewards[batch.is_graded] = batch.shaped.rewards
 
 
 def trainer(*args: Any, **kwargs: Any) -> MEDSTrainer:

@@ -135,7 +135,7 @@ class RepExpTrainer(MEDSTrainer):
 def _groups(batch: Batch) -> list[NDArray[np.intp]]:
     """The graded rows of each prompt."""
     rows: dict[str | int, list[int]] = {}
-    for row in np.flatnonzero(batch.graded).tolist():
+    for row in np.flatnonzero(batch.is_graded).tolist():
         rows.setdefault(batch.prompt_ids[row], []).append(row)
     return [np.array(found, dtype=np.intp) for found in rows.values()]
 

@@ -136,9 +136,9 @@ def sample_figures(
         num_samples: completions of each, at temperature 1.
         show_progress: whether a progress bar is shown.
     """
+    from meds_lab.sampling import sample_completions
     from meds_lab.tasks.checkpoints import MAX_COMPLETION_LENGTH
     from meds_lab.tasks.figures import Figures
-    from meds_rl.evaluation.engines import sample_completions
     from meds_rl.tasks.pocket.problems import pool
     from meds_rl.tasks.pocket.strategies import CORRECT, answers
 

@@ -2,23 +2,25 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from accelerate import Accelerator
+from accelerate.logging import get_logger
 from accelerate.utils import broadcast_object_list
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.evaluation.diversity.answers import answer_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
-from meds_rl.fingerprint.answer import extract_answer
 from meds_rl.labels import NOT_SCORED
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
+
+logger = get_logger("meds_rl")
 
 Result = TypeVar("Result")
 Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
@@ -36,11 +38,14 @@ class Batch:
     """B completions of one generation batch, over all processes, in TRL's order (group after group).
 
     Attributes:
-        prompt_ids, prompts, completions, num_tokens, strategies: one value a row.
+        prompt_ids, prompts, completions, answers, num_tokens, strategies: one value a row.
         rewards: raw rewards r, (B,); NaN where no reward function graded the row.
         is_correct: (B,) bool.
+        is_graded: (B,) bool, rows with a reward that are right or wrong; only they are shaped and remembered.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
+        knows_right: False if no reward function says right or wrong; all rows with a reward then count as wrong for the
+            memory, which only watches.
         shaped: clusters, penalties and rewards of the graded rows; None before `shape` and without a memory.
         shaped_rewards: r_s, (B,); r before `shape` and for rows that are not graded.
         features: (B, D), the fingerprints that `shape` took; None without a memory.
@@ -50,12 +55,15 @@ class Batch:
     prompt_ids: list[str | int]
     prompts: list[Any]
     completions: list[str]
+    answers: list[str | None]
     num_tokens: list[int]
     strategies: list[str | None]
     rewards: NDArray[np.float64]
     is_correct: NDArray[np.bool_]
+    is_graded: NDArray[np.bool_]
     group_size: int
     num_fillers: int = 0
+    knows_right: bool = True
     shaped: ShapedBatch | None = None
     shaped_rewards: NDArray[np.float64] = field(init=False)
     features: NDArray[np.float32] | None = None
@@ -66,11 +74,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rewards)
-
-    @property
-    def graded(self) -> NDArray[np.bool_]:
-        """(B,) bool. Other rows get no advantage and are not remembered."""
-        return ~np.isnan(self.rewards)
 
     @property
     def group_ids(self) -> NDArray[np.int64]:
@@ -104,7 +107,7 @@ class Batch:
             accelerator: of this process.
             progress: share of training that is done.
         """
-        graded = self.graded
+        graded = self.is_graded
         rows: dict[str, Any] = {
             "prompt_ids": [name for name, keep in zip(self.prompt_ids, graded, strict=True) if keep],
             "is_correct": self.is_correct[graded],
@@ -122,6 +125,13 @@ class Batch:
         self.shaped, self.fingerprint_age = on_main_process(accelerator, score_and_remember)
         self.shaped_rewards = self._spread(self.shaped.rewards, self.rewards)
 
+    def only_watch(self) -> None:
+        """Take all penalties back: the memory has seen the batch and does not change its rewards."""
+        self.shaped_rewards = self.rewards.copy()
+        if self.shaped is not None:
+            raw, none = self.shaped.raw_rewards, np.zeros(len(self.shaped))
+            self.shaped = replace(self.shaped, rewards=raw, penalties=none, normalize_by_std=none == 0)
+
     def _mean_age(self, memory: ErrorMemory, rows: NDArray[np.bool_]) -> float:
         """Mean age of the remembered fingerprints that these rows (B,) are compared with; 0 where there are none."""
         keys = {(self.prompt_ids[row], bool(self.is_correct[row])) for row in np.flatnonzero(rows).tolist()}
@@ -133,28 +143,37 @@ class Batch:
         """(B,) advantages that replace TRL's; NaN for rows that keep TRL's.
 
         Args:
-            function: gives them for all graded rows; other rows get 0. None: r_s - mean for the groups that are not
-                divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
+            function: gives them for all rows with a reward; other rows get 0. None: r_s - mean for the groups that are
+                penalised and not divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
 
         Raises:
             ValueError: the function does not return one finite number for each row.
         """
         if function is None:
             advantages = np.full(len(self), np.nan)
-            rows = np.zeros(len(self), dtype=np.bool_)
-            if self.shaped is not None:
-                rows[self.graded] = ~self.shaped.normalize_by_std
+            rows = self._centred_rows()
             advantages[rows] = group_advantages(
                 self.shaped_rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=False
             )
             return advantages
-        rows = self.graded
+        rows = ~np.isnan(self.rewards)
         given = self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]
         values = np.asarray(function(*given), dtype=np.float64)
         if values.shape != (rows.sum(),) or not np.isfinite(values).all():
             got = "some that are not finite" if values.shape == (rows.sum(),) else f"shape {values.shape}"
             raise ValueError(f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}.")
-        return self._spread(values, np.zeros(len(self)))
+        advantages = np.zeros(len(self))
+        advantages[rows] = values
+        return advantages
+
+    def _centred_rows(self) -> NDArray[np.bool_]:
+        """(B,) bool: rows of groups that are not divided by their deviation, and in which a completion is penalised."""
+        rows = np.zeros(len(self), dtype=np.bool_)
+        if self.shaped is not None:
+            rows[self.is_graded] = ~self.shaped.normalize_by_std
+            penalised = self.shaped_rewards != self.rewards
+            rows &= np.isin(self.group_ids, self.group_ids[rows & penalised])
+        return rows
 
     def metrics(self) -> dict[str, float]:
         """The shaped batch's metrics."""
@@ -180,7 +199,7 @@ class Batch:
     def _spread(self, values: np.ndarray, default: np.ndarray) -> np.ndarray:
         """``default`` (B,) with the values of the graded rows."""
         spread = default.copy()
-        spread[self.graded] = values
+        spread[self.is_graded] = values
         return spread
 
 
@@ -188,6 +207,30 @@ def all_wrong_has_signal(advantage: AdvantageFunction | None, group_size: int) -
     """Whether a user's function gives a group of wrong answers with equal rewards advantages other than 0."""
     zeros = np.zeros(group_size)
     return advantage is not None and bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
+
+
+def warn_of_first_batch(batch: Batch) -> None:
+    """Warn where the first batch suggests that a setting is not what the user meant."""
+    found = sum(answer is not None for answer in batch.answers)
+    if found < len(batch) / 10:
+        first, last = (shorten(batch.completions[row]) for row in (0, -1))
+        logger.warning(
+            f"{found} of {len(batch)} completions of the first batch have an answer, so the memory can hardly tell "
+            f"errors apart. Two of them: {first!r}, {last!r}. Set answer_marker to the way in which your answers are "
+            "marked, or pass answer_finder to MEDSTrainer: a function from a completion's text to its answer."
+        )
+    graded = batch.is_correct[batch.is_graded]
+    if batch.knows_right and len(graded) and (graded.all() or not graded.any()):
+        verdict, what = ("right", "no error to remember") if graded.all() else ("wrong", "nothing right to learn from")
+        logger.warning(
+            f"All {len(graded)} graded completions of the first batch are {verdict}: there is {what}. Check the reward "
+            "function that says right or wrong (correctness) and correct_above."
+        )
+
+
+def shorten(text: str, width: int = 120) -> str:
+    """A text of at most `width` characters, its middle left out."""
+    return text if len(text) <= width else f"{text[: width // 2 - 2]} ... {text[-(width // 2 - 3) :]}"
 
 
 # ---- Several processes.
@@ -222,38 +265,67 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) ->
     return result
 
 
-def prompt_id_of(row: Mapping[str, Any]) -> str | int:
-    """The prompt's key in the memory: the column, or the hash of its content."""
-    return row["prompt_id"] if "prompt_id" in row else prompt_id(row["prompt"])
+def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
+    """The prompt's key in the memory: the column `prompt_id`, or the hash of the prompt that the model gets.
+
+    Args:
+        row: of the data set.
+        prompt: with its images and what an environment's `reset` has added; by default the row's.
+    """
+    if "prompt_id" in row:
+        return row["prompt_id"]
+    return prompt_id(row["prompt"] if prompt is None else prompt)
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:
-    """A completion as text, whether or not it is a conversation."""
+    """What the model wrote of a completion, as text: a conversation without the messages of tools."""
     if isinstance(completion, str):
         return completion
-    return "".join(str(message.get("content") or "") for message in completion)
+    written = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    return "".join(_content_text(message.get("content")) for message in written)
+
+
+def _content_text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content)
+    return str(content or "")
+
+
+def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
+    """A prompt as text, a conversation as JSON; an image is its place only."""
+    if isinstance(prompt, str):
+        return prompt
+    return json.dumps([{**message, "content": _without_images(message.get("content"))} for message in prompt])
+
+
+def _without_images(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [{"type": "image"} if part.get("type") == "image" else part for part in content]
 
 
 # ---- What is logged and written.
 
 
 def rollout_columns(
-    batch: Batch, step: int, generation: int, advantages: NDArray[np.float64], *, marker: str
+    batch: Batch, step: int, generation: int, advantages: NDArray[np.float64]
 ) -> dict[str, Sequence[Any] | np.ndarray]:
     """The batch as columns of the rollouts table (``meds_rl/rollouts/table.py``)."""
     memory_columns = ("cluster", "cluster_size", "penalty", "reason", "memory_id")
+    # Unknown is null. A row without a reward counts as not graded by its reward.
+    knows = (batch.is_graded & batch.knows_right) | np.isnan(batch.rewards)
     return {
         "step": [step] * len(batch),
         "generation": [generation] * len(batch),
         "prompt_id": [str(name) for name in batch.prompt_ids],
-        "prompt": [prompt if isinstance(prompt, str) else json.dumps(prompt) for prompt in batch.prompts],
+        "prompt": batch.prompts,
         "completion": batch.completions,
         "num_tokens": batch.num_tokens,
         "reward": batch.rewards,
         "shaped_reward": batch.shaped_rewards,
         "advantage": advantages.astype(np.float64),
-        "is_correct": batch.is_correct,
-        "answer": [extract_answer(text, marker) for text in batch.completions],
+        "is_correct": [bool(right) if known else None for right, known in zip(batch.is_correct, knows, strict=True)],
+        "answer": batch.answers,
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
         **{name: batch.column(name) for name in memory_columns},
@@ -261,14 +333,9 @@ def rollout_columns(
 
 
 def batch_figures(
-    completions: Sequence[str],
-    is_correct: NDArray[np.bool_],
-    graded: NDArray[np.bool_],
-    *,
-    group_size: int,
-    marker: str,
+    answers: Sequence[str | None], is_correct: NDArray[np.bool_], graded: NDArray[np.bool_], *, group_size: int
 ) -> dict[str, float]:
-    """Figures of B completions, group after group, whatever the method.
+    """Figures of B completions, given by their answers, group after group, whatever the method.
 
     - `pass/pass@1`: share of right completions, mean over groups.
     - `pass/pass@G` (G as a number): share of groups with a right completion.
@@ -280,25 +347,24 @@ def batch_figures(
     A figure of nothing (no group, no wrong completion) is left out.
 
     Args:
-        completions: B texts.
-        is_correct, graded: (B,); rows that no reward function graded are left out, and groups without a graded row.
+        answers: B answers; None, for no answer, counts as one answer of its own.
+        is_correct, graded: (B,); rows that are not graded are left out, and groups without a graded row.
         group_size: G.
-        marker: of the final answer. No answer counts as one answer of its own.
     """
     rights: list[float] = []
     wrong: list[list[str | None]] = []
-    for start in range(0, len(completions), group_size):
+    for start in range(0, len(answers), group_size):
         rows = [row for row in range(start, start + group_size) if graded[row]]
         if rows:
             rights.append(float(is_correct[rows].mean()))
-            wrong.append([extract_answer(completions[row], marker) for row in rows if not is_correct[row]])
+            wrong.append([answers[row] for row in rows if not is_correct[row]])
     figures: dict[str, float] = {}
     if rights:
         figures["pass/pass@1"] = float(np.mean(rights))
         figures[f"pass/pass@{group_size}"] = float(np.mean([right > 0 for right in rights]))
-        figures["diversity/distinct_wrong"] = float(np.mean([distinct_answers(answers) for answers in wrong]))
+        figures["diversity/distinct_wrong"] = float(np.mean([distinct_answers(given) for given in wrong]))
     if any(wrong):
-        entropies = [answer_entropy(answers) for answers in wrong if answers]
+        entropies = [answer_entropy(given) for given in wrong if given]
         figures["diversity/answer_entropy"] = float(np.mean(entropies))
         figures["diversity/repeated_in_batch"] = repeated_share(wrong)
     return figures

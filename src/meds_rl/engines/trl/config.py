@@ -1,8 +1,9 @@
 """``MEDSConfig``, and what ``MEDSTrainer`` checks and adds before TRL's own ``__init__``: memory, reward functions."""
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from datasets import Dataset
@@ -33,27 +34,44 @@ class MEDSConfig(GRPOConfig):
 
     ``method`` and ``preset`` set the fields whose default is None; a value given explicitly always wins. What a field
     means and which values are allowed is in ``docs/settings.md`` and ``meds_rl.engines.settings``. ``meds_*`` fields
-    act only with method "meds".
+    act only with the methods "trl" and "meds".
+
+    Method "trl" keeps every default of ``GRPOConfig`` and takes the settings of the memory from the preset, which is
+    "recommended" with it; with the other methods it is "paper".
 
     Note:
-        ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``.
+        ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``. ``epsilon_high``
+        and ``delta`` may be None, TRL's value for "as epsilon" and "no upper clip"; their default NaN is by method.
+
+    Attributes:
+        set_against_trl: fields that the method or the preset, and not the caller, has set to another value than TRL's
+            default; name -> value.
+        left_open: names of all fields that the method or the preset has set.
 
     Raises:
         ValueError: a value that is not allowed, with what is.
 
     Example:
-        >>> args = MEDSConfig("run", preset="recommended", meds_beta=1.0, use_cpu=True, bf16=False)
-        >>> args.fingerprint, args.meds_beta, args.meds_all_wrong, args.dynamic_sampling
-        ('working_states', 1.0, 'center', True)
+        >>> args = MEDSConfig("run", meds_beta=1.0, use_cpu=True, bf16=False)
+        >>> args.fingerprint, args.meds_beta, args.loss_type, args.set_against_trl
+        ('working_states', 1.0, 'dapo', {})
+        >>> MEDSConfig("run", method="grpo", use_cpu=True, bf16=False).set_against_trl
+        {'loss_type': 'grpo', 'beta': 0.001, 'epsilon_high': 0.2}
     """
 
-    method: Literal["grpo", "grpo-entropy", "dapo", "meds"] = field_of("trl", "method")
-    preset: Literal["paper", "recommended"] = field_of("trl", "preset")
+    method: Literal["trl", "grpo", "grpo-entropy", "dapo", "meds"] = field_of("trl", "method")
+    preset: Literal["paper", "recommended"] | None = field_of("trl", "preset")
 
     # Fields of GRPOConfig that a method sets.
     loss_type: str | None = field(default=None, metadata={"help": "TRL's loss type. Default: by method."})
     beta: float | None = field(default=None, metadata={"help": "TRL's KL coefficient. Default: by method."})
     epsilon: float | None = field(default=None, metadata={"help": "Lower clip range. Default: by method."})
+    epsilon_high: float | None = field(
+        default=math.nan, metadata={"help": "Upper clip range; None: epsilon. Default: by method."}
+    )
+    delta: float | None = field(
+        default=math.nan, metadata={"help": "Upper clip of two-sided clipping; None: none. Default: by method."}
+    )
     scale_rewards: str | None = field_of("trl", "scale_rewards")
 
     meds_alpha: float = field_of("trl", "alpha")
@@ -84,7 +102,7 @@ class MEDSConfig(GRPOConfig):
     fingerprint_layers: int | None = field_of("trl", "fingerprint_layers")
     fingerprint_from: Literal["policy", "reference"] = field_of("trl", "fingerprint_from")
     answer_marker: Literal["boxed", "answer_tag", "hashes"] = field_of("trl", "answer_marker")
-    correct_above: float = field_of("trl", "correct_above")
+    correct_above: float | None = field_of("trl", "correct_above")
 
     dynamic_sampling: bool | None = field_of("trl", "dynamic_sampling")
     max_generation_batches: int = field_of("trl", "max_generation_batches")
@@ -97,7 +115,25 @@ class MEDSConfig(GRPOConfig):
     log_rollouts: bool = field_of("trl", "log_rollouts")
 
     def __post_init__(self) -> None:
-        check_values("trl", {"method": self.method, "preset": self.preset})
+        self._resolve()
+        super().__post_init__()
+
+    @classmethod
+    def of(cls, config: GRPOConfig) -> "MEDSConfig":
+        """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory."""
+        args = copy.copy(config)
+        args.__class__ = cls
+        for one in fields(cls):
+            if one.name not in args.__dict__:
+                setattr(args, one.name, one.default)
+        args._resolve()
+        return args
+
+    def _resolve(self) -> None:
+        """Set what method and preset set, and check it."""
+        check_values("trl", {"method": self.method})
+        self.preset = self.preset or METHODS[self.method]["preset"]
+        check_values("trl", {"preset": self.preset})
         if self.num_generations < 2:
             raise ValueError(f"num_generations must be at least 2: a group is compared; got {self.num_generations}.")
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
@@ -106,10 +142,18 @@ class MEDSConfig(GRPOConfig):
         given: Any = self.scale_rewards  # TRL takes True for "group" and False for "none"
         if isinstance(given, bool):
             self.scale_rewards = "group" if given else "none"
-        method = dict(METHODS[self.method])
+        method = {name: value for name, value in METHODS[self.method].items() if name != "preset"}
         method["overlong_buffer"] = min(method["overlong_buffer"], self.max_completion_length // 4)
-        self._fill(method)
-        self._fill({name_in("trl", name): value for name, value in PRESETS[self.preset].items()})
+        trl = {one.name: one.default for one in fields(GRPOConfig) if one.name in _BY_METHOD_IN_TRL}
+        by_us = self._fill(method)
+        if self.method == "trl":
+            self._fill(trl)
+        by_us |= self._fill({name_in("trl", name): value for name, value in PRESETS[self.preset].items()})
+        neutral = METHODS["trl"] | trl
+        self.left_open = frozenset(by_us)
+        self.set_against_trl = {
+            name: value for name, value in by_us.items() if name in neutral and value != neutral[name]
+        }
         check_values("trl", self.settings)
         if not isinstance(self.beta, int | float) or not 0 <= self.beta < float("inf"):
             raise ValueError(f"beta must be a finite number of at least 0; got {self.beta!r}.")
@@ -118,12 +162,13 @@ class MEDSConfig(GRPOConfig):
                 f"overlong_buffer must be below max_completion_length ({self.max_completion_length}); "
                 f"got {self.overlong_buffer}. 0 turns the overlong punishment off."
             )
-        super().__post_init__()
 
-    def _fill(self, defaults: Mapping[str, Any]) -> None:
-        for name, value in defaults.items():
-            if self.__dict__[name] is None:
-                setattr(self, name, copy.deepcopy(value))  # a list belongs to this configuration alone
+    def _fill(self, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Set the fields that the caller left open, and return them."""
+        open_fields = {name: value for name, value in defaults.items() if _is_open(name, self.__dict__[name])}
+        for name, value in open_fields.items():
+            setattr(self, name, copy.deepcopy(value))  # a list belongs to this configuration alone
+        return open_fields
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -133,12 +178,26 @@ class MEDSConfig(GRPOConfig):
     @property
     def uses_memory(self) -> bool:
         """Whether the method has a memory of errors."""
-        return self.method == "meds"
+        return self.method in ("trl", "meds")
+
+    @property
+    def needs_correctness(self) -> bool:
+        """Whether training makes no sense without right or wrong: dynamic sampling, and the penalties of "meds"."""
+        return bool(self.dynamic_sampling) or self.method == "meds"
 
     @property
     def shapes_all_wrong(self) -> bool:
         """Whether a group without a right answer can carry signal, so that dynamic sampling keeps it."""
         return self.uses_memory and shapes_all_wrong(self.settings)
+
+
+_NULLABLE = ("epsilon_high", "delta")
+_BY_METHOD_IN_TRL = ("loss_type", "beta", "epsilon", "scale_rewards", *_NULLABLE)
+
+
+def _is_open(name: str, value: Any) -> bool:
+    """Whether a field has the default that stands for "by method or preset"."""
+    return isinstance(value, float) and math.isnan(value) if name in _NULLABLE else value is None
 
 
 # ---- The memory.
@@ -167,7 +226,7 @@ def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
             own[name] = getattr(clustering, name) if is_hdbscan else "a clustering of its own"
     for name, value in own.items():
         wanted = args.settings[name]
-        default = PRESETS[args.preset].get(name, default_of("trl", name))
+        default = PRESETS[str(args.preset)].get(name, default_of("trl", name))
         if wanted not in (default, value):
             raise ValueError(
                 f"{name_in('trl', name)} is {wanted!r}, but the given memory has {value!r}. It keeps its "
@@ -178,36 +237,71 @@ def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
 # ---- Reward functions.
 
 
-class MEDSPenalty:
-    """A reward function of zeros: ``MEDSTrainer._calculate_rewards`` writes the penalty into its column.
+class TrainerColumn:
+    """A reward function that returns None for every completion: the trainer fills its column.
 
-    So TRL logs the penalty as it logs other rewards. In evaluation the column stays zero.
+    So TRL logs the column as it logs other rewards, and still warns of a completion that no function grades.
+
+    Args:
+        name: of the column in TRL's log.
     """
 
-    __name__ = "meds_penalty"
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
 
-    def __call__(self, completions: Sequence[Any], **_: Any) -> list[float]:
-        return [0.0] * len(completions)
+    def __call__(self, completions: Sequence[Any], **_: Any) -> list[None]:
+        return [None] * len(completions)
 
 
-def add_rewards(args: MEDSConfig, functions: list[Any]) -> tuple[MEDSConfig, list[Any]]:
-    """Append the overlong punishment and the penalty's column to the user's functions, with their weights.
+@dataclass(frozen=True)
+class AddedRewards:
+    """What `MEDSTrainer` adds to the user's reward functions.
+
+    Attributes:
+        overlong: the column of the overlong punishment; None without it.
+        punishment: its function of ``completion_ids``.
+        penalty: the column of the penalty; None without a memory.
+        correctness: the user's functions that say right or wrong and are no rewards; their weight is 0.
+    """
+
+    overlong: TrainerColumn | None
+    punishment: Callable[..., list[float]] | None
+    penalty: TrainerColumn | None
+    correctness: list[Callable[..., Any]]
+
+    def __contains__(self, function: Any) -> bool:
+        return any(function is one for one in (self.overlong, self.penalty, *self.correctness) if one is not None)
+
+
+def add_rewards(
+    args: MEDSConfig, functions: list[Any], correctness: Sequence[Any]
+) -> tuple[MEDSConfig, list[Any], AddedRewards]:
+    """Append the overlong punishment, the penalty's column and functions of right or wrong to the user's functions.
+
+    Args:
+        args: not changed.
+        functions: the user's reward functions.
+        correctness: the user's choice, names and functions.
 
     Returns:
-        A copy of ``args`` with all weights, and all functions.
+        A copy of ``args`` with all weights, all functions, and those that were added.
     """
-    args, num_given = copy.copy(args), len(functions)
-    weights = [1.0] * num_given if args.reward_weights is None else list(args.reward_weights)
-    functions = list(functions)
+    args = copy.copy(args)
+    weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
+    punishment = overlong = penalty = None
     if args.overlong_buffer:
-        functions.append(get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer))
+        punishment = get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer)
+        overlong = TrainerColumn(punishment.__name__)
         weights.append(args.overlong_factor)
     if args.uses_memory:
-        functions.append(MEDSPenalty())
+        penalty = TrainerColumn("meds_penalty")
         weights.append(1.0)
-    if args.reward_weights is not None or len(functions) > num_given:
-        args.reward_weights = weights
-    return args, functions
+    own = [one for one in correctness if callable(one) and not any(one is given for given in functions)]
+    added = AddedRewards(overlong, punishment, penalty, own)
+    more = [one for one in (overlong, penalty, *own) if one is not None]
+    if args.reward_weights is not None or more:
+        args.reward_weights = [*weights, *(0.0 for _ in own)]
+    return args, [*functions, *more], added
 
 
 # ---- Arguments that cannot work.
@@ -221,20 +315,21 @@ def check_arguments(
     Raises:
         ValueError: with what to give instead.
     """
-    if not functions:
-        raise ValueError("MEDSTrainer needs at least one reward function; the first one says right or wrong. Got none.")
+    if not functions and trl_arguments.get("environment_factory") is None:
+        raise ValueError("MEDSTrainer needs at least one reward function, or an environment with get_reward. Got none.")
     if args.reward_weights is not None and len(args.reward_weights) != len(functions):
         raise ValueError(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
             "punishment and the penalty bring their own)."
         )
-    if args.multi_objective_aggregation != "sum_then_normalize" and args.uses_memory:
+    if args.multi_objective_aggregation != "sum_then_normalize" and args.method == "meds":
         raise ValueError(
             f"method {args.method!r} needs multi_objective_aggregation='sum_then_normalize' (the penalty is part of "
-            f"the reward); got {args.multi_objective_aggregation!r}."
+            f"the reward); got {args.multi_objective_aggregation!r}. With method='trl' the memory watches such a run."
         )
     if isinstance(train_dataset, Dataset):
-        check_dataset(train_dataset, ["prompt"])
+        if "prompt" in train_dataset.column_names or trl_arguments.get("environment_factory") is None:
+            check_dataset(train_dataset, ["prompt"])
         # TRL drops a last batch that is not full; with no full one it trains on nothing, silently.
         needed = args.generation_batch_size // args.num_generations
         if len(train_dataset) < needed:
@@ -248,12 +343,32 @@ def check_arguments(
 
 
 def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
+    off = "Set dynamic_sampling=False, or use method='trl' or 'grpo'."
     if train_dataset is None:
-        raise ValueError("MEDSTrainer needs a train_dataset; got None.")
-    off = "Set dynamic_sampling=False, or use method='grpo'."
+        raise ValueError(f"dynamic_sampling needs a train_dataset, from which it draws new prompts; got None. {off}")
     if not isinstance(train_dataset, Dataset):
         raise ValueError(f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}")
     if trl_arguments.get("environment_factory") is not None:
         raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
     if {"image", "images"} & set(train_dataset.column_names):
         raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
+
+
+# ---- What is said at the start of training.
+
+
+def opening_lines(args: MEDSConfig) -> str:
+    """What method and preset have set against TRL's defaults, and how to keep one's own."""
+    changed = ", ".join(f"{name}={value!r}" for name, value in args.set_against_trl.items())
+    lines = [f"meds-rl: method {args.method!r} keeps every setting of TRL as you gave it or as TRL has it."]
+    if changed:
+        lines = [
+            f"meds-rl: method {args.method!r} has set, against TRL's defaults: {changed}. A value of your own in "
+            "MEDSConfig wins; method='trl' keeps TRL's."
+        ]
+    if args.uses_memory:
+        does = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}; with meds_alpha=0 it only watches"
+        if args.meds_alpha == 0:
+            does = "only watches, as meds_alpha is 0"
+        lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {does}.")
+    return "\n".join(lines)

@@ -68,7 +68,7 @@ class PromptStream:
 
 # ---- Generated rows: what ``GRPOTrainer._generate`` returns, cut into rows and joined again.
 
-PROMPT_IDS, COMPLETION_IDS, COMPLETIONS = 0, 1, 3
+PROMPT_IDS, COMPLETION_IDS, TOOL_MASK, COMPLETIONS = 0, 1, 2, 3
 """Places in what ``GRPOTrainer._generate`` returns."""
 
 

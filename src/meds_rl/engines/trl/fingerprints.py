@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.logging import get_logger
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
@@ -20,17 +21,24 @@ from meds_rl.fingerprint import (
     AnswerPosition,
     Fingerprint,
     ReferencePolicy,
+    TextAnswerFinder,
     Where,
     answer_finder,
+    answer_text,
     extract,
-    extract_answer,
     find_backbone,
+    find_written,
     make_fingerprint,
     num_forwards,
     record,
+    written_runs,
 )
 from meds_rl.fingerprint.text import NUM_FEATURES, answer_vectors
 
+logger = get_logger("meds_rl")
+
+Finder: TypeAlias = str | AnswerFinder | TextAnswerFinder
+"""A marker's name, or a function of the token ids or of the text."""
 FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 """f(prompts=, completions=, answers=, **columns) -> (n, D), called as TRL calls reward functions; NaN for no answer."""
 
@@ -41,7 +49,8 @@ class FingerprintSource:
     Args:
         model: the policy, before accelerate wraps it.
         args: names the fingerprint, the answer's marker and the model to read.
-        fingerprint, finder: the user's, instead of those that ``args`` names.
+        fingerprint: the user's, instead of the one that ``args`` names.
+        finder: the marker of the answer, or the user's function.
         tokenizer: finds answers in token ids.
         ref_model: TRL's reference model, if it has one.
 
@@ -58,7 +67,7 @@ class FingerprintSource:
         model: Any,
         args: MEDSConfig,
         fingerprint: Fingerprint | None,
-        finder: AnswerFinder | None,
+        finder: Finder,
         tokenizer: Any,
         ref_model: Any,
     ) -> None:
@@ -73,7 +82,7 @@ class FingerprintSource:
                 "models with a projection in between have no layer logits."
             )
         self.num_features: int | None = fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
-        self._find = answer_finder(args.answer_marker if finder is None else finder)
+        self._find = answer_finder(finder)
         self._tokenizer = tokenizer
         self._batch_size = args.per_device_train_batch_size
         self._reference = ReferencePolicy(model, frozen=ref_model) if args.fingerprint_from == "reference" else None
@@ -88,10 +97,20 @@ class FingerprintSource:
         self._answers: list[AnswerPosition | None] = []
         self._recorded: NDArray[np.float32] | None = None
 
-    def start_batch(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
-        """Take this process's rows of a new batch, as token ids, and find the answers."""
+    def start_batch(
+        self, prompt_ids: list[list[int]], completion_ids: list[list[int]], written: Sequence[Sequence[int] | None]
+    ) -> None:
+        """Take this process's rows of a new batch, as token ids, and find the answers.
+
+        Args:
+            prompt_ids, completion_ids: token ids.
+            written: TRL's tool mask by row, 1 for the tokens of the model; None if they are all the model's.
+        """
         self._prompt_ids, self._completion_ids = prompt_ids, completion_ids
-        self._answers = [self._find(ids, self._tokenizer) for ids in completion_ids]
+        self._answers = [
+            find_written(self._find, ids, [True] * len(ids) if mask is None else list(map(bool, mask)), self._tokenizer)
+            for ids, mask in zip(completion_ids, written, strict=True)
+        ]
         self._recorded = None
 
     @contextmanager
@@ -162,8 +181,7 @@ class TextFingerprints:
     Args:
         function: called with all rows of this process: prompts, texts of completions, answers (None for none) and the
             other columns of the data set.
-        marker: of the answer.
-        finder: the user's, instead of the marker.
+        finder: the marker of the answer, or the user's function.
         tokenizer: decodes completions.
         num_features: D; None if it is not known before the first batch.
     """
@@ -173,21 +191,22 @@ class TextFingerprints:
     def __init__(
         self,
         function: FingerprintFunction,
-        marker: str,
-        finder: AnswerFinder | None,
+        finder: Finder,
         tokenizer: Any,
         num_features: int | None = None,
     ) -> None:
         self._function = function
-        self._marker = marker
-        self._finder = None if finder is None else answer_finder(finder)
+        self._finder = finder
         self._tokenizer = tokenizer
         self._completion_ids: list[list[int]] = []
+        self._written: Sequence[Sequence[int] | None] = []
         self.num_features = num_features
 
-    def start_batch(self, prompt_ids: list[list[int]], completion_ids: list[list[int]]) -> None:
-        """Take this process's rows of a new batch, as token ids."""
-        self._completion_ids = completion_ids
+    def start_batch(
+        self, prompt_ids: list[list[int]], completion_ids: list[list[int]], written: Sequence[Sequence[int] | None]
+    ) -> None:
+        """Take this process's rows of a new batch; see `FingerprintSource.start_batch`."""
+        self._completion_ids, self._written = completion_ids, written
 
     @contextmanager
     def recording(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
@@ -206,12 +225,13 @@ class TextFingerprints:
         Raises:
             ValueError: the function returns something else than n rows.
         """
-        texts = [self._decode(ids) for ids in self._completion_ids]
+        texts = [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in self._completion_ids]
+        written = zip(texts, self._completion_ids, self._written, strict=True)
         names = rows[0].keys() - {"prompt", "completion", "completion_ids"}
         returned = self._function(
             prompts=[row["prompt"] for row in rows],
             completions=texts,
-            answers=[self._answer(ids, text) for ids, text in zip(self._completion_ids, texts, strict=True)],
+            answers=[answer_of(self._finder, text, ids, mask, self._tokenizer) for text, ids, mask in written],
             **{name: [row[name] for row in rows] for name in names},
         )
         features = np.array(returned, dtype=np.float32)
@@ -223,16 +243,25 @@ class TextFingerprints:
         features[~wanted] = np.nan
         return features
 
-    def _answer(self, completion_ids: list[int], text: str) -> str | None:
-        """The text of the answer: after the marker, or of the tokens that the user's finder finds."""
-        if self._finder is None:
-            return extract_answer(text, self._marker)
-        found = self._finder(completion_ids, self._tokenizer)
-        return None if found is None else self._decode(completion_ids[found.position + 1 : found.end + 1])
 
-    def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text
+def answer_of(
+    finder: Finder, text: str, ids: Sequence[int], written: Sequence[int] | None, tokenizer: Any
+) -> str | None:
+    """The text of a completion's answer, None if it has none. What a tool wrote is not the model's answer.
+
+    Args:
+        finder: the marker, or the user's function.
+        text: what the model wrote, decoded.
+        ids: of the whole completion.
+        written: 1 for the model's tokens; None if they are all the model's.
+        tokenizer: decodes the model's parts if a tool wrote between them; the last part with an answer counts.
+    """
+    if written is None or all(written):
+        return answer_text(finder, text, ids, tokenizer)
+    parts = [list(ids[start:stop]) for start, stop in reversed(written_runs(list(map(bool, written))))]
+    decoded = ((tokenizer.decode(part, skip_special_tokens=True), part) for part in parts)
+    answers = (answer_text(finder, shown, part, tokenizer) for shown, part in decoded)
+    return next((answer for answer in answers if answer is not None), None)
 
 
 Source: TypeAlias = FingerprintSource | TextFingerprints
@@ -242,15 +271,24 @@ def make_source(
     model: Any,
     args: MEDSConfig,
     fingerprint: Fingerprint | FingerprintFunction | None,
-    finder: AnswerFinder | None,
+    finder: Finder,
     tokenizer: Any,
     ref_model: Any,
 ) -> Source:
-    """The source for the fingerprint that ``args`` names, or for the user's (an object or a function)."""
+    """The source for the fingerprint that ``args`` names, or for the user's (an object or a function).
+
+    With method "trl", a model that cannot be read gets the fingerprint "answer_string", with a warning, unless the user
+    has named another.
+    """
     if callable(fingerprint):
-        return TextFingerprints(fingerprint, args.answer_marker, finder, tokenizer)
+        return TextFingerprints(fingerprint, finder, tokenizer)
+    by_answer = TextFingerprints(lambda answers, **_: answer_vectors(answers), finder, tokenizer, NUM_FEATURES)
     if fingerprint is None and args.fingerprint == "answer_string":
-        return TextFingerprints(
-            lambda answers, **_: answer_vectors(answers), args.answer_marker, finder, tokenizer, NUM_FEATURES
-        )
-    return FingerprintSource(model, args, fingerprint, finder, tokenizer, ref_model)
+        return by_answer
+    try:
+        return FingerprintSource(model, args, fingerprint, finder, tokenizer, ref_model)
+    except ValueError as error:
+        if args.method != "trl" or fingerprint is not None or "fingerprint" not in args.left_open:
+            raise
+        logger.warning(f"The memory compares answers as text (fingerprint='answer_string'): {error}")
+        return by_answer

@@ -13,7 +13,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 from transformers import TrainerCallback, TrainerControl, TrainerState
+from trl import GRPOConfig
 
-from meds_rl.engines.settings import METHODS, PRESETS, name_in
+from meds_rl.engines.settings import METHODS
 from meds_rl.engines.trl.batch import on_main_process
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.files import write_atomically
@@ -264,18 +265,17 @@ def _recipe_of(args: MEDSConfig, model: Any) -> str:
 
 
 def _not_default(args: MEDSConfig, resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that are neither as in the class nor as the method and the preset set them."""
-    defaults = {field.name: None if field.default is MISSING else field.default for field in fields(args)}
-    expected = {name_in("trl", name): value for name, value in PRESETS.get(args.preset, {}).items()}
-    expected |= METHODS.get(args.method, {})
-    expected |= {name: value for name, value in defaults.items() if value is not None}
-    expected["overlong_buffer"] = min(expected.get("overlong_buffer", 0), args.max_completion_length // 4)
+    """The fields that neither have their default nor were set by the method or the preset."""
+    default = {field.name: field.default for field in fields(args)}
+    if args.method == "trl":
+        default |= {field.name: field.default for field in fields(GRPOConfig)}
+    default["preset"] = METHODS[args.method]["preset"]
     per_step = args.per_device_train_batch_size * args.world_size * args.gradient_accumulation_steps
-    expected["generation_batch_size"] = per_step
+    default["generation_batch_size"] = per_step
     # Accelerate's settings are a dataclass, which TRL makes from None.
-    values = {name: value for name, value in vars(args).items() if name in defaults and not is_dataclass(value)}
-    given = [name for name, value in values.items() if value not in (expected.get(name), [])]
-    return {name: resolved[name] for name in given if name in resolved}
+    values = {name: value for name, value in vars(args).items() if name in default and not is_dataclass(value)}
+    given = [name for name, value in values.items() if value not in (default[name], [], {})]
+    return {name: resolved[name] for name in given if name in resolved and name not in args.left_open}
 
 
 def _environment(args: MEDSConfig, folder: RunFolder) -> dict[str, Any]:

@@ -15,6 +15,7 @@ In the order of the calls, the methods that are overridden, none of them copied:
 ``train`` opens the run folder around all of this.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,7 +26,7 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from numpy.typing import NDArray
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.batch import (
@@ -37,15 +38,19 @@ from meds_rl.engines.trl.batch import (
     fingerprint_figures,
     on_main_process,
     prompt_id_of,
+    prompt_text,
     rollout_columns,
     slice_of,
     text_of,
+    warn_of_first_batch,
 )
-from meds_rl.engines.trl.config import MEDSConfig, add_rewards, check_arguments, make_trainers_shaper
+from meds_rl.engines.trl.config import MEDSConfig, add_rewards, check_arguments, make_trainers_shaper, opening_lines
+from meds_rl.engines.trl.correctness import Correctness, Given, as_list, find_columns
 from meds_rl.engines.trl.dynamic_sampling import (
     COMPLETION_IDS,
     COMPLETIONS,
     PROMPT_IDS,
+    TOOL_MASK,
     DynamicSampler,
     FilledBatch,
     PromptStream,
@@ -53,9 +58,9 @@ from meds_rl.engines.trl.dynamic_sampling import (
     mask_fillers,
     split_generated,
 )
-from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, make_source
+from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
 from meds_rl.engines.trl.run import RunFiles, open_run
-from meds_rl.fingerprint import AnswerFinder, Fingerprint
+from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
 from meds_rl.shaping.advantage import entropy_advantage
@@ -65,10 +70,14 @@ StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
 
 
 class MEDSTrainer(GRPOTrainer):
-    """Trains a language model with GRPO, GRPO with entropy advantage, DAPO or MEDS.
+    """``GRPOTrainer`` with a memory of past errors; also trains with GRPO + entropy advantage, DAPO and MEDS.
 
-    Use it in place of ``GRPOTrainer``. A completion is right if the first reward function that grades it (returns a
-    number, not None) returns more than ``args.correct_above``. All reward functions add to the raw reward.
+    Use it in place of ``GRPOTrainer``. With the method "trl", the default, it keeps your settings and TRL's defaults;
+    the memory lowers the rewards of repeated errors, or only watches (``meds_alpha=0``).
+
+    A completion is right if the function that ``correctness`` names returns more than ``args.correct_above``. If none
+    is named, the only reward function says it, or the only one that returns nothing but 0 and 1 in the first batch. If
+    there is none, the memory only watches and a warning says so; methods that need to know raise an error.
 
     With several processes the first one owns the memory: it shapes the rewards and sends the result to the others,
     whose ``memory`` is not used.
@@ -77,10 +86,13 @@ class MEDSTrainer(GRPOTrainer):
 
     Args:
         model: as in ``GRPOTrainer``.
-        reward_funcs: as in ``GRPOTrainer``; at least one.
-        args: a :class:`~meds_rl.engines.trl.config.MEDSConfig`.
+        reward_funcs: as in ``GRPOTrainer``. All of them add to the raw reward.
+        args: a :class:`~meds_rl.engines.trl.config.MEDSConfig`; a ``GRPOConfig`` has the method "trl".
         train_dataset: as in ``GRPOTrainer``. The memory keys prompts by the column ``prompt_id``, without it by their
-            content.
+            content: text, images, and what the ``reset`` of an environment adds.
+        *trl_positional: as in ``GRPOTrainer``, from ``eval_dataset`` on.
+        correctness: what says right or wrong: a reward function, its name, a function of your own that is called like a
+            reward function and adds nothing to the reward, or several of them (the first that returns a number counts).
         memory: start with this memory instead of an empty one. It keeps its own settings (clustering, capacity,
             half-life); fields of ``args`` that ask for others are refused.
         fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
@@ -92,17 +104,18 @@ class MEDSTrainer(GRPOTrainer):
         advantage: instead of TRL's group normalisation and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
             is_correct (B,)) -> (B,), called with the shaped rewards of all graded rows of all processes. If it gives a
             group of wrong answers with equal rewards advantages other than 0, dynamic sampling keeps such groups.
-        answer_finder: your function instead of ``args.answer_marker``.
+        answer_finder: your function instead of ``args.answer_marker``: from a completion's text to its answer, or from
+            token ids to its position (:func:`~meds_rl.fingerprint.answer_finder`).
         strategy: your function (completion as text, row of the data set) -> name, for the rollouts table.
         **trl_arguments: everything else that ``GRPOTrainer`` takes.
 
     Attributes:
-        shaper: the :class:`~meds_rl.RewardShaper`; None unless the method is "meds".
+        shaper: the :class:`~meds_rl.RewardShaper`; None unless the method is "trl" or "meds".
         memory: its memory; None likewise.
 
     Raises:
-        TypeError: ``args`` is not a ``MEDSConfig``.
-        ValueError: no reward function, a data set without prompts, a setting that cannot work.
+        TypeError: ``args`` is neither a ``MEDSConfig`` nor a ``GRPOConfig``.
+        ValueError: no reward, a data set without prompts, a setting that cannot work.
     """
 
     # For TRL's model card.
@@ -123,31 +136,37 @@ class MEDSTrainer(GRPOTrainer):
         reward_funcs: Any = None,
         args: MEDSConfig | None = None,
         train_dataset: Dataset | None = None,
-        *,
+        *trl_positional: Any,
         memory: ErrorMemory | None = None,
         fingerprint: Fingerprint | FingerprintFunction | None = None,
         penalty: PenaltyFunction | None = None,
         advantage: AdvantageFunction | None = None,
-        answer_finder: AnswerFinder | None = None,
+        correctness: Given = None,
+        answer_finder: AnswerFinder | TextAnswerFinder | None = None,
         strategy: StrategyFinder | None = None,
         **trl_arguments: Any,
     ) -> None:
         if args is None:
             name = str(model if isinstance(model, str) else model.config._name_or_path).split("/")[-1]
             args = MEDSConfig(f"{name}-MEDS")
-        if not isinstance(args, MEDSConfig):
-            raise TypeError(f"args must be a MEDSConfig (it has every field of GRPOConfig); got {type(args).__name__}.")
+        if not isinstance(args, GRPOConfig):
+            raise TypeError(f"args must be a MEDSConfig or a GRPOConfig; got {type(args).__name__}.")
+        args = args if isinstance(args, MEDSConfig) else MEDSConfig.of(args)
         given = list(reward_funcs) if isinstance(reward_funcs, list | tuple) else [reward_funcs]
         functions = [] if reward_funcs is None else given
+        names = list(inspect.signature(GRPOTrainer.__init__).parameters)[5:]  # after self and the four above
+        trl_arguments |= dict(zip(names, trl_positional, strict=False))
         check_arguments(functions, args, train_dataset, trl_arguments)
-        self._num_graders = len(functions)
-        args, functions = add_rewards(args, functions)
-        super().__init__(model, functions, args, train_dataset, **trl_arguments)
+        args, all_functions, self._added = add_rewards(args, functions, as_list(correctness))
+        _add_processing_classes(trl_arguments, len(all_functions) - len(functions))
+        super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
+        self._set_correctness(correctness)
+        self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
         self._source: Source | None = None
         if args.uses_memory:
             self.shaper = make_trainers_shaper(args, memory, penalty)
-            self._source = make_source(self.model, args, fingerprint, answer_finder, self._tokenizer, self.ref_model)
+            self._source = make_source(self.model, args, fingerprint, self._finder, self._tokenizer, self.ref_model)
             width = self.shaper.memory.n_features
             if None not in (width, self.num_features) and width != self.num_features:
                 raise ValueError(
@@ -168,9 +187,21 @@ class MEDSTrainer(GRPOTrainer):
         # Of the generation batch in progress.
         self._filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
+        self._written: Sequence[Sequence[int] | None] = []  # TRL's tool mask of this process's rows
         self._batch: Batch
         self._fingerprint_seconds = 0.0
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
+
+    def _set_correctness(self, given: Given) -> None:
+        """Name the columns of the rewards: the user's, those of environments, and ours."""
+        columns = dict(enumerate(self.reward_func_names))
+        ours = [column for column in columns if self.reward_funcs[column] in self._added]
+        self._reward_columns = [column for column in columns if column not in ours]
+        if not self._reward_columns:
+            raise ValueError("MEDSTrainer needs reward_funcs, or an environment with get_reward; got none.")
+        chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
+        names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
+        self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
 
     @property
     def memory(self) -> ErrorMemory | None:
@@ -202,11 +233,15 @@ class MEDSTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
+        if self._num_generations_done == 0:
+            self.accelerator.print(opening_lines(self.args))
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
         output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
         self._filled = None
+        if self._num_generations_done == 0:
+            warn_of_first_batch(self._batch)
         self._replace_advantages(self._batch, output)
         mask_fillers(self._batch, output, self.accelerator)
         self._write_rollouts(self._batch, output)
@@ -215,7 +250,7 @@ class MEDSTrainer(GRPOTrainer):
     def _fill_batch(self, inputs: list[dict[str, Any]], stream: PromptStream) -> FilledBatch:
         sampler = DynamicSampler(
             generate=self._generate_rollouts,
-            is_correct=lambda rollout: bool(self._is_correct(rollout.rewards.unsqueeze(0))),
+            is_correct=lambda rollout: bool(self._correctness.is_correct(rollout.rewards.unsqueeze(0))),
             prompt_id=prompt_id_of,
             stream=stream,
             group_size=self.num_generations,
@@ -234,7 +269,7 @@ class MEDSTrainer(GRPOTrainer):
         prompts = [row["prompt"] for row in inputs]
         generated = super()._generate(prompts)
         self._template = (generated, size)
-        rewards = super()._calculate_rewards(inputs, prompts, generated[COMPLETIONS], generated[COMPLETION_IDS]).cpu()
+        rewards = self._grade(inputs, prompts, generated[COMPLETIONS], generated[COMPLETION_IDS]).cpu()
         extra = [
             {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == size}
             for i in range(size)
@@ -248,8 +283,10 @@ class MEDSTrainer(GRPOTrainer):
             generated = super()._generate(prompts)
         else:
             generated = self._filled.generated(slice_of(self.accelerator, len(prompts)), self._template)
+        ids = generated[COMPLETION_IDS]
+        self._written = [None] * len(ids) if generated[TOOL_MASK] is None else generated[TOOL_MASK]
         if self._source is not None and self.model.training:
-            self._source.start_batch(prompt_ids=generated[PROMPT_IDS], completion_ids=generated[COMPLETION_IDS])
+            self._source.start_batch(generated[PROMPT_IDS], ids, self._written)
         return generated
 
     # ---- TRL's forward: old log-probabilities have no gradient, those of the loss do ----
@@ -284,22 +321,45 @@ class MEDSTrainer(GRPOTrainer):
         completion_ids_list: list[Any],
     ) -> torch.Tensor:
         if self._filled is None:
-            rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+            rewards_per_func = self._grade(inputs, prompts, completions, completion_ids_list)
         else:
             rewards_per_func = self._filled.rewards.to(self.accelerator.device)
             self._pending_extra_logs.update(self._filled.extra(slice_of(self.accelerator, len(inputs))))
-        # Keep a row ungraded (NaN) if no user's function graded it: the columns that we add would make it a 0.
-        ungraded = torch.isnan(rewards_per_func[:, : self._num_graders]).all(dim=1)
-        rewards_per_func = torch.where(ungraded.unsqueeze(1), torch.nan, rewards_per_func)
         if not self.model.training:
             return rewards_per_func
         batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
             self._shape_and_log(batch, self.shaper, inputs)
             difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
-            rewards_per_func[:, -1] = difference.to(rewards_per_func.device)  # the column of MEDSPenalty
+            self._set_column(rewards_per_func, self._added.penalty, difference)
         self._log_figures(batch)
         return rewards_per_func
+
+    def _grade(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
+    ) -> torch.Tensor:
+        """TRL's rewards (B, F) over all processes, with our columns. In evaluation these are 0: it sees raw rewards.
+
+        A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
+        """
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        self._set_column(rewards, self._added.penalty, torch.zeros(len(rewards)))
+        if self._added.punishment is not None:
+            punishment = torch.zeros(len(completions), device=rewards.device)
+            if self.model.training:
+                values = self._added.punishment(completion_ids=completion_ids)
+                punishment = torch.tensor(values, dtype=torch.float32, device=rewards.device)
+            self._set_column(rewards, self._added.overlong, self.accelerator.gather(punishment))
+        if self.model.training:
+            self._correctness.decide(rewards)
+        ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
+        return torch.where(ungraded.unsqueeze(1), torch.nan, rewards)
+
+    def _set_column(self, rewards: torch.Tensor, function: Any, values: torch.Tensor) -> None:
+        """Write one of our columns, wherever TRL has put it, into the rewards (B, F)."""
+        for column, one in enumerate(self.reward_funcs):
+            if one is function and function is not None:
+                rewards[:, column] = values.to(rewards.device)
 
     def _make_batch(
         self, inputs: Any, prompts: list[Any], completions: list[Any], ids: list[Any], rewards_per_func: torch.Tensor
@@ -308,29 +368,34 @@ class MEDSTrainer(GRPOTrainer):
         rewards = (rewards_per_func * weights).nansum(dim=1)
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         texts = [text_of(completion) for completion in completions]
+        knows_right = self._correctness.known
+        graded = ~torch.isnan(self._correctness.grades(rewards_per_func.cpu()) if knows_right else rewards.cpu())
         return Batch(
-            prompt_ids=gather_object([prompt_id_of(row) for row in inputs]),
-            prompts=gather_object(list(prompts)),
+            prompt_ids=gather_object([prompt_id_of(row, prompt) for row, prompt in zip(inputs, prompts, strict=True)]),
+            prompts=gather_object([prompt_text(prompt) for prompt in prompts]),
             completions=gather_object(texts),
+            answers=gather_object(self._answers(texts, ids, self._written)),
             num_tokens=gather_object([len(row) for row in ids]),
             strategies=gather_object([self._strategy(text, row) for text, row in zip(texts, inputs, strict=True)]),
             rewards=rewards.double().cpu().numpy(),
-            is_correct=self._is_correct(rewards_per_func).cpu().numpy(),
+            is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
+            is_graded=graded.numpy(),
             group_size=self.num_generations,
             num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
+            knows_right=knows_right,
         )
 
-    def _is_correct(self, rewards_per_func: torch.Tensor) -> torch.Tensor:
-        """(B,) bool from (B, F): by the first function that grades the row at all (TRL: None, here NaN)."""
-        grades = rewards_per_func[:, : self._num_graders]
-        first = (~torch.isnan(grades)).int().argmax(dim=1, keepdim=True)
-        return grades.gather(1, first).squeeze(1) > self.args.correct_above
+    def _answers(self, texts: Sequence[str], ids: Sequence[Any], written: Sequence[Any]) -> list[str | None]:
+        rows = zip(texts, ids, written, strict=True)
+        return [answer_of(self._finder, text, row, mask, self._tokenizer) for text, row, mask in rows]
 
     # ---- shape ----
 
     def _shape_and_log(self, batch: Batch, shaper: RewardShaper, inputs: list[dict[str, Any]]) -> None:
         self._fingerprint_seconds, start = 0.0, time.perf_counter()
         self.shape(batch, partial(self._features, inputs))
+        if not batch.knows_right or self.args.multi_objective_aggregation != "sum_then_normalize":
+            batch.only_watch()
         seconds = time.perf_counter() - start - self._fingerprint_seconds
         figures = batch.metrics() | {"memory_size": len(shaper.memory)}
         figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": 1000 * seconds}
@@ -346,8 +411,8 @@ class MEDSTrainer(GRPOTrainer):
     def shape(self, batch: Batch, features: Features) -> None:
         """Score a batch against the memory, then remember it: the method for a subclass to override.
 
-        It is called with method "meds", in every process with the same batch of all processes. The policy is trained on
-        the ``batch.shaped_rewards`` that the subclass sets.
+        It is called if there is a memory, in every process with the same batch of all processes. The policy is trained
+        on the ``batch.shaped_rewards`` that the subclass sets.
 
         Args:
             batch: graded; gets its ``shaped`` and ``shaped_rewards``.
@@ -376,14 +441,17 @@ class MEDSTrainer(GRPOTrainer):
 
     def _log_figures(self, batch: Batch) -> None:
         """Figures of every method, over all groups that were generated for the batch."""
-        completions, is_correct, graded = batch.completions, batch.is_correct, batch.graded
+        answers, is_correct, graded = batch.answers, batch.is_correct, batch.is_graded
         if self._filled is not None:
-            completions = [text_of(rollout.generated[COMPLETIONS]) for rollout in self._filled.all_rollouts]
-            grades = torch.stack([rollout.rewards for rollout in self._filled.all_rollouts])
-            is_correct = self._is_correct(grades).numpy()
-            graded = ~torch.isnan(grades[:, : self._num_graders]).all(dim=1).numpy()
-        marker = self.args.answer_marker
-        self._log("", batch_figures(completions, is_correct, graded, group_size=batch.group_size, marker=marker))
+            rollouts = self._filled.all_rollouts
+            texts = [text_of(rollout.generated[COMPLETIONS]) for rollout in rollouts]
+            ids = [rollout.generated[COMPLETION_IDS] for rollout in rollouts]
+            answers = self._answers(texts, ids, [rollout.generated[TOOL_MASK] for rollout in rollouts])
+            grades = torch.stack([rollout.rewards for rollout in rollouts])
+            is_correct = self._correctness.is_correct(grades).numpy()
+            graded = ~torch.isnan(self._correctness.grades(grades)).numpy()
+        if batch.knows_right:
+            self._log("", batch_figures(answers, is_correct, graded, group_size=batch.group_size))
         if batch.features is not None:
             self._log("", fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong))
 
@@ -408,7 +476,7 @@ class MEDSTrainer(GRPOTrainer):
         advantages = self.accelerator.gather(output["advantages"]).cpu().numpy()
         if self.args.log_rollouts and self.accelerator.is_main_process:
             step, generation = self.state.global_step, self._num_generations_done
-            columns = rollout_columns(batch, step, generation, advantages, marker=self.args.answer_marker)
+            columns = rollout_columns(batch, step, generation, advantages)
             self._run.write_rollouts(generation, columns)
         self._num_generations_done += 1
 
@@ -444,3 +512,11 @@ class MEDSTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             checkpoints.load(self, checkpoint)
+
+
+def _add_processing_classes(trl_arguments: dict[str, Any], num_added: int) -> None:
+    """TRL wants one processing class a reward function; ours need none."""
+    given = trl_arguments.get("reward_processing_classes")
+    if given is not None and num_added:
+        classes = given if isinstance(given, list) else [given]
+        trl_arguments["reward_processing_classes"] = [*classes, *[None] * num_added]

@@ -82,8 +82,13 @@ class Batch:
         self.shaped_rewards = self.shaped.rewards
 
     def advantages(self) -> dict[str, float]:
-        """r_s - mean by session, for the groups that are not divided by their deviation; verl computes the others."""
-        rows = [] if self.shaped is None else np.flatnonzero(~self.shaped.normalize_by_std).tolist()
+        """r_s - mean by session, for the groups that are penalised and not divided by their deviation.
+
+        verl computes the others.
+        """
+        penalised = {group_of(self.keys[row]) for row in np.flatnonzero(self.shaped_rewards != self.rewards)}
+        undivided = [] if self.shaped is None else np.flatnonzero(~self.shaped.normalize_by_std).tolist()
+        rows = [row for row in undivided if group_of(self.keys[row]) in penalised]
         groups = [group_of(self.keys[row]) for row in rows]
         centered = group_advantages(self.shaped_rewards[rows], prompt_ids=groups, normalize_by_std=False)
         return {session_of(self.keys[row]): value for row, value in zip(rows, centered.tolist(), strict=True)}

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, open_dict
 from meds_rl.engines.settings import (
     MEMORY_SETTINGS,
     PRESETS,
+    RIGHT_ABOVE,
     SETTINGS,
     check_values,
     default_of,
@@ -89,6 +90,7 @@ def read_settings(given: Mapping[str, Any] | None) -> MEDSConfig:
     check_values("verl", {name: value for name, value in values.items() if name != "scale_rewards"})
     if values["scale_rewards"] not in (None, "group", "none"):  # "batch" is TRL's
         raise ValueError(f"meds.scale_rewards must be null, group or none; got {values['scale_rewards']!r}.")
+    values["correct_above"] = RIGHT_ABOVE if values["correct_above"] is None else values["correct_above"]
     return MEDSConfig(**values)
 
 

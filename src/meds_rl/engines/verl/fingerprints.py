@@ -29,6 +29,7 @@ from meds_rl.fingerprint import (
     Tokenizer,
     Where,
     find_backbone,
+    find_written,
     record,
 )
 
@@ -151,35 +152,6 @@ def _lists(nested: Tensor) -> list[list[Any]]:
 
 
 # ---- Answers, and their positions as a tensor.
-
-
-def find_written(
-    find: AnswerFinder, completion_ids: Sequence[int], is_written: Sequence[bool], tokenizer: Tokenizer
-) -> AnswerPosition | None:
-    """The answer among the tokens that the model wrote itself, without those of tools or users in between.
-
-    Each run of the model's own tokens is searched, the last one first. In a single-turn task there is one run only, and
-    this is `find` on it. `is_written` is verl's response mask, one value for each of the `completion_ids`.
-
-    Example:
-        >>> def find(ids, tokenizer):  # a token 9 comes before every answer
-        ...     places = [i for i, token in enumerate(ids[:-1]) if token == 9]
-        ...     return AnswerPosition(places[-1], ids[places[-1] + 1]) if places else None
-        >>> find_written(find, [9, 4, 5, 9, 6, 7], [True, True, True, False, False, True], tokenizer=None)
-        AnswerPosition(position=0, target_id=4, end=1)
-    """
-    for start, stop in reversed(_runs(is_written)):
-        found = find(completion_ids[start:stop], tokenizer)
-        if found is not None:
-            return AnswerPosition(start + found.position, found.target_id, start + found.end)
-    return None
-
-
-def _runs(is_written: Sequence[bool]) -> list[tuple[int, int]]:
-    """Where the runs of True begin and end: [False, True, True, False, True] has (1, 3) and (4, 5)."""
-    padded = [False, *is_written, False]
-    edges = [i for i in range(len(padded) - 1) if padded[i] != padded[i + 1]]
-    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def to_tensor(answers: Sequence[AnswerPosition | None]) -> Tensor:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from meds_rl.evaluation.grading import Grader
+from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import MathGrader
 
 
@@ -51,4 +51,4 @@ def _thread() -> ThreadPoolExecutor:
 @cache
 def _grader(marker: str) -> Grader:
     """Never closed: its process is a daemon and ends with the worker."""
-    return Grader(MathGrader(marker), in_process=True)
+    return Grader(MathGrader(marker), in_process=True, name="math")

@@ -8,6 +8,8 @@ def grade(completion, row):
     """Right where the completion is the answer; "hang", "die" and others do what they say."""
     if completion == "hang":
         time.sleep(3_600)
+    if completion == "print":
+        print("as a grader of someone else may do")
     if completion == "die":
         os._exit(1)
     if completion == "memory":

@@ -1,0 +1,210 @@
+"""Grades completions with a time limit, so that no completion can stop a training or an evaluation."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias, cast
+
+Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+Job: TypeAlias = tuple[str, Mapping[str, Any]]
+Worker: TypeAlias = "subprocess.Popen[bytes]"
+
+# For one completion. math-verify's own time-outs (5 s for each of three steps) usually come first; this limit is for
+# code that an alarm cannot interrupt.
+LIMIT_SECONDS = 10.0
+START_SECONDS = 120.0
+# Address space of the grading process, if the system can limit it: a tower of powers needs any amount.
+MEMORY_BYTES = 8 << 30
+
+# Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
+# user's script a second time.
+_WORKER = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "from meds_rl.tasks.grader import serve; serve(sys.stdin.buffer)"
+)
+# Graded before the clock runs, so that the grader has imported what it needs: it has an answer for every marker.
+_WARM_UP = r"\boxed{1} <answer>1</answer> #### 1"
+
+_logger = logging.getLogger("meds_rl")
+
+
+class Grader:
+    """Runs a task's grader, directly or in a process of its own that ends if a completion hangs.
+
+    The process starts at the first call, and again after it ended; it ends with this object, with the context manager
+    and with the parent process. Works from any thread, and in a copy (pickled or forked), which starts its own process.
+
+    Args:
+        grade: the grader; importable by name, or a picklable callable, if `in_process`.
+        in_process: whether to grade in a process of its own.
+        limit: seconds for one completion.
+        name: the task, for messages.
+
+    Attributes:
+        num_ended: how many completions took longer or crashed the process. They are wrong; the first one is logged.
+    """
+
+    def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task") -> None:
+        self._grade, self._in_process, self._limit, self._name = grade, in_process, limit, name
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+        self._pid = 0
+        self.num_ended = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = partial(Grader, in_process=self._in_process, limit=self._limit, name=self._name)
+        return make, (self._grade,)
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def __call__(self, jobs: Sequence[Job]) -> list[bool]:
+        """Right or wrong for each pair of a completion and its problem's row.
+
+        The grader's errors are raised; ChildProcessError if the process cannot start.
+        """
+        if not self._in_process:
+            return [bool(self._grade(completion, row)) for completion, row in jobs]
+        with self._lock:
+            try:
+                return self._ask(jobs)
+            except BaseException:  # Ctrl-C, too: the answers still in the pipe belong to these jobs
+                self._end()
+                raise
+
+    def _ask(self, jobs: Sequence[Job]) -> list[bool]:
+        right: list[bool] = []
+        while len(right) < len(jobs):
+            right += self._first(jobs[len(right) :])
+        return right
+
+    def _first(self, jobs: Sequence[Job]) -> list[bool]:
+        """All jobs, or those up to one that ended the process."""
+        right: list[bool] = []
+        try:
+            worker = self._running(jobs[0][1])
+            _send(worker, jobs)
+            while len(right) < len(jobs):
+                right.append(_receive(worker))
+        except (EOFError, BrokenPipeError):
+            self._count(jobs[len(right)][0])
+            self._end()
+            right.append(False)
+        return right
+
+    def _running(self, row: Mapping[str, Any]) -> Worker:
+        if self._worker is not None and self._pid == os.getpid() and self._worker.poll() is None:
+            return self._worker
+        self._end()
+        worker = subprocess.Popen([sys.executable, "-c", _WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._worker, self._pid = worker, os.getpid()
+        self._finalizer = weakref.finalize(self, _end, worker)
+        try:
+            _send(worker, sys.path)
+            _send(worker, (self._grade, self._limit, row))
+            _receive(worker)
+        except (EOFError, BrokenPipeError):
+            raise ChildProcessError(
+                f"the process that grades {self._name} ended before its first answer, within {START_SECONDS:g} s; "
+                "standard error says why. The grader must be importable: not of a script or a notebook"
+            ) from None
+        return worker
+
+    def _count(self, completion: str) -> None:
+        self.num_ended += 1
+        if self.num_ended == 1:
+            _logger.warning(
+                "%s: grading an answer took longer than %g s (or crashed); it counts as wrong: ...%r. "
+                "Later ones are only counted.",
+                *(self._name, self._limit, completion[-80:]),
+            )
+
+    def _end(self) -> None:
+        if self._worker is not None:
+            self._finalizer()
+            self._worker = None
+
+
+def _end(worker: Worker) -> None:
+    worker.kill()
+    worker.wait()
+    for pipe in (worker.stdin, worker.stdout):
+        with suppress(OSError):
+            cast(BinaryIO, pipe).close()
+
+
+def _send(worker: Worker, content: Any) -> None:
+    pipe = cast(BinaryIO, worker.stdin)
+    pipe.write(pickle.dumps(content))
+    pipe.flush()
+
+
+def _receive(worker: Worker) -> bool:
+    answer = pickle.load(cast(BinaryIO, worker.stdout))
+    if isinstance(answer, Exception):
+        raise answer
+    return bool(answer)
+
+
+# ---- The process.
+
+
+def serve(requests: BinaryIO) -> None:
+    """Grade what comes until the pipe is closed, in the main thread, so that math-verify's alarms work."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a grader prints is no answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    _bound_memory()
+    nowhere = Path(os.devnull).open("w")  # noqa: SIM115
+    # This watchdog needs no lock of the interpreter and no parent, unlike a thread or the parent's clock.
+    faulthandler.dump_traceback_later(START_SECONDS, exit=True, file=nowhere)
+    grade, limit, row = pickle.load(requests)
+    _graded(grade, _WARM_UP, row)
+    faulthandler.cancel_dump_traceback_later()
+    _answer(answers, True)
+    with suppress(EOFError, BrokenPipeError):
+        while True:
+            for completion, row in pickle.load(requests):
+                faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
+                right = _graded(grade, completion, row)
+                faulthandler.cancel_dump_traceback_later()
+                _answer(answers, right)
+
+
+def _answer(pipe: BinaryIO, answer: bool | Exception) -> None:
+    pipe.write(pickle.dumps(answer))
+    pipe.flush()
+
+
+def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Exception:
+    try:
+        return bool(grade(completion, row))
+    except (MemoryError, RecursionError, OverflowError):
+        return False  # an answer that cannot be evaluated
+    except Exception as error:
+        return error
+
+
+def _bound_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))

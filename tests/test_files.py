@@ -1,0 +1,48 @@
+"""What is written over, and what is read of other people's YAML."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from meds_rl.files import load_yaml, write_atomically
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs devices and FIFOs")
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to("fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    for path in (Path("/dev/null"), *(tmp_path / name for name in ("fifo", "link", "socket"))):
+        with pytest.raises(OSError, match=f"{path.name} is no regular file and is not replaced"):
+            write_atomically(path, b"new")
+    assert not Path("/dev/null").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "link", "socket"]
+
+
+def test_standard_output_is_not_replaced():
+    """It is a pipe here: its real path does not exist."""
+    reader, writer = os.pipe()
+    with pytest.raises(OSError, match="is no regular file"):
+        write_atomically(Path(f"/dev/fd/{writer}"), b"new")
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_link_to_a_file_is_followed(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_billion_laughs_are_refused():
+    laughs = ["a0: &a0 [ha, ha]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40))]
+    with pytest.raises(ValueError, match=r"line 2 has an alias \(\*a0\)"):
+        load_yaml("\n".join(laughs))
+    assert load_yaml("a: &a [1]") == {"a": [1]}  # an anchor alone does nothing
