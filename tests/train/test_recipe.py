@@ -4,10 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
-from meds_rl.train.run import _plain, _public, reward_functions
+from meds_rl.train.run import _recipe_text, reward_functions
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -178,7 +177,5 @@ def test_no_such_recipe(tmp_path):
 
 def test_the_recipe_that_a_run_writes_can_be_run_again(tmp_path):
     recipe = load_recipe("pocket.yaml", CPU)
-    resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
-    del resolved["steps_per_generation"]
-    again = load_recipe(write(tmp_path, yaml.safe_dump(_plain(resolved))))
+    again = load_recipe(write(tmp_path, _recipe_text(recipe)))
     assert again.training.to_dict() == recipe.training.to_dict()

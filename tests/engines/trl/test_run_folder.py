@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from datasets import Dataset
@@ -14,8 +15,9 @@ from filelock import FileLock
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
 from meds_rl.cli.report import find_runs
+from meds_rl.engines.settings import METHODS
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.engines.trl.run import last_checkpoint
+from meds_rl.engines.trl.run import RunFiles, last_checkpoint
 from meds_rl.report.live.follow import Follower
 from meds_rl.report.recipe import read_recipe, run_names
 from meds_rl.rollouts import RunFolder
@@ -57,7 +59,7 @@ def finished(model_path, tmp_path_factory):
         gradient_checkpointing=False,
         disable_tqdm=True,
         seed=7,
-        meds_alpha=0.3,
+        method="meds",
         **SAVED,
     )
     train(model_path, prompts, args)
@@ -77,20 +79,21 @@ def test_a_scripts_folder_holds_metrics_settings_and_environment(finished, model
     assert [path.name for path in run.checkpoints()] == ["checkpoint-1", "checkpoint-2"]
 
 
-def test_given_are_the_fields_that_differ_from_their_defaults(finished):
-    given = set(read_recipe(finished).given)
-    assert {"meds_alpha", "seed", "max_steps", "dynamic_sampling", "output_dir"} <= given
-    # Set by the method, by the preset, or derived.
-    assert not given & {
-        "loss_type",
-        "epsilon_high",
-        "scale_rewards",
-        "fingerprint",
-        "meds_all_wrong",
-        "overlong_buffer",
-    }
-    assert not given & {"method", "preset", "generation_batch_size", "model_name_or_path"}
-    assert not given & {"accelerator_config", "hub_token", "debug"}
+@pytest.mark.parametrize("method", METHODS)
+def test_given_are_the_fields_that_differ_from_their_defaults(make_config, method, tmp_path):
+    files = RunFiles()
+    files.folder = RunFolder(tmp_path)
+    files.describe(
+        make_config(method=method, meds_alpha=0.3), SimpleNamespace(config=SimpleNamespace(_name_or_path=""))
+    )
+    given = set(read_recipe(tmp_path).given)
+    # What make_config sets and is no default of its own; nothing that method and preset set, or that is derived.
+    ours = {"output_dir", "per_device_train_batch_size", "num_generations", "max_completion_length", "learning_rate"}
+    ours |= {"max_steps", "logging_steps", "save_strategy", "use_cpu", "bf16", "disable_tqdm", "seed", "meds_alpha"}
+    ours |= {"method"} if method != "trl" else set()
+    ours |= {"overlong_buffer"} if METHODS[method]["overlong_buffer"] else set()
+    theirs = {"gradient_checkpointing", "activation_checkpointing", "dataloader_pin_memory", "pad_to_multiple_of"}
+    assert ours <= given <= ours | theirs | {"overlong_buffer"}
 
 
 def test_watching_a_scripts_run_ends(finished, capsys):
