@@ -73,6 +73,13 @@ def test_a_full_disk_and_odd_numbers_are_one_sentence(monkeypatch, capsys, error
     assert said in lines[0]
 
 
+@pytest.mark.parametrize(("command", "extra"), [("inspect", "report"), ("diversity", "eval"), ("train", "trl")])
+def test_a_missing_package_names_the_extra_of_the_command(monkeypatch, capsys, command, extra):
+    monkeypatch.setattr(COMMANDS[command][0], "run", Mock(side_effect=ModuleNotFoundError("No module named 'rich'")))
+    main([command, "run"])
+    assert f'pip install "meds-rl[{extra}]"' in capsys.readouterr().err
+
+
 def test_a_bug_shows_its_traceback(monkeypatch):
     monkeypatch.setattr(COMMANDS["inspect"][0], "run", Mock(side_effect=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -28,6 +28,10 @@ FULL_DISK = ("No space left on device", "inline_container.cc")
 """In the errors of safetensors and of torch, which are no OSErrors."""
 
 
+_EXTRAS = {"inspect": "report", "report": "report", "watch": "report", "diversity": "eval", "eval": "eval"}
+"""The extra of the package that has what a subcommand imports; of the others it is trl."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``meds``; returns the exit status: 0 done, 2 bad input or a full disk (one sentence on standard error)."""
     parser = _parser()
@@ -46,16 +50,17 @@ def exit_status(name: str, run: Callable[[], int]) -> int:
         expected = isinstance(error, EXPECTED) or any(words in str(error) for words in FULL_DISK)
         if os.environ.get("MEDS_TRACEBACK") or not expected:
             raise
-        print(f"{name}: {_printable(_sentence(error))}", file=sys.stderr)
+        print(f"{name}: {_printable(_sentence(error, name))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{name}: stopped.", file=sys.stderr)
         return 130
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, name: str) -> str:
     if isinstance(error, ModuleNotFoundError):
-        return f'{error}. The command line needs: pip install "meds-rl[trl]"'
+        extra = _EXTRAS.get(name.removeprefix("meds "), "trl")
+        return f'{error}. {name} needs: pip install "meds-rl[{extra}]" (in a clone: pip install -e ".[{extra}]")'
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
     return str(error) or type(error).__name__
