@@ -188,7 +188,9 @@ def fields_set(method: str) -> list[str]:
         (True, False, True)
     """
     by_preset = {name_in("trl", name) for preset in PRESETS.values() for name in preset}
-    return sorted(METHODS[method].keys() | (by_preset if method == "meds" else set()))
+    by_any_method = set().union(*METHODS.values())  # "trl" sets all of them to TRL's defaults
+    by_method = by_any_method if method == "trl" else METHODS[method].keys()
+    return sorted(by_method | (by_preset if method in ("trl", "meds") else set()))
 
 
 # ---- How often a cell was begun, how that ended, and how long it took: ``method.json`` beside its run folder.
