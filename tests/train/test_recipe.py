@@ -4,9 +4,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from trl.rewards import accuracy_reward
 
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
-from meds_rl.train.run import _recipe_text, reward_functions
+from meds_rl.train.run import _correctness, _recipe_text, reward_functions
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -133,6 +134,7 @@ def test_hostile_yaml_is_one_sentence(tmp_path, text, said):
         ("meds_anneal: [0.2, 1]", [0.2, 1]),
         ("reward_funcs: a.b", ["a.b"]),
         ("reward_funcs: [a.b, c.d]", ["a.b", "c.d"]),
+        ("correctness: accuracy_reward", ["accuracy_reward"]),
         ("report_to: [wandb]", ["wandb"]),
         ("run_name: 2024", "2024"),
         ("lr_scheduler_type: cosine", "cosine"),
@@ -168,6 +170,15 @@ def test_reward_functions_by_import_path(tmp_path):
     for wrong in ("trl.rewards.nothing", "no_such_module.f", "f"):
         with pytest.raises(ValueError, match=r"give package\.module\.function"):
             reward_functions(load_recipe(path, ["--reward_funcs", wrong]), task)
+
+
+def test_correctness_by_name_and_import_path(tmp_path):
+    path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
+    given = ["accuracy_reward", "trl.rewards.accuracy_reward"]
+    assert _correctness(load_recipe(path, ["--correctness", *given])) == ["accuracy_reward", accuracy_reward]
+    assert _correctness(load_recipe(path)) is None
+    with pytest.raises(ValueError, match=r"'trl\.rewards\.none' cannot be imported"):
+        _correctness(load_recipe(path, ["--correctness", "trl.rewards.none"]))
 
 
 def test_no_such_recipe(tmp_path):

@@ -33,9 +33,11 @@ class RunArguments:
     )
     reward_funcs: list[str] | None = field(
         default=None,
-        metadata={
-            "help": "Import paths of TRL reward functions, instead of the task's grader; the first says right or wrong."
-        },
+        metadata={"help": "Import paths of TRL reward functions, instead of the task's grader."},
+    )
+    correctness: list[str] | None = field(
+        default=None,
+        metadata={"help": "What says right or wrong: import paths of functions, or names of reward functions."},
     )
     eval_samples: int = field(
         default=0, metadata={"help": "Samples per problem of each evaluation; 0 for no evaluations."}
@@ -53,8 +55,9 @@ class RunArguments:
     num_threads: int | None = field(default=None, metadata={"help": "CPU threads of torch. Default: torch's own."})
 
     def __post_init__(self) -> None:
-        given: Any = self.reward_funcs  # YAML may give one path as text
-        self.reward_funcs = [given] if isinstance(given, str) else given
+        for name in ("reward_funcs", "correctness"):  # YAML may give one path as text
+            given: Any = getattr(self, name)
+            setattr(self, name, [given] if isinstance(given, str) else given)
         self.task = str(self.task)  # YAML reads some names as numbers
         if not self.task:
             raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")

@@ -137,6 +137,7 @@ def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) 
         peft_config=get_peft_config(recipe.model),
         quantization_config=get_quantization_config(recipe.model),
         strategy=task.strategy,
+        correctness=_correctness(recipe),
     )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
@@ -173,20 +174,25 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
     """The functions that the recipe names, or the task's grader."""
     if not recipe.run.reward_funcs:
         return [AccuracyReward(task)]
-    sys.path.insert(0, str(Path.cwd()))  # as TRL's script does, for a module beside the recipe
     return [_import(path) for path in recipe.run.reward_funcs]
 
 
+def _correctness(recipe: Recipe) -> list[Any] | None:
+    """What says right or wrong: functions for import paths, and names."""
+    given = recipe.run.correctness
+    return None if given is None else [_import(name) if "." in name else name for name in given]
+
+
 def _import(path: str) -> Any:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as TRL's script does, for a module beside the recipe
     module, _, name = path.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"reward_funcs: {path!r} cannot be imported ({error}); give package.module.function."
-        ) from None
+        raise ValueError(f"The function {path!r} cannot be imported ({error}); give package.module.function.") from None
     if not callable(function):
-        raise ValueError(f"reward_funcs: {path!r} is not a function but {type(function).__name__}.")
+        raise ValueError(f"{path!r} is not a function but {type(function).__name__}.")
     return function
 
 
