@@ -22,6 +22,7 @@ from meds_rl.engines.settings import (
     settings_of,
     shapes_all_wrong,
 )
+from meds_rl.engines.trl.batch import has_images
 from meds_rl.memory.clustering import HDBSCANClustering
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
@@ -306,6 +307,10 @@ def add_rewards(
 
 # ---- Arguments that cannot work.
 
+NO_REWARD = (
+    "No reward source provided: MEDSTrainer needs at least one reward function, or an environment with get_reward."
+)
+
 
 def check_arguments(
     functions: list[Any], args: MEDSConfig, train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]
@@ -316,7 +321,7 @@ def check_arguments(
         ValueError: with what to give instead.
     """
     if not functions and trl_arguments.get("environment_factory") is None:
-        raise ValueError("MEDSTrainer needs at least one reward function, or an environment with get_reward. Got none.")
+        raise ValueError(NO_REWARD)
     if args.reward_weights is not None and len(args.reward_weights) != len(functions):
         raise ValueError(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
@@ -338,8 +343,19 @@ def check_arguments(
                 f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
                 "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
             )
+    if args.uses_memory and args.fingerprint_from == "reference" and isinstance(train_dataset, Dataset):
+        check_reference_sees(_has_images(train_dataset))
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
+
+
+def check_reference_sees(images: bool) -> None:
+    """Refuse to read images by a reference model; TRL's forward, which passes them, runs the policy."""
+    if images:
+        raise ValueError(
+            "fingerprint_from='reference' cannot be used with images. Set fingerprint_from='policy', or "
+            "fingerprint='answer_string'."
+        )
 
 
 def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
@@ -350,8 +366,14 @@ def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mappin
         raise ValueError(f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}")
     if trl_arguments.get("environment_factory") is not None:
         raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
-    if {"image", "images"} & set(train_dataset.column_names):
+    if _has_images(train_dataset):
         raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
+
+
+def _has_images(dataset: Dataset) -> bool:
+    """Whether the prompts have images, in a column or in the messages of the first one."""
+    in_column = bool({"image", "images"} & set(dataset.column_names))
+    return in_column or ("prompt" in dataset.column_names and has_images(dataset[0]["prompt"]))
 
 
 # ---- What is said at the start of training.

@@ -34,6 +34,7 @@ from meds_rl.engines.trl.batch import (
     all_wrong_has_signal,
     batch_figures,
     fingerprint_figures,
+    has_images,
     on_main_process,
     prompt_id_of,
     prompt_text,
@@ -42,11 +43,20 @@ from meds_rl.engines.trl.batch import (
     text_of,
     warn_of_first_batch,
 )
-from meds_rl.engines.trl.config import MEDSConfig, add_rewards, check_arguments, make_trainers_shaper, opening_lines
+from meds_rl.engines.trl.config import (
+    NO_REWARD,
+    MEDSConfig,
+    add_rewards,
+    check_arguments,
+    make_trainers_shaper,
+    opening_lines,
+)
 from meds_rl.engines.trl.correctness import Correctness, Given, as_list, find_columns
 from meds_rl.engines.trl.dynamic_sampling import (
     COMPLETION_IDS,
     COMPLETIONS,
+    EXTRA_FIELDS,
+    IMAGES,
     PROMPT_IDS,
     TOOL_MASK,
     DynamicSampler,
@@ -57,6 +67,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
+from meds_rl.engines.trl.reference import copy_as_reference
 from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
@@ -127,6 +138,9 @@ class MEDSTrainer(GRPOTrainer):
         ),
     }
 
+    _source: Source | None = None
+    _filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
+
     def __init__(
         self,
         model: Any,
@@ -156,11 +170,11 @@ class MEDSTrainer(GRPOTrainer):
         check_arguments(functions, args, train_dataset, trl_arguments)
         args, all_functions, self._added = add_rewards(args, functions, as_list(correctness))
         _add_processing_classes(trl_arguments, len(all_functions) - len(functions))
-        super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
+        with copy_as_reference(model):
+            super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
         self._set_correctness(correctness)
         self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
-        self._source: Source | None = None
         if args.uses_memory:
             self.shaper = make_trainers_shaper(args, memory, penalty)
             self._source = make_source(self.model, args, fingerprint, self._finder, self._tokenizer, self.ref_model)
@@ -180,7 +194,6 @@ class MEDSTrainer(GRPOTrainer):
         self._num_generations_done = 0
         self._train_sampler: Any = None
         # Of the generation batch in progress.
-        self._filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
         self._written: Sequence[Sequence[int] | None] = []  # TRL's tool mask of this process's rows
         self._batch: Batch
@@ -193,7 +206,7 @@ class MEDSTrainer(GRPOTrainer):
         ours = [column for column in columns if self.reward_funcs[column] in self._added]
         self._reward_columns = [column for column in columns if column not in ours]
         if not self._reward_columns:
-            raise ValueError("MEDSTrainer needs reward_funcs, or an environment with get_reward; got none.")
+            raise ValueError(NO_REWARD)
         chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
         names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
         self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
@@ -219,8 +232,10 @@ class MEDSTrainer(GRPOTrainer):
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
-        output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
-        self._filled = None
+        try:
+            output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
+        finally:
+            self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch)
         self._replace_advantages(self._batch, output)
@@ -248,16 +263,27 @@ class MEDSTrainer(GRPOTrainer):
         size = len(rows) // self.accelerator.num_processes
         inputs = [dict(row) for row in rows[slice_of(self.accelerator, size)]]
         prompts = [row["prompt"] for row in inputs]
+        self._set_tools(size)
         generated = super()._generate(prompts)
         self._template = (generated, size)
+        rollouts = split_generated(generated, size)
+        for row, rollout in zip(inputs, rollouts, strict=True):  # as TRL does after it has generated
+            row.update(rollout[EXTRA_FIELDS])
         rewards = self._grade(inputs, prompts, generated[COMPLETIONS], generated[COMPLETION_IDS]).cpu()
         extra = [
             {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == size}
             for i in range(size)
         ]
         self._pending_extra_logs.clear()
-        parts = gather_object(list(zip(inputs, split_generated(generated, size), extra, strict=True)))
+        parts = gather_object(list(zip(inputs, rollouts, extra, strict=True)))
         return [Rollout(row, part, reward, logged) for (row, part, logged), reward in zip(parts, rewards, strict=True)]
+
+    def _set_tools(self, size: int) -> None:
+        """TRL makes the tools of each row when it generates. Without environments they are the same for all rows."""
+        tools = {tool.__name__: tool for tool in self.tools or []}
+        waits = {name: tool for name, tool in tools.items() if inspect.iscoroutinefunction(tool)}
+        self._async_tool_dicts = [waits] * size
+        self._sync_tool_dicts = [{name: tool for name, tool in tools.items() if name not in waits}] * size
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         if self._filled is None:
@@ -267,7 +293,11 @@ class MEDSTrainer(GRPOTrainer):
         ids = generated[COMPLETION_IDS]
         self._written = [None] * len(ids) if generated[TOOL_MASK] is None else generated[TOOL_MASK]
         if self._source is not None and self.model.training:
-            self._source.start_batch(generated[PROMPT_IDS], ids, self._written)
+            images = self._is_vlm and any(gather_object([*map(has_images, prompts), any(generated[IMAGES] or [])]))
+            self._source.start_batch(generated[PROMPT_IDS], ids, self._written, images=images)
+            if self._source.needs_images:
+                # TRL runs the old-log-probability forward if this number does not divide gradient_accumulation_steps.
+                self.num_iterations = self.args.gradient_accumulation_steps + 1
         return generated
 
     # ---- TRL's forward: old log-probabilities have no gradient, those of the loss do ----
@@ -284,6 +314,12 @@ class MEDSTrainer(GRPOTrainer):
         parent = super()._get_per_token_logps_and_entropies
         source, with_gradient = self._source, torch.is_grad_enabled()
         if source is not None and self.model.training and not with_gradient and model is self.model:
+            if source.needs_images:
+                source.needs_images = False
+                forward = lambda mask: parent(model, input_ids, mask, logits_to_keep, *args, **kwargs)  # noqa: E731
+                source.read(forward, model, attention_mask, logits_to_keep)
+                if not self._keeps_old_logps:
+                    return None, None, None
             with source.recording(model, attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
@@ -291,6 +327,13 @@ class MEDSTrainer(GRPOTrainer):
             coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
             self._loss_inputs["advantages"] = entropy_advantage(self._loss_inputs["advantages"], entropies, coef, cap)
         return logps, entropies, aux_loss
+
+    @property
+    def _keeps_old_logps(self) -> bool:
+        """Whether TRL, left alone, uses the log-probabilities of the policy that generated."""
+        every = self.args.steps_per_generation * self.args.num_iterations
+        with_vllm = self.use_vllm and self.vllm_importance_sampling_correction
+        return with_vllm or self.args.gradient_accumulation_steps % every != 0
 
     # ---- rewards ----
 
