@@ -248,6 +248,29 @@ def test_none_can_be_chosen_for_epsilon_high_and_delta(model_path, dataset, make
     assert (training.epsilon_high, training.delta) == (0.3, None)
 
 
+# ---- an answer finder of the text ----
+
+
+@pytest.mark.parametrize("fingerprint", ["answer_states", "answer_string"])
+def test_a_function_of_the_text_fills_the_answer_column(model_path, dataset, make_config, fingerprint):
+    def last_two(text):
+        return text[-2:] if len(text) > 3 else None
+
+    args = make_config(method="trl", fingerprint=fingerprint, max_steps=1)
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=last_two)
+    trainer.train()
+    batch = trainer._batch
+    assert batch.answers == [(text[-2:].strip() or None) if len(text) > 3 else None for text in batch.completions]
+    assert sum(answer is not None for answer in batch.answers) > 8
+    if fingerprint == "answer_states":
+        source = trainer._source
+        for ids, place, answer in zip(source._completion_ids, source._answers, batch.answers, strict=True):
+            assert (place is None) == (answer is None)
+            if place is not None:
+                span = ids[place.position + 1 : place.end + 1]
+                assert answer in trainer.processing_class.decode(span, skip_special_tokens=True)
+
+
 # ---- PEFT ----
 
 
