@@ -488,6 +488,19 @@ def test_what_an_environment_has_set_tells_prompts_apart(chat_path, make_config)
     assert rewards == rollouts.groupby("generation")["is_correct"].mean().tolist()
 
 
+def test_a_data_set_without_prompts_routes_to_environments(chat_path, make_config):
+    data = Dataset.from_dict({"environment": ["riddle", "binary"] * 4})
+    fields = {"fingerprint": "answer_string", "max_completion_length": 60}
+    args = make_config(method="trl", **fields)
+    trainer = environment_trainer(
+        chat_path, args, None, data, {"riddle": Riddle, "binary": Binary}, correctness="Binary"
+    )
+    graded = trainer._batch.is_graded
+    assert graded.any()
+    assert (trainer._batch.rewards[~graded] == 5.5).all()
+    assert len(trainer.memory) > 0
+
+
 def test_dynamic_sampling_and_missing_rewards_are_refused_with_environments(chat_path, make_config):
     with pytest.raises(
         ValueError, match=r"cannot be used with environment_factory.* Set dynamic_sampling=False, or use"

@@ -276,7 +276,7 @@ class TextFingerprints:
         written = zip(texts, self._completion_ids, self._written, strict=True)
         names = rows[0].keys() - {"prompt", "completion", "completion_ids"}
         returned = self._function(
-            prompts=[row["prompt"] for row in rows],
+            prompts=[row.get("prompt") for row in rows],  # None if an environment gives them
             completions=texts,
             answers=[answer_of(self._finder, text, ids, mask, self._tokenizer) for text, ids, mask in written],
             **{name: [row[name] for row in rows] for name in names},
