@@ -195,7 +195,7 @@ def test_a_reward_model_keeps_its_processing_class(model_path, dataset, make_con
             correctness="even_length",
         )
         assert trainer.reward_processing_classes[0] is tokenizer
-        assert len(trainer.reward_processing_classes) == len(trainer.reward_funcs)
+        assert len(trainer.reward_processing_classes) == len(trainer.reward_funcs) == 2, "ours are no functions"
 
 
 @pytest.mark.parametrize("method", ["trl", "grpo", "dapo", "meds"])
@@ -224,7 +224,7 @@ def test_evaluation_sees_raw_rewards_and_arguments_have_trls_positions(model_pat
     assert counts.ends == 1
     figures = trainer.evaluate()
     assert figures["eval_reward"] == pytest.approx(figures["eval_rewards/length/mean"])
-    assert figures["eval_rewards/soft_overlong_punishment_reward/mean"] == 0
+    assert not any("overlong" in name for name in figures)
     logged = [row for row in trainer.state.log_history if "loss" in row]
     assert logged[0]["rewards/soft_overlong_punishment_reward/mean"] < 0, "it acts in training"
 
@@ -470,6 +470,8 @@ def test_the_reward_of_an_environment_stays_as_it_is(chat_path, make_config, met
             assert row["rewards/Riddle/mean"] == 5.5
             assert row["reward"] == total
             assert row.get("rewards/meds_penalty/mean", 0.0) == 0.0
+        assert trainer.reward_func_names[-1] == "Riddle"
+        assert trainer.reward_weights.tolist() == [1.0] * len(trainer.reward_funcs)
         assert (trainer._batch.rewards == total).all(), "rows that only the environment grades count, too"
 
 

@@ -138,6 +138,9 @@ class MEDSTrainer(GRPOTrainer):
         ),
     }
 
+    reward_funcs: list[Any]
+    reward_func_names: list[str]
+    reward_weights: torch.Tensor
     _source: Source | None = None
     _filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
 
@@ -201,10 +204,10 @@ class MEDSTrainer(GRPOTrainer):
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
     def _set_correctness(self, given: Given) -> None:
-        """Name the columns of the rewards: the user's, those of environments, and ours."""
+        """Name the columns of the rewards: the user's, and those of environments."""
         columns = dict(enumerate(self.reward_func_names))
-        ours = [column for column in columns if self.reward_funcs[column] in self._added]
-        self._reward_columns = [column for column in columns if column not in ours]
+        no_rewards = {id(function) for function in self._added.correctness}
+        self._reward_columns = [column for column in columns if id(self.reward_funcs[column]) not in no_rewards]
         if not self._reward_columns:
             raise ValueError(NO_REWARD)
         chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
@@ -232,9 +235,11 @@ class MEDSTrainer(GRPOTrainer):
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
+        rewards = self.reward_funcs, self.reward_func_names, self.reward_weights
         try:
             output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
         finally:
+            self.reward_funcs, self.reward_func_names, self.reward_weights = rewards
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch)
@@ -351,39 +356,38 @@ class MEDSTrainer(GRPOTrainer):
             self._pending_extra_logs.update(self._filled.extra(slice_of(self.accelerator, len(inputs))))
         if not self.model.training:
             return rewards_per_func
+        self._show_own_columns()
         batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
             self._shape_and_log(batch, self.shaper, inputs)
-            difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
-            self._set_column(rewards_per_func, self._added.penalty, difference)
+            rewards_per_func[:, -1] = torch.as_tensor(batch.shaped_rewards - batch.rewards)
         self._log_figures(batch)
         return rewards_per_func
 
     def _grade(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
     ) -> torch.Tensor:
-        """TRL's rewards (B, F) over all processes, with our columns. In evaluation these are 0: it sees raw rewards.
+        """TRL's rewards (B, F) over all processes; in training our own columns come last, the penalty as 0.
 
         A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
-        self._set_column(rewards, self._added.penalty, torch.zeros(len(rewards)))
-        if self._added.punishment is not None:
-            punishment = torch.zeros(len(completions), device=rewards.device)
-            if self.model.training:
-                values = self._added.punishment(completion_ids=completion_ids)
-                punishment = torch.tensor(values, dtype=torch.float32, device=rewards.device)
-            self._set_column(rewards, self._added.overlong, self.accelerator.gather(punishment))
+        ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
         if self.model.training:
             self._correctness.decide(rewards)
-        ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
+            added = torch.zeros(len(rewards), len(self._added.columns), device=rewards.device)
+            if self._added.punishment is not None:
+                punishment = torch.tensor(self._added.punishment(completion_ids=completion_ids), dtype=torch.float32)
+                added[:, 0] = self.accelerator.gather(punishment.to(rewards.device))
+            rewards = torch.cat([rewards, added], dim=1)
         return torch.where(ungraded.unsqueeze(1), torch.nan, rewards)
 
-    def _set_column(self, rewards: torch.Tensor, function: Any, values: torch.Tensor) -> None:
-        """Write one of our columns, wherever TRL has put it, into the rewards (B, F)."""
-        for column, one in enumerate(self.reward_funcs):
-            if one is function and function is not None:
-                rewards[:, column] = values.to(rewards.device)
+    def _show_own_columns(self) -> None:
+        """Let TRL weight and log our columns, until the batch is done."""
+        names, weights = list(self._added.columns), list(self._added.columns.values())
+        self.reward_funcs = [*self.reward_funcs, *names]  # TRL only counts them from here on
+        self.reward_func_names = [*self.reward_func_names, *names]
+        self.reward_weights = torch.cat([self.reward_weights, torch.tensor(weights, dtype=self.reward_weights.dtype)])
 
     def _make_batch(
         self, inputs: Any, prompts: list[Any], completions: list[Any], ids: list[Any], rewards_per_func: torch.Tensor
