@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from meds_rl.fingerprint import AnswerPosition, answer_finder, extract_answer
+from meds_rl.fingerprint import AnswerPosition, answer_finder, answer_text, extract_answer
 from meds_rl.tasks.pocket.model import load_pocket_tokenizer
 
 EOS = "</s>"
@@ -315,6 +315,55 @@ def test_an_own_function():
         answer_finder(lambda *_: AnswerPosition(2, 0))([0, 1, 2], tokenizer)
     with pytest.raises(ValueError, match="target 7, but the token after position 0 is 1"):
         answer_finder(lambda *_: AnswerPosition(0, 7))([0, 1, 2], tokenizer)
+
+
+def last_word(text):
+    """A text function: the last word is the answer."""
+    words = text.split()
+    return words[-1] if words else None
+
+
+@settings(max_examples=150)
+@example(before="", answer="4")
+@given(
+    before=st.text(st.characters(codec="utf-8"), max_size=40),
+    answer=st.from_regex(r"\A-?[0-9x你é]{1,4}\Z"),
+)
+def test_the_span_of_a_text_function_contains_its_answer(trained, before, answer):
+    ids = trained(f"so {before} = {answer}", add_special_tokens=False)["input_ids"]
+    shown = trained.decode(ids)
+    if last_word(shown) != answer or len(ids) < 2:
+        return  # the text is lost
+    found = answer_finder(last_word)(ids, trained)
+    assert answer in trained.decode(ids[found.position + 1 : found.end + 1])
+    assert answer_text(last_word, shown, ids, trained) == answer
+
+
+@given(number=st.integers(-9999, 9999), after=st.sampled_from(["", ".", ".\n"]))
+def test_a_text_function_and_the_pocket_tokenizer(number, after):
+    tokenizer = load_pocket_tokenizer()
+
+    def after_is(text):
+        return text.rpartition("is ")[2].removesuffix(after) or None
+
+    ids = [*tokenizer(f"7 + 5 is {number}{after}").input_ids, tokenizer.eos_token_id]
+    found = answer_finder(after_is)(ids, tokenizer)
+    assert tokenizer.decode(ids[found.position + 1 : found.end + 1]).strip() == str(number)
+    assert ids[found.position + 1] == found.target_id
+
+
+def test_a_text_function_is_not_led_into_special_tokens():
+    pieces = ["so ", "m", "}", "<|im_end|>"]
+    tokenizer = pieces_tokenizer(pieces, eos_token="<|im_end|>")
+    assert answer_finder(lambda _: "m")([0, 1, 2, 3], tokenizer) == AnswerPosition(0, 1, 1)
+    assert answer_finder(lambda _: "42")([0, 1, 2, 3], tokenizer) == AnswerPosition(1, 2, 2)  # nowhere: the last one
+    assert answer_finder(lambda _: None)([0, 1, 2, 3], tokenizer) is None
+
+
+def test_a_character_of_several_tokens_belongs_to_the_answer_as_a_whole():
+    tokenizer = byte_fallback()
+    ids = [tokenizer.convert_tokens_to_ids("▁so"), *(byte + 1 for byte in "你".encode()), 0]
+    assert answer_finder(lambda _: "你")(ids, tokenizer) == AnswerPosition(0, ids[1], 3)
 
 
 def test_an_end_left_out_is_the_first_token():

@@ -113,6 +113,8 @@ def answer_text(
 ) -> str | None:
     """The text of a completion's answer, None if it has none.
 
+    Where a function of the token ids finds an answer that has no text (special tokens, a space), it is "".
+
     Args:
         finder: as in `answer_finder`.
         text: of the completion.
@@ -131,7 +133,7 @@ def answer_text(
     found = answer_finder(finder)(ids, tokenizer)
     if found is None:
         return None
-    return tokenizer.decode(list(ids[found.position + 1 : found.end + 1]), skip_special_tokens=True).strip() or None
+    return tokenizer.decode(list(ids[found.position + 1 : found.end + 1]), skip_special_tokens=True).strip()
 
 
 def _reads_text(finder: Callable[..., object]) -> bool:

@@ -68,7 +68,7 @@ def extract(
     dummy = _Row(index=-1, ids=[pad_token_id], start=0, answer=None)
     batches += [[dummy]] * (min_forwards - len(batches))
     head = Head(backbone.model, torch.tensor([0] + [row.answer.target_id for row in rows if row.answer]))
-    with torch.no_grad(), _evaluating(model), _without_head(backbone.model):
+    with torch.no_grad(), evaluating(model), _without_head(backbone.model):
         for batch in batches:
             part = _forward(model, fingerprint, batch, head, pad_token_id)
             if batch[0] is not dummy:
@@ -130,7 +130,7 @@ def _forward(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, so that dropout neither changes the features nor draws random numbers."""
     training = [module for module in model.modules() if module.training]
     model.eval()

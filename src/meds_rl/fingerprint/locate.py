@@ -102,20 +102,22 @@ def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, i
 def locate_text(answer: str, ids: list[int], tokenizer: Tokenizer) -> tuple[int, int]:
     """The indices of the first token (at least 1) and last token of the last place where `answer` is in the text.
 
-    If it is nowhere, both are that of the last token that is not special. There are two tokens at least.
+    The text is that without special tokens. If the answer is nowhere, both are that of the last token that is not
+    special. There are two tokens at least.
     """
-    start = _decode(ids, tokenizer).rfind(answer)
+
+    def shown(n: int) -> str:
+        return tokenizer.decode(ids[:n], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    text = shown(len(ids))
+    start = text.rfind(answer)
     if start < 0:
         visible = [i for i in range(1, len(ids)) if not _is_special(ids[i], tokenizer)]
         last = visible[-1] if visible else len(ids) - 1
         return last, last
-    ends = (start + 1, start + len(answer))
-
-    def token_of(end: int) -> int:
-        """The token with the character before `end`."""
-        return _fewest(lambda n: len(_decode(ids[:n], tokenizer)) >= end, 1, len(ids)) - 1
-
-    first, last = map(token_of, ends)
+    first = _fewest(lambda n: len(shown(n)) > start, 1, len(ids)) - 1
+    # Whole characters: the first bytes of one are shown as a character, too.
+    last = _fewest(lambda n: shown(n).startswith(text[: start + len(answer)]), 1, len(ids)) - 1
     return max(first, 1), max(last, first, 1)
 
 

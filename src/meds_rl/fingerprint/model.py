@@ -41,6 +41,12 @@ class Backbone:
 
 def find_backbone(model: nn.Module) -> Backbone:
     """The parts of a causal language model, however wrapped; ValueError if its decoder layers cannot be hooked."""
+    adapted = _find_adapted(model)
+    if adapted is not None and adapted.active_peft_config.is_prompt_learning:
+        raise ValueError(
+            f"{type(adapted.active_peft_config).__name__} puts virtual tokens before the prompt, so that states do not "
+            "line up with tokens. Use an adapter of weights (LoRA), or fingerprint='answer_string'"
+        )
     language_model = _find_language_model(model)
     config = language_model.config.get_text_config()
     return Backbone(

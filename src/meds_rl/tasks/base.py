@@ -49,7 +49,7 @@ def prompt_id(prompt: Prompt) -> str:
 
     The content is the text or the messages in the data set, never a chat template's rendering, so that the id does not
     depend on tokenizer, template or engine. Keys with the value None are left out, as Arrow adds them to messages. An
-    image (PIL) counts by its size, mode and pixels.
+    image (PIL) counts by its size, mode and pixels, one as bytes or as an array by these.
     TypeError or ValueError for anything but a string or a sequence of messages.
 
     >>> prompt_id("2 + 2 = ?")
@@ -68,9 +68,18 @@ def prompt_id(prompt: Prompt) -> str:
 
 def _image_digest(image: Any) -> str:
     """The SHA-256 of an image's content; TypeError for anything else that JSON has no form for."""
-    if not callable(getattr(image, "tobytes", None)):
-        raise TypeError(f"a prompt's content must be text or images, got {type(image).__name__}")
-    return hashlib.sha256(repr((image.size, image.mode)).encode() + image.tobytes()).hexdigest()
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    if hasattr(image, "mode") and hasattr(image, "tobytes"):  # PIL, which need not be installed
+        kind = repr((image.size, image.mode))
+    elif hasattr(image, "dtype") and hasattr(image, "tobytes"):  # numpy
+        kind = repr((image.shape, str(image.dtype)))
+    else:
+        raise TypeError(
+            f"a prompt's content must be text or images, got {type(image).__name__}. Give the data set a column "
+            "prompt_id, which names each prompt"
+        )
+    return hashlib.sha256(kind.encode() + image.tobytes()).hexdigest()
 
 
 def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:

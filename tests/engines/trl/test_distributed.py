@@ -128,3 +128,11 @@ def test_every_seam_ends_with_the_same_model_in_both_processes(model_path, tmp_p
         models = [torch.load(folder / f"model-{rank}.pt", weights_only=True) for rank in (0, 1)]
         assert all(torch.equal(value, models[1][key]) for key, value in models[0].items()), name
         assert (RunFolder(folder).rollouts()["penalty"] > 0).any(), name
+
+
+def test_method_trl_equals_grpo_trainer_in_two_processes(model_path, tmp_path):
+    run_two("trl", model_path, tmp_path)
+    for rank in (0, 1):
+        ours, theirs = (torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True) for name in ("meds", "trl"))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())

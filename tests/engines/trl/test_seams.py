@@ -118,10 +118,10 @@ def test_without_a_finder_the_marker_says_what_the_answer_is(make_config):
             return "".join(map(chr, ids))
 
     args = make_config(fingerprint="answer_string")
-    source = make_source(None, args, None, None, Characters(), None)
+    source = make_source(None, args, None, args.answer_marker, Characters(), None)
     assert isinstance(source, TextFingerprints)
     texts = [r"\boxed{12}", r"so \boxed{ 12 }", r"\boxed{12", "12"]
-    source.start_batch([[0]] * 4, [[ord(letter) for letter in text] for text in texts])
+    source.start_batch([[0]] * 4, [[ord(letter) for letter in text] for text in texts], [None] * 4)
     rows = [{"prompt": "x"}] * 4
     features = source.features(np.array([True, True, True, True]), rows, None, None)
     assert (features[0] == features[1]).all()

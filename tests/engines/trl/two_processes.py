@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import set_seed
 from datasets import Dataset
 from filelock import FileLock
+from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
@@ -19,6 +21,20 @@ from meds_rl.fingerprint import AnswerPosition
 from meds_rl.memory import HDBSCANClustering
 from meds_rl.train.run import end_together
 
+SHARED = [
+    "per_device_train_batch_size",
+    "num_generations",
+    "max_completion_length",
+    "learning_rate",
+    "max_steps",
+    "save_strategy",
+    "report_to",
+    "use_cpu",
+    "bf16",
+    "gradient_checkpointing",
+    "disable_tqdm",
+    "seed",
+]
 SETTINGS = {"capacity": 9, "half_life": 3.0}
 
 
@@ -151,6 +167,21 @@ def train_with_seams(model_path: str, output: str) -> None:
     end_together(trainer.accelerator)
 
 
+def train_as_trl(model_path: str, output: str) -> None:
+    """Method "trl" with a memory that only watches, and TRL's own trainer: each process saves both models."""
+    fields = {"method": "trl", "meds_all_wrong": None, "meds_alpha": 0.0, "overlong_buffer": None}
+    ours = make_trainer(model_path, f"{output}/meds", **fields)
+    shared = {name: value for name, value in ours.args.__dict__.items() if name in SHARED}
+    args = GRPOConfig(f"{output}/trl", **shared)
+    theirs = GRPOTrainer(model_path, mostly_wrong, args, ours.train_dataset)
+    for name, trainer in (("meds", ours), ("trl", theirs)):
+        set_seed(args.seed, device_specific=True)  # as at the end of __init__
+        trainer.train()
+        torch.save(trainer.model.state_dict(), f"{output}/{name}-{trainer.accelerator.process_index}.pt")
+    assert trainer.accelerator.process_index or len(ours.memory)
+    end_together(trainer.accelerator)
+
+
 def main(model_path: str, output: str) -> None:
     trainer = make_trainer(model_path, output)
     calls = record_calls(trainer)
@@ -166,4 +197,6 @@ def main(model_path: str, output: str) -> None:
 if __name__ == "__main__":
     # Processes that wait for each other for ever say where, and end.
     faulthandler.dump_traceback_later(240, exit=True)
-    {"main": main, "resume": train_and_resume, "seams": train_with_seams}[sys.argv[1]](*sys.argv[2:])
+    {"main": main, "resume": train_and_resume, "seams": train_with_seams, "trl": train_as_trl}[sys.argv[1]](
+        *sys.argv[2:]
+    )

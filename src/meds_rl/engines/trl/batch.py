@@ -295,7 +295,14 @@ def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
     """A prompt as text, a conversation as JSON; an image is its place only."""
     if isinstance(prompt, str):
         return prompt
-    return json.dumps([{**message, "content": _without_images(message.get("content"))} for message in prompt])
+    messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]
+    return json.dumps(messages, default=lambda value: type(value).__name__)
+
+
+def has_images(prompt: str | list[dict[str, Any]]) -> bool:
+    """Whether a message of the prompt contains an image."""
+    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
+    return any(part.get("type") == "image" for content in contents if isinstance(content, list) for part in content)
 
 
 def _without_images(content: Any) -> Any:

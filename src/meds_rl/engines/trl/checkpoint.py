@@ -47,6 +47,7 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
         "run": os.path.relpath(trainer._run.path, folder.parent),
         "generations": trainer._num_generations_done,
         "stream": None if trainer._stream is None else trainer._stream.state_dict(),
+        **trainer._correctness.state_dict(),
     }
     write_atomically(folder / STATE_FILE, json.dumps(state).encode())
 
@@ -74,6 +75,7 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     progress = json.loads((folder / TRAINER_STATE_FILE).read_text())
     _advance_sampler(trainer, epochs=int(progress["epoch"]))
     trainer._num_generations_done = state["generations"]
+    trainer._correctness.load_state_dict(state)
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
     if _is_mid_batch(trainer):

@@ -22,6 +22,7 @@ from meds_rl.engines.settings import (
     settings_of,
     shapes_all_wrong,
 )
+from meds_rl.engines.trl.batch import has_images
 from meds_rl.memory.clustering import HDBSCANClustering
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
@@ -237,46 +238,26 @@ def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
 # ---- Reward functions.
 
 
-class TrainerColumn:
-    """A reward function that returns None for every completion: the trainer fills its column.
-
-    So TRL logs the column as it logs other rewards, and still warns of a completion that no function grades.
-
-    Args:
-        name: of the column in TRL's log.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.__name__ = name
-
-    def __call__(self, completions: Sequence[Any], **_: Any) -> list[None]:
-        return [None] * len(completions)
-
-
 @dataclass(frozen=True)
 class AddedRewards:
-    """What `MEDSTrainer` adds to the user's reward functions.
+    """What `MEDSTrainer` adds to the rewards (B, F) of the user's functions.
 
     Attributes:
-        overlong: the column of the overlong punishment; None without it.
-        punishment: its function of ``completion_ids``.
-        penalty: the column of the penalty; None without a memory.
+        columns: name -> weight of the columns that the trainer fills while a batch is trained on: the overlong
+            punishment and the penalty, if there are any. No reward functions: TRL's list has only those of the user.
+        punishment: the overlong punishment, a function of ``completion_ids``; None without it.
         correctness: the user's functions that say right or wrong and are no rewards; their weight is 0.
     """
 
-    overlong: TrainerColumn | None
+    columns: dict[str, float]
     punishment: Callable[..., list[float]] | None
-    penalty: TrainerColumn | None
     correctness: list[Callable[..., Any]]
-
-    def __contains__(self, function: Any) -> bool:
-        return any(function is one for one in (self.overlong, self.penalty, *self.correctness) if one is not None)
 
 
 def add_rewards(
     args: MEDSConfig, functions: list[Any], correctness: Sequence[Any]
 ) -> tuple[MEDSConfig, list[Any], AddedRewards]:
-    """Append the overlong punishment, the penalty's column and functions of right or wrong to the user's functions.
+    """Append functions of right or wrong to the user's reward functions, and make our own columns.
 
     Args:
         args: not changed.
@@ -284,27 +265,28 @@ def add_rewards(
         correctness: the user's choice, names and functions.
 
     Returns:
-        A copy of ``args`` with all weights, all functions, and those that were added.
+        A copy of ``args`` with the weights of all functions, all functions, and what was added.
     """
     args = copy.copy(args)
-    weights = [1.0] * len(functions) if args.reward_weights is None else list(args.reward_weights)
-    punishment = overlong = penalty = None
+    columns: dict[str, float] = {}
+    punishment = None
     if args.overlong_buffer:
         punishment = get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer)
-        overlong = TrainerColumn(punishment.__name__)
-        weights.append(args.overlong_factor)
+        columns[punishment.__name__] = args.overlong_factor
     if args.uses_memory:
-        penalty = TrainerColumn("meds_penalty")
-        weights.append(1.0)
+        columns["meds_penalty"] = 1.0
     own = [one for one in correctness if callable(one) and not any(one is given for given in functions)]
-    added = AddedRewards(overlong, punishment, penalty, own)
-    more = [one for one in (overlong, penalty, *own) if one is not None]
-    if args.reward_weights is not None or more:
+    if own:
+        weights = [1.0] * len(functions) if args.reward_weights is None else args.reward_weights
         args.reward_weights = [*weights, *(0.0 for _ in own)]
-    return args, [*functions, *more], added
+    return args, [*functions, *own], AddedRewards(columns, punishment, own)
 
 
 # ---- Arguments that cannot work.
+
+NO_REWARD = (
+    "No reward source provided: MEDSTrainer needs at least one reward function, or an environment with get_reward."
+)
 
 
 def check_arguments(
@@ -316,7 +298,7 @@ def check_arguments(
         ValueError: with what to give instead.
     """
     if not functions and trl_arguments.get("environment_factory") is None:
-        raise ValueError("MEDSTrainer needs at least one reward function, or an environment with get_reward. Got none.")
+        raise ValueError(NO_REWARD)
     if args.reward_weights is not None and len(args.reward_weights) != len(functions):
         raise ValueError(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
@@ -338,8 +320,19 @@ def check_arguments(
                 f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
                 "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
             )
+    if args.uses_memory and args.fingerprint_from == "reference" and isinstance(train_dataset, Dataset):
+        check_reference_sees(_has_images(train_dataset))
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
+
+
+def check_reference_sees(images: bool) -> None:
+    """Refuse to read images by a reference model; TRL's forward, which passes them, runs the policy."""
+    if images:
+        raise ValueError(
+            "fingerprint_from='reference' cannot be used with images. Set fingerprint_from='policy', or "
+            "fingerprint='answer_string'."
+        )
 
 
 def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
@@ -350,8 +343,14 @@ def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mappin
         raise ValueError(f"dynamic_sampling needs a map-style Dataset; got {type(train_dataset).__name__}. {off}")
     if trl_arguments.get("environment_factory") is not None:
         raise ValueError(f"dynamic_sampling cannot be used with environment_factory. {off}")
-    if {"image", "images"} & set(train_dataset.column_names):
+    if _has_images(train_dataset):
         raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
+
+
+def _has_images(dataset: Dataset) -> bool:
+    """Whether the prompts have images, in a column or in the messages of the first one."""
+    in_column = bool({"image", "images"} & set(dataset.column_names))
+    return in_column or ("prompt" in dataset.column_names and has_images(dataset[0]["prompt"]))
 
 
 # ---- What is said at the start of training.

@@ -114,10 +114,11 @@ class Correctness:
         return {"correctness": None if self.columns is None else [self._names[column] for column in self.columns]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Keep the choice of the run that is resumed, unless the user names the functions."""
+        """Keep the choice of the run that is resumed, unless the user names the functions or has renamed them."""
         chosen = state.get("correctness")
-        if chosen and not self._named:
-            self.columns = [column for column, name in self._names.items() if name in chosen]
+        columns = [column for column, name in self._names.items() if name in (chosen or [])]
+        if not self._named and chosen is not None and len(columns) == len(chosen):
+            self.columns = columns
 
 
 def as_list(given: Given) -> list[Any]:

@@ -68,7 +68,7 @@ class PromptStream:
 
 # ---- Generated rows: what ``GRPOTrainer._generate`` returns, cut into rows and joined again.
 
-PROMPT_IDS, COMPLETION_IDS, TOOL_MASK, COMPLETIONS = 0, 1, 2, 3
+PROMPT_IDS, COMPLETION_IDS, TOOL_MASK, COMPLETIONS, EXTRA_FIELDS, IMAGES = 0, 1, 2, 3, 5, 6
 """Places in what ``GRPOTrainer._generate`` returns."""
 
 
@@ -77,7 +77,7 @@ class Rollout:
     """One generated and graded row.
 
     Attributes:
-        inputs: the row of the data set.
+        inputs: the row of the data set, with what a user's rollout function has added to it.
         generated: this row's part of every per-row field that ``GRPOTrainer._generate`` returns.
         rewards: the raw reward functions' values, shape (F,).
         extra: what reward functions logged about this row, by column.
@@ -112,6 +112,8 @@ def _row(field: Any, i: int, num_rows: int) -> Any:
 def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
     if isinstance(field, dict):
         return {name: _joined(values, num_rows, [part[name] for part in parts]) for name, values in field.items()}
+    if field is None:  # a round of generation without images, say
+        return parts if any(part is not None for part in parts) else None
     return parts if _is_per_row(field, num_rows) else field
 
 

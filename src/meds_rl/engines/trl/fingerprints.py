@@ -1,7 +1,7 @@
 """The source of a trainer's fingerprints: TRL's forward, a forward of our own, or a function of the texts.
 
 For each generation batch the trainer calls ``start_batch``, then ``recording`` if TRL runs its old-log-probability
-forward, then ``features`` when the batch is shaped.
+forward or ``read`` if the batch has images, then ``features`` when the batch is shaped.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from accelerate.logging import get_logger
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
-from meds_rl.engines.trl.config import MEDSConfig
+from meds_rl.engines.trl.config import MEDSConfig, check_reference_sees
 from meds_rl.fingerprint import (
     AnswerFinder,
     AnswerPosition,
@@ -33,6 +33,7 @@ from meds_rl.fingerprint import (
     record,
     written_runs,
 )
+from meds_rl.fingerprint.extract import evaluating
 from meds_rl.fingerprint.text import NUM_FEATURES, answer_vectors
 
 logger = get_logger("meds_rl")
@@ -57,6 +58,7 @@ class FingerprintSource:
     Attributes:
         num_features: D, the width of a fingerprint of this model.
         follows_policy: whether a completion's fingerprint changes with the policy; that of a reference does not.
+        needs_images: whether the batch has images, which a forward of our own could not pass to the model.
 
     Raises:
         ValueError: the model has no decoder layers that can be hooked, or too few for the fingerprint.
@@ -96,16 +98,28 @@ class FingerprintSource:
         self._completion_ids: list[list[int]] = []
         self._answers: list[AnswerPosition | None] = []
         self._recorded: NDArray[np.float32] | None = None
+        self.needs_images = False
 
     def start_batch(
-        self, prompt_ids: list[list[int]], completion_ids: list[list[int]], written: Sequence[Sequence[int] | None]
+        self,
+        prompt_ids: list[list[int]],
+        completion_ids: list[list[int]],
+        written: Sequence[Sequence[int] | None],
+        *,
+        images: bool = False,
     ) -> None:
         """Take this process's rows of a new batch, as token ids, and find the answers.
 
         Args:
             prompt_ids, completion_ids: token ids.
             written: TRL's tool mask by row, 1 for the tokens of the model; None if they are all the model's.
+            images: whether a row of any process has images.
+
+        Raises:
+            ValueError: there are images, and a reference model is to be read.
         """
+        check_reference_sees(images and self._reference is not None)
+        self.needs_images = images
         self._prompt_ids, self._completion_ids = prompt_ids, completion_ids
         self._answers = [
             find_written(self._find, ids, [True] * len(ids) if mask is None else list(map(bool, mask)), self._tokenizer)
@@ -125,8 +139,35 @@ class FingerprintSource:
         if not self._can_record or self._recorded is not None:
             yield
             return
+        where = self._where(attention_mask, logits_to_keep)
+        with record(model, self._fingerprint, where) as recorder:
+            yield
+        self._recorded = recorder.features()
+
+    def read(
+        self,
+        forward: Callable[[torch.Tensor], Any],
+        model: nn.Module,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+    ) -> None:
+        """Record the fingerprints in a forward of TRL that is run for them alone, as it passes images to the model.
+
+        The model is in evaluation mode meanwhile, so that dropout draws no random numbers.
+
+        Args:
+            forward: a function of the attention mask, which may leave out truncated completions; ours does not.
+            model, attention_mask, logits_to_keep: see `recording`.
+        """
+        where = self._where(attention_mask, logits_to_keep)
+        used = where.completion_mask if where.prompt_mask is None else where.completion_mask | where.prompt_mask
+        with evaluating(model), record(model, self._fingerprint, where) as recorder:
+            forward(used.to(attention_mask.dtype))
+        self._recorded = recorder.features()
+
+    def _where(self, attention_mask: torch.Tensor, logits_to_keep: int) -> Where:
         start = attention_mask.size(1) - logits_to_keep
-        where = Where.from_answers(
+        return Where.from_answers(
             self._answers,
             starts=[start] * len(self._answers),
             lengths=[len(ids) for ids in self._completion_ids],
@@ -134,9 +175,6 @@ class FingerprintSource:
             prompt_starts=[start - len(ids) for ids in self._prompt_ids],
             device=attention_mask.device,
         )
-        with record(model, self._fingerprint, where) as recorder:
-            yield
-        self._recorded = recorder.features()
 
     def features(
         self,
@@ -187,6 +225,7 @@ class TextFingerprints:
     """
 
     follows_policy = False
+    needs_images = False
 
     def __init__(
         self,
@@ -203,7 +242,12 @@ class TextFingerprints:
         self.num_features = num_features
 
     def start_batch(
-        self, prompt_ids: list[list[int]], completion_ids: list[list[int]], written: Sequence[Sequence[int] | None]
+        self,
+        prompt_ids: list[list[int]],
+        completion_ids: list[list[int]],
+        written: Sequence[Sequence[int] | None],
+        *,
+        images: bool = False,
     ) -> None:
         """Take this process's rows of a new batch; see `FingerprintSource.start_batch`."""
         self._completion_ids, self._written = completion_ids, written
@@ -212,6 +256,9 @@ class TextFingerprints:
     def recording(self, model: nn.Module, attention_mask: torch.Tensor, logits_to_keep: int) -> Iterator[None]:
         """Record nothing: the texts are enough."""
         yield
+
+    def read(self, *_: Any) -> None:
+        """Read nothing likewise."""
 
     def features(
         self,
@@ -229,7 +276,7 @@ class TextFingerprints:
         written = zip(texts, self._completion_ids, self._written, strict=True)
         names = rows[0].keys() - {"prompt", "completion", "completion_ids"}
         returned = self._function(
-            prompts=[row["prompt"] for row in rows],
+            prompts=[row.get("prompt") for row in rows],  # None if an environment gives them
             completions=texts,
             answers=[answer_of(self._finder, text, ids, mask, self._tokenizer) for text, ids, mask in written],
             **{name: [row[name] for row in rows] for name in names},

@@ -36,6 +36,7 @@ from meds_rl.engines.trl.batch import (
     all_wrong_has_signal,
     batch_figures,
     fingerprint_figures,
+    has_images,
     on_main_process,
     prompt_id_of,
     prompt_text,
@@ -44,11 +45,20 @@ from meds_rl.engines.trl.batch import (
     text_of,
     warn_of_first_batch,
 )
-from meds_rl.engines.trl.config import MEDSConfig, add_rewards, check_arguments, make_trainers_shaper, opening_lines
+from meds_rl.engines.trl.config import (
+    NO_REWARD,
+    MEDSConfig,
+    add_rewards,
+    check_arguments,
+    make_trainers_shaper,
+    opening_lines,
+)
 from meds_rl.engines.trl.correctness import Correctness, Given, as_list, find_columns
 from meds_rl.engines.trl.dynamic_sampling import (
     COMPLETION_IDS,
     COMPLETIONS,
+    EXTRA_FIELDS,
+    IMAGES,
     PROMPT_IDS,
     TOOL_MASK,
     DynamicSampler,
@@ -59,6 +69,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
+from meds_rl.engines.trl.reference import copy_as_reference
 from meds_rl.engines.trl.run import RunFiles, open_run
 from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
@@ -130,6 +141,12 @@ class MEDSTrainer(GRPOTrainer):
         ),
     }
 
+    reward_funcs: list[Any]
+    reward_func_names: list[str]
+    reward_weights: torch.Tensor
+    _source: Source | None = None
+    _filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
+
     def __init__(
         self,
         model: Any,
@@ -159,11 +176,11 @@ class MEDSTrainer(GRPOTrainer):
         check_arguments(functions, args, train_dataset, trl_arguments)
         args, all_functions, self._added = add_rewards(args, functions, as_list(correctness))
         _add_processing_classes(trl_arguments, len(all_functions) - len(functions))
-        super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
+        with copy_as_reference(model):
+            super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
         self._set_correctness(correctness)
         self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
-        self._source: Source | None = None
         if args.uses_memory:
             self.shaper = make_trainers_shaper(args, memory, penalty)
             self._source = make_source(self.model, args, fingerprint, self._finder, self._tokenizer, self.ref_model)
@@ -185,7 +202,6 @@ class MEDSTrainer(GRPOTrainer):
         self._num_generations_done = 0
         self._train_sampler: Any = None
         # Of the generation batch in progress.
-        self._filled: FilledBatch | None = None  # by dynamic sampling; TRL gets it instead of generating
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
         self._written: Sequence[Sequence[int] | None] = []  # TRL's tool mask of this process's rows
         self._batch: Batch
@@ -193,12 +209,12 @@ class MEDSTrainer(GRPOTrainer):
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
     def _set_correctness(self, given: Given) -> None:
-        """Name the columns of the rewards: the user's, those of environments, and ours."""
+        """Name the columns of the rewards: the user's, and those of environments."""
         columns = dict(enumerate(self.reward_func_names))
-        ours = [column for column in columns if self.reward_funcs[column] in self._added]
-        self._reward_columns = [column for column in columns if column not in ours]
+        no_rewards = {id(function) for function in self._added.correctness}
+        self._reward_columns = [column for column in columns if id(self.reward_funcs[column]) not in no_rewards]
         if not self._reward_columns:
-            raise ValueError("MEDSTrainer needs reward_funcs, or an environment with get_reward; got none.")
+            raise ValueError(NO_REWARD)
         chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
         names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
         self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
@@ -238,8 +254,12 @@ class MEDSTrainer(GRPOTrainer):
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
-        output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
-        self._filled = None
+        rewards = self.reward_funcs, self.reward_func_names, self.reward_weights
+        try:
+            output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
+        finally:
+            self.reward_funcs, self.reward_func_names, self.reward_weights = rewards
+            self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch)
         self._replace_advantages(self._batch, output)
@@ -267,16 +287,27 @@ class MEDSTrainer(GRPOTrainer):
         size = len(rows) // self.accelerator.num_processes
         inputs = [dict(row) for row in rows[slice_of(self.accelerator, size)]]
         prompts = [row["prompt"] for row in inputs]
+        self._set_tools(size)
         generated = super()._generate(prompts)
         self._template = (generated, size)
+        rollouts = split_generated(generated, size)
+        for row, rollout in zip(inputs, rollouts, strict=True):  # as TRL does after it has generated
+            row.update(rollout[EXTRA_FIELDS])
         rewards = self._grade(inputs, prompts, generated[COMPLETIONS], generated[COMPLETION_IDS]).cpu()
         extra = [
             {name: values[i] for name, values in self._pending_extra_logs.items() if len(values) == size}
             for i in range(size)
         ]
         self._pending_extra_logs.clear()
-        parts = gather_object(list(zip(inputs, split_generated(generated, size), extra, strict=True)))
+        parts = gather_object(list(zip(inputs, rollouts, extra, strict=True)))
         return [Rollout(row, part, reward, logged) for (row, part, logged), reward in zip(parts, rewards, strict=True)]
+
+    def _set_tools(self, size: int) -> None:
+        """TRL makes the tools of each row when it generates. Without environments they are the same for all rows."""
+        tools = {tool.__name__: tool for tool in self.tools or []}
+        waits = {name: tool for name, tool in tools.items() if inspect.iscoroutinefunction(tool)}
+        self._async_tool_dicts = [waits] * size
+        self._sync_tool_dicts = [{name: tool for name, tool in tools.items() if name not in waits}] * size
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         if self._filled is None:
@@ -286,7 +317,11 @@ class MEDSTrainer(GRPOTrainer):
         ids = generated[COMPLETION_IDS]
         self._written = [None] * len(ids) if generated[TOOL_MASK] is None else generated[TOOL_MASK]
         if self._source is not None and self.model.training:
-            self._source.start_batch(generated[PROMPT_IDS], ids, self._written)
+            images = self._is_vlm and any(gather_object([*map(has_images, prompts), any(generated[IMAGES] or [])]))
+            self._source.start_batch(generated[PROMPT_IDS], ids, self._written, images=images)
+            if self._source.needs_images:
+                # TRL runs the old-log-probability forward if this number does not divide gradient_accumulation_steps.
+                self.num_iterations = self.args.gradient_accumulation_steps + 1
         return generated
 
     # ---- TRL's forward: old log-probabilities have no gradient, those of the loss do ----
@@ -303,6 +338,12 @@ class MEDSTrainer(GRPOTrainer):
         parent = super()._get_per_token_logps_and_entropies
         source, with_gradient = self._source, torch.is_grad_enabled()
         if source is not None and self.model.training and not with_gradient and model is self.model:
+            if source.needs_images:
+                source.needs_images = False
+                forward = lambda mask: parent(model, input_ids, mask, logits_to_keep, *args, **kwargs)  # noqa: E731
+                source.read(forward, model, attention_mask, logits_to_keep)
+                if not self._keeps_old_logps:
+                    return None, None, None
             with source.recording(model, attention_mask, logits_to_keep):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
@@ -310,6 +351,13 @@ class MEDSTrainer(GRPOTrainer):
             coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
             self._loss_inputs["advantages"] = entropy_advantage(self._loss_inputs["advantages"], entropies, coef, cap)
         return logps, entropies, aux_loss
+
+    @property
+    def _keeps_old_logps(self) -> bool:
+        """Whether TRL, left alone, uses the log-probabilities of the policy that generated."""
+        every = self.args.steps_per_generation * self.args.num_iterations
+        with_vllm = self.use_vllm and self.vllm_importance_sampling_correction
+        return with_vllm or self.args.gradient_accumulation_steps % every != 0
 
     # ---- rewards ----
 
@@ -327,39 +375,38 @@ class MEDSTrainer(GRPOTrainer):
             self._pending_extra_logs.update(self._filled.extra(slice_of(self.accelerator, len(inputs))))
         if not self.model.training:
             return rewards_per_func
+        self._show_own_columns()
         batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
             self._shape_and_log(batch, self.shaper, inputs)
-            difference = torch.as_tensor(batch.shaped_rewards - batch.rewards, dtype=rewards_per_func.dtype)
-            self._set_column(rewards_per_func, self._added.penalty, difference)
+            rewards_per_func[:, -1] = torch.as_tensor(batch.shaped_rewards - batch.rewards)
         self._log_figures(batch)
         return rewards_per_func
 
     def _grade(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids: list[Any]
     ) -> torch.Tensor:
-        """TRL's rewards (B, F) over all processes, with our columns. In evaluation these are 0: it sees raw rewards.
+        """TRL's rewards (B, F) over all processes; in training our own columns come last, the penalty as 0.
 
         A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
-        self._set_column(rewards, self._added.penalty, torch.zeros(len(rewards)))
-        if self._added.punishment is not None:
-            punishment = torch.zeros(len(completions), device=rewards.device)
-            if self.model.training:
-                values = self._added.punishment(completion_ids=completion_ids)
-                punishment = torch.tensor(values, dtype=torch.float32, device=rewards.device)
-            self._set_column(rewards, self._added.overlong, self.accelerator.gather(punishment))
+        ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
         if self.model.training:
             self._correctness.decide(rewards)
-        ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
+            added = torch.zeros(len(rewards), len(self._added.columns), device=rewards.device)
+            if self._added.punishment is not None:
+                punishment = torch.tensor(self._added.punishment(completion_ids=completion_ids), dtype=torch.float32)
+                added[:, 0] = self.accelerator.gather(punishment.to(rewards.device))
+            rewards = torch.cat([rewards, added], dim=1)
         return torch.where(ungraded.unsqueeze(1), torch.nan, rewards)
 
-    def _set_column(self, rewards: torch.Tensor, function: Any, values: torch.Tensor) -> None:
-        """Write one of our columns, wherever TRL has put it, into the rewards (B, F)."""
-        for column, one in enumerate(self.reward_funcs):
-            if one is function and function is not None:
-                rewards[:, column] = values.to(rewards.device)
+    def _show_own_columns(self) -> None:
+        """Let TRL weight and log our columns, until the batch is done."""
+        names, weights = list(self._added.columns), list(self._added.columns.values())
+        self.reward_funcs = [*self.reward_funcs, *names]  # TRL only counts them from here on
+        self.reward_func_names = [*self.reward_func_names, *names]
+        self.reward_weights = torch.cat([self.reward_weights, torch.tensor(weights, dtype=self.reward_weights.dtype)])
 
     def _make_batch(
         self, inputs: Any, prompts: list[Any], completions: list[Any], ids: list[Any], rewards_per_func: torch.Tensor

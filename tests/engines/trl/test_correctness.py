@@ -1,0 +1,207 @@
+"""Which reward function says right or wrong: named, found, or missing, and what is said about it."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from accelerate import PartialState
+
+from meds_rl.engines.trl import MEDSTrainer
+from meds_rl.engines.trl.batch import rollout_columns
+from meds_rl.engines.trl.correctness import Correctness, as_list, find_columns
+from meds_rl.rollouts import RunFolder
+
+from .conftest import even_length, third_token, train
+
+NAN = float("nan")
+
+
+@pytest.fixture(autouse=True)
+def _accelerate():
+    """Its loggers want to know which process they are in."""
+    PartialState(cpu=True)
+
+
+def make(names=("format", "accuracy"), chosen=None, above=None, required=False) -> Correctness:
+    return Correctness(dict(enumerate(names)), chosen, above, required=required)
+
+
+def test_the_first_function_that_returns_a_number_grades_a_row():
+    correctness = make(("a", "b", "c"), chosen=[2, 0])
+    rewards = torch.tensor([[0.0, 9.0, 1.0], [1.0, 9.0, NAN], [NAN, 9.0, NAN]])
+    correctness.decide(rewards)
+    assert correctness.grades(rewards)[:2].tolist() == [1.0, 1.0]
+    assert torch.isnan(correctness.grades(rewards)[2])
+    assert correctness.is_correct(rewards).tolist() == [True, True, False]
+
+
+def test_a_single_function_of_0_and_1_needs_no_word(caplog):
+    correctness = make(("accuracy",), required=True)
+    correctness.decide(torch.tensor([[0.0], [1.0], [NAN]]))
+    assert correctness.columns == [0]
+    assert not caplog.records
+
+
+def test_the_only_binary_function_is_taken_with_a_warning(caplog):
+    correctness = make(required=True)
+    correctness.decide(torch.tensor([[0.5, 0.0], [1.0, 1.0]]))
+    assert correctness.columns == [1]
+    assert "only 'accuracy' returned nothing but 0 and 1 in the first batch" in caplog.text
+    assert "MEDSTrainer(correctness='accuracy')" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "above", "rows", "said"),
+    [
+        (("format", "accuracy"), None, [[1.0, 0.0]], "several of them returned nothing but 0 and 1. Name it"),
+        (("format", "accuracy"), None, [[0.5, 7.0]], "none of them returned nothing but 0 and 1. Name it"),
+        (("accuracy",), None, [[-1.0], [1.0]], "it returned -1, and not only 0 and 1. Set correct_above"),
+        (("length",), None, [[5.0], [12.0], [7.0], [3.0]], "it returned 3, 5, 7, and not only 0 and 1"),
+        (("accuracy",), None, [[NAN]], "it returned no number"),
+    ],
+)
+def test_where_nothing_says_right_or_wrong(caplog, names, above, rows, said):
+    watching = make(names, above=above)
+    watching.decide(torch.tensor(rows))
+    assert not watching.known
+    assert said in caplog.text
+    assert "the memory only watches" in caplog.text
+    assert not watching.is_correct(torch.tensor(rows)).any()
+    with pytest.raises(ValueError, match="This method and its settings need to know what is right"):
+        make(names, above=above, required=True).decide(torch.tensor(rows))
+
+
+def test_correct_above_makes_any_single_reward_a_verdict(caplog):
+    correctness = make(("accuracy",), above=0.0, required=True)
+    rewards = torch.tensor([[-1.0], [1.0], [0.0]])
+    correctness.decide(rewards)
+    assert correctness.is_correct(rewards).tolist() == [False, True, False]
+    assert not caplog.records
+
+
+def test_values_that_are_no_longer_0_or_1_are_warned_of_once(caplog):
+    correctness = make(("accuracy",))
+    correctness.decide(torch.tensor([[0.0], [1.0]]))
+    for _ in range(3):
+        correctness.decide(torch.tensor([[0.25], [1.0]]))
+    assert caplog.text.count("now returned 0.25. More than 0.5 counts as right; set correct_above") == 1
+
+
+def test_the_choice_outlives_a_resume_unless_the_user_names_another():
+    first = make()
+    first.decide(torch.tensor([[0.5, 1.0]]))
+    both_binary = torch.tensor([[1.0, 1.0]])
+    resumed, named, renamed = make(), make(chosen=[0]), make(("style", "accurate"))
+    for correctness in (resumed, named, renamed):
+        correctness.load_state_dict(first.state_dict())
+        correctness.decide(both_binary)
+    assert (resumed.columns, named.columns, renamed.columns) == ([1], [0], [])
+    make().load_state_dict({})  # of a checkpoint without a choice
+    watching = make()
+    watching.load_state_dict({"correctness": []})
+    watching.decide(torch.tensor([[0.5, 1.0]]))
+    assert watching.columns == [], "the memory goes on watching"
+
+
+def test_functions_are_found_by_themselves_and_by_name():
+    functions = [even_length, print]
+    names = {0: "even_length", 1: "print"}
+    assert find_columns(as_list(print), functions, names) == [1]
+    assert find_columns(as_list(["print", even_length]), functions, names) == [1, 0]
+    with pytest.raises(
+        ValueError, match="one of the reward functions 'even_length', 'print', or a function; got 'pass'"
+    ):
+        find_columns(["pass"], functions, names)
+
+
+# ---- in training ----
+
+
+def formatted(completion_ids, **_):
+    """A reward for the form: most completions have it."""
+    return [float(len(ids) > 1) for ids in completion_ids]
+
+
+def halves(completion_ids, **_):
+    return [0.5 for _ in completion_ids]
+
+
+def rollouts_of(args):
+    return RunFolder(args.output_dir).rollouts()
+
+
+def warnings_of(caplog) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "meds_rl" and r.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("correctness", [even_length, "even_length"])
+def test_accuracy_may_come_second(model_path, dataset, make_config, correctness):
+    args = make_config(dynamic_sampling=False)
+    train(model_path, dataset, args, [formatted, even_length], correctness=correctness)
+    rollouts = rollouts_of(args)
+    even = rollouts["reward"] - (rollouts["num_tokens"] > 1)
+    assert (rollouts["is_correct"] == (even == 1)).all()
+    assert rollouts["is_correct"].nunique() == 2
+
+
+def test_a_function_that_is_no_reward_may_say_right_or_wrong(model_path, dataset, make_config):
+    args = make_config(dynamic_sampling=False)
+    trainer = train(model_path, dataset, args, halves, correctness=even_length)
+    rollouts = rollouts_of(args)
+    assert (rollouts["reward"] == 0.5).all()
+    assert rollouts["is_correct"].nunique() == 2
+    logged = [row["rewards/even_length/mean"] for row in trainer.state.log_history if "loss" in row]
+    assert logged == pytest.approx(rollouts.groupby("generation")["is_correct"].mean().tolist())
+
+
+def test_two_binary_functions_are_watched_or_refused(model_path, dataset, make_config, caplog):
+    both = [formatted, even_length]
+    args = make_config(method="trl")
+    trainer = train(model_path, dataset, args, both)
+    assert [said for said in warnings_of(caplog) if "several of them" in said]
+    rollouts = rollouts_of(args)
+    assert rollout_columns(trainer._batch, 0, 0, np.zeros(16))["is_correct"] == [None] * 16, "unknown"
+    assert (rollouts["penalty"] == 0).all()
+    assert (rollouts["memory_id"] >= 0).all(), "all of them are remembered"
+    for method in ("meds", "dapo"):
+        with pytest.raises(ValueError, match="Which of the reward functions 'formatted', 'even_length' says right"):
+            train(model_path, dataset, make_config(method=method), both)
+
+
+def test_a_resumed_run_keeps_the_choice(model_path, dataset, make_config):
+    def later_binary(completion_ids, trainer_state, **_):
+        return [0.5 if trainer_state.global_step < 2 else 1.0 for _ in completion_ids]
+
+    args = make_config(method="trl", max_steps=2, save_strategy="steps", save_steps=2)
+    train(model_path, dataset, args, [later_binary, even_length])
+    args = make_config(method="trl", max_steps=3, output_dir=args.output_dir)
+    resumed = MEDSTrainer(model_path, [later_binary, even_length], args, dataset, answer_finder=third_token)
+    resumed.train(resume_from_checkpoint=f"{args.output_dir}/checkpoint-2")
+    assert resumed._correctness.columns == [1]
+
+
+@pytest.mark.parametrize(
+    ("reward", "finder", "said"),
+    [
+        (
+            lambda completion_ids, **_: [1.0] * len(completion_ids),
+            third_token,
+            "16 graded completions of the first batch are right: there is no error to remember",
+        ),
+        (
+            lambda completion_ids, **_: [0.0] * len(completion_ids),
+            third_token,
+            "16 graded completions of the first batch are wrong: there is nothing right to learn from",
+        ),
+        (even_length, None, "0 of 16 completions of the first batch have an answer"),
+    ],
+)
+def test_a_first_batch_that_cannot_be_meant(model_path, dataset, make_config, caplog, reward, finder, said):
+    args = make_config(method="trl", max_steps=2)
+    MEDSTrainer(model_path, reward, args, dataset, answer_finder=finder).train()
+    assert len(warnings_of(caplog)) == 1
+    assert said in warnings_of(caplog)[0]
+    if finder is None:
+        assert "Set answer_marker" in caplog.text
+        assert "answer_finder" in caplog.text
