@@ -1,5 +1,7 @@
 """The sentences that a reader can quote."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
@@ -127,3 +129,12 @@ def test_errors_that_the_task_cannot_name_are_told_of(tmp_path):
         "The most repeated error is “sign”: 2 of 5 wrong completions (40%), in 2 of 2 prompts; 60% follow no way that "
         "the task knows."
     )
+
+
+def test_a_run_in_which_nothing_says_what_is_right(tmp_path):
+    write_run(tmp_path, [BATCH], memory=False)
+    file = next((tmp_path / "rollouts").iterdir())
+    table = pq.read_table(file)
+    column = table.column_names.index("is_correct")
+    pq.write_table(table.set_column(column, "is_correct", pa.nulls(len(table), pa.bool_())), file)
+    assert sentences(tmp_path) == ["Nothing says which of the 4 completions are right (correctness): no errors."]

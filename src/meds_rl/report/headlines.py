@@ -40,8 +40,13 @@ def headlines(
     """
     if not len(run.rollouts):
         return []
+    graded = int(run.rollouts["reward"].notna().sum())
+    if not graded:
+        return [
+            f"Nothing says which of the {len(run.rollouts):,} completions are right (correctness): no errors to show."
+        ]
     if not len(run.wrong):
-        return [f"None of the {len(run.rollouts):,} completions is wrong."]
+        return [f"None of the {graded:,} completions is wrong."]
     sentences = [_most_repeated_way(run, ways), _largest_error(errors, prompt_text)]
     sentences += [_repeats(lines), _penalty(run)]
     return [sentence for sentence in sentences if sentence]

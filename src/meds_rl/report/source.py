@@ -203,8 +203,6 @@ def _notes(run: RunData) -> list[str]:
                 f"{kept - found:,} of {kept:,} completions that were remembered are not in the saved memory: "
                 "sampled after it was saved, or forgotten (capacity). They are in no cluster here."
             )
-    if len(run.rollouts) and not np.isfinite(run.rollouts["reward"].to_numpy(dtype=np.float64)).any():
-        notes.append("No reward function of this run says right or wrong (correctness): it has no errors to show.")
     logs_pass = any(name.startswith("pass/") for row in run.metrics for name in row)
     if run.recipe.fields.get("dynamic_sampling") and not logs_pass:
         notes.append(

@@ -68,7 +68,8 @@ class Correctness:
                 return self._chosen, ""
             return [], (
                 f"The reward function {self._names[column]!r} is to say right or wrong, but it returned "
-                f"{_shown(rewards[:, column])}, and not only 0 and 1. Set correct_above: more than that is right."
+                f"{_shown(rewards[:, column])}, and not only 0 and 1. Set correct_above, more than "
+                "that is right, or name another function with correctness."
             )
         binary = [column for column in self._names if _is_binary(rewards[:, column])]
         names = ", ".join(map(repr, self._names.values()))
