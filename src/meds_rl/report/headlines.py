@@ -42,9 +42,7 @@ def headlines(
         return []
     graded = int(run.rollouts["reward"].notna().sum())
     if not graded:
-        return [
-            f"Nothing says which of the {len(run.rollouts):,} completions are right (correctness): no errors to show."
-        ]
+        return [f"Nothing says which of the {len(run.rollouts):,} completions are right (correctness): no errors."]
     if not len(run.wrong):
         return [f"None of the {graded:,} completions is wrong."]
     sentences = [_most_repeated_way(run, ways), _largest_error(errors, prompt_text)]
