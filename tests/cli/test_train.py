@@ -164,6 +164,16 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(tmp_path, capsys, override
 
 
 @pytest.mark.long
+def test_chat_prompts_need_a_chat_template(tmp_path, capsys):
+    file = tmp_path / "data.jsonl"
+    rows = [{"problem": f"What is {a} + 1?", "answer": str(a + 1)} for a in range(8)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = json.dumps({"path": str(file), "system_prompt": "Be brief."})
+    assert train(tmp_path / "run", "--task", "math", "--task_options", options, "--eval_by", "null") == 2
+    assert "the model's tokenizer has no chat template. Take an instruction-tuned model" in capsys.readouterr().err
+    assert not list((tmp_path / "run").iterdir()), "so that the mended recipe is not refused"
+
+
 def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     recipe = tmp_path / "recipe.yaml"

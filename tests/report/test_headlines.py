@@ -62,20 +62,18 @@ def test_once_is_not_1_times(tmp_path):
     )
 
 
-def test_the_answer_other_is_an_answer(tmp_path):
-    rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("other", "other", "Paris")]
+def test_equal_answers_to_different_prompts_are_not_one_error(tmp_path):
+    rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("23", "23", "Paris")]
     write_run(tmp_path, [rows], memory=False)
-    assert sentences(tmp_path)[0] == (
-        "The most frequent wrong answer is “other”: 4 of 6 wrong completions (67%), in 2 of 2 prompts."
-    )
+    (largest,) = sentences(tmp_path)
+    assert largest.startswith("The largest single error: to “question p” it gave the answer “23” 2 times")
 
 
 def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):
     rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in [None] * 15 + ["5"]]
     write_run(tmp_path / "answers", [rows], memory=False)
     assert sentences(tmp_path / "answers")[0] == (
-        "The most repeated error is no answer at all: 30 of 32 wrong completions (94%), in 2 of 2 prompts; then the "
-        "answer “5”: 2 (6.2%)."
+        "The most repeated error is no answer at all: 30 of 32 wrong completions (94%), in 2 of 2 prompts."
     )
     write_run(tmp_path / "ways", [rows], memory=False, strategies={"5": "sign"})
     assert sentences(tmp_path / "ways")[0].endswith("; then the strategy “sign”: 2 (6.2%).")

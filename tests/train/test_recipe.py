@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 from trl.rewards import accuracy_reward
 
+from meds_rl.tasks import load_task
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
-from meds_rl.train.run import _correctness, _recipe_text, reward_functions
+from meds_rl.train.run import _correctness, _graded_as_trained, _recipe_text, reward_functions
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -175,10 +176,38 @@ def test_reward_functions_by_import_path(tmp_path):
 def test_correctness_by_name_and_import_path(tmp_path):
     path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
     given = ["accuracy_reward", "trl.rewards.accuracy_reward"]
-    assert _correctness(load_recipe(path, ["--correctness", *given])) == ["accuracy_reward", accuracy_reward]
-    assert _correctness(load_recipe(path)) is None
+    recipe = load_recipe(path, ["--correctness", *given])
+    assert _correctness(recipe, [accuracy_reward]) == [accuracy_reward, accuracy_reward]
+    assert _correctness(recipe, []) == ["accuracy_reward", accuracy_reward], "MEDSTrainer refuses the name"
+    assert _correctness(load_recipe(path), []) is None
     with pytest.raises(ValueError, match=r"'trl\.rewards\.none' cannot be imported"):
-        _correctness(load_recipe(path, ["--correctness", "trl.rewards.none"]))
+        _correctness(load_recipe(path, ["--correctness", "trl.rewards.none"]), [])
+
+
+def test_evaluations_are_graded_by_what_the_recipe_calls_right(tmp_path):
+    path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
+    task = load_task("pocket")
+    row = task.train[0]
+    graded = _graded_as_trained(load_recipe(path, ["--correctness", f"{__name__}.says_yes"]), task)
+    assert graded.grade("yes", row)
+    assert not graded.grade("no", row)
+    assert not graded.grade("no grade", row)
+    assert _graded_as_trained(load_recipe(path, ["--correctness", "accuracy"]), task) is task
+    chat = {**row, "prompt": [{"role": "user", "content": "?"}]}
+    assert graded.grade("yes", chat)
+
+
+def says_yes(completions, **_):
+    texts = [one if isinstance(one, str) else one[0]["content"] for one in completions]
+    return [None if text == "no grade" else float(text == "yes") for text in texts]
+
+
+def test_null_on_the_command_line_is_none(tmp_path):
+    text = "task: pocket\nuse_cpu: true\nbf16: false\nmethod: dapo\neval_by: difficulty\n"
+    recipe = load_recipe(write(tmp_path, text), ["--eval_by", "null", "--epsilon_high=null", "--delta", "null"])
+    assert (recipe.run.eval_by, recipe.training.epsilon_high, recipe.training.delta) == (None, None, None)
+    with pytest.raises(RecipeError, match="max_steps must be"):
+        load_recipe(write(tmp_path, text), ["--max_steps", "null"])
 
 
 def test_no_such_recipe(tmp_path):

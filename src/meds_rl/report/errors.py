@@ -186,22 +186,20 @@ def _name(run: RunData, by: By, key: int, members: NDArray[np.int64]) -> str:
 
 
 def ways(run: RunData) -> list[dict[str, Any]]:
-    """The most frequent ways of going wrong over all prompts: by strategy if the task knows it, else by final answer.
+    """The most frequent ways of going wrong over all prompts, by strategy; none if no strategy is known.
 
-    ``share`` is the share of the run's wrong completions, ``prompts`` the number of prompts, and ``course`` the count
-    in each stretch of the run (`stretches`).
+    Equal answers to different prompts are no common error. ``share`` is the share of the run's wrong completions,
+    ``prompts`` the number of prompts, and ``course`` the count in each stretch of the run (`stretches`).
     """
     wrong = run.rollouts.iloc[run.wrong]
-    column = "strategy" if wrong["strategy"].notna().any() else "answer"
-    known = wrong[wrong[column].notna()]
+    known = wrong[wrong["strategy"].notna()]
     starts = stretches(run.num_steps)
     found = []
-    for name, members in _largest(known, column):
+    for name, members in _largest(known, "strategy"):
         bins = np.searchsorted(starts, members["step"].to_numpy(), side="right") - 1
         found.append(
             {
                 "run": run.id,
-                "kind": column,
                 "name": shortened(str(name)),
                 "count": len(members),
                 "share": len(members) / len(wrong),

@@ -59,20 +59,18 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
             return most + "."
-        then = "the strategy" if way["kind"] == "strategy" else "the answer"
-        return f"{most}; then {then} “{way['name']}”: {way['count']:,} ({_percent(way['share'])})."
+        return f"{most}; then the strategy “{way['name']}”: {way['count']:,} ({_percent(way['share'])})."
     if way is None:
         return ""
-    what = "The most repeated error is" if way["kind"] == "strategy" else "The most frequent wrong answer is"
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {_percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
-    return f"{what} “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    return f"The most repeated error is “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
 
 
 def _is_unnamed(way: Mapping[str, Any]) -> bool:
-    """Whether it is an `UNNAMED` strategy; an answer may be the same word."""
-    return way["kind"] == "strategy" and way["name"] in UNNAMED
+    """Whether it is an `UNNAMED` strategy."""
+    return way["name"] in UNNAMED
 
 
 def _no_answers(run: RunData) -> dict[str, Any]:

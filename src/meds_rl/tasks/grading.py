@@ -92,6 +92,25 @@ class MathGrader:
         return math_grade(completion, row["answer"], self.marker)
 
 
+class FunctionGrader:
+    """TRL reward functions in the form of `Task.grade`: the first that returns a number decides.
+
+    Args:
+        functions: called with one prompt, one completion and the row's columns; they get no ``completion_ids``.
+        above: a completion is right if the number is above it.
+    """
+
+    def __init__(self, functions: Sequence[Callable[..., Sequence[float | None]]], above: float) -> None:
+        self._functions, self._above = list(functions), above
+
+    def __call__(self, completion: str, row: Mapping[str, Any]) -> bool:
+        is_text = isinstance(row["prompt"], str)
+        given = completion if is_text else [{"role": "assistant", "content": completion}]
+        columns = {name: [value] for name, value in row.items() if name != "prompt"}
+        values = (function(prompts=[row["prompt"]], completions=[given], **columns)[0] for function in self._functions)
+        return next((value > self._above for value in values if value is not None), False)
+
+
 class AccuracyReward:
     """A task's grader as a TRL reward function: 1.0 for right, 0.0 for wrong.
 

@@ -98,6 +98,7 @@ class _Parser(TrlParser):
     """TRL's parser that checks the ``given`` fields and says in one sentence what is wrong, without lines of usage."""
 
     given: Iterable[str] = ()
+    nulls: Iterable[str] = ()  # given as "null" on the command line
 
     def error(self, message: str) -> NoReturn:
         raise RecipeError(message)
@@ -105,6 +106,8 @@ class _Parser(TrlParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Every value is converted now, and no dataclass is made yet."""
         found, rest = super().parse_known_args(args, namespace)
+        for name in self.nulls:
+            setattr(found, name, None)
         hints = {name: hint for kind in KINDS for name, hint in get_type_hints(kind).items()}
         for name in self.given:
             if name in found:
@@ -113,7 +116,7 @@ class _Parser(TrlParser):
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and the ``--field value`` pairs that override it.
+    """Read a recipe and the ``--field value`` pairs that override it; the value ``null`` is None, as in YAML.
 
     Raises:
         RecipeError: no such file, not a YAML mapping, an unknown field, a value of the wrong type or out of bounds.
@@ -127,7 +130,9 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     everything = given | overridden
     parser = _Parser(KINDS)
     parser.given = [name.removeprefix("no_") for name in everything]
-    run, training, model = parser.parse_args_and_config(["--config", str(path), *overrides])
+    parser.nulls = [name for name, value in overridden.items() if value == "null"]
+    arguments = ["--config", str(path), *_without(overrides, parser.nulls)]
+    run, training, model = parser.parse_args_and_config(arguments)
     lora = sorted(name for name in everything if name.startswith("lora_"))
     if lora and "use_peft" not in everything:
         raise RecipeError(f"{', '.join(lora)} does nothing without use_peft: true.")
@@ -246,6 +251,17 @@ def _words(hint: Any) -> str:
     if origin is list:
         return f"a list, each {_words(args[0])}"
     return _WORDS.get(origin or hint, "text")  # an enum's values are text
+
+
+def _without(overrides: Sequence[str], names: Iterable[str]) -> list[str]:
+    """The command line without some fields and their values."""
+    kept, drops = [], False
+    for token in overrides:
+        if token.startswith("--"):
+            drops = token[2:].partition("=")[0].replace("-", "_") in names
+        if not drops:
+            kept.append(token)
+    return kept
 
 
 def _pairs(overrides: Sequence[str]) -> dict[str, Any]:

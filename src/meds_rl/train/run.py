@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,12 +16,13 @@ from accelerate import Accelerator
 from transformers import PrinterCallback, ProgressCallback
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
+from meds_rl.engines.settings import RIGHT_ABOVE
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.engines.trl.run import open_run, recipe_text, refuse_existing, resume_from
 from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.rollouts import RunFolder
 from meds_rl.tasks import Task, load_task
-from meds_rl.tasks.grading import AccuracyReward
+from meds_rl.tasks.grading import AccuracyReward, FunctionGrader
 from meds_rl.tasks.models import model_location
 from meds_rl.train.callbacks import EverySteps, ProgressBar
 from meds_rl.train.evaluation import Evaluation, evaluate_task, read_evaluations
@@ -69,7 +70,7 @@ def train(
     task = load_task(recipe.run.task, **recipe.run.options)
     _set_answer_marker(recipe, task)
     _check_evaluation(recipe, task)
-    return _train(recipe, task, _make_trainer(recipe, task, trainer), before, resume)
+    return _train(recipe, _graded_as_trained(recipe, task), _make_trainer(recipe, task, trainer), before, resume)
 
 
 def _is_main_process() -> bool:
@@ -127,9 +128,10 @@ def end_together(accelerator: Accelerator) -> None:
 
 def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
+    functions = reward_functions(recipe, task)
     trainer = make(
         model,
-        reward_functions(recipe, task),
+        functions,
         recipe.training,
         task.train,
         eval_dataset=task.test,
@@ -137,8 +139,13 @@ def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) 
         peft_config=get_peft_config(recipe.model),
         quantization_config=get_quantization_config(recipe.model),
         strategy=task.strategy,
-        correctness=_correctness(recipe),
+        correctness=_correctness(recipe, functions),
     )
+    if isinstance(task.train[0]["prompt"], list) and getattr(trainer._tokenizer, "chat_template", None) is None:
+        raise ValueError(
+            f"The prompts of task {task.name!r} are chat messages, but the model's tokenizer has no chat template. "
+            "Take an instruction-tuned model, or save a tokenizer with a chat_template beside the model."
+        )
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)
     if not recipe.training.disable_tqdm:
@@ -177,10 +184,22 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
     return [_import(path) for path in recipe.run.reward_funcs]
 
 
-def _correctness(recipe: Recipe) -> list[Any] | None:
-    """What says right or wrong: functions for import paths, and names."""
-    given = recipe.run.correctness
-    return None if given is None else [_import(name) if "." in name else name for name in given]
+def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
+    """What says right or wrong: functions for import paths and for the names of reward functions."""
+    if recipe.run.correctness is None:
+        return None
+    names = {getattr(function, "__name__", ""): function for function in functions}
+    return [_import(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
+
+
+def _graded_as_trained(recipe: Recipe, task: Task) -> Task:
+    """The task for evaluations: graded by what the recipe says is right, if this is not the task's own grader."""
+    functions = _correctness(recipe, reward_functions(recipe, task)) or []
+    if not functions or any(isinstance(one, str | AccuracyReward) for one in functions):
+        return task
+    above = recipe.training.correct_above
+    grade = FunctionGrader(functions, RIGHT_ABOVE if above is None else above)
+    return replace(task, grade=grade, grade_may_hang=False)
 
 
 def _import(path: str) -> Any:

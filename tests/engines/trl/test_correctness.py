@@ -205,3 +205,12 @@ def test_a_first_batch_that_cannot_be_meant(model_path, dataset, make_config, ca
     if finder is None:
         assert "Set answer_marker" in caplog.text
         assert "answer_finder" in caplog.text
+
+
+def test_a_batch_without_a_grade_decides_nothing():
+    correctness = Correctness({0: "accuracy"}, None, None, required=True)
+    correctness.decide(torch.full((4, 1), torch.nan))
+    assert correctness.columns is None
+    assert not correctness.known
+    correctness.decide(torch.tensor([[0.0], [1.0]]))
+    assert correctness.columns == [0]

@@ -27,7 +27,8 @@ class Correctness:
         required: whether training is refused without right and wrong.
 
     Attributes:
-        columns: the columns that say right or wrong; None before the first batch, empty if there are none.
+        columns: the columns that say right or wrong; None before the first batch that has a grade, empty if there are
+            none.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Correctness:
         if self.columns is not None:
             self._warn_if_not_binary(rewards)
             return
+        if torch.isnan(rewards[:, self._chosen or list(self._names)]).all():
+            return  # no grade yet
         self.columns, reason = self._choice(rewards)
         if self.columns or not reason:
             return
         if self._required:
             raise ValueError(f"{reason} This method and its settings need to know what is right.")
-        logger.warning(f"{reason} Until then the memory only watches: no completion is called right or wrong.")
+        logger.warning(f"{reason} Until then no completion counts as right or wrong, and a memory only watches.")
 
     def _choice(self, rewards: torch.Tensor) -> tuple[list[int], str]:
         """The columns, or none and the reason."""

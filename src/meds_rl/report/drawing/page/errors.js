@@ -42,7 +42,10 @@ function kindsOf(report, run) {
 function waysCard(report, state) {
   const ways = report.ways.filter((way) => String(way.run) === state.run);
   const box = el("div", { class: "grid two", style: "margin-bottom: 16px" });
-  if (!ways.length) return box;
+  if (!ways.length) {
+    const why = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
+    return report.errors.some((error) => String(error.run) === state.run) ? el("p", { class: "note", id: "no-ways" }, why) : box;
+  }
   const most = Math.max(...ways.map((way) => way.share));
   const list = el("ol", { class: "ways" });
   for (const way of ways.slice(0, 9)) {
