@@ -174,11 +174,12 @@ class MEDSTrainer(GRPOTrainer):
         names = list(inspect.signature(GRPOTrainer.__init__).parameters)[5:]  # after self and the four above
         trl_arguments |= dict(zip(names, trl_positional, strict=False))
         check_arguments(functions, args, train_dataset, trl_arguments)
-        args, all_functions, self._added = add_rewards(args, functions, as_list(correctness))
+        chosen = as_list(correctness)
+        args, all_functions, self._added = add_rewards(args, functions, chosen)
         _add_processing_classes(trl_arguments, len(all_functions) - len(functions))
         with copy_as_reference(model):
             super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
-        self._set_correctness(correctness)
+        self._set_correctness(chosen)
         self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
         if args.uses_memory:
@@ -208,14 +209,14 @@ class MEDSTrainer(GRPOTrainer):
         self._fingerprint_seconds = 0.0
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
-    def _set_correctness(self, given: Given) -> None:
-        """Name the columns of the rewards: the user's, and those of environments."""
+    def _set_correctness(self, given: Sequence[Any]) -> None:
+        """Name the columns of the rewards: the user's, and those of environments; none given: find it out."""
         columns = dict(enumerate(self.reward_func_names))
         no_rewards = {id(function) for function in self._added.correctness}
         self._reward_columns = [column for column in columns if id(self.reward_funcs[column]) not in no_rewards]
         if not self._reward_columns:
             raise ValueError(NO_REWARD)
-        chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
+        chosen = find_columns(given, self.reward_funcs, columns) if given else None
         names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
         self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
 
