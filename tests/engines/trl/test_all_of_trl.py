@@ -1,6 +1,8 @@
 """What GRPOTrainer can do, MEDSTrainer can: the same bits with method "trl", and every kind of input."""
 
+import copy
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +132,36 @@ def test_a_grpo_config_is_taken_as_it_is(model_path, dataset, tmp_path):
     assert_same_bits(ours, theirs)
     assert ours.args.method == "trl"
     assert len(ours.memory) > 0
+
+
+@dataclass
+class OwnConfig(GRPOConfig):
+    judge: str = "none"
+
+    def judged(self) -> bool:
+        return self.judge != "none"
+
+
+def test_a_configuration_of_ones_own_keeps_its_class(model_path, dataset, tmp_path):
+    seen = []
+
+    class Callback(TrainerCallback):
+        def on_step_end(self, args, *_, **__):
+            seen.append(args.judged())
+
+    more = {"judge": "me", "save_strategy": "steps", "save_steps": 1}
+    theirs = by_trl(model_path, even_length, tmp_path / "trl", dataset)
+    arguments = {"callbacks": [Callback()], "penalty": lambda sizes, _groups: 0.0 * sizes}
+    ours = by_us(model_path, even_length, tmp_path / "meds", dataset, config=OwnConfig, arguments=arguments, **more)
+    assert_same_bits(ours, theirs)
+    assert set(seen) == {True}
+    saved = torch.load(tmp_path / "meds" / "checkpoint-1" / "training_args.bin", weights_only=False)
+    for args in (ours.args, saved, copy.deepcopy(ours.args)):
+        assert isinstance(args, OwnConfig)
+        assert isinstance(args, MEDSConfig)
+        assert (args.judge, args.method) == ("me", "trl")
+        assert args.to_dict()["judge"] == "me"
+    assert "judge: me" in (tmp_path / "meds" / "recipe.yaml").read_text()
 
 
 def test_a_reward_without_right_or_wrong_trains_as_in_trl_with_one_warning(model_path, dataset, tmp_path, caplog):

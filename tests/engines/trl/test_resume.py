@@ -59,6 +59,13 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
 
 
+def test_what_is_no_folder_is_no_checkpoint(model_path, dataset, make_config):
+    args = make_config(max_steps=1)
+    train(model_path, dataset, args)
+    with pytest.raises(ValueError, match="must be True or a checkpoint's folder; there is no folder true"):
+        MEDSTrainer(model_path, even_length, args, dataset).train(resume_from_checkpoint="true")
+
+
 def test_a_lost_state_is_said(model_path, dataset, make_config, caplog):
     args = make_config(max_steps=2, save_strategy="steps", save_steps=1)
     train(model_path, dataset, args)

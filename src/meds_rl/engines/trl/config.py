@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 from datasets import Dataset
@@ -121,9 +122,13 @@ class MEDSConfig(GRPOConfig):
 
     @classmethod
     def of(cls, config: GRPOConfig) -> "MEDSConfig":
-        """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory."""
+        """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory.
+
+        It stays an instance of its class, if that is a user's own.
+        """
         args = copy.copy(config)
-        args.__class__ = cls
+        theirs: Any = type(config)
+        args.__class__ = cls if theirs is GRPOConfig else _joined(theirs)
         for one in fields(cls):
             if one.name not in args.__dict__:
                 setattr(args, one.name, one.default)
@@ -192,6 +197,21 @@ class MEDSConfig(GRPOConfig):
     def shapes_all_wrong(self) -> bool:
         """Whether a group without a right answer can carry signal, so that dynamic sampling keeps it."""
         return self.uses_memory and shapes_all_wrong(self.settings)
+
+
+@cache
+def _joined(theirs: Any) -> type[MEDSConfig]:
+    """A class that is a ``MEDSConfig`` and the user's, whose methods and properties are kept."""
+    # Checkpoints pickle the arguments, and no module has this class.
+    members = {"__reduce__": lambda args: (_restored, (theirs, args.__dict__))}
+    joined: type[MEDSConfig] = dataclass(type(theirs.__name__, (MEDSConfig, theirs), members))
+    return joined
+
+
+def _restored(theirs: Any, values: Mapping[str, Any]) -> MEDSConfig:
+    args = object.__new__(_joined(theirs))
+    args.__dict__.update(values)
+    return args
 
 
 _NULLABLE = ("epsilon_high", "delta")
