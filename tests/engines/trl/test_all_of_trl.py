@@ -265,6 +265,8 @@ def test_an_infinite_reward_trains_as_in_trl(model_path, dataset, tmp_path, valu
         return [value if sum(ids) % 5 == 0 else float(sum(ids) % 2) for ids in completion_ids]
 
     theirs = by_trl(model_path, sometimes_infinite, tmp_path / "trl", dataset)
+    if any(value.isnan().any() for value in parameters(theirs).values()):
+        pytest.skip("this TRL trains to NaN")
     arguments = {"correctness": even_length}
     ours = by_us(model_path, sometimes_infinite, tmp_path / "meds", dataset, arguments=arguments)
     assert_same_bits(ours, theirs)
