@@ -373,6 +373,17 @@ def test_an_end_left_out_is_the_first_token():
     assert type(place._replace(end=6)) is AnswerPosition
 
 
+def test_functions_are_called_by_what_they_take():
+    tokenizer = pieces_tokenizer(["a", "=", "4"])
+    for of_text in (lambda _text: "4", lambda _text="": "4", lambda _text, _more=None: "4"):
+        assert answer_finder(of_text)([0, 1, 2], tokenizer) == AnswerPosition(1, 2)
+    for of_ids in (lambda _ids, _tokenizer: (0, 1), lambda *_both: (0, 1), lambda _ids, _tokenizer, _more=0: (0, 1)):
+        assert answer_finder(of_ids)([0, 1, 2], tokenizer) == AnswerPosition(0, 1)
+    for neither in (lambda: "4", lambda _ids, _tokenizer, _more: (0, 1)):
+        with pytest.raises(TypeError, match="called with a text, or with token ids and a tokenizer; got <function"):
+            answer_finder(neither)
+
+
 def test_unknown_markers():
     with pytest.raises(ValueError, match=r"one of \['answer_tag', 'boxed', 'hashes'\].*got 'box'"):
         answer_finder("box")

@@ -91,8 +91,8 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
             None`. The answer's tokens are then those of the last place where the text has the answer word for word, and
             the last token where it has it nowhere.
 
-    ValueError for an unknown name, TypeError for anything but a name or a function. The finder raises a ValueError if
-    your function's result does not fit the completion (`check_position`).
+    ValueError for an unknown name, TypeError for anything but a name or a function of one or two arguments. The finder
+    raises a ValueError if your function's result does not fit the completion (`check_position`).
     """
     if isinstance(marker, str):
         found = named(marker)
@@ -137,14 +137,31 @@ def answer_text(
 
 
 def _reads_text(finder: Callable[..., object]) -> bool:
-    """Whether a function is one of a text: it has one positional parameter."""
+    """Whether a function is one of a text: it has one positional parameter.
+
+    TypeError if it can be called neither with a text nor with token ids and a tokenizer.
+    """
     try:
-        parameters = inspect.signature(finder).parameters.values()
+        signature = inspect.signature(finder)
     except (TypeError, ValueError):  # some built-in functions have no signature
         return False
-    kinds = [one.kind for one in parameters if one.default is inspect.Parameter.empty]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return len(kinds) == 1 and kinds[0] in positional
+    needed = [one.kind for one in signature.parameters.values() if one.default is inspect.Parameter.empty]
+    if len(needed) == 1 and needed[0] in positional:
+        return True
+    if _takes(signature, 2):
+        return False
+    if _takes(signature, 1):
+        return True
+    raise TypeError(f"an answer finder is called with a text, or with token ids and a tokenizer; got {finder!r}")
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _answer_of(finder: Callable[..., object], text: str) -> str | None:

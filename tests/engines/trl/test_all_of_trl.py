@@ -1,6 +1,8 @@
 """What GRPOTrainer can do, MEDSTrainer can: the same bits with method "trl", and every kind of input."""
 
+import copy
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,13 @@ def test_method_trl_equals_grpo_trainer_to_the_last_bit(model_path, dataset, tmp
     assert theirs == ours
 
 
+@pytest.mark.filterwarnings("ignore:Using the model-agnostic default")
+def test_completions_without_a_limit_train_as_in_trl(model_path, dataset, tmp_path):
+    theirs = by_trl(model_path, even_length, tmp_path / "trl", dataset, max_completion_length=None)
+    ours = by_us(model_path, even_length, tmp_path / "meds", dataset, max_completion_length=None)
+    assert_same_bits(ours, theirs)
+
+
 def test_a_grpo_config_is_taken_as_it_is(model_path, dataset, tmp_path):
     free = {"penalty": lambda sizes, _groups: 0.0 * sizes}
     theirs = by_trl(model_path, even_length, tmp_path / "trl", dataset)
@@ -123,6 +132,36 @@ def test_a_grpo_config_is_taken_as_it_is(model_path, dataset, tmp_path):
     assert_same_bits(ours, theirs)
     assert ours.args.method == "trl"
     assert len(ours.memory) > 0
+
+
+@dataclass
+class OwnConfig(GRPOConfig):
+    judge: str = "none"
+
+    def judged(self) -> bool:
+        return self.judge != "none"
+
+
+def test_a_configuration_of_ones_own_keeps_its_class(model_path, dataset, tmp_path):
+    seen = []
+
+    class Callback(TrainerCallback):
+        def on_step_end(self, args, *_, **__):
+            seen.append(args.judged())
+
+    more = {"judge": "me", "save_strategy": "steps", "save_steps": 1}
+    theirs = by_trl(model_path, even_length, tmp_path / "trl", dataset)
+    arguments = {"callbacks": [Callback()], "penalty": lambda sizes, _groups: 0.0 * sizes}
+    ours = by_us(model_path, even_length, tmp_path / "meds", dataset, config=OwnConfig, arguments=arguments, **more)
+    assert_same_bits(ours, theirs)
+    assert set(seen) == {True}
+    saved = torch.load(tmp_path / "meds" / "checkpoint-1" / "training_args.bin", weights_only=False)
+    for args in (ours.args, saved, copy.deepcopy(ours.args)):
+        assert isinstance(args, OwnConfig)
+        assert isinstance(args, MEDSConfig)
+        assert (args.judge, args.method) == ("me", "trl")
+        assert args.to_dict()["judge"] == "me"
+    assert "judge: me" in (tmp_path / "meds" / "recipe.yaml").read_text()
 
 
 def test_a_reward_without_right_or_wrong_trains_as_in_trl_with_one_warning(model_path, dataset, tmp_path, caplog):
@@ -206,6 +245,48 @@ def test_trl_warns_of_completions_without_a_reward(model_path, dataset, make_con
     args = make_config(method=method, dynamic_sampling=False, overlong_buffer=4, max_steps=1)
     train(model_path, dataset, args, sometimes_none)
     assert any("All reward functions returned None" in said for said in warnings_of(caplog, "trl"))
+
+
+def test_a_verdict_does_not_hide_that_a_completion_has_no_reward(model_path, dataset, make_config, caplog):
+    def sometimes_none(completion_ids, **_):
+        return [None if ids[0] % 2 else 1.0 for ids in completion_ids]
+
+    trainer = train(
+        model_path, dataset, make_config(method="trl", max_steps=1), sometimes_none, correctness=even_length
+    )
+    without = int(np.isnan(trainer._batch.rewards).sum())
+    assert 0 < without < 16
+    assert f"All reward functions returned None for {without} of 16 completions" in "".join(warnings_of(caplog))
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf")])
+def test_an_infinite_reward_trains_as_in_trl(model_path, dataset, tmp_path, value):
+    def sometimes_infinite(completion_ids, **_):
+        return [value if sum(ids) % 5 == 0 else float(sum(ids) % 2) for ids in completion_ids]
+
+    theirs = by_trl(model_path, sometimes_infinite, tmp_path / "trl", dataset)
+    if any(value.isnan().any() for value in parameters(theirs).values()):
+        pytest.skip("this TRL trains to NaN")
+    arguments = {"correctness": even_length}
+    ours = by_us(model_path, sometimes_infinite, tmp_path / "meds", dataset, arguments=arguments)
+    assert_same_bits(ours, theirs)
+    rollouts = rollouts_of(ours)
+    infinite = rollouts["reward"].isna()  # as it is read back
+    assert infinite.any()
+    assert (rollouts.loc[infinite, "reason"] == "not_graded").all()
+    assert (rollouts.loc[infinite, "advantage"] == 0).all()
+    assert all(row["rewards/meds_penalty/mean"] == 0 for row in ours.state.log_history if "loss" in row)
+
+
+def test_a_verdict_is_logged_under_a_name_of_its_own(model_path, dataset, make_config):
+    reward = lambda completion_ids, **_: [0.25] * len(completion_ids)  # noqa: E731
+    verdicts = [lambda completion_ids, **_: even_length(completion_ids), lambda **_: [0.0] * 16]
+    args = make_config(method="trl", max_steps=1, correct_above=0.5)
+    trainer = train(model_path, dataset, args, reward, correctness=["<lambda>", *verdicts])
+    logged = trainer.state.log_history[0]
+    assert logged["rewards/<lambda>/mean"] == 0.25
+    assert logged["rewards/<lambda>_3/mean"] == 0
+    assert 0 < logged["rewards/<lambda>_2/mean"] < 1
 
 
 def test_evaluation_sees_raw_rewards_and_arguments_have_trls_positions(model_path, dataset, make_config):
@@ -666,7 +747,7 @@ def test_a_checkpoint_of_another_method_is_refused(model_path, dataset, make_con
     with_memory, without = make_config(method="trl", **saved), make_config(method="dapo", **saved)
     for args, other, said in (
         (with_memory, "dapo", "which method 'dapo' would not use.*Start a new run from its model, or resume it with"),
-        (without, "trl", "start a new run from its model, or resume it with the method that made it"),
+        (without, "trl", "Start a new run from its model, or resume it with what has saved it"),
     ):
         train(model_path, dataset, args)
         trainer = MEDSTrainer(model_path, even_length, make_config(method=other), dataset)

@@ -71,6 +71,29 @@ def test_where_nothing_says_right_or_wrong(caplog, names, above, rows, said):
         make(names, above=above, required=True).decide(torch.tensor(rows))
 
 
+def test_a_task_that_is_not_in_the_first_batch_is_graded_later(caplog):
+    correctness = make(("a", "b"), chosen=[0, 1], required=True)
+    correctness.decide(torch.tensor([[1.0, NAN], [0.0, NAN]]))
+    assert correctness.columns == [0, 1]
+    later = torch.tensor([[NAN, 1.0], [NAN, 0.0]])
+    correctness.decide(later)
+    assert correctness.is_correct(later).tolist() == [True, False]
+    assert not caplog.records
+
+
+def test_a_first_batch_without_any_verdict_is_said_and_later_ones_count(caplog):
+    correctness = make(("accuracy",))
+    nothing, later = torch.tensor([[NAN], [NAN]]), torch.tensor([[1.0], [0.0]])
+    correctness.decide(nothing)
+    assert torch.isnan(correctness.grades(nothing)).all(), "so nothing is remembered"
+    correctness.decide(later)
+    assert correctness.is_correct(later).tolist() == [True, False]
+    said = "No completion of the first batch got a number from 'accuracy', which is to say right or wrong."
+    assert [said in record.getMessage() for record in caplog.records] == [True]
+    with pytest.raises(ValueError, match="No completion of the first batch got a number from 'accuracy'"):
+        make(("accuracy",), required=True).decide(nothing)
+
+
 def test_correct_above_makes_any_single_reward_a_verdict(caplog):
     correctness = make(("accuracy",), above=0.0, required=True)
     rewards = torch.tensor([[-1.0], [1.0], [0.0]])
@@ -114,6 +137,22 @@ def test_functions_are_found_by_themselves_and_by_name():
         find_columns(["pass"], functions, names)
 
 
+def test_a_name_that_two_functions_have_is_refused(caplog):
+    first, second = (lambda: 0), (lambda: 1)
+    names = {0: "<lambda>", 1: "<lambda>", 2: "<lambda>"}
+    assert find_columns([second], [first, second, second], names) == [1]
+    with pytest.raises(ValueError, match="3 reward functions are named '<lambda>': give correctness the function"):
+        find_columns(["<lambda>"], [first, second, second], names)
+    assert find_columns(["print"], [print, print], {0: "print", 1: "print"}) == [0], "the same function twice"
+    make(("<lambda>", "<lambda>")).decide(torch.tensor([[0.5, 0.0]]))
+    assert "Confirm it with MEDSTrainer(correctness=the function itself)" in caplog.text
+
+
+def test_what_names_no_function_is_refused():
+    with pytest.raises(TypeError, match="a reward function, its name, or a list of them; got 3"):
+        as_list(3)
+
+
 # ---- in training ----
 
 
@@ -152,6 +191,15 @@ def test_a_function_that_is_no_reward_may_say_right_or_wrong(model_path, dataset
     assert rollouts["is_correct"].nunique() == 2
     logged = [row["rewards/even_length/mean"] for row in trainer.state.log_history if "loss" in row]
     assert logged == pytest.approx(rollouts.groupby("generation")["is_correct"].mean().tolist())
+
+
+def test_an_empty_list_names_nothing_and_a_generator_is_read_once(model_path, dataset, make_config, caplog):
+    for given, columns in (([], [0]), ((one for one in [formatted]), [1])):
+        caplog.clear()
+        args = make_config(method="trl", max_steps=1)
+        trainer = train(model_path, dataset, args, even_length, correctness=given)
+        assert trainer._correctness.columns == columns
+        assert not [said for said in warnings_of(caplog) if "only" in said]
 
 
 def test_two_binary_functions_are_watched_or_refused(model_path, dataset, make_config, caplog):

@@ -1,5 +1,7 @@
 """Stopping and going on: what a checkpoint brings back, and which ones are refused."""
 
+from pathlib import Path
+
 import pytest
 
 from meds_rl.engines.trl import MEDSTrainer
@@ -53,8 +55,24 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
     fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
     train(model_path, dataset, make_config(method="dapo", output_dir=str(tmp_path / "dapo"), **fields))
     trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
-    with pytest.raises(ValueError, match=r"memory\.safetensors"):
+    with pytest.raises(ValueError, match=r"memory\.safetensors: GRPOTrainer has saved it, or a method without"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
+
+
+def test_what_is_no_folder_is_no_checkpoint(model_path, dataset, make_config):
+    args = make_config(max_steps=1)
+    train(model_path, dataset, args)
+    with pytest.raises(ValueError, match="must be True or a checkpoint's folder; there is no folder true"):
+        MEDSTrainer(model_path, even_length, args, dataset).train(resume_from_checkpoint="true")
+
+
+def test_a_lost_state_is_said(model_path, dataset, make_config, caplog):
+    args = make_config(max_steps=2, save_strategy="steps", save_steps=1)
+    train(model_path, dataset, args)
+    Path(args.output_dir, "checkpoint-1", "meds_state.json").unlink()
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
+    trainer.train(resume_from_checkpoint=f"{args.output_dir}/checkpoint-1")
+    assert "checkpoint-1 has no meds_state.json: the resumed run may draw other prompts" in caplog.text
 
 
 def test_a_method_without_a_memory_does_not_go_on_from_a_checkpoint_that_has_one(

@@ -273,3 +273,10 @@ def test_a_subclass_compares_within_the_batch(model_path, dataset, make_config):
     taken = rollouts_of(args).eval("reward - shaped_reward")
     np.testing.assert_allclose(taken, np.round(taken, 1), atol=1e-9)
     assert (taken > 0).any()
+
+
+def test_columns_of_the_data_set_do_not_hide_what_a_fingerprint_gets(model_path, dataset, make_config):
+    data = dataset.add_column("answers", ["gold"] * 8)
+    args = make_config(method="trl", max_steps=1, fingerprint="answer_string")
+    trainer = train(model_path, data, args)
+    assert len(trainer.memory) > 0

@@ -196,6 +196,19 @@ def test_columns_in_trls_completions_table(model_path, dataset, make_config):
     np.testing.assert_allclose(table["advantage"], rollouts["advantage"], rtol=1e-6)
 
 
+def test_columns_that_a_reward_function_logs_are_kept(model_path, dataset, make_config):
+    def logs(completion_ids, log_extra, **_):
+        log_extra("penalty", ["mine"] * len(completion_ids))
+        return even_length(completion_ids)
+
+    args = make_config(log_completions=True, num_completions_to_print=0, max_steps=1, dynamic_sampling=False)
+    train(model_path, dataset, args, logs)
+    (file,) = Path(args.output_dir).glob("completions/*.parquet")
+    table = pd.read_parquet(file)
+    assert table["penalty"].tolist() == ["mine"] * 16
+    assert table["meds_penalty"].tolist()[-16:] == RunFolder(args.output_dir).rollouts()["penalty"].tolist()
+
+
 def test_evaluation_never_touches_the_memory(model_path, dataset, make_config):
     args = make_config(max_steps=2, per_device_eval_batch_size=16)
     trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token, eval_dataset=dataset)
@@ -466,6 +479,22 @@ def test_bad_arguments(model_path, dataset, make_config, tmp_path):
         MEDSTrainer(model_path, even_length, make_config(multi_objective_aggregation="normalize_then_sum"), dataset)
     with pytest.raises(ValueError, match="map-style"):
         MEDSTrainer(model_path, even_length, make_config(), dataset.to_iterable_dataset())
+    with pytest.raises(TypeError, match=r"ErrorMemory \(ErrorMemory\.load reads a file\); got 'run/memory"):
+        MEDSTrainer(model_path, even_length, make_config(), dataset, memory="run/memory.safetensors")
+    with pytest.raises(ValueError, match=r"answer marker must be one of .* got 'box'"):
+        MEDSTrainer(model_path, even_length, make_config(method="trl"), dataset, answer_finder="box")
+    for ids, kind in (([0.5] * 8, "float64"), ([True] * 8, "bool"), ([["a"]] * 8, "list"), (["a", None] * 4, "None")):
+        data = Dataset.from_dict({"prompt": dataset["prompt"], "prompt_id": ids})
+        with pytest.raises(ValueError, match=f"The column prompt_id of the training data names prompts .*{kind}"):
+            MEDSTrainer(model_path, even_length, make_config(), data)
+        MEDSTrainer(model_path, even_length, make_config(method="grpo"), data)
+    some = Dataset.from_dict({"prompt": dataset["prompt"], "prompt_id": ["a", None, *"bcdefg"]})
+    MEDSTrainer(model_path, even_length, make_config(), some.select([0, *range(2, 8)]))
+
+
+def test_a_strategy_is_a_name(model_path, dataset, make_config):
+    with pytest.raises(TypeError, match="strategy must return a name or None; got 3"):
+        train(model_path, dataset, make_config(max_steps=1), strategy=lambda _text, _row: 3)
 
 
 def test_run_metadata_is_json(model_path, dataset, make_config):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
 from accelerate.utils import broadcast_object_list
@@ -41,7 +42,7 @@ class Batch:
         prompt_ids, prompts, completions, answers, num_tokens, strategies: one value a row.
         rewards: raw rewards r, (B,); NaN where no reward function graded the row.
         is_correct: (B,) bool.
-        is_graded: (B,) bool, rows with a reward that are right or wrong; only they are shaped and remembered.
+        is_graded: (B,) bool, rows with a finite reward that are right or wrong; only they are shaped and remembered.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
         knows_right: False if no reward function says right or wrong; all rows with a reward then count as wrong for the
@@ -84,6 +85,12 @@ class Batch:
     def in_loss(self) -> NDArray[np.bool_]:
         """(B,) bool: rows that the update uses."""
         return np.arange(len(self)) < len(self) - self.num_fillers
+
+    @property
+    def added(self) -> NDArray[np.float64]:
+        """(B,) what shaping has added to the rewards: 0 to an infinite one, NaN where there is none."""
+        finite = ~np.isinf(self.rewards)
+        return np.subtract(self.shaped_rewards, self.rewards, out=np.zeros(len(self)), where=finite)
 
     @property
     def scored_wrong(self) -> NDArray[np.bool_]:
@@ -225,6 +232,22 @@ def warn_of_first_batch(batch: Batch) -> None:
         logger.warning(
             f"All {len(graded)} graded completions of the first batch are {verdict}: there is {what}. Check the reward "
             "function that says right or wrong (correctness) and correct_above."
+        )
+
+
+def warn_of_rows_without_reward(rewards: torch.Tensor, ungraded: torch.Tensor) -> None:
+    """Warn as TRL does of rows without a reward where TRL does not see it: a function that is no reward graded them.
+
+    Args:
+        rewards: (B, F).
+        ungraded: (B,) bool.
+    """
+    unseen = int((ungraded & ~torch.isnan(rewards).all(dim=1)).sum())
+    if unseen:
+        logger.warning(
+            f"All reward functions returned None for {unseen} of {len(rewards)} completions; the function that only "
+            "says right or wrong (correctness) is no reward. Please ensure that at least one reward function returns a "
+            "valid reward."
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.logging import get_logger
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from meds_rl.engines.trl.batch import on_main_process
@@ -16,6 +17,9 @@ from meds_rl.rollouts.folder import MEMORY_FILE, STATE_FILE, TRAINER_STATE_FILE,
 
 if TYPE_CHECKING:
     from meds_rl.engines.trl.trainer import MEDSTrainer
+
+
+logger = get_logger("meds_rl")
 
 
 def folder_of(trainer: MEDSTrainer, trial: Any) -> Path:
@@ -69,6 +73,9 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     folder = Path(checkpoint)
     on_main_process(trainer.accelerator, lambda: _load_memory(trainer, folder))
     if not (folder / STATE_FILE).is_file():
+        logger.warning(
+            f"{folder} has no {STATE_FILE}: the resumed run may draw other prompts than the run that is continued."
+        )
         return
     state = json.loads((folder / STATE_FILE).read_text())
     trainer._step = state["micro_steps"]
@@ -89,8 +96,9 @@ def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
         trainer.memory.restore(file, n_features=trainer.num_features)
     elif trainer.memory is not None:
         raise ValueError(
-            f"{folder} has no {MEMORY_FILE}: it is not a checkpoint of method 'meds'. Resuming it would lose the "
-            "memory; start a new run from its model, or resume it with the method that made it."
+            f"{folder} has no {MEMORY_FILE}: GRPOTrainer has saved it, or a method without a memory, or the file is "
+            f"lost. Method {trainer.args.method!r} would go on with an empty memory. Start a new run from its model, "
+            "or resume it with what has saved it."
         )
     elif file.is_file():
         raise ValueError(

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal
 
 from datasets import Dataset
@@ -121,9 +122,13 @@ class MEDSConfig(GRPOConfig):
 
     @classmethod
     def of(cls, config: GRPOConfig) -> "MEDSConfig":
-        """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory."""
+        """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory.
+
+        It stays an instance of its class, if that is a user's own.
+        """
         args = copy.copy(config)
-        args.__class__ = cls
+        theirs: Any = type(config)
+        args.__class__ = cls if theirs is GRPOConfig else _joined(theirs)
         for one in fields(cls):
             if one.name not in args.__dict__:
                 setattr(args, one.name, one.default)
@@ -138,13 +143,15 @@ class MEDSConfig(GRPOConfig):
         if self.num_generations < 2:
             raise ValueError(f"num_generations must be at least 2: a group is compared; got {self.num_generations}.")
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "max_completion_length"):
-            if self.__dict__[name] < 1:  # TRL divides by them unchecked
-                raise ValueError(f"{name} must be at least 1; got {self.__dict__[name]}.")
+            value = self.__dict__[name]
+            if value is not None and value < 1:  # TRL divides by them unchecked
+                raise ValueError(f"{name} must be at least 1; got {value}.")
         given: Any = self.scale_rewards  # TRL takes True for "group" and False for "none"
         if isinstance(given, bool):
             self.scale_rewards = "group" if given else "none"
         method = {name: value for name, value in METHODS[self.method].items() if name != "preset"}
-        method["overlong_buffer"] = min(method["overlong_buffer"], self.max_completion_length // 4)
+        longest = self.max_completion_length or 0  # TRL takes None for no limit: nothing is overlong
+        method["overlong_buffer"] = min(method["overlong_buffer"], longest // 4)
         trl = {one.name: one.default for one in fields(GRPOConfig) if one.name in _BY_METHOD_IN_TRL}
         by_us = self._fill(method)
         if self.method == "trl":
@@ -158,7 +165,7 @@ class MEDSConfig(GRPOConfig):
         check_values("trl", self.settings)
         if not isinstance(self.beta, int | float) or not 0 <= self.beta < float("inf"):
             raise ValueError(f"beta must be a finite number of at least 0; got {self.beta!r}.")
-        if self.overlong_buffer and self.overlong_buffer >= self.max_completion_length:
+        if self.overlong_buffer and self.overlong_buffer >= longest:
             raise ValueError(
                 f"overlong_buffer must be below max_completion_length ({self.max_completion_length}); "
                 f"got {self.overlong_buffer}. 0 turns the overlong punishment off."
@@ -192,6 +199,21 @@ class MEDSConfig(GRPOConfig):
         return self.uses_memory and shapes_all_wrong(self.settings)
 
 
+@cache
+def _joined(theirs: Any) -> type[MEDSConfig]:
+    """A class that is a ``MEDSConfig`` and the user's, whose methods and properties are kept."""
+    # Checkpoints pickle the arguments, and no module has this class.
+    members = {"__reduce__": lambda args: (_restored, (theirs, args.__dict__))}
+    joined: type[MEDSConfig] = dataclass(type(theirs.__name__, (MEDSConfig, theirs), members))
+    return joined
+
+
+def _restored(theirs: Any, values: Mapping[str, Any]) -> MEDSConfig:
+    args = object.__new__(_joined(theirs))
+    args.__dict__.update(values)
+    return args
+
+
 _NULLABLE = ("epsilon_high", "delta")
 _BY_METHOD_IN_TRL = ("loss_type", "beta", "epsilon", "scale_rewards", *_NULLABLE)
 
@@ -210,9 +232,12 @@ def make_trainers_shaper(
     """The shaper of a trainer.
 
     Raises:
+        TypeError: ``memory`` is none.
         ValueError: a field asks for another setting than the given memory has.
     """
     if memory is not None:
+        if not isinstance(memory, ErrorMemory):
+            raise TypeError(f"memory must be an ErrorMemory (ErrorMemory.load reads a file); got {memory!r}.")
         _check_memory(args, memory)
     return make_shaper(args.settings, memory, penalty)
 
@@ -320,10 +345,26 @@ def check_arguments(
                 f"({args.generation_batch_size} completions, {args.num_generations} a prompt). Give more prompts, "
                 "or lower per_device_train_batch_size, steps_per_generation or generation_batch_size."
             )
+        if args.uses_memory and "prompt_id" in train_dataset.column_names:
+            _check_prompt_ids(train_dataset)
     if args.uses_memory and args.fingerprint_from == "reference" and isinstance(train_dataset, Dataset):
         check_reference_sees(_has_images(train_dataset))
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
+
+
+def _check_prompt_ids(train_dataset: Dataset) -> None:
+    """Refuse a column `prompt_id` that is something else, before a batch is generated."""
+    kind = str(getattr(train_dataset.features["prompt_id"], "dtype", "list"))
+    if kind.startswith(("int", "uint", "string", "large_string")):
+        has_nulls = train_dataset.data.column("prompt_id").null_count  # also of rows that are not selected
+        if not has_nulls or None not in train_dataset["prompt_id"]:
+            return
+        kind = f"{kind} with None"
+    raise ValueError(
+        "The column prompt_id of the training data names prompts in the memory, by a text or a whole number; it has "
+        f"{kind}. Change it, or rename it: without it a prompt is known by its content."
+    )
 
 
 def check_reference_sees(images: bool) -> None:

@@ -1,6 +1,6 @@
 """Which reward function says right or wrong: named by the user, or found in the first batch and said."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -66,21 +66,15 @@ class Correctness:
     def _choice(self, rewards: torch.Tensor) -> tuple[list[int], str]:
         """The columns, or none and the reason."""
         if self._chosen:
-            column = next((one for one in self._chosen if not _is_binary(rewards[:, one])), None)
-            if column is None or self._above is not None:
-                return self._chosen, ""
-            return [], (
-                f"The reward function {self._names[column]!r} is to say right or wrong, but it returned "
-                f"{_shown(rewards[:, column])}, and not only 0 and 1. Set correct_above, more than "
-                "that is right, or name another function with correctness."
-            )
+            return self._check_chosen(rewards)
         binary = [column for column in self._names if _is_binary(rewards[:, column])]
         names = ", ".join(map(repr, self._names.values()))
         if len(binary) == 1:
             name = self._names[binary[0]]
             logger.warning(
                 f"Of the reward functions {names} only {name!r} returned nothing but 0 and 1 in the first batch: it "
-                f"says right or wrong. Confirm it with MEDSTrainer(correctness={name!r}), or name another."
+                f"says right or wrong. Confirm it with MEDSTrainer(correctness={self._way_to_name(name)}), or name "
+                "another."
             )
             return binary, ""
         which = "several of them" if binary else "none of them"
@@ -89,6 +83,28 @@ class Correctness:
             "but 0 and 1. Name it: MEDSTrainer(correctness=...), a reward function, its name, or a function of your "
             "own (in a recipe: correctness)."
         )
+
+    def _way_to_name(self, name: str) -> str:
+        """What to write for a function: its name, if no other has the same."""
+        return repr(name) if list(self._names.values()).count(name) == 1 else "the function itself"
+
+    def _check_chosen(self, rewards: torch.Tensor) -> tuple[list[int], str]:
+        """The user's columns, of which some may have no number in a batch of other tasks; or none and the reason."""
+        column = next((one for one in self._chosen if not _is_binary(rewards[:, one], or_empty=True)), None)
+        if column is not None and self._above is None:
+            return [], (
+                f"The reward function {self._names[column]!r} is to say right or wrong, but it returned "
+                f"{_shown(rewards[:, column])}, and not only 0 and 1. Set correct_above, more than "
+                "that is right, or name another function with correctness."
+            )
+        if not torch.isnan(rewards[:, self._chosen]).all():
+            return self._chosen, ""
+        names = ", ".join(repr(self._names[one]) for one in self._chosen)
+        reason = f"No completion of the first batch got a number from {names}, which is to say right or wrong."
+        if self._required:
+            return [], reason
+        logger.warning(f"{reason} Completions without one are neither penalised nor remembered.")
+        return self._chosen, ""
 
     def _warn_if_not_binary(self, rewards: torch.Tensor) -> None:
         if self._warned or self._above is not None:
@@ -126,25 +142,37 @@ class Correctness:
 
 
 def as_list(given: Given) -> list[Any]:
-    """What the user gave for `correctness`, as a list."""
+    """What the user gave for `correctness`, as a list.
+
+    Raises:
+        TypeError: no name, no function, and nothing that contains them.
+    """
     if given is None:
         return []
-    return [given] if isinstance(given, str) or callable(given) else list(given)
+    if isinstance(given, str) or callable(given):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise TypeError(f"correctness must be a reward function, its name, or a list of them; got {given!r}.")
+    return list(given)
 
 
 def find_columns(chosen: Sequence[Any], functions: Sequence[Any], names: Mapping[int, str]) -> list[int]:
     """The columns of functions and names that the user has chosen.
 
     Raises:
-        ValueError: a name that no reward function has; the message has those that there are.
+        ValueError: a name that no reward function has, or that several have; the message has those that there are.
     """
     return [_find_column(one, functions, names) for one in chosen]
 
 
 def _find_column(one: Any, functions: Sequence[Any], names: Mapping[int, str]) -> int:
-    for column, name in names.items():
-        if functions[column] is one or (isinstance(one, str) and name == one):
-            return column
+    found = [column for column in names if functions[column] is one]
+    found = found or [column for column, name in names.items() if isinstance(one, str) and name == one]
+    # The same function twice gives the same grades.
+    if len({id(functions[column]) for column in found}) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{len(found)} reward functions are named {one!r}: give correctness the function itself.")
     known = ", ".join(repr(name) for name in names.values())
     raise ValueError(f"correctness must be one of the reward functions {known}, or a function; got {one!r}.")
 

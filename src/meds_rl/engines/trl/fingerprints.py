@@ -274,7 +274,7 @@ class TextFingerprints:
         """
         texts = [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in self._completion_ids]
         written = zip(texts, self._completion_ids, self._written, strict=True)
-        names = rows[0].keys() - {"prompt", "completion", "completion_ids"}
+        names = rows[0].keys() - {"prompt", "completion", "completion_ids", "prompts", "completions", "answers"}
         returned = self._function(
             prompts=[row.get("prompt") for row in rows],  # None if an environment gives them
             completions=texts,
@@ -327,6 +327,7 @@ def make_source(
     With method "trl", a model that cannot be read gets the fingerprint "answer_string", with a warning, unless the user
     has named another.
     """
+    answer_finder(finder)  # refuses what is none, which is no reason to compare texts
     if callable(fingerprint):
         return TextFingerprints(fingerprint, finder, tokenizer)
     by_answer = TextFingerprints(lambda answers, **_: answer_vectors(answers), finder, tokenizer, NUM_FEATURES)

@@ -122,6 +122,10 @@ def _choose(output_dir: Path, checkpoint: str | bool | None, is_recipe: bool) ->
 
 
 def _run_to_resume(output_dir: Path, checkpoint: Path) -> Path:
+    if not checkpoint.is_dir():
+        raise ValueError(
+            f"resume_from_checkpoint must be True or a checkpoint's folder; there is no folder {checkpoint}."
+        )
     run = run_of(checkpoint)
     if checkpoint.resolve().parent == output_dir.resolve():
         return output_dir if run == checkpoint.parent else output_dir / run.name

@@ -44,6 +44,7 @@ from meds_rl.engines.trl.batch import (
     slice_of,
     text_of,
     warn_of_first_batch,
+    warn_of_rows_without_reward,
 )
 from meds_rl.engines.trl.config import (
     NO_REWARD,
@@ -174,11 +175,12 @@ class MEDSTrainer(GRPOTrainer):
         names = list(inspect.signature(GRPOTrainer.__init__).parameters)[5:]  # after self and the four above
         trl_arguments |= dict(zip(names, trl_positional, strict=False))
         check_arguments(functions, args, train_dataset, trl_arguments)
-        args, all_functions, self._added = add_rewards(args, functions, as_list(correctness))
+        chosen = as_list(correctness)
+        args, all_functions, self._added = add_rewards(args, functions, chosen)
         _add_processing_classes(trl_arguments, len(all_functions) - len(functions))
         with copy_as_reference(model):
             super().__init__(model, all_functions, args, train_dataset, **trl_arguments)
-        self._set_correctness(correctness)
+        self._set_correctness(chosen)
         self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
         if args.uses_memory:
@@ -208,16 +210,26 @@ class MEDSTrainer(GRPOTrainer):
         self._fingerprint_seconds = 0.0
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
-    def _set_correctness(self, given: Given) -> None:
-        """Name the columns of the rewards: the user's, and those of environments."""
-        columns = dict(enumerate(self.reward_func_names))
+    def _set_correctness(self, given: Sequence[Any]) -> None:
+        """Name the columns of the rewards: the user's, and those of environments; none given: find it out."""
         no_rewards = {id(function) for function in self._added.correctness}
+        for column, function in enumerate(self.reward_funcs):
+            if id(function) in no_rewards:
+                self._name_apart(column)
+        columns = dict(enumerate(self.reward_func_names))
         self._reward_columns = [column for column in columns if id(self.reward_funcs[column]) not in no_rewards]
         if not self._reward_columns:
             raise ValueError(NO_REWARD)
-        chosen = find_columns(as_list(given), self.reward_funcs, columns) if given is not None else None
+        chosen = find_columns(given, self.reward_funcs, columns) if given else None
         names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
         self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
+
+    def _name_apart(self, column: int) -> None:
+        """Give a function that is no reward a name of its own: TRL logs the mean over all columns of one name."""
+        name, number = self.reward_func_names[column], 1
+        while self.reward_func_names.count(self.reward_func_names[column]) > 1:
+            number += 1
+            self.reward_func_names[column] = f"{name}_{number}"
 
     @property
     def memory(self) -> ErrorMemory | None:
@@ -379,7 +391,7 @@ class MEDSTrainer(GRPOTrainer):
         batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
             self._shape_and_log(batch, self.shaper, inputs)
-            rewards_per_func[:, -1] = torch.as_tensor(batch.shaped_rewards - batch.rewards)
+            rewards_per_func[:, -1] = torch.as_tensor(batch.added)
         self._log_figures(batch)
         return rewards_per_func
 
@@ -392,6 +404,7 @@ class MEDSTrainer(GRPOTrainer):
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
         ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
+        warn_of_rows_without_reward(rewards, ungraded)
         if self.model.training:
             self._correctness.decide(rewards)
             added = torch.zeros(len(rewards), len(self._added.columns), device=rewards.device)
@@ -416,14 +429,16 @@ class MEDSTrainer(GRPOTrainer):
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         texts = [text_of(completion) for completion in completions]
         knows_right = self._correctness.known
-        graded = ~torch.isnan(self._correctness.grades(rewards_per_func.cpu()) if knows_right else rewards.cpu())
+        graded = torch.isfinite(rewards.cpu())  # TRL gives the group of an infinite reward no advantage, and goes on
+        if knows_right:
+            graded &= ~torch.isnan(self._correctness.grades(rewards_per_func.cpu()))
         return Batch(
             prompt_ids=gather_object([prompt_id_of(row, prompt) for row, prompt in zip(inputs, prompts, strict=True)]),
             prompts=gather_object([prompt_text(prompt) for prompt in prompts]),
             completions=gather_object(texts),
             answers=gather_object(self._answers(texts, ids, self._written)),
             num_tokens=gather_object([len(row) for row in ids]),
-            strategies=gather_object([self._strategy(text, row) for text, row in zip(texts, inputs, strict=True)]),
+            strategies=gather_object([self._name_strategy(text, row) for text, row in zip(texts, inputs, strict=True)]),
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
             is_graded=graded.numpy(),
@@ -435,6 +450,12 @@ class MEDSTrainer(GRPOTrainer):
     def _answers(self, texts: Sequence[str], ids: Sequence[Any], written: Sequence[Any]) -> list[str | None]:
         rows = zip(texts, ids, written, strict=True)
         return [answer_of(self._finder, text, row, mask, self._tokenizer) for text, row, mask in rows]
+
+    def _name_strategy(self, text: str, row: Mapping[str, Any]) -> str | None:
+        name = self._strategy(text, row)
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"strategy must return a name or None; got {name!r}.")
+        return name
 
     # ---- shape ----
 
@@ -453,7 +474,8 @@ class MEDSTrainer(GRPOTrainer):
         self._log("meds/", figures)
         local = slice_of(self.accelerator, len(inputs))
         for column in ("cluster", "cluster_size", "penalty"):
-            self._log_completion_extra(column, batch.column(column)[local])
+            taken = column in self._pending_extra_logs  # by a reward function's log_extra
+            self._log_completion_extra(f"meds_{column}" if taken else column, batch.column(column)[local])
 
     def shape(self, batch: Batch, features: Features) -> None:
         """Score a batch against the memory, then remember it: the method for a subclass to override.
