@@ -56,7 +56,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"capacity": 0}, r"meds\.capacity must be None or a whole number of at least 1"),
         ({"max_distance": 3}, r"meds\.max_distance must be None or 0 to 2"),
         ({"half_life": 0}, r"meds\.half_life"),
-        ({"correct_above": "x"}, r"meds\.correct_above must be a finite number"),
+        ({"correct_above": "x"}, r"meds\.correct_above must be None or a finite number"),
         ({"fingerprint_layers": 0}, r"meds\.fingerprint_layers must be -1 \(all\) or at least 1; got 0"),
         ({"scale_rewards": "batch"}, r"meds\.scale_rewards must be null, group or none; got 'batch'"),
         ({"memory": 3}, r"meds\.memory must be None or a path"),
