@@ -85,13 +85,24 @@ def test_a_first_batch_without_any_verdict_is_said_and_later_ones_count(caplog):
     correctness = make(("accuracy",))
     nothing, later = torch.tensor([[NAN], [NAN]]), torch.tensor([[1.0], [0.0]])
     correctness.decide(nothing)
-    assert torch.isnan(correctness.grades(nothing)).all(), "so nothing is remembered"
+    correctness.decide(nothing)
+    assert torch.isnan(correctness.grades(nothing)).all()
     correctness.decide(later)
     assert correctness.is_correct(later).tolist() == [True, False]
-    said = "No completion of the first batch got a number from 'accuracy', which is to say right or wrong."
+    said = "No completion of the first batch got a number from 'accuracy': none is called right or wrong."
     assert [said in record.getMessage() for record in caplog.records] == [True]
-    with pytest.raises(ValueError, match="No completion of the first batch got a number from 'accuracy'"):
-        make(("accuracy",), required=True).decide(nothing)
+
+
+def test_what_has_no_grade_yet_is_not_remembered_as_wrong(model_path, dataset, make_config):
+    def later(completion_ids, trainer_state, **_):
+        return [None if trainer_state.global_step == 0 else float(sum(ids) % 2) for ids in completion_ids]
+
+    args = make_config(method="trl", max_steps=2)
+    trainer = train(model_path, dataset, args, halves, correctness=later)
+    rollouts = rollouts_of(args)
+    assert (rollouts.loc[rollouts["generation"] == 0, "reason"] == "not_graded").all()
+    assert trainer._correctness.known
+    assert len(trainer.memory) > 0
 
 
 def test_correct_above_makes_any_single_reward_a_verdict(caplog):

@@ -37,7 +37,7 @@ class Correctness:
         self._names, self._above, self._required = names, above, required
         self._named = chosen is not None
         self._chosen = list(chosen if chosen is not None else names if len(names) == 1 else [])
-        self._warned = False
+        self._warned = self._said_no_grade = False
         self.columns: list[int] | None = None
 
     @property
@@ -55,7 +55,8 @@ class Correctness:
             self._warn_if_not_binary(rewards)
             return
         if torch.isnan(rewards[:, self._chosen or list(self._names)]).all():
-            return  # no grade yet
+            self._say_no_grade()
+            return
         self.columns, reason = self._choice(rewards)
         if self.columns or not reason:
             return
@@ -97,14 +98,16 @@ class Correctness:
                 f"{_shown(rewards[:, column])}, and not only 0 and 1. Set correct_above, more than "
                 "that is right, or name another function with correctness."
             )
-        if not torch.isnan(rewards[:, self._chosen]).all():
-            return self._chosen, ""
-        names = ", ".join(repr(self._names[one]) for one in self._chosen)
-        reason = f"No completion of the first batch got a number from {names}, which is to say right or wrong."
-        if self._required:
-            return [], reason
-        logger.warning(f"{reason} Completions without one are neither penalised nor remembered.")
         return self._chosen, ""
+
+    def _say_no_grade(self) -> None:
+        if not self._said_no_grade:
+            self._said_no_grade = True
+            names = ", ".join(repr(self._names[one]) for one in self._chosen or self._names)
+            logger.warning(
+                f"No completion of the first batch got a number from {names}: none is called right or wrong. "
+                "Completions without a number are neither penalised nor remembered."
+            )
 
     def _warn_if_not_binary(self, rewards: torch.Tensor) -> None:
         if self._warned or self._above is not None:

@@ -430,7 +430,7 @@ class MEDSTrainer(GRPOTrainer):
         texts = [text_of(completion) for completion in completions]
         knows_right = self._correctness.known
         graded = torch.isfinite(rewards.cpu())  # TRL gives the group of an infinite reward no advantage, and goes on
-        if knows_right:
+        if knows_right or self._correctness.columns is None:  # not found yet: no row has a grade
             graded &= ~torch.isnan(self._correctness.grades(rewards_per_func.cpu()))
         return Batch(
             prompt_ids=gather_object([prompt_id_of(row, prompt) for row, prompt in zip(inputs, prompts, strict=True)]),
