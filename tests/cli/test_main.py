@@ -140,6 +140,20 @@ def test_inspect_shows_hostile_completions_as_text_and_nothing_else(run_folder):
     assert "\x07" not in done.stdout
 
 
+def test_inspect_shows_hostile_ids_and_paths_without_escapes(tmp_path):
+    memory = ErrorMemory()
+    for name in ("\x1b[2Jp", "q\udcff"):
+        memory.remember(name, np.eye(3))
+    folder = tmp_path / "run\x1b[31m"
+    folder.mkdir()
+    memory.save(folder / "memory.safetensors")
+    done = meds("inspect", str(folder), PYTHONIOENCODING="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "[2Jp" in done.stdout
+    assert r"q\udcff" in done.stdout
+
+
 def test_inspect_of_a_memory_file_alone_and_of_nothing(run_folder, tmp_path):
     assert meds("inspect", str(run_folder / "memory.safetensors")).returncode == 0
     done = meds("inspect", str(tmp_path / "none"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.labels import NO_ANSWER, NOISE
-from meds_rl.report.text import one_line
+from meds_rl.report.text import one_line, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +198,7 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
     for name, counts in (("answers", prompt.answers), ("strategies", prompt.strategies)):
         if counts:
             title += f"\n{name} over all clusters: {short(counts, 160)}"
-    table = Table(title=Text(title), title_justify="left", show_lines=True)
+    table = Table(title=Text(printable(title)), title_justify="left", show_lines=True)
     table.add_column("cluster")
     table.add_column("size", justify="right")
     table.add_column("batches", justify="right")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
 from meds_rl.cli import eval as evaluation
-from meds_rl.report.text import encodable
+from meds_rl.report.text import printable
 
 COMMANDS = {
     "train": (train, "train a model from a recipe"),
@@ -50,7 +50,7 @@ def exit_status(name: str, run: Callable[[], int]) -> int:
         expected = isinstance(error, EXPECTED) or any(words in str(error) for words in FULL_DISK)
         if os.environ.get("MEDS_TRACEBACK") or not expected:
             raise
-        print(f"{name}: {_printable(_sentence(error, name))}", file=sys.stderr)
+        print(f"{name}: {printable(_sentence(error, name))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{name}: stopped.", file=sys.stderr)
@@ -64,11 +64,6 @@ def _sentence(error: Exception, name: str) -> str:
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
     return str(error) or type(error).__name__
-
-
-def _printable(text: str) -> str:
-    """Without what moves a terminal's cursor: a path or a file's content may hold anything."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in encodable(text))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,14 +11,23 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from meds_rl.report.text import printable
+
 if TYPE_CHECKING:
     from meds_rl.evaluation.figures import Summary
     from meds_rl.train.evaluation import Evaluation
 
 
+class _Console(Console):
+    """Prints texts without terminal escapes: a path, an id or an answer may hold any."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(printable(one) if isinstance(one, str) else one for one in objects), **options)
+
+
 def console() -> Console:
     """The console that results are printed on (standard output)."""
-    return Console(highlight=False, markup=False)
+    return _Console(highlight=False, markup=False)
 
 
 def plain_table(title: Any = None, caption: str | None = None) -> Table:

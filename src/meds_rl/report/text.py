@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 MAX_NAME = 200
@@ -35,6 +36,33 @@ def encodable(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """The text without what moves a terminal's cursor: a path, an id or a file's content may hold anything.
+
+    Example:
+        >>> printable("a" + chr(27) + "[2Jb")
+        'a [2Jb'
+    """
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in encodable(text))
+
+
+def drawable(value: Any) -> Any:
+    """A figure's specification without the characters that XML cannot hold, which would abort the drawing.
+
+    Example:
+        >>> drawable({"text": "6\\x0c"}) == {"text": "6\\ufffd"}
+        True
+    """
+    if isinstance(value, dict):
+        return {drawable(key): drawable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [drawable(item) for item in value]
+    return _NOT_XML.sub("\ufffd", value) if isinstance(value, str) else value
+
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def shortened(text: str, limit: int = MAX_NAME) -> str:

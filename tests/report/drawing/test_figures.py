@@ -158,6 +158,14 @@ def test_pictures(data, tmp_path, format_, magic):
         assert "&lt;script&gt;" in ways
 
 
+def test_characters_that_xml_cannot_hold_stop_no_picture(data, tmp_path):
+    pytest.importorskip("vl_convert")
+    ways = [{**data["ways"][0], "name": "6\x0c\x00\ufffe\udc00"}]
+    few = {**data, "maps": [], "errors": [], "ways": ways, "evaluations": None, "differences": None}
+    (path,) = [path for path in write_pictures(few, tmp_path, "svg") if path.name.startswith("ways")]
+    assert "6\ufffd" in path.read_text(encoding="utf-8")
+
+
 def test_pictures_replace_pictures_and_nothing_else(data, tmp_path):
     pytest.importorskip("vl_convert")
     few = {**data, "maps": [], "errors": [], "ways": [], "evaluations": None, "differences": None}

@@ -15,6 +15,7 @@ from meds_rl.report.drawing.errors import error_figures, map_figures, ways_figur
 from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
+from meds_rl.report.text import drawable
 
 FORMATS = ("svg", "png")
 PNG_SCALE = 3.0
@@ -66,7 +67,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     known = {**_index(folder), **index}
     write_atomically(folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode())
     for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure"), strict=True):
-        spec = figure.whole(theme)
+        spec = drawable(figure.whole(theme))
         if format_ == "svg":
             write_atomically(path, vl_convert.vegalite_to_svg(spec).encode("utf-8"))
         else:
