@@ -78,7 +78,7 @@ def test_a_process_that_was_killed_between_batches_is_replaced():
 
 def test_a_process_that_cannot_start_is_an_error_and_not_a_wrong_answer(monkeypatch):
     monkeypatch.setattr("meds_rl.tasks.grader._WORKER", "raise SystemExit(1)")
-    with pytest.raises(ChildProcessError, match="process that grades pocket ended before its first answer"):
+    with pytest.raises(ChildProcessError, match="process that grades pocket ended before its first reply"):
         Grader(grade, in_process=True, name="pocket")([("7", ROW)])
 
 

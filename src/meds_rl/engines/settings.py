@@ -49,7 +49,7 @@ class Setting:
 
     @property
     def differs(self) -> bool:
-        """Whether the presets differ in it."""
+        """Whether the presets have different values."""
         return self.recommended is not ...
 
     @property
@@ -106,7 +106,7 @@ _MEMORY: dict[str, Setting] = {
     "anneal": Setting(
         list, [1.0, 1.0], "The penalty falls to 0 between these shares of training; [1, 1]: never.", [0.333, 0.666]
     ),
-    "no_answer": Setting(("cluster", "free"), "cluster", "No answer counts as a cluster, or is free (as released)."),
+    "no_answer": Setting(("cluster", "free"), "cluster", "Missing answers form a cluster, or are free (as released)."),
     "n_neighbors": Setting(int, 3, "Nearest remembered completions that vote for the cluster.", least=1),
     "max_distance": Setting(
         float,
@@ -163,7 +163,7 @@ _SHARED: dict[str, Setting] = {
         ("group", "batch", "none"),
         "group",
         "Divide rewards less the group's mean by the deviation of the group, of the batch (TRL only), or not at all. "
-        "In TRL a field of GRPOConfig; group in verl: as algorithm.norm_adv_by_std_in_grpo says.",
+        "In TRL a field of GRPOConfig. In verl the preset paper keeps algorithm.norm_adv_by_std_in_grpo.",
         "none",
     ),
     "entropy_advantage": Setting(bool, False, "Add token entropies, A += min(a * H, |A| / k).", True),
@@ -265,13 +265,13 @@ def field_of(engine: Engine, name: str) -> Any:
 
 
 def check_values(engine: Engine, values: Mapping[str, Any]) -> None:
-    """Check settings, presets applied.
+    """Check settings to which the preset is already applied.
 
     Args:
         values: name in `SETTINGS` -> value.
 
     Raises:
-        ValueError: one is not allowed; the message has the setting's name in the engine and what is allowed.
+        ValueError: a value is not allowed; the message names the setting as the engine does, and what is allowed.
     """
     for name, value in values.items():
         if SETTINGS[name].kind is list:
@@ -304,7 +304,7 @@ def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
 def make_shaper(
     values: Mapping[str, Any], memory: ErrorMemory | None = None, penalty: PenaltyFunction | None = None
 ) -> RewardShaper:
-    """A reward shaper with the settings in `MEMORY_SETTINGS`; a given memory or penalty replaces theirs."""
+    """A reward shaper with the settings in `MEMORY_SETTINGS`; a given memory or penalty replaces its settings."""
     names = ("alpha", "beta", "target", "noise", "all_wrong", "no_answer", "n_neighbors", "max_distance", "anneal")
     memory = make_memory(values) if memory is None else memory
     return RewardShaper(**{name: values[name] for name in names}, memory=memory, penalty=penalty)

@@ -46,13 +46,13 @@ TextAnswerFinder = Callable[[str], "str | None"]
 def extract_answer(text: str, marker: str = "boxed") -> str | None:
     """The text of the last marked answer in `text`, stripped of surrounding spaces.
 
-    Only the last marker counts: if it is empty or not closed (a truncated `\\boxed{1` may have become 12), there is no
+    Only the last marker counts: if it is empty or not closed (`\\boxed{1` may be a truncated 12), there is no
     answer (None), even if an earlier one was complete.
 
     Args:
         text: a completion.
         marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`) or "hashes" (the rest
-            of the line after `####`); others are a ValueError.
+            of the line after `####`); others raise a ValueError.
 
     Example:
         >>> extract_answer(r"so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.")
@@ -88,8 +88,8 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
     Args:
         marker: "boxed", "answer_tag", "hashes", or a function of your own: `(completion_ids, tokenizer) ->
             AnswerPosition | None`, whose results are checked (it may leave the `end` out), or `(text) -> answer |
-            None`. The answer's tokens are then those of the last place where the text has the answer word for word, and
-            the last token where it has it nowhere.
+            None`. The answer's tokens are then those of its last verbatim occurrence in the text, or the last token if
+            there is none.
 
     ValueError for an unknown name, TypeError for anything but a name or a function of one or two arguments. The finder
     raises a ValueError if your function's result does not fit the completion (`check_position`).
@@ -105,7 +105,7 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
         return find
     if not callable(marker):
         raise TypeError(f"marker must be one of {sorted(MARKERS)} or a function, got {marker!r}")
-    return _in_text(marker) if _reads_text(marker) else _checked(marker)  # type: ignore[arg-type]
+    return _from_text(marker) if _reads_text(marker) else _checked(marker)  # type: ignore[arg-type]
 
 
 def answer_text(
@@ -137,7 +137,7 @@ def answer_text(
 
 
 def _reads_text(finder: Callable[..., object]) -> bool:
-    """Whether a function is one of a text: it has one positional parameter.
+    """Whether a function takes a text: it has one positional parameter.
 
     TypeError if it can be called neither with a text nor with token ids and a tokenizer.
     """
@@ -171,7 +171,7 @@ def _answer_of(finder: Callable[..., object], text: str) -> str | None:
     return (answer or "").strip() or None
 
 
-def _in_text(finder: Callable[..., object]) -> AnswerFinder:
+def _from_text(finder: Callable[..., object]) -> AnswerFinder:
     def find(completion_ids: Sequence[int], tokenizer: Tokenizer) -> AnswerPosition | None:
         ids = list(completion_ids)
         answer = _answer_of(finder, tokenizer.decode(ids, skip_special_tokens=True))
@@ -188,7 +188,7 @@ def _checked(finder: AnswerFinder) -> AnswerFinder:
         found = finder(completion_ids, tokenizer)
         if found is None:
             return None
-        answer = AnswerPosition(*found)  # a plain pair will do
+        answer = AnswerPosition(*found)  # a plain tuple, too
         check_position(answer, completion_ids, "the answer finder returned")
         return answer
 

@@ -25,7 +25,7 @@ Worker: TypeAlias = "subprocess.Popen[bytes]"
 # code that an alarm cannot interrupt.
 LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
-# Address space of the grading process, if the system can limit it: a tower of powers needs any amount.
+# Address space of the grading process, if the system can limit it: a tower of powers can fill all memory.
 MEMORY_BYTES = 8 << 30
 
 # Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
@@ -34,7 +34,7 @@ _WORKER = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from meds_rl.tasks.grader import serve; serve(sys.stdin.buffer)"
 )
-# Graded before the clock runs, so that the grader has imported what it needs: it has an answer for every marker.
+# Graded before the clock runs, so that the grader has imported what it needs. It has an answer for every marker.
 _WARM_UP = r"\boxed{1} <answer>1</answer> #### 1"
 
 _logger = logging.getLogger("meds_rl")
@@ -53,7 +53,7 @@ class Grader:
         name: the task, for messages.
 
     Attributes:
-        num_ended: how many completions took longer or crashed the process. They are wrong; the first one is logged.
+        num_ended: how many completions took longer or crashed the process; they count as wrong. The first is logged.
     """
 
     def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task") -> None:
@@ -82,32 +82,32 @@ class Grader:
             return [bool(self._grade(completion, row)) for completion, row in jobs]
         with self._lock:
             try:
-                return self._ask(jobs)
-            except BaseException:  # Ctrl-C, too: the answers still in the pipe belong to these jobs
+                return self._grade_all(jobs)
+            except BaseException:  # Ctrl-C, too: the replies still in the pipe belong to these jobs
                 self._end()
                 raise
 
-    def _ask(self, jobs: Sequence[Job]) -> list[bool]:
+    def _grade_all(self, jobs: Sequence[Job]) -> list[bool]:
         right: list[bool] = []
         while len(right) < len(jobs):
-            right += self._first(jobs[len(right) :])
+            right += self._grade_some(jobs[len(right) :])
         return right
 
-    def _first(self, jobs: Sequence[Job]) -> list[bool]:
-        """All jobs, or those up to one that ended the process."""
+    def _grade_some(self, jobs: Sequence[Job]) -> list[bool]:
+        """Grade all jobs, or those up to one that ended the process, which counts as wrong."""
         right: list[bool] = []
         try:
-            worker = self._running(jobs[0][1])
+            worker = self._running_worker(jobs[0][1])
             _send(worker, jobs)
             while len(right) < len(jobs):
                 right.append(_receive(worker))
         except (EOFError, BrokenPipeError):
-            self._count(jobs[len(right)][0])
+            self._count_ended(jobs[len(right)][0])
             self._end()
             right.append(False)
         return right
 
-    def _running(self, row: Mapping[str, Any]) -> Worker:
+    def _running_worker(self, row: Mapping[str, Any]) -> Worker:
         if self._worker is not None and self._pid == os.getpid() and self._worker.poll() is None:
             return self._worker
         self._end()
@@ -120,12 +120,12 @@ class Grader:
             _receive(worker)
         except (EOFError, BrokenPipeError):
             raise ChildProcessError(
-                f"the process that grades {self._name} ended before its first answer, within {START_SECONDS:g} s; "
-                "standard error says why. The grader must be importable: not of a script or a notebook"
+                f"the process that grades {self._name} ended before its first reply, within {START_SECONDS:g} s; "
+                "see standard error. The grader must be importable: not defined in a script or a notebook"
             ) from None
         return worker
 
-    def _count(self, completion: str) -> None:
+    def _count_ended(self, completion: str) -> None:
         self.num_ended += 1
         if self.num_ended == 1:
             _logger.warning(
@@ -155,39 +155,39 @@ def _send(worker: Worker, content: Any) -> None:
 
 
 def _receive(worker: Worker) -> bool:
-    answer = pickle.load(cast(BinaryIO, worker.stdout))
-    if isinstance(answer, Exception):
-        raise answer
-    return bool(answer)
+    reply = pickle.load(cast(BinaryIO, worker.stdout))
+    if isinstance(reply, Exception):
+        raise reply
+    return bool(reply)
 
 
 # ---- The process.
 
 
 def serve(requests: BinaryIO) -> None:
-    """Grade what comes until the pipe is closed, in the main thread, so that math-verify's alarms work."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a grader prints is no answer
+    """Grade jobs until the pipe is closed, in the main thread, so that math-verify's alarms work."""
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a grader prints is no reply
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     _bound_memory()
     nowhere = Path(os.devnull).open("w")  # noqa: SIM115
-    # This watchdog needs no lock of the interpreter and no parent, unlike a thread or the parent's clock.
+    # Unlike a thread or the parent's clock, this watchdog needs neither the interpreter's lock nor the parent.
     faulthandler.dump_traceback_later(START_SECONDS, exit=True, file=nowhere)
     grade, limit, row = pickle.load(requests)
     _graded(grade, _WARM_UP, row)
     faulthandler.cancel_dump_traceback_later()
-    _answer(answers, True)
+    _reply(replies, True)
     with suppress(EOFError, BrokenPipeError):
         while True:
             for completion, row in pickle.load(requests):
                 faulthandler.dump_traceback_later(limit, exit=True, file=nowhere)
                 right = _graded(grade, completion, row)
                 faulthandler.cancel_dump_traceback_later()
-                _answer(answers, right)
+                _reply(replies, right)
 
 
-def _answer(pipe: BinaryIO, answer: bool | Exception) -> None:
-    pipe.write(pickle.dumps(answer))
+def _reply(pipe: BinaryIO, reply: bool | Exception) -> None:
+    pipe.write(pickle.dumps(reply))
     pipe.flush()
 
 

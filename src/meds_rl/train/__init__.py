@@ -1,1 +1,1 @@
-"""``meds train``: a recipe, the run that it asks for, and what is measured before, in and after it."""
+"""``meds train``: read a recipe, run it, and evaluate before, during and after training."""

@@ -1,4 +1,4 @@
-"""Trainer callbacks of `meds train`: a progress bar with the most important figures, calls at steps."""
+"""Trainer callbacks of `meds train`: a progress bar with the most important figures, and calls every so many steps."""
 
 from collections.abc import Callable
 from typing import Any

@@ -36,7 +36,7 @@ class Evaluation:
 def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFolder, when: str) -> list[Evaluation]:
     """Sample, grade, write ``evaluation/{when}.parquet`` and ``{when}.json``, and return the figures by group.
 
-    Each process samples its share of the problems; the main process writes. The random state of training and the
+    Each process samples its part of the problems; the main process writes. The random state of training and the
     model's mode do not change.
 
     Args:
@@ -55,12 +55,12 @@ def evaluate_task(recipe: Recipe, task: Task, trainer: MEDSTrainer, run: RunFold
         seed=recipe.training.seed,
     )
     problems = select(problems_of(task), limit=recipe.run.eval_problems, by=recipe.run.eval_by)
-    share = problems[accelerator.process_index :: accelerator.num_processes]
+    own = problems[accelerator.process_index :: accelerator.num_processes]
     rows: list[dict[str, Any]] = []
-    if share:
+    if own:
         place = f"step {int(when[5:])}" if when.startswith("step-") else f"{when} training"
         description = f"evaluation, {place}" if accelerator.is_main_process else None
-        table, _ = rollout.run(share, description=description, keep_bar=not when.startswith("step-"))
+        table, _ = rollout.run(own, description=description, keep_bar=not when.startswith("step-"))
         rows = table.to_pylist()
     order = {(problem.group, problem.row["prompt_id"]): i for i, problem in enumerate(problems)}
     rows = sorted(gather_object(rows), key=lambda row: (order[row["group"], row["problem_id"]], row["sample"]))

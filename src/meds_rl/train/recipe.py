@@ -46,7 +46,7 @@ class RunArguments:
         default=0, metadata={"help": "Optimiser steps between evaluations in training; 0 for only before and after."}
     )
     eval_k: int | None = field(default=None, metadata={"help": "k of pass@k. Default: eval_samples."})
-    eval_problems: int = field(default=64, metadata={"help": "At most so many problems of each split."})
+    eval_problems: int = field(default=64, metadata={"help": "Most problems of each split."})
     eval_by: str | None = field(default=None, metadata={"help": "Column of the task to split the figures by."})
     eval_before_from: str | None = field(
         default=None,
@@ -95,7 +95,7 @@ class RecipeError(ValueError):
 
 
 class _Parser(TrlParser):
-    """TRL's parser that checks the ``given`` fields and says in one sentence what is wrong, without lines of usage."""
+    """TRL's parser that checks the ``given`` fields and raises errors of one sentence, without lines of usage."""
 
     given: Iterable[str] = ()
     nulls: Iterable[str] = ()  # given as "null" on the command line
@@ -104,7 +104,7 @@ class _Parser(TrlParser):
         raise RecipeError(message)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Every value is converted now, and no dataclass is made yet."""
+        """Check here: every value is converted by now, and no dataclass is made yet."""
         found, rest = super().parse_known_args(args, namespace)
         for name in self.nulls:
             setattr(found, name, None)

@@ -1,4 +1,4 @@
-"""One run from a recipe: check it, load the model, evaluate, train, evaluate again; all goes to the run folder."""
+"""One run from a recipe: check it, load the model, evaluate, train, evaluate again; all files go to the run folder."""
 
 import importlib
 import json
@@ -118,7 +118,7 @@ def end_together(accelerator: Accelerator) -> None:
     accelerator.wait_for_everyone()
     if accelerator.num_processes > 1:
         # Gloo's thread needs the interpreter's lock to release the barrier; torch holds that lock at exit while it
-        # waits for the thread. Without this pause the processes were seen to hang for ever.
+        # waits for the thread. Without this pause the processes can hang for ever.
         time.sleep(0.1)
     accelerator.end_training()
 
@@ -185,7 +185,7 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
 
 
 def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
-    """What says right or wrong: functions for import paths and for the names of reward functions."""
+    """The recipe's ``correctness``, with functions for import paths and for names of reward functions."""
     if recipe.run.correctness is None:
         return None
     names = {getattr(function, "__name__", ""): function for function in functions}
@@ -193,7 +193,7 @@ def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
 
 
 def _graded_as_trained(recipe: Recipe, task: Task) -> Task:
-    """The task for evaluations: graded by what the recipe says is right, if this is not the task's own grader."""
+    """The task for evaluations, graded by the recipe's ``correctness`` if that is not the task's own grader."""
     functions = _correctness(recipe, reward_functions(recipe, task)) or []
     if not functions or any(isinstance(one, str | AccuracyReward) for one in functions):
         return task
@@ -222,7 +222,7 @@ def _set_answer_marker(recipe: Recipe, task: Task) -> None:
     """Use the marker of the task's grader for fingerprints, too."""
     given = recipe.given.get("answer_marker", task.answer_marker)
     if given != task.answer_marker:
-        raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker says {given!r}.")
+        raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker is {given!r}.")
     recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
 
 
@@ -249,7 +249,7 @@ def _copy_before(other: Path, run: RunFolder) -> list[Evaluation]:
 
 
 def _recipe_text(recipe: Recipe) -> str:
-    """The resolved recipe."""
+    """What ``recipe.yaml`` contains."""
     resolved = {**_public(recipe.run), **_public(recipe.model), **recipe.training.to_dict()}
     del resolved["steps_per_generation"]  # follows from generation_batch_size; TRL refuses both
     return recipe_text(resolved, recipe.given, "What the user gave:")

@@ -747,7 +747,7 @@ def test_a_checkpoint_of_another_method_is_refused(model_path, dataset, make_con
     with_memory, without = make_config(method="trl", **saved), make_config(method="dapo", **saved)
     for args, other, said in (
         (with_memory, "dapo", "which method 'dapo' would not use.*Start a new run from its model, or resume it with"),
-        (without, "trl", "Start a new run from its model, or resume it with what has saved it"),
+        (without, "trl", "Start a new run from its model, or resume it with the trainer and method that saved it"),
     ):
         train(model_path, dataset, args)
         trainer = MEDSTrainer(model_path, even_length, make_config(method=other), dataset)

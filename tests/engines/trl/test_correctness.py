@@ -67,7 +67,7 @@ def test_where_nothing_says_right_or_wrong(caplog, names, above, rows, said):
     assert said in caplog.text
     assert "a memory only watches" in caplog.text
     assert not watching.is_correct(torch.tensor(rows)).any()
-    with pytest.raises(ValueError, match="This method and its settings need to know what is right"):
+    with pytest.raises(ValueError, match="This method and its settings need it"):
         make(names, above=above, required=True).decide(torch.tensor(rows))
 
 
@@ -89,7 +89,7 @@ def test_a_first_batch_without_any_verdict_is_said_and_later_ones_count(caplog):
     assert torch.isnan(correctness.grades(nothing)).all()
     correctness.decide(later)
     assert correctness.is_correct(later).tolist() == [True, False]
-    said = "No completion of the first batch got a number from 'accuracy': none is called right or wrong."
+    said = "No completion of the first batch got a number from 'accuracy': none counts as right or wrong."
     assert [said in record.getMessage() for record in caplog.records] == [True]
 
 

@@ -42,11 +42,11 @@ class Batch:
         prompt_ids, prompts, completions, answers, num_tokens, strategies: one value a row.
         rewards: raw rewards r, (B,); NaN where no reward function graded the row.
         is_correct: (B,) bool.
-        is_graded: (B,) bool, rows with a finite reward that are right or wrong; only they are shaped and remembered.
+        is_graded: (B,) bool, rows with a finite reward and a grade; only they are shaped and remembered.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
-        knows_right: False if no reward function says right or wrong; all rows with a reward then count as wrong for the
-            memory, which only watches.
+        knows_right: False if no reward function says right or wrong (all rows with a finite reward then count as graded
+            and wrong), or none has graded a row yet. The memory then only watches.
         shaped: clusters, penalties and rewards of the graded rows; None before `shape` and without a memory.
         shaped_rewards: r_s, (B,); r before `shape` and for rows that are not graded.
         features: (B, D), the fingerprints that `shape` took; None without a memory.
@@ -88,7 +88,7 @@ class Batch:
 
     @property
     def added(self) -> NDArray[np.float64]:
-        """(B,) what shaping has added to the rewards: 0 to an infinite one, NaN where there is none."""
+        """(B,) shaped minus raw rewards; 0 for an infinite reward, NaN where there is none."""
         finite = ~np.isinf(self.rewards)
         return np.subtract(self.shaped_rewards, self.rewards, out=np.zeros(len(self)), where=finite)
 
@@ -133,7 +133,7 @@ class Batch:
         self.shaped_rewards = self._spread(self.shaped.rewards, self.rewards)
 
     def only_watch(self) -> None:
-        """Take all penalties back: the memory has seen the batch and does not change its rewards."""
+        """Undo all penalties: the batch is remembered, and its rewards stay raw."""
         self.shaped_rewards = self.rewards.copy()
         if self.shaped is not None:
             raw, none = self.shaped.raw_rewards, np.zeros(len(self.shaped))
@@ -236,7 +236,7 @@ def warn_of_first_batch(batch: Batch) -> None:
 
 
 def warn_of_rows_without_reward(rewards: torch.Tensor, ungraded: torch.Tensor) -> None:
-    """Warn as TRL does of rows without a reward where TRL does not see it: a function that is no reward graded them.
+    """Warn of rows without a reward that TRL does not warn of, as a function that is no reward graded them.
 
     Args:
         rewards: (B, F).
@@ -260,7 +260,7 @@ def shorten(text: str, width: int = 120) -> str:
 
 
 def slice_of(accelerator: Accelerator, size: int) -> slice:
-    """The rows of this process among those of all, ``size`` each."""
+    """The rows of this process among those of all processes, ``size`` each."""
     return slice(accelerator.process_index * size, (accelerator.process_index + 1) * size)
 
 
@@ -268,8 +268,8 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) ->
     """Call a function in the first process, which owns the memory; every process gets its result.
 
     Raises:
-        RuntimeError: in the other processes, if the function failed. The first process raises the error itself, so that
-            no process waits for ever.
+        RuntimeError: in the other processes, if the function failed; they would otherwise wait for ever. The first
+            process raises the error itself.
     """
     if accelerator.num_processes == 1:
         return function()
@@ -289,7 +289,7 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) ->
 
 
 def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
-    """The prompt's key in the memory: the column `prompt_id`, or the hash of the prompt that the model gets.
+    """The prompt's key in the memory: the column `prompt_id`, or a hash of the prompt.
 
     Args:
         row: of the data set.
@@ -301,7 +301,7 @@ def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:
-    """What the model wrote of a completion, as text: a conversation without the messages of tools."""
+    """A completion as text: of a conversation, the assistant's messages only."""
     if isinstance(completion, str):
         return completion
     written = [message for message in completion if message.get("role", "assistant") == "assistant"]
@@ -315,7 +315,7 @@ def _content_text(content: Any) -> str:
 
 
 def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
-    """A prompt as text, a conversation as JSON; an image is its place only."""
+    """A prompt as text, a conversation as JSON with a placeholder for each image."""
     if isinstance(prompt, str):
         return prompt
     messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]
@@ -343,7 +343,7 @@ def rollout_columns(
     """The batch as columns of the rollouts table (``meds_rl/rollouts/table.py``)."""
     memory_columns = ("cluster", "cluster_size", "penalty", "reason", "memory_id")
     # Unknown is null. A row without a reward counts as not graded by its reward.
-    knows = (batch.is_graded & batch.knows_right) | np.isnan(batch.rewards)
+    known = (batch.is_graded & batch.knows_right) | np.isnan(batch.rewards)
     return {
         "step": [step] * len(batch),
         "generation": [generation] * len(batch),
@@ -354,7 +354,7 @@ def rollout_columns(
         "reward": batch.rewards,
         "shaped_reward": batch.shaped_rewards,
         "advantage": advantages.astype(np.float64),
-        "is_correct": [bool(right) if known else None for right, known in zip(batch.is_correct, knows, strict=True)],
+        "is_correct": [bool(right) if keep else None for right, keep in zip(batch.is_correct, known, strict=True)],
         "answer": batch.answers,
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
@@ -374,24 +374,24 @@ def batch_figures(
     - `diversity/distinct_wrong`: different wrong answers, mean over groups.
     - `diversity/repeated_in_batch`: share of the wrong completions that repeat a wrong answer of their group.
 
-    A figure of nothing (no group, no wrong completion) is left out.
+    A mean over nothing (no group, no wrong completion) is left out.
 
     Args:
         answers: B answers; None, for no answer, counts as one answer of its own.
         is_correct, graded: (B,); rows that are not graded are left out, and groups without a graded row.
         group_size: G.
     """
-    rights: list[float] = []
+    accuracies: list[float] = []
     wrong: list[list[str | None]] = []
     for start in range(0, len(answers), group_size):
         rows = [row for row in range(start, start + group_size) if graded[row]]
         if rows:
-            rights.append(float(is_correct[rows].mean()))
+            accuracies.append(float(is_correct[rows].mean()))
             wrong.append([answers[row] for row in rows if not is_correct[row]])
     figures: dict[str, float] = {}
-    if rights:
-        figures["pass/pass@1"] = float(np.mean(rights))
-        figures[f"pass/pass@{group_size}"] = float(np.mean([right > 0 for right in rights]))
+    if accuracies:
+        figures["pass/pass@1"] = float(np.mean(accuracies))
+        figures[f"pass/pass@{group_size}"] = float(np.mean([accuracy > 0 for accuracy in accuracies]))
         figures["diversity/distinct_wrong"] = float(np.mean([distinct_answers(given) for given in wrong]))
     if any(wrong):
         entropies = [answer_entropy(given) for given in wrong if given]

@@ -1,4 +1,4 @@
-"""The memory, the progress of generation and a batch that is still trained on: saved in TRL's checkpoints, loaded."""
+"""Save in TRL's checkpoints, and load: the memory, the progress of generation, a batch with updates to come."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder_of(trainer: MEDSTrainer, trial: Any) -> Path:
 
 
 def save(trainer: MEDSTrainer, folder: Path) -> None:
-    """Write what TRL does not: the memory, the prompt stream's position, and a batch with updates to come.
+    """Write the memory, the progress of generation, and a batch with updates to come.
 
     Without that batch, a run that is resumed between generation and update would sample again and remember twice.
     """
@@ -57,7 +57,7 @@ def save(trainer: MEDSTrainer, folder: Path) -> None:
 
 
 def save_memory(trainer: MEDSTrainer, folder: Path) -> None:
-    """Write the memory, if there is one, in the process that owns it."""
+    """Write the memory, if there is one, in the main process."""
     if trainer.memory is not None and trainer.accelerator.is_main_process:
         trainer.memory.save(folder / MEMORY_FILE)
 
@@ -96,9 +96,9 @@ def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
         trainer.memory.restore(file, n_features=trainer.num_features)
     elif trainer.memory is not None:
         raise ValueError(
-            f"{folder} has no {MEMORY_FILE}: GRPOTrainer has saved it, or a method without a memory, or the file is "
-            f"lost. Method {trainer.args.method!r} would go on with an empty memory. Start a new run from its model, "
-            "or resume it with what has saved it."
+            f"{folder} has no {MEMORY_FILE}: it was saved by GRPOTrainer or by a method without a memory, or the file "
+            f"is lost. Method {trainer.args.method!r} would begin with an empty memory. Start a new run from its "
+            "model, or resume it with the trainer and method that saved it."
         )
     elif file.is_file():
         raise ValueError(
@@ -108,7 +108,7 @@ def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
 
 
 def _cut_run(run: RunFolder, generations: int, steps: int) -> None:
-    """Drop what a run folder has of the time after the checkpoint."""
+    """Remove from a run folder what was written after the checkpoint."""
     run.drop_rollouts_from(generations)
     run.drop_metrics_after(steps)
     run.drop_evaluations_after(steps)
@@ -133,7 +133,7 @@ def _is_mid_batch(trainer: MEDSTrainer) -> bool:
 
 
 def _advance_sampler(trainer: MEDSTrainer, epochs: int) -> None:
-    """Draw the permutations of the epochs that are over: the sampler's generator is not saved."""
+    """Draw the permutations of past epochs again, as the state of the sampler's generator is not saved."""
     sampler = trainer._train_sampler
     for _ in range(epochs if trainer.shuffle_dataset and sampler is not None else 0):
         torch.randperm(sampler.num_samples, generator=sampler.generator)

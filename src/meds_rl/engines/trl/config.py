@@ -1,4 +1,4 @@
-"""``MEDSConfig``, and what ``MEDSTrainer`` checks and adds before TRL's own ``__init__``: memory, reward functions."""
+"""``MEDSConfig``, and what ``MEDSTrainer.__init__`` needs: the shaper, added rewards, checks of arguments."""
 
 import copy
 import math
@@ -43,7 +43,7 @@ class MEDSConfig(GRPOConfig):
 
     Note:
         ``beta`` is TRL's KL coefficient. The cap of the penalty, the paper's beta, is ``meds_beta``. ``epsilon_high``
-        and ``delta`` may be None, TRL's value for "as epsilon" and "no upper clip"; their default NaN is by method.
+        and ``delta`` may be None, TRL's value for "as epsilon" and "no upper clip"; their default NaN: by method.
 
     Attributes:
         set_against_trl: fields that the method or the preset, and not the caller, has set to another value than TRL's
@@ -124,7 +124,7 @@ class MEDSConfig(GRPOConfig):
     def of(cls, config: GRPOConfig) -> "MEDSConfig":
         """A copy of a configuration of ``GRPOTrainer``, with the method "trl" and a memory.
 
-        It stays an instance of its class, if that is a user's own.
+        An instance of a user's subclass stays one.
         """
         args = copy.copy(config)
         theirs: Any = type(config)
@@ -136,7 +136,7 @@ class MEDSConfig(GRPOConfig):
         return args
 
     def _resolve(self) -> None:
-        """Set what method and preset set, and check it."""
+        """Fill the open fields by method and preset, and check all settings."""
         check_values("trl", {"method": self.method})
         self.preset = self.preset or METHODS[self.method]["preset"]
         check_values("trl", {"preset": self.preset})
@@ -175,7 +175,7 @@ class MEDSConfig(GRPOConfig):
         """Set the fields that the caller left open, and return them."""
         open_fields = {name: value for name, value in defaults.items() if _is_open(name, self.__dict__[name])}
         for name, value in open_fields.items():
-            setattr(self, name, copy.deepcopy(value))  # a list belongs to this configuration alone
+            setattr(self, name, copy.deepcopy(value))  # no two configurations share a list
         return open_fields
 
     @property
@@ -190,7 +190,7 @@ class MEDSConfig(GRPOConfig):
 
     @property
     def needs_correctness(self) -> bool:
-        """Whether training makes no sense without right or wrong: dynamic sampling, and the penalties of "meds"."""
+        """Whether training needs a function that says right or wrong: dynamic sampling, and the penalties of "meds"."""
         return bool(self.dynamic_sampling) or self.method == "meds"
 
     @property
@@ -232,7 +232,7 @@ def make_trainers_shaper(
     """The shaper of a trainer.
 
     Raises:
-        TypeError: ``memory`` is none.
+        TypeError: ``memory`` is no ``ErrorMemory``.
         ValueError: a field asks for another setting than the given memory has.
     """
     if memory is not None:
@@ -243,7 +243,7 @@ def make_trainers_shaper(
 
 
 def _check_memory(args: MEDSConfig, memory: ErrorMemory) -> None:
-    """Refuse fields that would be ignored, as a given memory keeps its own settings."""
+    """Refuse fields that differ from the settings of a given memory, which would be used instead."""
     own: dict[str, object] = {"capacity": memory.capacity, "half_life": memory.half_life}
     clustering = memory.clustering
     if clustering != make_memory(args.settings).clustering:
@@ -268,8 +268,7 @@ class AddedRewards:
     """What `MEDSTrainer` adds to the rewards (B, F) of the user's functions.
 
     Attributes:
-        columns: name -> weight of the columns that the trainer fills while a batch is trained on: the overlong
-            punishment and the penalty, if there are any. No reward functions: TRL's list has only those of the user.
+        columns: name -> weight of our columns in training: the overlong punishment and the penalty, if any.
         punishment: the overlong punishment, a function of ``completion_ids``; None without it.
         correctness: the user's functions that say right or wrong and are no rewards; their weight is 0.
     """
@@ -282,12 +281,12 @@ class AddedRewards:
 def add_rewards(
     args: MEDSConfig, functions: list[Any], correctness: Sequence[Any]
 ) -> tuple[MEDSConfig, list[Any], AddedRewards]:
-    """Append functions of right or wrong to the user's reward functions, and make our own columns.
+    """Append the functions that only say right or wrong to the user's reward functions, and make our own columns.
 
     Args:
         args: not changed.
         functions: the user's reward functions.
-        correctness: the user's choice, names and functions.
+        correctness: names and functions, as the user gave them.
 
     Returns:
         A copy of ``args`` with the weights of all functions, all functions, and what was added.
@@ -327,7 +326,7 @@ def check_arguments(
     if args.reward_weights is not None and len(args.reward_weights) != len(functions):
         raise ValueError(
             f"reward_weights has {len(args.reward_weights)} values for {len(functions)} reward functions (the overlong "
-            "punishment and the penalty bring their own)."
+            "punishment and the penalty have their own)."
         )
     if args.multi_objective_aggregation != "sum_then_normalize" and args.method == "meds":
         raise ValueError(
@@ -354,7 +353,7 @@ def check_arguments(
 
 
 def _check_prompt_ids(train_dataset: Dataset) -> None:
-    """Refuse a column `prompt_id` that is something else, before a batch is generated."""
+    """Refuse a column `prompt_id` that cannot name prompts, before a batch is generated."""
     kind = str(getattr(train_dataset.features["prompt_id"], "dtype", "list"))
     if kind.startswith(("int", "uint", "string", "large_string")):
         has_nulls = train_dataset.data.column("prompt_id").null_count  # also of rows that are not selected
@@ -363,7 +362,7 @@ def _check_prompt_ids(train_dataset: Dataset) -> None:
         kind = f"{kind} with None"
     raise ValueError(
         "The column prompt_id of the training data names prompts in the memory, by a text or a whole number; it has "
-        f"{kind}. Change it, or rename it: without it a prompt is known by its content."
+        f"{kind}. Change it, or rename it: without it prompts are named by content."
     )
 
 
@@ -394,21 +393,21 @@ def _has_images(dataset: Dataset) -> bool:
     return in_column or ("prompt" in dataset.column_names and has_images(dataset[0]["prompt"]))
 
 
-# ---- What is said at the start of training.
+# ---- What is printed at the start of training.
 
 
 def opening_lines(args: MEDSConfig) -> str:
-    """What method and preset have set against TRL's defaults, and how to keep one's own."""
+    """What method and preset have set against TRL's defaults, and how to override it."""
     changed = ", ".join(f"{name}={value!r}" for name, value in args.set_against_trl.items())
-    lines = [f"meds-rl: method {args.method!r} keeps every setting of TRL as you gave it or as TRL has it."]
+    lines = [f"meds-rl: method {args.method!r} keeps your settings and TRL's defaults."]
     if changed:
         lines = [
             f"meds-rl: method {args.method!r} has set, against TRL's defaults: {changed}. A value of your own in "
             "MEDSConfig wins; method='trl' keeps TRL's."
         ]
     if args.uses_memory:
-        does = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}; with meds_alpha=0 it only watches"
+        effect = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}; with meds_alpha=0 it only watches"
         if args.meds_alpha == 0:
-            does = "only watches, as meds_alpha is 0"
-        lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {does}.")
+            effect = "only watches, as meds_alpha is 0"
+        lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {effect}.")
     return "\n".join(lines)

@@ -79,7 +79,7 @@ class Rollout:
     Attributes:
         inputs: the row of the data set, with what a user's rollout function has added to it.
         generated: this row's part of every per-row field that ``GRPOTrainer._generate`` returns.
-        rewards: the raw reward functions' values, shape (F,).
+        rewards: the raw values of all reward columns, shape (F,).
         extra: what reward functions logged about this row, by column.
     """
 
@@ -112,7 +112,7 @@ def _row(field: Any, i: int, num_rows: int) -> Any:
 def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
     if isinstance(field, dict):
         return {name: _joined(values, num_rows, [part[name] for part in parts]) for name, values in field.items()}
-    if field is None:  # a round of generation without images, say
+    if field is None:  # e.g. a round of generation without images
         return parts if any(part is not None for part in parts) else None
     return parts if _is_per_row(field, num_rows) else field
 
@@ -122,7 +122,7 @@ def _joined(field: Any, num_rows: int, parts: list[Any]) -> Any:
 
 @dataclass
 class FilledBatch:
-    """A full batch of groups. Its methods give TRL what it would get by generating and grading `rows`, a process's.
+    """A full batch of groups. The methods return what TRL's would for ``rows``, the slice of one process.
 
     Attributes:
         rollouts: all rows of the batch over all processes, group after group.
@@ -155,7 +155,7 @@ class FilledBatch:
 
     @property
     def rewards(self) -> torch.Tensor:
-        """(B, F), raw reward functions' values in all processes."""
+        """(B, F), the raw values of all reward columns, over all processes."""
         return torch.stack([rollout.rewards for rollout in self.rollouts])
 
     def metrics(self) -> dict[str, float]:
@@ -175,7 +175,7 @@ class DynamicSampler:
     Attributes:
         generate: rows of the data set (one per completion) to rollouts, over all processes.
         is_correct: whether a rollout is right.
-        prompt_id: name of a row's prompt; a prompt is tried once per batch.
+        prompt_id: key of a row's prompt; a prompt is tried once per batch.
         stream: gives new prompts.
         group_size: completions per prompt, G.
         num_processes: each generates the same number of rows.
@@ -234,7 +234,7 @@ class DynamicSampler:
 
 
 def mask_fillers(batch: Batch, output: dict[str, Any], accelerator: Accelerator) -> None:
-    """Take the fillers' advantages, and their tokens in the loss's denominator, out of what TRL trains on."""
+    """Set the fillers' advantages and completion masks to 0, and recount the tokens that TRL divides the loss by."""
     if batch.num_fillers == 0:
         return
     local = slice_of(accelerator, len(output["advantages"]))

@@ -61,7 +61,7 @@ class FingerprintSource:
         needs_images: whether the batch has images, which a forward of our own could not pass to the model.
 
     Raises:
-        ValueError: the model has no decoder layers that can be hooked, or too few for the fingerprint.
+        ValueError: the model's layers cannot be hooked, are too few, or have a projection before the unembedding.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class FingerprintSource:
         head = model.get_output_embeddings()
         if isinstance(head, nn.Linear) and head.in_features != backbone.hidden_size:
             raise ValueError(
-                f"The unembedding reads {head.in_features} numbers, the decoder's states have {backbone.hidden_size}: "
+                f"The unembedding takes {head.in_features} numbers, the decoder's states have {backbone.hidden_size}: "
                 "models with a projection in between have no layer logits."
             )
         self.num_features: int | None = fingerprint.num_features(backbone.num_layers, backbone.hidden_size)
@@ -151,12 +151,12 @@ class FingerprintSource:
         attention_mask: torch.Tensor,
         logits_to_keep: int,
     ) -> None:
-        """Record the fingerprints in a forward of TRL that is run for them alone, as it passes images to the model.
+        """Record the fingerprints in a forward of TRL's that is run only for them, as it passes images to the model.
 
         The model is in evaluation mode meanwhile, so that dropout draws no random numbers.
 
         Args:
-            forward: a function of the attention mask, which may leave out truncated completions; ours does not.
+            forward: TRL's, as a function of the attention mask; it gets one that includes truncated completions.
             model, attention_mask, logits_to_keep: see `recording`.
         """
         where = self._where(attention_mask, logits_to_keep)
@@ -258,7 +258,7 @@ class TextFingerprints:
         yield
 
     def read(self, *_: Any) -> None:
-        """Read nothing likewise."""
+        """Read nothing: the texts are enough."""
 
     def features(
         self,
@@ -270,7 +270,7 @@ class TextFingerprints:
         """See `FingerprintSource.features`.
 
         Raises:
-            ValueError: the function returns something else than n rows.
+            ValueError: the function does not return an array of n rows.
         """
         texts = [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in self._completion_ids]
         written = zip(texts, self._completion_ids, self._written, strict=True)
@@ -327,7 +327,7 @@ def make_source(
     With method "trl", a model that cannot be read gets the fingerprint "answer_string", with a warning, unless the user
     has named another.
     """
-    answer_finder(finder)  # refuses what is none, which is no reason to compare texts
+    answer_finder(finder)  # raises here, as the except below would fall back to texts
     if callable(fingerprint):
         return TextFingerprints(fingerprint, finder, tokenizer)
     by_answer = TextFingerprints(lambda answers, **_: answer_vectors(answers), finder, tokenizer, NUM_FEATURES)

@@ -17,10 +17,10 @@ def copy_as_reference(model: Any) -> Iterator[None]:
     """In this context TRL takes a frozen copy of the model as its reference where it cannot load one by name.
 
     TRL loads the reference of a model in memory by the model's name (``beta`` above 0, no PEFT), which fails if the
-    model has none, as it was made from a configuration, or if no such model can be found.
+    model has no name (it was made from a configuration), or a name that cannot be loaded.
 
     Args:
-        model: as ``GRPOTrainer`` gets it. A name or a folder: nothing is changed.
+        model: as ``GRPOTrainer`` gets it; with a name or a folder nothing is changed.
     """
     if isinstance(model, str):
         yield

@@ -227,7 +227,7 @@ class RunFiles(TrainerCallback):
             file.write(json.dumps(row) + "\n")
 
     def describe(self, args: MEDSConfig, model: Any) -> None:
-        """Write the settings and the environment; a resumed run adds a suffix, to keep those of its start."""
+        """Write the settings and the environment; a resumed run adds a suffix, so that the first files stay."""
         if self.folder is None:
             return
         suffix = self._suffix(args, self.folder)
@@ -248,7 +248,7 @@ def _finite(value: Any) -> Any:
 
 
 def recipe_text(resolved: Mapping[str, Any], given: Mapping[str, Any], what: str) -> str:
-    """The text of ``recipe.yaml``: every field, below a comment with those in ``given``; ``what`` says which these are.
+    """The text of ``recipe.yaml``: every field, below a comment with those in ``given``, which ``what`` describes.
 
     `meds_rl.report.recipe` reads both.
     """

@@ -1,13 +1,13 @@
 """``MEDSTrainer``: TRL's ``GRPOTrainer`` with a memory of past errors.
 
 TRL calls ``_generate_and_score_completions`` once for each generation batch and ``_compute_loss`` once for each update.
-In the order of the calls, the methods that are overridden, none of them copied:
+The overridden methods in the order of the calls; none copies TRL's code:
 
 1. ``_generate_and_score_completions``: dynamic sampling comes first, advantages and the rollouts table come last.
 2. ``_generate`` returns the completions of dynamic sampling if it made any.
 3. ``_get_per_token_logps_and_entropies``: fingerprints are recorded if TRL runs the old-log-probability forward.
-4. ``_calculate_rewards`` returns the rewards of all processes. They are graded and shaped here, just before TRL
-   normalises them by group; ``shape`` asks for the fingerprints, which need a forward of our own if 3 recorded none.
+4. ``_calculate_rewards`` returns the rewards of all processes. They are shaped here, just before TRL normalises them
+   by group; ``shape`` computes the fingerprints by a forward of our own if 3 recorded none.
 5. ``_compute_loss``: the entropy advantage is added.
 6. ``_save_checkpoint``, ``_save_rng_state``, ``_load_optimizer_and_scheduler``: the memory is part of a checkpoint.
    ``_get_train_sampler`` keeps the sampler, which a resumed run must advance.
@@ -88,8 +88,8 @@ class MEDSTrainer(GRPOTrainer):
     the memory lowers the rewards of repeated errors, or only watches (``meds_alpha=0``).
 
     A completion is right if the function that ``correctness`` names returns more than ``args.correct_above``. If none
-    is named, the only reward function says it, or the only one that returns nothing but 0 and 1 in the first batch. If
-    there is none, the memory only watches and a warning says so; methods that need to know raise an error.
+    is named, it is the only reward function, or the only one that returns nothing but 0 and 1 in the first batch. If
+    there is none, the memory only watches, with a warning; methods that need one raise an error.
 
     With several processes the first one owns the memory: it shapes the rewards and sends the result to the others,
     whose ``memory`` is not used.
@@ -114,7 +114,7 @@ class MEDSTrainer(GRPOTrainer):
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
         advantage: instead of TRL's group normalisation and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
-            is_correct (B,)) -> (B,), called with the shaped rewards of all graded rows of all processes. If it gives a
+            is_correct (B,)) -> (B,), called with the shaped, non-NaN rewards of all processes. If it gives a
             group of wrong answers with equal rewards advantages other than 0, dynamic sampling keeps such groups.
         answer_finder: your function instead of ``args.answer_marker``: from a completion's text to its answer, or from
             token ids to its position (:func:`~meds_rl.fingerprint.answer_finder`).
@@ -211,11 +211,11 @@ class MEDSTrainer(GRPOTrainer):
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
 
     def _set_correctness(self, given: Sequence[Any]) -> None:
-        """Name the columns of the rewards: the user's, and those of environments; none given: find it out."""
+        """Find the columns of rewards, and those that say right or wrong: the given ones, or by the first batch."""
         no_rewards = {id(function) for function in self._added.correctness}
         for column, function in enumerate(self.reward_funcs):
             if id(function) in no_rewards:
-                self._name_apart(column)
+                self._make_name_unique(column)
         columns = dict(enumerate(self.reward_func_names))
         self._reward_columns = [column for column in columns if id(self.reward_funcs[column]) not in no_rewards]
         if not self._reward_columns:
@@ -224,7 +224,7 @@ class MEDSTrainer(GRPOTrainer):
         names = {column: columns[column] for column in (*self._reward_columns, *(chosen or []))}
         self._correctness = Correctness(names, chosen, self.args.correct_above, required=self.args.needs_correctness)
 
-    def _name_apart(self, column: int) -> None:
+    def _make_name_unique(self, column: int) -> None:
         """Give a function that is no reward a name of its own: TRL logs the mean over all columns of one name."""
         name, number = self.reward_func_names[column], 1
         while self.reward_func_names.count(self.reward_func_names[column]) > 1:
@@ -238,7 +238,7 @@ class MEDSTrainer(GRPOTrainer):
 
     @property
     def num_features(self) -> int | None:
-        """D, the width of fingerprints; None without a memory, and if only the first batch can tell."""
+        """D, the width of fingerprints; None without a memory, and for a user's function of texts."""
         return None if self._source is None else self._source.num_features
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
@@ -266,11 +266,11 @@ class MEDSTrainer(GRPOTrainer):
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
-        rewards = self.reward_funcs, self.reward_func_names, self.reward_weights
+        original = self.reward_funcs, self.reward_func_names, self.reward_weights
         try:
-            output = super()._generate_and_score_completions(inputs)  # makes self._batch, in _calculate_rewards
+            output = super()._generate_and_score_completions(inputs)  # _calculate_rewards sets self._batch
         finally:
-            self.reward_funcs, self.reward_func_names, self.reward_weights = rewards
+            self.reward_funcs, self.reward_func_names, self.reward_weights = original
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch)
@@ -317,9 +317,9 @@ class MEDSTrainer(GRPOTrainer):
     def _set_tools(self, size: int) -> None:
         """TRL makes the tools of each row when it generates. Without environments they are the same for all rows."""
         tools = {tool.__name__: tool for tool in self.tools or []}
-        waits = {name: tool for name, tool in tools.items() if inspect.iscoroutinefunction(tool)}
-        self._async_tool_dicts = [waits] * size
-        self._sync_tool_dicts = [{name: tool for name, tool in tools.items() if name not in waits}] * size
+        asynchronous = {name: tool for name, tool in tools.items() if inspect.iscoroutinefunction(tool)}
+        self._async_tool_dicts = [asynchronous] * size
+        self._sync_tool_dicts = [{name: tool for name, tool in tools.items() if name not in asynchronous}] * size
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
         if self._filled is None:
@@ -366,7 +366,7 @@ class MEDSTrainer(GRPOTrainer):
 
     @property
     def _keeps_old_logps(self) -> bool:
-        """Whether TRL, left alone, uses the log-probabilities of the policy that generated."""
+        """Whether TRL computes old log-probabilities with the user's own `num_iterations`."""
         every = self.args.steps_per_generation * self.args.num_iterations
         with_vllm = self.use_vllm and self.vllm_importance_sampling_correction
         return with_vllm or self.args.gradient_accumulation_steps % every != 0
@@ -387,7 +387,7 @@ class MEDSTrainer(GRPOTrainer):
             self._pending_extra_logs.update(self._filled.extra(slice_of(self.accelerator, len(inputs))))
         if not self.model.training:
             return rewards_per_func
-        self._show_own_columns()
+        self._add_own_columns()
         batch = self._batch = self._make_batch(inputs, prompts, completions, completion_ids_list, rewards_per_func)
         if self.shaper is not None:
             self._shape_and_log(batch, self.shaper, inputs)
@@ -414,10 +414,10 @@ class MEDSTrainer(GRPOTrainer):
             rewards = torch.cat([rewards, added], dim=1)
         return torch.where(ungraded.unsqueeze(1), torch.nan, rewards)
 
-    def _show_own_columns(self) -> None:
-        """Let TRL weight and log our columns, until the batch is done."""
+    def _add_own_columns(self) -> None:
+        """Add our columns to those that TRL weights and logs, until the batch is done."""
         names, weights = list(self._added.columns), list(self._added.columns.values())
-        self.reward_funcs = [*self.reward_funcs, *names]  # TRL only counts them from here on
+        self.reward_funcs = [*self.reward_funcs, *names]  # from here on TRL only counts them
         self.reward_func_names = [*self.reward_func_names, *names]
         self.reward_weights = torch.cat([self.reward_weights, torch.tensor(weights, dtype=self.reward_weights.dtype)])
 
@@ -429,8 +429,8 @@ class MEDSTrainer(GRPOTrainer):
         rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
         texts = [text_of(completion) for completion in completions]
         knows_right = self._correctness.known
-        graded = torch.isfinite(rewards.cpu())  # TRL gives the group of an infinite reward no advantage, and goes on
-        if knows_right or self._correctness.columns is None:  # not found yet: no row has a grade
+        graded = torch.isfinite(rewards.cpu())  # TRL gives the group of an infinite reward no advantage
+        if knows_right or self._correctness.columns is None:  # None: no row has a grade yet
             graded &= ~torch.isnan(self._correctness.grades(rewards_per_func.cpu()))
         return Batch(
             prompt_ids=gather_object([prompt_id_of(row, prompt) for row, prompt in zip(inputs, prompts, strict=True)]),
@@ -531,7 +531,7 @@ class MEDSTrainer(GRPOTrainer):
     # ---- advantages and the rollouts table ----
 
     def _replace_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
-        """Put those of `Batch.advantages` in the place of TRL's, for the update and in TRL's log."""
+        """Replace TRL's advantages by those of `Batch.advantages`, for the update and in TRL's log."""
         values = on_main_process(self.accelerator, lambda: batch.advantages(self._advantage))
         replaced = ~np.isnan(values)
         logged = self._logs["advantages"]
@@ -584,7 +584,7 @@ class MEDSTrainer(GRPOTrainer):
 
 
 def _add_processing_classes(trl_arguments: dict[str, Any], num_added: int) -> None:
-    """TRL wants one processing class a reward function; ours need none."""
+    """Add None for each added function: TRL takes one processing class per reward function."""
     given = trl_arguments.get("reward_processing_classes")
     if given is not None and num_added:
         classes = given if isinstance(given, list) else [given]
