@@ -184,17 +184,7 @@ class MEDSTrainer(GRPOTrainer):
         self._finder = args.answer_marker if answer_finder is None else answer_finder
         self.shaper: RewardShaper | None = None
         if args.uses_memory:
-            self.shaper = make_trainers_shaper(args, memory, penalty)
-            self._source = make_source(self.model, args, fingerprint, self._finder, self._tokenizer, self.ref_model)
-            width = self.shaper.memory.n_features
-            if None not in (width, self.num_features) and width != self.num_features:
-                raise ValueError(
-                    f"The memory contains fingerprints of {width} features; this model and fingerprint give "
-                    f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with "
-                    "an empty one."
-                )
-            if (seconds := compile_kernels()) > NOTICED_SECONDS:
-                self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")
+            self._make_memory(memory, penalty, fingerprint)
         self._advantage = advantage
         self._strategy = strategy or (lambda _text, _row: None)
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
@@ -209,6 +199,25 @@ class MEDSTrainer(GRPOTrainer):
         self._batch: Batch
         self._fingerprint_seconds = 0.0
         self._loss_inputs: dict[str, Any] | None = None  # of the update in progress
+
+    def _make_memory(
+        self,
+        memory: ErrorMemory | None,
+        penalty: PenaltyFunction | None,
+        fingerprint: Fingerprint | FingerprintFunction | None,
+    ) -> None:
+        """Set the shaper and the source of fingerprints."""
+        self.shaper = make_trainers_shaper(self.args, memory, penalty)
+        self._source = make_source(self.model, self.args, fingerprint, self._finder, self._tokenizer, self.ref_model)
+        width = self.shaper.memory.n_features
+        if None not in (width, self.num_features) and width != self.num_features:
+            raise ValueError(
+                f"The memory contains fingerprints of {width} features; this model and fingerprint give "
+                f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with "
+                "an empty one."
+            )
+        if (seconds := compile_kernels()) > NOTICED_SECONDS:
+            self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")
 
     def _set_correctness(self, given: Sequence[Any]) -> None:
         """Find the columns of rewards, and those that say right or wrong: the given ones, or by the first batch."""
