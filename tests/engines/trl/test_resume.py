@@ -55,7 +55,7 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
     fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
     train(model_path, dataset, make_config(method="dapo", output_dir=str(tmp_path / "dapo"), **fields))
     trainer = MEDSTrainer(model_path, even_length, make_config(**fields), dataset, answer_finder=third_token)
-    with pytest.raises(ValueError, match=r"memory\.safetensors: GRPOTrainer has saved it, or a method without"):
+    with pytest.raises(ValueError, match=r"memory\.safetensors: it was saved by GRPOTrainer or by a method without"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
 
 
