@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, locate_text, named
 
@@ -105,7 +105,7 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
         return find
     if not callable(marker):
         raise TypeError(f"marker must be one of {sorted(MARKERS)} or a function, got {marker!r}")
-    return _from_text(marker) if _reads_text(marker) else _checked(marker)  # type: ignore[arg-type]
+    return _from_text(marker) if _reads_text(marker) else _checked(cast(AnswerFinder, marker))
 
 
 def answer_text(

@@ -361,7 +361,10 @@ class MEDSTrainer(GRPOTrainer):
         if source is not None and self.model.training and not with_gradient and model is self.model:
             if source.needs_images:
                 source.needs_images = False
-                forward = lambda mask: parent(model, input_ids, mask, logits_to_keep, *args, **kwargs)  # noqa: E731
+
+                def forward(mask: torch.Tensor) -> Any:
+                    return parent(model, input_ids, mask, logits_to_keep, *args, **kwargs)
+
                 source.read(forward, model, attention_mask, logits_to_keep)
                 if not self._keeps_old_logps:
                     return None, None, None
