@@ -10,7 +10,7 @@ from enum import Enum
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from types import NoneType, UnionType
+from types import GenericAlias, NoneType, UnionType
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from huggingface_hub.dataclasses import type_validator
@@ -236,7 +236,8 @@ def _accepted(hint: Any) -> Any:
     if origin in (Union, UnionType):
         return reduce(or_, map(_accepted, args))
     if origin is list:
-        return list[_accepted(args[0])] | str if args[0] is str else list[_accepted(args[0])]  # type: ignore[misc]
+        listed: Any = GenericAlias(list, (_accepted(args[0]),))
+        return listed | str if args[0] is str else listed
     if hint is float or (origin is None and isinstance(hint, type) and issubclass(hint, Enum)):
         return hint | (int if hint is float else str)
     return hint

@@ -279,10 +279,10 @@ def test_an_infinite_reward_trains_as_in_trl(model_path, dataset, tmp_path, valu
 
 
 def test_a_verdict_is_logged_under_a_name_of_its_own(model_path, dataset, make_config):
-    reward = lambda completion_ids, **_: [0.25] * len(completion_ids)  # noqa: E731
     verdicts = [lambda completion_ids, **_: even_length(completion_ids), lambda **_: [0.0] * 16]
     args = make_config(method="trl", max_steps=1, correct_above=0.5)
-    trainer = train(model_path, dataset, args, reward, correctness=["<lambda>", *verdicts])
+    rewards = [lambda completion_ids, **_: [0.25] * len(completion_ids)]
+    trainer = train(model_path, dataset, args, rewards, correctness=["<lambda>", *verdicts])
     logged = trainer.state.log_history[0]
     assert logged["rewards/<lambda>/mean"] == 0.25
     assert logged["rewards/<lambda>_3/mean"] == 0

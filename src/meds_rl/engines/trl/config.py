@@ -219,7 +219,7 @@ _BY_METHOD_IN_TRL = ("loss_type", "beta", "epsilon", "scale_rewards", *_NULLABLE
 
 
 def _is_open(name: str, value: Any) -> bool:
-    """Whether a field has the default that stands for "by method or preset"."""
+    """Whether the caller left a field to the method or the preset."""
     return isinstance(value, float) and math.isnan(value) if name in _NULLABLE else value is None
 
 
