@@ -1,16 +1,21 @@
 """A tiny random model and a data set for the TRL adapter's tests. Nothing is downloaded."""
 
 import itertools
+import logging
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.fingerprint import AnswerPosition
+from meds_rl.rollouts import RunFolder
 
 
 @pytest.fixture(scope="session")
@@ -112,3 +117,65 @@ def make_config(tmp_path: Path):
         return MEDSConfig(**{**defaults, **fields})
 
     return make
+
+
+# ---- TRL's own trainer and ours, with the same arguments. ----
+
+FIELDS = {
+    "per_device_train_batch_size": 16,
+    "num_generations": 4,
+    "max_completion_length": 12,
+    "learning_rate": 1e-2,
+    "max_steps": 3,
+    "logging_steps": 1,
+    "save_strategy": "no",
+    "report_to": "none",
+    "use_cpu": True,
+    "bf16": False,
+    "gradient_checkpointing": False,
+    "disable_tqdm": True,
+    "seed": 7,
+}
+
+
+def length(completion_ids, **_):
+    """A reward that knows no right or wrong."""
+    return [float(len(ids)) / 4 for ids in completion_ids]
+
+
+def rollouts_of(trainer) -> pd.DataFrame:
+    return RunFolder(trainer.args.output_dir).rollouts()
+
+
+def warnings_of(caplog, logger="meds_rl") -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name.startswith(logger) and r.levelno >= logging.WARNING]
+
+
+def by_trl(model, reward, folder: Path, dataset, *positional, **fields) -> GRPOTrainer:
+    """TRL's own trainer, trained."""
+    arguments = fields.pop("arguments", {})
+    args = GRPOConfig(str(folder), **{**FIELDS, **fields})
+    trainer = GRPOTrainer(model, reward, args, dataset, *positional, **arguments)
+    trainer.train()
+    return trainer
+
+
+def by_us(model, reward, folder: Path, dataset, *, config=MEDSConfig, **fields) -> MEDSTrainer:
+    """Ours with method "trl", which is the default, and a memory that only watches."""
+    arguments = {"answer_finder": third_token, **fields.pop("arguments", {})}
+    more = {"meds_alpha": 0.0} if config is MEDSConfig else {}
+    args = config(str(folder), **{**FIELDS, **more, **fields})
+    trainer = MEDSTrainer(model, reward, args, dataset, **arguments)
+    trainer.train()
+    return trainer
+
+
+def chats(*texts, **columns) -> Dataset:
+    return Dataset.from_dict({"prompt": [[{"role": "user", "content": text}] for text in texts], **columns})
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """No word of TRL about experiments; loggers know their process."""
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+    PartialState(cpu=True)
