@@ -98,6 +98,8 @@ class MEDSConfig(GRPOConfig):
             "answer_states",
             "working_states",
             "answer_string",
+            "steps",
+            "text",
         ]
         | None
     ) = field_of("trl", "fingerprint")
