@@ -67,7 +67,7 @@ _KINDS = {
 }
 
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17, "?": 18}
-_PLACE, _NEW, _SLIP, _LONG, _UNUSED, _NEXT = 101, 103, 107, 109, 113, 127
+_PLACE, _NEW, _SLIP, _LONG, _NEXT = 101, 103, 107, 109, 113
 
 
 class _Prompt(NamedTuple):
@@ -317,12 +317,13 @@ class _Reader:
         key = 0
         for tree in trees:
             key = mix(key, tree)
-        unused = [mix(_UNUSED, value.low) for value in self._given if not value.used]
+        unused = tuple(value.letter for value in self._given if not value.used)
         return Working(
             name=", ".join(self._names),
             shape=", ".join(self._shapes),
             key=key,
-            parts=(*trees, *sorted(self._forms), *sorted(self._edges), *unused),
+            parts=(*trees, *sorted(self._forms), *sorted(self._edges)),
+            unused=unused,
         )
 
 

@@ -15,14 +15,15 @@ class Working(NamedTuple):
         name: the steps, for a reader.
         shape: the same, with "∘" for the prompt's own sign at a place; equal for workings with equal keys.
         key: a 64-bit hash of the steps; equal for workings that go the same way.
-        parts: 64-bit hashes of the steps, of neighbouring steps and of what was left out; workings that go a similar
-            way share many of them.
+        parts: 64-bit hashes of the steps and of neighbouring steps; workings that go a similar way share many of them.
+        unused: names of the prompt's numbers that no step takes.
     """
 
     name: str
     shape: str
     key: int
     parts: tuple[int, ...]
+    unused: tuple[str, ...] = ()
 
 
 def letter_of(place: int) -> str:
