@@ -11,7 +11,8 @@ LOCK_FILE = ".lock"
 
 def lock_of(folder: Path) -> BaseFileLock:
     """The lock of a folder, not yet held."""
-    return FileLock(folder / LOCK_FILE)
+    # Reward functions are called in any thread.
+    return FileLock(folder / LOCK_FILE, thread_local=False)
 
 
 def acquire(lock: BaseFileLock, option: str) -> None:
