@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "train": {"engines", "evaluation", "files", "rollouts", "tasks"},
     "cli": None,
     "__main__": {"cli"},
-    "__init__": {"checks", "memory", "shaping", "hdbscan"},
+    "__init__": {"checks", "engines", "memory", "shaping", "hdbscan"},
 }
 HEAVY = (
     "torch",

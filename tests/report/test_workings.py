@@ -137,15 +137,16 @@ def test_nothing_wrong(tmp_path):
 
 
 def test_rare_sequences_that_share_steps_are_one_way():
-    """Three long sequences that differ in their last step, and two short ones, among 1,000 of a common way."""
+    """Twice three long sequences that differ in their last step, among 1,000 of a common way."""
     prompt = "we have 3, 5, 7, 11, 13, 17, 19 and 23"
-    begin = "3 + 5 = 8\n8 + 7 = 15\n15 + 11 = 26\n26 + 13 = 39\n39 + 17 = 56\n"
-    texts = [f"{begin}56 + 19 = 75", f"{begin}56 + 23 = 79", f"{begin}56 - 19 = 37", "5 * 7 = 35", "11 * 23 = 253"]
+    one = "3 + 5 = 8\n8 + 7 = 15\n15 + 11 = 26\n26 + 13 = 39\n39 + 17 = 56\n"
+    other = "3 * 5 = 15\n15 * 7 = 105\n105 * 11 = 1155\n1155 - 13 = 1142\n1142 - 17 = 1125\n"
+    texts = [f"{one}56 + 19 = 75", f"{one}56 + 23 = 79", f"{one}56 - 19 = 37"]
+    texts += [f"{other}1125 + 19 = 1144", f"{other}1125 + 23 = 1148", f"{other}1125 - 19 = 1106"]
     common = read_steps(prompt, "23 - 19 = 4")
     groups = by_steps([*(read_steps(prompt, text) for text in texts), *[common] * 1000, None])
     assert groups[-1] == -1
-    assert len(set(groups[:3].tolist())) == 1
-    assert len(set(groups[2:6].tolist())) == 4
+    assert [len(set(groups[places].tolist())) for places in (slice(3), slice(3, 6), slice(7))] == [1, 1, 3]
 
 
 @pytest.mark.parametrize("seed", range(3))

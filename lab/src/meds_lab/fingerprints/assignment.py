@@ -30,7 +30,6 @@ import torch
 
 from meds_lab.rivals.agglomerative import Agglomerative
 from meds_lab.rivals.batch_memory import BatchMemory
-from meds_lab.rivals.count import equal_vectors
 from meds_lab.rivals.dbscan import DBSCAN
 from meds_lab.rivals.global_memory import GlobalMemory
 from meds_lab.rivals.kmeans import KMeans
@@ -43,7 +42,7 @@ from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_memory, mak
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
 from meds_rl.fingerprint.steps import step_vectors
 from meds_rl.fingerprint.text import answer_vectors, text_vectors
-from meds_rl.memory import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.tasks.pocket import CORRECT, strategy
 from meds_rl.tasks.pocket.problems import pool
 
