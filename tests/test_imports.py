@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "rollouts": {"files", "labels", "memory"},
     "tasks": {"fingerprint.answer"},
     "evaluation": {"checks", "files", "labels", "memory", "shaping", "rollouts", "tasks", "fingerprint"},
-    "report": {"files", "labels", "memory", "shaping", "rollouts", "evaluation"},
+    "report": {"files", "labels", "memory", "shaping", "rollouts", "evaluation", "fingerprint"},
     "engines": {
         "checks",
         "files",
