@@ -68,4 +68,4 @@ def test_what_was_not_graded_is_neither_wrong_nor_right():
     figures = BatchFigures().add(batch(rows, reward=reward, shaped_reward=reward))
     assert (figures["reward", "raw"], figures["pass", "pass@1"], figures["pass", "pass@G"]) == (0.5, 0.5, 1.0)
     assert figures["distinct", "distinct"] == 1
-    assert BatchFigures().add(batch(rows[2:], reward=reward[2:])) == {("memory", "size"): 0.0}
+    assert BatchFigures().add(batch(rows[2:], reward=reward[2:], shaped_reward=reward[2:])) == {("memory", "size"): 0.0}

@@ -10,6 +10,7 @@ from meds_rl.report.drawing.figure import (
     MAX_KINDS,
     MUTED,
     OWN_COLOURS,
+    PERCENT,
     SHAPES,
     Figure,
     category,
@@ -104,6 +105,8 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
     figures = []
     for run in data["runs"]:
         ways = [way for way in data["ways"] if way["run"] == run["id"]]
+        # Shares of two groupings do not add up, and the right way is no way of going wrong.
+        ways = [way for way in ways if way.get("by") == ways[0].get("by") and not way.get("is_right")]
         (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
         if ways and len(steps) > 1:
             figures.append(_ways(run, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
@@ -125,7 +128,7 @@ def _ways(
         "y": numbers(
             "share",
             title="of the wrong completions",
-            axis={"format": ".0%", "tickCount": 5, "domain": False, "ticks": False},
+            axis={**PERCENT, "tickCount": 5, "domain": False, "ticks": False},
         ),
         "color": names("way", scale={"domain": labels}, legend=legend(labels)),
         "shape": names("way", scale={"domain": labels, "range": list(SHAPES)}, legend=legend(labels)),

@@ -20,7 +20,10 @@ from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = (*("dom", "text", "data", "charts", "detail", "summary", "errors", "map", "course", "comparison"), "main")
+SCRIPTS = (
+    *("dom", "text", "data", "charts", "detail", "summary", "outlook", "errors", "map", "course", "comparison"),
+    "main",
+)
 GENERATOR = '<meta name="generator" content="meds-rl">'
 """This line marks a file as a report of ours."""
 
