@@ -67,9 +67,7 @@ itself."""
 
 HELP = (
     "From the rollouts alone. A group is the completions of one prompt in one batch; an error is a wrong final answer "
-    f"to a prompt (no answer is one, too). Prompts with fewer than {LEAST_COMPLETIONS} completions are left out of the "
-    "shares of errors. The sentence names the regime and promises nothing: a run with meds_alpha=0 beside it is the "
-    "test."
+    "to a prompt, and no answer is one, too. The sentence describes the run; it does not promise that a penalty helps."
 )
 
 

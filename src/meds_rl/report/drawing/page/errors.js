@@ -91,7 +91,7 @@ function wayRow(report, state, way, most) {
   const state_ = way.state ? el("span", { class: "state", title: report.states?.[way.state] }, plain(way.state, 30)) : null;
   const bars = el("span", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * way.share) / most}%` })),
     way.course.length > 1 ? sparkline(way.course, 90, 18, `${number(way.count)} over training`) : null, state_);
-  const head = opens ? el("button", { type: "button", class: "open", "aria-expanded": "false" }, name) : name;
+  const head = opens ? el("button", { type: "button", class: "unfold", "aria-expanded": "false" }, name) : name;
   const row = el("li", {}, head, num, meaning, bars);
   if (opens) {
     head.addEventListener("click", () => {

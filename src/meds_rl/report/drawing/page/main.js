@@ -44,9 +44,16 @@ function setUpNavigation(sections) {
     }
   }, { rootMargin: "-20% 0px -70% 0px" });
   for (const section of sections) watcher.observe(section);
+  const fade = () => {
+    nav.classList.toggle("more-left", nav.scrollLeft > 1);
+    nav.classList.toggle("more-right", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 1);
+  };
+  nav.addEventListener("scroll", fade, { passive: true });
+  new ResizeObserver(fade).observe(nav);
 }
 
-// On a phone the strip of links is wider than the window. Scrolling it must not scroll the page.
+// On a phone the strip of links is wider than the window, and fades where it goes on. Scrolling it must not scroll the
+// page.
 function showLink(nav, link) {
   nav.scrollTo({ left: link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2 });
 }
