@@ -207,4 +207,4 @@ def _in_words(num_seeds: int, num_clusters: int, crossed: bool, num_resamples: i
     else:
         what = "seeds and problems" if crossed else "seeds and each seed's own problems"
         what = f"{num_clusters} clusters, their {what}" if num_clusters > 1 else what
-    return f"bootstrap over {what}, {num_resamples:,} resamples, {100 * confidence:g} %"
+    return f"bootstrap over {what}, {num_resamples:,} resamples, {confidence:.0%}"

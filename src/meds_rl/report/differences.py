@@ -197,7 +197,7 @@ def _described(found: PairedDifference, seeds: Sequence[int | None]) -> dict[str
         "num_agree": int((np.sign(found.by_seed) == np.sign(found.difference)).sum()),
         "num_problems": found.num_problems,
         "by_seed": [[seed, _known(value)] for seed, value in zip(seeds, found.by_seed, strict=True)],
-        "method": found.method,
+        "method": found.method.replace("%", " %"),
     }
 
 
