@@ -87,7 +87,7 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
     return Figure(
         f"errors-{kind}-{run['id']}",
         f"The largest {what} over training",
-        "A row is one error of one prompt, the most frequent at the top; the darker, the more often it was made then.",
+        "A row is one error of one prompt, the most frequent at the top; the colour says how often it was made then.",
         specification(19 * len(errors), mark=mark, encoding=encoding),
         rows,
         run["name"],
