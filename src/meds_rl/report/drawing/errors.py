@@ -29,6 +29,9 @@ STRIPS = 24
 MAX_STRETCHES = 20
 """Points of a way over training."""
 
+KINDS = {"cluster": "error clusters", "answer": "repeated wrong answers", "working": "repeated wrong workings"}
+"""Groupings of errors with a figure of the largest, and what these are."""
+
 COLOURINGS = ("cluster", "answer", "step")
 OTHER = "all others"
 MUTED_SHAPES = {
@@ -43,7 +46,7 @@ def error_figures(data: Mapping[str, Any]) -> list[Figure]:
     """For each run and kind of error, the largest errors: when each was made, and how often."""
     figures = []
     for run in data["runs"]:
-        for kind in ("cluster", "answer"):
+        for kind in KINDS:
             errors = [e for e in data["errors"] if e["run"] == run["id"] and e["by"] == kind and e["kind"] == kind][
                 :STRIPS
             ]
@@ -83,10 +86,9 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
         ],
     }
     mark = {"type": "rect", "cornerRadius": 1}
-    what = {"cluster": "error clusters", "answer": "repeated wrong answers"}[kind]
     return Figure(
         f"errors-{kind}-{run['id']}",
-        f"The largest {what} over training",
+        f"The largest {KINDS[kind]} over training",
         "A row is one error of one prompt, the most frequent at the top; the colour says how often it was made then.",
         specification(19 * len(errors), mark=mark, encoding=encoding),
         rows,

@@ -2,12 +2,12 @@
 "use strict";
 
 const PAGE = 25;
-const KINDS = { cluster: "By cluster", answer: "By answer" };
+const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster" };
 
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, or by the memory's clusters, which may hold one error in several pieces."));
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, by what the working did, or by the memory's clusters, which may hold one error in several pieces."));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
   const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
   const body = el("div");
@@ -36,7 +36,7 @@ function runPicker(report, state, show) {
 
 function kindsOf(report, run) {
   const there = new Set(report.errors.filter((error) => String(error.run) === run).map((error) => error.by));
-  return ["answer", "cluster"].filter((kind) => there.has(kind));
+  return Object.keys(KINDS).filter((kind) => there.has(kind));
 }
 
 const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
@@ -200,7 +200,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now) && (state.prompt === null || error.prompt === state.prompt));
   const states = Object.keys(report.states ?? {}); // from growing to gone
   const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
-  const isNoise = (error) => error.kind === "noise"; // completions in no cluster are no one error: they come last
+  const isNoise = (error) => error.kind === "noise" || error.kind === "unread"; // completions in no group are no one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
