@@ -427,6 +427,7 @@ def test_a_way_opens_and_its_prompts_lead_to_their_errors(report, watch):
     assert "␛[31mU+202E" in way.locator(".meaning").inner_text()
     way.locator("button.unfold").click()
     assert way.locator(".example").count() == 3
+    assert way.locator(".example .asked").nth(1).inner_text() == "what is 1 + 1 * 3?"
     way.locator("button.link").nth(1).click()
     status = page.locator("#errors [role=status]")
     assert status.inner_text().startswith("12 of 12 errors")  # 60 errors of 5 prompts
@@ -462,6 +463,8 @@ def test_ways_by_steps_beside_strategies_the_right_way_and_a_note(watch, tmp_pat
     assert steps_shown.all_inner_texts() == ["a+b=x,", "x*c=y,", "y+d=z"]
     heights = steps_shown.evaluate_all("nodes => nodes.map(node => node.getBoundingClientRect().height)")
     assert len(set(heights)) == 1, "no step is broken over two lines"
+    assert "the numbers of the prompt" in ways.inner_text()
+    assert seen.page.locator("[data-figure=ways-steps-0]").count() == 1
     assert seen.messages == []
 
 

@@ -103,20 +103,26 @@ def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) ->
 
 
 def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
-    """For each run, the share of each way of going wrong in its wrong completions, over training."""
+    """For each run and kind of way, the share of each way in the run's wrong completions, over training."""
     figures = []
     for run in data["runs"]:
-        ways = [way for way in data["ways"] if way["run"] == run["id"]]
-        # Shares of two groupings do not add up, and the right way is no way of going wrong.
-        ways = [way for way in ways if way.get("by") == ways[0].get("by") and not way.get("is_right")]
-        (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
-        if ways and len(steps) > 1:
-            figures.append(_ways(run, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
+        of_run = [way for way in data["ways"] if way["run"] == run["id"]]
+        for by in dict.fromkeys(map(way_kind, of_run)):
+            # The right way of working is no way of going wrong.
+            ways = [way for way in of_run if way_kind(way) == by and not way.get("is_right")]
+            (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
+            if ways and len(steps) > 1:
+                figures.append(_ways(run, by, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
     return figures
 
 
+def way_kind(way: Mapping[str, Any]) -> str:
+    """What the ways were told apart by: "strategy" or "steps"."""
+    return str(way.get("by", "strategy"))
+
+
 def _ways(
-    run: Mapping[str, Any], ways: Sequence[Mapping[str, Any]], totals: Sequence[int], steps: Sequence[int]
+    run: Mapping[str, Any], by: str, ways: Sequence[Mapping[str, Any]], totals: Sequence[int], steps: Sequence[int]
 ) -> Figure:
     labels = [category(way["name"]) for way in ways]
     rows = [
@@ -142,7 +148,7 @@ def _ways(
         ],
     }
     return Figure(
-        f"ways-{run['id']}",
+        f"ways-{by}-{run['id']}",
         "Ways of going wrong over training",
         "Share of the wrong completions of each stretch of training that went wrong in this way.",
         specification(220, mark={"type": "line", "point": {"size": 22}}, encoding=encoding),

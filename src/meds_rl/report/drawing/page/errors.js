@@ -41,6 +41,7 @@ function kindsOf(report, run) {
 
 const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
 const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
+const STEPS_HELP = "The letters a, b, c, ... are the numbers of the prompt in their order, x, y, z, ... the results of the steps; ∘ is the sign that the prompt has there.";
 const FIRST_WAYS = 6;
 
 function waysCard(report, state) {
@@ -53,11 +54,14 @@ function waysCard(report, state) {
   }
   const kinds = [...new Set(all.map((way) => way.by ?? "strategy"))];
   const list = el("ol", { class: "ways" });
+  const help = el("p", { class: "note" });
+  const place = el("div", { class: "place" });
   const more = el("button", { type: "button" });
   const show = (kind, count) => {
     const ways = all.filter((way) => (way.by ?? "strategy") === kind);
     const most = Math.max(...ways.map((way) => way.share));
     list.replaceChildren(...ways.slice(0, count).map((way) => wayRow(report, state, way, most)));
+    help.textContent = (kind === "steps" ? `${STEPS_HELP} ` : "") + plain(report.ways_help ?? "", 600);
     more.hidden = ways.length <= count;
     more.textContent = `Show all ${number(ways.length)}`;
     more.onclick = () => {
@@ -65,14 +69,19 @@ function waysCard(report, state) {
       list.children[count]?.querySelector("button")?.focus();
     };
   };
-  const switcher = kinds.length > 1 ? el("div", { class: "controls" }, choice("Ways", kinds.map((kind) => [kind, WAYS_BY[kind] ?? plain(kind, 30)]), kinds[0], (kind) => show(kind, FIRST_WAYS))) : null;
+  const switcher = kinds.length > 1 ? el("div", { class: "controls" }, choice("Ways", kinds.map((kind) => [kind, WAYS_BY[kind] ?? plain(kind, 30)]), kinds[0], (kind) => {
+    show(kind, FIRST_WAYS);
+    drawWays(kind);
+  })) : null;
+  const drawWays = (kind) => {
+    const figure = report.figures.ways[state.run]?.[kind];
+    place.replaceChildren(...(figure ? [figureCard(figure)] : []));
+  };
   show(kinds[0], FIRST_WAYS);
-  const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Ways of going wrong, over all prompts"), switcher, list, more);
-  card.append(el("p", { class: "note" }, plain(report.ways_help ?? "", 600)));
+  drawWays(kinds[0]);
+  const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Ways of going wrong, over all prompts"), switcher, list, more, help);
   if (report.ways_note?.[state.run]) card.append(putText(el("p", { class: "note" }), plain(report.ways_note[state.run], 600)));
-  box.append(card);
-  const figure = report.figures.ways[state.run];
-  if (figure) box.append(figureCard(figure));
+  box.append(card, place);
   return box;
 }
 
@@ -108,7 +117,7 @@ function wayRow(report, state, way, most) {
 function insideWay(report, state, way) {
   const box = el("div", { class: "inside" });
   const examples = el("div", { class: "examples" });
-  for (const index of way.examples ?? []) examples.append(exampleCard(report, index));
+  for (const index of way.examples ?? []) examples.append(exampleCard(report, index, "", true));
   box.append(examples);
   if ((way.prompt_ids ?? []).length) {
     const list = el("ul", { class: "prompts" });
@@ -322,12 +331,12 @@ function inside(report, error, query) {
   return box;
 }
 
-function exampleCard(report, index, query) {
+function exampleCard(report, index, query, withPrompt = false) {
   const row = completionOf(report, index);
   const open = el("button", { type: "button" }, "Open in full");
   open.addEventListener("click", () => showCompletion(report, index, query));
   const cost = row.runOf.has_memory ? `, penalty ${number(row.penalty, 3)}` : "";
-  return el("div", { class: "example" }, el("p", {}, `step ${number(row.step)}${cost}`), exampleText(row.text, query), open);
+  return el("div", { class: "example" }, el("p", {}, `step ${number(row.step)}${cost}`), withPrompt ? el("p", { class: "asked" }, plain(wordsOf(row.promptOf), 160)) : null, exampleText(row.text, query), open);
 }
 
 function exampleText(text, query) {
