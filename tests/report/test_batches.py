@@ -62,10 +62,19 @@ def test_what_says_nothing_is_left_out():
     assert figures["distinct", "distinct"] == 0
 
 
+def test_a_reward_is_known_where_nothing_says_what_is_right():
+    # Read from the rollouts, such a row has only its shaped reward; a penalty is added back. Length -1 is unknown.
+    unknown = {"reward": [math.nan] * 2, "shaped_reward": [0.3, 0.5], "penalty": [0.1, 0.0], "num_tokens": [-1, -1]}
+    figures = BatchFigures().add(batch([("p", "1", False), ("p", "2", False)], **unknown))
+    assert figures == {("reward", "raw"): pytest.approx(0.45), ("memory", "size"): 0.0}
+    figures = BatchFigures().add(batch([("p", "1", False)], num_tokens=[-1]))
+    assert ("length", "wrong") not in figures
+
+
 def test_what_was_not_graded_is_neither_wrong_nor_right():
     rows = [("p", "1", True), ("p", "2", False), ("p", "3", False), ("q", "4", False)]
     reward = [1.0, 0.0, math.nan, math.nan]
     figures = BatchFigures().add(batch(rows, reward=reward, shaped_reward=reward))
     assert (figures["reward", "raw"], figures["pass", "pass@1"], figures["pass", "pass@G"]) == (0.5, 0.5, 1.0)
     assert figures["distinct", "distinct"] == 1
-    assert BatchFigures().add(batch(rows[2:], reward=reward[2:])) == {("memory", "size"): 0.0}
+    assert BatchFigures().add(batch(rows[2:], reward=reward[2:], shaped_reward=reward[2:])) == {("memory", "size"): 0.0}

@@ -39,7 +39,7 @@ def test_variants_are_paired_by_seed(tmp_path):
     # Seed 0: (1/4 + 1/4) - (1/4 + 1/2) over 2 problems = -.125; seed 1: (1 + 1/2)/2 - 1/2 = .25.
     assert row["by_seed"] == [[0, -0.125], [1, 0.25]]
     assert row["difference"] == 0.0625
-    assert (row["num_seeds"], row["num_positive"], row["num_problems"]) == (2, 1, 2)
+    assert (row["num_seeds"], row["num_agree"], row["num_problems"]) == (2, 1, 2)
     assert row["low"] <= row["difference"] <= row["high"]
     (row,) = rows_of(data, "pass@2")
     # pass@2 of 4 with 1, 2, 4 right: 1/2, 5/6, 1. Seed 0: -(5/6 - 1/2)/2; seed 1: (1 - 5/6)/2.

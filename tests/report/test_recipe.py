@@ -52,6 +52,14 @@ def test_runs_that_would_be_called_the_same_are_told_apart_by_their_folders():
     assert named("/r/run", "/r/run") == ["meds, seed 0 (run) [1]", "meds, seed 0 (run) [2]"]
 
 
+def test_runs_without_a_recipe_are_called_by_their_folders(tmp_path):
+    folders = [tmp_path / "a" / "rollouts", tmp_path / "b" / "rollouts", tmp_path / "dump"]
+    recipes = [read_recipe(folder) for folder in folders]
+    assert variants(recipes) == ["rollouts (a/rollouts)", "rollouts (b/rollouts)", "dump"]
+    assert run_names(recipes, folders) == ["rollouts (a/rollouts)", "rollouts (b/rollouts)", "dump"]
+    assert variants([recipe(), recipes[2]]) == ["meds", "dump"]
+
+
 def test_a_recipe_is_read_with_what_was_given(tmp_path):
     write_run(tmp_path, [[("p", "1", RIGHT)]], fields={"meds_alpha": 0.3}, given=["method", "meds_alpha"])
     found = read_recipe(tmp_path)
@@ -62,7 +70,7 @@ def test_a_recipe_is_read_with_what_was_given(tmp_path):
 
 def test_a_lost_or_damaged_recipe_is_empty(tmp_path):
     lost = read_recipe(tmp_path)
-    assert (lost.method, lost.damage) == ("run", "")
+    assert (lost.method, lost.damage) == (tmp_path.name, "")
     path = tmp_path / "recipe.yaml"
     for text in (
         b"a: [",

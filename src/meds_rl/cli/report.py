@@ -129,14 +129,17 @@ def default_output(folders: Sequence[Path]) -> Path:
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:
-    """The headlines and notes of each run as lines without control characters."""
+    """The headlines, outlook and notes of each run, and the comparison, as lines without control characters."""
     from meds_rl.report.text import one_line
 
     lines = []
     for run in data["runs"]:
         lines.append(one_line(run["name"]) + ":")
         sentences = [headline["text"] for headline in data["headlines"] if headline["run"] == run["id"]]
+        outlooks = [each["sentence"] for each in data["outlooks"] if each["run"] == run["id"]]
+        sentences += [f"Would a memory help? {sentence}" for sentence in outlooks]
         lines += [f"  {one_line(text)}" for text in (*sentences, *(f"Note: {note}" for note in run["notes"]))]
+    lines += [one_line(verdict) for verdict in data["verdicts"]]
     differences = data["differences"]
     notes = [*data["notes"], *([] if differences is None else differences["notes"])]
     return [*lines, *(f"Note: {one_line(note)}" for note in notes)]

@@ -146,7 +146,7 @@ PANELS = (
         "penalty",
         "Penalty",
         "What the memory takes from a wrong completion, mean over the batch's wrong completions, those included "
-        "that were not scored and lost nothing.",
+        "that were not scored and lost nothing. With meds_anneal it falls to 0 during training.",
         (("mean", "mean over wrong"),),
     ),
     Panel("memory", "Memory size", "Completions remembered after the batch.", (("size", "completions"),)),
@@ -174,6 +174,9 @@ PANELS = (
 )
 
 
+RAW_REWARD = "Mean over the batch's completions, as graded."
+
+
 def course_table(courses: Mapping[int, Course], group_size: int | None = None) -> dict[str, Any]:
     """Panels and values of several runs, as the report's data has them.
 
@@ -196,7 +199,8 @@ def course_table(courses: Mapping[int, Course], group_size: int | None = None) -
         shown = [line for line in each.lines if (each.id, line[0]) in there]
         named = tuple((id_, label.replace("pass@G", name)) for id_, label in shown)
         if named:
-            panels.append(replace(each, lines=named, help=each.help.replace("pass@G", name)).to_dict())
+            help_ = RAW_REWARD if named == (("raw", "raw"),) else each.help.replace("pass@G", name)
+            panels.append(replace(each, lines=named, help=help_).to_dict())
     return {"panels": panels, "values": values}
 
 
@@ -263,10 +267,12 @@ class BatchFigures:
             batch: B rows of one generation batch, with `BATCH_COLUMNS`; null answers are None.
         """
         self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
+        reward = _mean(_rewards(batch))
         # Completions that no reward function graded are neither wrong nor right.
         batch = batch[np.isfinite(batch["reward"].to_numpy(dtype=np.float64))]
         is_correct = batch["is_correct"].to_numpy(dtype=bool)
         tokens = batch["num_tokens"].to_numpy(dtype=np.float64)
+        tokens = np.where(tokens < 0, np.nan, tokens)  # unknown
         penalties = batch["penalty"].to_numpy(dtype=np.float64)
         prompts = batch["prompt_id"].tolist()
         answers = batch["answer"].tolist()
@@ -279,7 +285,7 @@ class BatchFigures:
             else:
                 wrong.append(answer)
         figures = {
-            ("reward", "raw"): _mean(batch["reward"].to_numpy(dtype=np.float64)),
+            ("reward", "raw"): reward,
             ("reward", "shaped"): _mean(batch["shaped_reward"].to_numpy(dtype=np.float64)),
             ("pass", "pass@1"): _mean(is_correct.astype(np.float64)),
             ("pass", "pass@G"): len(solved) / len(groups) if groups else math.nan,
@@ -299,6 +305,14 @@ class BatchFigures:
         share = sum(pair in self._given for pair in pairs) / len(pairs) if pairs else math.nan
         self._given.update(pairs)
         return share
+
+
+def _rewards(batch: pd.DataFrame) -> np.ndarray:
+    """(B,) raw rewards, also of completions that nothing calls right or wrong: only their shaped reward is read."""
+    reward, shaped, penalty = (
+        batch[name].to_numpy(dtype=np.float64) for name in ("reward", "shaped_reward", "penalty")
+    )
+    return np.where(np.isnan(reward), shaped + np.nan_to_num(penalty), reward)
 
 
 def _mean(values: np.ndarray) -> float:

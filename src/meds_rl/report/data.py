@@ -15,8 +15,10 @@ from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
 from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
-from meds_rl.report.headlines import headlines
+from meds_rl.report.headlines import headlines, verdicts
 from meds_rl.report.maps import Map, maps
+from meds_rl.report.meanings import with_meaning
+from meds_rl.report.outlook import HELP, Outlook, outlook
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.text import plain
@@ -35,8 +37,12 @@ OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Prefixes of settings that have no effect on a run without a memory."""
 
 WAYS_HELP = (
-    "A way is the strategy that the task recognises in a completion; if the task knows no strategies, it is the final "
-    "answer. Share of the run's wrong completions, how many they are, and of how many prompts."
+    "Share of the run's wrong completions, how many they are, and of how many prompts. The bars at the right are the "
+    "course of training. "
+)
+STEPS_HELP = (
+    "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
+    "steps, ∘ is the sign that the prompt has at this place, and ≠ marks a result that no operation gives."
 )
 
 MAX_WAY_PROMPTS = 5
@@ -46,7 +52,7 @@ SHOWN_SETTINGS = (
     *("model_name_or_path", "task", "learning_rate", "num_generations", "temperature"),
     *("max_completion_length",),
     *("dynamic_sampling", "preset", "fingerprint", "meds_alpha", "meds_beta", "meds_all_wrong", "meds_noise"),
-    *("meds_capacity", "meds_half_life"),
+    *("meds_anneal", "meds_capacity", "meds_half_life"),
 )
 """Settings that are shown besides those in which the runs differ."""
 
@@ -100,26 +106,32 @@ def report_data(
     table, text_notes = completions.table(max_characters)
     texts = {prompt["id"]: prompt["text"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
+    outlooks = [
+        each for each in (outlook(run, seed, one) for run, one in zip(read, workings, strict=True)) if each is not None
+    ]
     data = {
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "runs": _runs(read, called),
         "states": STATES,
-        "course": course_table(courses, _group_size(read)),
+        "course": course_table(courses, _group_size(read, outlooks)),
         "evaluations": evaluations(read),
         "completions": table,
         "prompts": prompts,
         "errors": error_rows,
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
-        "ways_help": WAYS_HELP,
+        "ways_help": WAYS_HELP + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
         "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},
         "headlines": [
             {"run": run.id, "text": text}
             for run, (run_errors, _) in zip(read, found, strict=True)
             for text in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
         ],
+        "verdicts": verdicts(compared),
+        "outlooks": [each.to_dict() for each in outlooks],
+        "outlook_help": HELP,
         "maps": map_rows,
         "differences": compared,
         "notes": text_notes,
@@ -150,7 +162,7 @@ def _progress(of: Sequence[_Item], show: bool, what: str) -> Iterable[_Item]:
 def _way(way: Way, completions: Completions) -> dict[str, Any]:
     """A way in the report's data, with examples and its most frequent prompts."""
     return {
-        **way.to_dict(),
+        **with_meaning(way.run, way.to_dict()),
         "examples": [completions.place(way.run, row) for row in way.examples()],
         "prompt_ids": [completions.prompt(way.run, row) for _, row in way.prompts[:MAX_WAY_PROMPTS]],
     }
@@ -175,6 +187,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_completions": len(run.rollouts),
             "num_prompts": int(run.rollouts["prompt_id"].nunique()),
             "num_wrong": len(run.wrong),
+            "num_graded": int(run.rollouts["reward"].notna().sum()),
             "has_memory": has_memory(run),
             "memory_size": 0 if run.memory is None else len(run.memory.table),
             "num_clusters": _num_clusters(run),
@@ -194,9 +207,10 @@ def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:
     return {name: _plain(fields[name]) for name in shown if has_memory(run) or not name.startswith(OF_THE_MEMORY)}
 
 
-def _group_size(runs: Sequence[RunData]) -> int | None:
-    """G, if all runs have the same."""
-    sizes = {run.recipe.group_size for run in runs}
+def _group_size(runs: Sequence[RunData], outlooks: Sequence[Outlook]) -> int | None:
+    """G, of the recipe or else as the rollouts show, if all runs have the same."""
+    shown = {each.run: each.group_size for each in outlooks}
+    sizes = {run.recipe.group_size or shown.get(run.id) for run in runs}
     return sizes.pop() if len(sizes) == 1 else None
 
 

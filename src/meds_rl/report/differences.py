@@ -194,10 +194,10 @@ def _described(found: PairedDifference, seeds: Sequence[int | None]) -> dict[str
         "low": _known(found.low),
         "high": _known(found.high),
         "num_seeds": len(found.by_seed),
-        "num_positive": found.num_positive,
+        "num_agree": int((np.sign(found.by_seed) == np.sign(found.difference)).sum()),
         "num_problems": found.num_problems,
         "by_seed": [[seed, _known(value)] for seed, value in zip(seeds, found.by_seed, strict=True)],
-        "method": found.method,
+        "method": found.method.replace("%", " %"),
     }
 
 

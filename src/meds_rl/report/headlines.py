@@ -9,14 +9,19 @@ import numpy as np
 
 from meds_rl.report.course import Course, has_memory
 from meds_rl.report.errors import LEAST_BATCHES, Error, thirds
+from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
-from meds_rl.report.text import LARGEST, prompt_words, shortened, times
-
-UNNAMED = ("other",)
-"""Strategies that are none: completions that the task did not recognise."""
+from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
+from meds_rl.shaping.penalty import check_anneal
 
 NOTICEABLE = 0.02
 """A smaller change of a share, as it is written, is called none."""
+
+WORTH_SAYING = 0.1
+"""Share of the wrong completions without an answer that is named where nothing larger is known over all prompts."""
+
+MAX_GROUPS = 4
+"""Groups of problems in a sentence."""
 
 LONGEST = 160
 """Characters of a prompt or answer in a sentence."""
@@ -52,20 +57,74 @@ def headlines(
 
 def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
     # A way in one prompt only is left to the sentence on the largest single error.
-    named = [way for way in ways if not _is_unnamed(way) and way["prompts"] > 1]
+    named = [way for way in ways if not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1]
     way = named[0] if named else None
     none, num_wrong, num_prompts = _no_answers(run), len(run.wrong), run.rollouts["prompt_id"].nunique()
-    if none["prompts"] > 1 and (way is None or none["count"] > way["count"]):
+    if none["prompts"] > 1 and (none["share"] >= WORTH_SAYING if way is None else none["count"] > way["count"]):
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
             return most + "."
-        return f"{most}; then the strategy “{way['name']}”: {way['count']:,} ({_percent(way['share'])})."
+        return f"{most}; then {'the strategy ' if way['by'] == 'strategy' else ''}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
     if way is None:
         return ""
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
-    rest = f"; {_percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
-    return f"The most repeated error is “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
+    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}."
+
+
+def _called(way: Mapping[str, Any]) -> str:
+    """What a way is called in a sentence.
+
+    >>> _called({"by": "steps", "name": "a∘b=x"})
+    "to work “a∘b=x” (a, b, …: the prompt's numbers in order; x, y, …: results; ∘: the prompt's own sign)"
+    """
+    if way["by"] == "strategy":
+        return f"“{way['name']}”"
+    own = "; ∘: the prompt's own sign" if "∘" in way["name"] else ""
+    return f"to work “{way['name']}” (a, b, …: the prompt's numbers in order; x, y, …: results{own})"
+
+
+def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
+    """For each variant one sentence: on which problems its pass@1 is above or below the baseline's after training.
+
+    Args:
+        differences: `meds_rl.report.differences.differences`.
+    """
+    rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
+    rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
+    tests = [row for row in rows if "test" in row["group"]] or rows
+    return [
+        _verdict(variant, [row for row in tests if row["variant"] == variant], str((differences or {})["baseline"]))
+        for variant in dict.fromkeys(row["variant"] for row in tests)
+    ]
+
+
+def _verdict(variant: str, rows: Sequence[Mapping[str, Any]], baseline: str) -> str:
+    parts = [
+        f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
+        f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
+        for row in rows[:MAX_GROUPS]
+    ]
+    parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
+    alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
+    return f"pass@1 after training, {variant} against {baseline}: {'; '.join(parts)}.{alone}"
+
+
+def _points(share: float) -> str:
+    """A difference of shares in points of percent.
+
+    >>> _points(0.0678), _points(-0.005)
+    ('+6.8', '−0.5')
+    """
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _better(row: Mapping[str, Any]) -> str:
+    """By the interval: it excludes 0, or it does not."""
+    if row["low"] > 0:
+        return "better"
+    return "worse" if row["high"] < 0 else "no clear difference"
 
 
 def _is_unnamed(way: Mapping[str, Any]) -> bool:
@@ -82,27 +141,34 @@ def _no_answers(run: RunData) -> dict[str, Any]:
 
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
     return (
-        f"{way['count']:,} of {num_wrong:,} wrong completions ({_percent(way['share'])}), "
+        f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
         f"in {way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
 def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> str:
-    single = [error for error in errors if error.kind in ("answer", "no_answer") and error.by == "answer"]
+    single = [error for error in errors if error.by == "answer"]
+    if not any(error.kind == "answer" for error in single):
+        single = [error for error in errors if error.kind == "working"] or single
     if not single:
         return ""
     error = max(single, key=lambda error: len(error.rows))
     prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
-    what = "no answer at all" if error.kind == "no_answer" else f"the answer “{shortened(error.name, LONGEST)}”"
+    name = f"“{shortened(error.name, LONGEST)}”"
+    what = {"no_answer": "gave no answer at all", "working": f"worked {name}"}.get(
+        error.kind, f"gave the answer {name}"
+    )
     sentence = (
-        f"The largest single error: to “{prompt}” it gave {what} {times(len(error.rows))}, "
-        f"{_percent(error.share_of_prompt)} of that prompt's wrong completions"
+        f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
+        f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
     )
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
     state = "" if error.life.state == "too short to tell" else f", {error.life.state}"
-    return f"{sentence}; steps {error.life.born} to {error.life.last}{state}.{_in_memory(error)}"
+    born, last = error.life.born, error.life.last
+    when = f"step {born}" if born == last else f"steps {born} to {last}"
+    return f"{sentence}; {when}{state}.{_in_memory(error)}"
 
 
 def _in_memory(error: Error) -> str:
@@ -128,8 +194,8 @@ def _repeats(lines: Course) -> str:
     begin, end = thirds(len(values))
     middle, last = float(values[begin:end].mean()), float(values[end:].mean())
     return (
-        f"In the last third of training {_percent(last)} of the wrong completions repeated a wrong answer of an "
-        f"earlier batch, {_compared(last, middle)} in the middle third ({_percent(middle)})."
+        f"In the last third of training {percent(last)} of the wrong completions repeated a wrong answer of an "
+        f"earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 
 
@@ -148,15 +214,26 @@ def _penalty(run: RunData) -> str:
     penalties = penalties[np.abs(penalties) <= LARGEST]
     if not len(penalties):
         return ""
+    if not penalties.any():
+        return "The memory took nothing from any wrong completion: it only watched."
     return (
         f"The memory took {penalties.mean():.3f} from a wrong completion on average; "
-        f"{_percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}."
+        f"{percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}.{_annealed(run)}"
     )
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+def _annealed(run: RunData) -> str:
+    """When the penalty falls, where it does (`meds_anneal`)."""
+    try:
+        fractions = check_anneal("meds_anneal", run.recipe.fields.get("meds_anneal"))
+    except ValueError:  # a damaged recipe
+        return ""
+    if fractions is None:
+        return ""
+    return (
+        f" It was annealed: it fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])}."
+    )
 
 
 def _written(share: float) -> float:
-    return float(_percent(share).removesuffix("%")) / 100
+    return float(percent(share).removesuffix(" %")) / 100

@@ -37,16 +37,19 @@ class Recipe:
         fields: every field as it was used; empty without a recipe.
         given: those that the user gave.
         damage: why the file cannot be read; else empty.
+        folder: of the run; a run without a recipe is called by it.
     """
 
     fields: Mapping[str, Any]
     given: Sequence[str]
     damage: str = ""
+    folder: Path | None = None
 
     @property
     def method(self) -> str:
-        """grpo, dapo, meds, ..."""
-        return str(self.fields.get("method") or "run")
+        """grpo, dapo, meds, ...; without a recipe the name of the run's folder."""
+        name = "" if self.folder is None or self.fields else self.folder.absolute().name
+        return str(self.fields.get("method") or name or "run")
 
     @property
     def seed(self) -> int | None:
@@ -92,21 +95,22 @@ def read_recipe(folder: Path) -> Recipe:
     """Read ``recipe.yaml``. Without one, or if it cannot be read (`Recipe.damage`), the recipe is empty."""
     path = folder / "recipe.yaml"
     if not path.is_file():
-        return Recipe({}, [])
+        return Recipe({}, [], folder=folder)
     try:
         text = path.read_text(encoding="utf-8")
         fields = load_yaml(text)
     except (ValueError, OSError) as error:
-        return Recipe({}, [], f"{path} cannot be read: {error}")
+        return Recipe({}, [], f"{path} cannot be read: {error}", folder)
     if not isinstance(fields, dict):
-        return Recipe({}, [], f"{path} holds no fields")
-    return Recipe({str(name): value for name, value in fields.items()}, _given(text, fields))
+        return Recipe({}, [], f"{path} holds no fields", folder)
+    return Recipe({str(name): value for name, value in fields.items()}, _given(text, fields), folder=folder)
 
 
 def variants(recipes: Sequence[Recipe]) -> list[str]:
     """The variant of each run: its method, and the given fields that differ between the runs of that method.
 
-    Runs of the same variant differ only in seed, or in fields that do not change what is learnt.
+    Runs of the same variant differ only in seed, or in fields that do not change what is learnt. A run without a recipe
+    is a variant of its own, called by its folder.
 
     Example:
         >>> a, b, c = (
@@ -116,7 +120,12 @@ def variants(recipes: Sequence[Recipe]) -> list[str]:
         ['meds, alpha 0.1', 'meds, alpha 0.1', 'meds, alpha 0.2', 'dapo']
     """
     names = []
+    folders = {recipe.folder.absolute(): None for recipe in recipes if not recipe.fields and recipe.folder is not None}
+    alone = dict(zip(folders, _distinct([folder.name for folder in folders], list(folders)), strict=True))
     for recipe in recipes:
+        if not recipe.fields and recipe.folder is not None:
+            names.append(alone[recipe.folder.absolute()])
+            continue
         same_method = [other for other in recipes if other.method == recipe.method]
         fields = differing(same_method)
         settings = [f"{_short(name)} {_value(recipe.fields.get(name))}" for name in fields]

@@ -121,6 +121,17 @@ def times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
+def percent(share: float) -> str:
+    """A share in percent, as everything in the report writes it.
+
+    Example:
+        >>> percent(0.814), percent(0.043), percent(0.0), percent(1.0)
+        ('81 %', '4.3 %', '0 %', '100 %')
+    """
+    digits = 1 if 0 < share < 0.0995 else 0
+    return f"{100 * share:.{digits}f} %"
+
+
 def one_line(text: str, width: int | None = None) -> str:
     """One line without control characters, so that a completion cannot control the terminal.
 

@@ -171,18 +171,14 @@ def test_remembered_fingerprints_grow_old(model_path, dataset, make_config):
     assert max(ages) > 0
 
 
-def test_half_counted_errors_reach_every_table(model_path, dataset, make_config):
+def test_half_counted_errors_reach_the_rollouts(model_path, dataset, make_config):
     fields = {"max_steps": 6, "dynamic_sampling": False, "meds_half_life": 1.0}
-    args = make_config(**fields, log_completions=True, num_completions_to_print=0)
-    trainer = train(model_path, dataset, args)
+    trainer = train(model_path, dataset, make_config(**fields))
     rollouts = trainer._run.rollouts()
     assert (rollouts["cluster_size"] % 1 != 0).any()
     expected = np.minimum(0.1 * np.log(rollouts["cluster_size"] + 1), 0.2)
     scored = rollouts["cluster"] != -4
     np.testing.assert_allclose(rollouts["penalty"][scored], expected[scored])
-    files = sorted(trainer._run.path.glob("completions/*.parquet"))
-    table = pd.concat([pd.read_parquet(path) for path in files])
-    assert table["cluster_size"].tolist() == rollouts["cluster_size"].tolist()
 
 
 def test_columns_in_trls_completions_table(model_path, dataset, make_config):
@@ -190,23 +186,33 @@ def test_columns_in_trls_completions_table(model_path, dataset, make_config):
     train(model_path, dataset, args)
     files = sorted(Path(args.output_dir).glob("completions/*.parquet"))
     table = pd.concat([pd.read_parquet(path) for path in files])
-    assert {"cluster", "cluster_size", "penalty"} <= set(table.columns)
+    assert table.columns.tolist() == [
+        "step",
+        "prompt",
+        "completion",
+        "even_length",
+        "meds_penalty",
+        "cluster",
+        "advantage",
+    ]
     rollouts = RunFolder(args.output_dir).rollouts()
-    assert table["penalty"].tolist() == rollouts["penalty"].tolist()
+    np.testing.assert_allclose(table["meds_penalty"], -rollouts["penalty"], rtol=1e-6)
+    sizes = [float(words.partition("(")[2].rstrip(")") or 0) for words in table["cluster"]]
+    np.testing.assert_allclose(sizes, rollouts["cluster_size"])
     np.testing.assert_allclose(table["advantage"], rollouts["advantage"], rtol=1e-6)
 
 
 def test_columns_that_a_reward_function_logs_are_kept(model_path, dataset, make_config):
     def logs(completion_ids, log_extra, **_):
-        log_extra("penalty", ["mine"] * len(completion_ids))
+        log_extra("cluster", ["mine"] * len(completion_ids))
         return even_length(completion_ids)
 
     args = make_config(log_completions=True, num_completions_to_print=0, max_steps=1, dynamic_sampling=False)
     train(model_path, dataset, args, logs)
     (file,) = Path(args.output_dir).glob("completions/*.parquet")
     table = pd.read_parquet(file)
-    assert table["penalty"].tolist() == ["mine"] * 16
-    assert table["meds_penalty"].tolist()[-16:] == RunFolder(args.output_dir).rollouts()["penalty"].tolist()
+    assert table["cluster"].tolist() == ["mine"] * 16
+    assert set(table["meds_cluster"]) <= {"", "new", "no answer (0)"}, "the first batch finds nothing"
 
 
 def test_evaluation_never_touches_the_memory(model_path, dataset, make_config):

@@ -50,6 +50,11 @@ def made_up_report(*, num_runs: int = 2, num_errors: int = 60, seed: int = 0) ->
         "ways": [
             _way(rng, run, name, share) for run in runs for name, share in (("left_to_right", 0.6), (SCRIPT, 0.4))
         ],
+        "ways_help": f"What a way is {SCRIPT}.",
+        "ways_note": {str(run["id"]): f"why {SCRIPT}" for run in runs[:1]},
+        "verdicts": [f"meds is better than dapo {SCRIPT}."] if num_runs > 1 else [],
+        "outlooks": [_outlook(run) for run in runs],
+        "outlook_help": f"From the rollouts {SCRIPT}.",
         "headlines": [
             {"run": run["id"], "text": f"The most repeated error is left_to_right {SCRIPT}."} for run in runs
         ],
@@ -74,6 +79,7 @@ def _run(number: int, name: str) -> dict[str, Any]:
         "num_completions": 7680,
         "num_prompts": 5,
         "num_wrong": 3500,
+        "num_graded": 7680,
         "has_memory": method == "meds",
         "memory_size": 3400,
         "num_clusters": 200,
@@ -203,11 +209,44 @@ def _errors(rng: np.random.Generator, run: dict[str, Any], kind: str, count: int
 def _way(rng: np.random.Generator, run: dict[str, Any], name: str, share: float) -> dict[str, Any]:
     return {
         "run": run["id"],
+        "by": "strategy",
         "name": name,
+        "meaning": f"what it means {SCRIPT} \x1b[31m\u202e",
+        "is_right": False,
+        "state": "growing",
+        "examples": [0, 1, 60],
+        "prompt_ids": [0, 1],
         "count": int(3500 * share),
         "share": share,
         "prompts": 5,
         "course": (rng.poisson(20, BINS) + 1).tolist(),
+    }
+
+
+def _outlook(run: dict[str, Any]) -> dict[str, Any]:
+    estimate = {"value": 0.25, "low": 0.2, "high": 0.3}
+    return {
+        "run": run["id"],
+        "regime": "stuck",
+        "sentence": f"Stuck: 31 % of the prompts {SCRIPT} \x07.",
+        "group_size": 8,
+        "groups": {"count": 640, "size": 8, "all_wrong": 0.5, "mixed": 0.4, "all_right": 0.1},
+        "commonest": {"prompts": 48, "median": 0.6, "over_half": 0.6, "over_dominant": 0.31},
+        "asked_again": 1.0,
+        "seen_before": 0.8,
+        "live_errors": 2.5,
+        "right": {
+            "prompts": 48,
+            "none": 0.25,
+            "few": 0.25,
+            "many": 0.5,
+            "none_completions": 100,
+            "none_rate_at_most": 0.03,
+        },
+        "pass_at_k": [{"k": k, "first": estimate, "last": estimate, "difference": estimate} for k in (1, 2, 4, 8)],
+        "same_prompts": True,
+        "num_prompts": [48, 48],
+        "notes": [f"a note {SCRIPT}"],
     }
 
 
@@ -249,7 +288,7 @@ def _differences(rng: np.random.Generator) -> dict[str, Any]:
                     "low": d - 0.04,
                     "high": d + 0.04,
                     "num_seeds": 2,
-                    "num_positive": 1,
+                    "num_agree": 1,
                     "by_seed": [[0, d + 0.02], [1, d - 0.02]],
                     "method": "bootstrap over seeds and problems, 10,000 resamples",
                 }

@@ -153,7 +153,7 @@ def test_pictures(data, tmp_path, format_, magic):
         assert re.fullmatch(r"[A-Za-z0-9@._-]+", path.name)
         assert path.read_bytes().startswith(magic)
     if format_ == "svg":
-        ways = (tmp_path / "figures" / "ways-0.svg").read_text(encoding="utf-8")
+        ways = (tmp_path / "figures" / "ways-strategy-0.svg").read_text(encoding="utf-8")
         assert "<script" not in ways
         assert "&lt;script&gt;" in ways
 

@@ -398,6 +398,7 @@ def test_one_run_without_memory_map_or_comparison(watch, tmp_path):
     assert seen.page.locator("h1").inner_text().replace("\n", " ") == "What the policy keeps getting wrong"
     assert seen.page.locator("nav a").all_inner_texts() == [
         "Summary",
+        "Would a memory help?",
         "Errors",
         "Course of training",
         "Evaluations",
@@ -405,9 +406,113 @@ def test_one_run_without_memory_map_or_comparison(watch, tmp_path):
     assert seen.messages == []
 
 
+def test_whether_a_memory_would_help(report, watch):
+    seen = watch(viewport={"width": 390, "height": 800}).open(report)
+    card = seen.page.locator("#outlook article").first
+    assert card.locator(".said").inner_text().startswith("Stuck: 31\u00a0% of the prompts <script>")
+    shown = card.inner_text().replace("\u00a0", " ")
+    for words in ("all wrong 50 %", "mixed 40 %", "none 25 %", "still allows a rate of 3.0 %", "31 % of 48", "80 %"):
+        assert words in shown
+    card.locator("summary").click()
+    assert card.locator("tbody tr").count() == 4
+    assert seen.page.evaluate("window.hacked") is None
+    assert seen.messages == []
+
+
+def test_a_way_opens_and_its_prompts_lead_to_their_errors(report, watch):
+    seen = watch().open(report)
+    page = seen.page
+    way = page.locator("#ways li").first
+    assert "what it means <script>" in way.locator(".meaning").inner_text()
+    assert "␛[31mU+202E" in way.locator(".meaning").inner_text()
+    way.locator("button.unfold").click()
+    assert way.locator(".example").count() == 3
+    assert way.locator(".example .asked").nth(1).inner_text() == "what is 1 + 1 * 3?"
+    way.locator("button.link").nth(1).click()
+    status = page.locator("#errors [role=status]")
+    assert status.inner_text().startswith("12 of 12 errors")  # 60 errors of 5 prompts
+    assert "Only the errors of “what is 1 + 1 * 3?”" in page.locator("#errors .only").inner_text()
+    assert page.evaluate("document.activeElement.textContent") == "Show all prompts"
+    page.keyboard.press("Enter")
+    assert status.inner_text().startswith("25 of 60 errors")
+    assert seen.messages == []
+
+
+def test_ways_are_in_the_colour_of_their_run(report, watch):
+    page = watch().open(report).page
+    for run, colour in (("dapo, seed 0", "rgb(0, 114, 178)"), ("meds, seed 0", "rgb(213, 94, 0)")):
+        choose_run(page, run)
+        bar = page.locator("#ways .bar i").first
+        assert bar.evaluate("node => getComputedStyle(node).backgroundColor") == colour
+
+
+STEPS = "a+b=x, x*c=y, y+d=z"
+
+
+def test_ways_by_steps_beside_strategies_the_right_way_and_a_note(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    steps = {**data["ways"][0], "by": "steps", "name": STEPS, "meaning": "", "examples": [], "prompt_ids": []}
+    data["ways"] = [{**data["ways"][0], "is_right": True}, steps]
+    write_page(data, tmp_path / "ways.html")
+    seen = watch(viewport={"width": 360, "height": 800}).open(tmp_path / "ways.html")
+    ways = seen.page.locator("#ways")
+    assert "left_to_right (the right way; the answer is wrong)" in ways.locator("li").inner_text()
+    assert "why <script>" in ways.inner_text()
+    ways.get_by_role("button", name="By steps").click()
+    steps_shown = ways.locator(".name.steps span")
+    assert steps_shown.all_inner_texts() == ["a+b=x,", "x*c=y,", "y+d=z"]
+    heights = steps_shown.evaluate_all("nodes => nodes.map(node => node.getBoundingClientRect().height)")
+    assert len(set(heights)) == 1, "no step is broken over two lines"
+    assert "the numbers of the prompt" in ways.inner_text()
+    assert seen.page.locator("[data-figure=ways-steps-0]").count() == 1
+    assert seen.messages == []
+
+
+def test_why_a_run_has_no_ways(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    data["ways"] = []
+    write_page(data, tmp_path / "none.html")
+    assert watch().open(tmp_path / "none.html").page.locator("#no-ways").inner_text() == f"why {SCRIPT}"
+
+
+def test_the_current_section_is_seen_in_a_phones_navigation(report, watch):
+    page = watch(viewport={"width": 390, "height": 800}).open(report).page
+    scroll_through(page)
+    page.evaluate("document.getElementById('comparison').scrollIntoView({behavior: 'instant'})")
+    current = page.locator("nav a[aria-current]")
+    page.wait_for_function("document.querySelector('nav a[aria-current]')?.textContent === 'Comparison'")
+    page.wait_for_timeout(400)
+    box = current.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert "more-left" in (page.locator("nav").get_attribute("class") or "")
+
+
+def test_a_single_batch_has_no_course(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    data["runs"][0].update(stretches=[0], num_steps=1)
+    for table in data["errors"], data["ways"]:
+        for row in table:
+            row["course"] = [row.get("size", 1)]
+    first = [place for place, step in enumerate(data["course"]["values"]["step"]) if step == 0]
+    data["course"]["values"] = {name: [column[p] for p in first] for name, column in data["course"]["values"].items()}
+    write_page(data, tmp_path / "one-batch.html")
+    seen = watch().open(tmp_path / "one-batch.html")
+    assert "Course of training" not in seen.page.locator("nav a").all_inner_texts()
+    assert [text.split(" ")[0] for text in seen.page.locator("#errors th").all_inner_texts()] == [
+        "Error",
+        "Times",
+        "Of",
+    ]
+    seen.page.locator("#errors tr.row .open").first.click()
+    assert seen.page.locator("#errors .spark").count() == 0
+    assert seen.messages == []
+
+
 def test_a_run_with_nothing_in_it(watch, tmp_path):
     data = made_up_report(num_runs=1)
     empty = {"errors": [], "ways": [], "maps": [], "headlines": [], "prompts": [], "differences": None}
+    empty |= {"verdicts": [], "outlooks": [], "ways_note": {}}
     columns = {name: [] for name in data["completions"]}
     data.update(empty, completions=columns)
     for course in ("course", "evaluations"):

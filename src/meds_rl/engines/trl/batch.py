@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
-from meds_rl.labels import NOT_SCORED
+from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.result import ShapedBatch
@@ -286,6 +286,21 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) ->
 
 
 # ---- What is logged and written.
+
+
+def cluster_words(clusters: Sequence[int], sizes: Sequence[float]) -> list[str]:
+    """Each completion's cluster and its size |C| in a few letters, for TRL's table of completions.
+
+    Example:
+        >>> cluster_words([3, -1, -2, -3, -4], [12.0, 1.5, 2.0, 0.0, 0.0])
+        ['3 (12)', 'noise (1.5)', 'no answer (2)', 'new', '']
+    """
+    names = {NOISE: "noise", NO_ANSWER: "no answer", UNSEEN: "new", NOT_SCORED: ""}
+    pairs = [
+        (int(cluster), names.get(int(cluster), str(cluster)), size)
+        for cluster, size in zip(clusters, sizes, strict=True)
+    ]
+    return [name if cluster in (UNSEEN, NOT_SCORED) else f"{name} ({size:.3g})" for cluster, name, size in pairs]
 
 
 def rollout_columns(

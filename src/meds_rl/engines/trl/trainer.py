@@ -36,6 +36,7 @@ from meds_rl.engines.trl.batch import (
     Batch,
     Features,
     all_wrong_has_signal,
+    cluster_words,
     fingerprint_figures,
     on_main_process,
     rollout_columns,
@@ -482,9 +483,10 @@ class MEDSTrainer(GRPOTrainer):
             figures["alpha"] = shaper.alpha_at(self._progress)
         self._log("meds/", figures)
         local = slice_of(self.accelerator, len(inputs))
-        for column in ("cluster", "cluster_size", "penalty"):
-            taken = column in self._pending_extra_logs  # by a reward function's log_extra
-            self._log_completion_extra(f"meds_{column}" if taken else column, batch.column(column)[local])
+        # One short column: TRL's table in the terminal has few letters for each, and it shows the penalty as a reward.
+        taken = "cluster" in self._pending_extra_logs  # by a reward function's log_extra
+        words = cluster_words(batch.column("cluster"), batch.column("cluster_size"))
+        self._log_completion_extra("meds_cluster" if taken else "cluster", words[local])
 
     def shape(self, batch: Batch, features: Features) -> None:
         """Score a batch against the memory, then remember it: the method for a subclass to override.

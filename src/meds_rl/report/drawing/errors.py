@@ -10,6 +10,7 @@ from meds_rl.report.drawing.figure import (
     MAX_KINDS,
     MUTED,
     OWN_COLOURS,
+    PERCENT,
     SHAPES,
     Figure,
     category,
@@ -28,6 +29,9 @@ STRIPS = 24
 MAX_STRETCHES = 20
 """Points of a way over training."""
 
+KINDS = {"cluster": "error clusters", "answer": "repeated wrong answers", "working": "repeated wrong workings"}
+"""Groupings of errors with a figure of the largest, and what these are."""
+
 COLOURINGS = ("cluster", "answer", "step")
 OTHER = "all others"
 MUTED_SHAPES = {
@@ -42,7 +46,7 @@ def error_figures(data: Mapping[str, Any]) -> list[Figure]:
     """For each run and kind of error, the largest errors: when each was made, and how often."""
     figures = []
     for run in data["runs"]:
-        for kind in ("cluster", "answer"):
+        for kind in KINDS:
             errors = [e for e in data["errors"] if e["run"] == run["id"] and e["by"] == kind and e["kind"] == kind][
                 :STRIPS
             ]
@@ -82,11 +86,10 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
         ],
     }
     mark = {"type": "rect", "cornerRadius": 1}
-    what = {"cluster": "error clusters", "answer": "repeated wrong answers"}[kind]
     return Figure(
         f"errors-{kind}-{run['id']}",
-        f"The largest {what} over training",
-        "A row is one error of one prompt, the most frequent at the top; the darker, the more often it was made then.",
+        f"The largest {KINDS[kind]} over training",
+        "A row is one error of one prompt, the most frequent at the top; the colour says how often it was made then.",
         specification(19 * len(errors), mark=mark, encoding=encoding),
         rows,
         run["name"],
@@ -100,18 +103,26 @@ def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) ->
 
 
 def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
-    """For each run, the share of each way of going wrong in its wrong completions, over training."""
+    """For each run and kind of way, the share of each way in the run's wrong completions, over training."""
     figures = []
     for run in data["runs"]:
-        ways = [way for way in data["ways"] if way["run"] == run["id"]]
-        (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
-        if ways and len(steps) > 1:
-            figures.append(_ways(run, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
+        of_run = [way for way in data["ways"] if way["run"] == run["id"]]
+        for by in dict.fromkeys(map(way_kind, of_run)):
+            # The right way of working is no way of going wrong.
+            ways = [way for way in of_run if way_kind(way) == by and not way.get("is_right")]
+            (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
+            if ways and len(steps) > 1:
+                figures.append(_ways(run, by, ways[: MAX_KINDS - 1], all_wrong["course"], steps))
     return figures
 
 
+def way_kind(way: Mapping[str, Any]) -> str:
+    """What the ways were told apart by: "strategy" or "steps"."""
+    return str(way.get("by", "strategy"))
+
+
 def _ways(
-    run: Mapping[str, Any], ways: Sequence[Mapping[str, Any]], totals: Sequence[int], steps: Sequence[int]
+    run: Mapping[str, Any], by: str, ways: Sequence[Mapping[str, Any]], totals: Sequence[int], steps: Sequence[int]
 ) -> Figure:
     labels = [category(way["name"]) for way in ways]
     rows = [
@@ -125,7 +136,7 @@ def _ways(
         "y": numbers(
             "share",
             title="of the wrong completions",
-            axis={"format": ".0%", "tickCount": 5, "domain": False, "ticks": False},
+            axis={**PERCENT, "tickCount": 5, "domain": False, "ticks": False},
         ),
         "color": names("way", scale={"domain": labels}, legend=legend(labels)),
         "shape": names("way", scale={"domain": labels, "range": list(SHAPES)}, legend=legend(labels)),
@@ -137,7 +148,7 @@ def _ways(
         ],
     }
     return Figure(
-        f"ways-{run['id']}",
+        f"ways-{by}-{run['id']}",
         "Ways of going wrong over training",
         "Share of the wrong completions of each stretch of training that went wrong in this way.",
         specification(220, mark={"type": "line", "point": {"size": 22}}, encoding=encoding),

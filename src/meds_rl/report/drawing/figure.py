@@ -16,6 +16,9 @@ Scheme: TypeAlias = Literal["light", "dark"]
 SHORT = {"labelExpr": "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"}
 """Format of the numbers of an axis."""
 
+PERCENT = {"labelExpr": "format(100 * datum.value, '~g') + ' %'"}
+"""Format of the shares of an axis, as the texts write them."""
+
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
 """Shapes of the kinds, in addition to their colours."""
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from meds_rl.report.drawing.figure import Figure, category, legend, names, numbers, specification, variants_of
 
+MARGIN = 12
+"""Pixels between the axes and what is drawn, so that a dot lies on no label."""
+
 SMALLEST_DIFFERENCE = 0.01
 """Half the width of the axis, at least."""
 
@@ -26,7 +29,7 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
                 "difference": row["difference"],
                 "low": row["low"],
                 "high": row["high"],
-                "seeds": f"{row['num_positive']} of {row['num_seeds']} seeds positive",
+                "seeds": f"{row['num_agree']} of {row['num_seeds']}",
             }
             for row in differences["rows"]
             if row["metric"] == metric and row["difference"] is not None
@@ -40,14 +43,9 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
                 else f"difference to {differences['baseline']}"
             )
             title = f"{name}, {what}"
-            help_ = f"Paired by seed and problem; the bar is a 95 % interval from a {_methods(differences)}."
+            help_ = "Paired by seed and problem; the bar is a 95 % interval."
             figures.append(Figure(f"difference-{number}", title, help_, _forest(rows, variants), rows))
     return figures
-
-
-def _methods(differences: Mapping[str, Any]) -> str:
-    """How the intervals were made, as the data says."""
-    return "; ".join(dict.fromkeys(str(row["method"]) for row in differences["rows"]))
 
 
 def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[str, Any]:
@@ -68,12 +66,13 @@ def _forest(rows: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> dict[
             numbers("difference", title="difference", format="+.3f"),
             numbers("low", title="95 % from", format="+.3f"),
             numbers("high", title="to", format="+.3f"),
-            names("seeds", title="seeds"),
+            names("seeds", title="seeds that agree"),
         ],
     }
     largest = max((abs(row[end]) for row in rows for end in ("low", "high") if row[end] is not None), default=0.0)
     # Do not stretch tiny differences over the width of the figure.
-    scale = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
+    narrow = {"domain": [-SMALLEST_DIFFERENCE, SMALLEST_DIFFERENCE]} if largest < SMALLEST_DIFFERENCE else {}
+    scale = {"padding": MARGIN, **narrow}
     x_axis = {"title": "difference", "scale": scale, "axis": {"tickCount": 5, "format": "+~g"}}
     layer = [
         {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": 0}}},

@@ -20,7 +20,10 @@ from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = (*("dom", "text", "data", "charts", "detail", "summary", "errors", "map", "course", "comparison"), "main")
+SCRIPTS = (
+    *("dom", "text", "data", "charts", "detail", "summary", "outlook", "errors", "map", "course", "comparison"),
+    "main",
+)
 GENERATOR = '<meta name="generator" content="meds-rl">'
 """This line marks a file as a report of ours."""
 
@@ -103,7 +106,7 @@ def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
         **drawn,
         "themes": {"light": config("light"), "dark": config("dark")},
         "figures": {
-            "ways": _by_run(ways_figures(data)),
+            "ways": _by_run_and_kind(ways_figures(data)),
             "errors": _by_run_and_kind(error_figures(data)),
             "maps": _maps(data),
             "course": _dicts(course_figures(data)),
@@ -115,10 +118,6 @@ def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dicts(all_: Sequence[Figure]) -> list[dict[str, Any]]:
     return [figure.to_dict() for figure in all_]
-
-
-def _by_run(all_: Sequence[Figure]) -> dict[str, Any]:
-    return {figure.name.rpartition("-")[2]: figure.to_dict() for figure in all_}
 
 
 def _by_run_and_kind(all_: Sequence[Figure]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from meds_rl.report.drawing.figure import (
+    PERCENT,
     SHORT,
     Figure,
     category,
@@ -20,6 +21,12 @@ from meds_rl.report.drawing.figure import (
 
 MAX_POINTS = 300
 """Points of a drawn line."""
+
+FEW_POINTS = 12
+"""A line of fewer points has a dot at each: one of a single point would not be seen."""
+
+MARGIN = 12
+"""Pixels between the axes and what is drawn, so that a dot lies on no label."""
 
 
 def course_figures(data: Mapping[str, Any]) -> list[Figure]:
@@ -71,12 +78,13 @@ def _course(
     ]
     rows = bin_means(rows, ("run", "variant", "line"), MAX_POINTS)
     shown = {row["variant"] for row in rows}
-    spec = _lines(data["runs"], panel, shown, points=points)
+    few = len({row["step"] for row in rows}) <= FEW_POINTS
+    spec = _lines(data["runs"], panel, shown, points=points or few, zero=bool(panel["percent"]) and points)
     return Figure(name, str(panel["title"]), str(panel["help"]), spec, rows, group, bool(panel["percent"]))
 
 
 def _lines(
-    runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Collection[str], *, points: bool
+    runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Collection[str], *, points: bool, zero: bool
 ) -> dict[str, Any]:
     """Lines over training, by variant (colour) and line (dash); several seeds are faint, and their mean is not."""
     lines = [category(line["label"]) for line in panel["lines"]]
@@ -89,12 +97,12 @@ def _lines(
     y = numbers(
         "value",
         title=panel["unit"] or None,
-        axis={"tickCount": 4, "domain": False, "ticks": False, **({"format": ".0%"} if percent else SHORT)},
-        scale={"zero": percent and points},
+        axis={"tickCount": 4, "domain": False, "ticks": False, **(PERCENT if percent else SHORT)},
+        scale={"zero": zero},
     )
     shown_legend = {**legend(named), "values": named, "symbolOpacity": 1} if len(domain) > 1 else None
     encoding = {
-        "x": step_axis(tickCount=5),
+        "x": {**step_axis(tickCount=5, tickMinStep=1), **({"scale": {"padding": MARGIN}} if points else {})},
         "y": y,
         "color": names(colour, scale={"domain": domain}, legend=shown_legend),
     }
@@ -117,7 +125,7 @@ def _lines(
                 names("run", title="run"),
                 names("line", title="line"),
                 numbers("step", title="step", format=",.0f"),
-                numbers("value", title=panel["title"], format=".0%" if percent else ".3~g"),
+                numbers("value", title=panel["title"], format=".1%" if percent else ".3~g"),
             ],
             "detail": names("run"),
         },

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from meds_rl.report.course import OF_THE_MEMORY, PANELS, Line, Panel
 from meds_rl.report.live.follow import Follower, GivenError
-from meds_rl.report.text import finite, one_line, prompt_words, times
+from meds_rl.report.text import finite, one_line, percent, prompt_words, times
 
 COLOURS = (32, 208, 36)
 """Of the lines, out of a terminal's 256: blue, orange and green after Okabe and Ito, distinct for the colour-blind."""
@@ -216,7 +216,7 @@ def _cell(
 def _newest(panel: Panel, points: dict[int, float]) -> str:
     value = points[max(points)]
     if panel.percent:
-        return f"{value:.0%}"
+        return percent(value)
     return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
 
 

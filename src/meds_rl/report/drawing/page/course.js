@@ -5,15 +5,27 @@ function courseSection(report) {
   const section = el("section", { id: "course", "aria-label": "Course of training" });
   section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "Steps are optimiser steps done before a batch was sampled: the first batch is step 0. Several seeds of a variant are drawn faintly, their mean in full."));
   const grid = el("div", { class: "grid" });
-  for (const figure of report.figures.course) grid.append(figureCard(figure, { now: lastValues(report, figure) }));
+  for (const figure of report.figures.course.filter(hasCourse)) {
+    grid.append(figureCard(figure, { now: lastValues(report, figure, figure.name !== "course-memory") }));
+  }
   section.append(grid);
   return section;
 }
 
-// The last value of each line, in words: for readers who do not see the lines. Of several seeds the mean.
-function lastValues(report, figure) {
-  const ends = new Map();
-  for (const row of figure.values) ends.set(`${row.run}\n${row.line}`, row);
+// One step is no course.
+function hasCourse(figure) {
+  return new Set(figure.values.map((row) => row.step)).size > 1;
+}
+
+// The last value of each line, or its mean over the last third, in words. Of several seeds the mean.
+function lastValues(report, figure, ofThird = false) {
+  const lines_ = new Map();
+  for (const row of figure.values) lines_.set(`${row.run}\n${row.line}`, [...(lines_.get(`${row.run}\n${row.line}`) ?? []), row]);
+  const averaged = ofThird && [...lines_.values()].every((rows) => rows.length >= 3);
+  const ends = new Map([...lines_].map(([key, rows]) => {
+    const last = averaged ? rows.slice(Math.ceil((2 * rows.length) / 3)) : rows.slice(-1);
+    return [key, { ...rows[rows.length - 1], value: last.reduce((sum, row) => sum + row.value, 0) / last.length }];
+  }));
   const many = report.runs.length > 1;
   const lines = new Set(figure.values.map((row) => row.line)).size > 1;
   const groups = new Map();
@@ -28,9 +40,19 @@ function lastValues(report, figure) {
   [...groups].forEach(([name, rows], place) => {
     const mean = rows.reduce((sum, row) => sum + row.value, 0) / rows.length;
     const shown = figure.percent ? percent(mean, 1) : short(mean);
-    said.append(place ? " · " : "at the end ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
+    said.append(place ? " · " : averaged ? "mean of the last third: " : "at the end: ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
   });
   return said;
+}
+
+// The problems with the lowest pass@1 in the end: there is most to see. Of equals the first.
+function hardest(figures) {
+  const ofFirstMeasure = figures.filter((figure) => figure.title === figures[0].title);
+  const lowest = (figure) => {
+    const end = Math.max(...figure.values.map((row) => row.step));
+    return Math.min(...figure.values.filter((row) => row.step === end).map((row) => row.value));
+  };
+  return ofFirstMeasure.reduce((best, figure) => (lowest(figure) < lowest(best) ? figure : best)).group;
 }
 
 function evaluationSection(report) {
@@ -39,8 +61,9 @@ function evaluationSection(report) {
   const groups = [...new Set(report.figures.evaluations.map((figure) => figure.group))];
   const grid = el("div", { class: "grid" });
   const show = (group) => grid.replaceChildren(...report.figures.evaluations.filter((figure) => figure.group === group).map((figure) => figureCard(figure, { now: lastValues(report, figure) })));
-  if (groups.length > 1) section.append(el("div", { class: "controls" }, choice("Problems", groups.map((group) => [group, plain(group, 60)]), groups[0], show)));
+  const first = hardest(report.figures.evaluations);
+  if (groups.length > 1) section.append(el("div", { class: "controls" }, choice("Problems", groups.map((group) => [group, plain(group, 60)]), first, show)));
   section.append(grid);
-  show(groups[0]);
+  show(first);
   return section;
 }

@@ -11,7 +11,7 @@ function showCompletion(report, index, query) {
     el("div", { class: "body" },
       el("div", {}, el("h3", {}, "Prompt"), textBlock(row.promptOf.text)),
       el("div", {}, el("h3", {}, "Completion"), textBlock(row.text, query)),
-      el("p", { class: "why" }, putText(el("span"), row.why ?? "")),
+      row.runOf.has_memory ? el("p", { class: "why" }, putText(el("span"), row.why ?? "")) : null,
       facts(report, row)));
   dialog.showModal();
   dialog.scrollTop = 0;
@@ -29,11 +29,11 @@ function facts(report, row) {
   add("Answer", row.answer ?? "none");
   add("Right answer", row.promptOf.gold);
   add("Way of working", row.strategy);
-  add("Penalty", number(row.penalty, 3));
-  add("Cluster when it was scored", row.runOf.has_memory ? `${clusterName(row)}, |C| = ${short(row.cluster_size)}` : null);
-  add("Reward", `${number(row.reward, 3)} raw, ${number(row.shaped_reward, 3)} shaped`);
-  add("Advantage", number(row.advantage, 3));
-  add("Length", row.num_tokens === null ? null : `${number(row.num_tokens)} tokens`);
+  add("Penalty", row.runOf.has_memory ? number(row.penalty, 3) : null);
+  add("Cluster when it was scored", row.runOf.has_memory ? `${clusterName(row)}${row.cluster_size > 0 ? `, which counted ${short(row.cluster_size)} remembered completions (|C|)` : ", nothing like it was remembered (|C| = 0)"}` : null);
+  add("Reward", row.runOf.has_memory ? `${number(row.reward, 3)} raw, ${number(row.shaped_reward, 3)} shaped` : number(row.reward ?? row.shaped_reward, 3));
+  add("Advantage", row.advantage === null ? null : number(row.advantage, 3));
+  add("Length", row.num_tokens === null || row.num_tokens < 0 ? null : `${number(row.num_tokens)} tokens`);
   return list;
 }
 

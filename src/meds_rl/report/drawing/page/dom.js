@@ -24,8 +24,9 @@ function number(value, digits = 0) {
   return value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 }
 
-function percent(value, digits = 0) {
-  return value === null || value === undefined ? "–" : number(100 * value, digits) + " %";
+// A small share with one digit, as the sentences write it.
+function percent(value, digits = value > 0 && value < 0.0995 ? 1 : 0) {
+  return value === null || value === undefined ? "–" : number(100 * value, digits) + "\u00a0%";
 }
 
 function short(value) {
@@ -46,10 +47,14 @@ function runPlace(report, run) {
   return place;
 }
 
+function runColour(report, run) {
+  return `var(--c${runPlace(report, run) % 8})`;
+}
+
 function runTitle(report, run) {
   const title = el("span");
   const place = runPlace(report, run);
-  const colour = `var(--c${place % 8})`; // from the ninth on the same colours as rings
+  const colour = runColour(report, run); // from the ninth on the same colours as rings
   const style = place < 8 ? `background: ${colour}` : `box-shadow: inset 0 0 0 3px ${colour}`;
   title.append(el("span", { class: "dot", style, "aria-hidden": "true" }), plain(run.name, 200));
   return title;

@@ -2,14 +2,14 @@
 "use strict";
 
 const PAGE = 25;
-const KINDS = { cluster: "By cluster", answer: "By answer" };
+const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster" };
 
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, or by the memory's clusters, which may hold one error in several pieces."));
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, by what the working did, or by the memory's clusters, which may hold one error in several pieces."));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
-  const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set() };
+  const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
   const body = el("div");
   const controls = el("div", { class: "controls" });
   const show = () => {
@@ -27,7 +27,7 @@ function runPicker(report, state, show) {
   if (report.runs.length < 2) return [];
   const options = report.runs.map((run) => [String(run.id), plain(run.name, 60)]);
   const pick = picker("Run", options, state.run, (value) => {
-    Object.assign(state, { run: value, shown: PAGE, open: new Set() });
+    Object.assign(state, { run: value, shown: PAGE, open: new Set(), prompt: null });
     show();
     document.querySelector("#errors .controls select")?.focus();
   });
@@ -36,28 +36,98 @@ function runPicker(report, state, show) {
 
 function kindsOf(report, run) {
   const there = new Set(report.errors.filter((error) => String(error.run) === run).map((error) => error.by));
-  return ["answer", "cluster"].filter((kind) => there.has(kind));
+  return Object.keys(KINDS).filter((kind) => there.has(kind));
 }
 
+const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
+const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
+const STEPS_HELP = "The letters a, b, c, ... are the numbers of the prompt in their order, x, y, z, ... the results of the steps; ∘ is the sign that the prompt has there.";
+const FIRST_WAYS = 6;
+
 function waysCard(report, state) {
-  const ways = report.ways.filter((way) => String(way.run) === state.run);
+  const all = report.ways.filter((way) => String(way.run) === state.run);
   const box = el("div", { class: "grid two", style: "margin-bottom: 16px" });
-  if (!ways.length) {
-    const why = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
-    return report.errors.some((error) => String(error.run) === state.run) ? el("p", { class: "note", id: "no-ways" }, why) : box;
+  if (!all.length) {
+    const why = report.ways_note?.[state.run] || NO_WAYS;
+    const there = report.errors.some((error) => String(error.run) === state.run) || report.ways_note?.[state.run];
+    return there ? putText(el("p", { class: "note", id: "no-ways" }), plain(why, 600)) : box;
   }
-  const most = Math.max(...ways.map((way) => way.share));
+  const kinds = [...new Set(all.map((way) => way.by ?? "strategy"))];
   const list = el("ol", { class: "ways" });
-  for (const way of ways.slice(0, 9)) {
-    const bar = el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * way.share) / most}%` }));
-    const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${number(way.prompts)} prompt${way.prompts === 1 ? "" : "s"}`));
-    list.append(el("li", {}, putText(el("span", { class: "name" }), plain(way.name, 80)), bar, num));
+  const help = el("p", { class: "note" });
+  const place = el("div", { class: "place" });
+  const more = el("button", { type: "button" });
+  const show = (kind, count) => {
+    const ways = all.filter((way) => (way.by ?? "strategy") === kind);
+    const most = Math.max(...ways.map((way) => way.share));
+    list.replaceChildren(...ways.slice(0, count).map((way) => wayRow(report, state, way, most)));
+    help.textContent = (kind === "steps" ? `${STEPS_HELP} ` : "") + plain(report.ways_help ?? "", 600);
+    more.hidden = ways.length <= count;
+    more.textContent = `Show all ${number(ways.length)}`;
+    more.onclick = () => {
+      show(kind, ways.length);
+      list.children[count]?.querySelector("button")?.focus();
+    };
+  };
+  const switcher = kinds.length > 1 ? el("div", { class: "controls" }, choice("Ways", kinds.map((kind) => [kind, WAYS_BY[kind] ?? plain(kind, 30)]), kinds[0], (kind) => {
+    show(kind, FIRST_WAYS);
+    drawWays(kind);
+  })) : null;
+  const drawWays = (kind) => {
+    const figure = report.figures.ways[state.run]?.[kind];
+    place.replaceChildren(...(figure ? [figureCard(figure)] : []));
+  };
+  show(kinds[0], FIRST_WAYS);
+  drawWays(kinds[0]);
+  const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Ways of going wrong, over all prompts"), switcher, list, more, help);
+  if (report.ways_note?.[state.run]) card.append(putText(el("p", { class: "note" }), plain(report.ways_note[state.run], 600)));
+  box.append(card, place);
+  return box;
+}
+
+function runOf(report, id) {
+  return report.runs.find((each) => String(each.id) === id);
+}
+
+function wayRow(report, state, way, most) {
+  const name = el("span", { class: way.by === "steps" ? "name steps" : "name" });
+  if (way.by === "steps") plain(way.name, 200).split(", ").forEach((step, place, all) => name.append(el("span", {}, step + (place < all.length - 1 ? "," : "")), " "));
+  else name.append(plain(way.name, 80));
+  if (way.is_right) name.append(el("span", { class: "aside" }, " (the right way; the answer is wrong)"));
+  const opens = (way.examples ?? []).length > 0 || (way.prompt_ids ?? []).length > 0;
+  const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${number(way.prompts)} prompt${way.prompts === 1 ? "" : "s"}`));
+  const meaning = way.meaning && !way.is_right ? el("span", { class: "meaning" }, plain(way.meaning, 240)) : null;
+  const state_ = way.state ? el("span", { class: "state", title: report.states?.[way.state] }, plain(way.state, 30)) : null;
+  const bars = el("span", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * way.share) / most}%` })),
+    way.course.length > 1 ? sparkline(way.course, 90, 18, `${number(way.count)} over training`) : null, state_);
+  const head = opens ? el("button", { type: "button", class: "unfold", "aria-expanded": "false" }, name) : name;
+  const row = el("li", {}, head, num, meaning, bars);
+  if (opens) {
+    head.addEventListener("click", () => {
+      const open = head.getAttribute("aria-expanded") === "true";
+      head.setAttribute("aria-expanded", String(!open));
+      if (open) row.querySelector(".inside").remove();
+      else row.append(insideWay(report, state, way));
+    });
   }
-  const card = el("div", { class: "card", id: "ways" }, el("h3", {}, "Ways of going wrong, over all prompts"), list);
-  card.append(el("p", { class: "note" }, plain(report.ways_help ?? "Share of the run's wrong completions, how many they are, and of how many prompts.", 600)));
-  box.append(card);
-  const figure = report.figures.ways[state.run];
-  if (figure) box.append(figureCard(figure));
+  return row;
+}
+
+// Examples of a way, and its prompts: each leads to the errors of that prompt.
+function insideWay(report, state, way) {
+  const box = el("div", { class: "inside" });
+  const examples = el("div", { class: "examples" });
+  for (const index of way.examples ?? []) examples.append(exampleCard(report, index, "", true));
+  box.append(examples);
+  if ((way.prompt_ids ?? []).length) {
+    const list = el("ul", { class: "prompts" });
+    for (const prompt of way.prompt_ids) {
+      const link = el("button", { type: "button", class: "link" }, plain(wordsOf(report.prompts[prompt]), 100));
+      link.addEventListener("click", () => state.showPrompt(prompt));
+      list.append(el("li", {}, link));
+    }
+    box.append(el("p", { class: "note" }, "Its most frequent prompts, with their errors below:"), list);
+  }
   return box;
 }
 
@@ -91,33 +161,55 @@ function errorsCard(report, state) {
     fill();
   })] : [];
   if (figure) strip(state.kind);
-  const card = el("div", { class: "card" },
+  const only = el("div", { class: "only" });
+  const card = el("div", { class: "card", style: `--run: ${runColour(report, runOf(report, state.run))}` },
     el("h3", {}, "Errors, prompt by prompt"),
-    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search), statePicker(report, state, fill), sortPicker(report, state, fill)),
-    el("table", { class: "table errors" }, head, table), more, count);
+    el("div", { class: "controls" }, ...switcher, el("span", { class: "grow" }, search), ...[statePicker(report, state, fill), sortPicker(report, state, fill)].filter(Boolean)), only,
+    el("table", { class: hasStretches(runOf(report, state.run)) ? "table errors" : "table errors brief" }, head, table), more, count);
+  state.showPrompt = (prompt) => {
+    Object.assign(state, { prompt, query: "", now: "", shown: PAGE, open: new Set() });
+    search.value = "";
+    const pick = card.querySelector('select[aria-label="Now"]');
+    if (pick) pick.value = "";
+    fill();
+    only.replaceChildren(...(prompt === null ? [] : onlyPrompt(report, state)));
+    if (prompt !== null) card.scrollIntoView({ block: "start" });
+    (only.querySelector("button") ?? search).focus({ preventScroll: true });
+  };
   fill();
   return [strips, card];
 }
 
+// That only one prompt's errors are shown, and the way back.
+function onlyPrompt(report, state) {
+  const all = el("button", { type: "button" }, "Show all prompts");
+  all.addEventListener("click", () => state.showPrompt(null));
+  return [el("p", { class: "note" }, `Only the errors of “${plain(wordsOf(report.prompts[state.prompt]), 100)}”. `), all];
+}
+
 const ALL_COLUMNS = [
   { key: "prompt", label: "Error", text: true }, { key: "size", label: "Times made", number: true },
-  { key: "share", label: "Of all wrong", number: true }, { key: null, label: "Over training" },
-  { key: "born", label: "First – last step", number: true }, { key: "state", label: "Now" }, { key: "penalty_mean", label: "Mean penalty", number: true },
+  { key: "share", label: "Of all wrong", number: true }, { key: null, label: "Over training", ofCourse: true },
+  { key: "born", label: "First – last step", number: true, ofCourse: true }, { key: "state", label: "Now", ofCourse: true }, { key: "penalty_mean", label: "Mean penalty", number: true },
 ];
 
-// What the penalty was is no question without a memory.
+// What the penalty was is no question without a memory, and when an error was made none of a single batch.
 function columnsOf(report, state) {
-  const run = report.runs.find((each) => String(each.id) === state.run);
-  return run.has_memory ? ALL_COLUMNS : ALL_COLUMNS.filter((column) => column.key !== "penalty_mean");
+  const run = runOf(report, state.run);
+  return ALL_COLUMNS.filter((column) => (run.has_memory || column.key !== "penalty_mean") && (hasStretches(run) || !column.ofCourse));
+}
+
+function hasStretches(run) {
+  return run.stretches.length > 1;
 }
 
 function fillTable(report, state, head, table, count, more, fill) {
   const all = report.errors.filter((error) => String(error.run) === state.run && error.by === state.kind);
   const query = state.query.trim().toLowerCase();
-  const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now));
+  const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now) && (state.prompt === null || error.prompt === state.prompt));
   const states = Object.keys(report.states ?? {}); // from growing to gone
   const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
-  const isNoise = (error) => error.kind === "noise"; // completions in no cluster are no one error: they come last
+  const isNoise = (error) => error.kind === "noise" || error.kind === "unread"; // completions in no group are no one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
@@ -149,6 +241,7 @@ function searchable(report, error) {
 
 // Only errors that now grow, fade, ...
 function statePicker(report, state, fill) {
+  if (!hasStretches(runOf(report, state.run))) return null;
   const options = [["", "all"], ...Object.keys(report.states ?? {}).map((name) => [name, name])];
   return picker("Now", options, state.now, (value) => {
     Object.assign(state, { now: value, shown: PAGE });
@@ -158,7 +251,7 @@ function statePicker(report, state, fill) {
 
 // Where the window is too narrow for the head of the table.
 function sortPicker(report, state, fill) {
-  const keys = ALL_COLUMNS.filter((column) => column.key !== null);
+  const keys = columnsOf(report, state).filter((column) => column.key !== null);
   const options = keys.flatMap((column) => [[`${column.key} down`, `${column.label} ↓`], [`${column.key} up`, `${column.label} ↑`]]);
   const pick = picker("Sort by", options, `${state.key} ${state.descending ? "down" : "up"}`, (value) => {
     const [key, way] = value.split(" ");
@@ -213,10 +306,11 @@ function errorRows(report, state, error, query, fill) {
     cell({}, button, chips),
     cell({ class: "number", "data-label": "times" }, number(error.size)),
     cell({ class: "number", "data-label": "of all wrong" }, percent(error.share, 1)),
-    cell({}, sparkline(error.course, 110, 26, `Made ${number(error.size)} times, most at step ${short(error.peak)}`)),
-    cell({ class: "number", "data-label": "steps" }, `${short(error.born)} – ${short(error.last)}`),
-    cell({ class: "state", title: report.states?.[error.state] }, error.state),
-    columns.length === ALL_COLUMNS.length ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");
+    ...(columns.some((column) => column.ofCourse) ? [
+      cell({}, sparkline(error.course, 110, 26, `Made ${number(error.size)} times, most at step ${short(error.peak)}`)),
+      cell({ class: "number", "data-label": "steps" }, error.born === error.last ? short(error.born) : `${short(error.born)} – ${short(error.last)}`),
+      cell({ class: "state", title: report.states?.[error.state] }, error.state)] : []),
+    columns.some((column) => column.key === "penalty_mean") ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");
   return isOpen ? [row, el("tr", {}, el("td", { colspan: columns.length }, inside(report, error, query)))] : [row];
 }
 
@@ -228,17 +322,21 @@ function inside(report, error, query) {
   const box = el("div", { class: "inside" });
   const run = report.runs.find((each) => each.id === error.run);
   const cost = run.has_memory ? ` Penalty: ${number(error.penalty_mean, 3)} on average, ${number(error.penalty_last, 3)} at the last, ${number(error.penalty_sum, 1)} in all.` : "";
-  const sentence = `${percent(error.share_of_prompt)} of this prompt's wrong completions.${cost} ${report.states?.[error.state] ? `Now ${error.state}: ${report.states[error.state]}.` : ""}`;
-  box.append(el("p", { class: "note" }, sentence), sparkline(error.course, 420, 60, "How often over training"));
+  const now = hasStretches(run) && report.states?.[error.state] ? ` Now ${error.state}: ${report.states[error.state]}.` : "";
+  box.append(el("p", { class: "note" }, `${percent(error.share_of_prompt)} of this prompt's wrong completions.${cost}${now}`));
+  if (hasStretches(run)) box.append(sparkline(error.course, 420, 60, "How often over training"));
   const examples = el("div", { class: "examples" });
-  for (const index of error.examples) {
-    const row = completionOf(report, index);
-    const open = el("button", { type: "button" }, "Open in full");
-    open.addEventListener("click", () => showCompletion(report, index, query));
-    examples.append(el("div", { class: "example" }, el("p", {}, `step ${number(row.step)}, penalty ${number(row.penalty, 3)}`), exampleText(row.text, query), open));
-  }
+  for (const index of error.examples) examples.append(exampleCard(report, index, query));
   box.append(examples);
   return box;
+}
+
+function exampleCard(report, index, query, withPrompt = false) {
+  const row = completionOf(report, index);
+  const open = el("button", { type: "button" }, "Open in full");
+  open.addEventListener("click", () => showCompletion(report, index, query));
+  const cost = row.runOf.has_memory ? `, penalty ${number(row.penalty, 3)}` : "";
+  return el("div", { class: "example" }, el("p", {}, `step ${number(row.step)}${cost}`), withPrompt ? el("p", { class: "asked" }, plain(wordsOf(row.promptOf), 160)) : null, exampleText(row.text, query), open);
 }
 
 function exampleText(text, query) {

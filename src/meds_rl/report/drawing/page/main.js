@@ -40,9 +40,22 @@ function setUpNavigation(sections) {
         if (section === entry.target) link.setAttribute("aria-current", "true");
         else link.removeAttribute("aria-current");
       }
+      showLink(nav, links.get(entry.target));
     }
   }, { rootMargin: "-20% 0px -70% 0px" });
   for (const section of sections) watcher.observe(section);
+  const fade = () => {
+    nav.classList.toggle("more-left", nav.scrollLeft > 1);
+    nav.classList.toggle("more-right", nav.scrollLeft + nav.clientWidth < nav.scrollWidth - 1);
+  };
+  nav.addEventListener("scroll", fade, { passive: true });
+  new ResizeObserver(fade).observe(nav);
+}
+
+// On a phone the strip of links is wider than the window, and fades where it goes on. Scrolling it must not scroll the
+// page.
+function showLink(nav, link) {
+  nav.scrollTo({ left: link.offsetLeft - nav.offsetLeft - (nav.clientWidth - link.offsetWidth) / 2 });
 }
 
 function setUpKeys() {
@@ -63,9 +76,10 @@ async function openReport() {
   startCharts(report);
   setUpDetail();
   const sections = [summarySection(report)];
+  if (report.outlooks?.length) sections.push(outlookSection(report));
   if (report.errors.length) sections.push(errorsSection(report));
   if (report.maps.length) sections.push(mapSection(report));
-  if (report.figures.course.length) sections.push(courseSection(report));
+  if (report.figures.course.some(hasCourse)) sections.push(courseSection(report));
   if (report.figures.evaluations.length) sections.push(evaluationSection(report));
   if (report.differences?.rows?.length) sections.push(comparisonSection(report));
   const main = document.getElementById("main");

@@ -7,6 +7,7 @@ function summarySection(report) {
   const section = el("section", { id: "summary", "aria-label": "Summary" });
   section.append(el("h1", {}, report.runs.length > 1 ? `What ${report.runs.length} runs keep getting wrong` : "What the policy keeps getting wrong"));
   section.append(el("p", { class: "lead" }, "Wrong completions that training saw, grouped by the error they make: how often each was made, when, and what it cost."));
+  for (const verdict of report.verdicts ?? []) section.append(putSentence(el("p", { class: "verdict" }), verdict));
   const many = report.runs.length > MANY;
   const cards = el("div", { class: many ? "grid" : report.runs.length > 1 ? "grid two" : "" });
   for (const run of report.runs) cards.append(runCard(report, run, many));
@@ -18,15 +19,15 @@ function runCard(report, run, brief) {
   const card = el("article", { class: "card run", "data-run": run.id });
   card.append(el("h3", {}, runTitle(report, run)), putText(el("p", { class: "path" }), run.path));
   const [first, ...rest] = report.headlines.filter((each) => each.run === run.id);
-  if (first) card.append(putText(el("p", { class: "said first" }), first.text));
+  if (first) card.append(putSentence(el("p", { class: "said first" }), first.text));
   const more = brief ? el("details", {}, el("summary", {}, "More of this run")) : card;
-  for (const said of rest) more.append(putText(el("p", { class: "said" }), said.text));
+  for (const said of rest) more.append(putSentence(el("p", { class: "said" }), said.text));
   if (brief) card.append(more);
   const list = el("dl", { class: "figures" });
   const add = (name, value) => list.append(el("div", {}, el("dt", {}, name), el("dd", {}, value)));
   add("steps", run.max_steps && run.max_steps !== run.num_steps ? `${number(run.num_steps)} of ${number(run.max_steps)}` : number(run.num_steps));
   add("completions", number(run.num_completions));
-  add("wrong", number(run.num_wrong));
+  if (run.num_graded) add("wrong", `${number(run.num_wrong)} (${percent(run.num_wrong / run.num_graded)})`);
   add("prompts", number(run.num_prompts));
   if (run.has_memory) {
     add("remembered", number(run.memory_size));

@@ -25,6 +25,11 @@ function putText(node, text, query) {
   return node;
 }
 
+// A sentence of ours whose lines do not break before a "%".
+function putSentence(node, text) {
+  return putText(node, text.replace(/(\d) %/g, "$1\u00a0%"));
+}
+
 // The beginning of a text, no character cut in two.
 function beginning(text, length) {
   if (text.length <= length) return text;

@@ -1,0 +1,52 @@
+"""What the names of ways of going wrong mean, for a reader who did not write the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from meds_rl.report.source import RunData
+
+UNNAMED = ("other",)
+"""Strategies that are none: completions that the task did not recognise."""
+
+POCKET = {
+    "left_to_right": "computes from left to right: 7 + 5 * 4 as 12 * 4",
+    "right_to_left": "computes from right to left: 7 - 5 + 4 as 7 - 9",
+    "additions_first": "adds and subtracts before it multiplies",
+    "drop_first": "leaves the first term out and computes the rest from left to right",
+    "drop_last": "leaves the last term out and computes the rest from left to right",
+    "misread_sign": "turns the first plus or minus around and computes from left to right",
+    "misread_times": "reads times as plus",
+    "arithmetic slip": "follows one of the ways, and a step has a wrong result",
+}
+"""The strategies of the pocket task."""
+
+OF_NONE = "follows none of the ways that the task knows"
+OF_THE_RIGHT_WAY = "the right way; here the answer is wrong"
+
+
+def with_meaning(run: RunData, way: Mapping[str, Any]) -> dict[str, Any]:
+    """A way of going wrong (`meds_rl.report.errors.ways`) with its ``meaning``, and whether it is the right way.
+
+    The right way is a strategy that is right in most completions that follow it. A meaning that is there stays.
+    """
+    if way.get("by", "strategy") != "strategy":
+        return dict(way)
+    is_right = _is_right_way(run, str(way["name"]))
+    return {**way, "meaning": way.get("meaning") or _meaning(run, str(way["name"]), is_right), "is_right": is_right}
+
+
+def _meaning(run: RunData, name: str, is_right: bool) -> str:
+    if is_right:
+        return OF_THE_RIGHT_WAY
+    if name in UNNAMED:
+        return OF_NONE
+    return POCKET.get(name, "") if run.recipe.task == "pocket" else ""
+
+
+def _is_right_way(run: RunData, name: str) -> bool:
+    followed = (run.rollouts["strategy"] == name).to_numpy()
+    graded = run.rollouts["reward"].notna().to_numpy() & followed
+    right = run.rollouts["is_correct"].to_numpy(dtype=bool) & graded
+    return bool(right.sum() * 2 > graded.sum())

@@ -1,0 +1,434 @@
+"""Would a memory help here? The regime of a run, from its rollouts alone: no memory, recipe or metrics are needed.
+
+`SENTENCES` and `_regime` are the rule behind the one sentence about each run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
+from meds_rl.evaluation.pass_at_k import pass_at_k
+from meds_rl.report.errors import LEAST_BATCHES, thirds
+from meds_rl.report.source import RunData
+from meds_rl.report.text import percent
+from meds_rl.report.workings import Workings
+
+Regime: TypeAlias = Literal["no answers", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+
+LEAST_COMPLETIONS = 4
+"""A prompt with fewer completions (for the live errors: wrong completions of the last third) is not described."""
+
+DOMINANT, HALF = 0.8, 0.5
+"""Shares of a prompt's completions that its commonest error is compared with."""
+
+STUCK = 0.2
+"""A run is stuck if at least this share of its prompts make one error in over `DOMINANT` of their completions."""
+
+MOSTLY = 0.8
+"""Groups are mostly mixed, or all right, from this share."""
+
+HARDLY = 0.1
+"""Below this share of prompts that came again, or of errors that were made before, there is hardly anything to
+remember."""
+
+UNANSWERED = 0.9
+"""From this share of wrong completions without an answer, nothing is said about repetition."""
+
+FEW = 3
+"""Right answers of a prompt that are few: a penalty on errors can matter for about .3 to 3 expected ones."""
+
+MAX_BLOCKS = 1000
+"""More prompts than this are resampled in random blocks, so that a bootstrap takes no longer."""
+
+NUM_RESAMPLES = 2000
+
+_TEST = "; compare with a run with meds_alpha=0 to see whether a penalty helps."
+SENTENCES: Mapping[Regime, str] = {
+    "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
+    "repeated errors.",
+    "asked once": "{once} came once: a memory across visits has nothing to remember.",
+    "new errors": "A memory can hardly help: {seen} of the errors were made before.",
+    "solved": "Little is left to learn: {all_right} of the groups are all right.",
+    "mixed": "Nothing to learn for a penalty: {mixed} of the groups are mixed.",
+    "stuck": "Stuck: {stuck} of the prompts make one error in over {dominant} of their completions" + _TEST,
+    "many": "Many errors at a time: a prompt has {modes:.1f} live errors, more than a group of {size} can show" + _TEST,
+    "repeats": "Errors repeat: {seen} of them were made before, and {all_wrong} of the groups are all wrong" + _TEST,
+}
+"""The sentence of each regime. None promises that a penalty helps: no experiment shows the effect of the penalty
+itself."""
+
+HELP = (
+    "From the rollouts alone. A group is the completions of one prompt in one batch. An error of a prompt is what its "
+    "workings did, where their steps can be read, and else their final answer; no answer is one, too. The sentence "
+    "describes the run; it does not promise that a penalty helps."
+)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of two or more graded completions, and the shares of the three kinds."""
+
+    count: int
+    size: int
+    all_wrong: float
+    mixed: float
+    all_right: float
+
+
+@dataclass(frozen=True)
+class Commonest:
+    """The share of each prompt's commonest error in its completions: median over prompts, and how many exceed what."""
+
+    prompts: int
+    median: float
+    over_half: float
+    over_dominant: float
+
+
+@dataclass(frozen=True)
+class Right:
+    """Shares of prompts with no, 1 to `FEW`, and more right completions; of those with none, the median number of
+    completions and the rate of right ones that this number cannot exclude (3 / n, at 95 %)."""
+
+    prompts: int
+    none: float
+    few: float
+    many: float
+    none_completions: int | None
+    none_rate_at_most: float | None
+
+
+@dataclass(frozen=True)
+class PassAtK:
+    """Unbiased pass@k in the first and the last third of the batches, and the difference."""
+
+    k: int
+    first: Estimate
+    last: Estimate
+    difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run's rollouts say about whether a memory could help.
+
+    Attributes:
+        run: its number.
+        regime, sentence: one of `SENTENCES`.
+        group_size: completions of the usual group.
+        groups: None without a group of two or more.
+        commonest: None without a prompt of `LEAST_COMPLETIONS`.
+        asked_again: share of the prompts that came in two batches or more.
+        seen_before: of the wrong completions of prompts that had come before, the share whose error had, too.
+        live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches; median.
+        right: right completions per prompt.
+        pass_at_k: None with fewer than three batches.
+        same_prompts: whether both thirds of ``pass_at_k`` are of the same prompts.
+        num_prompts: of ``pass_at_k``, in the first and the last third.
+        notes: what the reader must know of these figures.
+    """
+
+    run: int
+    regime: Regime
+    sentence: str
+    group_size: int
+    groups: Groups | None
+    commonest: Commonest | None
+    asked_again: float
+    seen_before: float | None
+    live_errors: float | None
+    right: Right
+    pass_at_k: list[PassAtK] | None
+    same_prompts: bool
+    num_prompts: tuple[int, int]
+    notes: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outlook in the report's data."""
+        return asdict(self)
+
+
+def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Outlook | None:
+    """Describe a run; None if none of its completions is graded, or none is wrong.
+
+    Args:
+        run: The run.
+        seed: of the bootstrap.
+        workings: what its wrong completions did; without them errors are told apart by final answer.
+    """
+    graded = _Graded(run, workings)
+    if not len(graded.prompt) or graded.is_correct.all():
+        return None
+    rng = np.random.default_rng(seed)
+    pass_at, same, num_prompts = _pass_at_k(graded, rng)
+    found: dict[str, Any] = {
+        "group_size": graded.group_size,
+        "groups": _groups(graded),
+        "commonest": _commonest(graded),
+        "asked_again": float(graded.asked_again.mean()),
+        "seen_before": _seen_before(graded),
+        "live_errors": _live_errors(graded),
+        "right": _right(graded),
+    }
+    no_answer = float(run.rollouts["answer"].iloc[run.wrong].isna().mean())
+    dropped = bool(run.recipe.fields.get("dynamic_sampling"))
+    regime = _regime(found, no_answer, dropped)
+    notes = [_DROPPED] if dropped else []
+    return Outlook(
+        run=run.id,
+        regime=regime,
+        sentence=_sentence(regime, found, no_answer),
+        **found,
+        pass_at_k=pass_at,
+        same_prompts=same,
+        num_prompts=num_prompts,
+        notes=notes,
+    )
+
+
+_DROPPED = (
+    "Dynamic sampling drops groups without signal before they are recorded, so the shares of groups describe what was "
+    "kept."
+)
+
+
+def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime:
+    """The first regime that holds, from "there is nothing to remember" to "there is"."""
+    groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
+    if no_answer >= UNANSWERED:
+        return "no answers"
+    if found["asked_again"] < HARDLY:
+        return "asked once"
+    if groups and not dropped and groups.all_right >= MOSTLY:
+        return "solved"
+    if groups and not dropped and groups.mixed >= MOSTLY:
+        return "mixed"
+    if found["seen_before"] is None or found["seen_before"] < HARDLY:
+        return "new errors"
+    if commonest and commonest.over_dominant >= STUCK:
+        return "stuck"
+    return "many" if live is not None and live > found["group_size"] > 1 else "repeats"
+
+
+def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str:
+    groups, commonest = found["groups"], found["commonest"]
+    return SENTENCES[regime].format(
+        no_answer=percent(no_answer),
+        once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
+        seen=percent(found["seen_before"] or 0.0),
+        all_right=percent(groups.all_right if groups else 0.0),
+        all_wrong=percent(groups.all_wrong if groups else 0.0),
+        mixed=percent(groups.mixed if groups else 0.0),
+        stuck=percent(commonest.over_dominant if commonest else 0.0),
+        dominant=percent(DOMINANT),
+        modes=found["live_errors"] or 0.0,
+        size=found["group_size"],
+    )
+
+
+def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
+    """(n,) a number for the error of each wrong completion (``run.wrong``), the same for two of the same prompt only.
+
+    By what the working did, if steps were read of all of them or of a sample (`Workings`), and of what has no steps
+    the final answer; -1 for what is not in the sample. Without workings by final answer.
+    """
+    answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
+    codes = answers.astype(np.int64)
+    if workings is None or workings.by != "steps":
+        return codes
+    places = np.searchsorted(run.wrong, workings.rows)
+    found = np.full(len(codes), -1, dtype=np.int64)
+    found[places] = np.where(workings.groups >= 0, len(names) + workings.groups, codes[places])
+    return found
+
+
+class _Graded:
+    """A run's N graded completions as numbers, in the order of training.
+
+    Attributes:
+        prompt, batch, group: (N,) codes; batches are numbered in order, each group has one batch.
+        is_correct: (N,).
+        error: (N,) code of the prompt's error; -1 where it is right, or the error is unknown.
+        num_prompts, num_batches, group_size: counts; the group's size is the commonest one.
+        asked_again: (P,) whether each prompt came in two batches or more.
+    """
+
+    def __init__(self, run: RunData, workings: Workings | None) -> None:
+        rollouts = run.rollouts
+        rows = np.flatnonzero(np.isfinite(rollouts["reward"].to_numpy(dtype=np.float64)))
+        error = np.full(len(rollouts), -1, dtype=np.int64)
+        error[run.wrong] = error_codes(run, workings)
+        self.prompt, self.num_prompts = _codes(rollouts["prompt_id"].iloc[rows])
+        batches, batch = np.unique(rollouts["generation"].to_numpy(dtype=np.int64)[rows], return_inverse=True)
+        self.batch, self.num_batches = batch.ravel().astype(np.int64), len(batches)
+        self.is_correct: Bools = rollouts["is_correct"].to_numpy(dtype=bool)[rows]
+        self.group = _pairs(self.batch, _group_names(rollouts.iloc[rows], self.prompt))
+        self.error = np.where(error[rows] < 0, -1, _pairs(self.prompt, error[rows]))
+        sizes = np.bincount(np.bincount(self.group)) if len(rows) else np.zeros(1, dtype=np.int64)
+        self.group_size = int(sizes.argmax())
+        first = np.full(self.num_prompts, self.num_batches)
+        np.minimum.at(first, self.prompt, self.batch)
+        self.asked_again: Bools = np.zeros(self.num_prompts, dtype=bool)
+        self.is_later: Bools = self.batch > first[self.prompt]
+        self.asked_again[self.prompt[self.is_later]] = True
+
+    def per_prompt(self, rows: Bools) -> Ints:
+        """(P,) how many of some rows are of each prompt."""
+        return np.bincount(self.prompt[rows], minlength=self.num_prompts)
+
+    def third(self, last: bool) -> Bools:
+        """(N,) the rows of the first or the last third of the batches; all rows of fewer than three batches."""
+        if self.num_batches < LEAST_BATCHES:
+            return np.ones(len(self.batch), dtype=bool)
+        begin, end = thirds(self.num_batches)
+        return self.batch >= end if last else self.batch < begin
+
+
+def _group_names(rollouts: pd.DataFrame, prompt: Ints) -> Ints:
+    """(N,) codes: which completions of a batch are compared with each other, by `group_id`, else by prompt."""
+    if "group_id" not in rollouts:
+        return prompt
+    named = rollouts["group_id"].notna().to_numpy()
+    codes, _ = _codes(rollouts["group_id"])
+    return np.where(named, codes, codes.max(initial=0) + 1 + prompt)
+
+
+def _codes(values: pd.Series) -> tuple[Ints, int]:
+    codes, names = pd.factorize(values, use_na_sentinel=False)
+    return codes.astype(np.int64), len(names)
+
+
+def _pairs(a: Ints, b: Ints) -> Ints:
+    """(N,) codes of the pairs, from 0."""
+    if not len(a):
+        return a
+    _, codes = np.unique(a * (b.max() + 2) + b + 1, return_inverse=True)
+    return np.asarray(codes.ravel(), dtype=np.int64)
+
+
+def _groups(graded: _Graded) -> Groups | None:
+    sizes = np.bincount(graded.group)
+    right = np.bincount(graded.group, weights=graded.is_correct)
+    compared = sizes >= 2
+    if not compared.any():
+        return None
+    none, every = right[compared] == 0, (right == sizes)[compared]
+    return Groups(
+        count=int(compared.sum()),
+        size=graded.group_size,
+        all_wrong=float(none.mean()),
+        mixed=float((~none & ~every).mean()),
+        all_right=float(every.mean()),
+    )
+
+
+def _commonest(graded: _Graded) -> Commonest | None:
+    known = graded.error >= 0
+    counts = np.bincount(graded.error[known])
+    largest = np.zeros(graded.num_prompts)
+    np.maximum.at(largest, graded.prompt[known], counts[graded.error[known]])
+    asked = graded.per_prompt(np.ones(len(known), dtype=bool))
+    enough = asked >= LEAST_COMPLETIONS
+    if not enough.any():
+        return None
+    shares = largest[enough] / asked[enough]
+    return Commonest(
+        prompts=int(enough.sum()),
+        median=float(np.median(shares)),
+        over_half=float((shares > HALF).mean()),
+        over_dominant=float((shares > DOMINANT).mean()),
+    )
+
+
+def _seen_before(graded: _Graded) -> float | None:
+    """Of the errors of prompts that had come before, the share that the prompt had made in an earlier batch."""
+    known = graded.error >= 0
+    first = np.full(int(graded.error.max(initial=-1)) + 1, graded.num_batches)
+    np.minimum.at(first, graded.error[known], graded.batch[known])
+    later = known & graded.is_later
+    if not later.any():
+        return None
+    return float((graded.batch[later] > first[graded.error[later]]).mean())
+
+
+def _live_errors(graded: _Graded) -> float | None:
+    """Median over prompts of exp(entropy) of the errors in the last third. A prompt shows at most as many as it has
+    wrong completions there, so few completions give too small a number."""
+    rows = graded.third(last=True) & (graded.error >= 0)
+    total = graded.per_prompt(rows)
+    codes, first, counts = np.unique(graded.error[rows], return_index=True, return_counts=True)
+    if not len(codes):
+        return None
+    prompt = graded.prompt[rows][first]
+    shares = counts / total[prompt]
+    entropy = np.bincount(prompt, weights=-shares * np.log(shares), minlength=graded.num_prompts)
+    enough = total >= LEAST_COMPLETIONS
+    return float(np.median(np.exp(entropy[enough]))) if enough.any() else None
+
+
+def _right(graded: _Graded) -> Right:
+    asked = graded.per_prompt(np.ones(len(graded.prompt), dtype=bool))
+    right = graded.per_prompt(graded.is_correct)
+    none = right == 0
+    completions = int(np.median(asked[none])) if none.any() else None
+    return Right(
+        prompts=graded.num_prompts,
+        none=float(none.mean()),
+        few=float(((right > 0) & (right <= FEW)).mean()),
+        many=float((right > FEW).mean()),
+        none_completions=completions,
+        none_rate_at_most=None if completions is None else min(1.0, 3 / completions),
+    )
+
+
+def _pass_at_k(graded: _Graded, rng: np.random.Generator) -> tuple[list[PassAtK] | None, bool, tuple[int, int]]:
+    """pass@k for k = 1, 2, 4, ... up to the group's size, and of which prompts: the same ones where there are any."""
+    if graded.num_batches < LEAST_BATCHES:
+        return None, False, (0, 0)
+    ks = [2**power for power in range(graded.group_size.bit_length())]
+    rows = [graded.third(last=False), graded.third(last=True)]
+    asked = [graded.per_prompt(third) for third in rows]
+    right = [graded.per_prompt(third & graded.is_correct) for third in rows]
+    enough = [count >= ks[-1] for count in asked]
+    same = bool((enough[0] & enough[1]).any())
+    if same:
+        enough = [enough[0] & enough[1]] * 2
+    if not (enough[0].any() and enough[1].any()):
+        return None, False, (0, 0)
+    first, last = (
+        np.stack([_each(n[chosen], c[chosen], k) for k in ks], axis=1)
+        for n, c, chosen in zip(asked, right, enough, strict=True)
+    )
+    sizes = (len(first), len(last))
+    if same:
+        found = _means(np.concatenate([first, last, last - first], axis=1), rng)
+        columns = found[: len(ks)], found[len(ks) : 2 * len(ks)], found[2 * len(ks) :]
+        return [PassAtK(*row) for row in zip(ks, *columns, strict=True)], True, sizes
+    pairs = zip(ks, _means(first, rng), _means(last, rng), strict=True)
+    return [PassAtK(k, a, b, None) for k, a, b in pairs], False, sizes
+
+
+def _each(n: Ints, c: Ints, k: int) -> NDArray[np.float64]:
+    """(P,) pass@k of each prompt; each pair of counts is computed once."""
+    pairs, place = np.unique(np.stack([n, c], axis=1), axis=0, return_inverse=True)
+    return np.atleast_1d(np.asarray(pass_at_k(pairs[:, 0], pairs[:, 1], k)))[place.ravel()]
+
+
+def _means(values: NDArray[np.float64], rng: np.random.Generator) -> list[Estimate]:
+    """Means over P prompts of (P, K), with bootstrap intervals over prompts."""
+    counts = np.ones((len(values), 1))
+    if len(values) > MAX_BLOCKS:
+        block = rng.permutation(len(values)) % MAX_BLOCKS
+        order, starts = np.argsort(block, kind="stable"), np.arange(MAX_BLOCKS)
+        starts = np.searchsorted(block[order], starts)
+        values, counts = np.add.reduceat(values[order], starts), np.add.reduceat(counts[order], starts)
+    return bootstrap_ratio(values, np.broadcast_to(counts, values.shape), rng, num_resamples=NUM_RESAMPLES)
