@@ -24,7 +24,7 @@ from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
 By: TypeAlias = Literal["cluster", "answer", "working"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "unread"]
+Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "too short to tell"]
 
 MAX_ANSWERS = 5
@@ -65,7 +65,8 @@ class Error:
     Attributes:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
-        kind: "cluster", "noise", "no_answer", "answer", "working", or "unread" for workings in no group.
+        kind: "cluster", "noise", "no_answer", "answer", "working" (of equal steps), "wording" (of similar texts), or
+            "unread" for workings in no group.
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         share, share_of_prompt: n over all wrong completions of the run, and of the prompt.
@@ -166,7 +167,7 @@ def _grouped(
                 run=run,
                 prompt_id=str(run.rollouts["prompt_id"].iat[members[0]]),
                 by=by,
-                kind=_kind(by, key),
+                kind=_kind(by, key, workings),
                 name=_name(run, by, key, members, workings),
                 rows=members,
                 share=len(members) / len(run.wrong),
@@ -183,9 +184,10 @@ def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
-def _kind(by: By, key: int) -> Kind:
+def _kind(by: By, key: int, workings: Workings | None) -> Kind:
     if by == "working":
-        return "working" if key >= 0 else "unread"
+        is_text = workings is not None and workings.by == "text"
+        return "unread" if key < 0 else "wording" if is_text else "working"
     if key == NO_ANSWER:
         return "no_answer"
     if by == "cluster":
@@ -194,12 +196,12 @@ def _kind(by: By, key: int) -> Kind:
 
 
 def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: Workings | None) -> str:
-    kind = _kind(by, key)
+    kind = _kind(by, key, workings)
     if kind == "answer":
         return shortened(str(run.rollouts["answer"].iat[members[0]]))
-    if kind == "working" and workings is not None:
+    if kind in ("working", "wording") and workings is not None:
         return shortened(workings.names[key])
-    names = {"no_answer": "no answer", "noise": "in no cluster", "unread": "no steps in common"}
+    names = {"no_answer": "no answer", "noise": "in no cluster", "unread": "like no other"}
     return names.get(kind, f"cluster {key}")
 
 

@@ -64,7 +64,8 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
             return most + "."
-        return f"{most}; then {'the strategy ' if way['by'] == 'strategy' else ''}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
+        kind = "the strategy " if way["by"] == "strategy" else ""
+        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
     if way is None:
         return ""
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
@@ -149,7 +150,7 @@ def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
 def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> str:
     single = [error for error in errors if error.by == "answer"]
     if not any(error.kind == "answer" for error in single):
-        single = [error for error in errors if error.kind == "working"] or single
+        single = [error for error in errors if error.kind in ("working", "wording")] or single
     if not single:
         return ""
     error = max(single, key=lambda error: len(error.rows))
