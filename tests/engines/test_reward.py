@@ -113,6 +113,17 @@ def test_a_fingerprint_of_ones_own_gets_texts_answers_and_columns():
     assert calls[0] == ([question] * 5, ["so \\boxed{1}"] * 5, ["1"] * 5, ["right"])
 
 
+@pytest.mark.parametrize(("name", "same"), [("steps", True), ("text", False)])
+def test_workings_are_compared_by_their_steps_or_their_wording(name, same):
+    pytest.importorskip("meds_rl.fingerprint.steps")
+    penalty = RepeatedErrorPenalty("right", fingerprint=name)
+    rows = {"prompts": ["what is 7 + 3 * 4?"] * 3, "right": [1, 0, 0]}
+    penalty(**rows, completions=["\\boxed{19}", "7 + 3 = 10, 10 * 4 = 40 \\boxed{40}", "7 + 3 = 10, 10 * 4 = 40"])
+    again = penalty(**rows, completions=["\\boxed{19}", "3 plus 7 is 10; 4 times 10 gives 40", "4 - 3 = 1, 7 - 1 = 6"])
+    # Two with the same steps are remembered: .1 ln 3, however it is worded. Other steps are new.
+    assert again == pytest.approx([0, -0.1 * math.log(3) if same else 0, 0])
+
+
 def test_a_prompt_is_known_by_its_id_or_its_content():
     penalty = RepeatedErrorPenalty("right")
     penalty(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")))

@@ -39,7 +39,7 @@ from meds_rl.engines.reward_rows import (
     step_of,
 )
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
-from meds_rl.engines.texts import last_words, prompt_id_of, prompt_text
+from meds_rl.engines.texts import prompt_id_of, prompt_text
 from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
 from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.text import answer_vectors
@@ -251,19 +251,15 @@ class RepeatedErrorPenalty:
         return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]
 
     def _features(self, given: Mapping[str, Any], texts: list[str], answers: list[str | None]) -> ArrayLike:
-        vectors: ArrayLike
         if self.fingerprint == "answer":
-            vectors = answer_vectors(answers)
-        elif self.fingerprint == "steps":
-            questions = [last_words(prompt) for prompt in given["prompts"]]
-            vectors = import_module("meds_rl.fingerprint.steps").step_vectors(questions, texts)
-        elif self.fingerprint == "text":
-            vectors = import_module("meds_rl.fingerprint.text").text_vectors(texts)
-        else:
-            vectors = self.fingerprint(
-                prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given)
+            return answer_vectors(answers)
+        if isinstance(self.fingerprint, str):
+            texts_of = import_module("meds_rl.fingerprint.text").text_fingerprints
+            vectors: ArrayLike = texts_of(
+                self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers
             )
-        return vectors
+            return vectors
+        return self.fingerprint(prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given))
 
     # ---- Score, remember and write, in the first process.
 
