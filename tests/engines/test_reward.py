@@ -130,7 +130,7 @@ def test_a_prompt_is_known_by_its_id_or_its_content():
     assert penalty.memory.prompt_ids == sorted([prompt_id("a"), prompt_id("b")])
     named = RepeatedErrorPenalty("right")
     named(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")), prompt_id=[7, 7, 7, 7])
-    assert named.memory.prompt_ids == [7]
+    assert named.memory.prompt_ids == ["7"], "as in the rollouts"
     assert len(named.memory) == 2
 
 
@@ -151,6 +151,13 @@ def test_a_pickled_copy_goes_on_by_itself():
     assert copy(**batch("42", "13")) == first(**batch("42", "13"))
     copy(**batch("42", "13"))
     assert (len(first.memory), len(copy.memory)) == (2, 3)
+
+
+def test_a_call_a_group_has_the_penalties_of_a_call_a_batch():
+    by_group, by_batch = RepeatedErrorPenalty("right"), RepeatedErrorPenalty("right")
+    for answers in (("42", "1", "1"), ("42", "1", "2"), ("42", "2", None)):
+        groups = [batch(*answers, prompt=prompt) for prompt in "abc"]
+        assert [value for group in groups for value in by_group(**group)] == by_batch(**both(*groups))
 
 
 def test_threads_take_turns():
@@ -431,6 +438,42 @@ def test_a_trainer_that_starts_again_gets_a_run_of_its_own(tmp_path, caplog, clo
     assert new.rollouts()["step"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_large_memory_is_written_now_and_then_and_made_again_from_the_rollouts(tmp_path, monkeypatch):
+    monkeypatch.setattr("meds_rl.engines.reward_folder.CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("meds_rl.engines.reward_folder.TIMES_ITS_COST", 1e9)
+    groups = [
+        both(batch("42", "13", None, prompt=p), {**batch("1", "2", prompt="b"), "right": [True, None]}) for p in "aab"
+    ]
+    whole, killed = (RepeatedErrorPenalty("right", folder=tmp_path / name) for name in ("whole", "killed"))
+    for penalty in (whole, killed):
+        for group in groups:
+            penalty(**group)
+    late = ErrorMemory.load(tmp_path / "killed" / "memory.safetensors")
+    assert (late.step, killed.memory.step) == (1, 3)
+    whole.close()
+    assert ErrorMemory.load(tmp_path / "whole" / "memory.safetensors").step == 3
+    killed._open_folder._lock.release()  # what a killed process leaves
+    killed._open_folder._lock = None
+    again = RepeatedErrorPenalty("right", folder=tmp_path / "killed")
+    expected = whole(**groups[0])
+    assert again(**groups[0]) == expected
+    again.close()
+    whole.close()
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_a_memory_of_a_function_that_lacks_batches_is_not_continued(tmp_path):
+    options = {"fingerprint": lambda answers, **_: answer_vectors(answers), "folder": tmp_path}
+    penalty = RepeatedErrorPenalty("right", **options)
+    penalty(**batch("42", "13"))
+    early = (tmp_path / "memory.safetensors").read_bytes()
+    penalty(**batch("42", "13"))
+    penalty.close()
+    (tmp_path / "memory.safetensors").write_bytes(early)
+    with pytest.raises(RunFolderError, match="lacks the last 1 batches of the rollouts"):
+        RepeatedErrorPenalty("right", **options)(**batch("42"))
+
+
 def test_a_run_of_another_kind_is_refused(tmp_path):
     penalty = RepeatedErrorPenalty("right", folder=tmp_path)
     penalty(**batch("42", "13"))
@@ -465,12 +508,8 @@ def test_in_one_process_the_newer_penalty_takes_the_folder_over(tmp_path):
 def test_rollouts_without_their_memory_are_not_continued(tmp_path):
     penalty = RepeatedErrorPenalty("right", folder=tmp_path)
     penalty(**batch("42", "13"))
-    early = (tmp_path / "memory.safetensors").read_bytes()
-    penalty(**batch("42", "13"))
     penalty.close()
-    (tmp_path / "memory.safetensors").write_bytes(early)
-    with pytest.raises(RunFolderError, match="lacks the last 1 batches of the rollouts"):
-        RepeatedErrorPenalty("right", folder=tmp_path)(**batch("42"))
+    early = (tmp_path / "memory.safetensors").read_bytes()
     (tmp_path / "memory.safetensors").write_bytes(early[:-1])
     with pytest.raises(MemoryFileError):
         RepeatedErrorPenalty("right", folder=tmp_path)(**batch("42"))
