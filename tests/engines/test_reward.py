@@ -113,13 +113,24 @@ def test_a_fingerprint_of_ones_own_gets_texts_answers_and_columns():
     assert calls[0] == ([question] * 5, ["so \\boxed{1}"] * 5, ["1"] * 5, ["right"])
 
 
+@pytest.mark.parametrize(("name", "same"), [("steps", True), ("text", False)])
+def test_workings_are_compared_by_their_steps_or_their_wording(name, same):
+    pytest.importorskip("meds_rl.fingerprint.steps")
+    penalty = RepeatedErrorPenalty("right", fingerprint=name)
+    rows = {"prompts": ["what is 7 + 3 * 4?"] * 3, "right": [1, 0, 0]}
+    penalty(**rows, completions=["\\boxed{19}", "7 + 3 = 10, 10 * 4 = 40 \\boxed{40}", "7 + 3 = 10, 10 * 4 = 40"])
+    again = penalty(**rows, completions=["\\boxed{19}", "3 plus 7 is 10; 4 times 10 gives 40", "4 - 3 = 1, 7 - 1 = 6"])
+    # Two with the same steps are remembered: .1 ln 3, however it is worded. Other steps are new.
+    assert again == pytest.approx([0, -0.1 * math.log(3) if same else 0, 0])
+
+
 def test_a_prompt_is_known_by_its_id_or_its_content():
     penalty = RepeatedErrorPenalty("right")
     penalty(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")))
     assert penalty.memory.prompt_ids == sorted([prompt_id("a"), prompt_id("b")])
     named = RepeatedErrorPenalty("right")
     named(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")), prompt_id=[7, 7, 7, 7])
-    assert named.memory.prompt_ids == [7]
+    assert named.memory.prompt_ids == ["7"], "as in the rollouts"
     assert len(named.memory) == 2
 
 
@@ -140,6 +151,13 @@ def test_a_pickled_copy_goes_on_by_itself():
     assert copy(**batch("42", "13")) == first(**batch("42", "13"))
     copy(**batch("42", "13"))
     assert (len(first.memory), len(copy.memory)) == (2, 3)
+
+
+def test_a_call_a_group_has_the_penalties_of_a_call_a_batch():
+    by_group, by_batch = RepeatedErrorPenalty("right"), RepeatedErrorPenalty("right")
+    for answers in (("42", "1", "1"), ("42", "1", "2"), ("42", "2", None)):
+        groups = [batch(*answers, prompt=prompt) for prompt in "abc"]
+        assert [value for group in groups for value in by_group(**group)] == by_batch(**both(*groups))
 
 
 def test_threads_take_turns():
@@ -420,6 +438,42 @@ def test_a_trainer_that_starts_again_gets_a_run_of_its_own(tmp_path, caplog, clo
     assert new.rollouts()["step"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_a_large_memory_is_written_now_and_then_and_made_again_from_the_rollouts(tmp_path, monkeypatch):
+    monkeypatch.setattr("meds_rl.engines.reward_folder.CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("meds_rl.engines.reward_folder.TIMES_ITS_COST", 1e9)
+    groups = [
+        both(batch("42", "13", None, prompt=p), {**batch("1", "2", prompt="b"), "right": [True, None]}) for p in "aab"
+    ]
+    whole, killed = (RepeatedErrorPenalty("right", folder=tmp_path / name) for name in ("whole", "killed"))
+    for penalty in (whole, killed):
+        for group in groups:
+            penalty(**group)
+    late = ErrorMemory.load(tmp_path / "killed" / "memory.safetensors")
+    assert (late.step, killed.memory.step) == (1, 3)
+    whole.close()
+    assert ErrorMemory.load(tmp_path / "whole" / "memory.safetensors").step == 3
+    killed._open_folder._lock.release()  # what a killed process leaves
+    killed._open_folder._lock = None
+    again = RepeatedErrorPenalty("right", folder=tmp_path / "killed")
+    expected = whole(**groups[0])
+    assert again(**groups[0]) == expected
+    again.close()
+    whole.close()
+    assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_a_memory_of_a_function_that_lacks_batches_is_not_continued(tmp_path):
+    options = {"fingerprint": lambda answers, **_: answer_vectors(answers), "folder": tmp_path}
+    penalty = RepeatedErrorPenalty("right", **options)
+    penalty(**batch("42", "13"))
+    early = (tmp_path / "memory.safetensors").read_bytes()
+    penalty(**batch("42", "13"))
+    penalty.close()
+    (tmp_path / "memory.safetensors").write_bytes(early)
+    with pytest.raises(RunFolderError, match="lacks the last 1 batches of the rollouts"):
+        RepeatedErrorPenalty("right", **options)(**batch("42"))
+
+
 def test_a_run_of_another_kind_is_refused(tmp_path):
     penalty = RepeatedErrorPenalty("right", folder=tmp_path)
     penalty(**batch("42", "13"))
@@ -454,12 +508,8 @@ def test_in_one_process_the_newer_penalty_takes_the_folder_over(tmp_path):
 def test_rollouts_without_their_memory_are_not_continued(tmp_path):
     penalty = RepeatedErrorPenalty("right", folder=tmp_path)
     penalty(**batch("42", "13"))
-    early = (tmp_path / "memory.safetensors").read_bytes()
-    penalty(**batch("42", "13"))
     penalty.close()
-    (tmp_path / "memory.safetensors").write_bytes(early)
-    with pytest.raises(RunFolderError, match="lacks the last 1 batches of the rollouts"):
-        RepeatedErrorPenalty("right", folder=tmp_path)(**batch("42"))
+    early = (tmp_path / "memory.safetensors").read_bytes()
     (tmp_path / "memory.safetensors").write_bytes(early[:-1])
     with pytest.raises(MemoryFileError):
         RepeatedErrorPenalty("right", folder=tmp_path)(**batch("42"))

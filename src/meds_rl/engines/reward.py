@@ -39,7 +39,7 @@ from meds_rl.engines.reward_rows import (
     step_of,
 )
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
-from meds_rl.engines.texts import last_words, prompt_id_of, prompt_text
+from meds_rl.engines.texts import prompt_id_of, prompt_text
 from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
 from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.text import answer_vectors
@@ -202,13 +202,12 @@ class RepeatedErrorPenalty:
             if is_evaluation(columns.get("log_metric")):
                 return self._only_grade(given)
             parts = of_all_processes(lambda: self._read(given))
-            rows, step = Rows.joined(parts), step_of(columns.get("trainer_state"))
-            scored = on_first_process(lambda: self._score(rows, step, columns.get("trainer_state")))
+            scored = on_first_process(lambda: self._score(Rows.joined(parts), columns.get("trainer_state")))
         start = sum(map(len, parts[: rank()]))
         mine = slice(start, start + len(prompts))
         for name, value in scored.figures.items():
             columns.get("log_metric", ignore)(name, value)
-        self._log_columns(given, rows.answers[mine], scored.clusters[mine], scored.sizes[mine])
+        self._log_columns(given, parts[rank()].answers, scored.clusters[mine], scored.sizes[mine])
         return scored.rewards[mine]
 
     # ---- Read the rows of this process.
@@ -221,7 +220,7 @@ class RepeatedErrorPenalty:
         grades, start = self._grades(given), time.perf_counter()
         features = check_features(self._features(given, texts, answers), num_rows)
         return Rows(
-            prompt_ids=[prompt_id_of(row, prompt) for row, prompt in zip(ids, prompts, strict=True)],
+            prompt_ids=[str(prompt_id_of(row, prompt)) for row, prompt in zip(ids, prompts, strict=True)],
             prompts=[prompt_text(prompt) for prompt in prompts],
             completions=texts,
             answers=answers,
@@ -251,23 +250,20 @@ class RepeatedErrorPenalty:
         return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]
 
     def _features(self, given: Mapping[str, Any], texts: list[str], answers: list[str | None]) -> ArrayLike:
-        vectors: ArrayLike
         if self.fingerprint == "answer":
-            vectors = answer_vectors(answers)
-        elif self.fingerprint == "steps":
-            questions = [last_words(prompt) for prompt in given["prompts"]]
-            vectors = import_module("meds_rl.fingerprint.steps").step_vectors(questions, texts)
-        elif self.fingerprint == "text":
-            vectors = import_module("meds_rl.fingerprint.text").text_vectors(texts)
-        else:
-            vectors = self.fingerprint(
-                prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given)
+            return answer_vectors(answers)
+        if isinstance(self.fingerprint, str):
+            texts_of = import_module("meds_rl.fingerprint.text").text_fingerprints
+            vectors: ArrayLike = texts_of(
+                self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers
             )
-        return vectors
+            return vectors
+        return self.fingerprint(prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given))
 
     # ---- Score, remember and write, in the first process.
 
-    def _score(self, rows: Rows, step: int | None, trainer_state: Any) -> Scored:
+    def _score(self, rows: Rows, trainer_state: Any) -> Scored:
+        step = step_of(trainer_state)
         graded = np.isfinite(rows.grades)
         self._check_binary(rows.grades[graded])
         if not self._has_graded and graded.any():
@@ -275,15 +271,11 @@ class RepeatedErrorPenalty:
         self._has_graded |= bool(graded.any())
         if self.folder is not None:
             if self._open_folder is None:
-                self._open_folder = RewardFolder(self.folder, self.memory, self._about(), step)
+                again = self._remember_again if isinstance(self.fingerprint, str) else None
+                self._open_folder = RewardFolder(self.folder, self.memory, self._about(), step, again)
             step = self._open_folder.begin(step)
         start = time.perf_counter()
-        shaped = self.shaper.shape(
-            np.zeros(int(graded.sum())),
-            prompt_ids=[name for name, keep in zip(rows.prompt_ids, graded, strict=True) if keep],
-            features=rows.features[graded],
-            is_correct=self._is_correct(rows.grades[graded]),
-        )
+        shaped = self._shape(rows.prompt_ids, rows.features, self._is_correct(rows.grades), graded)
         scored = Scored.of(shaped, graded)
         scored.figures |= self._figures(rows, shaped, graded)
         scored.figures |= {
@@ -294,6 +286,30 @@ class RepeatedErrorPenalty:
             recipe = self._recipe(rows, trainer_state)
             self._open_folder.write(step, rollout_columns(rows, shaped, graded), scored.figures, recipe)
         return scored
+
+    def _shape(
+        self,
+        prompt_ids: Sequence[str],
+        features: NDArray[np.float32],
+        is_correct: NDArray[np.bool_],
+        graded: NDArray[np.bool_],
+    ) -> ShapedBatch:
+        """Score the graded rows on rewards of 0, then remember them."""
+        return self.shaper.shape(
+            np.zeros(int(graded.sum())),
+            prompt_ids=[name for name, keep in zip(prompt_ids, graded, strict=True) if keep],
+            features=features[graded],
+            is_correct=is_correct[graded],
+        )
+
+    def _remember_again(self, rollouts: Mapping[str, Sequence[Any]]) -> None:
+        """Remember a batch from its rollouts, as it was."""
+        given = {"prompts": rollouts["prompt"], "completions": rollouts["completion"]}
+        features = check_features(self._features(given, list(rollouts["completion"]), list(rollouts["answer"])))
+        graded = np.array(
+            [reward is not None and math.isfinite(reward) for reward in rollouts["reward"]], dtype=np.bool_
+        )
+        self._shape(rollouts["prompt_id"], features, np.array(rollouts["is_correct"], dtype=np.bool_), graded)
 
     def _is_correct(self, grades: NDArray[np.float64]) -> NDArray[np.bool_]:
         return grades > (RIGHT_ABOVE if self.correct_above is None else self.correct_above)

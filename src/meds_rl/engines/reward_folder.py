@@ -1,17 +1,21 @@
 """The run folder of a `RepeatedErrorPenalty`: what it writes after each batch, and how it goes on from there.
 
-The rollouts of a batch are written after the memory, so after a kill the memory may be one batch ahead of them. It is
-then rewound: a kill loses at most the batch in progress.
+Rollouts and metrics are written after every batch. The memory's file is written whole, so a large one is written only
+now and then; a run that is continued remembers the batches that it lacks from the rollouts. It is written before the
+rollouts, so after a kill it may also be one batch ahead of them, and is rewound. A kill loses at most the batch in
+progress.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from meds_rl.files import write_atomically
@@ -23,6 +27,16 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 logger = logging.getLogger("meds_rl")
+
+CHEAP_SECONDS = 0.1
+"""A memory that is written faster is written after every batch."""
+TIMES_ITS_COST = 20
+"""Another one waits for so many times what it took: a twentieth of the time at most."""
+
+REMEMBERED_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "reward", "is_correct")
+
+RememberAgain: TypeAlias = Callable[[Mapping[str, Sequence[Any]]], None]
+"""Remembers a batch that is given by the `REMEMBERED_COLUMNS` of its rollouts."""
 
 _OPEN: WeakValueDictionary[Path, RewardFolder] = WeakValueDictionary()
 """By folder: who writes to it in this process."""
@@ -39,6 +53,7 @@ class RewardFolder:
         memory: restored from the folder if that has a run.
         about: what must be equal for a run to be continued: names of the fingerprint and the answer finder.
         step: optimiser steps done; None for a loop without a trainer's state.
+        again: for batches that the memory's file lacks; None if that is impossible, and it has to lack none.
 
     Attributes:
         generation: number of the next batch.
@@ -48,11 +63,19 @@ class RewardFolder:
         RunFolderError, MemoryFileError: its run cannot be read.
     """
 
-    def __init__(self, folder: Path, memory: ErrorMemory, about: Mapping[str, Any], step: int | None) -> None:
-        self._folder, self._memory, self._about = folder, memory, about
+    def __init__(
+        self,
+        folder: Path,
+        memory: ErrorMemory,
+        about: Mapping[str, Any],
+        step: int | None,
+        again: RememberAgain | None,
+    ) -> None:
+        self._folder, self._memory, self._about, self._again = folder, memory, about, again
         self._lock: BaseFileLock | None = self._take_over()
         self._memory_step = memory.step  # before the first batch
         self._last_step, self._written = 0, False
+        self._is_saved, self._saved_at, self._saving_took = True, 0.0, 0.0
         self.generation = 0
         self._run = RunFolder(folder).written_last()
         if self._run.has_begun():
@@ -74,8 +97,10 @@ class RewardFolder:
         return lock
 
     def close(self) -> None:
-        """Release the lock."""
+        """Write the memory if need be, and release the lock."""
         if self._lock is not None:
+            if not self._is_saved:
+                self._save_memory()
             self._lock.release()
             self._lock = None
 
@@ -100,16 +125,19 @@ class RewardFolder:
         self._memory.restore(path)
         self._memory_step = int(self._run.environment()["memory_step"])
         missing = self.generation - (self._memory.step - self._memory_step)
-        if missing > 0:
-            raise RunFolderError(
-                f"{path} lacks the last {missing} batches of the rollouts: the run cannot be continued."
-            )
-        self._memory.rewind(self._memory_step + self.generation)
+        for number, file in files:
+            if number >= self.generation - missing:
+                if self._again is None:
+                    raise RunFolderError(
+                        f"{path} lacks the last {missing} batches of the rollouts: it cannot be continued."
+                    )
+                self._again(read_batch(file, REMEMBERED_COLUMNS).to_pydict())
+        self._memory.rewind(min(self._memory.step, self._memory_step + self.generation))
 
     def _start_new(self) -> None:
         first = RunFolder(self._folder)
         self._run = RunFolder(self._folder / f"run-{max(first.numbered_runs(), default=1) + 1}")
-        self.generation, self._last_step = 0, 0
+        self.generation, self._last_step, self._saving_took = 0, 0, 0.0
         logger.warning(
             "%s has a run, and the trainer starts at step 0: this run goes to %s, with a memory of its own. For "
             "another place name another folder; to continue a run, resume the trainer from its checkpoint.",
@@ -144,7 +172,7 @@ class RewardFolder:
         self._run.drop_rollouts_from(generation)
         self._run.drop_metrics_after(step)
         self._memory.rewind(self._memory_step + generation)
-        self.generation = generation
+        self.generation, self._saving_took = generation, 0.0
 
     # ---- Write.
 
@@ -168,7 +196,10 @@ class RewardFolder:
             )
         if self.generation == 0:
             self._describe(recipe)
-        self._memory.save(self._run.path / MEMORY_FILE)
+        since = time.monotonic() - self._saved_at
+        self._is_saved = False
+        if self._again is None or self._saving_took < CHEAP_SECONDS or since > TIMES_ITS_COST * self._saving_took:
+            self._save_memory()
         size = len(columns["prompt_id"])
         numbers = {"step": [step] * size, "generation": [self.generation] * size}
         self._run.write_rollouts(self.generation, {**numbers, **columns})
@@ -178,6 +209,12 @@ class RewardFolder:
             file.write(json.dumps(row) + "\n")
         self.generation += 1
         self._last_step, self._written = step, True
+
+    def _save_memory(self) -> None:
+        start = time.monotonic()
+        self._memory.save(self._run.path / MEMORY_FILE)
+        self._is_saved, self._saved_at = True, time.monotonic()
+        self._saving_took = self._saved_at - start
 
     def _describe(self, recipe: Mapping[str, Any]) -> None:
         output_dir = os.path.relpath(self._folder, self._run.path)
@@ -193,3 +230,9 @@ def _step_of(path: Path) -> int:
     """The step of a file of rollouts."""
     steps = read_batch(path, ["step"])["step"]
     return int(steps[0].as_py()) if len(steps) else 0
+
+
+@atexit.register
+def _close_all() -> None:
+    for folder in list(_OPEN.values()):
+        folder.close()

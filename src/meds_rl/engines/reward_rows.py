@@ -94,7 +94,7 @@ class Rows:
         seconds: what the fingerprints took.
     """
 
-    prompt_ids: list[str | int]
+    prompt_ids: list[str]
     prompts: list[str]
     completions: list[str]
     answers: list[str | None]
@@ -147,7 +147,7 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
     size = len(rows)
     penalties = _spread(shaped.penalties.tolist(), graded, 0.0)
     return {
-        "prompt_id": [str(name) for name in rows.prompt_ids],
+        "prompt_id": rows.prompt_ids,
         "prompt": rows.prompts,
         "completion": rows.completions,
         "num_tokens": rows.num_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from meds_rl.tasks.base import prompt_id
@@ -42,13 +42,6 @@ def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
         return prompt
     messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]
     return json.dumps(messages, default=lambda value: type(value).__name__)
-
-
-def last_words(prompt: str | Sequence[Mapping[str, Any]]) -> str:
-    """What a prompt asks: the text, or of a conversation the text of the last message."""
-    if isinstance(prompt, str):
-        return prompt
-    return _content_text(prompt[-1].get("content")) if prompt else ""
 
 
 def has_images(prompt: str | list[dict[str, Any]]) -> bool:
