@@ -4,7 +4,14 @@
 from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper's fingerprints in its two readings,
 `AnswerStates` and `WorkingStates` this project's own. A new one is a class with the members of `Fingerprint`; pass
 an instance.
+
+What reads text alone needs no torch; it is imported when something that needs it is asked for.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from meds_rl.fingerprint.answer import (
     AnswerFinder,
@@ -16,15 +23,17 @@ from meds_rl.fingerprint.answer import (
     find_written,
     written_runs,
 )
-from meds_rl.fingerprint.answer_states import AnswerStates
-from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
-from meds_rl.fingerprint.extract import extract, num_forwards
-from meds_rl.fingerprint.layer_logits import LayerLogits
 from meds_rl.fingerprint.locate import Tokenizer
-from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
-from meds_rl.fingerprint.pooled_logits import PooledLogits
-from meds_rl.fingerprint.recorder import Recorder, record
-from meds_rl.fingerprint.working_states import WorkingStates
+
+if TYPE_CHECKING:
+    from meds_rl.fingerprint.answer_states import AnswerStates
+    from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
+    from meds_rl.fingerprint.extraction import extract, num_forwards
+    from meds_rl.fingerprint.layer_logits import LayerLogits
+    from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
+    from meds_rl.fingerprint.pooled_logits import PooledLogits
+    from meds_rl.fingerprint.recorder import Recorder, record
+    from meds_rl.fingerprint.working_states import WorkingStates
 
 __all__ = [
     "NAMES",
@@ -56,6 +65,34 @@ __all__ = [
     "written_runs",
 ]
 
+_WITH_TORCH = {
+    "answer_states": ("AnswerStates",),
+    "base": (
+        "Fingerprint",
+        "Where",
+        "num_tokens_read",
+    ),
+    "extraction": (
+        "extract",
+        "num_forwards",
+    ),
+    "layer_logits": ("LayerLogits",),
+    "model": (
+        "Backbone",
+        "Head",
+        "ReferencePolicy",
+        "find_backbone",
+        "reference_model",
+    ),
+    "pooled_logits": ("PooledLogits",),
+    "recorder": (
+        "Recorder",
+        "record",
+    ),
+    "working_states": ("WorkingStates",),
+}
+"""File -> what it defines."""
+
 NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
 
 
@@ -74,6 +111,11 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     """
     if name not in NAMES:
         raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
+    from meds_rl.fingerprint.answer_states import AnswerStates
+    from meds_rl.fingerprint.layer_logits import LayerLogits
+    from meds_rl.fingerprint.pooled_logits import PooledLogits
+    from meds_rl.fingerprint.working_states import WorkingStates
+
     if name == "answer_states":
         return AnswerStates()
     if name == "working_states":
@@ -81,3 +123,14 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     if name == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")
+
+
+def __getattr__(name: str) -> Any:
+    for file, names in _WITH_TORCH.items():
+        if name in names:
+            return getattr(import_module(f"meds_rl.fingerprint.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

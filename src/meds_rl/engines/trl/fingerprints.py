@@ -33,7 +33,7 @@ from meds_rl.fingerprint import (
     record,
     written_runs,
 )
-from meds_rl.fingerprint.extract import evaluating
+from meds_rl.fingerprint.extraction import evaluating
 from meds_rl.fingerprint.text import NUM_FEATURES, answer_vectors
 
 logger = get_logger("meds_rl")
