@@ -39,6 +39,10 @@ MAX_NAMED = 3
 """Files that a note names."""
 
 
+class NotRecognisedError(RunFolderError):
+    """Files are of no form that is read."""
+
+
 def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bool = False) -> RunFolder:
     """Write the rollouts of a dump into a run folder.
 
@@ -52,7 +56,8 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
         The run folder; `RunFolder.source` says what was recognised.
 
     Raises:
-        RunFolderError: nothing is recognised, or something needed is missing.
+        NotRecognisedError: nothing is recognised.
+        RunFolderError: something needed is missing.
         ValueError: an option is wrong.
     """
     import pyarrow as pa
@@ -113,7 +118,7 @@ class _Settled:
 
 def _check(collector: Collector, dump: Dump) -> None:
     if collector.format is None:
-        raise RunFolderError(_unrecognised(collector, dump))
+        raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
         raise RunFolderError(
             f"{dump.path} holds no completion: {collector.incomplete:,} rows lack a prompt, a completion or a step."

@@ -5,11 +5,11 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meds_rl.rollouts.blocks import KINDS, kind_of
-from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.folder import MEMORY_FILE, RunFolder, read_json
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
 
 MAX_DEPTH = 4
@@ -32,10 +32,12 @@ class Dump:
     Attributes:
         path: the folder, or the file.
         files: its files, in the order of the numbers in their names.
+        is_beside_runs: whether it was found in a folder of runs and may as well be something else.
     """
 
     path: Path
     files: tuple[Path, ...]
+    is_beside_runs: bool = False
 
     @property
     def name(self) -> str:
@@ -61,8 +63,11 @@ def find_sources(given: Sequence[str]) -> list[Path | Dump]:
         paths = [Path(text)] if Path(text).exists() else [Path(match) for match in matches]
         if not paths:
             raise RunFolderError(f"{text} does not exist, and as a pattern it matches nothing.")
-        sources = [source for path in paths for source in _sources_at(path, files)]
-        if not sources and not any(path.is_file() and kind_of(path) for path in paths):
+        sources = [source for path in paths if not is_data(path) for source in _sources_at(path)]
+        if not sources or Path(text).exists():  # files that a pattern finds beside runs are something else
+            for path in filter(is_data, paths):
+                files.setdefault((path.parent.absolute(), _DIGITS.sub("#", path.name)), []).append(path)
+        if not sources and not any(map(is_data, paths)):
             raise RunFolderError(_nothing(text, paths))
         for source in sources:
             found.setdefault(_place(source).resolve(), source)
@@ -75,8 +80,10 @@ def find_sources(given: Sequence[str]) -> list[Path | Dump]:
 
 def is_run(path: Path) -> bool:
     """Whether training wrote this folder; the folder of an evaluation is not a run."""
-    names = ("metrics.jsonl", "memory.safetensors")
-    return any((path / name).exists() for name in names) or any((path / "rollouts").glob("generation-*.parquet"))
+    run = RunFolder(path)
+    if run.metrics_path.exists() or run.has_rollouts() or (path / MEMORY_FILE).exists():
+        return True
+    return "schema_version" in (read_json(run.environment_path) or {})  # it has just begun
 
 
 def natural(path: str | Path) -> list[tuple[int, int | str]]:
@@ -106,12 +113,13 @@ def _place(source: Path | Dump) -> Path:
     return source.path if isinstance(source, Dump) else source
 
 
-def _sources_at(path: Path, files: dict[tuple[Path, str], list[Path]]) -> list[Path | Dump]:
-    """The runs and dumps of a folder; a file is added to the others of its kind."""
-    if path.is_file() and kind_of(path):
-        key = (path.parent.absolute(), _DIGITS.sub("#", path.name))
-        files.setdefault(key, []).append(path)
-        return []
+def is_data(path: Path) -> bool:
+    """Whether it is a file of a kind that is read."""
+    return bool(kind_of(path)) and path.is_file()
+
+
+def _sources_at(path: Path) -> list[Path | Dump]:
+    """The runs and dumps of a folder."""
     if not path.is_dir():
         return []
     if is_run(path):
@@ -123,11 +131,12 @@ def _sources_at(path: Path, files: dict[tuple[Path, str], list[Path]]) -> list[P
     here = dump_at(path)
     if here is not None and not runs:
         return [here]
-    return [*runs, *(dump for child in children if not is_run(child) for dump in _dumps_below(child, 1))]
+    dumps = [dump for child in children if not is_run(child) for dump in _dumps_below(child, 1)]
+    return [*runs, *(replace(dump, is_beside_runs=bool(runs)) for dump in dumps)]
 
 
 def _dumps_below(path: Path, depth: int) -> list[Dump]:
-    """The dump in a folder, else those in its folders: lighteval has ``details/{model}/{date}/details_*.parquet``."""
+    """The dump in a folder that was not named, else those in its folders, as in ``details/{model}/{date}/``."""
     here = dump_at(path)
     if here is not None and all(kind_of(file) != ".json" for file in here.files):
         return [here]
@@ -148,7 +157,7 @@ def dump_at(path: Path) -> Dump | None:
 
 def _files_in(folder: Path) -> Iterator[Path]:
     for path in _listed(folder):
-        if kind_of(path) and path.is_file():
+        if is_data(path):
             yield path
 
 

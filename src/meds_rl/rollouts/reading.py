@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import convert
+from meds_rl.rollouts.convert import NotRecognisedError, convert
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.table import RunFolderError
@@ -88,9 +88,14 @@ def opened(
             "programs (--prompt, --reward, --answer-marker, ...) are for these only."
         )
     with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
-        yield [
-            RunFolder(source)
-            if isinstance(source, Path)
-            else convert(source, options, Path(folder) / str(number), show_progress=show_progress)
-            for number, source in enumerate(sources)
-        ]
+        found = []
+        for number, source in enumerate(sources):
+            if isinstance(source, Path):
+                found.append(RunFolder(source))
+                continue
+            try:
+                found.append(convert(source, options, Path(folder) / str(number), show_progress=show_progress))
+            except NotRecognisedError:
+                if not source.is_beside_runs:
+                    raise
+        yield found
