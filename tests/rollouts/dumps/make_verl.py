@@ -51,8 +51,9 @@ def main() -> None:
     inputs, output = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     write_inputs(inputs, sys.argv[1])
     overrides = ["algorithm.adv_estimator=grpo", "data.train_batch_size=4", "data.max_response_length=96", "actor_rollout_ref.rollout.n=8"]
-    overrides += ["actor_rollout_ref.rollout.val_kwargs.n=2", "actor_rollout_ref.actor.optim.lr=0", "trainer.test_freq=4"]
+    overrides += ["actor_rollout_ref.rollout.val_kwargs.n=8", "actor_rollout_ref.actor.optim.lr=0", "trainer.test_freq=6"]
     overrides += ["actor_rollout_ref.actor.strategy=fsdp2", "actor_rollout_ref.ref.strategy=fsdp2"]
+    overrides += ["trainer.total_training_steps=6"]
     overrides += [f"trainer.validation_data_dir={output}/validation"]
     run = PocketRun(
         inputs, output, overrides, environment={"MEDS_TEST_STRIDE": "8"}, module="verl.trainer.main_ppo"
