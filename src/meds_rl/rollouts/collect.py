@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
@@ -136,7 +136,6 @@ class Collector:
     Args:
         dump: the files.
         options: what the user says about them.
-        spool: called with the texts of the completions, block by block.
 
     Attributes:
         rows: what was collected.
@@ -151,8 +150,8 @@ class Collector:
         ungraded: completions that the format does not grade, left out.
     """
 
-    def __init__(self, dump: Dump, options: ReadOptions, spool: Any) -> None:
-        self._dump, self._options, self._spool = dump, options, spool
+    def __init__(self, dump: Dump, options: ReadOptions) -> None:
+        self._dump, self._options = dump, options
         self._searches: Mapping[str, Search] = (
             {} if "answer" in options.columns else searches(options.answer_marker, options.answer_pattern)
         )
@@ -168,26 +167,30 @@ class Collector:
         self.repeated: set[int] = set()
         self.num_files = self.incomplete = self.ungraded = 0
 
-    def read(self, show_progress: bool = False) -> None:
-        """Read all files of the dump.
+    def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
+        """Read files of the dump.
+
+        Args:
+            files: each once.
+            keep: called with the texts of the completions, block by block.
+            show_progress: whether a progress bar is shown.
 
         Raises:
             RunFolderError: a file is no regular one, or has no column that the user names.
         """
         from tqdm.auto import tqdm
 
-        sizes = [path.stat().st_size if path.is_file() else 0 for path in self._dump.files]
-        bar = tqdm(
+        sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+        with tqdm(
             total=sum(sizes), desc=self._dump.name, unit="B", unit_scale=True, disable=not show_progress, leave=False
-        )
-        with bar:
-            for path, size in zip(self._dump.files, sizes, strict=True):
+        ) as bar:
+            for path, size in zip(files, sizes, strict=True):
                 done = 0
-                for share in self._read_file(path):
+                for share in self._read_file(path, keep):
                     bar.update(int(share * size) - done)
                     done = int(share * size)
 
-    def _read_file(self, path: Path) -> Iterator[float]:
+    def _read_file(self, path: Path, keep: Callable[[Sequence[str]], None]) -> Iterator[float]:
         """Read one file; after each block comes the share of the file that was read."""
         damage = self.damages.setdefault(path, Damage())
         format_ = None
@@ -198,7 +201,7 @@ class Collector:
                     self.others[path] = list(block.names)
                     return
             if block.num_rows and format_ is not None:
-                self._add(overridden(block, format_.read(block), self._options.columns), path)
+                keep(self._add(overridden(block, format_.read(block), self._options.columns), path))
             yield block.share
         if format_ is not None:
             self._end(format_)
@@ -225,7 +228,8 @@ class Collector:
             self.repeated.add(self.num_files - 1)
         self._last_digest, self._digest = self._digest, 0
 
-    def _add(self, rows: Rows, path: Path) -> None:
+    def _add(self, rows: Rows, path: Path) -> list[str]:
+        """Collect the rows of a block; the texts of the completions that are kept."""
         self.grade, self.total = self.grade or rows.grade, self.total or rows.total
         self.ungraded += rows.ungraded
         num = len(rows.completions)
@@ -238,7 +242,6 @@ class Collector:
         kept = [text for text in compress(texts, whole) if text is not None]
         shown = [text for text, _ in kept]
         self._digest = hash((self._digest, tuple(shown), prompts.tobytes()))
-        self._spool(shown)
         numbers = {
             "prompt": prompts,
             "step": steps,
@@ -254,6 +257,7 @@ class Collector:
             self._answers(rows.answers, [written for _, written in kept], whole),
             list(compress(groups, whole)),
         )
+        return shown
 
     def _places(self, prompts: Values) -> NDArray[np.int64]:
         """The place of each prompt among the different ones; -1 for none."""

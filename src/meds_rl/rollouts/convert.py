@@ -60,36 +60,66 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
         RunFolderError: something needed is missing.
         ValueError: an option is wrong.
     """
-    import pyarrow as pa
-
-    options.check()
-    run = RunFolder(folder)
-    run.rollouts_path.mkdir(parents=True)
-    spool = folder / "texts.arrow"
-    with spool.open("wb") as file, pa.ipc.new_file(file, _TEXTS()) as writer:
-
-        def write(texts: Sequence[str]) -> None:
-            writer.write_batch(pa.record_batch([pa.array(texts, pa.large_string())], schema=_TEXTS()))
-
-        collector = Collector(dump, options, write)
-        collector.read(show_progress)
-    _check(collector, dump)
-    settled = _settle(collector, dump, options)
-    _write_rollouts(collector, settled, run, spool)
-    spool.unlink()
-    source = {
-        "path": str(dump.path),
-        "name": dump.name,
-        "notes": [_sentence(collector, settled, dump), *_notes(collector, settled)],
-    }
-    write_atomically(folder / SOURCE_FILE, json.dumps(source).encode())
-    return run
+    conversion = Conversion(dump, options, folder)
+    conversion.add(dump.files, show_progress)
+    conversion.write()
+    conversion.close()
+    return conversion.run
 
 
-def _TEXTS() -> pa.Schema:  # noqa: N802
-    import pyarrow as pa
+class Conversion:
+    """A dump on its way into a run folder. Files that another program writes later can be added.
 
-    return pa.schema([("completion", pa.large_string())])
+    Args:
+        dump, options, folder: as in `convert`.
+
+    Attributes:
+        run: the run folder.
+    """
+
+    def __init__(self, dump: Dump, options: ReadOptions, folder: Path) -> None:
+        options.check()
+        self.run = RunFolder(folder)
+        self.run.rollouts_path.mkdir(parents=True)
+        self._dump, self._options = dump, options
+        self._collector = Collector(dump, options)
+        self._spools: list[Path] = []
+        self._written: _Settled | None = None
+        self._num_files = 0
+
+    def add(self, files: Sequence[Path], show_progress: bool = False) -> None:
+        """Read files of the dump, each once."""
+        import pyarrow as pa
+
+        spool = self.run.path / f"texts-{len(self._spools)}.arrow"
+        schema = pa.schema([("completion", pa.large_string())])
+        with spool.open("wb") as file, pa.ipc.new_file(file, schema) as writer:
+
+            def keep(texts: Sequence[str]) -> None:
+                writer.write_batch(pa.record_batch([pa.array(texts, pa.large_string())], schema=schema))
+
+            self._collector.read(files, keep, show_progress)
+        self._spools.append(spool)
+
+    def write(self) -> None:
+        """Write what was added since the last time; all of it anew if that changes what was written."""
+        _check(self._collector, self._dump)
+        settled = _settle(self._collector, self._dump, self._options)
+        before = self._written
+        if before is not None and not settled.continues(before):
+            self.run.drop_rollouts_from(0)
+            before, self._num_files = None, 0
+        begin = 0 if before is None else len(before.order)
+        self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
+        self._written = settled
+        notes = [_sentence(self._collector, settled, self._dump), *_notes(self._collector, settled)]
+        source = {"path": str(self._dump.path), "name": self._dump.name, "notes": notes}
+        write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
+
+    def close(self) -> None:
+        """Delete what was kept on disk for files that are added later."""
+        for spool in self._spools:
+            spool.unlink()
 
 
 @dataclass(frozen=True)
@@ -114,6 +144,18 @@ class _Settled:
     answer_share: float
     has_steps: bool
     filter: str
+
+    def continues(self, before: _Settled) -> bool:
+        """Whether what was written stays as it is: the same meaning, and only later batches came after it."""
+        n = len(before.order)
+        if n == len(self.order):
+            return np.array_equal(self.order, before.order) and self._meaning == before._meaning
+        later = n == 0 or self.steps[n] > before.steps[-1]
+        return bool(later) and self._meaning == before._meaning and np.array_equal(self.order[:n], before.order)
+
+    @property
+    def _meaning(self) -> tuple[Any, ...]:
+        return self.grading.sentence, self.answers, self.filter
 
 
 def _check(collector: Collector, dump: Dump) -> None:
@@ -192,26 +234,30 @@ def _which_answers(shares: dict[str, float], options: ReadOptions) -> str | None
 # ---- What is written
 
 
-def _write_rollouts(collector: Collector, settled: _Settled, run: RunFolder, spool: Path) -> None:
+def _write_rollouts(
+    collector: Collector, settled: _Settled, begin: int, num_files: int, run: RunFolder, spools: Sequence[Path]
+) -> int:
+    """Write the rows from place `begin` on; return how many files there are then."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = _Columns(collector, settled)
     with ExitStack() as stack:
-        texts = _Texts(stack.enter_context(pa.memory_map(str(spool))))
-        for number, (start, stop) in enumerate(_files(settled, collector.rows.number("size"))):
+        texts = _Texts([stack.enter_context(pa.memory_map(str(spool))) for spool in spools])
+        for start, stop in _files(settled, collector.rows.number("size"), begin):
             table = columns.table(start, stop, texts.take(settled.order[start:stop]))
             # Not synced to disk, unlike a training's: the folder lives as long as the command.
-            with (run.rollouts_path / f"generation-{number:06d}.parquet").open("wb") as file:
+            with (run.rollouts_path / f"generation-{num_files:06d}.parquet").open("wb") as file:
                 pq.write_table(table, file, use_dictionary=["prompt_id", "prompt", "reason"])
+            num_files += 1
+    return num_files
 
 
-def _files(settled: _Settled, sizes: Numbers) -> Iterator[tuple[int, int]]:
+def _files(settled: _Settled, sizes: Numbers, start: int) -> Iterator[tuple[int, int]]:
     """Where the files begin and end: with a batch, as long as one fits into a file."""
     num = len(settled.order)
     ends = np.append(np.flatnonzero(np.diff(settled.generations)) + 1, num)
     characters = np.concatenate([[0], np.cumsum(sizes[settled.order])])
-    start = 0
     while start < num:
         full = int(np.searchsorted(characters, characters[start] + CHARACTERS_A_FILE))
         most = max(start + 1, min(start + ROWS_A_FILE, full, num))
@@ -222,17 +268,17 @@ def _files(settled: _Settled, sizes: Numbers) -> Iterator[tuple[int, int]]:
 
 
 class _Texts:
-    """The texts of the completions, in a file on disk.
+    """The texts of the completions, in files on disk.
 
     Args:
-        file: what `convert` wrote.
+        files: what `Conversion.add` wrote.
     """
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, files: Sequence[Any]) -> None:
         import pyarrow as pa
 
-        reader = pa.ipc.open_file(file)
-        self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        readers = [pa.ipc.open_file(file) for file in files]
+        self._batches = [reader.get_batch(number) for reader in readers for number in range(reader.num_record_batches)]
         self._starts = np.concatenate([[0], np.cumsum([batch.num_rows for batch in self._batches])])
 
     def take(self, rows: NDArray[np.int64]) -> pa.Array:

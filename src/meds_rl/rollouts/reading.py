@@ -81,12 +81,9 @@ def opened(
         ValueError: an option is wrong, or there are options and a source is a run folder.
     """
     options.check()
-    runs = [source for source in sources if isinstance(source, Path)]
-    if runs and not options.is_empty:
-        raise ValueError(
-            f"{runs[0]} is a run folder, which says itself what its columns mean; options for rollouts of other "
-            "programs (--prompt, --reward, --answer-marker, ...) are for these only."
-        )
+    for source in sources:
+        if isinstance(source, Path):
+            refuse_options(source, options)
     with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
         found = []
         for number, source in enumerate(sources):
@@ -99,3 +96,12 @@ def opened(
                 if not source.is_beside_runs:
                     raise
         yield found
+
+
+def refuse_options(run: Path, options: ReadOptions) -> None:
+    """ValueError if there are options for a run folder."""
+    if not options.is_empty:
+        raise ValueError(
+            f"{run} is a run folder, and its columns are known; --prompt, --completion, --reward, --step, --answer, "
+            "--group, --correct-above, --answer-marker and --answer-pattern are for rollouts of other programs."
+        )

@@ -200,7 +200,7 @@ def _of_run(run: RunFolder) -> Completions:
         strategies=[_text(value) for value in columns["strategy"]],
         steps=frame["step"].to_numpy(dtype=np.int64),
         in_loss=frame["in_loss"].to_numpy(dtype=bool),
-        population=_population(frame),
+        population=_population(frame) if run.source is None else None,
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
     )
     path = run.memory_path()
