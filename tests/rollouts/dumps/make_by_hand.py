@@ -1,4 +1,4 @@
-"""Write the fixtures whose programs were not run, in the form that their sources show. The completions are those of `trl/`.
+"""Write the fixtures whose programs were not run, in the form of their sources. The completions are those of `trl/`.
 
 python tests/rollouts/dumps/make_by_hand.py prime_rl        # where verifiers 0.4.0, pandas and pyarrow are installed
 python tests/rollouts/dumps/make_by_hand.py prime_rl_06     # pandas and pyarrow
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def rollouts() -> pd.DataFrame:
-    """`prompt`, `completion`, `step`, `answer` (the reference) and `boxed` (the model's, or None) of the rows of `trl/`."""
+    """`prompt`, `completion`, `step`, `answer` (the reference) and `boxed` (the model's, or None), from `trl/`."""
     files = sorted((HERE / "trl" / "completions").glob("*.parquet"))
     table = pd.concat([pd.read_parquet(path) for path in files], ignore_index=True)
     table["answer"] = [str(eval(re.fullmatch(r"what is (.*)\?", prompt)[1])) for prompt in table["prompt"]]
@@ -47,8 +47,8 @@ def identifier(*words: object) -> str:
 def prime_rl() -> None:
     """prime-rl v0.7 on, after src/prime_rl/monitors/file.py of v0.8.1.dev67: verifiers' own `Episode.to_record()`.
 
-    `all` has a trace-less failure at each step and a first turn with a tool call in one rollout of each group; `effective` has the groups
-    whose rewards differ.
+    `all` has a failure without a trace at each step, and a tool call in one rollout of each group. `effective` has the
+    groups whose rewards differ.
     """
     import verifiers.v1 as vf
     from verifiers.v1.configs.agent import WireAgentConfig
@@ -129,7 +129,7 @@ def prime_rl() -> None:
 
 
 def prime_rl_06() -> None:
-    """prime-rl v0.6.0, after save_rollouts in src/prime_rl/orchestrator/utils.py and FinishedRollout.to_dict in types.py."""
+    """prime-rl v0.6.0, after save_rollouts and FinishedRollout.to_dict in src/prime_rl/orchestrator."""
     folder, table = fresh("prime_rl_06"), rollouts()
     for step in (1, 2):
         rows, lines = groups(table, step, size=8), []
@@ -203,7 +203,7 @@ def lighteval_old() -> None:
 
 
 def verl_old() -> None:
-    """verl's older trainer (`trainer.use_v1=False`, and 0.6 to 0.8): its own writer and its math_dapo on rows that were not trained on."""
+    """verl's older trainer (`trainer.use_v1=False`, and 0.6 to 0.8): its own writer and math_dapo, without a run."""
     from verl.trainer.ppo.ray_trainer import RayPPOTrainer
     from verl.utils.reward_score import default_compute_score
 
@@ -212,9 +212,7 @@ def verl_old() -> None:
         rows = table[table["step"] == step]
         # Balanced over ranks by length: the rows of a prompt do not follow each other.
         rows = rows.sort_values("completion", key=lambda text: text.str.len(), kind="stable")
-        results = [
-            default_compute_score("math_dapo", row.completion, row.answer) for row in rows.itertuples()
-        ]
+        results = [default_compute_score("math_dapo", row.completion, row.answer) for row in rows.itertuples()]
         RayPPOTrainer._write_generations(
             inputs=[f"user\n{prompt}\nassistant\n" for prompt in rows["prompt"]],
             outputs=rows["completion"].tolist(),

@@ -1,8 +1,9 @@
 """Make the fixture of lighteval's new form: its command line on a pocket policy and a task of its own.
 
-python tests/rollouts/dumps/make_lighteval.py lab/checkpoints/stuck-0     # where lighteval 0.13.0 is installed, with PYTHONPATH=src
+python tests/rollouts/dumps/make_lighteval.py lab/checkpoints/stuck-0     # with PYTHONPATH=src
 
-It needs "huggingface_hub<2" and "xxhash<4", and, without a network, an empty file `tinyBenchmarks.pkl` beside its `tiny_benchmarks.py`.
+It needs lighteval 0.13.0, "huggingface_hub<2" and "xxhash<4", and offline an empty file `tinyBenchmarks.pkl`
+beside lighteval's `tiny_benchmarks.py`.
 """
 
 import json
@@ -17,7 +18,7 @@ from meds_rl.tasks.pocket.strategies import CORRECT, answers
 
 HERE = Path(__file__).parent
 
-TASK = r'''
+TASK = r"""
 import re
 
 import numpy as np
@@ -55,7 +56,7 @@ TASKS_TABLE = [
         stop_sequence=[],
     )
 ]
-'''
+"""
 
 
 def main() -> None:
@@ -67,7 +68,8 @@ def main() -> None:
     ]
     (folder / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "task.py").write_text(TASK.replace("FOLDER", str(folder / "data")))
-    model = f"model_name={sys.argv[1]},device=cpu,dtype=float32,batch_size=4,max_length=256,cache_dir={folder}/cache,generation_parameters={{temperature:1.0,seed:0}}"
+    model = f"model_name={sys.argv[1]},device=cpu,dtype=float32,batch_size=4,max_length=256,cache_dir={folder}/cache,"
+    model += "generation_parameters={temperature:1.0,seed:0}"
     command = [str(Path(sys.executable).parent / "lighteval"), "accelerate", model, "pocket"]
     command += ["--custom-tasks", str(folder / "task.py"), "--output-dir", str(folder / "out"), "--save-details"]
     subprocess.run(command, check=True)

@@ -1,8 +1,9 @@
-"""Make the fixtures of lm-evaluation-harness: its command line with `--log_samples`, on a pocket policy and two tasks of its own.
+"""Make the fixtures of lm-evaluation-harness: its command line with `--log_samples`, on a pocket policy.
 
-python tests/rollouts/dumps/make_lm_eval.py lab/checkpoints/stuck-0     # where lm_eval[hf] 0.4.13 is installed, with PYTHONPATH=src
+python tests/rollouts/dumps/make_lm_eval.py lab/checkpoints/stuck-0     # with lm_eval[hf] 0.4.13, PYTHONPATH=src
 
-`pocket_generate` samples 16 completions for each document and has two filters; `pocket_choice` is multiple choice and has no completions.
+`pocket_generate` samples 16 completions for each document and has two filters; `pocket_choice` is multiple choice and
+has no completions.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 python tests/rollouts/dumps/make_trl.py lab/checkpoints/stuck-0
 
-`trl/` has plain prompts and a learning rate of 0: the policy and its errors stay as they are. `trl_chat/` has conversations, a column of
-`log_extra` and a learning rate: the policy moves.
+`trl/` has plain prompts and a learning rate of 0: the policy and its errors stay as they are. `trl_chat/` has
+conversations, a column of `log_extra` and a learning rate above 0.
 """
 
 import shutil

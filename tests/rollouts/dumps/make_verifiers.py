@@ -1,8 +1,8 @@
 """Make the fixtures of verifiers: its command line `vf-eval`, against the server of `serve_completions.py`.
 
-python tests/rollouts/dumps/make_verifiers.py {0.1.5,0.1.14,0.4.0}     # where this version is installed; the server runs on port 8765
+python tests/rollouts/dumps/make_verifiers.py {0.1.5,0.1.14,0.4.0}     # where this version is installed
 
-0.1.5 needs "openai<2", "openai-agents<0.4" and httpx beside it.
+The server must run on port 8765, freshly started. 0.1.5 needs "openai<2", "openai-agents<0.4" and httpx beside it.
 """
 
 import os
@@ -18,7 +18,14 @@ SERVER = "http://127.0.0.1:8765/v1"
 
 def new(output: Path) -> list[str]:
     """verifiers 0.2 and later. Nothing is uploaded."""
-    words = ["pocket_v04", "--env.agent.harness.id", "pocket_v04", "--env.agent.runtime.type", "subprocess", "--no-push"]
+    words = [
+        "pocket_v04",
+        "--env.agent.harness.id",
+        "pocket_v04",
+        "--env.agent.runtime.type",
+        "subprocess",
+        "--no-push",
+    ]
     words += ["--no-rich", "--model", "pocket-stuck", "--client.base-url", SERVER, "--client.api-key-var", "STUB_KEY"]
     return [*words, "-r", "8", "-c", "1", "-o", str(output), "--run.name", "pocket_v04--pocket-stuck"]
 

@@ -2,8 +2,8 @@
 
 python tests/rollouts/dumps/make_verl.py lab/checkpoints/stuck-0     # in the environment of `make test-verl`
 
-verl has no text generation on a CPU: the stand-in of tests/engines/verl answers with the completions of `trl/`, which the policy
-stuck-0 sampled. Servers, agent loop, rewards (math_dapo), update and the writing are verl's.
+verl has no text generation on a CPU: the stand-in of tests/engines/verl answers with the completions of `trl/`, which
+the policy stuck-0 sampled. Servers, agent loop, rewards (math_dapo), update and the writing are verl's.
 """
 
 import json
@@ -50,14 +50,21 @@ def write_inputs(folder: Path, checkpoint: str) -> None:
 def main() -> None:
     inputs, output = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
     write_inputs(inputs, sys.argv[1])
-    overrides = ["algorithm.adv_estimator=grpo", "data.train_batch_size=4", "data.max_response_length=96", "actor_rollout_ref.rollout.n=8"]
-    overrides += ["actor_rollout_ref.rollout.val_kwargs.n=8", "actor_rollout_ref.actor.optim.lr=0", "trainer.test_freq=6"]
+    overrides = [
+        "algorithm.adv_estimator=grpo",
+        "data.train_batch_size=4",
+        "data.max_response_length=96",
+        "actor_rollout_ref.rollout.n=8",
+    ]
+    overrides += [
+        "actor_rollout_ref.rollout.val_kwargs.n=8",
+        "actor_rollout_ref.actor.optim.lr=0",
+        "trainer.test_freq=6",
+    ]
     overrides += ["actor_rollout_ref.actor.strategy=fsdp2", "actor_rollout_ref.ref.strategy=fsdp2"]
     overrides += ["trainer.total_training_steps=6"]
     overrides += [f"trainer.validation_data_dir={output}/validation"]
-    run = PocketRun(
-        inputs, output, overrides, environment={"MEDS_TEST_STRIDE": "8"}, module="verl.trainer.main_ppo"
-    )
+    run = PocketRun(inputs, output, overrides, environment={"MEDS_TEST_STRIDE": "8"}, module="verl.trainer.main_ppo")
     result = run.start()
     if result.returncode:
         raise SystemExit(result.stdout[-5000:] + result.stderr[-5000:])
