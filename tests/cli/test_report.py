@@ -39,7 +39,7 @@ def test_runs_are_found_by_path_folder_and_pattern(runs):
     for path in ("nowhere", "nowhere*"):
         with pytest.raises(RunFolderError, match="does not exist, and as a pattern it matches nothing"):
             find_sources([str(runs / path)])
-    with pytest.raises(RunFolderError, match="is a part of the run folder .*meds; give that one"):
+    with pytest.raises(RunFolderError, match="is a part of the run folder"):
         find_sources([str(runs / "meds" / "rollouts")])
 
 

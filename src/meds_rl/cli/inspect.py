@@ -176,7 +176,9 @@ def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> Vie
     known = {name: wrong[wrong["prompt_id"] == name] for name in shown}
     prompts = [_wrong_of_prompt(run, name, members) for name, members in known.items()]
     unread = [
-        Prompt(name, False, "", int(count), "", "", [], False) for name, count in counts.items() if name not in known
+        Prompt(str(name), False, "", int(count), "", "", [], False)
+        for name, count in counts.items()
+        if name not in known
     ]
     return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread])
 
@@ -285,8 +287,8 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
         strategies = [Text(short(cluster.strategies, 60))] if has_strategies else []
         answers, example = Text(short(cluster.answers, 60)), Text(short(cluster.example, 240))
         batches = f"{cluster.first}–{cluster.last}"
-        name = [cluster.name] if prompt.is_remembered else []
-        table.add_row(*name, str(cluster.size), batches, answers, *strategies, example)
+        names = [cluster.name] if prompt.is_remembered else []
+        table.add_row(*names, str(cluster.size), batches, answers, *strategies, example)
     if len(prompt.clusters) > len(shown):
         rest = prompt.clusters[len(shown) :]
         more = ["…"] if prompt.is_remembered else []

@@ -155,7 +155,8 @@ class Collector:
         self._searches: Mapping[str, Search] = (
             {} if "answer" in options.columns else searches(options.answer_marker, options.answer_pattern)
         )
-        self._digest = self._last_digest = 0
+        self._hashes: list[int] = []  # of the completions of the present file
+        self._last_hashes: list[int] = []
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
         self.filters: dict[str, int] = {}
@@ -224,15 +225,21 @@ class Collector:
         return found
 
     def _end(self, format_: Format) -> None:
-        if format_.logs_again and self._digest == self._last_digest:
+        # A policy that has collapsed may say the same again; a batch that is logged again has different completions.
+        varied = 2 * len(set(self._hashes)) > len(self._hashes)
+        if format_.logs_again and varied and self._hashes == self._last_hashes:
             self.repeated.add(self.num_files - 1)
-        self._last_digest, self._digest = self._digest, 0
+        self._last_hashes, self._hashes = self._hashes, []
 
     def _add(self, rows: Rows, path: Path) -> list[str]:
         """Collect the rows of a block; the texts of the completions that are kept."""
-        self.grade, self.total = self.grade or rows.grade, self.total or rows.total
-        self.ungraded += rows.ungraded
         num = len(rows.completions)
+        self.ungraded += rows.ungraded
+        if not num:  # multiple choice, which has none
+            return []
+        self.grade, self.total = self.grade or rows.grade, self.total or rows.total
+        if self.format is not None and not self.format.numbered and self.grade not in rows.rewards:
+            rows.rewards[self.grade] = rows.rewards.get(rows.grade, [])  # another task of the evaluation
         texts = [completion_text(completion) for completion in rows.completions]
         groups = [None if group is None else encodable(str(group)) for group in rows.groups] or [None] * num
         prompts = self._places(rows.prompts or [None if group is None else f"group {group}" for group in groups])
@@ -241,7 +248,7 @@ class Collector:
         self.incomplete += num - int(whole.sum())
         kept = [text for text in compress(texts, whole) if text is not None]
         shown = [text for text, _ in kept]
-        self._digest = hash((self._digest, tuple(shown), prompts.tobytes()))
+        self._hashes += map(hash, shown)
         numbers = {
             "prompt": prompts,
             "step": steps,

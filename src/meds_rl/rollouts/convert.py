@@ -163,7 +163,7 @@ def _check(collector: Collector, dump: Dump) -> None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
         raise RunFolderError(
-            f"{dump.path} holds no completion: {collector.incomplete:,} rows lack a prompt, a completion or a step."
+            f"{dump.path} holds no completion: rows without a prompt, a completion or a step: {collector.incomplete:,}."
         )
     if not collector.rows.rewards:
         raise RunFolderError(
@@ -179,7 +179,7 @@ def _unrecognised(collector: Collector, dump: Dump) -> str:
         return f"{path} is not recognised; its columns are {listed(names)}. {ask}"
     whys = [damage.why for damage in collector.damages.values() if damage.why]
     bad = sum(damage.lines for damage in collector.damages.values())
-    lines = [f"{bad:,} lines are no rows"] if bad else []
+    lines = [f"lines that are no rows: {bad:,}"] if bad else []
     return f"{dump.path} holds no rows: {'; '.join([*whys[:1], *lines]) or 'it is empty'}. Accepted is {ACCEPTED}."
 
 
@@ -333,7 +333,7 @@ class _Columns:
             "cluster": [-4] * n,
             "cluster_size": [0.0] * n,
             "penalty": [0.0] * n,
-            "reason": pa.array(np.where(graded, "no_memory", "not_graded")),
+            "reason": ["no_memory"] * n,
             "memory_id": [-1] * n,
             "in_loss": [True] * n,
         }
@@ -391,7 +391,9 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
         _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
         _many_left_out(collector.ungraded, "completion", "that the program did not grade"),
-        f"{int((~graded).sum()):,} completions are not graded: neither right nor wrong." if not graded.all() else "",
+        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
+        if not graded.all()
+        else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, which found the most answers."
         if settled.filter
         else "",

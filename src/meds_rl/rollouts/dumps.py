@@ -101,8 +101,8 @@ def step_in_name(path: Path, dump: Path) -> int | None:
         >>> step_in_name(Path("d/step_3/train.jsonl"), Path("d")), step_in_name(Path("d/math500.jsonl"), Path("d"))
         (3, None)
     """
-    inside = path.relative_to(dump).parts[:-1] if path.is_relative_to(dump) else ()
-    for name in (path.name.split(".")[0], *reversed(inside)):
+    folders = path.relative_to(dump).parts[:-1] if path.is_relative_to(dump) else ()
+    for name in (path.name.split(".")[0] if kind_of(path) else path.name, *reversed(folders)):
         match = _STEP.fullmatch(name)
         if match is not None and int(match[1][:20]) <= MAX_STEP:
             return int(match[1])

@@ -55,7 +55,8 @@ class Format:
         name: for the reader.
         keys: a file with all these columns has this format.
         read: from a block to its rows.
-        numbered: whether numbers in file names are optimiser steps where the rows have none.
+        numbered: whether numbers in file names are optimiser steps where the rows have none; of an evaluation they
+            are not, and each of its files may have a metric of its own.
         skip: columns that are not read, which may be large.
         logs_again: whether the program may log the same completions in the next file, too.
     """
@@ -90,13 +91,13 @@ def _trl(block: Block) -> Rows:
     return Rows(
         prompts=block.column("prompt"),
         completions=block.column("completion"),
-        rewards=_rewards_of(block, others),
+        rewards=_numbers_of(block, others),
         steps=block.column("step"),
         advantages=block.column("advantage"),
     )
 
 
-def _rewards_of(block: Block, names: Iterable[str]) -> dict[str, Values]:
+def _numbers_of(block: Block, names: Iterable[str]) -> dict[str, Values]:
     """The columns of numbers: the rewards, and what `log_extra` added."""
     return {name: values for name in names if is_numbers(values := block.column(name))}
 
@@ -136,12 +137,13 @@ def _first_of(block: Block, names: Iterable[str]) -> Values:
 def _verifiers(block: Block) -> Rows:
     metrics = block.column("metrics")
     names = dict.fromkeys(name for each in metrics if isinstance(each, Mapping) for name in each)
-    rewards = {"reward": block.column("reward")}
-    rewards |= {name: [_at(each, name) for each in metrics] for name in names if name not in rewards}
+    found = {name: [_at(each, name) for each in metrics] for name in names}
+    if not found:  # before 0.1.14 they are columns
+        found = _numbers_of(block, [name for name in block.names if name not in ("id", "example_id")])
     return Rows(
         prompts=block.column("prompt"),
         completions=block.column("completion"),
-        rewards={name: values for name, values in rewards.items() if is_numbers(values)} or rewards,
+        rewards={**found, "reward": block.column("reward")},
         total="reward",
         groups=_first_of(block, ("group_id",)),
         advantages=_first_of(block, ("advantage",)),
@@ -169,11 +171,15 @@ def _traces(block: Block) -> Rows:
 
 def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
     messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
+    scores = [_scores(_at(trace, "rewards")) for trace in traces]
+    names = dict.fromkeys(name for each in scores for name in each)
     return Rows(
         prompts=[prompt for prompt, _ in messages],
         completions=[completion for _, completion in messages],
-        rewards={"reward": [_reward_of(_at(trace, "rewards")) for trace in traces]},
-        grade="reward",
+        rewards={
+            "reward": [sum(score * weight for score, weight in each.values()) if each else None for each in scores],
+            **{name: [each[name][0] if name in each else None for each in scores] for name in names},
+        },
         total="reward",
         groups=groups or [],
         steps=steps or [],
@@ -196,15 +202,15 @@ def _messages_of(nodes: Any) -> tuple[Values | None, Values | None]:
     return written[:first], written[first:] or None
 
 
-def _reward_of(rewards: Any) -> float | None:
-    """The sum of score times weight; in 0.2 each reward is already weighted."""
-    if not isinstance(rewards, Mapping) or not rewards:
-        return None
-    parts = [
-        (_at(one, "score"), _at(one, "weight")) if isinstance(one, Mapping) else (one, 1.0) for one in rewards.values()
-    ]
-    known = [(score, weight) for score, weight in parts if is_numbers([score]) and is_numbers([weight])]
-    return float(sum(score * weight for score, weight in known)) if known else None
+def _scores(rewards: Any) -> dict[str, tuple[float, float]]:
+    """The score and weight of each reward; in 0.2 each is a number that is weighted already."""
+    if not isinstance(rewards, Mapping):
+        return {}
+    pairs = {
+        name: (_at(one, "score"), _at(one, "weight")) if isinstance(one, Mapping) else (one, 1.0)
+        for name, one in rewards.items()
+    }
+    return {name: pair for name, pair in pairs.items() if all(isinstance(one, int | float) for one in pair)}
 
 
 def _at(value: Any, *names: str) -> Any:

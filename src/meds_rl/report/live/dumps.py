@@ -30,7 +30,7 @@ class DumpFollower(Follower):
         super().__init__(folder / "run")
         self._source, self._options = path, options
         self._conversion: Conversion | None = None
-        self._stamps: dict[Path, Stamp | None] = {}
+        self._stamps: dict[Path, Stamp] = {}
         self.path = Path(path)
         self.notes: list[str] = []
 
