@@ -129,7 +129,7 @@ def test_bad_input_is_said_in_a_sentence(samples, capsys, monkeypatch, options, 
 
 def test_no_such_path(tmp_path, capsys):
     assert main(["diversity", str(tmp_path / "none")]) == 2
-    assert "none does not exist" in capsys.readouterr().err
+    assert "no file or folder" in capsys.readouterr().err
 
 
 def test_parameters_that_are_no_json(samples, capsys):

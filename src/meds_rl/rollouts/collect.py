@@ -238,7 +238,7 @@ class Collector:
         if not num:  # multiple choice, which has none
             return []
         self.grade, self.total = self.grade or rows.grade, self.total or rows.total
-        if self.format is not None and not self.format.numbered and self.grade not in rows.rewards:
+        if self.grade and self.format and not self.format.numbered and self.grade not in rows.rewards:
             rows.rewards[self.grade] = rows.rewards.get(rows.grade, [])  # another task of the evaluation
         texts = [completion_text(completion) for completion in rows.completions]
         groups = [None if group is None else encodable(str(group)) for group in rows.groups] or [None] * num

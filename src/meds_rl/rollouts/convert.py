@@ -163,7 +163,8 @@ def _check(collector: Collector, dump: Dump) -> None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
         raise RunFolderError(
-            f"{dump.path} holds no completion: rows without a prompt, a completion or a step: {collector.incomplete:,}."
+            f"{dump.path} holds no graded completion; rows without a prompt, a completion or a step: "
+            f"{collector.incomplete:,}; completions without a grade: {collector.ungraded:,}."
         )
     if not collector.rows.rewards:
         raise RunFolderError(

@@ -207,10 +207,14 @@ def _scores(rewards: Any) -> dict[str, tuple[float, float]]:
     if not isinstance(rewards, Mapping):
         return {}
     pairs = {
-        name: (_at(one, "score"), _at(one, "weight")) if isinstance(one, Mapping) else (one, 1.0)
+        name: (_float(_at(one, "score")), _float(_at(one, "weight")))
+        if isinstance(one, Mapping)
+        else (_float(one), 1.0)
         for name, one in rewards.items()
     }
-    return {name: pair for name, pair in pairs.items() if all(isinstance(one, int | float) for one in pair)}
+    return {
+        name: (score, weight) for name, (score, weight) in pairs.items() if score is not None and weight is not None
+    }
 
 
 def _at(value: Any, *names: str) -> Any:
@@ -305,10 +309,23 @@ def _documents(documents: Iterable[tuple[Any, Any, Any]]) -> Rows:
 
 
 def _skyrl(block: Block) -> Rows:
-    scores = [sum(value) if isinstance(value, list) and is_numbers(value) else value for value in block.column("score")]
+    scores = [_sum(value) if isinstance(value, list) else value for value in block.column("score")]
     return Rows(
         block.column("input_prompt"), block.column("output_response"), {"score": scores}, grade="score", total="score"
     )
+
+
+def _sum(per_token: Values) -> float | None:
+    known = [_float(value) for value in per_token]
+    return sum(value for value in known if value is not None) if any(value is not None for value in known) else None
+
+
+def _float(value: Any) -> float | None:
+    """A number as a float; None for anything else, and for an integer that no float can hold."""
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 USUAL: Mapping[str, tuple[str, ...]] = {

@@ -114,6 +114,8 @@ def read_completions(path: str | os.PathLike[str], options: ReadOptions | None =
         options: what is in the rollouts of another program, as far as they do not say so.
     """
     place, options = Path(path), options or ReadOptions()
+    if not place.exists():
+        raise FileNotFoundError(f"there is no file or folder {place}")
     samples = _samples_at(place) if options.is_empty else None
     if samples is not None:
         found = _of_samples(read_samples(samples))
