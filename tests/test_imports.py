@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "memory": {"checks", "files", "labels", "hdbscan"},
     "shaping": {"checks", "labels", "memory"},
     "fingerprint": {"checks"},
-    "rollouts": {"files", "labels", "memory"},
+    "rollouts": {"files", "labels", "memory", "fingerprint.answer", "fingerprint.locate", "tasks.base"},
     "tasks": {"fingerprint.answer"},
     "evaluation": {"checks", "files", "labels", "memory", "shaping", "rollouts", "tasks", "fingerprint"},
     "report": {"files", "labels", "memory", "shaping", "rollouts", "evaluation", "fingerprint"},

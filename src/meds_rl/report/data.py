@@ -170,13 +170,13 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
     recipes = [run.recipe for run in runs]
-    names = run_names(recipes, [run.folder.path for run in runs])
+    names = run_names(recipes, [run.path for run in runs])
     wanted = [*differing(recipes), *SHOWN_SETTINGS]
     return [
         {
             "id": run.id,
             "name": name,
-            "path": str(run.folder.path),
+            "path": str(run.path),
             "variant": variant,
             "method": run.recipe.method,
             "seed": run.recipe.seed,

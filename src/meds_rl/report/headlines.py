@@ -156,9 +156,8 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     error = max(single, key=lambda error: len(error.rows))
     prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
     name = f"“{shortened(error.name, LONGEST)}”"
-    what = {"no_answer": "gave no answer at all", "working": f"worked {name}"}.get(
-        error.kind, f"gave the answer {name}"
-    )
+    done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
+    what = done.get(error.kind, f"gave the answer {name}")
     sentence = (
         f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
         f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
