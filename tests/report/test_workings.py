@@ -71,7 +71,7 @@ def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):
     left, right = working("left_to_right", 0), working("right_to_left", 0)
     texts = [(left, "38"), (left, "39"), (right, "4"), ("7 + 3 = 10", "10"), ("well", None)]
     run = write(tmp_path, [(prompt_of(0), *text) for text in texts])
-    errors, left_out = find_errors(run, 10, read_workings(run))
+    errors, left_out = find_errors(run, 10, [read_workings(run)])
     listed = [(error.kind, error.name, len(error.rows)) for error in errors if error.by == "working"]
     assert listed[0] == ("working", "a+b=x, x*c=y, y-d=z", 2)
     assert ("unread", "like no other", 1) in listed
@@ -93,7 +93,7 @@ def test_few_steps_and_short_answers_are_no_grouping(tmp_path):
     found = read_workings(run)
     assert found.by is None
     assert found.note == ("Steps could be read in 0% of 3 wrong completions, which is too few to compare them.")
-    assert {error.by for error in find_errors(run, 10, found)[0]} == {"answer"}
+    assert {error.by for error in find_errors(run, 10, [found])[0]} == {"answer"}
 
 
 def test_long_or_missing_answers_are_grouped_by_wording_within_a_prompt(tmp_path):
@@ -107,7 +107,7 @@ def test_long_or_missing_answers_are_grouped_by_wording_within_a_prompt(tmp_path
     assert not found.over_prompts
     # Two groups in each prompt, and none over both.
     assert sorted(np.bincount(found.groups).tolist()) == [3, 3, 3, 3]
-    named = [error.name for error in find_errors(run, 10, found)[0] if error.by == "working"]
+    named = [error.name for error in find_errors(run, 10, [found])[0] if error.by == "working"]
     assert f"{sea} waits" in named
 
 

@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, help="of what is drawn at random: points, t-SNE, bootstrap (default: 0)"
     )
+    parser.add_argument(
+        "--model",
+        metavar="NAME",
+        help="also group the errors by the states of this model (a hub name or a folder), best the one that made the "
+        'completions; needs pip install "meds-rl[trl]"',
+    )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data of the report")
@@ -78,6 +84,11 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or default_output(sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
+    model = None
+    if args.model is not None:
+        from meds_rl.tasks.models import load_language_model
+
+        model = load_language_model(args.model)
     with opened(sources, options, show_progress=True) as runs:
         data = report_data(
             runs,
@@ -85,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             map_prompts=args.map_prompts,
             map_points=args.map_points,
             seed=args.seed,
+            model=model,
             show_progress=True,
         )
     write_page(data, output)

@@ -21,6 +21,7 @@ from meds_rl.report.meanings import with_meaning
 from meds_rl.report.outlook import HELP, Outlook, outlook
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
+from meds_rl.report.states import read_states
 from meds_rl.report.text import plain
 from meds_rl.report.workings import read_workings
 from meds_rl.rollouts.folder import RunFolder
@@ -66,6 +67,7 @@ def report_data(
     num_errors: int = 500,
     max_characters: int = MAX_CHARACTERS,
     seed: int = 0,
+    model: tuple[Any, Any] | None = None,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Read runs and return a report's data.
@@ -78,6 +80,7 @@ def report_data(
         num_errors: Listed errors of each run and grouping (cluster, answer), the largest first.
         max_characters: Total length of the texts of completions; beyond it completions have no text.
         seed: of the random sample of a map's points, of t-SNE and of the bootstrap.
+        model: A causal language model and its tokenizer, which read the wrong completions (`read_states`).
         show_progress: Whether progress bars are shown.
 
     Raises:
@@ -92,7 +95,8 @@ def report_data(
     recipes = [run.recipe for run in read]
     called = variants(recipes)
     workings = [read_workings(run, seed) for run in _progress(read, show_progress, "reading workings")]
-    found = [find_errors(run, num_errors, one) for run, one in zip(read, workings, strict=True)]
+    states = [[] if model is None else [read_states(run, *model, show_progress)] for run in read]
+    found = [find_errors(run, num_errors, [one, *more]) for run, one, more in zip(read, workings, states, strict=True)]
     errors = [error for run_errors, _ in found for error in run_errors]
     drawn = maps(read, map_prompts, map_points, seed, show_progress)
     courses = {run.id: run_course(run) for run in read}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -23,7 +23,7 @@ from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
-By: TypeAlias = Literal["cluster", "answer", "working"]
+By: TypeAlias = Literal["cluster", "answer", "working", "states"]
 Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "too short to tell"]
 
@@ -111,12 +111,18 @@ class Error:
         }
 
 
-def find_errors(run: RunData, limit: int, workings: Workings | None = None) -> tuple[list[Error], dict[By, int]]:
-    """The ``limit`` largest errors of each grouping, and how many smaller ones are left out."""
+def find_errors(run: RunData, limit: int, workings: Sequence[Workings] = ()) -> tuple[list[Error], dict[By, int]]:
+    """The ``limit`` largest errors of each grouping, and how many smaller ones are left out.
+
+    Args:
+        run: the run.
+        limit: errors of each grouping.
+        workings: further groupings, of what its workings did.
+    """
     errors: list[Error] = []
     left_out: dict[By, int] = {}
-    for by, rows, keys in _groupings(run, workings):
-        found, num_groups = _grouped(run, by, rows, keys, limit, workings)
+    for by, rows, keys, names in _groupings(run, workings):
+        found, num_groups = _grouped(run, by, rows, keys, limit, names)
         errors += found
         left_out[by] = num_groups - len(found)
     return errors, left_out
@@ -128,15 +134,18 @@ def counts(values: pd.Series) -> list[list[Any]]:
     return [[shortened(str(value)), count] for value, count in common]
 
 
-def _groupings(run: RunData, workings: Workings | None) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64]]]:
-    """Each grouping: its rows, and for each row a number of its group (NO_ANSWER and NOISE keep theirs)."""
+def _groupings(
+    run: RunData, workings: Sequence[Workings]
+) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]]:
+    """Each grouping: its rows, for each row a number of its group (NO_ANSWER and NOISE keep theirs), and its names."""
     if run.clusters is not None:
         kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
-        yield "cluster", kept, run.clusters[kept]
+        yield "cluster", kept, run.clusters[kept], None
     codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
-    yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64)
-    if workings is not None and workings.by is not None:
-        yield "working", workings.rows, workings.groups
+    yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64), None
+    for read in workings:
+        if read.by is not None:
+            yield ("states" if read.by == "states" else "working"), read.rows, read.groups, read
 
 
 def _grouped(
@@ -185,7 +194,7 @@ def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _kind(by: By, key: int, workings: Workings | None) -> Kind:
-    if by == "working":
+    if by in ("working", "states"):
         is_text = workings is not None and workings.by == "text"
         return "unread" if key < 0 else "wording" if is_text else "working"
     if key == NO_ANSWER:

@@ -8,7 +8,7 @@ be read, the wording is compared (`meds_rl.fingerprint.text`), and only among co
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,16 +62,17 @@ class Workings:
     """The workings of a run's wrong completions.
 
     Attributes:
-        by: what was compared, steps over all prompts or wordings within each prompt; None if nothing was found.
+        by: what was compared: steps over all prompts; wordings, or a model's states (`meds_rl.report.states`), within
+            each prompt; None if nothing was found.
         rows: (n,) the rows of the rollouts that were read, ascending.
-        groups: (n,) the group of each, from 0; -1 for none. Of wordings, those of one prompt only.
+        groups: (n,) the group of each, from 0; -1 for none. Of wordings and states, those of one prompt only.
         names, meanings: of the groups, for the reader.
         num_wrong: wrong completions of the run, of which n were read.
         over_prompts: whether the groups are ways over all prompts.
         note: what was found, or why nothing was.
     """
 
-    by: Literal["steps", "text"] | None
+    by: Literal["steps", "text", "states"] | None
     rows: NDArray[np.int64]
     groups: NDArray[np.int64]
     names: list[str]
@@ -203,28 +204,45 @@ def _name(workings: Sequence[Working]) -> tuple[str, str]:
 
 def by_wording(prompt_ids: NDArray[np.object_], texts: Sequence[str]) -> NDArray[np.int64]:
     """The group (n,) of each text among the texts of its prompt; -1 for none. No group has two prompts."""
-    groups = np.full(len(texts), -1, dtype=np.int64)
-    clustering = HDBSCANClustering(cluster_selection_epsilon=TEXT_EPSILON)
+
+    def vectors(places: NDArray[np.int64]) -> NDArray[np.float64]:
+        return text_vectors([texts[place] for place in places.tolist()]).astype(np.float64)
+
+    return within_prompts(prompt_ids, vectors, TEXT_EPSILON)
+
+
+def within_prompts(
+    prompt_ids: NDArray[np.object_], vectors: Callable[[NDArray[np.int64]], NDArray[np.float64]], epsilon: float
+) -> NDArray[np.int64]:
+    """Clusters (n,) of HDBSCAN among the completions of each prompt; -1 for none. No cluster has two prompts.
+
+    Args:
+        prompt_ids: (n,) of the completions.
+        vectors: from places (m,) to unit vectors (m, D); NaN for none.
+        epsilon: clusters closer than this are one.
+    """
+    groups = np.full(len(prompt_ids), -1, dtype=np.int64)
+    clustering = HDBSCANClustering(cluster_selection_epsilon=epsilon)
     num_groups = 0
     for prompt, _ in Counter(prompt_ids.tolist()).most_common(MAX_WORDED_PROMPTS):
         here = np.flatnonzero(prompt_ids == prompt)[-MAX_TEXTS:]
-        vectors = text_vectors([texts[place] for place in here.tolist()]).astype(np.float64)
-        here = here[~np.isnan(vectors).any(axis=1)]
-        vectors = vectors[~np.isnan(vectors).any(axis=1)]
+        points = vectors(here)
+        known = ~np.isnan(points).any(axis=1)
+        here, points = here[known], points[known]
         if len(here) < 2:
             continue
-        labels = clustering.refit(vectors, NO_TREE, np.full(len(here), -1)).labels
-        if (labels < 0).all() and _are_near(vectors):
+        labels = clustering.refit(points, NO_TREE, np.full(len(here), -1)).labels
+        if (labels < 0).all() and _are_near(points, epsilon):
             labels = np.zeros_like(labels)  # HDBSCAN never finds one single cluster
         groups[here[labels >= 0]] = num_groups + labels[labels >= 0]
         num_groups += int(labels.max()) + 1
     return groups
 
 
-def _are_near(vectors: NDArray[np.float64]) -> bool:
-    """Whether all unit vectors are within `TEXT_EPSILON` of their mean."""
+def _are_near(vectors: NDArray[np.float64], epsilon: float) -> bool:
+    """Whether all unit vectors are within epsilon of their mean."""
     middle = vectors.mean(axis=0)
-    return bool((np.linalg.norm(vectors - middle, axis=1) <= TEXT_EPSILON).all())
+    return bool((np.linalg.norm(vectors - middle, axis=1) <= epsilon).all())
 
 
 def _excerpts(

@@ -29,7 +29,12 @@ STRIPS = 24
 MAX_STRETCHES = 20
 """Points of a way over training."""
 
-KINDS = {"cluster": "error clusters", "answer": "repeated wrong answers", "working": "repeated wrong workings"}
+KINDS = {
+    "cluster": "error clusters",
+    "answer": "repeated wrong answers",
+    "working": "repeated wrong workings",
+    "states": "errors by states",
+}
 """Groupings of errors with a figure of the largest, and what these are."""
 
 COLOURINGS = ("cluster", "answer", "step")

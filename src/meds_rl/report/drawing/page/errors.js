@@ -2,7 +2,7 @@
 "use strict";
 
 const PAGE = 25;
-const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster" };
+const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster", states: "By states" };
 
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
