@@ -77,8 +77,8 @@ class RepeatedErrorPenalty:
     Args:
         correctness: what says right or wrong: a reward function, which is called with the same arguments once more, or
             the name of a column of numbers.
-        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. all_wrong="center" is "shape" here, as advantages are
-            the trainer's.
+        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. With all_wrong="skip" groups without a right answer
+            are not remembered; "shape" watches them, too. "center" is "shape" here, as advantages are the trainer's.
         fingerprint: what errors are compared by: "answer" counts equal answers; "steps" and "text" cluster the
             workings; or a function (prompts=, completions=, answers=, **columns) -> (n, D) of texts.
         folder: a run folder, for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. Written
