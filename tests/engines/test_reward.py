@@ -328,6 +328,12 @@ def test_rows_without_a_grade_are_neither_right_nor_wrong_in_the_rollouts(tmp_pa
     assert rollouts["reward"].isna().tolist() == [False, False, True]
 
 
+def test_texts_that_are_no_utf_8_are_written(tmp_path):
+    penalty = RepeatedErrorPenalty("right", folder=tmp_path)
+    penalty(**batch("42", "\ud800", "\x00\u202e", prompt="\udfff"))
+    assert RunFolder(tmp_path).rollouts()["answer"].tolist() == ["42", "?", "\x00\u202e"]
+
+
 def test_a_loop_that_is_started_again_continues(tmp_path):
     whole, again = tmp_path / "whole", tmp_path / "again"
     penalty = RepeatedErrorPenalty("right", folder=whole)

@@ -152,15 +152,15 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
     size = len(rows)
     penalties = _spread(shaped.penalties.tolist(), graded, 0.0)
     return {
-        "prompt_id": rows.prompt_ids,
-        "prompt": rows.prompts,
-        "completion": rows.completions,
+        "prompt_id": _as_utf8(rows.prompt_ids),
+        "prompt": _as_utf8(rows.prompts),
+        "completion": _as_utf8(rows.completions),
         "num_tokens": rows.num_tokens,
         "reward": rows.grades,
         "shaped_reward": rows.grades - np.array(penalties),
         "advantage": [None] * size,
         "is_correct": _spread(shaped.is_correct.tolist(), graded, None),
-        "answer": rows.answers,
+        "answer": _as_utf8(rows.answers),
         "strategy": [None] * size,
         "cluster": _spread(shaped.clusters.tolist(), graded, NOT_SCORED),
         "cluster_size": _spread(shaped.cluster_sizes.astype(np.float64).tolist(), graded, 0.0),
@@ -195,6 +195,11 @@ def live_modes(entry: MemoryEntry) -> int:
     steps = np.unique(np.append(entry.steps, entry.no_answer_steps))[-LIVE_VISITS:]
     recent = entry.clusters[entry.steps >= steps[0]]
     return len(np.unique(recent)) + int((entry.no_answer_steps >= steps[0]).any())
+
+
+def _as_utf8(texts: Sequence[str | None]) -> list[str | None]:
+    """Texts as parquet can store them: a lone surrogate becomes a question mark."""
+    return [None if text is None else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
 
 
 def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> list[Any]:
