@@ -302,6 +302,7 @@ def test_the_folder_is_a_run_that_report_and_watch_read(tmp_path, capsys):
     penalty = RepeatedErrorPenalty("right", folder=run)
     for step in range(3):
         penalty(**batch("42", "13", None), completion_ids=[[1], [1, 2], []], trainer_state=at(step))
+    penalty.close()
     rollouts = RunFolder(run).rollouts()
     assert rollouts["step"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert rollouts["answer"].fillna("-").tolist() == ["42", "13", "-"] * 3
@@ -327,10 +328,17 @@ def test_rows_without_a_grade_are_neither_right_nor_wrong_in_the_rollouts(tmp_pa
     assert rollouts["reward"].isna().tolist() == [False, False, True]
 
 
+def test_texts_that_are_no_utf_8_are_written(tmp_path):
+    penalty = RepeatedErrorPenalty("right", folder=tmp_path)
+    penalty(**batch("42", "\ud800", "\x00\u202e", prompt="\udfff"))
+    assert RunFolder(tmp_path).rollouts()["answer"].tolist() == ["42", "?", "\x00\u202e"]
+
+
 def test_a_loop_that_is_started_again_continues(tmp_path):
     whole, again = tmp_path / "whole", tmp_path / "again"
     penalty = RepeatedErrorPenalty("right", folder=whole)
     got = [penalty(**batch("42", "13", "7")) for _ in range(4)]
+    penalty.close()
     for part in (slice(0, 1), slice(1, 4)):
         penalty = RepeatedErrorPenalty("right", folder=again)
         assert [penalty(**batch("42", "13", "7")) for _ in got[part]] == got[part]
@@ -380,6 +388,7 @@ def test_a_kill_loses_at_most_the_batch_in_progress(tmp_path, name, lost, calls)
         penalty = RepeatedErrorPenalty("right", folder=folder)
         for _ in range(count):
             penalty(**rows)
+        penalty.close()
     assert content(killed) == content(whole)
 
 
@@ -389,6 +398,7 @@ def test_a_trainer_that_resumes_gets_the_memory_of_its_step(tmp_path, caplog):
     penalty = RepeatedErrorPenalty("right", folder=whole)
     for step, given in enumerate(answers):
         penalty(**batch(*given), trainer_state=at(step))
+    penalty.close()
     first = RepeatedErrorPenalty("right", folder=resumed)
     for step, given in enumerate([*answers[:2], ("42", "9"), ("42", "9")]):
         first(**batch(*given), trainer_state=at(step))
@@ -397,6 +407,7 @@ def test_a_trainer_that_resumes_gets_the_memory_of_its_step(tmp_path, caplog):
     second = RepeatedErrorPenalty("right", folder=resumed)
     for step, given in list(enumerate(answers))[2:]:
         second(**batch(*given), trainer_state=at(step))
+    second.close()
     assert content(resumed) == content(whole)
     assert [row["step"] for row in RunFolder(resumed).metrics()] == [1, 2, 3, 4]
     assert warnings_of(caplog) == [
@@ -421,7 +432,6 @@ def test_a_trainer_that_starts_again_gets_a_run_of_its_own(tmp_path, caplog, clo
     first = RepeatedErrorPenalty("right", folder=tmp_path)
     for step in range(2):
         first(**batch("42", "13"), trainer_state=at(step))
-    before = content(tmp_path)
     if closed:
         first.close()
     second = RepeatedErrorPenalty("right", folder=tmp_path) if closed else first
@@ -430,9 +440,10 @@ def test_a_trainer_that_starts_again_gets_a_run_of_its_own(tmp_path, caplog, clo
     new = RunFolder(tmp_path / "run-2")
     assert new.rollouts()["cluster_size"].tolist() == [0, 0, 0, 1]
     assert new.environment()["output_dir"] == ".."
-    assert content(tmp_path) == before
     assert "this run goes to" in warnings_of(caplog)[0]
     second.close()
+    assert RunFolder(tmp_path).rollouts()["step"].tolist() == [0, 0, 1, 1]
+    assert [ErrorMemory.load(path / "memory.safetensors").step for path in (tmp_path, new.path)] == [2, 2]
     third = RepeatedErrorPenalty("right", folder=tmp_path)
     third(**batch("42", "13"), trainer_state=at(2))  # resumes the newest
     assert new.rollouts()["step"].tolist() == [0, 0, 1, 1, 2, 2]

@@ -22,21 +22,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.checks import check_choice, check_features, is_number
-from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.processes import of_all_processes, on_first_process, rank
 from meds_rl.engines.reward_folder import RewardFolder
 from meds_rl.engines.reward_rows import (
     Rows,
     Scored,
+    batch_figures_of,
     check_lengths,
     checked_grades,
     columns_of,
     completion_text,
     ignore,
     is_evaluation,
-    live_modes,
     rollout_columns,
     step_of,
+    warn_of_first_batch,
 )
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
 from meds_rl.engines.texts import prompt_id_of, prompt_text
@@ -66,10 +66,11 @@ class RepeatedErrorPenalty:
     other, and None where `correctness` returns None. With ``alpha=0`` it only watches, and training is the same to the
     last bit.
 
-    It logs the metrics of ``docs/report.md`` through TRL's ``log_metric``, and the columns ``meds_answer``,
-    ``meds_cluster`` and ``meds_times_seen`` through ``log_extra``. In TRL's evaluations it grades, and neither
-    penalises nor remembers. Rows of one call with the same prompt are a group; the prompt is known by the column
-    ``prompt_id``, without it by its content.
+    It logs through TRL's ``log_metric`` the metrics of ``docs/report.md`` that need no model, ``pass/all_wrong_share``
+    (groups without a right answer) and ``meds/live_modes`` (different errors of a prompt's last three visits, mean);
+    and through ``log_extra`` the columns ``meds_answer``, ``meds_cluster`` and ``meds_times_seen``. In TRL's
+    evaluations it grades, and neither penalises nor remembers; elsewhere do not call it in evaluations. Rows of one
+    call with the same prompt are a group; the prompt is known by the column ``prompt_id``, without it by its content.
 
     Where torch.distributed runs, every process must call it, and all share the memory of the first one, which alone
     writes. It can be pickled; a copy opens the folder when it is called.
@@ -77,8 +78,8 @@ class RepeatedErrorPenalty:
     Args:
         correctness: what says right or wrong: a reward function, which is called with the same arguments once more, or
             the name of a column of numbers.
-        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. all_wrong="center" is "shape" here, as advantages are
-            the trainer's.
+        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. With all_wrong="skip" groups without a right answer
+            are not remembered; "shape" watches them, too. "center" is "shape" here, as advantages are the trainer's.
         fingerprint: what errors are compared by: "answer" counts equal answers; "steps" and "text" cluster the
             workings; or a function (prompts=, completions=, answers=, **columns) -> (n, D) of texts.
         folder: a run folder, for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. Written
@@ -267,7 +268,7 @@ class RepeatedErrorPenalty:
         graded = np.isfinite(rows.grades)
         self._check_binary(rows.grades[graded])
         if not self._has_graded and graded.any():
-            _warn_of_first_batch(rows, self._is_correct(rows.grades[graded]), self.fingerprint)
+            warn_of_first_batch(rows, self._is_correct(rows.grades[graded]), by_answer=self.fingerprint == "answer")
         self._has_graded |= bool(graded.any())
         if self.folder is not None:
             if self._open_folder is None:
@@ -277,7 +278,7 @@ class RepeatedErrorPenalty:
         start = time.perf_counter()
         shaped = self._shape(rows.prompt_ids, rows.features, self._is_correct(rows.grades), graded)
         scored = Scored.of(shaped, graded)
-        scored.figures |= self._figures(rows, shaped, graded)
+        scored.figures |= batch_figures_of(rows, shaped, graded, self.memory)
         scored.figures |= {
             "meds/fingerprint_ms": 1000 * rows.seconds,
             "meds/memory_ms": 1000 * (time.perf_counter() - start),
@@ -327,21 +328,6 @@ class RepeatedErrorPenalty:
             raise ValueError(text)
         self._warned_not_binary = True
         logger.warning("%s Until then more than %s counts as right.", text, RIGHT_ABOVE)
-
-    def _figures(self, rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> dict[str, float]:
-        correct = np.zeros(len(rows), dtype=np.bool_)
-        correct[graded] = shaped.is_correct
-        figures = {f"meds/{name}": value for name, value in shaped.metrics().items()}
-        figures |= {"meds/memory_size": float(len(self.memory))}
-        figures |= batch_figures(rows.answers, correct, graded, rows.prompt_ids)
-        names = {name for name, keep in zip(rows.prompt_ids, graded, strict=True) if keep}
-        solved = {name for name, right in zip(rows.prompt_ids, correct, strict=True) if right}
-        if names:
-            figures["pass/all_wrong_share"] = 1 - len(solved) / len(names)
-        entries = [entry for name in names if (entry := self.memory.entry(name)) is not None]
-        if entries:
-            figures["meds/live_modes"] = float(np.mean([live_modes(entry) for entry in entries]))
-        return figures
 
     def _about(self) -> dict[str, str]:
         return {"fingerprint": _name_of(self.fingerprint), "answer_finder": _name_of(self.answer_finder)}
@@ -408,22 +394,3 @@ def _name_of(value: Any) -> str:
         return value
     named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _warn_of_first_batch(rows: Rows, is_correct: NDArray[np.bool_], fingerprint: Any) -> None:
-    found = sum(answer is not None for answer in rows.answers)
-    if fingerprint == "answer" and found < len(rows) / 10:
-        logger.warning(
-            "%d of %d completions of the first batch have an answer, so their errors cannot be told apart. Set "
-            "answer_finder to the way in which your answers are marked, or to a function from a text to its answer, or "
-            'compare workings with fingerprint="steps" or "text". A completion: %r',
-            found,
-            len(rows),
-            rows.completions[0][-200:],
-        )
-    if is_correct.all() or not is_correct.any():
-        logger.warning(
-            "All %d graded completions of the first batch are %s. Check correctness and correct_above.",
-            len(is_correct),
-            "right" if is_correct.all() else "wrong",
-        )

@@ -78,12 +78,16 @@ class RewardFolder:
         self._is_saved, self._saved_at, self._saving_took = True, 0.0, 0.0
         self.generation = 0
         self._run = RunFolder(folder).written_last()
-        if self._run.has_begun():
-            self._check_same_kind()
-            if step == 0:
-                self._start_new()
-            else:
-                self._continue()
+        try:
+            if self._run.has_begun():
+                self._check_same_kind()
+                if step == 0:
+                    self._start_new()
+                else:
+                    self._continue()
+        except BaseException:
+            self.close()
+            raise
 
     def _take_over(self) -> BaseFileLock:
         from meds_rl.engines.lock import acquire, lock_of
@@ -146,11 +150,21 @@ class RewardFolder:
         )
 
     def begin(self, step: int | None) -> int:
-        """Prepare for a batch, and return its step; `step` is as for the class."""
+        """Prepare for a batch, and return its step; `step` is as for the class.
+
+        Raises:
+            RuntimeError: another penalty of this process has taken the folder over.
+        """
+        if self._lock is None:
+            raise RuntimeError(
+                f"Another RepeatedErrorPenalty of this process writes to {self._folder}; name two folders"
+            )
         if step is None:
             return self.generation
         again = self.generation > 0 and (step < self._last_step or (step == self._last_step and not self._written))
         if again and step == 0:
+            if not self._is_saved:
+                self._save_memory()
             self._memory.rewind(self._memory_step)
             self._start_new()
         elif again:
@@ -186,14 +200,7 @@ class RewardFolder:
             columns: of the rollouts table, without `step` and `generation`.
             figures: of the batch.
             recipe: settings, for ``recipe.yaml``, which is written with the first batch.
-
-        Raises:
-            RuntimeError: another penalty of this process has taken the folder over.
         """
-        if self._lock is None:
-            raise RuntimeError(
-                f"Another RepeatedErrorPenalty of this process writes to {self._folder}: name two folders."
-            )
         if self.generation == 0:
             self._describe(recipe)
         since = time.monotonic() - self._saved_at

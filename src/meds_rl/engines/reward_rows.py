@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.checks import is_number
+from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.texts import text_of
 from meds_rl.labels import NOT_SCORED
 from meds_rl.memory.entry import MemoryEntry
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.result import ShapedBatch
+
+logger = logging.getLogger("meds_rl")
 
 NOT_GRADED = "not_graded"
 LIVE_VISITS = 3
@@ -147,15 +152,15 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
     size = len(rows)
     penalties = _spread(shaped.penalties.tolist(), graded, 0.0)
     return {
-        "prompt_id": rows.prompt_ids,
-        "prompt": rows.prompts,
-        "completion": rows.completions,
+        "prompt_id": _as_utf8(rows.prompt_ids),
+        "prompt": _as_utf8(rows.prompts),
+        "completion": _as_utf8(rows.completions),
         "num_tokens": rows.num_tokens,
         "reward": rows.grades,
         "shaped_reward": rows.grades - np.array(penalties),
         "advantage": [None] * size,
         "is_correct": _spread(shaped.is_correct.tolist(), graded, None),
-        "answer": rows.answers,
+        "answer": _as_utf8(rows.answers),
         "strategy": [None] * size,
         "cluster": _spread(shaped.clusters.tolist(), graded, NOT_SCORED),
         "cluster_size": _spread(shaped.cluster_sizes.astype(np.float64).tolist(), graded, 0.0),
@@ -166,6 +171,25 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
     }
 
 
+def batch_figures_of(
+    rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_], memory: ErrorMemory
+) -> dict[str, float]:
+    """The figures of a batch that is remembered; see `RepeatedErrorPenalty`."""
+    correct = np.zeros(len(rows), dtype=np.bool_)
+    correct[graded] = shaped.is_correct
+    figures = {f"meds/{name}": value for name, value in shaped.metrics().items()}
+    figures["meds/memory_size"] = float(len(memory))
+    figures |= batch_figures(rows.answers, correct, graded, rows.prompt_ids)
+    names = set(shaped.prompt_ids)
+    solved = {name for name, right in zip(shaped.prompt_ids, shaped.is_correct, strict=True) if right}
+    if names:
+        figures["pass/all_wrong_share"] = 1 - len(solved) / len(names)
+    entries = [entry for name in names if (entry := memory.entry(name)) is not None]
+    if entries:
+        figures["meds/live_modes"] = float(np.mean([live_modes(entry) for entry in entries]))
+    return figures
+
+
 def live_modes(entry: MemoryEntry) -> int:
     """Different errors of a prompt's last `LIVE_VISITS` visits; noise counts as one, and so does no answer."""
     steps = np.unique(np.append(entry.steps, entry.no_answer_steps))[-LIVE_VISITS:]
@@ -173,7 +197,38 @@ def live_modes(entry: MemoryEntry) -> int:
     return len(np.unique(recent)) + int((entry.no_answer_steps >= steps[0]).any())
 
 
+def _as_utf8(texts: Sequence[str | None]) -> list[str | None]:
+    """Texts as parquet can store them: a lone surrogate becomes a question mark."""
+    return [None if text is None else text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+
 def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> list[Any]:
     """B values: those of the graded rows, and the default for the others."""
     remaining = iter(values)
     return [next(remaining) if keep else default for keep in graded.tolist()]
+
+
+def warn_of_first_batch(rows: Rows, is_correct: NDArray[np.bool_], *, by_answer: bool) -> None:
+    """Warn where the first batch suggests that a setting is not what the user meant.
+
+    Args:
+        rows: of the batch.
+        is_correct: of its graded rows.
+        by_answer: whether answers are what errors are compared by.
+    """
+    found = sum(answer is not None for answer in rows.answers)
+    if by_answer and found < len(rows) / 10:
+        logger.warning(
+            "%d of %d completions of the first batch have an answer, so their errors cannot be told apart. Set "
+            "answer_finder to the way in which your answers are marked, or to a function from a text to its answer, or "
+            'compare workings with fingerprint="steps" or "text". A completion: %r',
+            found,
+            len(rows),
+            rows.completions[0][-200:],
+        )
+    if is_correct.all() or not is_correct.any():
+        logger.warning(
+            "All %d graded completions of the first batch are %s. Check correctness and correct_above.",
+            len(is_correct),
+            "right" if is_correct.all() else "wrong",
+        )

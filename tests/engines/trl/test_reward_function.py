@@ -93,6 +93,7 @@ def test_the_memory_and_the_penalties_are_those_of_the_reward_shaper(model_path,
         )
         np.testing.assert_array_equal(shaped.penalties, rows["penalty"])
         np.testing.assert_array_equal(shaped.rewards, rows["shaped_reward"])
+    penalty.close()
     shaper.memory.save(tmp_path / "memory")
     assert (tmp_path / "memory").read_bytes() == (tmp_path / "run" / "memory.safetensors").read_bytes()
     logged = [row["rewards/meds_penalty/mean"] for row in trainer.state.log_history if "loss" in row]

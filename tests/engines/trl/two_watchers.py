@@ -62,6 +62,7 @@ def main(what: str, model_path: str, output: Path) -> None:
     penalty = RepeatedErrorPenalty(mostly_wrong, folder=output / "watched", **options)
     evaluated = {"eval_strategy": "no"}
     train(model_path, output / "watched", [mostly_wrong, penalty], **evaluated)
+    penalty.close()
     (output / f"size-{RANK}").write_text(str(len(penalty.memory)))
     for name, more in {"plain": [], "zero": [RepeatedErrorPenalty(mostly_wrong, alpha=0.0, **options)]}.items():
         trainer = train(model_path, output / name, [mostly_wrong, *more])
