@@ -64,6 +64,12 @@ def test_no_answer_is_an_error_of_its_own_unless_it_is_free():
         assert penalty(**batch("42", None)) == pytest.approx([0, expected])
 
 
+def test_a_watcher_remembers_groups_that_are_all_wrong():
+    assert RepeatedErrorPenalty("right").shaper.all_wrong == "skip"
+    assert RepeatedErrorPenalty("right", alpha=0.0).shaper.all_wrong == "shape"
+    assert RepeatedErrorPenalty("right", alpha=0, all_wrong="skip").shaper.all_wrong == "skip"
+
+
 def test_groups_that_are_all_wrong():
     skipped, shaped = RepeatedErrorPenalty("right"), RepeatedErrorPenalty("right", all_wrong="shape")
     for penalty in (skipped, shaped):
@@ -115,7 +121,6 @@ def test_a_fingerprint_of_ones_own_gets_texts_answers_and_columns():
 
 @pytest.mark.parametrize(("name", "same"), [("steps", True), ("text", False)])
 def test_workings_are_compared_by_their_steps_or_their_wording(name, same):
-    pytest.importorskip("meds_rl.fingerprint.steps")
     penalty = RepeatedErrorPenalty("right", fingerprint=name)
     rows = {"prompts": ["what is 7 + 3 * 4?"] * 3, "right": [1, 0, 0]}
     penalty(**rows, completions=["\\boxed{19}", "7 + 3 = 10, 10 * 4 = 40 \\boxed{40}", "7 + 3 = 10, 10 * 4 = 40"])

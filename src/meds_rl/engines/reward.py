@@ -13,7 +13,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -42,7 +41,7 @@ from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, mak
 from meds_rl.engines.texts import prompt_id_of, prompt_text
 from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
 from meds_rl.fingerprint.locate import Tokenizer
-from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.fingerprint.text import answer_vectors, text_fingerprints
 from meds_rl.memory.clustering import equal_vectors
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.result import ShapedBatch
@@ -78,8 +77,9 @@ class RepeatedErrorPenalty:
     Args:
         correctness: what says right or wrong: a reward function, which is called with the same arguments once more, or
             the name of a column of numbers.
-        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. With all_wrong="skip" groups without a right answer
-            are not remembered; "shape" watches them, too. "center" is "shape" here, as advantages are the trainer's.
+        alpha, beta, no_answer: as in `RewardShaper`.
+        all_wrong: as in `RewardShaper`; "center" is "shape" here, as advantages are the trainer's. None: "skip", and
+            "shape" with ``alpha=0``, which only watches, so that prompts without a right answer are seen, too.
         fingerprint: what errors are compared by: "answer" counts equal answers; "steps" and "text" cluster the
             workings; or a function (prompts=, completions=, answers=, **columns) -> (n, D) of texts.
         folder: a run folder, for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. Written
@@ -125,7 +125,7 @@ class RepeatedErrorPenalty:
         alpha: float = 0.1,
         beta: float = 0.2,
         fingerprint: Literal["answer", "steps", "text"] | FingerprintFunction = "answer",
-        all_wrong: Literal["skip", "center", "shape"] = "skip",
+        all_wrong: Literal["skip", "center", "shape"] | None = None,
         folder: str | os.PathLike[str] | None = None,
         *,
         correct_above: float | None = None,
@@ -141,6 +141,8 @@ class RepeatedErrorPenalty:
             memory = ErrorMemory(equal_vectors) if counts else make_memory(recommended)
         if max_distance is None:
             max_distance = 0.0 if counts else SETTINGS["max_distance"].value("recommended")
+        if all_wrong is None:
+            all_wrong = "shape" if alpha == 0 else "skip"
         self.shaper = RewardShaper(
             alpha, beta, all_wrong=all_wrong, no_answer=no_answer, memory=memory, max_distance=max_distance
         )
@@ -254,11 +256,7 @@ class RepeatedErrorPenalty:
         if self.fingerprint == "answer":
             return answer_vectors(answers)
         if isinstance(self.fingerprint, str):
-            texts_of = import_module("meds_rl.fingerprint.text").text_fingerprints
-            vectors: ArrayLike = texts_of(
-                self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers
-            )
-            return vectors
+            return text_fingerprints(self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers)
         return self.fingerprint(prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given))
 
     # ---- Score, remember and write, in the first process.
