@@ -19,7 +19,9 @@ from meds_rl.report.errors import LEAST_BATCHES, thirds
 from meds_rl.report.source import RunData
 from meds_rl.report.text import percent
 
-Regime: TypeAlias = Literal["no answers", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"]
+Regime: TypeAlias = Literal[
+    "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"
+]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -54,6 +56,7 @@ _TEST = "; compare with a run with meds_alpha=0 to see whether a penalty helps."
 SENTENCES: Mapping[Regime, str] = {
     "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
     "repeated errors.",
+    "one batch": "There is one batch only, so whether errors come back cannot be seen{dominated}.",
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
     "new errors": "A memory can hardly help: {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
@@ -178,7 +181,7 @@ def outlook(run: RunData, seed: int = 0) -> Outlook | None:
     }
     no_answer = float(run.rollouts["answer"].iloc[run.wrong].isna().mean())
     dropped = bool(run.recipe.fields.get("dynamic_sampling"))
-    regime = _regime(found, no_answer, dropped)
+    regime = _regime(found, no_answer, dropped, one_batch=graded.num_batches == 1)
     notes = [_DROPPED] if dropped else []
     return Outlook(
         run=run.id,
@@ -198,11 +201,13 @@ _DROPPED = (
 )
 
 
-def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime:
+def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool, one_batch: bool) -> Regime:
     """The first regime that holds, from "there is nothing to remember" to "there is"."""
     groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
     if no_answer >= UNANSWERED:
         return "no answers"
+    if one_batch:
+        return "one batch"
     if found["asked_again"] < HARDLY:
         return "asked once"
     if groups and not dropped and groups.all_right >= MOSTLY:
@@ -218,14 +223,17 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
 
 def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str:
     groups, commonest = found["groups"], found["commonest"]
+    stuck = percent(commonest.over_dominant if commonest else 0.0)
+    dominated = f"; {stuck} of the prompts make one error in over {percent(DOMINANT)} of their completions"
     return SENTENCES[regime].format(
+        dominated=dominated if commonest else "",
         no_answer=percent(no_answer),
         once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
         seen=percent(found["seen_before"] or 0.0),
         all_right=percent(groups.all_right if groups else 0.0),
         all_wrong=percent(groups.all_wrong if groups else 0.0),
         mixed=percent(groups.mixed if groups else 0.0),
-        stuck=percent(commonest.over_dominant if commonest else 0.0),
+        stuck=stuck,
         dominant=percent(DOMINANT),
         modes=found["live_errors"] or 0.0,
         size=found["group_size"],
