@@ -22,10 +22,10 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "memory": {"checks", "files", "labels", "hdbscan"},
     "shaping": {"checks", "labels", "memory"},
     "fingerprint": {"checks"},
-    "rollouts": {"files", "labels", "memory"},
+    "rollouts": {"files", "labels", "memory", "fingerprint.answer", "fingerprint.locate", "tasks.base"},
     "tasks": {"fingerprint.answer"},
     "evaluation": {"checks", "files", "labels", "memory", "shaping", "rollouts", "tasks", "fingerprint"},
-    "report": {"files", "labels", "memory", "shaping", "rollouts", "evaluation"},
+    "report": {"files", "labels", "memory", "shaping", "rollouts", "evaluation", "fingerprint"},
     "engines": {
         "checks",
         "files",
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
     "train": {"engines", "evaluation", "files", "rollouts", "tasks"},
     "cli": None,
     "__main__": {"cli"},
-    "__init__": {"checks", "memory", "shaping", "hdbscan"},
+    "__init__": {"checks", "engines", "memory", "shaping", "hdbscan"},
 }
 HEAVY = (
     "torch",

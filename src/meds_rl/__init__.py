@@ -13,6 +13,7 @@ from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 
 if TYPE_CHECKING:
+    from meds_rl.engines.reward import RepeatedErrorPenalty
     from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 
 __version__ = "0.1.0"
@@ -22,6 +23,7 @@ __all__ = [
     "IncrementalHDBSCAN",
     "MemoryEntry",
     "MemoryFileError",
+    "RepeatedErrorPenalty",
     "RewardShaper",
     "ShapedBatch",
     "__version__",
@@ -30,11 +32,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # An estimator of scikit-learn, which takes longer to import than all of meds_rl: loaded when it is asked for.
+    # Loaded when they are asked for: scikit-learn takes longer to import than all of meds_rl.
     if name == "IncrementalHDBSCAN":
         from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 
         return IncrementalHDBSCAN
+    if name == "RepeatedErrorPenalty":
+        from meds_rl.engines.reward import RepeatedErrorPenalty
+
+        return RepeatedErrorPenalty
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -158,6 +158,6 @@ def test_inspect_of_a_memory_file_alone_and_of_nothing(run_folder, tmp_path):
     assert meds("inspect", str(run_folder / "memory.safetensors")).returncode == 0
     done = meds("inspect", str(tmp_path / "none"))
     assert done.returncode == 2
-    assert "no run folder" in done.stderr
+    assert "does not exist" in done.stderr
     done = meds("inspect", str(run_folder), "--prompt-id", "q")
-    assert "'q' is not in this memory" in done.stderr
+    assert "'q' is not among the 1 prompts" in done.stderr

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from meds_rl.cli import main
-from meds_rl.cli.report import default_output, find_runs
+from meds_rl.cli.report import default_output
 from meds_rl.cli.watch import watch_lines, watch_live
 from meds_rl.report.live.follow import Follower
 from meds_rl.rollouts import RunFolderError
+from meds_rl.rollouts.dumps import find_sources
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from runs import RIGHT, WRONG, write_batch, write_run
@@ -31,15 +32,15 @@ def runs(tmp_path):
 
 def test_runs_are_found_by_path_folder_and_pattern(runs):
     both = [runs / "dapo", runs / "meds"]
-    assert find_runs([str(runs)]) == both
-    assert find_runs([str(runs / "m*"), str(runs)]) == both[::-1]  # each once
-    assert find_runs([str(runs / "meds")]) == both[1:]
-    assert find_runs([str(runs.parent / "*")]) == both
+    assert find_sources([str(runs)]) == both
+    assert find_sources([str(runs / "m*"), str(runs)]) == both[::-1]  # each once
+    assert find_sources([str(runs / "meds")]) == both[1:]
+    assert find_sources([str(runs.parent / "*")]) == both
     for path in ("nowhere", "nowhere*"):
         with pytest.raises(RunFolderError, match="does not exist, and as a pattern it matches nothing"):
-            find_runs([str(runs / path)])
-    with pytest.raises(RunFolderError, match="holds no run folder"):
-        find_runs([str(runs / "meds" / "rollouts")])
+            find_sources([str(runs / path)])
+    with pytest.raises(RunFolderError, match="is a part of the run folder"):
+        find_sources([str(runs / "meds" / "rollouts")])
 
 
 def test_a_run_brings_the_later_runs_in_it(tmp_path, capsys):
@@ -48,9 +49,9 @@ def test_a_run_brings_the_later_runs_in_it(tmp_path, capsys):
         write_run(place, [BATCH], memory=False, given=[])
     (out / "run-3").mkdir()
     three = [out, out / "run-2", out / "run-10"]
-    assert find_runs([str(out)]) == find_runs([str(tmp_path)]) == three
-    assert find_runs([str(out / "run-10")]) == three[2:]
-    assert find_runs([str(out / "run-2"), str(out)]) == [three[1], three[0], three[2]]  # each once
+    assert find_sources([str(out)]) == find_sources([str(tmp_path)]) == three
+    assert find_sources([str(out / "run-10")]) == three[2:]
+    assert find_sources([str(out / "run-2"), str(out)]) == [three[1], three[0], three[2]]  # each once
     assert default_output(three) == out / "report.html"
     assert main(["report", str(out)]) == 0
     said = capsys.readouterr().out
@@ -81,7 +82,7 @@ def test_where_a_report_goes(runs):
 
 def test_a_page_pictures_and_data(runs, capsys, tmp_path):
     figures, data = tmp_path / "figures", tmp_path / "data.json"
-    options = ["--figures", str(figures), "--data", str(data), "--map-points", "5"]
+    options = ["--figures", str(figures), "--json", str(data), "--map-points", "5"]
     assert main(["report", str(runs), *options]) == 0
     printed = capsys.readouterr().out
     assert "The largest single error: to “question p” it gave the answer “2” 6 times" in printed
@@ -89,7 +90,7 @@ def test_a_page_pictures_and_data(runs, capsys, tmp_path):
     assert json.loads(data.read_text())["schema"] == 1
     assert list(figures.glob("*.svg"))
     # Again: what is ours is replaced.
-    assert main(["report", str(runs), "--data", str(data), "--map-prompts", "0"]) == 0
+    assert main(["report", str(runs), "--json", str(data), "--map-prompts", "0"]) == 0
     assert json.loads(data.read_text())["maps"] == []
 
 
@@ -98,23 +99,23 @@ def test_a_page_pictures_and_data(runs, capsys, tmp_path):
     [
         (["--output", "{runs}"], "--output must be a file"),
         (["--output", "{runs}/notes.html"], "is not a report; nothing was changed"),
-        (["--data", "{runs}/notes.html"], "is no report's data; nothing was changed"),
+        (["--json", "{runs}/notes.html"], "is no report's data; nothing was changed"),
         (["--figures", "{runs}/notes.html"], "--figures must be a folder"),
         (["--baseline", "nothing"], "--baseline must be one of: dapo; meds"),
         (["--map-points", "0"], "map_points must be 1 or more"),
         (["--seed", "-1"], "seed must be 0 to 4,294,967,295; got -1"),
-        (["--output", "{runs}/x", "--data", "{runs}/x"], "--output and --data must be different"),
-        (["--output", "{runs}/x", "--data", "{runs}/meds/../x"], "--output and --data must be different"),
-        (["--data", "{runs}/report.html"], "--output and --data must be different"),
-        (["--output", "{runs}/link", "--data", "{runs}/target"], "--output and --data must be different"),
+        (["--output", "{runs}/x", "--json", "{runs}/x"], "--output and --json must be different"),
+        (["--output", "{runs}/x", "--json", "{runs}/meds/../x"], "--output and --json must be different"),
+        (["--json", "{runs}/report.html"], "--output and --json must be different"),
+        (["--output", "{runs}/link", "--json", "{runs}/target"], "--output and --json must be different"),
         (["--output", "{runs}/x", "--figures", "{runs}/x"], "--output and --figures must be different"),
-        (["--data", "{runs}/x", "--figures", "{runs}/x"], "--figures and --data must be different"),
-        (["--output", "{runs}/x", "--data", "{runs}/x/y"], "--output is a file, and --data cannot lie in it"),
+        (["--json", "{runs}/x", "--figures", "{runs}/x"], "--figures and --json must be different"),
+        (["--output", "{runs}/x", "--json", "{runs}/x/y"], "--output is a file, and --json cannot lie in it"),
         (
             ["--output", "{runs}/x", "--figures", "{runs}/x/y"],
             "--output is a file, and --figures cannot lie in it",
         ),
-        (["--data", "{runs}/notes.html/x/y"], "notes.html is a file"),
+        (["--json", "{runs}/notes.html/x/y"], "notes.html is a file"),
         (["--figures", "{runs}/notes.html/x"], "notes.html is a file"),
     ],
 )
@@ -136,7 +137,7 @@ def test_a_hostile_completion_does_not_reach_the_terminal(tmp_path, capsys):
 
 def test_page_and_data_may_lie_among_the_pictures(runs, tmp_path):
     folder = tmp_path / "figures"
-    given = ["--output", f"{folder}/page.html", "--data", f"{folder}/data.json", "--figures", str(folder)]
+    given = ["--output", f"{folder}/page.html", "--json", f"{folder}/data.json", "--figures", str(folder)]
     assert main(["report", str(runs / "dapo"), *given]) == 0
     assert {"page.html", "data.json"} < {path.name for path in folder.iterdir()}
 
@@ -145,12 +146,12 @@ def test_escapes_in_paths_do_not_reach_the_terminal(tmp_path, capsys):
     run = tmp_path / "r\x1b[31m\x07\n"
     write_run(run, [BATCH], memory=False)
     data, figures = tmp_path / "d\x1b[2J.json", tmp_path / "f\x9b2J"
-    assert main(["report", str(run), "--data", str(data), "--figures", str(figures)]) == 0
+    assert main(["report", str(run), "--json", str(data), "--figures", str(figures)]) == 0
     for command in (
         ["report", str(tmp_path / "no\x1b[2J")],
         ["watch", str(run / "no\x1b[2J"), "--once"],
         ["watch", str(run / "recipe.yaml")],
-        ["report", str(run), "--data", str(run / "recipe.yaml")],
+        ["report", str(run), "--json", str(run / "recipe.yaml")],
     ):
         assert main(command) == 2
     assert main(["watch", str(run), "--once"]) == 0
@@ -168,7 +169,7 @@ def test_a_folder_whose_name_is_no_utf8(tmp_path, capsys):
     except OSError:
         pytest.skip("this file system takes no such names")
     given = [
-        "--data",
+        "--json",
         str(tmp_path / os.fsdecode(b"d\xff.json")),
         "--figures",
         str(tmp_path / os.fsdecode(b"f\xff")),

@@ -424,15 +424,7 @@ def test_balanced_answers_come_back(text):
         assert extract_answer("x \\boxed{" + text + "} y}") == (text or None)
 
 
-def test_finding_answers_needs_no_torch():
-    from meds_rl.fingerprint import answer
-
-    # In place of the package, whose __init__ imports everything, one that has but its folder.
-    code = f"""
-import pathlib, sys, types
-package = sys.modules["meds_rl.fingerprint"] = types.ModuleType("meds_rl.fingerprint")
-package.__path__ = [str(pathlib.Path({answer.__file__!r}).parent)]
-import meds_rl.fingerprint.answer
-assert not {{"torch", "transformers"}} & set(sys.modules)
-"""
+@pytest.mark.parametrize("module", ["meds_rl.fingerprint", "meds_rl.fingerprint.answer", "meds_rl.fingerprint.text"])
+def test_reading_texts_needs_no_torch(module):
+    code = f"import sys, {module}; assert not {{'torch', 'transformers'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,16 +11,11 @@ from hypothesis import strategies as st
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.labels import UNSEEN
+from meds_rl.memory import equal_vectors
 from meds_rl.memory.vote import vote
 
 ROW = st.tuples(st.sampled_from("xyz"), st.sampled_from(["1", "2", "12", "-1", None]), st.booleans())
 BATCHES = st.lists(st.lists(ROW, min_size=1, max_size=12), min_size=1, max_size=6)
-
-
-def equal_vectors(unit_vectors: np.ndarray) -> np.ndarray:
-    """A clustering: equal vectors are one cluster."""
-    numbers: dict[bytes, int] = {}
-    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_vectors])
 
 
 def counter(**options) -> RewardShaper:

@@ -85,10 +85,10 @@ def test_nothing_wrong_and_nothing_at_all(tmp_path):
 
 def test_errors_across_prompts_by_strategy(tmp_path):
     write_run(tmp_path, BATCHES, strategies=STRATEGIES)
-    found = ways(read_run(tmp_path))
-    assert [(way["name"], way["count"], way["prompts"]) for way in found] == [
-        ("sign", 12, 2),
-        ("order", 5, 1),
+    found = [way.to_dict() for way in ways(read_run(tmp_path))]
+    assert [(way["by"], way["name"], way["count"], way["prompts"]) for way in found] == [
+        ("strategy", "sign", 12, 2),
+        ("strategy", "order", 5, 1),
     ]
     assert found[0]["share"] == 12 / 17
     assert found[0]["course"] == [4, 4, 4]

@@ -120,7 +120,7 @@ def test_errors_that_do_not_come_back(tmp_path):
 def test_no_answer_at_all(tmp_path):
     write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
     assert sentences(tmp_path)[0].startswith(
-        "The largest single error: to “question p” it gave no answer at all 2 times"
+        "The largest single error: to “question p” it wrote words like “so it is None” 2 times"
     )
 
 

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from meds_lab.rivals.agglomerative import Agglomerative
-from meds_lab.rivals.count import equal_vectors
 from meds_lab.rivals.dbscan import DBSCAN
 from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.single import one_cluster
 from meds_rl import ErrorMemory
-from meds_rl.memory import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.memory.clustering import NO_TREE, hdbscan_labels
 
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meds_lab.rivals.batch_memory import BatchMemory
-from meds_lab.rivals.count import equal_vectors
 from meds_lab.rivals.global_memory import ALL_PROMPTS, GlobalMemory
 from meds_lab.rivals.outcome import inverse_sqrt_penalty
 from meds_lab.rivals.remember import without_mixed
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.labels import UNSEEN
+from meds_rl.memory import equal_vectors
 
 NAN = [float("nan")] * 2
 ROW = st.tuples(st.sampled_from("xyz"), st.sampled_from(["1", "2", "12", "-1", None]), st.booleans())

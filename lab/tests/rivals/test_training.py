@@ -11,14 +11,13 @@ from trl import GRPOConfig
 
 from meds_lab.rivals import rival_names, text_embedding, trainer_of
 from meds_lab.rivals.agglomerative import Agglomerative
-from meds_lab.rivals.count import equal_vectors
 from meds_lab.rivals.dbscan import DBSCAN
 from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.rep_exp import elliptical_bonus, sparse_projection
 from meds_lab.rivals.single import one_cluster
 from meds_rl.engines.trl.checkpoint import save_memory
-from meds_rl.memory import HDBSCANClustering
+from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.rollouts import RunFolder
 
 from .conftest import even_length, mostly_wrong, third_token

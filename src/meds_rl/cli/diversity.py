@@ -1,6 +1,7 @@
 """Measure how varied completions are, by many measures, and how clusters of errors agree with labels.
 
-PATH is a run folder (its rollouts, cut into parts of training), a folder that `meds eval` wrote, or a file of samples.
+PATH is a run folder (its rollouts, cut into parts of training), a folder that `meds eval` wrote, a file of samples, or
+rollouts that another program saved.
 Nothing leaves this machine unless --annotate and --endpoint are given.
 """
 
@@ -12,6 +13,8 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from meds_rl.cli.sources import add_read_options, read_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +47,16 @@ ROWS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The paths, what to measure, and the annotator."""
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, or parquet file of samples")
+    add(
+        "paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, parquet file of samples, or rollouts"
+    )
     add("--of", choices=("wrong", "right", "all"), default="wrong", help="which completions (wrong)")
     add("--bins", type=int, default=3, metavar="N", help="parts that a training is cut into (default: 3)")
     add("--per-problem", type=int, metavar="N", help="exactly N completions of each problem, for fair comparison")
     add("--noise", choices=("group", "alone"), default="group", help="completions in no cluster (group)")
     add("--seed", type=int, default=0, help="of what is drawn where there is too much (default: 0)")
     add("--json", type=Path, metavar="FILE", help="also write all figures there")
+    add_read_options(parser)
     ask = parser.add_argument_group("annotator", "a language model that judges the completions").add_argument
     ask("--annotate", action="store_true", help="ask a model; needs --endpoint and --model")
     ask("--endpoint", metavar="URL", help="OpenAI-compatible address, http://127.0.0.1:8000/v1; no default")
@@ -76,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         _check_target(args.json)
     if annotator is not None:
         annotator.check_caches(args.paths)
-    found = [(path, read_completions(path)) for path in args.paths]
+    options = read_options(args)
+    found = [(path, read_completions(path, options)) for path in args.paths]
     out = console()
     results: list[dict[str, Any]] = []
     for path, completions in found:

@@ -1,42 +1,51 @@
-"""Show what is in a run's memory: prompts, their error clusters, sizes, and an example of each."""
+"""Show what is in a run's memory: prompts, their error clusters, sizes, and an example of each.
+
+Of rollouts without a memory it shows the prompts with the most wrong completions, and these by answer.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meds_rl.cli.sources import PATHS, add_read_options, read_options
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.text import one_line, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
 
     from meds_rl.memory.entry import EntryKey
+    from meds_rl.report.source import RunData
+    from meds_rl.rollouts import RunFolder
 
 NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
-    parser.add_argument("run", metavar="RUN", help="a run folder, or a memory file (.safetensors)")
+    parser.add_argument("run", metavar="PATH", help=f"a memory file (.safetensors); {PATHS}")
     parser.add_argument("--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first")
     parser.add_argument(
         "--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first"
     )
     parser.add_argument("--prompt-id", metavar="ID", help="show this prompt only, with all its clusters")
     parser.add_argument("--full", action="store_true", help="show examples in full")
+    add_read_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables.
 
     Raises:
-        ValueError: a number below 1, or a prompt that is not in the memory.
-        RunFolderError: the folder is not a run, or its method has no memory.
+        ValueError: a number below 1, or a prompt that is not there.
+        RunFolderError: the path leads to no run and no rollouts.
         MemoryFileError: the memory does not load.
     """
     for name in ("prompts", "clusters"):
@@ -44,15 +53,19 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"--{name} must be at least 1; got {getattr(args, name)}.")
     from meds_rl.cli.tables import console
 
-    view = load_view(args.run)
     out = console()
-    out.print(view.headline())
+    for view in views(args):
+        _show(view, args, out)
+    return 0
+
+
+def _show(view: View, args: argparse.Namespace, out: Console) -> None:
+    out.print(view.headline(), soft_wrap=True)
     prompts = view.prompts[: args.prompts] if args.prompt_id is None else view.find(args.prompt_id)
     for prompt in prompts:
         out.print(_table(prompt, args.clusters if args.prompt_id is None else None, args.full))
     if args.prompt_id is None and len(view.prompts) > len(prompts):
         out.print(f"… and {len(view.prompts) - len(prompts)} more prompts (--prompts N, --prompt-id ID).")
-    return 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,8 @@ class Cluster:
 class Prompt:
     """The remembered wrong (or right) completions of a prompt, by cluster, the largest first.
 
-    ``answers`` and ``strategies`` count over all clusters, because one error may be in several.
+    ``answers`` and ``strategies`` count over all clusters, because one error may be in several. Of rollouts without a
+    memory the clusters are answers.
     """
 
     prompt_id: str
@@ -82,59 +96,114 @@ class Prompt:
     answers: str
     strategies: str
     clusters: list[Cluster]
+    is_remembered: bool = True
 
 
 @dataclass(frozen=True)
-class MemoryView:
-    """A memory, the prompts with the most remembered completions first."""
+class View:
+    """What is shown of a memory or of rollouts, the prompts with the most completions first.
+
+    Attributes:
+        path: of the memory or the rollouts.
+        said: one or a few lines about it.
+        prompts: the prompts.
+    """
 
     path: Path
-    steps: int
+    said: str
     prompts: list[Prompt]
 
     def headline(self) -> str:
-        """One line: how much is remembered."""
-        remembered = sum(prompt.size for prompt in self.prompts)
-        clusters = sum(c.name not in NAMES.values() for prompt in self.prompts for c in prompt.clusters)
-        return (
-            f"{self.path}: {remembered} remembered completions of {len(self.prompts)} prompts in {clusters} clusters, "
-            f"after {self.steps} batches."
-        )
+        """What it is."""
+        return f"{self.path}: {self.said}"
 
     def find(self, prompt_id: str) -> list[Prompt]:
         """One prompt: its wrong completions, its right ones, or both.
 
         Raises:
-            ValueError: it is not in the memory.
+            ValueError: it is not among the prompts.
         """
         found = [prompt for prompt in self.prompts if prompt.prompt_id == prompt_id]
         if not found:
-            raise ValueError(f"Prompt {prompt_id!r} is not in this memory of {len(self.prompts)} prompts.")
+            raise ValueError(f"Prompt {prompt_id!r} is not among the {len(self.prompts)} prompts of {self.path}.")
         return found
 
 
-def load_view(path: str) -> MemoryView:
-    """Read the memory of a run folder, or a memory file alone (then without examples)."""
+def views(args: argparse.Namespace) -> Iterator[View]:
+    """What is shown of a path: of each run its memory, or its rollouts if it has none."""
+    from meds_rl.rollouts.dumps import find_sources, is_data
+    from meds_rl.rollouts.reading import opened
+
+    if Path(args.run).is_file() and not is_data(Path(args.run)):
+        yield view_of_memory(Path(args.run), None)
+        return
+    with opened(find_sources([args.run]), read_options(args), show_progress=True) as runs:
+        for run in runs:
+            path = run.memory_path()
+            yield view_of_rollouts(run, args.prompts, args.prompt_id) if path is None else view_of_memory(path, run)
+
+
+def view_of_memory(path: Path, folder: RunFolder | None) -> View:
+    """A memory, with examples where its run folder is there."""
     from meds_rl.memory.memory import ErrorMemory
-    from meds_rl.rollouts import RunFolder, RunFolderError
     from meds_rl.rollouts.remembered import remembered
 
-    memory_path, rollouts = Path(path), None
-    if not memory_path.is_file():
-        folder = RunFolder(path)
-        folder.check()
-        found = folder.memory_path()
-        if found is None:
-            raise RunFolderError(f"{path} has no memory: its method is not 'meds', or it has saved nothing yet.")
-        memory_path = found
-        rollouts = folder.rollouts(["memory_id", "prompt", "completion", "answer", "strategy"])
-    memory = ErrorMemory.load(memory_path)
+    memory = ErrorMemory.load(path)
+    columns = ["memory_id", "prompt", "completion", "answer", "strategy"]
+    rollouts = None if folder is None else folder.rollouts(columns)
     joined = remembered(memory, None if rollouts is None else rollouts["memory_id"].to_numpy())
     prompts = [
         _prompt(joined.keys[int(members["entry"].to_numpy()[0])], members, rollouts)
         for _, members in joined.table.groupby("entry", sort=True)
     ]
-    return MemoryView(memory_path, memory.step, sorted(prompts, key=lambda prompt: -prompt.size))
+    size = sum(prompt.size for prompt in prompts)
+    clusters = sum(cluster.name not in NAMES.values() for prompt in prompts for cluster in prompt.clusters)
+    said = (
+        f"{size} remembered completions of {len(prompts)} prompts in {clusters} clusters, after {memory.step} batches."
+    )
+    return View(path, said, sorted(prompts, key=lambda prompt: -prompt.size))
+
+
+def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> View:
+    """Wrong completions by answer, of the prompts with the most, or of one prompt."""
+    from meds_rl.report.source import read_run
+
+    run = read_run(folder.path)
+    wrong = run.rollouts.iloc[run.wrong]
+    counts = wrong["prompt_id"].value_counts()
+    shown = list(counts.index[:most]) if prompt_id is None else [one for one in counts.index if one == prompt_id]
+    said = f"{len(wrong):,} of {len(run.rollouts):,} completions are wrong, of {len(counts):,} prompts."
+    known = {name: wrong[wrong["prompt_id"] == name] for name in shown}
+    prompts = [_wrong_of_prompt(run, name, members) for name, members in known.items()]
+    unread = [
+        Prompt(str(name), False, "", int(count), "", "", [], False)
+        for name, count in counts.items()
+        if name not in known
+    ]
+    return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread])
+
+
+def _wrong_of_prompt(run: RunData, name: str, members: pd.DataFrame) -> Prompt:
+    from meds_rl.report.completions import read_texts
+
+    groups = [(answer, rows) for answer, rows in members.groupby("answer", dropna=False, sort=False)]
+    groups.sort(key=lambda pair: -len(pair[1]))
+    newest = {int(rows.index[-1]) for _, rows in groups}
+    examples = dict(read_texts(run, "completion", newest))
+    (_, text), *_ = [*read_texts(run, "prompt", [int(members.index[0])]), (0, name)]
+    clusters = [
+        Cluster(
+            name="",
+            size=len(rows),
+            first=int(rows["step"].min()),
+            last=int(rows["step"].max()),
+            answers=answer if isinstance(answer, str) else NAMES[NO_ANSWER],
+            strategies=_most(rows["strategy"]),
+            example=examples.get(int(rows.index[-1]), ""),
+        )
+        for answer, rows in groups
+    ]
+    return Prompt(name, False, text, len(members), "", _most(members["strategy"]), clusters, False)
 
 
 def _prompt(key: EntryKey, members: pd.DataFrame, rollouts: pd.DataFrame | None) -> Prompt:
@@ -172,7 +241,11 @@ def _first(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) ->
 
 def _counts(rollouts: pd.DataFrame | None, members: pd.DataFrame, column: str) -> str:
     """The most frequent values of a column and their counts."""
-    values = Counter(_values(rollouts, members, column).dropna())
+    return _most(_values(rollouts, members, column))
+
+
+def _most(column: pd.Series) -> str:
+    values = Counter(column.dropna())
     shown = [f"{value} ×{count}" for value, count in values.most_common(4)]
     return ", ".join([*shown, "…"] if len(values) > len(shown) else shown)
 
@@ -194,15 +267,17 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
         return one_line(text, None if full else width)
 
     kind = "right" if prompt.is_correct else "wrong"
-    title = f"{prompt.size} remembered {kind} completions of {prompt.prompt_id}: {short(prompt.text, 160)}"
+    kind = f"remembered {kind}" if prompt.is_remembered else kind
+    title = f"{prompt.size} {kind} completions of {prompt.prompt_id}: {short(prompt.text, 160)}"
     for name, counts in (("answers", prompt.answers), ("strategies", prompt.strategies)):
         if counts:
             title += f"\n{name} over all clusters: {short(counts, 160)}"
     table = Table(title=Text(printable(title)), title_justify="left", show_lines=True)
-    table.add_column("cluster")
-    table.add_column("size", justify="right")
-    table.add_column("batches", justify="right")
-    table.add_column("answers")
+    if prompt.is_remembered:
+        table.add_column("cluster")
+    table.add_column("size" if prompt.is_remembered else "times", justify="right")
+    table.add_column("batches" if prompt.is_remembered else "steps", justify="right")
+    table.add_column("answers" if prompt.is_remembered else "answer")
     has_strategies = any(cluster.strategies for cluster in prompt.clusters)
     if has_strategies:
         table.add_column("strategies")
@@ -212,8 +287,11 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
         strategies = [Text(short(cluster.strategies, 60))] if has_strategies else []
         answers, example = Text(short(cluster.answers, 60)), Text(short(cluster.example, 240))
         batches = f"{cluster.first}–{cluster.last}"
-        table.add_row(cluster.name, str(cluster.size), batches, answers, *strategies, example)
+        names = [cluster.name] if prompt.is_remembered else []
+        table.add_row(*names, str(cluster.size), batches, answers, *strategies, example)
     if len(prompt.clusters) > len(shown):
         rest = prompt.clusters[len(shown) :]
-        table.add_row("…", str(sum(cluster.size for cluster in rest)), "", f"{len(rest)} more clusters")
+        more = ["…"] if prompt.is_remembered else []
+        what = "clusters" if prompt.is_remembered else "answers"
+        table.add_row(*more, str(sum(cluster.size for cluster in rest)), "", f"{len(rest)} more {what}")
     return table

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from meds_rl.cli.sources import PATHS, add_read_options, read_options
+
+if TYPE_CHECKING:
+    from meds_rl.rollouts.dumps import Dump
 
 DESCRIPTION = """\
 Write one HTML page of one or several runs: which errors recur, how each grew, what it looks like, and what the memory
 did about it. The page needs no network and nothing but itself. Several runs are compared: those that differ by seed
-only are repetitions of one variant, and variants are paired by seed."""
+only are repetitions of one variant, and variants are paired by seed. Rollouts of other programs are recognised, and
+what was recognised is said."""
 
 EXTRA = 'meds report needs: pip install "meds-rl[report]"'
 
@@ -22,19 +27,13 @@ EXTRA = 'meds report needs: pip install "meds-rl[report]"'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The runs, where to write, and how much to show."""
     parser.description = DESCRIPTION
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="run folders (each with its later trainings, RUN/run-2, ...), folders that hold run folders, or patterns "
-        "(runs/demo/*)",
-    )
+    parser.add_argument("runs", nargs="+", metavar="PATH", help=PATHS)
     parser.add_argument(
         "--output",
         type=Path,
         metavar="FILE.html",
-        help="the page; default RUN/report.html, or report.html in the folder that holds all runs. An older report "
-        "is replaced, another file never",
+        help="the page; default report.html in the run or the folder of rollouts (of a file NAME-report.html beside "
+        "it), or in the folder that holds all. An older report is replaced, another file never",
     )
     parser.add_argument(
         "--baseline",
@@ -53,7 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
-    parser.add_argument("--data", type=Path, metavar="FILE.json", help="also write the data of the report")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data of the report")
+    add_read_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,69 +63,60 @@ def run(args: argparse.Namespace) -> int:
         ValueError, OSError: bad input; `main` prints the message.
         ImportError: the extra `report` is not installed.
     """
-    folders = find_runs(args.runs)
-    output = args.output or default_output(folders)
-    _check_outputs(output, args.figures, args.data)
+    options = read_options(args)
     try:
         from meds_rl.cli.tables import console
         from meds_rl.report.data import report_data
         from meds_rl.report.drawing.html import refuse_foreign, write_page
         from meds_rl.report.drawing.pictures import write_pictures
         from meds_rl.report.text import one_line
+        from meds_rl.rollouts.dumps import find_sources
+        from meds_rl.rollouts.reading import opened
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
+    sources = find_sources(args.runs)
+    output = args.output or default_output(sources)
+    _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
-    data = report_data(
-        folders,
-        baseline=args.baseline,
-        map_prompts=args.map_prompts,
-        map_points=args.map_points,
-        seed=args.seed,
-        show_progress=True,
-    )
+    with opened(sources, options, show_progress=True) as runs:
+        data = report_data(
+            runs,
+            baseline=args.baseline,
+            map_prompts=args.map_prompts,
+            map_points=args.map_points,
+            seed=args.seed,
+            show_progress=True,
+        )
     write_page(data, output)
-    if args.data is not None:
-        _write_data(data, args.data)
+    if args.json is not None:
+        _write_data(data, args.json)
     pictures = write_pictures(data, args.figures, args.format) if args.figures is not None else []
     lines = summary(data)
     if pictures:
         lines.append(one_line(f"{len(pictures)} pictures: {args.figures}"))
-    if args.data is not None:
-        lines.append(one_line(f"Data: {args.data}"))
+    if args.json is not None:
+        lines.append(one_line(f"Data: {args.json}"))
     out = console()
     for line in (*lines, one_line(f"Report: {output}")):
         out.print(line, soft_wrap=True)
     return 0
 
 
-def find_runs(given: Sequence[str]) -> list[Path]:
-    """The run folders of paths and patterns: a path itself if it is a run, else the runs in it; each once.
+def default_output(sources: Sequence[Path | Dump]) -> Path:
+    """report.html in the run or dump, or in the folder that holds all; NAME-report.html beside a file.
 
-    A run is followed by the numbered runs in it (``run-2``, ...), later trainings with the same ``output_dir``.
-
-    Raises:
-        RunFolderError: a path or pattern leads to no run.
+    The current folder takes its place where a dump is in a folder that cannot be written.
     """
-    from meds_rl.rollouts import RunFolderError
-
-    found: dict[Path, Path] = {}
-    for text in given:
-        matches = sorted(glob.glob(text))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        paths = [Path(text)] if Path(text).exists() else [Path(match) for match in matches]
-        runs = [run for path in paths for run in _runs_at(path)]
-        if not runs:
-            what = "holds no run folder" if paths else "does not exist, and as a pattern it matches nothing"
-            raise RunFolderError(f"{text} {what}.")
-        for path in runs:
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
-
-
-def default_output(folders: Sequence[Path]) -> Path:
-    """RUN/report.html, or report.html in the folder that holds all runs."""
-    if len(folders) == 1:
-        return folders[0] / "report.html"
-    return Path(os.path.commonpath([folder.absolute() for folder in folders])) / "report.html"
+    places = [source if isinstance(source, Path) else source.path for source in sources]
+    if len(places) > 1:
+        folders = [place.absolute() if place.is_dir() else place.absolute().parent for place in places]
+        output = Path(os.path.commonpath(folders)) / "report.html"
+    elif places[0].is_file():
+        output = places[0].with_name(f"{places[0].name.split('.')[0]}-report.html")
+    else:
+        output = places[0] / "report.html"
+    foreign = any(not isinstance(source, Path) for source in sources)
+    return Path(output.name) if foreign and not os.access(output.parent, os.W_OK) else output
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:
@@ -145,26 +136,8 @@ def summary(data: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"Note: {one_line(note)}" for note in notes)]
 
 
-def _runs_at(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return []
-    runs = [path] if is_run(path) else [child for child in sorted(path.iterdir()) if child.is_dir() and is_run(child)]
-    return [one for run in runs for one in (run, *_later_runs(run))]
-
-
-def _later_runs(run: Path) -> list[Path]:
-    from meds_rl.rollouts import RunFolder
-
-    return [later.path for later in RunFolder(run).numbered_runs().values() if is_run(later.path)]
-
-
-def is_run(path: Path) -> bool:
-    """Whether training wrote this folder; the folder of an evaluation is not a run."""
-    return any((path / name).exists() for name in ("metrics.jsonl", "rollouts", "memory.safetensors"))
-
-
 def _check_outputs(output: Path, figures: Path | None, data: Path | None) -> None:
-    given = {"--output": output, "--figures": figures, "--data": data}
+    given = {"--output": output, "--figures": figures, "--json": data}
     _check_apart({option: path for option, path in given.items() if path is not None})
     if output.is_dir():
         raise ValueError(f"--output must be a file; {output} is a folder.")

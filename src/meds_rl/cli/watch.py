@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meds_rl.cli.sources import add_read_options, read_options
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from meds_rl.report.live.follow import Follower
+    from meds_rl.rollouts.collect import ReadOptions
 
 DESCRIPTION = """\
 Show a run's figures and largest errors live in the terminal while it trains. Waits for a run that has not begun, and
 ends when training has ended or with Ctrl-C; the run itself is never touched. Where the output is no terminal, one line
-is printed for each new step. Of a folder with several runs (RUN, RUN/run-2, ...) it shows the one written last."""
+is printed for each new step. Of a folder with several runs (RUN, RUN/run-2, ...) it shows the one written last. A
+folder that another program writes rollouts to is followed until Ctrl-C."""
 
 LONGEST = 86_400.0
 """Most seconds between two looks: a day."""
@@ -28,9 +33,12 @@ TICK = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how often to look."""
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="a run folder; it need not exist yet")
+    parser.add_argument(
+        "run", metavar="PATH", help="a run folder, which need not exist yet, or rollouts of another program"
+    )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
     parser.add_argument("--once", action="store_true", help="show what is there now, and end")
+    add_read_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,29 +50,66 @@ def run(args: argparse.Namespace) -> int:
     """
     if not 0 < args.every <= LONGEST:
         raise ValueError(f"--every must be above 0 and at most {LONGEST:,.0f}, a day; got {args.every}.")
-    if Path(args.run).is_file():
-        raise ValueError(f"{args.run} is a file; give the run folder.")
     try:
         from meds_rl.cli.tables import console
         from meds_rl.report.live.follow import Follower
         from meds_rl.report.text import one_line
         from meds_rl.rollouts import RunFolder
+        from meds_rl.rollouts.dumps import is_data, is_run
+        from meds_rl.rollouts.reading import refuse_options
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
-    out = console()
-    run = RunFolder(args.run).written_last()
-    if run.path != Path(args.run):
+    path, out, options = Path(args.run), console(), read_options(args)
+    if path.is_file() and not is_data(path):
+        raise ValueError(f"{args.run} is a file; give the run folder, or a file of rollouts.")
+    if is_run(path):
+        refuse_options(path, options)
+    elif _is_dump(args.run) or not options.is_empty:
+        _watch_dump(args, options, out)
+        return 0
+    run = RunFolder(path).written_last()
+    if run.path != path:
         out.print(one_line(f"{run.path}: written last of the runs in {args.run}."), soft_wrap=True)
-    follower = Follower(run.path)
     if args.once:
         run.check()
+    _follow(Follower(run.path), out, args)
+    return 0
+
+
+def _watch_dump(args: argparse.Namespace, options: ReadOptions, out: Console) -> None:
+    from meds_rl.report.live.dumps import DumpFollower
+    from meds_rl.report.text import one_line
+    from meds_rl.rollouts.dumps import find_sources
+
+    with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
+        follower = DumpFollower(args.run, options, Path(folder))
+        if args.once:
+            find_sources([args.run])  # an error if nothing is there
+        follower.poll(float("inf"))
+        for note in follower.notes:
+            out.print(one_line(note), soft_wrap=True)
+        _follow(follower, out, args)
+
+
+def _is_dump(path: str) -> bool:
+    """Whether another program's rollouts are there already."""
+    from meds_rl.rollouts.dumps import Dump, find_sources
+    from meds_rl.rollouts.table import RunFolderError
+
+    try:
+        return any(isinstance(source, Dump) for source in find_sources([path]))
+    except RunFolderError:
+        return False
+
+
+def _follow(follower: Follower, out: Console, args: argparse.Namespace) -> None:
+    if args.once:
         follower.poll(float("inf"))
         show(follower, out)
     elif out.is_terminal:
         watch_live(follower, out, args.every)
     else:
         watch_lines(follower, out, args.every)
-    return 0
 
 
 def show(follower: Follower, out: Console) -> None:
@@ -125,7 +170,7 @@ def watch_lines(follower: Follower, out: Console, every: float, sleep: Callable[
 
 def waiting(follower: Follower) -> str:
     """A line that says what is missing."""
-    path = follower.folder.path
+    path = follower.path
     return f"Waiting for {path}: {'its first step' if path.is_dir() else 'there is no such folder yet'} …"
 
 

@@ -135,9 +135,13 @@ _SHARED: dict[str, Setting] = {
         "Sets the settings that are left at None. The published fingerprint, layer_logits, does not tell errors apart.",
     ),
     "fingerprint": Setting(
-        ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states", "answer_string"),
+        (
+            *("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states"),
+            *("answer_string", "steps", "text"),
+        ),
         "layer_logits",
-        "What completions are compared by: read from the model, or answer_string from the text.",
+        "What completions are compared by: states of the model; or, read from the text, the answer, the steps of the "
+        "working, or its wording.",
         "working_states",
     ),
     "fingerprint_layers": Setting(

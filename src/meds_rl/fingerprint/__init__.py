@@ -6,6 +6,8 @@ from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper'
 an instance.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from meds_rl.fingerprint.answer import (
     AnswerFinder,
     AnswerPosition,
@@ -16,15 +18,17 @@ from meds_rl.fingerprint.answer import (
     find_written,
     written_runs,
 )
-from meds_rl.fingerprint.answer_states import AnswerStates
-from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
-from meds_rl.fingerprint.extract import extract, num_forwards
-from meds_rl.fingerprint.layer_logits import LayerLogits
 from meds_rl.fingerprint.locate import Tokenizer
-from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
-from meds_rl.fingerprint.pooled_logits import PooledLogits
-from meds_rl.fingerprint.recorder import Recorder, record
-from meds_rl.fingerprint.working_states import WorkingStates
+
+if TYPE_CHECKING:
+    from meds_rl.fingerprint.answer_states import AnswerStates
+    from meds_rl.fingerprint.base import Fingerprint, Where, num_tokens_read
+    from meds_rl.fingerprint.extraction import extract, num_forwards
+    from meds_rl.fingerprint.layer_logits import LayerLogits
+    from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
+    from meds_rl.fingerprint.pooled_logits import PooledLogits
+    from meds_rl.fingerprint.recorder import Recorder, record
+    from meds_rl.fingerprint.working_states import WorkingStates
 
 __all__ = [
     "NAMES",
@@ -58,8 +62,29 @@ __all__ = [
 
 NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
 
+_FILES = {
+    "answer_states": ("AnswerStates",),
+    "base": ("Fingerprint", "Where", "num_tokens_read"),
+    "extraction": ("extract", "num_forwards"),
+    "layer_logits": ("LayerLogits",),
+    "model": ("Backbone", "Head", "ReferencePolicy", "find_backbone", "reference_model"),
+    "pooled_logits": ("PooledLogits",),
+    "recorder": ("Recorder", "record"),
+    "working_states": ("WorkingStates",),
+}
 
-def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
+
+def __getattr__(name: str) -> Any:
+    # These need torch. The fingerprints of texts and what finds answers do not, and are used where there is none.
+    from importlib import import_module
+
+    for file, names in _FILES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def make_fingerprint(name: str, layers: int | None = None) -> "Fingerprint":
     """The fingerprint that recipes, settings and tables call `name`.
 
     Args:
@@ -74,6 +99,11 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     """
     if name not in NAMES:
         raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
+    from meds_rl.fingerprint.answer_states import AnswerStates
+    from meds_rl.fingerprint.layer_logits import LayerLogits
+    from meds_rl.fingerprint.pooled_logits import PooledLogits
+    from meds_rl.fingerprint.working_states import WorkingStates
+
     if name == "answer_states":
         return AnswerStates()
     if name == "working_states":

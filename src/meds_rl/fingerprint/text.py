@@ -1,14 +1,57 @@
-"""A control that reads only the answer's text: equal answers have equal vectors, different answers different ones."""
+"""Fingerprints that are read from the text, without a model: by the answer, by the steps, or by the wording."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from hashlib import shake_256
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.fingerprint.steps import Prompt, signs, step_vectors
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import HashingVectorizer
+
 NUM_FEATURES = 32
+
+MAX_CHARACTERS = 20_000
+"""Characters of a completion that `text_vectors` reads, from its end."""
+
+TextFingerprint: TypeAlias = Literal["answer_string", "steps", "text"]
+
+TEXT_FINGERPRINTS: dict[str, int] = {"answer_string": NUM_FEATURES, "steps": 128, "text": 128}
+"""The fingerprints of the text by name, with D."""
+
+
+def text_fingerprints(
+    name: str, *, prompts: Sequence[Prompt | None], completions: Sequence[str], answers: Sequence[str | None]
+) -> NDArray[np.float32]:
+    """The fingerprints (B, D) float32 that settings call `name`; a row of NaN where there is nothing to read.
+
+    "steps" takes the answer where no step can be read.
+
+    Args:
+        name: one of `TEXT_FINGERPRINTS`.
+        prompts: B texts or chat messages; None for an unknown one. Only "steps" reads them.
+        completions: B texts.
+        answers: B answers; None for none.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if name not in TEXT_FINGERPRINTS:
+        raise ValueError(f"fingerprint must be one of {', '.join(TEXT_FINGERPRINTS)}; got {name!r}")
+    if name == "text":
+        return text_vectors(completions)
+    if name == "answer_string":
+        return answer_vectors(answers)
+    features = step_vectors(prompts, completions)
+    unread = np.isnan(features).any(axis=1)
+    features[unread] = answer_vectors([answers[row] for row in np.flatnonzero(unread).tolist()], features.shape[1])
+    return features
 
 
 def normalized_answer(answer: str) -> str:
@@ -46,3 +89,39 @@ def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATUR
             numbers = np.frombuffer(digest, dtype="<u4") + 0.5 - 2.0**31
             vectors[row] = numbers / np.sqrt(np.sum(numbers**2))
     return vectors
+
+
+def text_vectors(completions: Sequence[str], num_features: int = TEXT_FINGERPRINTS["text"]) -> NDArray[np.float32]:
+    """Unit vectors (B, D) float32 of the wording: completions with similar texts are near; NaN for an empty text.
+
+    They are counts of character n-grams (3 to 5, within words; square roots, as common ones would outweigh the rest),
+    projected at random: the cosine has an error of about 1 / sqrt(D). The same text has the same vector on every
+    machine. Digits count as text, so that other numbers are another wording. ValueError if D is no multiple of 64.
+
+    Example:
+        >>> a, b, c = text_vectors(["take 3 from 20", "then take 3 from 20", "multiply both"])
+        >>> bool(a @ b > a @ c)
+        True
+    """
+    if not len(completions):
+        return np.zeros((0, num_features), dtype=np.float32)
+    # Half a surrogate pair cannot be hashed.
+    whole = (text[-MAX_CHARACTERS:].encode("utf-8", "replace").decode() for text in completions)
+    counts = _ngrams().transform(whole)
+    counts.data = np.sqrt(counts.data)
+    columns, places = np.unique(counts.indices, return_inverse=True)
+    counts.indices = places.astype(counts.indices.dtype)
+    counts.resize(counts.shape[0], max(1, len(columns)))
+    vectors = np.asarray(counts @ signs(columns.astype(np.uint64), num_features).astype(np.float32), dtype=np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(lengths > 0, vectors / lengths, np.nan).astype(np.float32)
+
+
+@cache
+def _ngrams() -> HashingVectorizer:
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return HashingVectorizer(
+        analyzer="char_wb", ngram_range=(3, 5), n_features=2**20, norm=None, alternate_sign=False, dtype=np.float32
+    )

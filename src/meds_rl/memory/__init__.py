@@ -1,6 +1,13 @@
 """What is remembered of each prompt: entries, clusters, the vote of the nearest, and the file that stores them."""
 
-from meds_rl.memory.clustering import Clustering, HDBSCANClustering, IncrementalClustering, Refit, hdbscan_labels
+from meds_rl.memory.clustering import (
+    Clustering,
+    HDBSCANClustering,
+    IncrementalClustering,
+    Refit,
+    equal_vectors,
+    hdbscan_labels,
+)
 from meds_rl.memory.entry import Assigned, MemoryEntry, Visit
 from meds_rl.memory.file import SCHEMA_VERSION, MemoryFileError
 from meds_rl.memory.memory import ErrorMemory
@@ -16,5 +23,6 @@ __all__ = [
     "MemoryFileError",
     "Refit",
     "Visit",
+    "equal_vectors",
     "hdbscan_labels",
 ]

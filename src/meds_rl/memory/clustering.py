@@ -130,6 +130,21 @@ def hdbscan_labels(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
     return PAPER_CLUSTERING.refit(points, NO_TREE, np.full(len(points), -1)).labels
 
 
+def equal_vectors(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Count equal fingerprints: labels (n,) of unit vectors (n, D), in which equal vectors are one cluster.
+
+    With `max_distance=0` in the shaper the penalty of a vector is min(alpha ln(N + 1), beta), where N is how often it
+    was remembered of its prompt; a new one is unseen and costs nothing. A vector that is alone is a cluster of one.
+
+    Example:
+        >>> equal_vectors(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])).tolist()
+        [0, 1, 0]
+    """
+    numbers: dict[bytes, int] = {}
+    labels = [numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_vectors]
+    return np.array(labels, dtype=np.int64)
+
+
 # ---- Clusterings that a user passes, and checks of what they return.
 
 

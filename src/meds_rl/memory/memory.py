@@ -1,5 +1,6 @@
 """The memory of past errors: per prompt, fingerprints and their clusters."""
 
+import copy
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ from meds_rl.checks import (
 from meds_rl.memory import file as storage
 from meds_rl.memory.clustering import PAPER_CLUSTERING, Clustering, incremental
 from meds_rl.memory.entry import Assigned, EntryKey, MemoryEntry, MemoryState, Visit
-from meds_rl.memory.update import Arrival, updated
+from meds_rl.memory.update import Arrival, remembered_visits, updated
 from meds_rl.memory.vote import assign, canonical_order
 
 
@@ -239,6 +240,32 @@ class ErrorMemory:
             )
         with self._lock:
             self._state = state
+
+    def rewind(self, step: int) -> None:
+        """Become the memory that this one was after its first `step` batches, equal to the last bit.
+
+        The batches are remembered again from what is stored of them. What `capacity` has dropped stays dropped, so a
+        memory that had reached its capacity becomes a smaller one. ValueError unless `step` is 0 to `self.step`.
+
+        Example:
+            >>> memory = ErrorMemory()
+            >>> for answers in ([[1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]):
+            ...     ids = memory.remember("2 + 2", answers)
+            >>> memory.rewind(1)
+            >>> memory
+            ErrorMemory(1 completions of 1 prompts, after 1 batches)
+        """
+        if not 0 <= step <= self.step:
+            raise ValueError(f"step must be 0 to {self.step}, the batches remembered so far; got {step!r}")
+        with self._lock:
+            if step == self.step:
+                return
+            batches = remembered_visits(self._state)
+            again = copy.copy(self)
+            again._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
+            for number in range(step):
+                again.remember_batch(batches.get(number, []))
+            self._state = again._state
 
     @classmethod
     def load(

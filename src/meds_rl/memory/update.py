@@ -7,7 +7,17 @@ from numpy.typing import NDArray
 
 from meds_rl.labels import NOISE
 from meds_rl.memory.clustering import IncrementalClustering, check_labels, check_tree
-from meds_rl.memory.entry import MemoryEntry, Runs, empty_entry, extended, ids_of, length, without_first
+from meds_rl.memory.entry import (
+    MemoryEntry,
+    MemoryState,
+    Runs,
+    Visit,
+    empty_entry,
+    extended,
+    ids_of,
+    length,
+    without_first,
+)
 from meds_rl.memory.vote import unit_vectors
 
 
@@ -68,6 +78,28 @@ def _oldest(runs: Runs, no_answer_runs: Runs, capacity: int | None) -> tuple[int
     last_gone = np.partition(np.append(ids, ids_of(no_answer_runs)), excess - 1)[excess - 1]
     gone = int((ids <= last_gone).sum())
     return gone, excess - gone
+
+
+# ---- Back: the batches that a memory was made of.
+
+
+def remembered_visits(state: MemoryState) -> dict[int, list[Visit]]:
+    """By step the visits of its batch, as far as they are still stored, in the order of their ids."""
+    found: dict[int, list[tuple[int, Visit]]] = {}
+    for key, entry in state.entries.items():
+        first_ids: dict[int, int] = {}
+        parts: dict[int, list[NDArray[np.float32]]] = {}
+        start = 0
+        for first_id, step, count in entry.runs.tolist():
+            first_ids[step], parts[step] = first_id, [entry.vectors[start : start + count]]
+            start += count
+        for first_id, step, count in entry.no_answer_runs.tolist():
+            first_ids.setdefault(step, first_id)
+            parts.setdefault(step, []).append(np.full((count, state.n_features or 1), np.nan, dtype=np.float32))
+        for step, rows in parts.items():
+            visit = Visit(key.prompt_id, np.concatenate(rows), key.is_correct)
+            found.setdefault(step, []).append((first_ids[step], visit))
+    return {step: [visit for _, visit in sorted(visits, key=lambda one: one[0])] for step, visits in found.items()}
 
 
 # ---- HDBSCAN numbers clusters differently at every refit. Here each keeps the number of the one it overlaps most.

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
-from meds_rl.report.errors import STATES, Error, find_errors, stretches, ways, wrong_course
+from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines, verdicts
 from meds_rl.report.maps import Map, maps
@@ -22,7 +22,10 @@ from meds_rl.report.outlook import HELP, Outlook, outlook
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.text import plain
+from meds_rl.report.workings import read_workings
 from meds_rl.rollouts.folder import RunFolder
+
+_Item = TypeVar("_Item")
 
 SCHEMA = 1
 """Version of the dict; it rises with each change of meaning."""
@@ -35,8 +38,15 @@ OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 
 WAYS_HELP = (
     "Share of the run's wrong completions, how many they are, and of how many prompts. The bars at the right are the "
-    "course of training."
+    "course of training. "
 )
+STEPS_HELP = (
+    "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
+    "steps, ∘ is the sign that the prompt has at this place, and ≠ marks a result that no operation gives."
+)
+
+MAX_WAY_PROMPTS = 5
+"""Prompts of a way that the page leads to."""
 
 SHOWN_SETTINGS = (
     *("model_name_or_path", "task", "learning_rate", "num_generations", "temperature"),
@@ -78,22 +88,27 @@ def report_data(
         runs, seed, map_prompts=map_prompts, map_points=map_points, num_errors=num_errors, max_characters=max_characters
     )
     folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
-    read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
+    read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress, "reading runs"))]
     recipes = [run.recipe for run in read]
     called = variants(recipes)
-    found = [find_errors(run, num_errors) for run in read]
+    workings = [read_workings(run, seed) for run in _progress(read, show_progress, "reading workings")]
+    found = [find_errors(run, num_errors, one) for run, one in zip(read, workings, strict=True)]
     errors = [error for run_errors, _ in found for error in run_errors]
     drawn = maps(read, map_prompts, map_points, seed, show_progress)
     courses = {run.id: run_course(run) for run in read}
     completions = Completions(read)
     error_rows = [_error(error, completions) for error in errors]
     map_rows = [_map(drawn_map, completions) for drawn_map in drawn]
+    run_ways = {
+        run.id: [_way(way, completions) for way in ways(run, one)] for run, one in zip(read, workings, strict=True)
+    }
     prompts = completions.prompts(golds(read))
     table, text_notes = completions.table(max_characters)
-    run_ways = {run.id: [with_meaning(run, way) for way in ways(run)] for run in read}
     texts = {prompt["id"]: prompt["text"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
-    outlooks = [each for each in (outlook(run, seed) for run in read) if each is not None]
+    outlooks = [
+        each for each in (outlook(run, seed, one) for run, one in zip(read, workings, strict=True)) if each is not None
+    ]
     data = {
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -107,7 +122,8 @@ def report_data(
         "errors": error_rows,
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
-        "ways_help": WAYS_HELP,
+        "ways_help": WAYS_HELP + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
+        "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},
         "headlines": [
             {"run": run.id, "text": text}
             for run, (run_errors, _) in zip(read, found, strict=True)
@@ -136,22 +152,31 @@ def _check(runs: Sequence[Any], seed: int, map_prompts: int, **positive: int) ->
             raise ValueError(f"{name} must be 1 or more; got {value}.")
 
 
-def _progress(folders: Sequence[Path], show: bool) -> Iterable[Path]:
+def _progress(of: Sequence[_Item], show: bool, what: str) -> Iterable[_Item]:
     from tqdm.auto import tqdm
 
-    bar: Iterable[Path] = tqdm(folders, desc="reading runs", unit="run", disable=not show, leave=False)
+    bar: Iterable[_Item] = tqdm(of, desc=what, unit="run", disable=not show, leave=False)
     return bar
+
+
+def _way(way: Way, completions: Completions) -> dict[str, Any]:
+    """A way in the report's data, with examples and its most frequent prompts."""
+    return {
+        **with_meaning(way.run, way.to_dict()),
+        "examples": [completions.place(way.run, row) for row in way.examples()],
+        "prompt_ids": [completions.prompt(way.run, row) for _, row in way.prompts[:MAX_WAY_PROMPTS]],
+    }
 
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
     recipes = [run.recipe for run in runs]
-    names = run_names(recipes, [run.folder.path for run in runs])
+    names = run_names(recipes, [run.path for run in runs])
     wanted = [*differing(recipes), *SHOWN_SETTINGS]
     return [
         {
             "id": run.id,
             "name": name,
-            "path": str(run.folder.path),
+            "path": str(run.path),
             "variant": variant,
             "method": run.recipe.method,
             "seed": run.recipe.seed,

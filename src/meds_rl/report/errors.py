@@ -1,15 +1,17 @@
 """The errors of a run: how often each was made, when it appeared, and whether it died out.
 
-An error is a group of wrong completions of one prompt, grouped by cluster of the memory or by final answer.
-Noise (completions in no cluster) is not an error; it is listed as a kind of its own. The `ways` of going wrong are
-errors over all prompts: the task's strategies, or else final answers.
+An error is a group of wrong completions of one prompt, grouped by cluster of the memory, by final answer, or by what
+the working did (`meds_rl.report.workings`). Noise (completions in no cluster) is not an error; it is a kind of its
+own. The `ways` of going wrong are errors over all prompts, by the task's strategies and by the steps of the workings.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,16 +21,20 @@ from numpy.typing import NDArray
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
+from meds_rl.report.workings import Workings
 
-By: TypeAlias = Literal["cluster", "answer"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer"]
+By: TypeAlias = Literal["cluster", "answer", "working"]
+Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "too short to tell"]
 
 MAX_ANSWERS = 5
 """Listed answers and strategies of an error, the most frequent first."""
 
 MAX_WAYS = 30
-"""Listed ways, the most frequent first."""
+"""Listed ways of each kind, the most frequent first."""
+
+MAX_EXAMPLES = 3
+"""Shown completions of a way."""
 
 MAX_BINS = 40
 """Stretches of steps in the course of an error, at most."""
@@ -59,7 +65,8 @@ class Error:
     Attributes:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
-        kind: "cluster", "noise", "no_answer" or "answer".
+        kind: "cluster", "noise", "no_answer", "answer", "working" (of equal steps), "wording" (of similar texts), or
+            "unread" for workings in no group.
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         share, share_of_prompt: n over all wrong completions of the run, and of the prompt.
@@ -104,12 +111,12 @@ class Error:
         }
 
 
-def find_errors(run: RunData, limit: int) -> tuple[list[Error], dict[By, int]]:
+def find_errors(run: RunData, limit: int, workings: Workings | None = None) -> tuple[list[Error], dict[By, int]]:
     """The ``limit`` largest errors of each grouping, and how many smaller ones are left out."""
     errors: list[Error] = []
     left_out: dict[By, int] = {}
-    for by, rows, keys in _groupings(run):
-        found, num_groups = _grouped(run, by, rows, keys, limit)
+    for by, rows, keys in _groupings(run, workings):
+        found, num_groups = _grouped(run, by, rows, keys, limit, workings)
         errors += found
         left_out[by] = num_groups - len(found)
     return errors, left_out
@@ -121,17 +128,24 @@ def counts(values: pd.Series) -> list[list[Any]]:
     return [[shortened(str(value)), count] for value, count in common]
 
 
-def _groupings(run: RunData) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64]]]:
+def _groupings(run: RunData, workings: Workings | None) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64]]]:
     """Each grouping: its rows, and for each row a number of its group (NO_ANSWER and NOISE keep theirs)."""
     if run.clusters is not None:
         kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
         yield "cluster", kept, run.clusters[kept]
     codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
     yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64)
+    if workings is not None and workings.by is not None:
+        yield "working", workings.rows, workings.groups
 
 
 def _grouped(
-    run: RunData, by: By, rows: NDArray[np.int64], keys: NDArray[np.int64], limit: int
+    run: RunData,
+    by: By,
+    rows: NDArray[np.int64],
+    keys: NDArray[np.int64],
+    limit: int,
+    workings: Workings | None,
 ) -> tuple[list[Error], int]:
     if not len(rows):
         return [], 0
@@ -153,8 +167,8 @@ def _grouped(
                 run=run,
                 prompt_id=str(run.rollouts["prompt_id"].iat[members[0]]),
                 by=by,
-                kind=_kind(by, key),
-                name=_name(run, by, key, members),
+                kind=_kind(by, key, workings),
+                name=_name(run, by, key, members, workings),
                 rows=members,
                 share=len(members) / len(run.wrong),
                 share_of_prompt=len(members) / int(wrong_of_prompt[prompt]),
@@ -170,7 +184,10 @@ def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(order, np.cumsum(np.bincount(codes))[:-1])
 
 
-def _kind(by: By, key: int) -> Kind:
+def _kind(by: By, key: int, workings: Workings | None) -> Kind:
+    if by == "working":
+        is_text = workings is not None and workings.by == "text"
+        return "unread" if key < 0 else "wording" if is_text else "working"
     if key == NO_ANSWER:
         return "no_answer"
     if by == "cluster":
@@ -178,36 +195,93 @@ def _kind(by: By, key: int) -> Kind:
     return "answer"
 
 
-def _name(run: RunData, by: By, key: int, members: NDArray[np.int64]) -> str:
-    kind = _kind(by, key)
+def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: Workings | None) -> str:
+    kind = _kind(by, key, workings)
     if kind == "answer":
         return shortened(str(run.rollouts["answer"].iat[members[0]]))
-    return {"no_answer": "no answer", "noise": "in no cluster", "cluster": f"cluster {key}"}[kind]
+    if kind in ("working", "wording") and workings is not None:
+        return shortened(workings.names[key])
+    names = {"no_answer": "no answer", "noise": "in no cluster", "unread": "like no other"}
+    return names.get(kind, f"cluster {key}")
 
 
-def ways(run: RunData) -> list[dict[str, Any]]:
-    """The most frequent ways of going wrong over all prompts, by strategy; none if no strategy is known.
+@dataclass(frozen=True)
+class Way:
+    """A way of going wrong over all prompts.
 
-    Equal answers to different prompts are no common error. ``share`` is the share of the run's wrong completions,
-    ``prompts`` the number of prompts, and ``course`` the count in each stretch of the run (`stretches`).
+    Attributes:
+        run: the run.
+        by: "strategy", of the task's names, or "steps", read from the workings.
+        name, meaning: for the reader; the meaning may be empty.
+        rows: (n,) its completions, rows of the run's rollouts, in the order of training.
+        scale: how many completions each one stands for, where only a sample was read.
     """
-    wrong = run.rollouts.iloc[run.wrong]
-    known = wrong[wrong["strategy"].notna()]
-    starts = stretches(run.num_steps)
+
+    run: RunData
+    by: Literal["strategy", "steps"]
+    name: str
+    meaning: str
+    rows: NDArray[np.int64]
+    scale: float = 1.0
+
+    @cached_property
+    def prompts(self) -> list[tuple[str, int]]:
+        """Its prompts, the most frequent first, each with the newest of its completions."""
+        ids = self.run.rollouts["prompt_id"].to_numpy()[self.rows].tolist()
+        newest = dict(zip(ids, self.rows.tolist(), strict=True))
+        return [(str(prompt), newest[prompt]) for prompt, _ in Counter(ids).most_common()]
+
+    def examples(self) -> list[int]:
+        """The newest completion, and the newest of two other prompts."""
+        others = [row for _, row in self.prompts if row != self.rows[-1]]
+        return [int(self.rows[-1]), *others[: MAX_EXAMPLES - 1]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The way in the report's data, without examples and prompts."""
+        rollouts = self.run.rollouts
+        steps = rollouts["step"].to_numpy()
+        of_prompts = rollouts["prompt_id"].isin([prompt for prompt, _ in self.prompts]).to_numpy()
+        lived = life(steps[self.rows], steps[of_prompts], self.run.batch_steps, self.run.num_steps)
+        return {
+            "run": self.run.id,
+            "by": self.by,
+            "name": shortened(self.name),
+            "meaning": self.meaning,
+            "count": round(len(self.rows) * self.scale),
+            "share": len(self.rows) * self.scale / len(self.run.wrong),
+            "prompts": len(self.prompts),
+            "course": [round(count * self.scale) for count in lived.course],
+            "state": lived.state,
+        }
+
+
+def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
+    """The most frequent ways of going wrong over all prompts, the most frequent first.
+
+    First those by strategy, if the task names any; then those by steps, if `workings` found any, each in at least two
+    prompts. Equal answers to different prompts are no common error.
+    """
     found = []
-    for name, members in _largest(known, "strategy"):
-        bins = np.searchsorted(starts, members["step"].to_numpy(), side="right") - 1
-        found.append(
-            {
-                "run": run.id,
-                "name": shortened(str(name)),
-                "count": len(members),
-                "share": len(members) / len(wrong),
-                "prompts": int(members["prompt_id"].nunique()),
-                "course": np.bincount(bins, minlength=len(starts)).tolist(),
-            }
-        )
+    strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
+    known = np.flatnonzero([name is not None for name in strategies])
+    for name, _ in Counter(strategies[known].tolist()).most_common(MAX_WAYS):
+        found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
+    if workings is not None and workings.over_prompts:
+        by_steps = [
+            Way(run, "steps", workings.names[group], workings.meanings[group], rows, workings.scale)
+            for group, rows in _rows_of_groups(workings)
+        ]
+        shared = (way for way in by_steps if len(way.prompts) > 1)
+        found += itertools.islice(shared, MAX_WAYS)
     return found
+
+
+def _rows_of_groups(workings: Workings) -> list[tuple[int, NDArray[np.int64]]]:
+    """The groups of the workings and their rows, the largest group first."""
+    known = np.flatnonzero(workings.groups >= 0)
+    places = _rows_by(workings.groups[known])
+    pairs = [(group, workings.rows[known[members]]) for group, members in enumerate(places)]
+    return sorted(pairs, key=lambda pair: -len(pair[1]))
 
 
 def wrong_course(run: RunData) -> list[int]:
@@ -216,12 +290,6 @@ def wrong_course(run: RunData) -> list[int]:
     steps = run.rollouts["step"].to_numpy()[run.wrong]
     counts: list[int] = np.bincount(np.searchsorted(starts, steps, side="right") - 1, minlength=len(starts)).tolist()
     return counts
-
-
-def _largest(rows: pd.DataFrame, column: str) -> list[tuple[Any, pd.DataFrame]]:
-    names = rows[column].value_counts(sort=True).index[:MAX_WAYS]
-    groups = rows[rows[column].isin(names)].groupby(column, sort=False)
-    return sorted(((name, group) for name, group in groups), key=lambda pair: -len(pair[1]))
 
 
 @dataclass(frozen=True)

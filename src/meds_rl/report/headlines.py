@@ -64,13 +64,26 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
             return most + "."
-        return f"{most}; then the strategy “{way['name']}”: {way['count']:,} ({percent(way['share'])})."
+        kind = "the strategy " if way["by"] == "strategy" else ""
+        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
     if way is None:
         return ""
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
-    return f"The most repeated error is “{way['name']}”: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}."
+
+
+def _called(way: Mapping[str, Any]) -> str:
+    """What a way is called in a sentence.
+
+    >>> _called({"by": "steps", "name": "a∘b=x"})
+    "to work “a∘b=x” (a, b, …: the prompt's numbers in order; x, y, …: results; ∘: the prompt's own sign)"
+    """
+    if way["by"] == "strategy":
+        return f"“{way['name']}”"
+    own = "; ∘: the prompt's own sign" if "∘" in way["name"] else ""
+    return f"to work “{way['name']}” (a, b, …: the prompt's numbers in order; x, y, …: results{own})"
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
@@ -135,14 +148,18 @@ def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
 
 
 def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> str:
-    single = [error for error in errors if error.kind in ("answer", "no_answer") and error.by == "answer"]
+    single = [error for error in errors if error.by == "answer"]
+    if not any(error.kind == "answer" for error in single):
+        single = [error for error in errors if error.kind in ("working", "wording")] or single
     if not single:
         return ""
     error = max(single, key=lambda error: len(error.rows))
     prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
-    what = "no answer at all" if error.kind == "no_answer" else f"the answer “{shortened(error.name, LONGEST)}”"
+    name = f"“{shortened(error.name, LONGEST)}”"
+    done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
+    what = done.get(error.kind, f"gave the answer {name}")
     sentence = (
-        f"The largest single error: to “{prompt}” it gave {what} {times(len(error.rows))}, "
+        f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
         f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
     )
     strategies = error.to_dict()["strategies"]

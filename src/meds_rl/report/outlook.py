@@ -18,6 +18,7 @@ from meds_rl.evaluation.pass_at_k import pass_at_k
 from meds_rl.report.errors import LEAST_BATCHES, thirds
 from meds_rl.report.source import RunData
 from meds_rl.report.text import percent
+from meds_rl.report.workings import Workings
 
 Regime: TypeAlias = Literal[
     "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"
@@ -69,8 +70,9 @@ SENTENCES: Mapping[Regime, str] = {
 itself."""
 
 HELP = (
-    "From the rollouts alone. A group is the completions of one prompt in one batch; an error is a wrong final answer "
-    "to a prompt, and no answer is one, too. The sentence describes the run; it does not promise that a penalty helps."
+    "From the rollouts alone. A group is the completions of one prompt in one batch. An error of a prompt is what its "
+    "workings did, where their steps can be read, and else their final answer; no answer is one, too. The sentence "
+    "describes the run; it does not promise that a penalty helps."
 )
 
 
@@ -158,14 +160,15 @@ class Outlook:
         return asdict(self)
 
 
-def outlook(run: RunData, seed: int = 0) -> Outlook | None:
+def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Outlook | None:
     """Describe a run; None if none of its completions is graded, or none is wrong.
 
     Args:
         run: The run.
         seed: of the bootstrap.
+        workings: what its wrong completions did; without them errors are told apart by final answer.
     """
-    graded = _Graded(run)
+    graded = _Graded(run, workings)
     if not len(graded.prompt) or graded.is_correct.all():
         return None
     rng = np.random.default_rng(seed)
@@ -240,13 +243,20 @@ def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str
     )
 
 
-def error_codes(run: RunData) -> Ints:
-    """(n,) a number for the error of each wrong completion (``run.wrong``), here its final answer; -1 for unknown.
+def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
+    """(n,) a number for the error of each wrong completion (``run.wrong``), the same for two of the same prompt only.
 
-    Equal numbers mean the same error only within a prompt. No answer is one error.
+    By what the working did, if steps were read of all of them or of a sample (`Workings`), and of what has no steps
+    the final answer; -1 for what is not in the sample. Without workings by final answer.
     """
-    codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
-    return codes.astype(np.int64)
+    answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
+    codes = answers.astype(np.int64)
+    if workings is None or workings.by != "steps":
+        return codes
+    places = np.searchsorted(run.wrong, workings.rows)
+    found = np.full(len(codes), -1, dtype=np.int64)
+    found[places] = np.where(workings.groups >= 0, len(names) + workings.groups, codes[places])
+    return found
 
 
 class _Graded:
@@ -260,11 +270,11 @@ class _Graded:
         asked_again: (P,) whether each prompt came in two batches or more.
     """
 
-    def __init__(self, run: RunData) -> None:
+    def __init__(self, run: RunData, workings: Workings | None) -> None:
         rollouts = run.rollouts
         rows = np.flatnonzero(np.isfinite(rollouts["reward"].to_numpy(dtype=np.float64)))
         error = np.full(len(rollouts), -1, dtype=np.int64)
-        error[run.wrong] = error_codes(run)
+        error[run.wrong] = error_codes(run, workings)
         self.prompt, self.num_prompts = _codes(rollouts["prompt_id"].iloc[rows])
         batches, batch = np.unique(rollouts["generation"].to_numpy(dtype=np.int64)[rows], return_inverse=True)
         self.batch, self.num_batches = batch.ravel().astype(np.int64), len(batches)

@@ -78,6 +78,7 @@ class RunData:
     Attributes:
         id: its number in the report.
         folder: the run folder.
+        path: where the run is, for the reader; not the folder if the rollouts are another program's.
         recipe: what was run.
         metrics: rows of ``metrics.jsonl``.
         rollouts: one row a completion (`COLUMNS`), in the order of training; null texts are None.
@@ -89,6 +90,7 @@ class RunData:
 
     id: int
     folder: RunFolder
+    path: Path
     recipe: Recipe
     metrics: list[dict[str, Any]]
     rollouts: pd.DataFrame
@@ -151,7 +153,8 @@ def read_run(path: str | Path, number: int = 0) -> RunData:
     """
     folder = RunFolder(path)
     folder.check()
-    recipe = read_recipe(folder.path)
+    source = folder.source
+    recipe = read_recipe(folder.path) if source is None else Recipe({"method": source["name"]}, [])
     rollouts, files, rollouts_note = read_rollouts(folder)
     metrics, metrics_note = _metrics(folder)
     memory, memory_note = _memory(folder)
@@ -159,6 +162,7 @@ def read_run(path: str | Path, number: int = 0) -> RunData:
     run = RunData(
         id=number,
         folder=folder,
+        path=folder.path if source is None else Path(source["path"]),
         recipe=recipe,
         metrics=metrics,
         rollouts=rollouts,
@@ -168,7 +172,8 @@ def read_run(path: str | Path, number: int = 0) -> RunData:
     )
     recipe_note = f"The recipe is unknown: {recipe.damage}." if recipe.damage else ""
     damages = (recipe_note, metrics_note, rollouts_note, memory_note)
-    run.notes += [*(note for note in damages if note), *_notes(run)]
+    said = [] if source is None else source["notes"]
+    run.notes += [*said, *(note for note in damages if note), *_notes(run)]
     return run
 
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.samples import step_of
 from meds_rl.rollouts.table import (
+    OPTIONAL,
     ROLLOUT_COLUMNS,
     SCHEMA_VERSION,
     RunFolderError,
@@ -45,6 +46,8 @@ STATE_FILE = "meds_state.json"
 """In a checkpoint: how far generation was, and the run folder that the checkpoint belongs to."""
 TRAINER_STATE_FILE = "trainer_state.json"
 """In a checkpoint: Hugging Face writes it last."""
+SOURCE_FILE = "source.json"
+"""In a folder that was made of the rollouts of another program: where they are, and what was recognised."""
 
 _NUMBERED_RUN = re.compile(r"run-([0-9]+)")
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
@@ -81,7 +84,8 @@ class RunFolder:
 
         Args:
             generation: number of the batch, from 0; a batch written twice (after a resume) replaces the first.
-            columns: every column of :data:`~meds_rl.rollouts.table.ROLLOUT_COLUMNS`, N values each.
+            columns: every column of :data:`~meds_rl.rollouts.table.ROLLOUT_COLUMNS`, N values each; without those of
+                `OPTIONAL` they are null.
 
         Raises:
             ValueError: a column is missing or unknown.
@@ -89,10 +93,11 @@ class RunFolder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        if set(columns) != set(ROLLOUT_COLUMNS):
-            difference = sorted(set(columns) ^ set(ROLLOUT_COLUMNS))
+        difference = sorted((set(columns) ^ set(ROLLOUT_COLUMNS)) - (set(OPTIONAL) - set(columns)))
+        if difference:
             raise ValueError(f"rollouts have the columns {list(ROLLOUT_COLUMNS)}; missing or unknown: {difference}.")
-        table = pa.table({name: columns[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
+        nulls = dict.fromkeys(OPTIONAL, [None] * len(columns["step"]))
+        table = pa.table({name: {**nulls, **columns}[name] for name in ROLLOUT_COLUMNS}, schema=rollout_schema())
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_atomically(self.rollouts_path / f"generation-{generation:06d}.parquet", sink.getvalue())
@@ -185,6 +190,11 @@ class RunFolder:
         if not isinstance(environment, dict):
             raise RunFolderError(f"{self.environment_path} must hold a JSON object; got {type(environment).__name__}.")
         return environment
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """Of rollouts of another program: ``path``, ``name`` and ``notes``, what was recognised; None for a run."""
+        return read_json(self.path / SOURCE_FILE)
 
     @property
     def output_dir(self) -> Path:

@@ -109,6 +109,19 @@ def step_of(path: str | os.PathLike[str]) -> int | None:
     return int(step) if step is not None and _NUMBER.fullmatch(step) else None
 
 
+def is_samples(path: str | os.PathLike[str]) -> bool:
+    """Whether a file calls itself a file of samples, of whatever version, or cannot be read as parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with Path(path).open("rb") as file:
+            schema = pq.read_schema(file)
+    except (pa.ArrowException, OSError):
+        return True  # read_samples says what is wrong
+    return VERSION_KEY.encode() in (schema.metadata or {}) or set(NEEDED) <= set(schema.names)
+
+
 def read_samples(path: str | os.PathLike[str]) -> pa.Table:
     """Read a file of samples.
 

@@ -19,7 +19,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "prompt_id": ("string", "content hash of the prompt; integers are written as text"),
     "prompt": ("string", "the prompt; chat messages as JSON"),
     "completion": ("string", "the completion as text; of chat messages the contents, joined"),
-    "num_tokens": ("int64", "length of the completion in tokens"),
+    "num_tokens": ("int64", "length of the completion in tokens; null where it is not known"),
     "reward": ("float64", "the raw reward r: all reward functions, weighted"),
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
     "advantage": ("float64", "what the update was weighted with, before token-level terms"),
@@ -35,10 +35,14 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "reason": ("string", "why the penalty is what it is"),
     "memory_id": ("int64", "identity of the remembered completion; -1 where it was not remembered"),
     "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
+    "group_id": ("string", "which completions were compared with each other; null: those of one prompt in one batch"),
 }
 """One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-NEVER_NULL = ("step", "generation", "prompt_id", "num_tokens", "cluster", "memory_id")
+OPTIONAL = ("group_id",)
+"""Columns that a writer may leave out, and that are null then."""
+
+NEVER_NULL = ("step", "generation", "prompt_id", "cluster", "memory_id")
 """Columns in which a null means that the file is damaged. Nulls in the other number columns are read as NaN."""
 
 MAX_STEP = 2**53
@@ -88,10 +92,14 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         # file, because Arrow parses a path as an address, and not every folder name is a valid one.
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
             missing = [name for name in schema.names if name not in file.schema_arrow.names]
-            if missing:
-                raise RunFolderError(f"{path} has no column {', '.join(missing)}.")
+            needed = [name for name in missing if name not in OPTIONAL]
+            if needed:
+                raise RunFolderError(f"{path} has no column {', '.join(needed)}.")
+            table = file.read([name for name in schema.names if name not in missing])
+            for name in missing:
+                table = table.append_column(name, pa.nulls(len(table), pa.string()))
             # A run that an older version began and this one resumed has files of both.
-            table = file.read(schema.names).select(schema.names).cast(schema)
+            table = table.select(schema.names).cast(schema)
         table.validate(full=True)  # finds texts that are not UTF-8
     except (pa.ArrowException, OSError) as error:
         raise RunFolderError(f"{path} cannot be read as rollouts: {error}") from None

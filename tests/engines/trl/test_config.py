@@ -224,7 +224,7 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"meds_noise": "drop"}, "cluster, free"),
         ({"meds_all_wrong": "keep"}, "skip, center, shape"),
         ({"meds_anneal": [0.5]}, r"meds_anneal must be None or two shares of training, .*; got \[0.5\]"),
-        ({"fingerprint": "text"}, "layer_logits"),
+        ({"fingerprint": "states"}, "layer_logits"),
         ({"meds_alpha": -0.1}, "meds_alpha"),
         ({"meds_beta": float("nan")}, "meds_beta"),
         ({"meds_alpha": [1]}, r"meds_alpha must be a finite number of at least 0; got \[1\]"),

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from meds_rl.engines.trl.batch import batch_figures, fingerprint_figures
+from meds_rl.engines.figures import batch_figures
+from meds_rl.engines.trl.batch import fingerprint_figures
 
 
 def test_figures_by_hand():
     answers = ["1", "2", "2", None, "1", "1", "1", "1", "5", "5", "6", "7"]
     right = np.array([1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0], dtype=bool)
-    figures = batch_figures(answers, right, np.ones(12, dtype=bool), group_size=4)
+    figures = batch_figures(answers, right, np.ones(12, dtype=bool), list("aaaabbbbcccc"))
     # Groups: 1 of 4 right, wrong answers 2, 2, none; all right; none right, wrong answers 5, 5, 6, 7.
     assert figures["pass/pass@1"] == pytest.approx((0.25 + 1 + 0) / 3)
     assert figures["pass/pass@4"] == pytest.approx(2 / 3)
@@ -25,9 +26,9 @@ def test_figures_by_hand():
 def test_what_was_not_graded_is_left_out():
     answers, right = ["1", "2", "3", "4"], np.array([True, False, False, False])
     graded = np.array([True, False, False, False])
-    figures = batch_figures(answers, right, graded, group_size=2)
+    figures = batch_figures(answers, right, graded, [0, 0, 1, 1])
     assert figures == {"pass/pass@1": 1.0, "pass/pass@2": 1.0, "diversity/distinct_wrong": 0.0}
-    assert batch_figures(answers, right, np.zeros(4, bool), group_size=2) == {}
+    assert batch_figures(answers, right, np.zeros(4, bool), [0, 0, 1, 1]) == {}
 
 
 def test_the_eigenvalue_ratio_is_of_the_chosen_rows_within_prompts():

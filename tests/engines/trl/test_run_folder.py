@@ -14,13 +14,13 @@ from filelock import FileLock
 
 from meds_rl import ErrorMemory
 from meds_rl.cli import main
-from meds_rl.cli.report import find_runs
 from meds_rl.engines.settings import METHODS
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.run import RunFiles, last_checkpoint
 from meds_rl.report.live.follow import Follower
 from meds_rl.report.recipe import read_recipe, run_names
 from meds_rl.rollouts import RunFolder
+from meds_rl.rollouts.dumps import find_sources
 
 from .conftest import even_length, third_token, train
 
@@ -152,7 +152,7 @@ def test_a_second_training_gets_a_folder_of_its_own(model_path, dataset, make_co
     assert [[path.name for path in run.checkpoints()] for run in runs] == [[], ["checkpoint-2"], ["checkpoint-1"]]
     assert not (out / "checkpoint-1" / "memory.safetensors").exists(), "dapo has no memory"
     assert [run.memory_path() is None for run in runs] == [False, False, True]
-    assert find_runs([str(out)]) == [run.path for run in runs]
+    assert find_sources([str(out)]) == [run.path for run in runs]
     assert main(["report", str(out)]) == 0
     assert (out / "report.html").is_file()
 

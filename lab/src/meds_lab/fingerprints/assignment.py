@@ -30,7 +30,6 @@ import torch
 
 from meds_lab.rivals.agglomerative import Agglomerative
 from meds_lab.rivals.batch_memory import BatchMemory
-from meds_lab.rivals.count import equal_vectors
 from meds_lab.rivals.dbscan import DBSCAN
 from meds_lab.rivals.global_memory import GlobalMemory
 from meds_lab.rivals.kmeans import KMeans
@@ -41,8 +40,9 @@ from meds_lab.tasks import load_pocket_model
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.engines.settings import MEMORY_SETTINGS, SETTINGS, make_memory, make_shaper
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, make_fingerprint
-from meds_rl.fingerprint.text import answer_vectors
-from meds_rl.memory import HDBSCANClustering
+from meds_rl.fingerprint.steps import step_vectors
+from meds_rl.fingerprint.text import answer_vectors, text_vectors
+from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.tasks.pocket import CORRECT, strategy
 from meds_rl.tasks.pocket.problems import pool
 
@@ -69,6 +69,15 @@ class Setting:
 BY_FINGERPRINT = [
     Setting("planted strategy, counted", "strategy", COUNTED),
     Setting("answer string, counted", "answer_string", COUNTED),
+    Setting("steps, counted", "steps", COUNTED),
+    *[
+        Setting(
+            f"steps, {'however far' if furthest is None else f'to {furthest:g}'}", "steps", {"max_distance": furthest}
+        )
+        for furthest in (None, 0.25, 0.5, 0.75)
+    ],
+    Setting("text, to 0.5", "text", {"max_distance": 0.5}),
+    Setting("steps, counted, one memory for all prompts", "steps", COUNTED | {"memory": GlobalMemory}),
     Setting("layer_logits, all layers (published)", "layer_logits", PAPER),
     *[
         Setting(
@@ -156,8 +165,8 @@ def print_table(title: str, errors: list[Errors], settings: Sequence[Setting]) -
 def smollm2_errors(folder: Path) -> list[Errors]:
     """Completions with an answer, right ones too (they are few): strategies are their first two equations."""
     from meds_lab.fingerprints.data import smollm2
+    from meds_lab.fingerprints.problems import PROBLEMS, asked_as_is
     from meds_lab.fingerprints.problems import SETTINGS as TEMPERATURES
-    from meds_lab.fingerprints.problems import asked_as_is
     from meds_lab.fingerprints.rivals import answer_states
 
     layers = list(range(3, 31, 3))
@@ -174,8 +183,11 @@ def smollm2_errors(folder: Path) -> list[Errors]:
         rows = np.flatnonzero(data.problem == problem)
         strategies = [str(name) for name in next(iter(data.labels.values()))[rows]]
         own = {name: np.ascontiguousarray(values[rows]) for name, values in features.items()}
+        texts = [data.text[row] for row in rows.tolist()]
         own |= {
             "strategy": answer_vectors(strategies),
+            "steps": step_vectors([PROBLEMS[int(problem)]] * len(rows), texts),
+            "text": text_vectors(texts),
             "answer_string": answer_vectors(data.answer[rows].tolist()),
         }
         errors.append(Errors(strategies, own))
@@ -189,7 +201,8 @@ def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[
     prompts = [problem.prompt for problem in pool("hard")[:num_problems]]
     sampled = sample_completions(model, tokenizer, prompts, num_samples=num_samples, max_new_tokens=96)
     find = answer_finder("boxed")
-    readers = {name: reader(name) for name in names - {"strategy", "answer_string", "text_embedding"}}
+    from_text = {"strategy", "answer_string", "steps", "text", "text_embedding"}
+    readers = {name: reader(name) for name in names - from_text}
     errors = []
     for prompt, completions in zip(prompts, sampled, strict=True):
         wrong = [one for one in completions if strategy(one.text, {"prompt": prompt}) != CORRECT]
@@ -201,10 +214,12 @@ def sample_errors(variant: str, num_problems: int, num_samples: int, names: set[
         strategies = [strategy(one.text, {"prompt": prompt}) for one in answered]
         features["strategy"] = answer_vectors(strategies)
         features["answer_string"] = answer_vectors([one.text.rpartition("boxed{")[2] for one in answered])
+        texts = [one.text for one in answered]
+        features |= {"steps": step_vectors([prompt] * len(texts), texts), "text": text_vectors(texts)}
         if "text_embedding" in names:
             from meds_lab.rivals.text_embedding import embed_texts
 
-            features["text_embedding"] = embed_texts([one.text for one in answered])
+            features["text_embedding"] = embed_texts(texts)
         errors.append(Errors(strategies, features))
     return errors
 

@@ -9,13 +9,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_lab.rivals.count import equal_vectors
 from meds_rl import ErrorMemory
 from meds_rl.checks import check_choice, check_features, has_answer
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.batch import Batch, Features
 from meds_rl.labels import NO_ANSWER
-from meds_rl.memory import Assigned, HDBSCANClustering, Visit
+from meds_rl.memory import Assigned, HDBSCANClustering, Visit, equal_vectors
 
 
 class BatchMemory(ErrorMemory):

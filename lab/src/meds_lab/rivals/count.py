@@ -6,22 +6,9 @@ N is how often the answer a was given to the prompt x in earlier batches. A vect
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-
-
-def equal_vectors(unit_vectors: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Labels (n,), numbered in the order of their first vectors.
-
-    >>> equal_vectors(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])).tolist()
-    [0, 1, 0]
-    """
-    numbers: dict[bytes, int] = {}
-    labels = [numbers.setdefault(row.tobytes(), len(numbers)) for row in unit_vectors]
-    return np.array(labels, dtype=np.int64)
+from meds_rl.memory import equal_vectors
 
 
 def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:

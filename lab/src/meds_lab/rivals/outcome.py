@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_lab.rivals.count import equal_vectors
 from meds_rl import ErrorMemory
 from meds_rl.checks import check_non_negative
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.memory import equal_vectors
 
 
 def inverse_sqrt_penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> NDArray[np.float64]:

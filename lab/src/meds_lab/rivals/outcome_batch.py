@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meds_lab.rivals.batch_memory import BatchMemory, BatchTrainer
-from meds_lab.rivals.count import equal_vectors
 from meds_rl.checks import check_non_negative
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.memory import equal_vectors
 
 
 def share_penalty(

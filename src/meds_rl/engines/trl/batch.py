@@ -1,7 +1,6 @@
 """One generation batch as arrays over the rows of all processes: its shaped rewards, advantages, columns, figures."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -12,14 +11,12 @@ from accelerate.logging import get_logger
 from accelerate.utils import broadcast_object_list
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.evaluation.diversity.answers import answer_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
-from meds_rl.tasks.base import prompt_id
 
 logger = get_logger("meds_rl")
 
@@ -288,52 +285,6 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], Result]) ->
     return result
 
 
-def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
-    """The prompt's key in the memory: the column `prompt_id`, or a hash of the prompt.
-
-    Args:
-        row: of the data set.
-        prompt: with its images and what an environment's `reset` has added; by default the row's.
-    """
-    if "prompt_id" in row:
-        return row["prompt_id"]
-    return prompt_id(row["prompt"] if prompt is None else prompt)
-
-
-def text_of(completion: str | list[dict[str, Any]]) -> str:
-    """A completion as text: of a conversation, the assistant's messages only."""
-    if isinstance(completion, str):
-        return completion
-    written = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    return "".join(_content_text(message.get("content")) for message in written)
-
-
-def _content_text(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content)
-    return str(content or "")
-
-
-def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
-    """A prompt as text, a conversation as JSON with a placeholder for each image."""
-    if isinstance(prompt, str):
-        return prompt
-    messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]
-    return json.dumps(messages, default=lambda value: type(value).__name__)
-
-
-def has_images(prompt: str | list[dict[str, Any]]) -> bool:
-    """Whether a message of the prompt contains an image."""
-    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
-    return any(part.get("type") == "image" for content in contents if isinstance(content, list) for part in content)
-
-
-def _without_images(content: Any) -> Any:
-    if not isinstance(content, list):
-        return content
-    return [{"type": "image"} if part.get("type") == "image" else part for part in content]
-
-
 # ---- What is logged and written.
 
 
@@ -375,44 +326,6 @@ def rollout_columns(
         "in_loss": batch.in_loss,
         **{name: batch.column(name) for name in memory_columns},
     }
-
-
-def batch_figures(
-    answers: Sequence[str | None], is_correct: NDArray[np.bool_], graded: NDArray[np.bool_], *, group_size: int
-) -> dict[str, float]:
-    """Figures of B completions, given by their answers, group after group, whatever the method.
-
-    - `pass/pass@1`: share of right completions, mean over groups.
-    - `pass/pass@G` (G as a number): share of groups with a right completion.
-    - `diversity/answer_entropy`: `answer_entropy` of a group's wrong completions in nats, mean over the groups that
-      have any.
-    - `diversity/distinct_wrong`: different wrong answers, mean over groups.
-    - `diversity/repeated_in_batch`: share of the wrong completions that repeat a wrong answer of their group.
-
-    A mean over nothing (no group, no wrong completion) is left out.
-
-    Args:
-        answers: B answers; None, for no answer, counts as one answer of its own.
-        is_correct, graded: (B,); rows that are not graded are left out, and groups without a graded row.
-        group_size: G.
-    """
-    accuracies: list[float] = []
-    wrong: list[list[str | None]] = []
-    for start in range(0, len(answers), group_size):
-        rows = [row for row in range(start, start + group_size) if graded[row]]
-        if rows:
-            accuracies.append(float(is_correct[rows].mean()))
-            wrong.append([answers[row] for row in rows if not is_correct[row]])
-    figures: dict[str, float] = {}
-    if accuracies:
-        figures["pass/pass@1"] = float(np.mean(accuracies))
-        figures[f"pass/pass@{group_size}"] = float(np.mean([accuracy > 0 for accuracy in accuracies]))
-        figures["diversity/distinct_wrong"] = float(np.mean([distinct_answers(given) for given in wrong]))
-    if any(wrong):
-        entropies = [answer_entropy(given) for given in wrong if given]
-        figures["diversity/answer_entropy"] = float(np.mean(entropies))
-        figures["diversity/repeated_in_batch"] = repeated_share(wrong)
-    return figures
 
 
 def fingerprint_figures(

@@ -23,7 +23,7 @@ from meds_rl.engines.settings import (
     settings_of,
     shapes_all_wrong,
 )
-from meds_rl.engines.trl.batch import has_images
+from meds_rl.engines.texts import has_images
 from meds_rl.memory.clustering import HDBSCANClustering
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
@@ -98,6 +98,8 @@ class MEDSConfig(GRPOConfig):
             "answer_states",
             "working_states",
             "answer_string",
+            "steps",
+            "text",
         ]
         | None
     ) = field_of("trl", "fingerprint")

@@ -33,8 +33,8 @@ from meds_rl.fingerprint import (
     record,
     written_runs,
 )
-from meds_rl.fingerprint.extract import evaluating
-from meds_rl.fingerprint.text import NUM_FEATURES, answer_vectors
+from meds_rl.fingerprint.extraction import evaluating
+from meds_rl.fingerprint.text import TEXT_FINGERPRINTS, text_fingerprints
 
 logger = get_logger("meds_rl")
 
@@ -330,13 +330,19 @@ def make_source(
     answer_finder(finder)  # raises here, as the except below would fall back to texts
     if callable(fingerprint):
         return TextFingerprints(fingerprint, finder, tokenizer)
-    by_answer = TextFingerprints(lambda answers, **_: answer_vectors(answers), finder, tokenizer, NUM_FEATURES)
-    if fingerprint is None and args.fingerprint == "answer_string":
-        return by_answer
+    if fingerprint is None and args.fingerprint in TEXT_FINGERPRINTS:
+        return _of_text(str(args.fingerprint), finder, tokenizer)
     try:
         return FingerprintSource(model, args, fingerprint, finder, tokenizer, ref_model)
     except ValueError as error:
         if args.method != "trl" or fingerprint is not None or "fingerprint" not in args.left_open:
             raise
         logger.warning(f"The memory compares answers as text (fingerprint='answer_string'): {error}")
-        return by_answer
+        return _of_text("answer_string", finder, tokenizer)
+
+
+def _of_text(name: str, finder: Finder, tokenizer: Any) -> TextFingerprints:
+    def function(prompts: Any, completions: Any, answers: Any, **_: Any) -> ArrayLike:
+        return text_fingerprints(name, prompts=prompts, completions=completions, answers=answers)
+
+    return TextFingerprints(function, finder, tokenizer, TEXT_FINGERPRINTS[name])

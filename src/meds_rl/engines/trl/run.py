@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from filelock import BaseFileLock, FileLock, Timeout
 from transformers import TrainerCallback, TrainerControl, TrainerState
 from trl import GRPOConfig
 
+from meds_rl.engines.lock import LOCK_FILE, acquire, lock_of
 from meds_rl.engines.settings import METHODS
 from meds_rl.engines.trl.batch import on_main_process
 from meds_rl.engines.trl.config import MEDSConfig
@@ -32,7 +32,6 @@ from meds_rl.rollouts.folder import TRAINER_STATE_FILE, RunFolder, run_of
 if TYPE_CHECKING:
     from meds_rl.engines.trl.trainer import MEDSTrainer
 
-LOCK_FILE = ".lock"
 PACKAGES = ("meds-rl", "torch", "transformers", "trl", "accelerate", "peft", "vllm", "numpy", "scikit-learn")
 
 logger = logging.getLogger("meds_rl")
@@ -64,8 +63,8 @@ def open_run(
         yield str(checkpoint) if checkpoint else None
         return
     output_dir = Path(trainer.args.output_dir)
-    lock = FileLock(output_dir / LOCK_FILE)
-    on_main_process(trainer.accelerator, lambda: _acquire(lock))
+    lock = lock_of(output_dir)
+    on_main_process(trainer.accelerator, lambda: acquire(lock, "output_dir"))
     try:
         path, found = on_main_process(trainer.accelerator, lambda: _choose(output_dir, checkpoint, recipe is not None))
         trainer._run = trainer._run_files.folder = RunFolder(path)
@@ -78,23 +77,6 @@ def open_run(
     finally:
         trainer._run_files.folder = None
         lock.release()
-
-
-def _acquire(lock: BaseFileLock) -> None:
-    file = Path(lock.lock_file)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise FileExistsError(
-            f"Another training writes to {file.parent} (it holds the lock {file}); nothing was changed. Wait until it "
-            "has ended, or name another output_dir."
-        ) from None
-    except OSError as error:
-        raise OSError(
-            f"The run folder cannot be locked: {file}: {error.strerror or error}. Name an output_dir that can be "
-            "written to, on a file system with file locks."
-        ) from error
 
 
 def _choose(output_dir: Path, checkpoint: str | bool | None, is_recipe: bool) -> tuple[str, str | None]:

@@ -28,22 +28,19 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from trl import GRPOConfig, GRPOTrainer
 
+from meds_rl.engines.figures import batch_figures
+from meds_rl.engines.texts import has_images, prompt_id_of, prompt_text, text_of
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.batch import (
     AdvantageFunction,
     Batch,
     Features,
     all_wrong_has_signal,
-    batch_figures,
     cluster_words,
     fingerprint_figures,
-    has_images,
     on_main_process,
-    prompt_id_of,
-    prompt_text,
     rollout_columns,
     slice_of,
-    text_of,
     warn_of_first_batch,
     warn_of_rows_without_reward,
 )
@@ -534,7 +531,8 @@ class MEDSTrainer(GRPOTrainer):
             is_correct = self._correctness.is_correct(grades).numpy()
             graded = ~torch.isnan(self._correctness.grades(grades)).numpy()
         if batch.knows_right:
-            self._log("", batch_figures(answers, is_correct, graded, group_size=batch.group_size))
+            group_ids = [row // batch.group_size for row in range(len(answers))]
+            self._log("", batch_figures(answers, is_correct, graded, group_ids))
         if batch.features is not None:
             self._log("", fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong))
 

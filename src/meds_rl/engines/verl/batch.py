@@ -44,6 +44,7 @@ class Batch:
         prompt_ids: (B,) the data set's `prompt_id`, or the hash of the prompt's messages.
         rewards: (B,) float64, raw rewards r.
         is_correct: (B,) bool, raw accuracy.
+        prompts: (B,) the prompts' messages; None where the queue does not have them.
         completion_ids: (B,) tensors of token ids that the model wrote.
         token_scores: (B,) tensors (T,), the raw reward at the last token.
         shaped: what the memory made of the rewards; None before `shape`.
@@ -54,6 +55,7 @@ class Batch:
     prompt_ids: list[PromptId]
     rewards: NDArray[np.float64]
     is_correct: NDArray[np.bool_]
+    prompts: list[Any]
     completion_ids: list[Tensor]
     token_scores: list[Tensor]
     shaped: ShapedBatch | None = None
@@ -135,6 +137,7 @@ def read_batch(meta: Any, correct_above: float) -> Batch:
         prompt_ids=_prompt_ids(data),
         rewards=rewards,
         is_correct=np.array([acc > correct_above for acc in _accuracies(data, rewards)], dtype=np.bool_),
+        prompts=_as_list(data["raw_prompt"]) if "raw_prompt" in set(data.keys()) else [None] * len(keys),
         completion_ids=[ids[mask.bool()] for ids, mask in completions],
         token_scores=token_scores,
     )

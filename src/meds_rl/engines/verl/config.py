@@ -26,7 +26,7 @@ from meds_rl.engines.settings import (
     shapes_all_wrong,
 )
 from meds_rl.fingerprint import make_fingerprint
-from meds_rl.fingerprint.text import NUM_FEATURES
+from meds_rl.fingerprint.text import TEXT_FINGERPRINTS
 
 DEFAULTS: dict[str, Any] = {name: default_of("verl", name) for name in settings_of("verl")}
 """By setting: its default; None for what the preset sets."""
@@ -51,7 +51,7 @@ class MEDSConfig(SimpleNamespace):
     @property
     def reads_text(self) -> bool:
         """Whether fingerprints are made from the text, in the trainer, and not from the model, in the workers."""
-        return bool(self.fingerprint == "answer_string")
+        return self.fingerprint in TEXT_FINGERPRINTS
 
     @property
     def shapes_all_wrong(self) -> bool:
@@ -269,7 +269,7 @@ def num_features(hf_config: Any, settings: MEDSConfig) -> int:
             "Set actor_rollout_ref.model.path to one."
         )
     if settings.reads_text:
-        return NUM_FEATURES
+        return TEXT_FINGERPRINTS[settings.fingerprint]
     fingerprint = make_fingerprint(settings.fingerprint, settings.fingerprint_layers)
     fingerprint.layers(hf_config.num_hidden_layers)
     return fingerprint.num_features(hf_config.num_hidden_layers, hf_config.hidden_size)

@@ -50,7 +50,7 @@ from meds_rl.engines.verl.config import check_config, num_features
 from meds_rl.engines.verl.dynamic_sampling import KeepAllWrong
 from meds_rl.engines.verl.fingerprints import FEATURES, features_from
 from meds_rl.fingerprint import extract_answer
-from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.fingerprint.text import text_fingerprints
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 
 TRAINER = "meds"
@@ -120,7 +120,9 @@ class MEDSTrainer(PPOTrainerSync):
         if self._settings.reads_text:
             decode, marker = self.tokenizer.decode, self._settings.answer_marker
             texts = [decode(ids.tolist(), skip_special_tokens=True) for ids in batch.completion_ids]
-            features = answer_vectors([extract_answer(text, marker) for text in texts])
+            answers = [extract_answer(text, marker) for text in texts]
+            name = self._settings.fingerprint
+            features = text_fingerprints(name, prompts=batch.prompts, completions=texts, answers=answers)
         else:
             features = features_from(read_fields(meta, batch.keys, [FEATURES]))
         return lambda _: features

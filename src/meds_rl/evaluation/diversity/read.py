@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 from meds_rl.evaluation.agreement_by_prompt import rows_by_name
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.rollouts import RunFolder
+from meds_rl.rollouts.blocks import kind_of
+from meds_rl.rollouts.collect import ReadOptions
+from meds_rl.rollouts.dumps import find_sources, is_run
+from meds_rl.rollouts.reading import opened
 from meds_rl.rollouts.remembered import remembered
-from meds_rl.rollouts.samples import read_samples
+from meds_rl.rollouts.samples import is_samples, read_samples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,24 +102,41 @@ class Completions:
         return vectors
 
 
-def read_completions(path: str | os.PathLike[str]) -> Completions:
-    """All completions in a run folder, a parquet file of samples, or a folder that `meds eval` wrote.
+def read_completions(path: str | os.PathLike[str], options: ReadOptions | None = None) -> Completions:
+    """All completions in a run folder, a file of samples, a folder that `meds eval` wrote, or rollouts of others.
 
     A run's clusters and fingerprints come from its last saved memory; forgotten completions have none. Completions of
     an evaluation have no clusters, and fingerprints if it took them. Rows that cannot be read are counted in
     `left_out`: ungraded ones, those without a text or a problem, and invalid fingerprints.
+
+    Args:
+        path: the place.
+        options: what is in the rollouts of another program, as far as they do not say so.
     """
-    place = Path(path)
+    place, options = Path(path), options or ReadOptions()
     if not place.exists():
         raise FileNotFoundError(f"there is no file or folder {place}")
-    if place.is_file() or (place / SAMPLES_FILE).is_file():
-        found = _of_samples(read_samples(place if place.is_file() else place / SAMPLES_FILE))
+    samples = _samples_at(place) if options.is_empty else None
+    if samples is not None:
+        found = _of_samples(read_samples(samples))
     else:
-        found = _of_run(RunFolder(place))
+        sources = find_sources([str(place)])
+        if len(sources) > 1 and not is_run(place):
+            raise ValueError(f"{place} leads to {len(sources)} runs; measure each by itself.")
+        with opened(sources[:1], options, show_progress=True) as (run,):
+            found = _of_run(run)
     if not len(found):
         reasons = "".join(f"; {len(rows):,} {what} are left out" for what, rows in found.left_out.items())
         raise ValueError(f"{place} holds no completions{reasons}.")
     return found
+
+
+def _samples_at(place: Path) -> Path | None:
+    """The file of samples at a path; None where there is something else."""
+    file = place / SAMPLES_FILE if place.is_dir() else place
+    if not file.is_file() or kind_of(file) != ".parquet":
+        return None
+    return file if is_samples(file) else None
 
 
 def _of_samples(table: pa.Table) -> Completions:
@@ -181,7 +202,7 @@ def _of_run(run: RunFolder) -> Completions:
         strategies=[_text(value) for value in columns["strategy"]],
         steps=frame["step"].to_numpy(dtype=np.int64),
         in_loss=frame["in_loss"].to_numpy(dtype=bool),
-        population=_population(frame),
+        population=_population(frame) if run.source is None else None,
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
     )
     path = run.memory_path()

@@ -51,6 +51,7 @@ class Follower:
         path: The run folder; it need not exist yet.
 
     Attributes:
+        path: Where the run is, for the reader.
         recipe: The recipe; empty until it is written.
         sampled, logged: The course of training so far, of the rollouts and of the metrics.
         errors: Each wrong answer to each prompt.
@@ -62,6 +63,7 @@ class Follower:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.folder = RunFolder(path)
+        self.path = self.folder.path
         self.unread = 0
         self._forget_rollouts()
         self._forget_metrics()
@@ -82,8 +84,8 @@ class Follower:
 
     @property
     def step(self) -> int:
-        """Optimiser steps done, as far as they are logged."""
-        return int(self.last_row.get("step", 0))
+        """Optimiser steps done, as far as they are logged; else as the rollouts show."""
+        return int(self.last_row.get("step", self._num_steps))
 
     @property
     def has_ended(self) -> bool:
@@ -122,7 +124,7 @@ class Follower:
     def _forget_rollouts(self) -> None:
         self.sampled: Course = {}
         self.errors: dict[tuple[str, str | None], GivenError] = {}
-        self.num_completions = self.num_wrong = self.damaged = 0
+        self.num_completions = self.num_wrong = self.damaged = self._num_steps = 0
         self._figures = BatchFigures()
         self._read: dict[int, Stamp] = {}
         self._prompts: dict[str, str] = {}
@@ -176,13 +178,15 @@ class Follower:
             done += 1
             if batch is None:
                 self.damaged += 1
-            elif len(batch):
-                self._take_batch(batch, path)
+            else:
+                for _, generation in batch.groupby("generation", sort=True):
+                    self._take_batch(generation, path)
         self.unread = len(new) - done
         return done > 0
 
     def _take_batch(self, batch: pd.DataFrame, path: Path) -> None:
         step = int(batch["step"].iloc[0])
+        self._num_steps = max(self._num_steps, step + 1)
         for line, value in self._figures.add(batch).items():
             self.sampled.setdefault(line, {})[step] = value
         wrong = batch[is_wrong(batch)]

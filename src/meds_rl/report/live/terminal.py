@@ -80,7 +80,7 @@ HEADER_LINES = 3
 def header(follower: Follower, width: int) -> RenderableType:
     """The run, how far it is, and how long it will take."""
     total = total_steps(follower)
-    name = f"{follower.recipe.method}  {follower.folder.path}"
+    name = f"{follower.recipe.method}  {follower.path}"
     left = "" if total is None else f" of {total:,}"
     state = [f"step {follower.step:,}{left}", *time_words(follower)]
     state.append(f"{follower.num_wrong:,} of {follower.num_completions:,} completions wrong")
@@ -149,11 +149,13 @@ def errors_table(follower: Follower, width: int) -> RenderableType:
     wide = width >= 60
     if wide:
         table.add_column("steps", justify="right", no_wrap=True)
+    if wide and follower.has_memory:
         table.add_column("penalty", justify="right", no_wrap=True)
     for error in follower.largest_errors(NUM_ERRORS):
         prompt = one_line(prompt_words(follower.prompt_text(error)), width)
         answer = "no answer" if error.answer is None else one_line(error.answer, width)
-        more = [f"{error.first}–{error.last}", f"{error.penalty / error.count:.3f}"] if wide else []
+        more = [f"{error.first}–{error.last}"] if wide else []
+        more += [f"{error.penalty / error.count:.3f}"] if wide and follower.has_memory else []
         table.add_row(Text(prompt), Text(answer), f"{error.count:,}", *more)
     return table
 

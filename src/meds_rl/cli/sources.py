@@ -1,0 +1,55 @@
+"""The options that say what is in the rollouts of other programs, the same for all subcommands that read them."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from meds_rl.rollouts.collect import ReadOptions
+
+PATHS = (
+    "run folders (each with its later trainings, RUN/run-2, ...); files or folders of rollouts that TRL, verl, "
+    "prime-rl, verifiers, lm-evaluation-harness or lighteval saved, or any parquet, JSON lines or CSV; folders that "
+    "hold such; or patterns (runs/demo/*)"
+)
+
+COLUMNS = {
+    "prompt": "the prompt",
+    "completion": "the completion",
+    "reward": "the reward, which says right or wrong",
+    "step": "the optimiser step",
+    "answer": "the model's final answer",
+    "group": "which completions were compared with each other",
+}
+
+
+def add_read_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options to a subcommand."""
+    group = parser.add_argument_group(
+        "rollouts of other programs",
+        "Known formats need none of these. An option comes before what the format says.",
+    )
+    for name, meaning in COLUMNS.items():
+        group.add_argument(f"--{name}", metavar="COLUMN", help=f"column with {meaning}")
+    group.add_argument(
+        "--correct-above", type=float, metavar="X", help="right is what has a larger reward (default: reward 1)"
+    )
+    group.add_argument(
+        "--answer-marker",
+        choices=("boxed", "answer_tag", "hashes"),
+        help="how final answers are marked (default: as most are)",
+    )
+    group.add_argument(
+        "--answer-pattern",
+        metavar="REGEX",
+        help="a regular expression for the final answer instead: its last match, of that the first group",
+    )
+
+
+def read_options(args: argparse.Namespace) -> ReadOptions:
+    """The options that were given."""
+    from meds_rl.rollouts.collect import ReadOptions
+
+    columns = {name: value for name in COLUMNS if (value := getattr(args, name)) is not None}
+    return ReadOptions(columns, args.answer_marker, args.answer_pattern, args.correct_above)

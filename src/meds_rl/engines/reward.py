@@ -1,0 +1,429 @@
+"""The memory as a reward function: it watches any trainer that calls functions of prompts and completions.
+
+The data's way through a call: read the rows of this process -> gather those of all -> score and remember in the first
+process -> write the run folder -> log, and return the penalties of this process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meds_rl.checks import check_choice, check_features, is_number
+from meds_rl.engines.figures import batch_figures
+from meds_rl.engines.processes import of_all_processes, on_first_process, rank
+from meds_rl.engines.reward_folder import RewardFolder
+from meds_rl.engines.reward_rows import (
+    Rows,
+    Scored,
+    check_lengths,
+    checked_grades,
+    columns_of,
+    completion_text,
+    ignore,
+    is_evaluation,
+    live_modes,
+    rollout_columns,
+    step_of,
+)
+from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
+from meds_rl.engines.texts import prompt_id_of, prompt_text
+from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
+from meds_rl.fingerprint.locate import Tokenizer
+from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.memory.clustering import equal_vectors
+from meds_rl.memory.memory import ErrorMemory
+from meds_rl.shaping.result import ShapedBatch
+from meds_rl.shaping.shaper import RewardShaper
+
+RewardFunction: TypeAlias = Callable[..., Sequence[float | None]]
+"""Called as TRL calls its reward functions: f(prompts=, completions=, **columns) -> n numbers; None for no grade."""
+FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
+"""f(prompts=, completions=, answers=, **columns) -> (n, D), completions and answers as texts; NaN for no answer."""
+
+FINGERPRINTS = ("answer", "steps", "text")
+
+logger = logging.getLogger("meds_rl")
+
+
+class RepeatedErrorPenalty:
+    """A reward function that remembers the errors of a policy and returns minus the penalty of those that recur.
+
+    Pass it to TRL's ``GRPOTrainer(reward_funcs=[...])`` beside your own functions, or call it in a loop of your own. It
+    returns -min(alpha ln(|C| + 1), beta) for a wrong completion whose error C was remembered |C| times, 0 for every
+    other, and None where `correctness` returns None. With ``alpha=0`` it only watches, and training is the same to the
+    last bit.
+
+    It logs the metrics of ``docs/report.md`` through TRL's ``log_metric``, and the columns ``meds_answer``,
+    ``meds_cluster`` and ``meds_times_seen`` through ``log_extra``. In TRL's evaluations it grades, and neither
+    penalises nor remembers. Rows of one call with the same prompt are a group; the prompt is known by the column
+    ``prompt_id``, without it by its content.
+
+    Where torch.distributed runs, every process must call it, and all share the memory of the first one, which alone
+    writes. It can be pickled; a copy opens the folder when it is called.
+
+    Args:
+        correctness: what says right or wrong: a reward function, which is called with the same arguments once more, or
+            the name of a column of numbers.
+        alpha, beta, all_wrong, no_answer: as in `RewardShaper`. all_wrong="center" is "shape" here, as advantages are
+            the trainer's.
+        fingerprint: what errors are compared by: "answer" counts equal answers; "steps" and "text" cluster the
+            workings; or a function (prompts=, completions=, answers=, **columns) -> (n, D) of texts.
+        folder: a run folder, for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. Written
+            after every batch. A run that is there is continued: see the notes.
+        correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
+        answer_finder: "boxed", "answer_tag", "hashes", or a function from a completion's text to its answer.
+        max_distance: as in `RewardShaper`. None: 0 for "answer", else the recommended 0.25; 2 is no bound.
+        memory: an `ErrorMemory` to start with. None: an empty one, which counts for "answer", and else clusters by the
+            recommended HDBSCAN.
+
+    Attributes:
+        shaper: the `RewardShaper`.
+        memory: its memory. Of several processes only the first one's is filled.
+
+    Notes:
+        A process that is killed loses at most the batch in progress. When a trainer resumes from a checkpoint, folder
+        and memory first forget what came after it. A trainer that starts at step 0 in a folder with a run gets
+        ``folder/run-2``. A loop without TRL's ``trainer_state`` always continues the run.
+
+        Keep TRL's ``multi_objective_aggregation="sum_then_normalize"`` with ``alpha > 0``: "normalize_then_sum" scales
+        each function's rewards, and so the penalty, to the same deviation.
+
+    Raises:
+        TypeError, ValueError: an argument or a column has a wrong type or value.
+        ImportError: a folder needs packages that are not installed.
+        FileExistsError: another training writes to the folder, or it has a run of another kind.
+
+    Example:
+        >>> penalty = RepeatedErrorPenalty(correctness="right", answer_finder="hashes")
+        >>> batch = {"prompts": ["6 * 7 = ?"] * 3, "completions": ["#### 42", "#### 13", "#### 13"]}
+        >>> penalty(**batch, right=[1, 0, 0])  # the first visit: nothing is remembered yet
+        [0.0, 0.0, 0.0]
+        >>> [round(value, 4) for value in penalty(**batch, right=[1, 0, 0])]  # 13 was seen twice: 0.1 ln 3
+        [0.0, -0.1099, -0.1099]
+    """
+
+    # TRL logs rewards by it, and names MEDSTrainer's penalty so.
+    __name__ = "meds_penalty"
+
+    def __init__(
+        self,
+        correctness: RewardFunction | str,
+        alpha: float = 0.1,
+        beta: float = 0.2,
+        fingerprint: Literal["answer", "steps", "text"] | FingerprintFunction = "answer",
+        all_wrong: Literal["skip", "center", "shape"] = "skip",
+        folder: str | os.PathLike[str] | None = None,
+        *,
+        correct_above: float | None = None,
+        answer_finder: str | TextAnswerFinder = "boxed",
+        no_answer: Literal["cluster", "free"] = "cluster",
+        max_distance: float | None = None,
+        memory: ErrorMemory | None = None,
+    ) -> None:
+        _check_arguments(correctness, fingerprint, correct_above, answer_finder)
+        counts = fingerprint == "answer"
+        if memory is None:
+            recommended = {name: SETTINGS[name].value("recommended") for name in MEMORY_SETTINGS}
+            memory = ErrorMemory(equal_vectors) if counts else make_memory(recommended)
+        if max_distance is None:
+            max_distance = 0.0 if counts else SETTINGS["max_distance"].value("recommended")
+        self.shaper = RewardShaper(
+            alpha, beta, all_wrong=all_wrong, no_answer=no_answer, memory=memory, max_distance=max_distance
+        )
+        self.correctness, self.correct_above = correctness, correct_above
+        self.fingerprint, self.answer_finder = fingerprint, answer_finder
+        self.folder = None if folder is None else _usable_folder(folder)
+        self._has_graded = self._warned_not_binary = False
+        self._open_folder: RewardFolder | None = None
+        self._turn = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy takes turns by a lock of its own, and opens the folder when it is called.
+        return {**vars(self), "_open_folder": None, "_turn": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _turn=threading.RLock())
+
+    @property
+    def memory(self) -> ErrorMemory:
+        """The memory of past errors."""
+        return self.shaper.memory
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the memory to a file, as `ErrorMemory.save`; with a folder this is done after every batch."""
+        self.memory.save(path)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take the memory of a file that `save` or a run wrote, as `ErrorMemory.restore`."""
+        self.memory.restore(path)
+
+    def close(self) -> None:
+        """Release the folder, for another process to write to; the next call opens it again."""
+        if self._open_folder is not None:
+            self._open_folder.close()
+            self._open_folder = None
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        completion_ids: Sequence[Sequence[int]] | None = None,
+        **columns: Any,
+    ) -> list[float | None]:
+        """Score a batch, then remember it.
+
+        Args:
+            prompts: B texts or lists of chat messages.
+            completions: B texts or lists of chat messages; of these the assistant's are read.
+            completion_ids: B lists of token ids, for the lengths in the rollouts. Without them lengths are 0.
+            **columns: lists of B values, and what else TRL passes: ``trainer_state``, ``log_metric``, ``log_extra``.
+
+        Returns:
+            B rewards of 0 or below; None where `correctness` returns None.
+        """
+        given = {"prompts": prompts, "completions": completions, "completion_ids": completion_ids, **columns}
+        if completion_ids is None:
+            del given["completion_ids"]
+        check_lengths(given)
+        with self._turn:
+            if is_evaluation(columns.get("log_metric")):
+                return self._only_grade(given)
+            parts = of_all_processes(lambda: self._read(given))
+            scored = on_first_process(lambda: self._score(Rows.joined(parts), columns.get("trainer_state")))
+        start = sum(map(len, parts[: rank()]))
+        mine = slice(start, start + len(prompts))
+        for name, value in scored.figures.items():
+            columns.get("log_metric", ignore)(name, value)
+        self._log_columns(given, parts[rank()].answers, scored.clusters[mine], scored.sizes[mine])
+        return scored.rewards[mine]
+
+    # ---- Read the rows of this process.
+
+    def _read(self, given: Mapping[str, Any]) -> Rows:
+        prompts, num_rows = given["prompts"], len(given["prompts"])
+        texts = [completion_text(completion, row) for row, completion in enumerate(given["completions"])]
+        answers = self._answers(texts)
+        ids = [{"prompt_id": name} for name in given["prompt_id"]] if "prompt_id" in given else [{}] * num_rows
+        grades, start = self._grades(given), time.perf_counter()
+        features = check_features(self._features(given, texts, answers), num_rows)
+        return Rows(
+            prompt_ids=[str(prompt_id_of(row, prompt)) for row, prompt in zip(ids, prompts, strict=True)],
+            prompts=[prompt_text(prompt) for prompt in prompts],
+            completions=texts,
+            answers=answers,
+            num_tokens=[len(tokens) for tokens in given.get("completion_ids", [()] * num_rows)],
+            grades=grades,
+            features=features,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _grades(self, given: Mapping[str, Any]) -> NDArray[np.float64]:
+        """(n,) grades, NaN for None."""
+        if isinstance(self.correctness, str):
+            if self.correctness not in given:
+                names = ", ".join(sorted(columns_of(given))) or "none"
+                raise ValueError(
+                    f"correctness={self.correctness!r} is no column; the columns are: {names}. Name one of them, or "
+                    "give a reward function."
+                )
+            grades = given[self.correctness]
+        else:
+            # What it logs as a reward function of the trainer must not be logged twice.
+            silent = {name: ignore for name in ("log_metric", "log_extra") if name in given}
+            grades = self.correctness(**{**given, **silent})
+        return checked_grades(grades, len(given["prompts"]))
+
+    def _answers(self, texts: list[str]) -> list[str | None]:
+        return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]
+
+    def _features(self, given: Mapping[str, Any], texts: list[str], answers: list[str | None]) -> ArrayLike:
+        if self.fingerprint == "answer":
+            return answer_vectors(answers)
+        if isinstance(self.fingerprint, str):
+            texts_of = import_module("meds_rl.fingerprint.text").text_fingerprints
+            vectors: ArrayLike = texts_of(
+                self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers
+            )
+            return vectors
+        return self.fingerprint(prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given))
+
+    # ---- Score, remember and write, in the first process.
+
+    def _score(self, rows: Rows, trainer_state: Any) -> Scored:
+        step = step_of(trainer_state)
+        graded = np.isfinite(rows.grades)
+        self._check_binary(rows.grades[graded])
+        if not self._has_graded and graded.any():
+            _warn_of_first_batch(rows, self._is_correct(rows.grades[graded]), self.fingerprint)
+        self._has_graded |= bool(graded.any())
+        if self.folder is not None:
+            if self._open_folder is None:
+                again = self._remember_again if isinstance(self.fingerprint, str) else None
+                self._open_folder = RewardFolder(self.folder, self.memory, self._about(), step, again)
+            step = self._open_folder.begin(step)
+        start = time.perf_counter()
+        shaped = self._shape(rows.prompt_ids, rows.features, self._is_correct(rows.grades), graded)
+        scored = Scored.of(shaped, graded)
+        scored.figures |= self._figures(rows, shaped, graded)
+        scored.figures |= {
+            "meds/fingerprint_ms": 1000 * rows.seconds,
+            "meds/memory_ms": 1000 * (time.perf_counter() - start),
+        }
+        if self._open_folder is not None and step is not None:
+            recipe = self._recipe(rows, trainer_state)
+            self._open_folder.write(step, rollout_columns(rows, shaped, graded), scored.figures, recipe)
+        return scored
+
+    def _shape(
+        self,
+        prompt_ids: Sequence[str],
+        features: NDArray[np.float32],
+        is_correct: NDArray[np.bool_],
+        graded: NDArray[np.bool_],
+    ) -> ShapedBatch:
+        """Score the graded rows on rewards of 0, then remember them."""
+        return self.shaper.shape(
+            np.zeros(int(graded.sum())),
+            prompt_ids=[name for name, keep in zip(prompt_ids, graded, strict=True) if keep],
+            features=features[graded],
+            is_correct=is_correct[graded],
+        )
+
+    def _remember_again(self, rollouts: Mapping[str, Sequence[Any]]) -> None:
+        """Remember a batch from its rollouts, as it was."""
+        given = {"prompts": rollouts["prompt"], "completions": rollouts["completion"]}
+        features = check_features(self._features(given, list(rollouts["completion"]), list(rollouts["answer"])))
+        graded = np.array(
+            [reward is not None and math.isfinite(reward) for reward in rollouts["reward"]], dtype=np.bool_
+        )
+        self._shape(rollouts["prompt_id"], features, np.array(rollouts["is_correct"], dtype=np.bool_), graded)
+
+    def _is_correct(self, grades: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return grades > (RIGHT_ABOVE if self.correct_above is None else self.correct_above)
+
+    def _check_binary(self, grades: NDArray[np.float64]) -> None:
+        """Refuse other grades than 0 and 1 in the first batch, and warn of later ones."""
+        odd = sorted(set(grades[(grades != 0) & (grades != 1)].tolist()))
+        if self.correct_above is not None or not odd or self._warned_not_binary:
+            return
+        text = (
+            f"correctness gave grades other than 0 and 1, such as {', '.join(f'{grade:.4g}' for grade in odd[:3])}. "
+            "Set correct_above: grades above it are right."
+        )
+        if not self._has_graded:
+            raise ValueError(text)
+        self._warned_not_binary = True
+        logger.warning("%s Until then more than %s counts as right.", text, RIGHT_ABOVE)
+
+    def _figures(self, rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> dict[str, float]:
+        correct = np.zeros(len(rows), dtype=np.bool_)
+        correct[graded] = shaped.is_correct
+        figures = {f"meds/{name}": value for name, value in shaped.metrics().items()}
+        figures |= {"meds/memory_size": float(len(self.memory))}
+        figures |= batch_figures(rows.answers, correct, graded, rows.prompt_ids)
+        names = {name for name, keep in zip(rows.prompt_ids, graded, strict=True) if keep}
+        solved = {name for name, right in zip(rows.prompt_ids, correct, strict=True) if right}
+        if names:
+            figures["pass/all_wrong_share"] = 1 - len(solved) / len(names)
+        entries = [entry for name in names if (entry := self.memory.entry(name)) is not None]
+        if entries:
+            figures["meds/live_modes"] = float(np.mean([live_modes(entry) for entry in entries]))
+        return figures
+
+    def _about(self) -> dict[str, str]:
+        return {"fingerprint": _name_of(self.fingerprint), "answer_finder": _name_of(self.answer_finder)}
+
+    def _recipe(self, rows: Rows, trainer_state: Any) -> dict[str, Any]:
+        shaper = self.shaper
+        recipe: dict[str, Any] = {
+            "meds_alpha": shaper.alpha,
+            "meds_beta": shaper.beta,
+            "meds_all_wrong": shaper.all_wrong,
+            "meds_no_answer": shaper.no_answer,
+            "meds_max_distance": shaper.max_distance,
+            "num_generations": max(map(rows.prompt_ids.count, set(rows.prompt_ids)), default=1),
+        }
+        steps = {} if trainer_state is None else {"max_steps": int(trainer_state.max_steps)}
+        return recipe | steps | self._about()
+
+    # ---- Log.
+
+    def _only_grade(self, given: Mapping[str, Any]) -> list[float | None]:
+        """Rewards of an evaluation: nothing is penalised or remembered."""
+        texts = [completion_text(completion, row) for row, completion in enumerate(given["completions"])]
+        answers = self._answers(texts)
+        # TRL's table of completions needs its columns for these rows, too.
+        self._log_columns(given, answers, [None] * len(texts), [None] * len(texts))
+        return [0.0 if math.isfinite(grade) else None for grade in self._grades(given).tolist()]
+
+    def _log_columns(
+        self, given: Mapping[str, Any], answers: Sequence[Any], clusters: Sequence[Any], sizes: Sequence[Any]
+    ) -> None:
+        log_extra = given.get("log_extra", ignore)
+        for name, values in (("answer", answers), ("cluster", clusters), ("times_seen", sizes)):
+            log_extra(f"meds_{name}", list(values))
+
+
+# ---- Arguments.
+
+
+def _check_arguments(correctness: Any, fingerprint: Any, correct_above: Any, finder: Any) -> None:
+    if not isinstance(correctness, str) and not callable(correctness):
+        raise TypeError(f"correctness must be a reward function or the name of a column; got {correctness!r}")
+    if callable(correctness) and any(map(inspect.iscoroutinefunction, (correctness, type(correctness).__call__))):
+        raise TypeError(f"correctness must return grades, not a coroutine; got the asynchronous {correctness!r}")
+    if isinstance(fingerprint, str):
+        check_choice("fingerprint", fingerprint, FINGERPRINTS)
+    elif not callable(fingerprint):
+        names = ", ".join(map(repr, FINGERPRINTS))
+        raise TypeError(f"fingerprint must be {names} or a function; got {fingerprint!r}")
+    if correct_above is not None and not is_number(correct_above):
+        raise TypeError(f"correct_above must be a number or None; got {correct_above!r}")
+    answer_finder(finder)  # TypeError or ValueError
+
+
+def _usable_folder(folder: str | os.PathLike[str]) -> Path:
+    missing = [name for name in ("filelock", "pyarrow") if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'a folder needs {" and ".join(missing)}: pip install "meds-rl[report]"')
+    return Path(folder)
+
+
+def _name_of(value: Any) -> str:
+    """The name of an option's value: of a function, or of an object's class."""
+    if isinstance(value, str):
+        return value
+    named = value if inspect.isroutine(value) or inspect.isclass(value) else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _warn_of_first_batch(rows: Rows, is_correct: NDArray[np.bool_], fingerprint: Any) -> None:
+    found = sum(answer is not None for answer in rows.answers)
+    if fingerprint == "answer" and found < len(rows) / 10:
+        logger.warning(
+            "%d of %d completions of the first batch have an answer, so their errors cannot be told apart. Set "
+            "answer_finder to the way in which your answers are marked, or to a function from a text to its answer, or "
+            'compare workings with fingerprint="steps" or "text". A completion: %r',
+            found,
+            len(rows),
+            rows.completions[0][-200:],
+        )
+    if is_correct.all() or not is_correct.any():
+        logger.warning(
+            "All %d graded completions of the first batch are %s. Check correctness and correct_above.",
+            len(is_correct),
+            "right" if is_correct.all() else "wrong",
+        )

@@ -1,0 +1,179 @@
+"""The rows of a `RepeatedErrorPenalty`: what a trainer passes, checked and read, and what comes of a batch."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from types import MethodType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.checks import is_number
+from meds_rl.engines.texts import text_of
+from meds_rl.labels import NOT_SCORED
+from meds_rl.memory.entry import MemoryEntry
+from meds_rl.shaping.result import ShapedBatch
+
+NOT_GRADED = "not_graded"
+LIVE_VISITS = 3
+"""The newest visits of a prompt whose errors count as live."""
+
+# ---- What a trainer passes.
+
+_FROM_TRAINER = ("prompts", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric", "environments")
+
+
+def columns_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of the data set, of all that a reward function was given."""
+    return {name: values for name, values in given.items() if name not in _FROM_TRAINER}
+
+
+def ignore(*_: Any) -> None:
+    """In the place of a trainer's log."""
+
+
+def step_of(trainer_state: Any) -> int | None:
+    """Optimiser steps done; None without a trainer's state."""
+    return None if trainer_state is None else int(trainer_state.global_step)
+
+
+def is_evaluation(log_metric: Any) -> bool:
+    """Whether TRL evaluates: it passes a method of its trainer, and takes the mode from the trainer's model, too."""
+    module = sys.modules.get("transformers.trainer")
+    if module is None or not isinstance(log_metric, MethodType):
+        return False
+    trainer = log_metric.__self__
+    return isinstance(trainer, module.Trainer) and not trainer.model.training
+
+
+def check_lengths(given: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless each list has one value for each prompt."""
+    num_rows = len(given["prompts"])
+    for name, values in given.items():
+        if isinstance(values, list | tuple) and len(values) != num_rows:
+            raise ValueError(f"{name} must have one value for each of the {num_rows} prompts; got {len(values)}")
+
+
+def completion_text(completion: Any, row: int) -> str:
+    """A completion as text; TypeError if it is neither text nor a list of chat messages."""
+    is_chat = isinstance(completion, list | tuple) and all(isinstance(message, Mapping) for message in completion)
+    if not isinstance(completion, str) and not is_chat:
+        raise TypeError(
+            f"completions must be texts or lists of chat messages; got {type(completion).__name__} in row {row}"
+        )
+    return text_of(completion)
+
+
+def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:
+    """(n,) grades, NaN for None; TypeError or ValueError for anything but n numbers, booleans or None."""
+    values = list(grades)
+    if len(values) != num_rows:
+        raise ValueError(f"correctness must give {num_rows} grades, one for each completion; got {len(values)}")
+    for row, value in enumerate(values):
+        if value is not None and not isinstance(value, bool | np.bool_) and not is_number(value):
+            raise TypeError(f"correctness must give numbers, True, False or None; got {value!r} in row {row}")
+    return np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
+
+
+# ---- A batch.
+
+
+@dataclass(frozen=True)
+class Rows:
+    """B rows of one process, or of all.
+
+    Attributes:
+        prompt_ids, prompts, completions, answers, num_tokens: a value a row.
+        grades: (B,), NaN where there is none.
+        features: (B, D).
+        seconds: what the fingerprints took.
+    """
+
+    prompt_ids: list[str]
+    prompts: list[str]
+    completions: list[str]
+    answers: list[str | None]
+    num_tokens: list[int]
+    grades: NDArray[np.float64]
+    features: NDArray[np.float32]
+    seconds: float
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.prompt_ids)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Rows]) -> Rows:
+        """The rows of all processes, in their order."""
+        return cls(
+            prompt_ids=list(chain.from_iterable(part.prompt_ids for part in parts)),
+            prompts=list(chain.from_iterable(part.prompts for part in parts)),
+            completions=list(chain.from_iterable(part.completions for part in parts)),
+            answers=list(chain.from_iterable(part.answers for part in parts)),
+            num_tokens=list(chain.from_iterable(part.num_tokens for part in parts)),
+            grades=np.concatenate([part.grades for part in parts]),
+            features=np.concatenate([part.features for part in parts]),
+            seconds=max(part.seconds for part in parts),
+        )
+
+
+@dataclass
+class Scored:
+    """What the processes get back: B rewards, clusters and sizes |C|, and the batch's figures."""
+
+    rewards: list[float | None]
+    clusters: list[int]
+    sizes: list[float]
+    figures: dict[str, float]
+
+    @classmethod
+    def of(cls, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> Scored:
+        """Of the graded rows (B,); the others have no reward."""
+        return cls(
+            rewards=_spread(shaped.rewards.tolist(), graded, None),
+            clusters=_spread(shaped.clusters.tolist(), graded, NOT_SCORED),
+            sizes=_spread(shaped.cluster_sizes.tolist(), graded, 0),
+            figures={},
+        )
+
+
+def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> dict[str, Any]:
+    """The columns of the rollouts table but `step` and `generation`. The reward is the grade."""
+    size = len(rows)
+    penalties = _spread(shaped.penalties.tolist(), graded, 0.0)
+    return {
+        "prompt_id": rows.prompt_ids,
+        "prompt": rows.prompts,
+        "completion": rows.completions,
+        "num_tokens": rows.num_tokens,
+        "reward": rows.grades,
+        "shaped_reward": rows.grades - np.array(penalties),
+        "advantage": [None] * size,
+        "is_correct": _spread(shaped.is_correct.tolist(), graded, None),
+        "answer": rows.answers,
+        "strategy": [None] * size,
+        "cluster": _spread(shaped.clusters.tolist(), graded, NOT_SCORED),
+        "cluster_size": _spread(shaped.cluster_sizes.astype(np.float64).tolist(), graded, 0.0),
+        "penalty": penalties,
+        "reason": _spread(shaped.reasons, graded, NOT_GRADED),
+        "memory_id": _spread(shaped.memory_ids.tolist(), graded, -1),
+        "in_loss": [True] * size,
+    }
+
+
+def live_modes(entry: MemoryEntry) -> int:
+    """Different errors of a prompt's last `LIVE_VISITS` visits; noise counts as one, and so does no answer."""
+    steps = np.unique(np.append(entry.steps, entry.no_answer_steps))[-LIVE_VISITS:]
+    recent = entry.clusters[entry.steps >= steps[0]]
+    return len(np.unique(recent)) + int((entry.no_answer_steps >= steps[0]).any())
+
+
+def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> list[Any]:
+    """B values: those of the graded rows, and the default for the others."""
+    remaining = iter(values)
+    return [next(remaining) if keep else default for keep in graded.tolist()]

@@ -1,0 +1,56 @@
+"""Prompts and completions, as trainers pass them to reward functions, as text and by id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from meds_rl.tasks.base import prompt_id
+
+
+def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
+    """The prompt's key in the memory: the column `prompt_id`, or a hash of the prompt.
+
+    Args:
+        row: of the data set.
+        prompt: with its images and what an environment's `reset` has added; by default the row's.
+    """
+    if "prompt_id" in row:
+        given: str | int = row["prompt_id"]
+        return given
+    return prompt_id(row["prompt"] if prompt is None else prompt)
+
+
+def text_of(completion: str | list[dict[str, Any]]) -> str:
+    """A completion as text: of a conversation, the assistant's messages only."""
+    if isinstance(completion, str):
+        return completion
+    written = [message for message in completion if message.get("role", "assistant") == "assistant"]
+    return "".join(_content_text(message.get("content")) for message in written)
+
+
+def _content_text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content)
+    return str(content or "")
+
+
+def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
+    """A prompt as text, a conversation as JSON with a placeholder for each image."""
+    if isinstance(prompt, str):
+        return prompt
+    messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]
+    return json.dumps(messages, default=lambda value: type(value).__name__)
+
+
+def has_images(prompt: str | list[dict[str, Any]]) -> bool:
+    """Whether a message of the prompt contains an image."""
+    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
+    return any(part.get("type") == "image" for content in contents if isinstance(content, list) for part in content)
+
+
+def _without_images(content: Any) -> Any:
+    if not isinstance(content, list):
+        return content
+    return [{"type": "image"} if part.get("type") == "image" else part for part in content]

@@ -1,0 +1,386 @@
+r"""Reads arithmetic in a working: from where each number of a step is, and which operation joins them.
+
+Equations may be in symbols, LaTeX or words, several in a line, or a chain ("7 + 8 * 3 = 15 * 3 = 45"). The text is cut
+into clauses; a clause with three numbers of which the third follows from the others is a step, whatever the words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
+
+MAX_STEPS = 100
+"""Steps that are read of a working, from its beginning."""
+
+MAX_NUMBERS = 64
+"""Numbers of a prompt that have a role: the last ones, as examples come before the question."""
+
+# A minus sign belongs to a number if no number comes before it: "= -17", "from -12", but not "20 - 3" or "20 -3". A
+# number with a variable ("2x") is algebra.
+_TOKEN = re.compile(
+    r"\d+[xyzabnkt](?![A-Za-z\d])|(?:(?<![\d)%])(?<![\d)%] )[-−](?=\d))?(?:\d{1,3}(?:,\d{3}){1,6}(?!\d)|\d+)(?:\.\d+)?"
+    r"|[A-Za-z]+|[-+*/=^×÷·−–≈→%\n.,;:!?]"
+)
+_CALCULATOR = re.compile(r"<<[^<>\n]*>>")  # GSM8K repeats its equations in these
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+
+_OPERATOR, _EQUALS, _VERB, _END, _OTHER = range(5)
+_OTHER_WORD = (_OTHER, "")
+_UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
+
+
+def _kinds(kind: int, words: dict[str, str]) -> dict[str, tuple[int, str]]:
+    return {word: (kind, meaning) for meaning, listed in words.items() for word in listed.split(" ")}
+
+
+_KINDS = {
+    **_kinds(
+        _OPERATOR,
+        {"+": "+ plus", "-": "- − – minus less", "*": "* × · times x cdot", "/": "/ ÷ over div", "^": "^"},
+    ),
+    **_kinds(
+        _VERB,
+        {
+            "+": "add adding added adds sum total more together and",
+            "-": "subtract subtracting subtracted take taking difference remove removing",
+            "*": "multiply multiplying multiplied product by each",
+            "/": "divide dividing divided quotient split",
+            "%": "% percent",
+            "half": "half halve halves",
+            "twice": "twice double doubled doubles",
+            "squared": "square squared squaring",
+        },
+    ),
+    **_kinds(
+        _EQUALS,
+        {
+            "=": "= ≈ → is are was equals equal gives give giving makes make making get gets leaves leaving becomes "
+            "yields totals approx"
+        },
+    ),
+    **_kinds(_END, {"": "\n . , ; : ! ? then so now next after therefore thus finally"}),
+}
+
+_CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17, "?": 18}
+_PLACE, _NEW, _SLIP, _LONG, _NEXT = 101, 103, 107, 109, 113
+
+
+class _Prompt(NamedTuple):
+    """The numbers of a prompt, and the sign before each one; "" where there is none."""
+
+    numbers: tuple[float, ...]
+    signs: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def _read_prompt(prompt: str) -> _Prompt:
+    found: list[tuple[float, str]] = []
+    sign = ""
+    for token in _TOKEN.findall(_plain(prompt)):
+        if token[-1].isdigit():
+            found.append((_number(token), sign))
+            sign = ""
+            continue
+        kind, what = _KINDS.get(token) or _KINDS.get(token.lower(), _OTHER_WORD)
+        sign = what if kind == _OPERATOR else ""
+    kept = found[-MAX_NUMBERS:]
+    return _Prompt(tuple(number for number, _ in kept), tuple(sign for _, sign in kept))
+
+
+def _plain(text: str) -> str:
+    if "<<" in text:
+        text = _CALCULATOR.sub("", text)
+    return _FRACTION.sub(r"\1/\2", text) if "\\" in text else text
+
+
+def _number(token: str) -> float:
+    # No number of a working has more digits, and float() of 400 digits is infinite.
+    return float(token[:300].replace(",", "").replace("−", "-"))
+
+
+def read_arithmetic(prompt: str, working: str) -> Working | None:
+    """The arithmetic steps of a working; None without any. `roles.read_steps` says how they are named."""
+    reader = _Reader(_read_prompt(prompt))
+    reader.read(_plain(working))
+    return reader.working()
+
+
+class _Value:
+    """A number that a step may take: one of the prompt, or the result of a step.
+
+    Attributes:
+        letter: its name.
+        tree: hash of how it was made of the prompt's numbers.
+        form: hash of its own step, with all results of other steps as one; 0 for a number of the prompt.
+        low, high: the first and the last place among the prompt's numbers that went into it.
+        used: whether a step has taken it.
+    """
+
+    __slots__ = ("form", "high", "letter", "low", "tree", "used")
+
+    def __init__(self, letter: str, tree: int, form: int, low: int, high: int) -> None:
+        self.letter, self.tree, self.form, self.low, self.high = letter, tree, form, low, high
+        self.used = False
+
+
+class _Reader:
+    """Reads one working, clause by clause."""
+
+    def __init__(self, prompt: _Prompt) -> None:
+        self._signs = prompt.signs
+        self._num_numbers = len(prompt.numbers)
+        self._given = [
+            _Value(letter_of(place), mix(_PLACE, place), 0, place, place) for place in range(len(prompt.numbers))
+        ]
+        self._values: dict[float, list[_Value]] = {}
+        for number, value in zip(prompt.numbers, self._given, strict=True):
+            self._values.setdefault(number, []).append(value)
+        self._names: list[str] = []
+        self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
+        self._trees: list[int] = []
+        self._forms: list[int] = []
+        self._edges: list[int] = []  # a step, and a step whose result it takes
+        self._said: set[tuple[float, float, float]] = set()
+        self._seen: set[tuple[int, float]] = set()
+        self._last: float | None = None
+
+    def read(self, text: str) -> None:
+        """Cut a text into clauses, each with its numbers, the signs between them, and its verb."""
+        numbers: list[float] = []
+        signs: list[str] = []
+        sign = verb = ""
+        for token in (*_TOKEN.findall(text), "\n"):
+            if token[-1].isdigit():
+                if numbers:
+                    signs.append(sign)
+                numbers.append(_number(token))
+                sign = ""
+                continue
+            kind, what = _KINDS.get(token) or _KINDS.get(token.lower(), _OTHER_WORD)
+            if kind == _OPERATOR:
+                if numbers and sign != "=":
+                    sign = what
+            elif kind == _EQUALS:
+                sign = "=" if numbers else ""
+            elif kind == _VERB:
+                verb = verb or what
+            elif kind == _END:
+                if len(numbers) > 1:
+                    self._clause(numbers, signs, verb)
+                    if len(self._names) >= MAX_STEPS:
+                        return
+                numbers, signs, sign, verb = [], [], "", ""
+            elif token[0].isdigit():  # algebra: what is before and after it is no arithmetic
+                numbers, signs, sign = [], [], ""
+
+    def _clause(self, numbers: list[float], signs: list[str], verb: str) -> None:
+        if "=" in signs:
+            for (left, between), (right, between_right) in pairwise(_sides(numbers, signs)):
+                self._equation(left, between, right, between_right, verb)
+        elif len(numbers) == 2:
+            if verb:  # else it is no step: "she sells 40 cakes at 3 dollars"
+                self._implied(numbers[0], numbers[1], verb, needs_verb=True)
+        else:
+            for start in range(len(numbers) - 2):
+                one, other, result = numbers[start : start + 3]
+                if _operation(one, other, result, signs[start] or verb):
+                    self._binary(one, other, result, signs[start] or verb)
+                    return
+
+    def _equation(
+        self, left: list[float], signs: list[str], right: list[float], signs_right: list[str], verb: str
+    ) -> None:
+        while signs and not signs[0] and any(signs):  # a number in the words before the equation
+            left, signs = left[1:], signs[1:]
+        if len(left) == 1:
+            if len(right) == 1:
+                self._implied(left[0], right[0], verb)
+            return
+        if not any(signs):
+            left, signs = left[-2:], signs[-1:]
+        # 7 + 8 * 3 = 15 * 3: with what both sides end or begin, nothing was computed.
+        while len(right) > 1 and len(left) > 2 and left[-1] == right[-1] and signs[-1] == signs_right[-1]:
+            left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
+        while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
+            left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
+        if len(left) == 2:
+            self._binary(left[0], left[1], right[0], signs[0] or verb)
+        else:
+            self._long(left, [sign or verb or "?" for sign in signs], right[0])
+
+    def _implied(self, number: float, result: float, verb: str, needs_verb: bool = False) -> None:
+        """ "Add 5 to get 20", where the other number is the last result; "half of 20 is 10"."""
+        if verb in _UNARY:
+            sign, two = _UNARY[verb]
+            if _operation(number, two, result, sign) == sign:
+                self._step(self._candidates(number)[0], self._new(two), sign, False, result)
+        elif self._last is not None and self._last != result:
+            sign = _operation(self._last, number, result, verb)
+            if sign and (sign.removeprefix("r") == verb or not needs_verb):
+                self._binary(self._last, number, result, verb)
+
+    def _binary(self, left: float, right: float, result: float, written: str) -> None:
+        said = (min(left, right), max(left, right), result)
+        if said in self._said:  # once more; of 6 - 3 = 3 the operand 3 would now be the result
+            return
+        self._said.add(said)
+        one, other = self._pair(left, right)
+        sign = _operation(left, right, result, written)
+        if sign:
+            self._step(*((other, one) if sign[0] == "r" else (one, other)), sign[-1], False, result)
+        else:
+            self._step(one, other, written if written in "+-*/^%" and written else "?", True, result)
+
+    def _step(self, one: _Value, other: _Value, sign: str, is_slip: bool, result: float) -> None:
+        if sign in "+*?" and one.low > other.low:
+            one, other = other, one
+        is_own = one.low < other.low < self._num_numbers and self._signs[other.low] == sign
+        code = mix(_CODES["" if is_own else sign], _SLIP if is_slip else 0)
+        end = "≠" if is_slip else "="
+        self._add(
+            name=f"{one.letter}{sign}{other.letter}{end}",
+            shape=f"{one.letter}{'∘' if is_own else sign}{other.letter}{end}",
+            tree=mix(code, one.tree, other.tree),
+            form=mix(code, _form(one), _form(other)),
+            result=result,
+            taken=(one, other),
+        )
+
+    def _long(self, numbers: list[float], signs: list[str], result: float) -> None:
+        """A step of three and more numbers at once. Parentheses are not read, so another result is no slip."""
+        values = [min(self._candidates(number), key=lambda value: value.used) for number in numbers]
+        tree, name, shape = mix(_LONG, values[0].tree), values[0].letter, values[0].letter
+        for sign, value in zip(signs, values[1:], strict=True):
+            is_own = value.low < self._num_numbers and self._signs[value.low] == sign
+            tree = mix(_CODES.get("" if is_own else sign, 0), tree, value.tree)
+            name += f"{sign}{value.letter}"
+            shape += f"{'∘' if is_own else sign}{value.letter}"
+        is_slip = abs(_value_of(numbers, signs) - result) > 0.01 * max(1.0, abs(result))
+        tree = mix(tree, _SLIP if is_slip else 0)
+        end = "≠" if is_slip else "="
+        self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values))
+
+    def _pair(self, left: float, right: float) -> tuple[_Value, _Value]:
+        """Which values the numbers are: unused before used, neighbours before others, results before the prompt's."""
+        ones, others = self._candidates(left), self._candidates(right)
+        if len(ones) == 1 and len(others) == 1:
+            return ones[0], others[0]
+        pairs = [
+            (
+                4 * (one.used + other.used)
+                + 2 * (one.high + 1 != other.low and other.high + 1 != one.low)
+                + 20 * (one is other)
+                + (place + other_place) / 16,
+                one,
+                other,
+            )
+            for place, one in enumerate(ones[:8])
+            for other_place, other in enumerate(others[:8])
+        ]
+        return min(pairs, key=lambda pair: pair[0])[1:]
+
+    def _candidates(self, number: float) -> list[_Value]:
+        return self._values.get(number) or [self._new(number)]
+
+    def _new(self, number: float) -> _Value:
+        """A number from nowhere."""
+        return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
+
+    def _add(self, name: str, shape: str, tree: int, form: int, result: float, taken: tuple[_Value, ...]) -> None:
+        if (tree, result) in self._seen:
+            return
+        self._seen.add((tree, result))
+        for value in taken:
+            value.used = True
+            if value.form:
+                self._edges.append(mix(_NEXT, value.form, form))
+        letter = result_letter(len(self._names))
+        self._names.append(name + letter)
+        self._shapes.append(shape + letter)
+        self._trees.append(tree)
+        self._forms.append(form)
+        made = _Value(letter, tree, form, min(one.low for one in taken), max(one.high for one in taken))
+        self._values.setdefault(result, []).insert(0, made)
+        self._last = result
+
+    def working(self) -> Working | None:
+        """What was read."""
+        if not self._names:
+            return None
+        # Steps of which none needs the other may come in any order.
+        trees = sorted(self._trees)
+        key = 0
+        for tree in trees:
+            key = mix(key, tree)
+        unused = tuple(value.letter for value in self._given if not value.used)
+        return Working(
+            name=", ".join(self._names),
+            shape=", ".join(self._shapes),
+            key=key,
+            parts=(*trees, *sorted(self._forms), *sorted(self._edges)),
+            unused=unused,
+        )
+
+
+def _form(value: _Value) -> int:
+    """Which number of the prompt it is; all results are one."""
+    return value.tree if not value.form else 0
+
+
+def _sides(numbers: Sequence[float], signs: Sequence[str]) -> Iterator[tuple[list[float], list[str]]]:
+    """What is between equals signs: numbers and the signs between them."""
+    side: tuple[list[float], list[str]] = ([numbers[0]], [])
+    for number, sign in zip(numbers[1:], signs, strict=True):
+        if sign == "=":
+            yield side
+            side = ([number], [])
+        else:
+            side[0].append(number)
+            side[1].append(sign)
+    yield side
+
+
+def _operation(left: float, right: float, result: float, written: str) -> str:
+    """The operation that gives the result, the written one first: + - * / ^ %, "r-" or "r/" if reversed, or ""."""
+    near = 1e-9 * abs(result)
+    for sign in (written, "+", "*", "-", "/"):
+        if sign == "+" and abs(left + right - result) <= near:
+            return sign
+        if sign == "*" and abs(left * right - result) <= near:
+            return sign
+        if sign == "-":
+            if abs(left - right - result) <= near:
+                return sign
+            if abs(right - left - result) <= near and written in ("-", ""):
+                return "r-"
+        if sign == "/":
+            rounded = 0.006 * max(1.0, abs(result))
+            if right and abs(left / right - result) <= rounded:
+                return sign
+            if left and abs(right / left - result) <= rounded and written in ("/", ""):
+                return "r/"
+        if sign == "^" and 0 <= right <= 64 and abs(left) <= 1e4 and abs(left**right - result) <= near:
+            return sign
+        if sign == "%" and abs(left * right / 100 - result) <= 0.006 * max(1.0, abs(result)):
+            return sign
+    return ""
+
+
+def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
+    """Powers, then products and quotients, then sums."""
+    total, term, sign = 0.0, numbers[0], 1.0
+    for op, number in zip(signs, numbers[1:], strict=True):
+        if op == "*":
+            term *= number
+        elif op == "/":
+            term = term / number if number else float("inf")
+        elif op in ("+", "-"):
+            total, term, sign = total + sign * term, number, 1.0 if op == "+" else -1.0
+        else:
+            return float("inf")
+    return total + sign * term

@@ -1,0 +1,96 @@
+r"""Reads the shape of a Python program: its statements, with names replaced by v1, v2, ... and free constants left out.
+
+>>> a = "```python\ndef total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n```"
+>>> b = "def f(numbers):\n    result = 0\n    for n in numbers:\n        result += n\n    return result"
+>>> read_code(a).key == read_code(b).key
+True
+>>> read_code(b).name
+'def v1(v2): v3 = 0; for v4 in v2: v3 += v4; return v3'
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+import warnings
+from itertools import pairwise
+
+from meds_rl.fingerprint.roles import Working, mix, text_hash
+
+MAX_CHARACTERS = 20_000
+"""A longer program is not read."""
+
+_FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
+_BUILTINS = frozenset(dir(builtins))
+_NEXT, _HEADER = 211, 223
+
+
+def read_code(completion: str) -> Working | None:
+    """The shape of the last fenced program, or of a completion that is a program; None if there is none."""
+    fenced = _FENCED.findall(completion)
+    text = fenced[-1] if fenced else completion
+    if len(text) > MAX_CHARACTERS or not _BEGINS.search(text):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of invalid escapes in the program's strings
+            tree = _Renamed().visit(ast.parse(text))
+        lines = list(_lines(tree.body))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if not lines:
+        return None
+    own = [text_hash(line) for line in lines]
+    key = 0
+    for number in own:
+        key = mix(key, number)
+    neighbours = [mix(_NEXT, one, other) for one, other in pairwise(own)]
+    name = " ".join(line if line.endswith(":") else f"{line};" for line in lines).removesuffix(";")
+    return Working(name, name, key, (*own, *neighbours))
+
+
+class _Renamed(ast.NodeTransformer):
+    """Variables, arguments and functions become v1, v2, ... in their order; builtins keep their names."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def _name(self, name: str) -> str:
+        return name if name in _BUILTINS else self._names.setdefault(name, f"v{len(self._names) + 1}")
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        node.id = self._name(node.id)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.arg, node.annotation = self._name(node.arg), None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name, node.returns, node.body = self._name(node.name), None, _without_docstring(node.body)
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        if node.value is None:
+            return ast.Pass()
+        return self.generic_visit(ast.Assign([node.target], node.value, lineno=0))
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if isinstance(node.value, str) and len(node.value) > 12:
+            return ast.Constant("...")
+        return node
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return body[1:] if is_docstring and len(body) > 1 else body
+
+
+def _lines(body: list[ast.stmt]) -> list[str]:
+    """The statements as `ast.unparse` writes them, without comments; imports are left out."""
+    kept = [statement for statement in body if not isinstance(statement, ast.Import | ast.ImportFrom)]
+    text = ast.unparse(ast.Module(kept, []))
+    return [line.strip() for line in text.splitlines() if line.strip()]

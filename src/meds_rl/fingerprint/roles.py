@@ -1,0 +1,56 @@
+"""What is read of a working: steps in which each number, word or name is replaced by its role."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+_MASK = (1 << 64) - 1
+
+
+class Working(NamedTuple):
+    """The steps of a completion.
+
+    Attributes:
+        name: the steps, for a reader.
+        shape: the same, with "∘" for the prompt's own sign at a place; equal for workings with equal keys.
+        key: a 64-bit hash of the steps; equal for workings that go the same way.
+        parts: 64-bit hashes of the steps and of neighbouring steps; workings that go a similar way share many of them.
+        unused: names of the prompt's numbers that no step takes.
+    """
+
+    name: str
+    shape: str
+    key: int
+    parts: tuple[int, ...]
+    unused: tuple[str, ...] = ()
+
+
+def letter_of(place: int) -> str:
+    """The name of a prompt's number: a to w, then n24, n25, ...
+
+    >>> letter_of(0), letter_of(22), letter_of(23)
+    ('a', 'w', 'n24')
+    """
+    return chr(ord("a") + place) if place < 23 else f"n{place + 1}"
+
+
+def result_letter(place: int) -> str:
+    """The name of a step's result: x, y, z, then x4, x5, ...
+
+    >>> result_letter(0), result_letter(3)
+    ('x', 'x4')
+    """
+    return "xyz"[place] if place < 3 else f"x{place + 1}"
+
+
+def mix(a: int, b: int, c: int = 0) -> int:
+    """A 64-bit hash of three numbers, the same on every machine."""
+    h = ((a * 0x9E3779B97F4A7C15 + b) * 0xBF58476D1CE4E5B9 + c) & _MASK
+    h = ((h ^ (h >> 31)) * 0x94D049BB133111EB) & _MASK
+    return h ^ (h >> 29)
+
+
+def text_hash(text: str) -> int:
+    """A 64-bit hash of a text, the same on every machine."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

@@ -1,0 +1,236 @@
+"""What wrong completions did, read from their text: kinds of errors that nobody named, and no model is needed for.
+
+Steps (`meds_rl.fingerprint.steps`) are compared over all prompts: a sequence that was made often is a way of going
+wrong by itself, and the rarer ones are clustered by what they share, by HDBSCAN. Where most workings have no steps to
+be read, the wording is compared (`meds_rl.fingerprint.text`), and only among completions of one prompt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.fingerprint.roles import Working
+from meds_rl.fingerprint.steps import read_steps, vectors_of
+from meds_rl.fingerprint.text import text_vectors
+from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
+from meds_rl.report.completions import read_texts
+from meds_rl.report.source import RunData
+
+MAX_READ = 50_000
+"""Wrong completions whose workings are read; of more a random sample."""
+
+LEAST_READ = 0.5
+"""Share of the workings that must have steps for a comparison by steps."""
+
+LEAST_SHARED = 0.2
+"""Share of these that must go the same way as one of another prompt, to speak of ways over all prompts."""
+
+COMMON = 0.005
+"""A sequence of steps with this share of the workings, and `LEAST_TIMES`, is a way by itself."""
+
+LEAST_TIMES = 3
+
+MAX_SEQUENCES = 4_000
+"""Rarer sequences that are clustered, the most frequent ones."""
+
+RARE = HDBSCANClustering(cluster_selection_method="leaf", cluster_selection_epsilon=0.6)
+"""Of rarer sequences. By "eom" most of them would be one cluster, of workings that have nothing in common."""
+
+MAX_TEXTS = 500
+"""Workings of a prompt whose wordings are clustered, the newest ones."""
+
+MAX_WORDED_PROMPTS = 300
+"""Prompts whose wordings are clustered, those with the most wrong completions."""
+
+TEXT_EPSILON = 0.5
+
+SAME_NAME = 0.8
+"""A way has the name of its steps, signs included, if this share of its workings has it; else the general one."""
+
+LONG_ANSWER = 60
+"""Characters. If the median answer is longer, or most wrong completions have none, answers do not name errors."""
+
+
+@dataclass(frozen=True)
+class Workings:
+    """The workings of a run's wrong completions.
+
+    Attributes:
+        by: what was compared, steps over all prompts or wordings within each prompt; None if nothing was found.
+        rows: (n,) the rows of the rollouts that were read, ascending.
+        groups: (n,) the group of each, from 0; -1 for none. Of wordings, those of one prompt only.
+        names, meanings: of the groups, for the reader.
+        num_wrong: wrong completions of the run, of which n were read.
+        over_prompts: whether the groups are ways over all prompts.
+        note: what was found, or why nothing was.
+    """
+
+    by: Literal["steps", "text"] | None
+    rows: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    names: list[str]
+    meanings: list[str]
+    num_wrong: int
+    over_prompts: bool
+    note: str
+
+    @property
+    def scale(self) -> float:
+        """How many wrong completions each one that was read stands for."""
+        return self.num_wrong / len(self.rows) if len(self.rows) else 1.0
+
+
+def read_workings(run: RunData, seed: int = 0) -> Workings:
+    """Read the workings of a run's wrong completions, at most `MAX_READ`, and group them."""
+    rows = np.sort(run.wrong)
+    if len(rows) > MAX_READ:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_READ, replace=False))
+    completions = dict(read_texts(run, "completion", rows.tolist()))
+    prompts = dict(read_texts(run, "prompt", list(completions)))
+    rows = np.array(sorted(prompts), dtype=np.int64)
+    workings = [read_steps(prompts[row], completions[row] or "") for row in rows.tolist()]
+    num_read = sum(working is not None for working in workings)
+    prompt_ids = run.rollouts["prompt_id"].to_numpy()[rows]
+    of = f"{len(rows):,} wrong completions" + (
+        f" (a random sample of {len(run.wrong):,})" if len(rows) < len(run.wrong) else ""
+    )
+    if not len(rows):
+        return _nothing(rows, len(run.wrong), "")
+    if num_read >= LEAST_READ * len(rows):
+        return _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
+    note = f"Steps could be read in {num_read / len(rows):.0%} of {of}, which is too few to compare them."
+    if answers_name_errors(run):
+        return _nothing(rows, len(run.wrong), note)
+    groups = by_wording(prompt_ids, [completions[row] or "" for row in rows.tolist()])
+    return Workings("text", rows, groups, *_excerpts(groups, rows, completions), len(run.wrong), False, note)
+
+
+def answers_name_errors(run: RunData) -> bool:
+    """Whether wrong answers are there and short, so that equal errors have equal answers."""
+    answers = run.rollouts["answer"].iloc[run.wrong].dropna()
+    if len(answers) < len(run.wrong) / 2:
+        return False
+    return bool(answers.astype(str).str.len().median() <= LONG_ANSWER)
+
+
+def _nothing(rows: NDArray[np.int64], num_wrong: int, note: str) -> Workings:
+    return Workings(None, rows, np.full(len(rows), -1, dtype=np.int64), [], [], num_wrong, False, note)
+
+
+# ---- By steps.
+
+
+def _by_steps(
+    rows: NDArray[np.int64],
+    workings: Sequence[Working | None],
+    prompt_ids: NDArray[np.object_],
+    num_wrong: int,
+    of: str,
+) -> Workings:
+    groups = by_steps(workings)
+    prompts_of: dict[int, set[str]] = defaultdict(set)
+    for group, prompt in zip(groups.tolist(), prompt_ids.tolist(), strict=True):
+        prompts_of[group].add(prompt)
+    is_read = groups >= 0
+    shared = np.array([len(prompts_of[group]) > 1 for group in groups.tolist()]) & is_read
+    share = shared.sum() / is_read.sum()
+    over_prompts = bool(share >= LEAST_SHARED)
+    note = f"Steps were read in {is_read.mean():.0%} of {of}."
+    if not over_prompts:
+        note += f" {share:.0%} of them go the same way as one of another prompt, so errors are shown by prompt only."
+    names, meanings = _names(groups, workings)
+    return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note)
+
+
+def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
+    """The way (n,) that each working goes; -1 for None.
+
+    Equal steps are one way. Rare sequences of steps, of which none has a share of `COMMON`, are clustered by HDBSCAN on
+    the vectors of their steps (`step_vectors`); what is in no cluster stays a way of its own.
+    """
+    listed = list(workings)
+    places: dict[int, int] = {}
+    own = [-1 if one is None else places.setdefault(one.key, len(places)) for one in listed]
+    numbers = np.array(own, dtype=np.int64)
+    sizes = np.bincount(numbers[numbers >= 0], minlength=len(places))
+    least = max(LEAST_TIMES, COMMON * int((numbers >= 0).sum()))
+    rare = np.flatnonzero(sizes < least)
+    rare = rare[np.argsort(-sizes[rare], kind="stable")][:MAX_SEQUENCES]
+    ways = np.arange(len(places))
+    if len(rare) > 1:
+        first = dict(zip(reversed(own), reversed(listed), strict=True))
+        points = vectors_of(first[place] for place in rare.tolist()).astype(np.float64)
+        labels = RARE.refit(points, NO_TREE, np.full(len(rare), -1)).labels
+        ways[rare[labels >= 0]] = len(places) + labels[labels >= 0]
+    found = np.where(numbers < 0, -1, ways[np.maximum(numbers, 0)] if len(ways) else -1)
+    found[found >= 0] = np.unique(found[found >= 0], return_inverse=True)[1]
+    return found.astype(np.int64)
+
+
+def _names(groups: NDArray[np.int64], workings: Sequence[Working | None]) -> tuple[list[str], list[str]]:
+    members: dict[int, list[Working]] = defaultdict(list)
+    for group, working in zip(groups.tolist(), workings, strict=True):
+        if working is not None:
+            members[group].append(working)
+    pairs = [_name(members[group]) for group in range(len(members))]
+    return [name for name, _ in pairs], [meaning for _, meaning in pairs]
+
+
+def _name(workings: Sequence[Working]) -> tuple[str, str]:
+    """The name of a way and what it means: of its most frequent sequence of steps."""
+    keys = Counter(working.key for working in workings)
+    key, count = keys.most_common(1)[0]
+    same = [working for working in workings if working.key == key]
+    name, times = Counter(working.name for working in same).most_common(1)[0]
+    meanings = []
+    if times < SAME_NAME * count:
+        name = same[0].shape
+    if same[0].unused:
+        meanings.append(f"{' and '.join(same[0].unused)} {'is' if len(same[0].unused) == 1 else 'are'} not used")
+    if len(keys) > 1:
+        meanings.append(f"the most frequent of {len(keys)} similar sequences")
+    return name, "; ".join(meanings)
+
+
+# ---- By wording.
+
+
+def by_wording(prompt_ids: NDArray[np.object_], texts: Sequence[str]) -> NDArray[np.int64]:
+    """The group (n,) of each text among the texts of its prompt; -1 for none. No group has two prompts."""
+    groups = np.full(len(texts), -1, dtype=np.int64)
+    clustering = HDBSCANClustering(cluster_selection_epsilon=TEXT_EPSILON)
+    num_groups = 0
+    for prompt, _ in Counter(prompt_ids.tolist()).most_common(MAX_WORDED_PROMPTS):
+        here = np.flatnonzero(prompt_ids == prompt)[-MAX_TEXTS:]
+        vectors = text_vectors([texts[place] for place in here.tolist()]).astype(np.float64)
+        here = here[~np.isnan(vectors).any(axis=1)]
+        vectors = vectors[~np.isnan(vectors).any(axis=1)]
+        if len(here) < 2:
+            continue
+        labels = clustering.refit(vectors, NO_TREE, np.full(len(here), -1)).labels
+        if (labels < 0).all() and _are_near(vectors):
+            labels = np.zeros_like(labels)  # HDBSCAN never finds one single cluster
+        groups[here[labels >= 0]] = num_groups + labels[labels >= 0]
+        num_groups += int(labels.max()) + 1
+    return groups
+
+
+def _are_near(vectors: NDArray[np.float64]) -> bool:
+    """Whether all unit vectors are within `TEXT_EPSILON` of their mean."""
+    middle = vectors.mean(axis=0)
+    return bool((np.linalg.norm(vectors - middle, axis=1) <= TEXT_EPSILON).all())
+
+
+def _excerpts(
+    groups: NDArray[np.int64], rows: NDArray[np.int64], completions: dict[int, str]
+) -> tuple[list[str], list[str]]:
+    """The first line of each group's newest text."""
+    newest = {group: row for group, row in zip(groups.tolist(), rows.tolist(), strict=True) if group >= 0}
+    names = [" ".join(completions[newest[group]].split())[:120] for group in range(len(newest))]
+    return names, [""] * len(names)

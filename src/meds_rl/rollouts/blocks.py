@@ -1,0 +1,314 @@
+"""Reads parquet, JSON lines, JSON and CSV files, also compressed ones, block by block with bounded memory.
+
+A file of another program may hold anything: damaged lines are left out and counted.
+"""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from meds_rl.rollouts.table import RunFolderError
+
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv")
+
+BLOCK = 8_000_000
+"""Bytes of a block."""
+
+LONGEST_LINE = 64_000_000
+"""Bytes. A longer line is an error: it would have to be read as a whole."""
+
+LARGEST_JSON = 256_000_000
+"""Bytes of a file that is one JSON value, for the same reason."""
+
+PIECE = 1 << 16
+"""Bytes of a read."""
+
+MAX_ROWS = 8192
+"""Rows of a block of parquet."""
+
+
+@dataclass
+class Damage:
+    """What was left out of a file.
+
+    Attributes:
+        lines: how many lines are no JSON object, or no row of the CSV.
+        first: number of the first one, from 1; 0 if unknown.
+        why: why the rest of the file cannot be read; empty without such an end.
+    """
+
+    lines: int = 0
+    first: int = 0
+    why: str = ""
+
+    def add(self, line: int = 0) -> None:
+        """Count a line."""
+        self.first = self.first or line
+        self.lines += 1
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a file.
+
+    Attributes:
+        names: the columns.
+        num_rows: how many rows.
+        column: from a name to the column's values; nulls, and the values of a column that is not there, are None.
+        share: how much of the file was read so far, 0 to 1.
+    """
+
+    names: Sequence[str]
+    num_rows: int
+    column: Callable[[str], list[Any]]
+    share: float = field(default=1.0, compare=False)
+
+
+Wanted: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
+"""From the columns of a file to those that are read."""
+
+
+def kind_of(path: Path) -> str:
+    """`.parquet`, `.jsonl`, ... without the suffix of a compression; empty for files that are not read.
+
+    Example:
+        >>> kind_of(Path("a/step_1.JSONL.gz")), kind_of(Path("a/notes.txt"))
+        ('.jsonl', '')
+    """
+    name = path.name.lower()
+    for suffix in COMPRESSED:
+        name = name.removesuffix(suffix)
+    return next((kind for kind in KINDS if name.endswith(kind)), "")
+
+
+def read_blocks(path: Path, damage: Damage, wanted: Wanted = lambda names: names) -> Iterator[Block]:
+    """Read a file block by block.
+
+    Args:
+        path: the file.
+        damage: counts what is left out.
+        wanted: chooses the columns of a parquet file that are read.
+
+    Raises:
+        RunFolderError: it is no regular file, or has a line that is too long.
+    """
+    if not path.is_file():
+        raise RunFolderError(f"{path} is no regular file.")
+    import pyarrow as pa
+
+    readers = {".csv": _csv, ".json": _json}
+    kind = kind_of(path)
+    try:
+        yield from _parquet(path, wanted) if kind == ".parquet" else readers.get(kind, _json_lines)(path, damage)
+    except (pa.ArrowException, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        damage.why = f"{path} cannot be read to its end: {error}"
+
+
+def _parquet(path: Path, wanted: Wanted) -> Iterator[Block]:
+    import pyarrow.parquet as pq
+
+    with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+        columns = list(wanted(file.schema_arrow.names))
+        total, done = max(1, file.metadata.num_rows), 0
+        for batch in file.iter_batches(batch_size=_rows_a_block(file.metadata), columns=columns):
+            done += batch.num_rows
+            yield Block(list(dict.fromkeys(batch.schema.names)), batch.num_rows, _of_batch(batch), done / total)
+
+
+def _rows_a_block(metadata: Any) -> int:
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return int(min(MAX_ROWS, max(16, BLOCK * metadata.num_rows // max(1, size))))
+
+
+def _of_batch(batch: Any) -> Callable[[str], list[Any]]:
+    def column(name: str) -> list[Any]:
+        if name not in batch.schema.names:
+            return [None] * batch.num_rows
+        values = batch.column(batch.schema.names.index(name))
+        try:
+            found: list[Any] = values.to_pylist()
+        except (ValueError, OverflowError):  # texts that are not UTF-8, times that Python has not
+            found = [_python(value) for value in values]
+        return found
+
+    return column
+
+
+def _python(value: Any) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _json_lines(path: Path, damage: Damage) -> Iterator[Block]:
+    number = 0
+    with _opened(path) as (file, share):
+        for text in _whole_lines(file, path):
+            rows = []
+            for line in _decoded(text):
+                number += 1
+                row = _row(line)
+                if row is not None:
+                    rows.append(row)
+                elif line.strip():
+                    damage.add(number)
+            yield _of_rows(rows, share())
+
+
+def _whole_lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """Blocks of whole lines; the last one may lack its end."""
+    rest = b""
+    for block in _pieces(file):
+        head, newline, tail = block.rpartition(b"\n")
+        if newline:
+            yield rest + head
+            rest = tail
+        else:
+            rest += block
+        if len(rest) > LONGEST_LINE:
+            raise RunFolderError(f"{path} has a line of more than {LONGEST_LINE // 1_000_000} MB: no JSON lines.")
+    if rest:
+        yield rest
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """The content in pieces of `BLOCK` bytes, also what comes before the place where a compressed file was cut off."""
+    parts: list[bytes] = []
+    try:
+        while part := file.read(PIECE):
+            parts.append(part)
+            if PIECE * len(parts) >= BLOCK:
+                yield b"".join(parts)
+                parts = []
+    except Exception:
+        yield b"".join(parts)
+        raise
+    yield b"".join(parts)
+
+
+def _decoded(block: bytes) -> list[str]:
+    try:
+        return block.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError:  # find the line: the others are read
+        return [_decoded_line(line) for line in block.split(b"\n")]
+
+
+def _decoded_line(line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "not UTF-8"
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """The object in a line; None where it is cut off, is no JSON object or is nested without end."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _of_rows(rows: list[dict[str, Any]], share: float) -> Block:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Block(names, len(rows), lambda name: [row.get(name) for row in rows], share)
+
+
+def _json(path: Path, damage: Damage) -> Iterator[Block]:
+    """A list of objects, or JSON lines under another name."""
+    with _opened(path) as (file, _):
+        is_list = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    if not is_list:
+        yield from _json_lines(path, damage)
+        return
+    with _opened(path) as (file, _):
+        text = file.read(LARGEST_JSON + 1)
+    if len(text) > LARGEST_JSON:
+        raise RunFolderError(
+            f"{path} is one JSON value of more than {LARGEST_JSON // 1_000_000} MB; write one row a line (.jsonl)."
+        )
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        damage.why = f"{path} is no JSON: {error}"
+        return
+    rows = [row for row in values if isinstance(row, dict)]
+    damage.lines += len(values) - len(rows)
+    yield _of_rows(rows, 1.0)
+
+
+def _csv(path: Path, damage: Damage) -> Iterator[Block]:
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    def left_out(row: Any) -> str:
+        damage.add(row.number or 0)
+        return "skip"
+
+    names = _header(path)
+    # Bytes: what is a number is found later, and a text that is not UTF-8 costs its row only.
+    types = dict.fromkeys(names, pa.binary())
+    with (
+        _opened(path) as (file, share),
+        arrow_csv.open_csv(
+            file,
+            read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),  # with threads rows have no number
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=left_out),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=types, strings_can_be_null=True, null_values=[""], check_utf8=False
+            ),
+        ) as reader,
+    ):
+        for batch in reader:
+            yield Block(list(dict.fromkeys(names)), batch.num_rows, _of_bytes(batch), share())
+
+
+def _header(path: Path) -> list[str]:
+    with _opened(path) as (file, _):
+        text = file.read(1_000_000).decode("utf-8-sig", "replace")
+    try:
+        return next(csv.reader(io.StringIO(text)), [])
+    except csv.Error as error:
+        raise RunFolderError(f"{path} has no header: {error}.") from None
+
+
+def _of_bytes(batch: Any) -> Callable[[str], list[Any]]:
+    column = _of_batch(batch)
+    return lambda name: [None if value is None else _text_or_none(value) for value in column(name)]
+
+
+def _text_or_none(value: bytes) -> str | None:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Callable[[], float]]]:
+    """A file without its compression, and how much of it was read so far."""
+    size = max(1, path.stat().st_size)
+    with path.open("rb") as raw, _decompressed(path.suffix.lower(), raw) as file:
+        yield file, lambda: min(1.0, raw.tell() / size)
+
+
+def _decompressed(suffix: str, raw: IO[bytes]) -> Any:
+    if suffix == ".zst":
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return openers[suffix](raw) if suffix in openers else raw

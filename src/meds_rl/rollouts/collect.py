@@ -1,0 +1,336 @@
+"""Reads all files of a dump once: texts go to disk, what is small stays in memory until it is known what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.rollouts.answers import Search, searches
+from meds_rl.rollouts.blocks import Block, Damage, read_blocks
+from meds_rl.rollouts.dumps import Dump, step_in_name
+from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise
+from meds_rl.rollouts.grading import Numbers
+from meds_rl.rollouts.messages import completion_text, encodable, prompt_text
+from meds_rl.rollouts.table import MAX_STEP, RunFolderError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
+"""What the user can name the column of."""
+
+OWN = ""
+"""The answers that the file has in a column, among those that are looked for."""
+
+NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the user says about the rollouts of another program.
+
+    Attributes:
+        columns: prompt, completion, reward, step, answer or group -> the column that has it.
+        answer_marker: how answers are marked: boxed, answer_tag or hashes.
+        answer_pattern: a regular expression of RE2 for the answer (`answers.by_pattern`).
+        correct_above: a completion with a larger reward is right.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    answer_marker: str | None = None
+    answer_pattern: str | None = None
+    correct_above: float | None = None
+
+    def check(self) -> None:
+        """ValueError for an unknown name, marker or pattern."""
+        unknown = sorted(set(self.columns) - set(COLUMNS))
+        if unknown:
+            raise ValueError(f"columns are named for {', '.join(COLUMNS)}; got {', '.join(unknown)}.")
+        if self.correct_above is not None and not np.isfinite(self.correct_above):
+            raise ValueError(f"--correct-above must be a finite number; got {self.correct_above}.")
+        if "answer" in self.columns and (self.answer_marker or self.answer_pattern):
+            raise ValueError("Give --answer, or --answer-marker or --answer-pattern, not both.")
+        searches(self.answer_marker, self.answer_pattern)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the user says nothing."""
+        return self == ReadOptions()
+
+
+class Collected:
+    """N completions of a dump, in the order of its files.
+
+    Attributes:
+        numbers: (N,) each of `NUMBERS`: places of prompt, file and filter, characters of the completion, and step,
+            length and advantage, which are NaN where they are not known.
+        rewards: name -> (N,) values.
+        answers: how they were found -> N answers.
+        groups: N names of groups, null where there is none.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, list[Numbers]] = {name: [] for name in NUMBERS}
+        self._rewards: list[tuple[int, dict[str, Numbers]]] = []
+        self._answers: dict[str, list[Any]] = {}
+        self._groups: list[Any] = []
+
+    def add(
+        self,
+        numbers: Mapping[str, Numbers],
+        rewards: dict[str, Numbers],
+        answers: Mapping[str, Values],
+        groups: Values,
+    ) -> None:
+        """Add n rows."""
+        import pyarrow as pa
+
+        for name, values in numbers.items():
+            self._numbers[name].append(values)
+        self._rewards.append((len(numbers["prompt"]), rewards))
+        for label, found in answers.items():
+            self._answers.setdefault(label, []).append(pa.array(found, pa.string()))
+        self._groups.append(pa.array(groups, pa.string()))
+
+    def __len__(self) -> int:
+        """N."""
+        return sum(num for num, _ in self._rewards)
+
+    def number(self, name: str) -> Numbers:
+        """(N,) one of `NUMBERS`."""
+        return np.concatenate([*self._numbers[name], np.zeros(0)])
+
+    @property
+    def rewards(self) -> dict[str, Numbers]:
+        """Name -> (N,) values, NaN where a file has no such reward."""
+        names = dict.fromkeys(name for _, rewards in self._rewards for name in rewards)
+        return {
+            name: np.concatenate([rewards.get(name, np.full(num, np.nan)) for num, rewards in self._rewards])
+            for name in names
+        }
+
+    @property
+    def answers(self) -> dict[str, pa.ChunkedArray]:
+        """How they were found -> N answers."""
+        import pyarrow as pa
+
+        return {label: pa.chunked_array(parts, pa.string()) for label, parts in self._answers.items()}
+
+    @property
+    def groups(self) -> pa.ChunkedArray:
+        """N names of groups."""
+        import pyarrow as pa
+
+        return pa.chunked_array(self._groups, pa.string())
+
+
+class Collector:
+    """Collects the rows of a dump.
+
+    Args:
+        dump: the files.
+        options: what the user says about them.
+
+    Attributes:
+        rows: what was collected.
+        prompts, filters: each text once, in the order of the places in `rows`.
+        format: of the files that are read; None before the first.
+        names: the columns of the first file that is read.
+        grade, total: the names of the rewards that say right or wrong, and that are the reward, if the format says so.
+        damages: of each file, what was left out.
+        others: files of another format or of none, with their columns.
+        repeated: numbers of the files that repeat the file before.
+        incomplete: rows without a completion, a prompt or a step.
+        ungraded: completions that the format does not grade, left out.
+    """
+
+    def __init__(self, dump: Dump, options: ReadOptions) -> None:
+        self._dump, self._options = dump, options
+        self._searches: Mapping[str, Search] = (
+            {} if "answer" in options.columns else searches(options.answer_marker, options.answer_pattern)
+        )
+        self._hashes: list[int] = []  # of the completions of the present file
+        self._last_hashes: list[int] = []
+        self.rows = Collected()
+        self.prompts: dict[str, int] = {}
+        self.filters: dict[str, int] = {}
+        self.format: Format | None = None
+        self.names: list[str] = []
+        self.grade = self.total = ""
+        self.damages: dict[Path, Damage] = {}
+        self.others: dict[Path, list[str]] = {}
+        self.repeated: set[int] = set()
+        self.num_files = self.incomplete = self.ungraded = 0
+
+    def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
+        """Read files of the dump.
+
+        Args:
+            files: each once.
+            keep: called with the texts of the completions, block by block.
+            show_progress: whether a progress bar is shown.
+
+        Raises:
+            RunFolderError: a file is no regular one, or has no column that the user names.
+        """
+        from tqdm.auto import tqdm
+
+        sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+        with tqdm(
+            total=sum(sizes), desc=self._dump.name, unit="B", unit_scale=True, disable=not show_progress, leave=False
+        ) as bar:
+            for path, size in zip(files, sizes, strict=True):
+                done = 0
+                for share in self._read_file(path, keep):
+                    bar.update(int(share * size) - done)
+                    done = int(share * size)
+
+    def _read_file(self, path: Path, keep: Callable[[Sequence[str]], None]) -> Iterator[float]:
+        """Read one file; after each block comes the share of the file that was read."""
+        damage = self.damages.setdefault(path, Damage())
+        format_ = None
+        for block in read_blocks(path, damage, self._wanted):
+            if block.num_rows and format_ is None:
+                format_ = self._begin(block, path)
+                if format_ is None:
+                    self.others[path] = list(block.names)
+                    return
+            if block.num_rows and format_ is not None:
+                keep(self._add(overridden(block, format_.read(block), self._options.columns), path))
+            yield block.share
+        if format_ is not None:
+            self._end(format_)
+
+    def _wanted(self, names: Sequence[str]) -> list[str]:
+        found = recognise(names) or plain(self._options.columns, names)
+        return list(names) if found is None else found.wanted(names)
+
+    def _begin(self, block: Block, path: Path) -> Format | None:
+        """The format of a file by its first block; None if it is another one than that of the first file, or none."""
+        missing = [name for name in self._options.columns.values() if name not in block.names]
+        found = recognise(block.names) or plain(self._options.columns, block.names)
+        if found is None or (self.format is not None and found.name != self.format.name):
+            return None
+        if missing:
+            raise RunFolderError(f"{path} has no column {', '.join(missing)}; the columns are {listed(block.names)}.")
+        if self.format is None:
+            self.format, self.names = found, list(block.names)
+        self.num_files += 1
+        return found
+
+    def _end(self, format_: Format) -> None:
+        # A policy that has collapsed may say the same again; a batch that is logged again has different completions.
+        varied = 2 * len(set(self._hashes)) > len(self._hashes)
+        if format_.logs_again and varied and self._hashes == self._last_hashes:
+            self.repeated.add(self.num_files - 1)
+        self._last_hashes, self._hashes = self._hashes, []
+
+    def _add(self, rows: Rows, path: Path) -> list[str]:
+        """Collect the rows of a block; the texts of the completions that are kept."""
+        num = len(rows.completions)
+        self.ungraded += rows.ungraded
+        if not num:  # multiple choice, which has none
+            return []
+        self.grade, self.total = self.grade or rows.grade, self.total or rows.total
+        if self.grade and self.format and not self.format.numbered and self.grade not in rows.rewards:
+            rows.rewards[self.grade] = rows.rewards.get(rows.grade, [])  # another task of the evaluation
+        texts = [completion_text(completion) for completion in rows.completions]
+        groups = [None if group is None else encodable(str(group)) for group in rows.groups] or [None] * num
+        prompts = self._places(rows.prompts or [None if group is None else f"group {group}" for group in groups])
+        steps = self._steps(rows, path, num)
+        whole = (prompts >= 0) & (steps != BAD_STEP) & np.array([text is not None for text in texts], dtype=bool)
+        self.incomplete += num - int(whole.sum())
+        kept = [text for text in compress(texts, whole) if text is not None]
+        shown = [text for text, _ in kept]
+        self._hashes += map(hash, shown)
+        numbers = {
+            "prompt": prompts,
+            "step": steps,
+            "length": numbers_of(rows.lengths, num),
+            "advantage": numbers_of(rows.advantages, num),
+            "file": np.full(num, self.num_files - 1),
+            "filter": self._filter_places(rows.filters, num),
+        }
+        self.rows.add(
+            {name: values[whole].astype(np.float64) for name, values in numbers.items()}
+            | {"size": np.array([len(text) for text in shown], dtype=np.float64)},
+            {name: numbers_of(values, num)[whole] for name, values in rows.rewards.items()},
+            self._answers(rows.answers, [written for _, written in kept], whole),
+            list(compress(groups, whole)),
+        )
+        return shown
+
+    def _places(self, prompts: Values) -> NDArray[np.int64]:
+        """The place of each prompt among the different ones; -1 for none."""
+        known = self.prompts
+        places = []
+        for prompt in prompts:
+            text = prompt if isinstance(prompt, str) and prompt in known else prompt_text(prompt)
+            places.append(-1 if text is None else known.setdefault(text, len(known)))
+        return np.array(places, dtype=np.int64)
+
+    def _filter_places(self, filters: Values, num: int) -> NDArray[np.int64]:
+        known = self.filters
+        return np.array([known.setdefault(str(name), len(known)) for name in filters or [""] * num], dtype=np.int64)
+
+    def _steps(self, rows: Rows, path: Path, num: int) -> Numbers:
+        """The step of each row; NaN if nothing says it, `BAD_STEP` where a row has none while others have one."""
+        steps = numbers_of(rows.steps, num)
+        if np.isnan(steps).all():
+            named = (
+                None if self.format is not None and not self.format.numbered else step_in_name(path, self._dump.path)
+            )
+            return np.full(num, np.nan if named is None else float(named))
+        good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
+        return np.where(good, steps, BAD_STEP)
+
+    def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
+        given = own or [None] * len(whole)
+        found: dict[str, Values] = {OWN: [_answer(value) for value in compress(given, whole)]}
+        return found | {label: search(written) for label, search in self._searches.items()}
+
+
+BAD_STEP = -1.0
+
+
+def numbers_of(values: Values, num: int) -> Numbers:
+    """(N,) the values as numbers; NaN for what is none, and for all of an empty list.
+
+    Example:
+        >>> numbers_of([1, None, "0.5", "True", {}], 5).tolist()
+        [1.0, nan, 0.5, 1.0, nan]
+    """
+    if not values:
+        return np.full(num, np.nan)
+    try:
+        return np.array(values, dtype=np.float64).reshape(num)
+    except (TypeError, ValueError, OverflowError):
+        return np.array([_number(value) for value in values])
+
+
+def _number(value: Any) -> float:
+    words = {"true": 1.0, "false": 0.0}
+    if isinstance(value, str) and value.strip().lower() in words:
+        return words[value.strip().lower()]
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
+def _answer(value: Any) -> str | None:
+    """An answer as text; none for what is no text or number, and for an empty one."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return encodable(str(value)).strip() or None
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "none"

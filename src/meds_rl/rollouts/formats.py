@@ -1,0 +1,411 @@
+"""What other programs save: how each format is recognised, and where it has prompt, completion, reward and the rest.
+
+Facts about the formats are in ``tests/rollouts/dumps/FORMATS.md``. A new format is one entry of `FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from meds_rl.rollouts.blocks import Block
+
+Values = list[Any]
+
+NO_ANSWER = ("", "[invalid]", "[no match]")
+"""What programs write in the place of an answer."""
+
+
+@dataclass
+class Rows:
+    """N completions as they are in the file, each list of N values; an empty list where the file does not say.
+
+    Attributes:
+        prompts: text or chat messages.
+        completions: text or chat messages.
+        rewards: name -> values that grade the completions.
+        grade: the name among `rewards` that says right or wrong by the format; empty if several may.
+        total: the name among `rewards` that is the reward; empty for their sum.
+        steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
+            tokens, and the weight in the update.
+        filters: which of several gradings of the same completion a row is.
+        ungraded: completions that the file has and does not grade, and which are left out.
+    """
+
+    prompts: Values
+    completions: Values
+    rewards: dict[str, Values] = field(default_factory=dict)
+    grade: str = ""
+    total: str = ""
+    steps: Values = field(default_factory=list)
+    answers: Values = field(default_factory=list)
+    groups: Values = field(default_factory=list)
+    lengths: Values = field(default_factory=list)
+    advantages: Values = field(default_factory=list)
+    filters: Values = field(default_factory=list)
+    ungraded: int = 0
+
+
+@dataclass(frozen=True)
+class Format:
+    """One program's form.
+
+    Attributes:
+        name: for the reader.
+        keys: a file with all these columns has this format.
+        read: from a block to its rows.
+        numbered: whether numbers in file names are optimiser steps where the rows have none; of an evaluation they
+            are not, and each of its files may have a metric of its own.
+        skip: columns that are not read, which may be large.
+        logs_again: whether the program may log the same completions in the next file, too.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    read: Callable[[Block], Rows]
+    numbered: bool = True
+    skip: tuple[str, ...] = ()
+    logs_again: bool = False
+
+    def wanted(self, names: Sequence[str]) -> list[str]:
+        """The columns to read of those that a file has."""
+        return [name for name in names if name not in self.skip]
+
+
+def recognise(names: Collection[str]) -> Format | None:
+    """The format of a file with these columns; None if it is none of `FORMATS`.
+
+    Example:
+        >>> recognise(["input", "output", "gts", "score", "step"]).name
+        'verl'
+    """
+    return next((each for each in FORMATS if set(each.keys) <= set(names)), None)
+
+
+# ---- TRL
+
+
+def _trl(block: Block) -> Rows:
+    others = [name for name in block.names if name not in ("step", "prompt", "completion", "advantage")]
+    return Rows(
+        prompts=block.column("prompt"),
+        completions=block.column("completion"),
+        rewards=_numbers_of(block, others),
+        steps=block.column("step"),
+        advantages=block.column("advantage"),
+    )
+
+
+def _numbers_of(block: Block, names: Iterable[str]) -> dict[str, Values]:
+    """The columns of numbers: the rewards, and what `log_extra` added."""
+    return {name: values for name in names if is_numbers(values := block.column(name))}
+
+
+def is_numbers(values: Iterable[Any]) -> bool:
+    """Whether all values that are not None are numbers or truth values, and there is one."""
+    given = [value for value in values if value is not None]
+    return bool(given) and all(isinstance(value, int | float) for value in given)
+
+
+# ---- verl
+
+
+def _verl(block: Block) -> Rows:
+    rewards = {name: block.column(name) for name in ("acc", "score") if name in block.names}
+    groups = [value.rsplit("_", 2)[0] if isinstance(value, str) else None for value in block.column("uid")]
+    return Rows(
+        prompts=block.column("input"),
+        completions=block.column("output"),
+        rewards=rewards,
+        grade="acc" if "acc" in rewards else "score",
+        total="score",
+        steps=block.column("step"),
+        answers=_first_of(block, ("pred",)),
+        groups=groups if "uid" in block.names else [],
+    )
+
+
+def _first_of(block: Block, names: Iterable[str]) -> Values:
+    """The first of these columns that the block has; empty without any."""
+    return next((block.column(name) for name in names if name in block.names), [])
+
+
+# ---- verifiers and prime-rl
+
+
+def _verifiers(block: Block) -> Rows:
+    metrics = block.column("metrics")
+    names = dict.fromkeys(name for each in metrics if isinstance(each, Mapping) for name in each)
+    found = {name: [_at(each, name) for each in metrics] for name in names}
+    if not found:  # before 0.1.14 they are columns
+        found = _numbers_of(block, [name for name in block.names if name not in ("id", "example_id")])
+    return Rows(
+        prompts=block.column("prompt"),
+        completions=block.column("completion"),
+        rewards={**found, "reward": block.column("reward")},
+        total="reward",
+        groups=_first_of(block, ("group_id",)),
+        advantages=_first_of(block, ("advantage",)),
+    )
+
+
+def _episodes(block: Block) -> Rows:
+    """verifiers 0.3 and later, and prime-rl 0.7 and later: a line is an episode with a trace for each agent."""
+    pairs = [
+        (episode, trace)
+        for episode in zip(*(block.column(name) for name in ("traces", "group", "run")), strict=True)
+        for trace in (episode[0] if isinstance(episode[0], list) else [])
+    ]
+    return _of_traces(
+        [trace for _, trace in pairs],
+        groups=[_at(group, "id") for (_, group, _), _ in pairs],
+        steps=[_at(run, "work", "step") for (_, _, run), _ in pairs],
+    )
+
+
+def _traces(block: Block) -> Rows:
+    columns = {name: block.column(name) for name in ("nodes", "rewards", "task")}
+    return _of_traces([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
+
+
+def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
+    messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
+    scores = [_scores(_at(trace, "rewards")) for trace in traces]
+    names = dict.fromkeys(name for each in scores for name in each)
+    return Rows(
+        prompts=[prompt for prompt, _ in messages],
+        completions=[completion for _, completion in messages],
+        rewards={
+            "reward": [sum(score * weight for score, weight in each.values()) if each else None for each in scores],
+            **{name: [each[name][0] if name in each else None for each in scores] for name in names},
+        },
+        total="reward",
+        groups=groups or [],
+        steps=steps or [],
+    )
+
+
+def _messages_of(nodes: Any) -> tuple[Values | None, Values | None]:
+    """The messages before the first that the model wrote, and the others. The last branch of the graph is read."""
+    if not isinstance(nodes, list) or not all(isinstance(node, Mapping) for node in nodes):
+        return None, None
+    branch: Values = []
+    place: Any = len(nodes) - 1
+    while isinstance(place, int) and 0 <= place < len(nodes) and len(branch) <= len(nodes):
+        branch.append(nodes[place])
+        parent = nodes[place].get("parent")
+        place = parent if isinstance(parent, int) and parent < place else None
+    branch.reverse()
+    first = next((place for place, node in enumerate(branch) if node.get("sampled")), len(branch))
+    written = [node.get("message") for node in branch]
+    return written[:first], written[first:] or None
+
+
+def _scores(rewards: Any) -> dict[str, tuple[float, float]]:
+    """The score and weight of each reward; in 0.2 each is a number that is weighted already."""
+    if not isinstance(rewards, Mapping):
+        return {}
+    pairs = {
+        name: (_float(_at(one, "score")), _float(_at(one, "weight")))
+        if isinstance(one, Mapping)
+        else (_float(one), 1.0)
+        for name, one in rewards.items()
+    }
+    return {
+        name: (score, weight) for name, (score, weight) in pairs.items() if score is not None and weight is not None
+    }
+
+
+def _at(value: Any, *names: str) -> Any:
+    """A value deep in mappings; None where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+# ---- lm-evaluation-harness
+
+
+def _lm_eval(block: Block) -> Rows:
+    names = list(
+        dict.fromkeys(name for each in block.column("metrics") for name in (each or []) if name in block.names)
+    )
+    columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter")}
+    metrics = {name: block.column(name) for name in names}
+    rows = Rows([], [], {name: [] for name in names}, _metric(names), _metric(names))
+    for place, responses in enumerate(columns["resps"]):
+        given = _texts(responses)
+        grades = {name: _each(values[place], len(given)) for name, values in metrics.items()}
+        num_graded = max((len(values) for values in grades.values()), default=0)
+        answers = _each(_first(columns["filtered_resps"][place]), len(given))
+        rows.ungraded += len(given) - num_graded
+        for number, text in enumerate(given[:num_graded]):
+            rows.prompts.append(_at(columns["arguments"][place], "gen_args_0", "arg_0"))
+            rows.completions.append(text)
+            rows.filters.append(columns["filter"][place])
+            rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
+            for name, values in grades.items():
+                rows.rewards[name].append(values[number])
+    return rows
+
+
+def _metric(names: Sequence[str]) -> str:
+    preferred = ("exact_match", "extractive_match", "acc", "pass@1", "pass_at_1")
+    return next((name for name in (*preferred, *names) if name in names), "")
+
+
+def _texts(responses: Any) -> list[str]:
+    """The completions of the first request; those of multiple choice are numbers and no texts."""
+    first = _first(responses)
+    given = first if isinstance(first, list) else [first]
+    return [text for text in given if isinstance(text, str)]
+
+
+def _first(values: Any) -> Any:
+    return values[0] if isinstance(values, list) and values else None
+
+
+def _each(value: Any, count: int) -> Values:
+    """A value for each completion, or one for the first alone."""
+    return list(value[:count]) if isinstance(value, list) else [value][:count]
+
+
+def _read_answer(answer: Any, text: str) -> str | None:
+    """What a filter read in a completion; a filter that keeps the whole text reads nothing."""
+    return answer if isinstance(answer, str) and answer not in NO_ANSWER and answer.strip() != text.strip() else None
+
+
+# ---- lighteval
+
+
+def _lighteval(block: Block) -> Rows:
+    columns = zip(block.column("doc"), block.column("model_response"), block.column("metric"), strict=True)
+    return _documents((_at(doc, "query"), _at(response, "text"), metric) for doc, response, metric in columns)
+
+
+def _old_lighteval(block: Block) -> Rows:
+    prompts = block.column("example" if "example" in block.names else "full_prompt")
+    return _documents(zip(prompts, block.column("predictions"), block.column("metrics"), strict=True))
+
+
+def _documents(documents: Iterable[tuple[Any, Any, Any]]) -> Rows:
+    """Of several samples of a document, which have one figure together, only zero grades each: all are wrong."""
+    listed = [(prompt, _texts([texts]), metric) for prompt, texts, metric in documents]
+    names = list(dict.fromkeys(name for _, _, metric in listed if isinstance(metric, Mapping) for name in metric))
+    grade = _metric(names)
+    rows = Rows([], [], {name: [] for name in names}, grade, grade)
+    for prompt, texts, metric in listed:
+        for text in texts:
+            rows.prompts.append(prompt)
+            rows.completions.append(text)
+            for name in names:
+                value = _at(metric, name)
+                rows.rewards[name].append(value if len(texts) == 1 or value == 0 else None)
+    return rows
+
+
+# ---- Others, which have one column for each thing
+
+
+def _skyrl(block: Block) -> Rows:
+    scores = [_sum(value) if isinstance(value, list) else value for value in block.column("score")]
+    return Rows(
+        block.column("input_prompt"), block.column("output_response"), {"score": scores}, grade="score", total="score"
+    )
+
+
+def _sum(per_token: Values) -> float | None:
+    known = [_float(value) for value in per_token]
+    return sum(value for value in known if value is not None) if any(value is not None for value in known) else None
+
+
+def _float(value: Any) -> float | None:
+    """A number as a float; None for anything else, and for an integer that no float can hold."""
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
+
+
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "question", "problem", "input", "query", "instruction"),
+    "completion": ("completion", "response", "output", "generation"),
+    "reward": ("reward", "score", "is_correct", "correct", "accuracy", "acc"),
+    "step": ("step", "global_step"),
+    "answer": ("extracted_answer", "predicted_answer", "pred", "prediction"),
+    "group": ("group_id",),
+    "length": ("num_tokens", "completion_length", "response_length", "completion_tokens"),
+    "advantage": ("advantage",),
+}
+"""What a plain table usually calls each thing. A column `answer` is mostly the right answer, not the model's."""
+
+
+def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
+    """The format of a table whose columns the user names, or which have usual names; None without a completion.
+
+    Args:
+        columns: prompt, completion, reward, ... -> the column that has it, for those that were named.
+        names: the columns that there are.
+    """
+    usual = {ours: next((name for name in theirs if name in names), None) for ours, theirs in USUAL.items()}
+    places = {**usual, **columns}
+    if places["completion"] is None or (places["prompt"] is None and places["group"] is None):
+        return None
+
+    def read(block: Block) -> Rows:
+        found = {ours: block.column(name) if name else [] for ours, name in places.items()}
+        reward = places["reward"] or ""
+        return Rows(
+            prompts=found["prompt"],
+            completions=found["completion"],
+            rewards={reward: found["reward"]} if reward else {},
+            grade=reward,
+            total=reward,
+            steps=found["step"],
+            answers=found["answer"],
+            groups=found["group"],
+            lengths=found["length"],
+            advantages=found["advantage"],
+        )
+
+    return Format("plain table", (), read)
+
+
+def overridden(block: Block, rows: Rows, columns: Mapping[str, str]) -> Rows:
+    """The rows with what the user named in the place of what the format says; some rows of a block may be several."""
+    if len(rows.completions) != block.num_rows:
+        return rows
+    fields = {"prompt": "prompts", "completion": "completions", "step": "steps", "answer": "answers", "group": "groups"}
+    named: dict[str, Any] = {fields[ours]: block.column(name) for ours, name in columns.items() if ours in fields}
+    if "reward" in columns:
+        name = columns["reward"]
+        named |= {"rewards": {**rows.rewards, name: block.column(name)}, "grade": name, "total": name}
+    return replace(rows, **named)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "lm-evaluation-harness samples",
+        ("doc_id", "arguments", "resps", "filtered_resps", "filter"),
+        _lm_eval,
+        numbered=False,
+        skip=("doc",),
+    ),
+    Format("lighteval details", ("doc", "model_response", "metric"), _lighteval, numbered=False),
+    Format("lighteval details", ("predictions", "metrics", "full_prompt"), _old_lighteval, numbered=False),
+    Format("verl", ("input", "output", "score", "step"), _verl),
+    Format(
+        "TRL completions",
+        ("step", "prompt", "completion", "advantage"),
+        _trl,
+        skip=("image", "images"),
+        logs_again=True,
+    ),
+    Format("verifiers rollouts", ("example_id", "prompt", "completion", "reward"), _verifiers),
+    Format("verifiers rollouts", ("id", "prompt", "completion", "reward", "task"), _verifiers),
+    Format("verifiers traces", ("id", "env", "task", "traces"), _episodes),
+    Format("verifiers traces", ("nodes", "rewards", "task"), _traces),
+    Format("SkyRL evaluation", ("input_prompt", "output_response", "score"), _skyrl),
+)
+"""The most specific first."""

@@ -1,0 +1,114 @@
+"""Which completions are right, by the rewards that a file has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.rollouts.table import RunFolderError
+
+Numbers = NDArray[np.float64]
+
+ACCURACY = ("accura", "correct", "acc", "exact_match")
+"""Parts of the names of rewards that say right or wrong."""
+
+REWARD = ("reward", "score", *ACCURACY)
+"""Parts of the names of rewards; other columns of numbers are something else that was logged."""
+
+ZERO_ONE = ((), (0.0,), (1.0,), (0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Grading:
+    """The grades of N completions.
+
+    Attributes:
+        is_correct: (N,) 1 right, 0 wrong, NaN not graded.
+        rewards: (N,) the reward.
+        sentence: what counts as right, and what the reward is.
+    """
+
+    is_correct: Numbers
+    rewards: Numbers
+    sentence: str
+
+
+def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | None) -> Grading:
+    """Say which completions are right.
+
+    Args:
+        rewards: name -> (N,) values, NaN where there is none.
+        name: the reward that says it; empty if that is to be found out.
+        total: the recorded reward; empty for the sum of all.
+        above: right is what has a larger reward; None: 1 is right, or the larger of two values.
+
+    Raises:
+        RunFolderError: it cannot be said. The message names the columns, or the reward's values.
+    """
+    named = {each: values for each, values in rewards.items() if _has_part(each, REWARD)} or dict(rewards)
+    if total in rewards:
+        summed, what, which = rewards[total], total, ""
+    else:
+        summed, what = _sum(named), " + ".join(named)
+        which = f"Reward: {what}." if len(named) > 1 else ""
+    if above is not None:
+        return _graded(summed, summed, what, above, which)
+    name = name or _that_says_right(named, total)
+    return _graded(rewards[name], summed, name, None, which)
+
+
+def _graded(values: Numbers, rewards: Numbers, name: str, above: float | None, which: str) -> Grading:
+    known = np.isfinite(values)
+    right, words = _right(values[known], name, above)
+    is_correct = np.full(len(values), np.nan)
+    is_correct[known] = right
+    return Grading(is_correct, rewards, " ".join(filter(None, (f"Right: {words}.", which))))
+
+
+def _right(values: Numbers, name: str, above: float | None) -> tuple[NDArray[np.bool_], str]:
+    if above is not None:
+        return values > above, f"{name} is above {above:g}"
+    different = tuple(np.unique(values).tolist())
+    if different in ZERO_ONE:
+        return values == 1, f"{name} is 1"
+    if len(different) == 2:
+        low, high = different
+        return values == high, f"{name} is {high:g}, the larger of its two values ({low:g} and {high:g})"
+    raise RunFolderError(
+        f"{name} has {len(different):,} different values, from {different[0]:g} (median {np.median(values):g}) to "
+        f"{different[-1]:g}: say above which one is right with --correct-above X, or name another column with --reward."
+    )
+
+
+def _that_says_right(rewards: Mapping[str, Numbers], total: str) -> str:
+    """The only reward; else the only one of 0 and 1; else the one of them that is named as accuracy; else the total."""
+    if len(rewards) == 1:
+        return next(iter(rewards))
+    binary = [name for name, values in rewards.items() if _is_binary(values)]
+    chosen = binary if len(binary) == 1 else [name for name in binary if _has_part(name, ACCURACY)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if total in rewards:
+        return total
+    raise RunFolderError(
+        f"Several columns could say right or wrong: {', '.join(binary or rewards)}. Name one with --reward."
+    )
+
+
+def _is_binary(values: Numbers) -> bool:
+    known = values[np.isfinite(values)]
+    return len(known) > 0 and bool(np.isin(known, (0, 1)).all())
+
+
+def _has_part(name: str, parts: tuple[str, ...]) -> bool:
+    return any(part in name.lower() for part in parts)
+
+
+def _sum(rewards: Mapping[str, Numbers]) -> Numbers:
+    """The sum of the values that are there; NaN without any."""
+    stacked = np.stack(list(rewards.values()))
+    known = ~np.isnan(stacked)
+    return np.where(known.any(axis=0), np.where(known, stacked, 0.0).sum(axis=0), np.nan)

@@ -1,0 +1,107 @@
+"""Opens run folders and the rollouts of other programs alike."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meds_rl.rollouts.collect import ReadOptions
+from meds_rl.rollouts.convert import NotRecognisedError, convert
+from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.table import RunFolderError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read(
+    path: str | os.PathLike[str],
+    columns: Mapping[str, str] | None = None,
+    *,
+    answer_marker: str | None = None,
+    answer_pattern: str | None = None,
+    correct_above: float | None = None,
+    show_progress: bool = False,
+) -> pd.DataFrame:
+    """All completions of a run folder, or of the rollouts that another program saved, as one table.
+
+    Args:
+        path: a run folder, a file, a folder of files, or a pattern.
+        columns: which column has the "prompt", "completion", "reward", "step", "answer" and "group", as far as the
+            format does not say so.
+        answer_marker: how final answers are marked: "boxed", "answer_tag" or "hashes". Default: as most are.
+        answer_pattern: a regular expression instead. The last match counts, of it the first group.
+        correct_above: a completion with a larger reward is right. Default: those with reward 1, or with the larger of
+            two rewards.
+        show_progress: whether a progress bar is shown.
+
+    Returns:
+        One row a completion, in the order of training, with the columns of `ROLLOUT_COLUMNS`. ``attrs["source"]`` says
+        in sentences what was recognised; it is empty for a run folder.
+
+    Raises:
+        RunFolderError: nothing is recognised, something needed is missing, or the path leads to several runs.
+        ValueError: an option is wrong, or is given for a run folder.
+
+    Example:
+        >>> import json, pathlib, tempfile
+        >>> rows = [{"question": "2 + 2?", "response": f"so {n}", "score": int(n == 4)} for n in (4, 5, 5)]
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "mine.jsonl"
+        >>> _ = file.write_text("\\n".join(map(json.dumps, rows)))
+        >>> columns = {"prompt": "question", "completion": "response", "reward": "score"}
+        >>> table = read(file, columns, answer_pattern="so (.*)")
+        >>> table[["prompt", "answer", "is_correct"]].values.tolist()
+        [['2 + 2?', '4', True], ['2 + 2?', '5', False], ['2 + 2?', '5', False]]
+        >>> table.attrs["source"][0].partition(". ")[0]
+        'mine.jsonl: plain table, 1 file, 3 completions of 1 prompt'
+    """
+    options = ReadOptions(dict(columns or {}), answer_marker, answer_pattern, correct_above)
+    sources = find_sources([os.fspath(path)])
+    if len(sources) > 1:
+        raise RunFolderError(f"{path} leads to {len(sources)} runs; read each by itself.")
+    with opened(sources, options, show_progress=show_progress) as (run,):
+        table = run.rollouts()
+        table.attrs["source"] = (run.source or {}).get("notes", [])
+    return table
+
+
+@contextmanager
+def opened(
+    sources: Sequence[Path | Dump], options: ReadOptions, *, show_progress: bool = False
+) -> Iterator[list[RunFolder]]:
+    """The sources as run folders; those of other programs are converted into a temporary folder, deleted at the end.
+
+    Raises:
+        RunFolderError: a source is not recognised.
+        ValueError: an option is wrong, or there are options and a source is a run folder.
+    """
+    options.check()
+    for source in sources:
+        if isinstance(source, Path):
+            refuse_options(source, options)
+    with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
+        found = []
+        for number, source in enumerate(sources):
+            if isinstance(source, Path):
+                found.append(RunFolder(source))
+                continue
+            try:
+                found.append(convert(source, options, Path(folder) / str(number), show_progress=show_progress))
+            except NotRecognisedError:
+                if not source.is_beside_runs:
+                    raise
+        yield found
+
+
+def refuse_options(run: Path, options: ReadOptions) -> None:
+    """ValueError if there are options for a run folder."""
+    if not options.is_empty:
+        raise ValueError(
+            f"{run} is a run folder, and its columns are known; --prompt, --completion, --reward, --step, --answer, "
+            "--group, --correct-above, --answer-marker and --answer-pattern are for rollouts of other programs."
+        )

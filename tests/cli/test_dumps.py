@@ -1,0 +1,169 @@
+"""The subcommands on rollouts of other programs."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from meds_rl.cli import main
+from meds_rl.cli.report import default_output
+from meds_rl.cli.watch import watch_lines
+from meds_rl.report.data import report_data
+from meds_rl.report.live.dumps import DumpFollower
+from meds_rl.rollouts import RunFolderError
+from meds_rl.rollouts.collect import ReadOptions
+from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.rollouts.reading import opened
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
+from runs import RIGHT, WRONG, write_run
+
+DUMPS = Path(__file__).parents[1] / "rollouts" / "dumps"
+
+
+@pytest.fixture
+def trl(tmp_path):
+    return Path(shutil.copytree(DUMPS / "trl" / "completions", tmp_path / "out" / "completions"))
+
+
+def test_a_report_of_a_dump_says_what_was_recognised_and_what_is_repeated(trl, capsys):
+    data = trl.parent / "data.json"
+    assert main(["report", str(trl), "--json", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("out/completions:\n")
+    assert "to “what is 9 * 3 - 6 * 2?” it gave the answer “42” 42 times" in said
+    assert "Note: out/completions/: TRL completions, 6 files, 384 completions of 8 prompts in 6 batches." in said
+    assert f"Report: {trl / 'report.html'}" in said
+    (run,) = json.loads(data.read_text())["runs"]
+    assert (run["name"], run["path"]) == ("out/completions", str(trl))
+    assert main(["report", str(trl)]) == 0  # our own page is replaced and is no rollouts
+
+
+def test_the_course_of_a_dump_shows_what_the_rollouts_have_and_no_more():
+    with opened(find_sources([str(DUMPS / "trl")]), ReadOptions()) as runs:
+        data = report_data(runs)
+    assert [panel["id"] for panel in data["course"]["panels"]] == ["reward", "pass", "entropy", "distinct", "repeated"]
+    assert [(run["has_memory"], run["num_clusters"]) for run in data["runs"]] == [(False, 0)]
+
+
+def test_several_dumps_are_several_runs(tmp_path, capsys):
+    for name in ("verl", "trl"):
+        shutil.copytree(DUMPS / name, tmp_path / name)
+    write_run(tmp_path / "ours", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "log.jsonl").write_text('{"loss": 1}\n')  # beside runs: something else
+    assert main(["report", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for name in ("dapo, task made-up, model none, seed 0:", "trl/completions:", "verl/rollouts:", "verl/validation:"):
+        assert f"\n{name}\n" in f"\n{said}"
+    assert f"Report: {tmp_path / 'report.html'}" in said
+
+
+def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
+    file = tmp_path / "mine.jsonl.gz"
+    file.write_bytes(b"")
+    assert default_output([Dump(file, (file,))]) == tmp_path / "mine-report.html"
+    assert default_output([Dump(tmp_path, (file,))]) == tmp_path / "report.html"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert default_output([Dump(tmp_path, (file,))]) == Path("report.html")
+
+
+@pytest.mark.parametrize("command", ["report", "inspect", "watch", "diversity"])
+def test_options_for_rollouts_of_others_are_refused_for_a_run(tmp_path, capsys, command):
+    write_run(tmp_path / "run", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
+    assert main([command, str(tmp_path / "run"), "--reward", "score"]) == 2
+    assert "run is a run folder, and its columns are known; --prompt, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["report"], ["inspect"], ["watch", "--once"], ["diversity"]])
+def test_every_command_says_what_is_missing(tmp_path, capsys, command):
+    rows = [{"prompt": "p", "completion": "c", "quality": value} for value in (0.1, 0.2, 0.9)]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main([*command, str(file)]) == 2
+    assert "the columns are prompt, completion, quality. Name one with --reward" in capsys.readouterr().err
+    assert main([*command, str(file), "--reward", "quality", "--correct-above", "0.5"]) == 0
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_inspect_shows_the_errors_of_a_dump_by_answer(trl, capsys):
+    assert main(["inspect", str(trl), "--prompts", "1", "--clusters", "1"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "316 of 384 completions are wrong, of 8 prompts." in said
+    assert "48 wrong completions of 26eeb69639798430: what is 2 * 8 + 7 * 3?" in said
+    assert "│ 38 │ 1–6 │ 69 │" in said  # the largest error, its steps and its answer
+    assert "… and 7 more prompts" in said
+    assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
+    assert "Prompt 'none' is not among the 8 prompts" in capsys.readouterr().err
+
+
+def test_diversity_of_a_dump_says_nothing_of_dynamic_sampling(trl, capsys):
+    assert main(["diversity", str(trl), "--bins", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "316" in said
+    assert "Dynamic sampling" not in said
+
+
+def test_nothing_is_left_in_the_temporary_folder(trl, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    assert main(["report", str(trl)]) == 0
+    assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
+    assert main(["watch", str(trl), "--once"]) == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def rows(*rewards):
+    return "".join(
+        json.dumps({"prompt": "p", "completion": f"\\boxed{{{i}}}", "reward": reward}) + "\n"
+        for i, reward in enumerate(rewards)
+    )
+
+
+def test_a_folder_that_another_program_writes_to_is_followed(tmp_path):
+    dump, folder = tmp_path / "dump", tmp_path / "folder"
+    follower = DumpFollower(str(dump), ReadOptions(), folder)
+    assert not follower.poll()
+    assert follower.step == 0  # there is nothing yet
+    dump.mkdir()
+    (dump / "step_1.jsonl").write_text(rows(0, 0))
+    assert follower.poll()
+    assert (follower.step, follower.num_completions, follower.num_wrong) == (2, 2, 2)
+    (dump / "step_2.jsonl").write_text("")  # it is just being written
+    assert not follower.poll()
+    (dump / "step_2.jsonl").write_text(rows(0, 1, 0))
+    assert follower.poll()
+    assert (follower.step, follower.num_completions, follower.num_wrong) == (3, 5, 4)
+    assert follower.course["repeated", "answer"] == {1: 0.0, 2: 0.5}
+    (dump / "step_2.jsonl").write_text(rows(1, 1))  # it is written again
+    assert follower.poll()
+    assert (follower.step, follower.num_completions, follower.num_wrong) == (3, 4, 2)
+    assert not follower.poll()
+
+
+def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys):
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    (dump / "step_1.jsonl").write_text(rows(0, 1))
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder")
+
+    def sleep(_):
+        if follower.step == 3:
+            raise KeyboardInterrupt
+        (dump / "step_2.jsonl").write_text(rows(0, 0))
+
+    watch_lines(follower, Console(width=100), 1.0, sleep)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 2, reward 0.5, pass@1 50%")
+    assert lines[1].startswith("step 3, reward 0, pass@1 0%")
+    assert lines[-2] == "2 times “0” to “p”, steps 1 to 2"
+
+
+def test_two_folders_cannot_be_watched_at_once(tmp_path):
+    with pytest.raises(RunFolderError, match="leads to 2 folders of rollouts; watch one"):
+        DumpFollower(str(DUMPS / "verl"), ReadOptions(), tmp_path).poll()

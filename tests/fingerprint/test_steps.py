@@ -1,0 +1,310 @@
+"""The steps of a working: what they are called, which workings are the same, and what hostile text does."""
+
+import ast
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meds_rl.fingerprint.steps import question, read_steps, step_vectors
+from meds_rl.fingerprint.text import TEXT_FINGERPRINTS, text_fingerprints, text_vectors
+from meds_rl.tasks.pocket.expression import apply
+from meds_rl.tasks.pocket.strategies import STRATEGIES, plans
+
+PROMPT = "what is 7 + 3 * 4 - 2?"
+
+
+def name(prompt: str, completion: str) -> str | None:
+    found = read_steps(prompt, completion)
+    return None if found is None else found.name
+
+
+# ---- Names.
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("7 + 3 = 10\n10 * 4 = 40\n40 - 2 = 38\n\\boxed{38}", "a+b=x, x*c=y, y-d=z"),
+        ("First 7 plus 3 is 10; then the product of 10 and 4 makes 40. Take 2 from 40 = 38", "a+b=x, x*c=y, y-d=z"),
+        ("$7 + 3 = 10$, so $10 \\times 4 = 40$ and $40 − 2 = 38$ #### 38", "a+b=x, x*c=y, y-d=z"),
+        ("\\(10 \\cdot 4\\)", None),  # no result
+        ("7 + 3 * 4 - 2 = 10 * 4 - 2 = 40 - 2 = 38", "a+b=x, x*c=y, y-d=z"),  # a chain
+        ("3 * 4 = 12. 7 + 12 - 2 = 17", "b*c=x, a+x-d=y"),  # several at once
+        ("7 + 3 * 4 - 2 = 17", "a+b*c-d=x"),
+        ("7 + 3 * 4 - 2 = 99", "a+b*c-d≠x"),
+        ("7 + 3 = 11", "a+b≠x"),  # no operation of 7 and 3 gives 11
+        ("7 + 3 = 4", "a-b=x"),  # the operation is the one that gives the result
+        ("3 times 4 equals 12, add 7 to get 19", "b*c=x, a+x=y"),  # the last result is not said again
+        ("half of 4 is 2", "c/2=x"),
+        ("Step 1: 7 + 3 = 10. Step 2: 10 * 4 = 40", "a+b=x, x*c=y"),
+        ("7 + 3 = 10, that is 7 + 3 = 10", "a+b=x"),  # said twice
+        ("7 + 100 = 107", "a+100=x"),  # a number from nowhere is itself
+        ("2x + 3 = 7, x = 2", None),  # algebra is not read
+        ("no idea", None),
+        ("", None),
+        ("\\boxed{7 + 3 = 10}", None),  # the answer is not read
+    ],
+)
+def test_steps_are_named_by_where_their_numbers_are_from(completion: str, expected: str | None) -> None:
+    assert name(PROMPT, completion) == expected
+
+
+def test_problems_in_words_money_percent_and_fractions() -> None:
+    assert name("Sara has 50 dollars and buys 3 shirts at $11 each.", "3 shirts x 11 = 33, 50 - 33 = 17") == (
+        "b*c=x, a-x=y"
+    )
+    assert name("A shirt of 1,200 is reduced by 25%.", "25% of 1,200 = 300. 1,200 - 300 = 900") == "b%a=x, a-x=y"
+    assert name("What is 3/4 of 8?", "\\frac{3}{4} \\times 8 = 6") == "a/b*c=x"
+    assert name("She sold 48 clips, then half as many.", "48/2 = <<48/2=24>>24, 48+24 = <<48+24=72>>72") == (
+        "a/2=x, a+x=y"
+    )
+    assert name("It is 5 degrees and falls by 9.", "5 - 9 = -4") == "a-b=x"
+
+
+def test_a_number_that_comes_twice_is_the_one_beside_the_other_operand() -> None:
+    """Of 2 * 7 + 5 * 2 the last 2 is d: 5 * 2 is c * d, and 2 * 7 is a * b."""
+    assert name("what is 2 * 7 + 5 * 2?", "5 * 2 = 10, 2 * 7 = 14, 14 + 10 = 24") == "c*d=x, a*b=y, y+x=z"
+
+
+def test_chat_messages_are_asked_by_their_last_user_message() -> None:
+    chat = [
+        {"role": "system", "content": "Answer in 3 lines."},
+        {"role": "user", "content": "1 + 2?"},
+        {"role": "assistant", "content": "3"},
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "what is 7 + 3?"}]},
+    ]
+    assert question(chat).strip() == "what is 7 + 3?"
+    assert name(chat, "7 + 3 = 10") == "a+b=x"
+    assert question(None) == ""
+    assert question("[{broken") == "[{broken"
+    assert question([]) == ""
+
+
+# ---- The same way, whatever the numbers, the signs of the problem and the words.
+
+
+def test_the_problems_own_signs_do_not_matter_and_others_do() -> None:
+    one = read_steps("what is 7 + 3 * 4?", "7 + 3 = 10, 10 * 4 = 40")
+    other = read_steps("what is 9 - 2 + 5?", "9 - 2 = 7, 7 + 5 = 12")
+    misread = read_steps("what is 9 - 2 + 5?", "9 + 2 = 11, 11 + 5 = 16")
+    assert one is not None
+    assert other is not None
+    assert misread is not None
+    assert one.key == other.key
+    assert one.shape == other.shape == "a∘b=x, x∘c=y"
+    assert misread.key != one.key
+    assert misread.shape == "a+b=x, x∘c=y"
+
+
+def test_steps_of_which_none_needs_the_other_may_come_in_any_order() -> None:
+    prompt = "what is 2 * 3 + 4 * 5?"
+    one = read_steps(prompt, "2 * 3 = 6, 4 * 5 = 20, 6 + 20 = 26")
+    other = read_steps(prompt, "4 * 5 = 20, 2 * 3 = 6, 6 + 20 = 26")
+    assert one is not None
+    assert other is not None
+    assert one.key == other.key
+    assert one.parts == other.parts
+    vectors = step_vectors([prompt] * 2, ["2 * 3 = 6, 4 * 5 = 20, 6 + 20 = 26", "4 * 5 = 20, 2 * 3 = 6, 6 + 20 = 26"])
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+
+
+numbers = st.lists(st.integers(2, 97), min_size=4, max_size=4, unique=True)
+operators = st.lists(st.sampled_from("+-*"), min_size=3, max_size=3)
+TEMPLATES = ("{} {} {} = {}\n", "so {} {} {} is {}. ", "now we have {} {} {} → {};", "${}{}{}={}$, ")
+
+
+@given(numbers, operators, st.sampled_from(STRATEGIES), st.sampled_from(TEMPLATES), st.sampled_from(TEMPLATES))
+def test_words_and_repetitions_do_not_matter(
+    terms: list[int], ops: list[str], strategy: str, template: str, other: str
+) -> None:
+    """A planted strategy in two wordings has the same steps, and as many as the plan."""
+    prompt = f"what is {terms[0]} {ops[0]} {terms[1]} {ops[1]} {terms[2]} {ops[2]} {terms[3]}?"
+    plan = plans(strategy, tuple(ops))[0]
+    steps = [(step.left, step.op, step.right, step.result) for step in plan.steps(terms)]
+    first = read_steps(prompt, "".join(template.format(*step) for step in steps))
+    second = read_steps(prompt, "well, " + "".join(other.format(*step) for step in [steps[0], *steps]))
+    assert first is not None
+    assert second is not None
+    assert first.key == second.key
+    assert len(first.name.split(", ")) == len(set(steps))
+
+
+@given(numbers, numbers, operators)
+def test_numbers_do_not_matter(terms: list[int], others: list[int], ops: list[str]) -> None:
+    """From left to right, on two problems with other numbers: the same key, unless a result is one of the numbers."""
+    keys = []
+    for values in (terms, others):
+        prompt = f"what is {values[0]} {ops[0]} {values[1]} {ops[1]} {values[2]} {ops[2]} {values[3]}?"
+        total, text, seen = values[0], "", set(values)
+        for op, value in zip(ops, values[1:], strict=True):
+            result = apply(op, total, value)
+            if result in seen or total in (0, 1, 2) or abs(result) < 3:
+                return  # 4 - 2 = 2 and 2 * 2 = 4 have two readings
+            text += f"{total} {op} {value} = {result}\n"
+            total = result
+            seen.add(result)
+        found = read_steps(prompt, text)
+        assert found is not None
+        keys.append(found.key)
+    assert keys[0] == keys[1]
+
+
+# ---- Programs, and text without numbers.
+
+
+def test_a_program_is_its_statements_without_names() -> None:
+    one = "So:\n```python\ndef second(xs: list) -> int:\n    '''Doc.'''\n    ys = sorted(xs)\n    return ys[-2]\n```\n"
+    other = "def f(values):\n    result = sorted(values)\n    return result[-2]"
+    wrong = "def f(values):\n    result = sorted(values)\n    return result[-1]"
+    first, second, third = (read_steps("the second largest", text) for text in (one, other, wrong))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.name == "def v1(v2): v3 = sorted(v2); return v3[-2]"
+    assert first.key == second.key != third.key
+    vectors = step_vectors(["p"] * 3, [one, other, wrong])
+    assert vectors[0] @ vectors[1] == pytest.approx(1)
+    assert vectors[0] @ vectors[2] < 0.9
+
+
+def test_a_program_that_does_not_parse_is_read_as_text() -> None:
+    assert name("2 3", "```python\ndef f(:\n```\n2 + 3 = 5") == "a+b=x"
+
+
+def test_text_without_numbers_is_the_names_that_it_takes_up() -> None:
+    prompt = 'Zoey and Riley meet. Zoey says "Riley is a liar". Who lies?'
+    assert name(prompt, "Riley is no liar, so Zoey lies.") == "not b, a"
+    assert name("nothing to copy here", "Riley lies") is None
+
+
+# ---- Vectors.
+
+
+def test_equal_steps_have_equal_vectors_and_similar_ones_are_near() -> None:
+    prompts = ["what is 7 + 3 * 4 - 2?"] * 4
+    left_to_right = "7 + 3 = 10, 10 * 4 = 40, 40 - 2 = 38"
+    vectors = step_vectors(prompts, [left_to_right, left_to_right, "7 + 3 = 10, 10 * 4 = 40", "nothing"])
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (4, 128)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    np.testing.assert_allclose(np.linalg.norm(vectors[:3], axis=1), 1, rtol=1e-6)
+    assert 0.4 < vectors[0] @ vectors[2] < 0.95
+    assert np.isnan(vectors[3]).all()
+
+
+def test_vectors_are_the_same_on_every_machine() -> None:
+    """Sums of the signs of two hashes: of the tree and of the form of 7 + 3 = 10."""
+    vector = step_vectors([PROMPT], ["7 + 3 = 10"])[0]
+    assert (vector / np.abs(vector).max() * 2).round().astype(int).tolist()[:16] == [
+        2,
+        -2,
+        2,
+        2,
+        2,
+        -2,
+        2,
+        -2,
+        -2,
+        2,
+        -2,
+        2,
+        2,
+        2,
+        -2,
+        2,
+    ]
+
+
+def test_no_completions_and_wrong_lengths() -> None:
+    assert step_vectors([], []).shape == (0, 128)
+    assert text_vectors([]).shape == (0, 128)
+    with pytest.raises(ValueError, match="as many completions as prompts, 1; got 2"):
+        step_vectors(["a"], ["b", "c"])
+    with pytest.raises(ValueError, match="multiple of 64; got 100"):
+        step_vectors(["what is 1 + 2?"], ["1 + 2 = 3"], num_features=100)
+
+
+def test_text_vectors_tell_wordings_apart() -> None:
+    texts = ["take three from twenty", "then take three from twenty", "multiply both sides", "", "  "]
+    vectors = text_vectors(texts)
+    assert vectors[0] @ vectors[1] > 0.7 > 0.4 > vectors[0] @ vectors[2]
+    assert np.isnan(vectors[3:]).all()
+    assert not np.isnan(vectors[:3]).any()
+
+
+@pytest.mark.parametrize("fingerprint", list(TEXT_FINGERPRINTS))
+def test_fingerprints_by_name(fingerprint: str) -> None:
+    """Steps that cannot be read are counted by answer."""
+    features = text_fingerprints(
+        fingerprint,
+        prompts=["what is 7 + 3?", None, None],
+        completions=["7 + 3 = 11", "no idea", "no idea at all"],
+        answers=["11", "4", None],
+    )
+    assert features.shape == (3, TEXT_FINGERPRINTS[fingerprint])
+    assert not np.isnan(features[:2]).any()
+    assert np.isnan(features[2]).all() == (fingerprint != "text")
+
+
+def test_an_unknown_name() -> None:
+    with pytest.raises(ValueError, match="one of answer_string, steps, text; got 'states'"):
+        text_fingerprints("states", prompts=[], completions=[], answers=[])
+
+
+# ---- Hostile text.
+
+HOSTILE = [
+    "1,111" * 10_000,
+    "9" * 20_000 + " + " + "9" * 20_000 + " = 3",
+    "7 ^ 99999999 = 3, 0 / 0 = 0, 5 % 0 = 1, 1 / 0 = 7, 1e999 + 1 = 2",
+    "=" * 20_000,
+    "7 = " * 5_000,
+    "+ 7 " * 5_000 + "= 3",
+    "\\frac{" * 4_000,
+    "\\frac{1}{2}" * 2_000,
+    "def f():\n    return " + "(" * 5_000,
+    "```python\ndef f(x):\n    return " + "-" * 8_000 + "x\n```",
+    "def f(x):\n    return x" + ".a" * 5_000,
+    "def f(x):\n    return x" + "[0]" * 5_000,
+    "```" * 6_000,
+    "def f(): return '\\d' is 3",
+    "\x00\ud800\u202e 7 + 3 = 10",
+    "٣ + ٤ = ٧, 7 + 3 = 10",  # other digits are no numbers
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_text_is_read_in_no_time(text: str) -> None:
+    """Far above what they take, milliseconds: what grows with the square of the length would take minutes."""
+    begin = time.process_time()
+    for prompt in (PROMPT, text):
+        read_steps(prompt, text)
+    step_vectors([text], [text])
+    text_vectors([text])
+    assert time.process_time() - begin < 10
+
+
+@given(st.text(max_size=200), st.text(alphabet="0123456789+-*/=^%.,;: \nabxis{}\\", max_size=300))
+def test_any_text_is_read(prompt: str, completion: str) -> None:
+    found = read_steps(prompt, completion)
+    assert found == read_steps(prompt, completion)
+    vectors = step_vectors([prompt], [completion])
+    if found is None:
+        assert np.isnan(vectors).all()
+    else:
+        assert found.name
+        assert all(0 <= part < 2**64 for part in found.parts)
+        assert np.linalg.norm(vectors[0]) == pytest.approx(1, abs=1e-5)
+
+
+@given(st.text(max_size=200))
+def test_any_program_is_read_or_left(text: str) -> None:
+    completion = f"```python\n{text}\n```"
+    read_steps("p", completion)
+    try:
+        ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return

@@ -1,0 +1,165 @@
+"""Errors without labels: ways over all prompts by steps, errors of a prompt by wording, and when neither is shown."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from meds_rl.fingerprint.steps import read_steps
+from meds_rl.report import workings
+from meds_rl.report.errors import find_errors, ways
+from meds_rl.report.source import read_run
+from meds_rl.report.workings import answers_name_errors, by_steps, by_wording, read_workings
+from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
+from meds_rl.tasks.pocket.strategies import WRONG, plans
+
+PROBLEMS = [((7, 3, 4, 2), "+*-"), ((9, 5, 8, 6), "-*+"), ((3, 8, 5, 4), "*+*"), ((6, 7, 2, 9), "+*+")]
+
+
+def prompt_of(problem: int) -> str:
+    terms, ops = PROBLEMS[problem]
+    return f"what is {terms[0]} {ops[0]} {terms[1]} {ops[1]} {terms[2]} {ops[2]} {terms[3]}?"
+
+
+def working(strategy: str, problem: int, form: str = "{} {} {} = {}\n") -> str:
+    terms, ops = PROBLEMS[problem]
+    return "".join(
+        form.format(step.left, step.op, step.right, step.result) for step in plans(strategy, tuple(ops))[0].steps(terms)
+    )
+
+
+def write(path, rows, *, is_correct=False):
+    """A run of one batch; rows are prompt, completion, answer."""
+    n = len(rows)
+    columns = {name: [None] * n for name in ROLLOUT_COLUMNS}
+    columns |= {name: [0] * n for name in ("step", "generation", "num_tokens")}
+    columns |= {name: [0.0] * n for name in ("reward", "shaped_reward", "advantage", "cluster_size", "penalty")}
+    columns |= {"cluster": [-4] * n, "memory_id": [-1] * n, "reason": ["no_memory"] * n, "in_loss": [True] * n}
+    prompts, completions, answers = zip(*rows, strict=True)
+    columns |= {"prompt_id": list(prompts), "prompt": list(prompts), "completion": list(completions)}
+    columns |= {"answer": list(answers), "is_correct": [is_correct] * n}
+    RunFolder(path).write_rollouts(0, columns)
+    return read_run(path)
+
+
+def test_ways_over_all_prompts_are_the_planted_strategies(tmp_path):
+    """Six completions from left to right in four prompts, three of the last number dropped in three, and one more."""
+    rows = [(prompt_of(p), working("left_to_right", p, form), str(p)) for p in range(3) for form in FORMS]
+    rows += [(prompt_of(p), working("drop_last", p), "d") for p in range(3)]
+    rows += [(prompt_of(3), "no idea", None)]
+    run = write(tmp_path, rows)
+    found = read_workings(run)
+    assert found.by == "steps"
+    assert found.over_prompts
+    assert found.note == "Steps were read in 90% of 10 wrong completions."
+    listed = [way.to_dict() for way in ways(run, found)]
+    assert [(way["name"], way["count"], way["prompts"]) for way in listed] == [
+        ("a∘b=x, x∘c=y, y∘d=z", 6, 3),
+        ("a∘b=x, x∘c=y", 3, 3),
+    ]
+    assert listed[1]["meaning"] == "d is not used"
+    assert listed[0]["share"] == 0.6
+    way = ways(run, found)[0]
+    assert len(way.examples()) == 3
+    assert [prompt for prompt, _ in way.prompts] == [prompt_of(p) for p in range(3)]
+
+
+FORMS = ("{} {} {} = {}\n", "so {} {} {} gives {}; ")
+
+
+def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):
+    """Two answers to one problem, from one way of working, are one error; a working without steps is no error."""
+    left, right = working("left_to_right", 0), working("right_to_left", 0)
+    texts = [(left, "38"), (left, "39"), (right, "4"), ("7 + 3 = 10", "10"), ("well", None)]
+    run = write(tmp_path, [(prompt_of(0), *text) for text in texts])
+    errors, left_out = find_errors(run, 10, read_workings(run))
+    listed = [(error.kind, error.name, len(error.rows)) for error in errors if error.by == "working"]
+    assert listed[0] == ("working", "a+b=x, x*c=y, y-d=z", 2)
+    assert ("unread", "like no other", 1) in listed
+    assert left_out == {"answer": 0, "working": 0}
+
+
+def test_nothing_in_common_is_said(tmp_path):
+    """Each of three prompts goes wrong in a way of its own."""
+    rows = [(prompt_of(0), "7 + 3 = 10", "1"), (prompt_of(1), "5 * 8 = 40", "1"), (prompt_of(2), "5 * 4 = 21", "1")]
+    run = write(tmp_path, rows)
+    found = read_workings(run)
+    assert not found.over_prompts
+    assert "0% of them go the same way as one of another prompt, so errors are shown by prompt only" in found.note
+    assert ways(run, found) == []
+
+
+def test_few_steps_and_short_answers_are_no_grouping(tmp_path):
+    run = write(tmp_path, [("who?", f"I think {name}", name) for name in ("Ann", "Bob", "Ann")])
+    found = read_workings(run)
+    assert found.by is None
+    assert found.note == ("Steps could be read in 0% of 3 wrong completions, which is too few to compare them.")
+    assert {error.by for error in find_errors(run, 10, found)[0]} == {"answer"}
+
+
+def test_long_or_missing_answers_are_grouped_by_wording_within_a_prompt(tmp_path):
+    sea, city = "the sea is wide and blue and nobody", "a city of glass towers where trains"
+    texts = [f"{start} {end}" for start in (sea, city) for end in ("sleeps", "sings", "waits")]
+    rows = [("write of the sea", text, None) for text in texts] + [("write more of it", text, None) for text in texts]
+    run = write(tmp_path, rows)
+    assert not answers_name_errors(run)
+    found = read_workings(run)
+    assert found.by == "text"
+    assert not found.over_prompts
+    # Two groups in each prompt, and none over both.
+    assert sorted(np.bincount(found.groups).tolist()) == [3, 3, 3, 3]
+    named = [error.name for error in find_errors(run, 10, found)[0] if error.by == "working"]
+    assert f"{sea} waits" in named
+
+
+def test_one_wording_is_one_error():
+    groups = by_wording(np.array(["p"] * 4, dtype=object), ["I do not know what to say"] * 4)
+    assert groups.tolist() == [0, 0, 0, 0]
+
+
+def test_a_sample_stands_for_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(workings, "MAX_READ", 10)
+    rows = [(prompt_of(p), working("left_to_right", p), str(p)) for p in range(4) for _ in range(10)]
+    run = write(tmp_path, rows)
+    found = read_workings(run)
+    assert len(found.rows) == 10
+    assert "10 wrong completions (a random sample of 40)" in found.note
+    (way,) = ways(run, found)
+    assert way.to_dict()["count"] == 40
+    assert way.to_dict()["share"] == 1.0
+    assert way.to_dict()["course"] == [40]
+
+
+def test_nothing_wrong(tmp_path):
+    run = write(tmp_path, [("p", "7 + 3 = 10", "10")], is_correct=True)
+    found = read_workings(run)
+    assert (found.by, found.note, len(found.rows)) == (None, "", 0)
+    assert ways(run, found) == []
+
+
+def test_rare_sequences_that_share_steps_are_one_way():
+    """Twice three long sequences that differ in their last step, among 1,000 of a common way."""
+    prompt = "we have 3, 5, 7, 11, 13, 17, 19 and 23"
+    one = "3 + 5 = 8\n8 + 7 = 15\n15 + 11 = 26\n26 + 13 = 39\n39 + 17 = 56\n"
+    other = "3 * 5 = 15\n15 * 7 = 105\n105 * 11 = 1155\n1155 - 13 = 1142\n1142 - 17 = 1125\n"
+    texts = [f"{one}56 + 19 = 75", f"{one}56 + 23 = 79", f"{one}56 - 19 = 37"]
+    texts += [f"{other}1125 + 19 = 1144", f"{other}1125 + 23 = 1148", f"{other}1125 - 19 = 1106"]
+    common = read_steps(prompt, "23 - 19 = 4")
+    groups = by_steps([*(read_steps(prompt, text) for text in texts), *[common] * 1000, None])
+    assert groups[-1] == -1
+    assert [len(set(groups[places].tolist())) for places in (slice(3), slice(3, 6), slice(7))] == [1, 1, 3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agreement_with_the_planted_strategies(seed):
+    """Every strategy on 30 problems of all shapes, in words: far above the .65 that was the aim."""
+    rng = np.random.default_rng(seed)
+    found, planted = [], []
+    for _ in range(30):
+        terms, ops = [int(n) for n in rng.choice(np.arange(2, 60), 4, replace=False)], tuple(rng.choice(list("+-*"), 3))
+        prompt = f"what is {terms[0]} {ops[0]} {terms[1]} {ops[1]} {terms[2]} {ops[2]} {terms[3]}?"
+        for strategy in WRONG:
+            steps = plans(strategy, ops)[0].steps(terms)
+            text = "; ".join(f"so {step.left} {step.op} {step.right} makes {step.result}" for step in steps)
+            found.append(read_steps(prompt, text))
+            planted.append(strategy)
+    assert adjusted_rand_score(planted, by_steps(found)) > 0.5

@@ -1,0 +1,359 @@
+"""Rollouts of other programs with columns of all kinds: what they become, and what is said of them."""
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from meds_rl.rollouts import RunFolderError, read
+from meds_rl.rollouts import convert as conversion
+from meds_rl.rollouts.blocks import LONGEST_LINE
+from meds_rl.rollouts.collect import ReadOptions
+from meds_rl.rollouts.convert import Conversion
+from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.tasks import prompt_id
+
+ROWS = [
+    {"prompt": "2 + 2?", "completion": "so \\boxed{4}", "reward": 1},
+    {"prompt": "2 + 2?", "completion": "so \\boxed{5}", "reward": 0},
+    {"prompt": "3 + 3?", "completion": "no idea", "reward": 0},
+]
+
+
+def write(path, rows=ROWS):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def with_rewards(*rewards, **more):
+    return [{"prompt": "p", "completion": "c", "reward": reward, **more} for reward in rewards]
+
+
+def test_a_plain_table(tmp_path):
+    table = read(write(tmp_path / "mine.jsonl"))
+    assert table["is_correct"].tolist() == [True, False, False]
+    assert table["answer"].tolist()[:2] == ["4", "5"]
+    assert table["answer"].isna().tolist() == [False, False, True]
+    assert table["prompt_id"].tolist() == [prompt_id("2 + 2?")] * 2 + [prompt_id("3 + 3?")]
+    assert table["num_tokens"].isna().all()  # no length is made up
+    assert table["memory_id"].tolist() == [-1] * 3
+    assert table.attrs["source"] == [
+        "mine.jsonl: plain table, 1 file, 3 completions of 2 prompts. Right: reward is 1. "
+        "Answers: \\boxed{...}, in 67% of the completions.",
+        "Nothing says when the completions were sampled: all are shown as one batch.",
+    ]
+
+
+TEXT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+CSV = b'prompt,completion,reward\n2 + 2?,"so, then\n\\boxed{4}",1\n2 + 2?,so \\boxed{5},0\n3 + 3?,no idea,0\n'
+FILES = {
+    "a.jsonl": TEXT,
+    "a.ndjson": TEXT,
+    "a.json": json.dumps(ROWS).encode(),
+    "b.json": TEXT,
+    "a.jsonl.gz": gzip.compress(TEXT),
+    "a.jsonl.bz2": bz2.compress(TEXT),
+    "a.jsonl.xz": lzma.compress(TEXT),
+    "a.jsonl.zst": pa.compress(TEXT, "zstd", asbytes=True),
+    "a.csv": CSV,
+    "a.csv.zst": pa.compress(CSV, "zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_kinds_of_files_and_compressions(tmp_path, name):
+    (tmp_path / name).write_bytes(FILES[name])
+    table = read(tmp_path / name)
+    assert table["answer"].tolist()[:2] == ["4", "5"]
+    assert table["is_correct"].tolist() == [True, False, False]
+
+
+def test_named_columns_come_before_what_the_format_says(tmp_path):
+    rows = [
+        {"step": 7, "prompt": "p", "completion": "c 1", "advantage": 0.5, "r": 0.0, "other": 1.0, "n": "x", "at": 3},
+        {"step": 7, "prompt": "p", "completion": "c 2", "advantage": 0.5, "r": 1.0, "other": 1.0, "n": "y", "at": 2},
+    ]
+    table = read(write(tmp_path / "a.jsonl", rows), {"reward": "r", "answer": "n", "step": "at", "group": "n"})
+    assert table["step"].tolist() == [2, 3]  # in the order of training
+    assert table["answer"].tolist() == ["y", "x"]
+    assert table["group_id"].tolist() == ["y", "x"]
+    assert table["is_correct"].tolist() == [True, False]
+    assert table["reward"].tolist() == [1.0, 0.0]
+    with pytest.raises(RunFolderError, match=r"has no column score; the columns are step, prompt, completion, "):
+        read(tmp_path / "a.jsonl", {"reward": "score"})
+    with pytest.raises(
+        ValueError, match="columns are named for prompt, completion, reward, step, answer, group; got x"
+    ):
+        read(tmp_path / "a.jsonl", {"x": "r"})
+
+
+def test_without_prompts_the_groups_take_their_place(tmp_path):
+    rows = [{"text": "c", "ok": ok, "g": group} for ok, group in ((True, 1), (False, 1), (False, 2))]
+    table = read(write(tmp_path / "a.jsonl", rows), {"completion": "text", "reward": "ok", "group": "g"})
+    assert table["prompt_id"].nunique() == 2
+    assert table["prompt"].tolist() == ["group 1", "group 1", "group 2"]
+
+
+@pytest.mark.parametrize(
+    ("rewards", "above", "right", "said"),
+    [
+        ([1, 0, None], None, [True, False, False], "reward is 1"),
+        ([True, False, True], None, [True, False, True], "reward is 1"),
+        (["1.0", "False", "True"], None, [True, False, True], "reward is 1"),
+        ([0, 0, 0], None, [False] * 3, "reward is 1"),
+        ([-1, 1, -1], None, [False, True, False], "reward is 1, the larger of its two values (-1 and 1)"),
+        ([0.2, 0.5, 0.9], 0.5, [False, False, True], "reward is above 0.5"),
+    ],
+)
+def test_which_completions_are_right(tmp_path, rewards, above, right, said):
+    table = read(write(tmp_path / "a.jsonl", with_rewards(*rewards)), correct_above=above)
+    assert table["is_correct"].tolist() == right
+    assert table["reward"].isna().tolist() == [reward is None for reward in rewards]  # not graded
+    assert f"Right: {said}." in table.attrs["source"][0]
+
+
+def test_rewards_of_many_values_need_a_bound(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards(0, 1, 0.25, 0.5))
+    with pytest.raises(RunFolderError, match=r"4 different values, from 0 \(median 0.375\) to 1: .*--correct-above X"):
+        read(path)
+
+
+def trl(**rewards):
+    n = len(next(iter(rewards.values())))
+    return {
+        "step": [1] * n,
+        "prompt": ["p"] * n,
+        "completion": [f"c{i}" for i in range(n)],
+        **rewards,
+        "advantage": [0.0] * n,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rewards", "said"),
+    [
+        (
+            {"length_reward": [0.1, 0.7], "my_reward": [1.0, 0.0]},
+            "Right: my_reward is 1. Reward: length_reward + my_reward.",
+        ),
+        ({"format_reward": [1.0, 1.0], "accuracy_reward": [1.0, 0.0]}, "Right: accuracy_reward is 1."),
+        ({"check": [1.0, None], "extra": ["a", "b"]}, "Right: check is 1."),
+    ],
+)
+def test_which_of_trls_rewards_says_right(tmp_path, rewards, said):
+    path = tmp_path / "completions_00001.parquet"
+    pq.write_table(pa.table(trl(**rewards)), path)
+    table = read(path)
+    assert said in table.attrs["source"][0]
+    first = next(iter(rewards.values()))[0]
+    assert table["reward"][0] == pytest.approx(first + 1.0 if "+" in said or "accuracy" in said else first)
+
+
+def test_several_rewards_that_could_say_right_are_named(tmp_path):
+    path = tmp_path / "completions_00001.parquet"
+    pq.write_table(pa.table(trl(a_reward=[1.0, 0.0], b_reward=[0.0, 1.0])), path)
+    with pytest.raises(RunFolderError, match="could say right or wrong: a_reward, b_reward"):
+        read(path)
+    assert read(path, {"reward": "b_reward"})["is_correct"].tolist() == [False, True]
+
+
+def test_completions_that_trl_logs_again_count_once(tmp_path):
+    for step in (1, 2, 3):
+        rows = trl(accuracy_reward=[1.0, 0.0])
+        rows["step"] = [step] * 2
+        rows["completion"] = ["x", "y"] if step < 3 else ["z", "y"]
+        pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
+    table = read(tmp_path)
+    assert table["step"].tolist() == [1, 1, 3, 3]
+    assert "Left out: 1 file with the same completions as the file before" in " ".join(table.attrs["source"])
+
+
+def test_a_policy_that_says_the_same_at_every_step_is_not_taken_for_a_batch_logged_again(tmp_path):
+    for step in (1, 2):
+        rows = {**trl(accuracy_reward=[1.0, 0.0, 0.0]), "step": [step] * 3, "completion": ["x"] * 3}
+        pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
+    assert len(read(tmp_path)) == 6
+
+
+def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
+    texts = ["<answer>1</answer>", "so 7 or 8 <answer>2</answer>", "#### 3"]
+    path = write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": text, "reward": 0} for text in texts])
+
+    def answers(**options):
+        values = read(path, **options)["answer"]
+        return [None if value != value else value for value in values]
+
+    assert answers() == ["1", "2", None]  # the marker that most have
+    assert answers(answer_marker="hashes") == [None, None, "3"]
+    assert answers(answer_pattern="[0-9]") == ["1", "2", "3"]  # the last match
+    assert answers(answer_pattern="so ([0-9]) or ([0-9])") == [None, "7", None]  # its first group
+    assert answers(answer_pattern="(a+)+$") == [None] * 3  # linear time
+    with pytest.raises(ValueError, match="is no regular expression of RE2"):
+        answers(answer_pattern="(?=x)")
+    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes; got 'x'"):
+        answers(answer_marker="x")
+    with pytest.raises(ValueError, match="--answer-marker or --answer-pattern, not both"):
+        answers(answer_marker="boxed", answer_pattern="x")
+
+
+def test_no_marker_is_found_where_few_completions_have_one(tmp_path):
+    path = write(tmp_path / "a.jsonl", [*ROWS[:1], *with_rewards(*[0] * 19)])  # 1 of 20 is less than a tenth
+    table = read(path)
+    assert table["answer"].isna().all()
+    assert "Answers: none found; say how they are marked" in table.attrs["source"][0]
+
+
+def test_messages_tool_calls_and_images_are_text(tmp_path):
+    call = {"id": "1", "function": {"name": "add", "arguments": '{"a": 2}'}}
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": [{"type": "image", "image": "..."}, {"type": "text", "text": "?"}]}],
+            "completion": [
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "content": "\\boxed{9}"},
+                {"role": "assistant", "content": [{"type": "text", "text": "\\boxed{4}"}, {"type": "image_url"}]},
+            ],
+            "reward": 1,
+        },
+        {"prompt": "q", "completion": [{"role": "tool", "content": "\\boxed{9}"}], "reward": 0},
+    ]
+    table = read(write(tmp_path / "a.jsonl", rows))
+    assert json.loads(table["prompt"][0]) == [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}
+    ]
+    assert table["completion"][0] == '[tool call] add({"a": 2})\n[tool] \\boxed{9}\n\\boxed{4}\n[image]'
+    assert table["answer"][0] == "4"
+    assert table["answer"].isna().tolist() == [False, True]  # what only a tool wrote is no answer of the model
+
+
+def test_steps_come_from_names_and_rows_in_the_order_of_training(tmp_path):
+    for number in (10, 2):
+        write(tmp_path / f"step_{number}" / "x.jsonl", [{**row, "completion": f"{number}"} for row in ROWS])
+    table = read(tmp_path)
+    assert table["step"].tolist() == [2] * 3 + [10] * 3
+    assert table["generation"].tolist() == [0] * 3 + [1] * 3
+    assert table["completion"].tolist() == ["2"] * 3 + ["10"] * 3
+
+
+def test_rows_of_many_blocks_and_files_stay_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "ROWS_A_FILE", 7)
+    rows = [{"prompt": f"p{i % 3}", "completion": f"c{i}", "reward": i % 2, "step": (i * 7) % 5} for i in range(50)]
+    for number in range(3):
+        write(tmp_path / f"part-{number}.jsonl", rows[number::3])
+    table = read(tmp_path)
+    read_rows = [row for number in range(3) for row in rows[number::3]]
+    expected = sorted(read_rows, key=lambda row: row["step"])  # stable
+    assert table["completion"].tolist() == [row["completion"] for row in expected]
+    assert table["step"].tolist() == [row["step"] for row in expected]
+    assert table["prompt"].tolist() == [row["prompt"] for row in expected]
+
+
+HOSTILE = {
+    "not UTF-8": (TEXT + b'{"prompt": "\xff", "completion": "x", "reward": 1}\n', "1 line left out"),
+    "cut off": (TEXT + TEXT[:30], "1 line left out, as they are no rows, first in line 4 of a.jsonl"),
+    "a raw NUL": (TEXT + b'{"prompt": "\0"}\n', "1 line left out"),
+    "nested without end": (TEXT + b"[" * 10**6 + b"\n" + b'{"a":' * 10**5, "2 lines left out"),
+    "no object": (TEXT + b"[1, 2]\n", "1 line left out"),
+    "nulls": (TEXT + b'{"prompt": null, "completion": null, "reward": null}\n', "Left out: 1 row without a prompt"),
+    "other types": (TEXT + b'{"prompt": 1, "completion": {"a": 1}, "reward": []}\n', "Left out: 1 row without"),
+    "no number": (TEXT + b'{"prompt": "p", "completion": "c", "reward": {"a": 1}}\n', "Not graded, neither"),
+    "huge numbers": (TEXT + b'{"prompt": "p", "completion": "c", "reward": 1e999}\n', "Not graded, neither"),
+    "lone surrogates": (TEXT + b'{"prompt": "\\ud800", "completion": "\\udfff", "reward": 0}\n', ""),
+    "the same key twice": (TEXT + b'{"prompt": "p", "prompt": "q", "completion": "c", "reward": 1}\n', ""),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_damaged_lines_are_left_out_and_counted(tmp_path, name):
+    data, said = HOSTILE[name]
+    (tmp_path / "a.jsonl").write_bytes(data)
+    table = read(tmp_path)
+    assert table["answer"].tolist()[:2] == ["4", "5"]
+    assert said in " ".join(table.attrs["source"])
+
+
+NOTHING = {
+    "an empty file": lambda path: path.write_bytes(b""),
+    "a folder of this name": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "noise": lambda path: path.write_bytes(bytes(np.random.default_rng(0).integers(0, 256, 9999, dtype=np.uint8))),
+    "a line without end": lambda path: path.write_bytes(b'{"prompt": "' + b"x" * (LONGEST_LINE + 9_000_000)),
+    "other columns": lambda path: write(path, [{"a": 1, "b": 2}]),
+    "no reward": lambda path: write(path, [{"prompt": "p", "completion": "c", "quality": 1}]),
+}
+SAID = {
+    "other columns": "its columns are a, b. Name the columns with --prompt, --completion and --reward",
+    "no reward": "no column says right or wrong; the columns are prompt, completion, quality. Name one with --reward",
+    "a line without end": "has a line of more than 64 MB",
+    "an empty file": "it is empty",
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_to_read_is_one_sentence(tmp_path, name):
+    NOTHING[name](tmp_path / "a.jsonl")
+    with pytest.raises(RunFolderError, match=SAID.get(name, "holds no")):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1" + bytes(200) + b"PAR1"])
+def test_damaged_parquet_beside_good_files(tmp_path, data):
+    write(tmp_path / "a.jsonl")
+    (tmp_path / "b.parquet").write_bytes(data)
+    assert "1 file cannot be read to the end: " in " ".join(read(tmp_path).attrs["source"])
+    (tmp_path / "a.jsonl").unlink()
+    with pytest.raises(RunFolderError, match=r"holds no rows: .*b\.parquet cannot be read"):
+        read(tmp_path)
+
+
+def test_files_of_another_format_are_left_out_and_named(tmp_path):
+    write(tmp_path / "a.jsonl")
+    write(tmp_path / "log.jsonl", [{"loss": 1.0}])
+    assert "of another format: log.jsonl (loss)." in " ".join(read(tmp_path).attrs["source"])
+
+
+def test_files_that_are_added_are_written_after_the_others(tmp_path):
+    files = [write(tmp_path / f"step_{number}.jsonl", with_rewards(0, 1)) for number in (1, 2)]
+    one = Conversion(Dump(tmp_path, tuple(files)), ReadOptions(), tmp_path / "run")
+    one.add(files)
+    one.write()
+    before = [path.read_bytes() for _, path in one.run.rollout_files()]
+    one.add([write(tmp_path / "step_3.jsonl", with_rewards(1, 0))])
+    one.write()
+    assert [path.read_bytes() for _, path in one.run.rollout_files()][: len(before)] == before
+    assert one.run.rollouts()["step"].tolist() == [1, 1, 2, 2, 3, 3]
+    one.add([write(tmp_path / "step_0.jsonl", with_rewards(1))])  # an earlier one: all is written again
+    one.write()
+    assert one.run.rollouts()["step"].tolist() == [0, 1, 1, 2, 2, 3, 3]
+
+
+def test_dumps_and_files_are_found(tmp_path):
+    for name in ("a/step_2.jsonl", "a/step_10.jsonl", "b/x.parquet", "c/notes.txt", "d/mine.jsonl", "d/yours.jsonl"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+
+    def found(*paths):
+        return [(one.path.name, [file.name for file in one.files]) for one in find_sources([str(p) for p in paths])]
+
+    assert found(tmp_path) == [
+        ("a", ["step_2.jsonl", "step_10.jsonl"]),
+        ("b", ["x.parquet"]),
+        ("d", ["mine.jsonl", "yours.jsonl"]),
+    ]
+    both = [("a", ["step_2.jsonl", "step_10.jsonl"])]
+    assert found(tmp_path / "a" / "*.jsonl") == both
+    assert found(tmp_path / "a" / "step_10.jsonl", tmp_path / "a" / "step_2.jsonl") == both  # as a shell gives them
+    assert found(tmp_path / "d" / "*") == [("mine.jsonl", ["mine.jsonl"]), ("yours.jsonl", ["yours.jsonl"])]
+    with pytest.raises(RunFolderError, match=r"c holds no run folder and no rollouts: it has notes\.txt\. Accepted is"):
+        find_sources([str(tmp_path / "c")])
+    with pytest.raises(RunFolderError, match=r"notes\.txt is no \.parquet"):
+        find_sources([str(tmp_path / "c" / "notes.txt")])
