@@ -127,10 +127,10 @@ def test_no_answer_at_all(tmp_path):
 def test_once_is_not_1_times(tmp_path):
     write_run(tmp_path, [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
     (largest,) = sentences(tmp_path)
-    # One batch is too short for a state.
+    # One batch has no course.
     assert largest == (
         "The largest single error: to “question p” it gave the answer “2” once, 100 % of that prompt's wrong "
-        "completions; step 0."
+        "completions."
     )
 
 

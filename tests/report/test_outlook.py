@@ -1,6 +1,7 @@
 """Would a memory help here: figures worked out by hand, and the rule of the one sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from meds_rl.evaluation.pass_at_k import pass_at_k
 from meds_rl.report.data import report_data
 from meds_rl.report.outlook import MAX_BLOCKS, _means, outlook
 from meds_rl.report.source import read_run
+from meds_rl.report.workings import Workings
 
 from .runs import RIGHT, WRONG, write_run
 from .test_completions import hostile_run
@@ -61,6 +63,11 @@ def test_figures_by_hand(tmp_path):
 MIXED = rows("p", "ab", 2)
 REGIMES = {
     "no answers": ([rows("p", "---")] * 3, "No final answer was found in 100 % of the wrong completions"),
+    "one batch": (
+        [[*rows("p", "aaaaa"), *rows("q", "abcde")]],
+        "There is one batch only, so whether errors come back cannot be seen; 50 % of the prompts make one error in "
+        "over 80 % of their completions.",
+    ),
     "asked once": (
         [rows("p", "aaaa"), rows("q", "aaaa")],
         "Every prompt came once: a memory across visits has nothing",
@@ -141,10 +148,28 @@ def test_groups_by_name_where_the_rollouts_have_one(tmp_path):
     # Two groups of one prompt in one batch, of which one is all wrong and one all right; without names one mixed group.
     write_run(tmp_path, [rows("p", "ab", 2)] * 3, memory=False)
     run = read_run(tmp_path)
-    assert outlook(run).groups.mixed == 1.0
+    assert outlook(run).groups.mixed == 1.0  # files without the column
     run.rollouts["group_id"] = ["x", "x", "y", "y", *[None] * 8]
     of = outlook(run)
     assert (of.groups.count, of.groups.all_wrong, of.groups.mixed, of.groups.all_right) == (4, 0.25, 0.5, 0.25)
+
+
+def test_errors_by_what_the_working_did(tmp_path):
+    # Three answers, one way of working: the error is the same one each time, and no answer is no obstacle.
+    batches = [rows("p", "abc-"), rows("p", "def-"), rows("p", "ghi-")]
+    write_run(tmp_path, batches, memory=False)
+    run = read_run(tmp_path)
+    assert outlook(run).commonest.over_dominant == 0.0
+    steps = Workings("steps", run.wrong, np.zeros(12, dtype=np.int64), ["a+b=x"], [""], 12, True, "")
+    of = outlook(run, workings=steps)
+    assert (of.seen_before, of.commonest.over_dominant, of.live_errors) == (1.0, 1.0, pytest.approx(1.0))
+    # Of a sample nobody knows what came before: by answer again.
+    sample = replace(steps, rows=run.wrong[::2], groups=steps.groups[::2])
+    assert outlook(run, workings=sample).seen_before == outlook(run).seen_before == 2 / 8  # the two "-"
+    for place in range(12):
+        run.rollouts.loc[place, "answer"] = None
+    assert outlook(run).regime == "no answers"
+    assert outlook(run, workings=steps).regime == "stuck"
 
 
 def test_many_prompts_are_resampled_in_blocks():

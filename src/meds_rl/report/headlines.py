@@ -168,7 +168,8 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     state = "" if error.life.state == "too short to tell" else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
-    return f"{sentence}; {when}{state}.{_in_memory(error)}"
+    when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""
+    return f"{sentence}{when}.{_in_memory(error)}"
 
 
 def _in_memory(error: Error) -> str:

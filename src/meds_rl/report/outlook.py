@@ -20,7 +20,9 @@ from meds_rl.report.source import RunData
 from meds_rl.report.text import percent
 from meds_rl.report.workings import Workings
 
-Regime: TypeAlias = Literal["no answers", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"]
+Regime: TypeAlias = Literal[
+    "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"
+]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
@@ -55,6 +57,7 @@ _TEST = "; compare with a run with meds_alpha=0 to see whether a penalty helps."
 SENTENCES: Mapping[Regime, str] = {
     "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
     "repeated errors.",
+    "one batch": "There is one batch only, so whether errors come back cannot be seen{dominated}.",
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
     "new errors": "A memory can hardly help: {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
@@ -124,12 +127,14 @@ class Outlook:
     Attributes:
         run: its number.
         regime, sentence: one of `SENTENCES`.
+        num_batches: batches with graded completions.
         group_size: completions of the usual group.
         groups: None without a group of two or more.
         commonest: None without a prompt of `LEAST_COMPLETIONS`.
         asked_again: share of the prompts that came in two batches or more.
         seen_before: of the wrong completions of prompts that had come before, the share whose error had, too.
-        live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches; median.
+        live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches (of
+            fewer than three batches in all of them); median.
         right: right completions per prompt.
         pass_at_k: None with fewer than three batches.
         same_prompts: whether both thirds of ``pass_at_k`` are of the same prompts.
@@ -140,6 +145,7 @@ class Outlook:
     run: int
     regime: Regime
     sentence: str
+    num_batches: int
     group_size: int
     groups: Groups | None
     commonest: Commonest | None
@@ -171,6 +177,7 @@ def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Ou
     rng = np.random.default_rng(seed)
     pass_at, same, num_prompts = _pass_at_k(graded, rng)
     found: dict[str, Any] = {
+        "num_batches": graded.num_batches,
         "group_size": graded.group_size,
         "groups": _groups(graded),
         "commonest": _commonest(graded),
@@ -179,7 +186,7 @@ def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Ou
         "live_errors": _live_errors(graded),
         "right": _right(graded),
     }
-    no_answer = float(run.rollouts["answer"].iloc[run.wrong].isna().mean())
+    no_answer = _unnamed(run, workings)
     dropped = bool(run.recipe.fields.get("dynamic_sampling"))
     regime = _regime(found, no_answer, dropped)
     notes = [_DROPPED] if dropped else []
@@ -206,6 +213,8 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
     groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
     if no_answer >= UNANSWERED:
         return "no answers"
+    if found["num_batches"] == 1:
+        return "one batch"
     if found["asked_again"] < HARDLY:
         return "asked once"
     if groups and not dropped and groups.all_right >= MOSTLY:
@@ -221,14 +230,17 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
 
 def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str:
     groups, commonest = found["groups"], found["commonest"]
+    stuck = percent(commonest.over_dominant if commonest else 0.0)
+    dominated = f"; {stuck} of the prompts make one error in over {percent(DOMINANT)} of their completions"
     return SENTENCES[regime].format(
+        dominated=dominated if commonest else "",
         no_answer=percent(no_answer),
         once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
         seen=percent(found["seen_before"] or 0.0),
         all_right=percent(groups.all_right if groups else 0.0),
         all_wrong=percent(groups.all_wrong if groups else 0.0),
         mixed=percent(groups.mixed if groups else 0.0),
-        stuck=percent(commonest.over_dominant if commonest else 0.0),
+        stuck=stuck,
         dominant=percent(DOMINANT),
         modes=found["live_errors"] or 0.0,
         size=found["group_size"],
@@ -238,17 +250,27 @@ def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
     """(n,) a number for the error of each wrong completion (``run.wrong``), the same for two of the same prompt only.
 
-    By what the working did, if steps were read of all of them or of a sample (`Workings`), and of what has no steps
-    the final answer; -1 for what is not in the sample. Without workings by final answer.
+    By what the working did, if the steps of all of them were read, and of what has no steps by final answer. Of a
+    sample nobody could tell which errors came before; so then, and without workings, by final answer alone.
     """
     answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
-    codes = answers.astype(np.int64)
-    if workings is None or workings.by != "steps":
-        return codes
-    places = np.searchsorted(run.wrong, workings.rows)
-    found = np.full(len(codes), -1, dtype=np.int64)
-    found[places] = np.where(workings.groups >= 0, len(names) + workings.groups, codes[places])
-    return found
+    groups = _groups_of_workings(run, workings)
+    return np.where(groups >= 0, len(names) + groups, answers).astype(np.int64)
+
+
+def _groups_of_workings(run: RunData, workings: Workings | None) -> Ints:
+    """(n,) the group of each wrong completion's steps; -1 where none were read."""
+    if workings is None or workings.by != "steps" or len(workings.rows) < len(run.wrong):
+        return np.full(len(run.wrong), -1, dtype=np.int64)
+    groups = np.empty(len(run.wrong), dtype=np.int64)
+    groups[np.searchsorted(run.wrong, workings.rows)] = workings.groups
+    return groups
+
+
+def _unnamed(run: RunData, workings: Workings | None) -> float:
+    """Share of the wrong completions that have neither an answer nor steps to tell their error by."""
+    none = run.rollouts["answer"].iloc[run.wrong].isna().to_numpy()
+    return float((none & (_groups_of_workings(run, workings) < 0)).mean())
 
 
 class _Graded:

@@ -229,6 +229,7 @@ def _outlook(run: dict[str, Any]) -> dict[str, Any]:
         "run": run["id"],
         "regime": "stuck",
         "sentence": f"Stuck: 31 % of the prompts {SCRIPT} \x07.",
+        "num_batches": 40,
         "group_size": 8,
         "groups": {"count": 640, "size": 8, "all_wrong": 0.5, "mixed": 0.4, "all_right": 0.1},
         "commonest": {"prompts": 48, "median": 0.6, "over_half": 0.6, "over_dominant": 0.31},

@@ -50,6 +50,8 @@ def test_opens_whole_quiet_and_alone(report, watch, scheme):
 @pytest.mark.parametrize("width", [360, 800, 1600])
 def test_nothing_sticks_out_on_any_width(report, watch, width):
     page = watch(viewport={"width": width, "height": 800}).open(report).page
+    page.locator("#errors .open").first.click()
+    page.locator("#ways .unfold").first.click()
     scroll_through(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = "e.closest('svg, .scroll, pre, .visually-hidden, thead')"

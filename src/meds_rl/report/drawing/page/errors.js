@@ -80,7 +80,7 @@ function waysCard(report, state) {
   show(kinds[0], FIRST_WAYS);
   drawWays(kinds[0]);
   const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Ways of going wrong, over all prompts"), switcher, list, more, help);
-  if (report.ways_note?.[state.run]) card.append(putText(el("p", { class: "note" }), plain(report.ways_note[state.run], 600)));
+  if (report.ways_note?.[state.run]) card.append(putSentence(el("p", { class: "note" }), plain(report.ways_note[state.run], 600)));
   box.append(card, place);
   return box;
 }

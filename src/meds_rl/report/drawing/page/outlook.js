@@ -38,9 +38,9 @@ function outlookFigures(outlook) {
   if (commonest) {
     add("prompts with one error in over 80 % of their completions", el("b", {}, percent(commonest.over_dominant)), ` of ${number(commonest.prompts)}; in over 50 %: ${percent(commonest.over_half)}`);
   }
-  add("errors that the prompt had made in an earlier batch", ...(outlook.seen_before === null ? ["no prompt that came again was answered wrong"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
+  add("errors that the prompt had made in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again was answered wrong" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
   if (outlook.live_errors !== null) {
-    add("different errors of a prompt in the last third", el("b", {}, number(outlook.live_errors, 1)), ` effective number, median; a group has ${number(outlook.group_size)} completions`);
+    add(`different errors of a prompt ${outlook.num_batches < 3 ? "at a time" : "in the last third"}`, el("b", {}, number(outlook.live_errors, 1)), ` effective number, median; a group has ${number(outlook.group_size)} completions`);
   }
   return list;
 }

@@ -40,6 +40,6 @@ function runCard(report, run, brief) {
     for (const [name, value] of settings) table.append(el("tr", {}, el("td", {}, plain(name, 80)), putText(el("td"), plain(value === null ? "–" : value, 300))));
     more.append(el("details", { class: "settings" }, el("summary", {}, "Settings"), table));
   }
-  for (const note of run.notes ?? []) more.append(putText(el("p", { class: "note" }), note));
+  for (const note of run.notes ?? []) more.append(putSentence(el("p", { class: "note" }), note));
   return card;
 }

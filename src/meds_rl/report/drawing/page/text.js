@@ -27,7 +27,7 @@ function putText(node, text, query) {
 
 // A sentence of ours whose lines do not break before a "%".
 function putSentence(node, text) {
-  return putText(node, text.replace(/(\d) %/g, "$1\u00a0%"));
+  return putText(node, text.replace(/(\d) ?%/g, "$1\u00a0%"));
 }
 
 // The beginning of a text, no character cut in two.
