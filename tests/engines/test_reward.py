@@ -541,7 +541,7 @@ def test_the_recipe_names_the_settings(tmp_path):
     assert json.loads(body) == {
         "meds_alpha": 0.0,
         "meds_beta": 0.2,
-        "meds_all_wrong": "skip",
+        "meds_all_wrong": "shape",
         "meds_no_answer": "cluster",
         "meds_max_distance": 0.0,
         "num_generations": 2,
