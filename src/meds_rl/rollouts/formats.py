@@ -228,9 +228,8 @@ def _at(value: Any, *names: str) -> Any:
 
 
 def _lm_eval(block: Block) -> Rows:
-    names = list(
-        dict.fromkeys(name for each in block.column("metrics") for name in (each or []) if name in block.names)
-    )
+    given_names = (name for each in block.column("metrics") if isinstance(each, list) for name in each)
+    names = list(dict.fromkeys(name for name in given_names if isinstance(name, str) and name in block.names))
     columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter")}
     metrics = {name: block.column(name) for name in names}
     rows = Rows([], [], {name: [] for name in names}, _metric(names), _metric(names))
@@ -246,7 +245,7 @@ def _lm_eval(block: Block) -> Rows:
             rows.filters.append(columns["filter"][place])
             rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
             for name, values in grades.items():
-                rows.rewards[name].append(values[number])
+                rows.rewards[name].append(values[number] if number < len(values) else None)
     return rows
 
 
