@@ -1,7 +1,7 @@
 """What `meds report` costs on the rollouts of another program: seconds and peak memory of the whole command.
 
-Makes a dump of many completions in a temporary folder (random workings, errors that recur), as JSON lines in verl's form
-and as parquet in TRL's, and runs `meds report` on each in a process of its own.
+Makes a dump of many completions in a temporary folder (random workings, errors that recur), as JSON lines in verl's
+form and as parquet in TRL's, and runs `meds report` on each in a process of its own.
 
     python benchmarks/dumps.py
     python benchmarks/dumps.py --completions 20000 --form jsonl
