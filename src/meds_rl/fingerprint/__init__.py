@@ -4,13 +4,8 @@
 from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper's fingerprints in its two readings,
 `AnswerStates` and `WorkingStates` this project's own. A new one is a class with the members of `Fingerprint`; pass
 an instance.
-
-What reads text alone needs no torch; it is imported when something that needs it is asked for.
 """
 
-from __future__ import annotations
-
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.fingerprint.answer import (
@@ -65,38 +60,31 @@ __all__ = [
     "written_runs",
 ]
 
-_WITH_TORCH = {
-    "answer_states": ("AnswerStates",),
-    "base": (
-        "Fingerprint",
-        "Where",
-        "num_tokens_read",
-    ),
-    "extraction": (
-        "extract",
-        "num_forwards",
-    ),
-    "layer_logits": ("LayerLogits",),
-    "model": (
-        "Backbone",
-        "Head",
-        "ReferencePolicy",
-        "find_backbone",
-        "reference_model",
-    ),
-    "pooled_logits": ("PooledLogits",),
-    "recorder": (
-        "Recorder",
-        "record",
-    ),
-    "working_states": ("WorkingStates",),
-}
-"""File -> what it defines."""
-
 NAMES = ("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states")
 
+_FILES = {
+    "answer_states": ("AnswerStates",),
+    "base": ("Fingerprint", "Where", "num_tokens_read"),
+    "extraction": ("extract", "num_forwards"),
+    "layer_logits": ("LayerLogits",),
+    "model": ("Backbone", "Head", "ReferencePolicy", "find_backbone", "reference_model"),
+    "pooled_logits": ("PooledLogits",),
+    "recorder": ("Recorder", "record"),
+    "working_states": ("WorkingStates",),
+}
 
-def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
+
+def __getattr__(name: str) -> Any:
+    # These need torch. The fingerprints of texts and what finds answers do not, and are used where there is none.
+    from importlib import import_module
+
+    for file, names in _FILES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{file}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def make_fingerprint(name: str, layers: int | None = None) -> "Fingerprint":
     """The fingerprint that recipes, settings and tables call `name`.
 
     Args:
@@ -123,14 +111,3 @@ def make_fingerprint(name: str, layers: int | None = None) -> Fingerprint:
     if name == "pooled_logits":
         return PooledLogits(layer=layers)
     return LayerLogits("all" if layers == -1 else layers, differences=name == "layer_logits_diff")
-
-
-def __getattr__(name: str) -> Any:
-    for file, names in _WITH_TORCH.items():
-        if name in names:
-            return getattr(import_module(f"meds_rl.fingerprint.{file}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
