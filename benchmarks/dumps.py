@@ -48,13 +48,14 @@ def report(form: str, write: Callable[..., None], args: argparse.Namespace) -> N
             write(dump, number, rows)
         size = sum(path.stat().st_size for path in dump.iterdir())
         print(f"{form}: {args.completions:,} completions, {size / 1e9:.2f} GB", flush=True)
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "meds_rl", "report", str(dump)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
-        # Of the largest child so far, in kB on Linux.
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-        print(f"{form}: {seconds:.1f} s, {peak:.2f} GB at most", flush=True)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        work = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+        # The memory is that of the largest child so far, in kB on Linux.
+        print(f"{form}: {seconds:.1f} s, {work:.1f} s of CPU, {used.ru_maxrss / 1e6:.2f} GB at most", flush=True)
 
 
 def made(num_completions: int, characters: int, rng: np.random.Generator) -> Iterator[dict[str, list[Any]]]:

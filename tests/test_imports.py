@@ -111,7 +111,9 @@ def test_the_scan_sees_all_kinds_of_imports(tmp_path, monkeypatch):
     assert not is_allowed("tasks.base", {"shaping"})
 
 
-@pytest.mark.parametrize("module", ["meds_rl", "meds_rl.shaping", "meds_rl.evaluation"])
+@pytest.mark.parametrize(
+    "module", ["meds_rl", "meds_rl.shaping", "meds_rl.evaluation", "meds_rl.rollouts", "meds_rl.fingerprint"]
+)
 def test_importing_the_core_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -137,6 +139,24 @@ print(len(ErrorMemory.load({str(tmp_path / "memory")!r})), shaped.rewards.round(
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # Visit 3: two copies of each of two errors are remembered, two clusters of 2: 0.1 ln 3 = 0.1099.
     assert output.stdout.strip() == "6 [-0.1099, -0.1099, 1.0]"
+
+
+def test_the_report_of_a_dump_works_without_torch(tmp_path):
+    row = '{"prompt": "2 + 2?", "completion": "so 5", "reward": 0}'
+    (tmp_path / "mine.jsonl").write_text(row + "\n")
+    code = f"""
+import sys
+class NotInstalled:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in ("torch", "transformers", "trl", "datasets"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, NotInstalled())
+from meds_rl.cli import main
+raise SystemExit(main(["report", {str(tmp_path)!r}, "--answer-pattern", "so (.*)"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "to “2 + 2?” it gave the answer “5” once" in done.stdout
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from meds_rl.cli import main
-from meds_rl.cli.report import default_output
+from meds_rl.cli.report import default_output, writable
 from meds_rl.cli.watch import watch_lines
 from meds_rl.report.data import report_data
 from meds_rl.report.live.dumps import DumpFollower
@@ -57,10 +57,15 @@ def test_several_dumps_are_several_runs(tmp_path, capsys):
     write_run(tmp_path / "ours", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "log.jsonl").write_text('{"loss": 1}\n')  # beside runs: something else
+    (tmp_path / "evaluation").mkdir()
+    shutil.copy(
+        DUMPS / "trl" / "completions" / "completions_00001.parquet", tmp_path / "evaluation" / "samples.parquet"
+    )
     assert main(["report", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     for name in ("dapo, task made-up, model none, seed 0:", "trl/completions:", "verl/rollouts:", "verl/validation:"):
         assert f"\n{name}\n" in f"\n{said}"
+    assert "/evaluation" not in said
     assert f"Report: {tmp_path / 'report.html'}" in said
 
 
@@ -70,7 +75,10 @@ def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
     assert default_output([Dump(file, (file,))]) == tmp_path / "mine-report.html"
     assert default_output([Dump(tmp_path, (file,))]) == tmp_path / "report.html"
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert default_output([Dump(tmp_path, (file,))]) == Path("report.html")
+    output, note = writable(tmp_path / "report.html", [Dump(tmp_path, (file,))])
+    assert output == Path("report.html")
+    assert note == f"{tmp_path} cannot be written: the report is in the current folder."
+    assert writable(tmp_path / "report.html", [tmp_path]) == (tmp_path / "report.html", "")  # a run's goes nowhere else
 
 
 @pytest.mark.parametrize("command", ["report", "inspect", "watch", "diversity"])

@@ -77,3 +77,17 @@ def test_what_is_left_out_is_named():
 def test_a_folder_of_several_dumps_is_not_one_run():
     with pytest.raises(RunFolderError, match="leads to 2 runs; read each by itself"):
         rollouts.read(DUMPS / "verl")
+
+
+def test_a_metric_is_named_as_the_reward():
+    table = rollouts.read(DUMPS / "prime_rl_06", {"reward": "reward"}, correct_above=0.05)
+    assert "Right: reward is above 0.05." in table.attrs["source"][0]
+    table = rollouts.read(DUMPS / "prime_rl", {"reward": "correct_answer"})
+    assert "Right: correct_answer is 1." in table.attrs["source"][0]
+    assert set(table["reward"]) == {0.0, 1.0}
+    with pytest.raises(
+        RunFolderError, match=r"has no column nothing; the columns are .*, and the rewards reward, correct"
+    ):
+        rollouts.read(DUMPS / "prime_rl", {"reward": "nothing"})
+    with pytest.raises(RunFolderError, match=r"a row may hold several completions: leave --answer out\."):
+        rollouts.read(DUMPS / "prime_rl", {"answer": "id"})

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
     sources = find_sources(args.runs)
-    output = args.output or default_output(sources)
+    output, output_note = (args.output, "") if args.output else writable(default_output(sources), sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
     model = None
@@ -104,6 +104,8 @@ def run(args: argparse.Namespace) -> int:
         _write_data(data, args.json)
     pictures = write_pictures(data, args.figures, args.format) if args.figures is not None else []
     lines = summary(data)
+    if output_note:
+        lines.append(one_line(output_note))
     if pictures:
         lines.append(one_line(f"{len(pictures)} pictures: {args.figures}"))
     if args.json is not None:
@@ -115,20 +117,21 @@ def run(args: argparse.Namespace) -> int:
 
 
 def default_output(sources: Sequence[Path | Dump]) -> Path:
-    """report.html in the run or dump, or in the folder that holds all; NAME-report.html beside a file.
-
-    The current folder takes its place where a dump is in a folder that cannot be written.
-    """
+    """report.html in the run or dump, or in the folder that holds all; NAME-report.html beside a file."""
     places = [source if isinstance(source, Path) else source.path for source in sources]
     if len(places) > 1:
         folders = [place.absolute() if place.is_dir() else place.absolute().parent for place in places]
-        output = Path(os.path.commonpath(folders)) / "report.html"
-    elif places[0].is_file():
-        output = places[0].with_name(f"{places[0].name.split('.')[0]}-report.html")
-    else:
-        output = places[0] / "report.html"
-    foreign = any(not isinstance(source, Path) for source in sources)
-    return Path(output.name) if foreign and not os.access(output.parent, os.W_OK) else output
+        return Path(os.path.commonpath(folders)) / "report.html"
+    if places[0].is_file():
+        return places[0].with_name(f"{places[0].name.split('.')[0]}-report.html")
+    return places[0] / "report.html"
+
+
+def writable(output: Path, sources: Sequence[Path | Dump]) -> tuple[Path, str]:
+    """The page, and a note if it is in the current folder because that of a dump cannot be written."""
+    if all(isinstance(source, Path) for source in sources) or os.access(output.parent, os.W_OK):
+        return output, ""
+    return Path(output.name), f"{output.parent} cannot be written: the report is in the current folder."
 
 
 def summary(data: Mapping[str, Any]) -> list[str]:

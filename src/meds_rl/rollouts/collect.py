@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from meds_rl.rollouts.answers import Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.dumps import Dump, step_in_name
-from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise
+from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise, why_not
 from meds_rl.rollouts.grading import Numbers
 from meds_rl.rollouts.messages import completion_text, encodable, prompt_text
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
@@ -213,12 +213,12 @@ class Collector:
 
     def _begin(self, block: Block, path: Path) -> Format | None:
         """The format of a file by its first block; None if it is another one than that of the first file, or none."""
-        missing = [name for name in self._options.columns.values() if name not in block.names]
         found = recognise(block.names) or plain(self._options.columns, block.names)
         if found is None or (self.format is not None and found.name != self.format.name):
             return None
-        if missing:
-            raise RunFolderError(f"{path} has no column {', '.join(missing)}; the columns are {listed(block.names)}.")
+        why = why_not(block, found, self._options.columns)
+        if why:
+            raise RunFolderError(f"{path} {why}.")
         if self.format is None:
             self.format, self.names = found, list(block.names)
         self.num_files += 1
@@ -329,8 +329,3 @@ def _answer(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return encodable(str(value)).strip() or None
-
-
-def listed(names: Sequence[str], most: int = 20) -> str:
-    """Names for a message."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "none"

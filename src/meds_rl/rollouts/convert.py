@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.blocks import Damage
-from meds_rl.rollouts.collect import OWN, Collector, ReadOptions, listed
+from meds_rl.rollouts.collect import OWN, Collector, ReadOptions
 from meds_rl.rollouts.dumps import ACCEPTED, Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
-from meds_rl.rollouts.formats import FORMATS
+from meds_rl.rollouts.formats import FORMATS, listed
 from meds_rl.rollouts.grading import Grading, Numbers, grade
 from meds_rl.rollouts.messages import id_of_prompt
 from meds_rl.rollouts.table import RunFolderError, rollout_schema

@@ -86,6 +86,11 @@ def is_run(path: Path) -> bool:
     return "schema_version" in (read_json(run.environment_path) or {})  # it has just begun
 
 
+def is_evaluation(path: Path) -> bool:
+    """Whether `meds eval` wrote this folder."""
+    return (path / "samples.parquet").is_file()
+
+
 def natural(path: str | Path) -> list[tuple[int, int | str]]:
     """A key that sorts by the numbers in a path: step_2 before step_10."""
     parts = _DIGITS.split(str(path))
@@ -131,7 +136,8 @@ def _sources_at(path: Path) -> list[Path | Dump]:
     here = dump_at(path)
     if here is not None and not runs:
         return [here]
-    dumps = [dump for child in children if not is_run(child) for dump in _dumps_below(child, 1)]
+    others = [child for child in children if not is_run(child) and not (runs and is_evaluation(child))]
+    dumps = [dump for child in others for dump in _dumps_below(child, 1)]
     return [*runs, *(replace(dump, is_beside_runs=bool(runs)) for dump in dumps)]
 
 

@@ -58,6 +58,7 @@ class Format:
         numbered: whether numbers in file names are optimiser steps where the rows have none; of an evaluation they
             are not, and each of its files may have a metric of its own.
         skip: columns that are not read, which may be large.
+        one_a_row: whether a row of the file is always one completion.
         logs_again: whether the program may log the same completions in the next file, too.
     """
 
@@ -66,6 +67,7 @@ class Format:
     read: Callable[[Block], Rows]
     numbered: bool = True
     skip: tuple[str, ...] = ()
+    one_a_row: bool = True
     logs_again: bool = False
 
     def wanted(self, names: Sequence[str]) -> list[str]:
@@ -228,9 +230,8 @@ def _at(value: Any, *names: str) -> Any:
 
 
 def _lm_eval(block: Block) -> Rows:
-    names = list(
-        dict.fromkeys(name for each in block.column("metrics") for name in (each or []) if name in block.names)
-    )
+    given_names = (name for each in block.column("metrics") if isinstance(each, list) for name in each)
+    names = list(dict.fromkeys(name for name in given_names if isinstance(name, str) and name in block.names))
     columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter")}
     metrics = {name: block.column(name) for name in names}
     rows = Rows([], [], {name: [] for name in names}, _metric(names), _metric(names))
@@ -246,7 +247,7 @@ def _lm_eval(block: Block) -> Rows:
             rows.filters.append(columns["filter"][place])
             rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
             for name, values in grades.items():
-                rows.rewards[name].append(values[number])
+                rows.rewards[name].append(values[number] if number < len(values) else None)
     return rows
 
 
@@ -373,15 +374,37 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
 
 
 def overridden(block: Block, rows: Rows, columns: Mapping[str, str]) -> Rows:
-    """The rows with what the user named in the place of what the format says; some rows of a block may be several."""
-    if len(rows.completions) != block.num_rows:
-        return rows
+    """The rows with what the user named in the place of what the format says."""
     fields = {"prompt": "prompts", "completion": "completions", "step": "steps", "answer": "answers", "group": "groups"}
     named: dict[str, Any] = {fields[ours]: block.column(name) for ours, name in columns.items() if ours in fields}
     if "reward" in columns:
         name = columns["reward"]
-        named |= {"rewards": {**rows.rewards, name: block.column(name)}, "grade": name, "total": name}
+        rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.column(name)}
+        named |= {"rewards": rewards, "grade": name, "total": name}
     return replace(rows, **named)
+
+
+def why_not(block: Block, format_: Format, columns: Mapping[str, str]) -> str:
+    """Why columns that the user named cannot be read in a file; empty if they can.
+
+    A reward may also be one that the format has deeper in a row, such as a metric.
+    """
+    rewards = format_.read(block).rewards
+    places = {ours: name for ours, name in columns.items() if not (ours == "reward" and name in rewards)}
+    missing = [name for name in places.values() if name not in block.names]
+    if missing:
+        others = [name for name in rewards if name not in block.names]
+        also = f", and the rewards {listed(others)}" if others else ""
+        return f"has no column {', '.join(missing)}; the columns are {listed(block.names)}{also}"
+    if places and not format_.one_a_row:
+        options = ", ".join(f"--{ours}" for ours in places)
+        return f"has the form of {format_.name}, of which a row may hold several completions: leave {options} out"
+    return ""
+
+
+def listed(names: Sequence[str], most: int = 20) -> str:
+    """Names for a message."""
+    return (", ".join(names[:most]) + (", ..." if len(names) > most else "")) or "none"
 
 
 FORMATS: tuple[Format, ...] = (
@@ -391,9 +414,12 @@ FORMATS: tuple[Format, ...] = (
         _lm_eval,
         numbered=False,
         skip=("doc",),
+        one_a_row=False,
     ),
-    Format("lighteval details", ("doc", "model_response", "metric"), _lighteval, numbered=False),
-    Format("lighteval details", ("predictions", "metrics", "full_prompt"), _old_lighteval, numbered=False),
+    Format("lighteval details", ("doc", "model_response", "metric"), _lighteval, numbered=False, one_a_row=False),
+    Format(
+        "lighteval details", ("predictions", "metrics", "full_prompt"), _old_lighteval, numbered=False, one_a_row=False
+    ),
     Format("verl", ("input", "output", "score", "step"), _verl),
     Format(
         "TRL completions",
@@ -404,7 +430,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("verifiers rollouts", ("example_id", "prompt", "completion", "reward"), _verifiers),
     Format("verifiers rollouts", ("id", "prompt", "completion", "reward", "task"), _verifiers),
-    Format("verifiers traces", ("id", "env", "task", "traces"), _episodes),
+    Format("verifiers traces", ("id", "env", "task", "traces"), _episodes, one_a_row=False),
     Format("verifiers traces", ("nodes", "rewards", "task"), _traces),
     Format("SkyRL evaluation", ("input_prompt", "output_response", "score"), _skyrl),
 )

@@ -128,7 +128,7 @@ def test_a_run_without_memory_and_one_without_anything(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         read_completions(tmp_path / "none")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(ValueError, match="not a run folder"):
+    with pytest.raises(ValueError, match="no run folder"):
         read_completions(tmp_path / "folder")
 
 
