@@ -28,7 +28,7 @@ def working(strategy: str, problem: int, form: str = "{} {} {} = {}\n") -> str:
 
 
 def write(path, rows, *, is_correct=False):
-    """A run of one batch; rows are prompt, completion, answer."""
+    """A run of one batch; rows are prompt, completion, answer; `is_correct` of all rows, or a list."""
     n = len(rows)
     columns = {name: [None] * n for name in ROLLOUT_COLUMNS}
     columns |= {name: [0] * n for name in ("step", "generation", "num_tokens")}
@@ -36,7 +36,7 @@ def write(path, rows, *, is_correct=False):
     columns |= {"cluster": [-4] * n, "memory_id": [-1] * n, "reason": ["no_memory"] * n, "in_loss": [True] * n}
     prompts, completions, answers = zip(*rows, strict=True)
     columns |= {"prompt_id": list(prompts), "prompt": list(prompts), "completion": list(completions)}
-    columns |= {"answer": list(answers), "is_correct": [is_correct] * n}
+    columns |= {"answer": list(answers), "is_correct": is_correct if isinstance(is_correct, list) else [is_correct] * n}
     RunFolder(path).write_rollouts(0, columns)
     return read_run(path)
 
@@ -64,6 +64,15 @@ def test_ways_over_all_prompts_are_the_planted_strategies(tmp_path):
 
 
 FORMS = ("{} {} {} = {}\n", "so {} {} {} gives {}; ")
+
+
+def test_a_way_that_is_right_elsewhere_says_so(tmp_path):
+    """From left to right is wrong in two problems and right in another."""
+    rows = [(prompt_of(p), working("left_to_right", p), "1") for p in (0, 1)]
+    rows += [("what is 8 * 3 + 4 - 9?", "8 * 3 = 24, 24 + 4 = 28, 28 - 9 = 19", "19")] * 3
+    run = write(tmp_path, rows, is_correct=[False, False, True, True, True])
+    (way,) = ways(run, read_workings(run))
+    assert way.to_dict()["meaning"] == "right in 3 other completions"
 
 
 def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):

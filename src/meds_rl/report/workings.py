@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,9 @@ COMMON = 0.005
 """A sequence of steps with this share of the workings, and `LEAST_TIMES`, is a way by itself."""
 
 LEAST_TIMES = 3
+
+MAX_RIGHT = 10_000
+"""Right completions whose workings are read, to say which ways are right elsewhere; of more a random sample."""
 
 MAX_SEQUENCES = 4_000
 """Rarer sequences that are clustered, the most frequent ones."""
@@ -89,13 +92,9 @@ class Workings:
 
 def read_workings(run: RunData, seed: int = 0) -> Workings:
     """Read the workings of a run's wrong completions, at most `MAX_READ`, and group them."""
-    rows = np.sort(run.wrong)
-    if len(rows) > MAX_READ:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_READ, replace=False))
-    completions = dict(read_texts(run, "completion", rows.tolist()))
-    prompts = dict(read_texts(run, "prompt", list(completions)))
-    rows = np.array(sorted(prompts), dtype=np.int64)
-    workings = [read_steps(prompts[row], completions[row] or "") for row in rows.tolist()]
+    rng = np.random.default_rng(seed)
+    rows, prompts, completions = _texts(run, run.wrong, MAX_READ, rng)
+    workings = [read_steps(prompts[row], completions[row]) for row in rows.tolist()]
     num_read = sum(working is not None for working in workings)
     prompt_ids = run.rollouts["prompt_id"].to_numpy()[rows]
     of = f"{len(rows):,} wrong completions" + (
@@ -104,12 +103,24 @@ def read_workings(run: RunData, seed: int = 0) -> Workings:
     if not len(rows):
         return _nothing(rows, len(run.wrong), "")
     if num_read >= LEAST_READ * len(rows):
-        return _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
+        found = _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
+        return replace(found, meanings=_with_right(run, found, workings, rng))
     note = f"Steps could be read in {num_read / len(rows):.0%} of {of}, which is too few to compare them."
     if answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
-    groups = by_wording(prompt_ids, [completions[row] or "" for row in rows.tolist()])
+    groups = by_wording(prompt_ids, [completions[row] for row in rows.tolist()])
     return Workings("text", rows, groups, *_excerpts(groups, rows, completions), len(run.wrong), False, note)
+
+
+def _texts(
+    run: RunData, rows: NDArray[np.int64], most: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], dict[int, str], dict[int, str]]:
+    """The rows that were read, ascending, their prompts and completions; a random sample of more than ``most``."""
+    if len(rows) > most:
+        rows = rng.choice(rows, most, replace=False)
+    completions = {row: text or "" for row, text in read_texts(run, "completion", rows.tolist())}
+    prompts = {row: text or "" for row, text in read_texts(run, "prompt", list(completions))}
+    return np.array(sorted(prompts), dtype=np.int64), prompts, completions
 
 
 def answers_name_errors(run: RunData) -> bool:
@@ -172,6 +183,27 @@ def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
     found = np.where(numbers < 0, -1, ways[np.maximum(numbers, 0)] if len(ways) else -1)
     found[found >= 0] = np.unique(found[found >= 0], return_inverse=True)[1]
     return found.astype(np.int64)
+
+
+def _with_right(
+    run: RunData, found: Workings, workings: Sequence[Working | None], rng: np.random.Generator
+) -> list[str]:
+    """The meanings, with how often right completions go each way: a habit may be right on easy problems."""
+    graded = np.isfinite(run.rollouts["reward"].to_numpy(dtype=np.float64))
+    right = np.flatnonzero(graded & run.rollouts["is_correct"].to_numpy(dtype=bool))
+    rows, prompts, completions = _texts(run, right, MAX_RIGHT, rng)
+    read = (read_steps(prompts[row], completions[row]) for row in rows.tolist())
+    counts = Counter(working.key for working in read if working is not None)
+    keys: dict[int, set[int]] = defaultdict(set)
+    for group, working in zip(found.groups.tolist(), workings, strict=True):
+        if working is not None:
+            keys[group].add(working.key)
+    scale = len(right) / max(1, len(rows))
+    times = [round(scale * sum(counts[key] for key in keys[group])) for group in range(len(found.meanings))]
+    return [
+        "; ".join([*([meaning] if meaning else []), *([f"right in {number:,} other completions"] if number else [])])
+        for meaning, number in zip(found.meanings, times, strict=True)
+    ]
 
 
 def _names(groups: NDArray[np.int64], workings: Sequence[Working | None]) -> tuple[list[str], list[str]]:
