@@ -355,7 +355,7 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
         return None
 
     def read(block: Block) -> Rows:
-        found = {ours: block.column(name) if name else [] for ours, name in places.items()}
+        found = {ours: block.at(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
         return Rows(
             prompts=found["prompt"],
@@ -376,10 +376,12 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
 def overridden(block: Block, rows: Rows, columns: Mapping[str, str]) -> Rows:
     """The rows with what the user named in the place of what the format says."""
     fields = {"prompt": "prompts", "completion": "completions", "step": "steps", "answer": "answers", "group": "groups"}
-    named: dict[str, Any] = {fields[ours]: block.column(name) for ours, name in columns.items() if ours in fields}
+    named: dict[str, Any] = {fields[ours]: block.at(name) for ours, name in columns.items() if ours in fields}
+    if "step" in columns:
+        named["first_step"] = 0
     if "reward" in columns:
         name = columns["reward"]
-        rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.column(name)}
+        rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.at(name)}
         named |= {"rewards": rewards, "grade": name, "total": name}
     return replace(rows, **named)
 
@@ -391,10 +393,12 @@ def why_not(block: Block, format_: Format, columns: Mapping[str, str]) -> str:
     """
     rewards = format_.read(block).rewards
     places = {ours: name for ours, name in columns.items() if not (ours == "reward" and name in rewards)}
-    missing = [name for name in places.values() if name not in block.names]
+    missing = [name for name in places.values() if not block.has(name)]
     if missing:
         others = [name for name in rewards if name not in block.names]
-        also = f", and the rewards {listed(others)}" if others else ""
+        nested = block.nested_names()
+        also = f", in them {listed(nested)}" if nested else ""
+        also += f", and the rewards {listed(others)}" if others else ""
         return f"has no column {', '.join(missing)}; the columns are {listed(block.names)}{also}"
     if places and not format_.one_a_row:
         options = ", ".join(f"--{ours}" for ours in places)
