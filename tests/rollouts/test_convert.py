@@ -198,7 +198,7 @@ def test_completions_that_trl_logs_again_count_once(tmp_path):
         rows["completion"] = ["x", "y"] if step < 3 else ["z", "y"]
         pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
     table = read(tmp_path)
-    assert table["step"].tolist() == [1, 1, 3, 3]
+    assert table["step"].tolist() == [0, 0, 2, 2]
     assert "Left out: 1 file with the same completions as the file before" in " ".join(table.attrs["source"])
 
 

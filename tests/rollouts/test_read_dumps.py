@@ -77,6 +77,23 @@ def test_what_is_left_out_is_named():
 def test_a_folder_of_several_dumps_is_not_one_run():
     with pytest.raises(RunFolderError, match="leads to 2 runs; read each by itself"):
         rollouts.read(DUMPS / "verl")
+    assert table["is_correct"].sum() == 9 + 12
+    table = rollouts.read(DUMPS / "lighteval")
+    assert "32 completions that the program did not grade were compared" in " ".join(table.attrs["source"])
+    assert table["is_correct"].sum() == 9 + 13
+    assert not table["reward"].isna().any()
+
+
+def test_steps_are_those_done_before():
+    # TRL logs after the optimiser step, verl and prime-rl 0.7 count from 1, prime-rl 0.6 from 0; verl validates after.
+    def steps(name, **options):
+        return sorted(rollouts.read(DUMPS / name, **options)["step"].unique().tolist())
+
+    assert steps("trl") == steps("verl/rollouts") == [0, 1, 2, 3, 4, 5]
+    assert steps("verl/validation") == [6]
+    assert steps("prime_rl") == [0, 1]
+    assert steps("prime_rl_06") == [1, 2]
+    assert steps("trl", columns={"step": "step"}) == [1, 2, 3, 4, 5, 6]  # as the user says
 
 
 def test_a_metric_is_named_as_the_reward():

@@ -288,7 +288,7 @@ class Collector:
             )
             return np.full(num, np.nan if named is None else float(named))
         good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
-        return np.where(good, steps, BAD_STEP)
+        return np.where(good, np.maximum(steps - rows.first_step, 0), BAD_STEP)
 
     def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
         given = own or [None] * len(whole)

@@ -30,7 +30,8 @@ class Rows:
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
         filters: which of several gradings of the same completion a row is.
-        ungraded: completions that the file has and does not grade, and which are left out.
+        references: the `Reference` of a document with several samples; None for none.
+        first_step: what the program calls the step at which no optimiser step was done.
     """
 
     prompts: Values
@@ -44,7 +45,8 @@ class Rows:
     lengths: Values = field(default_factory=list)
     advantages: Values = field(default_factory=list)
     filters: Values = field(default_factory=list)
-    ungraded: int = 0
+    references: Sequence[Reference | None] = field(default_factory=list)
+    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def _trl(block: Block) -> Rows:
         steps=block.column("step"),
         advantages=block.column("advantage"),
     )
+        first_step=1,  # it is logged after the optimiser step
 
 
 def _numbers_of(block: Block, names: Iterable[str]) -> dict[str, Values]:
@@ -126,6 +129,7 @@ def _verl(block: Block) -> Rows:
         answers=_first_of(block, ("pred",)),
         groups=groups if "uid" in block.names else [],
     )
+        first_step=0 if "reward" in block.names else 1,  # only validation has it, which follows the update
 
 
 def _first_of(block: Block, names: Iterable[str]) -> Values:
@@ -164,6 +168,7 @@ def _episodes(block: Block) -> Rows:
         groups=[_at(group, "id") for (_, group, _), _ in pairs],
         steps=[_at(run, "work", "step") for (_, _, run), _ in pairs],
     )
+        first_step=1,
 
 
 def _traces(block: Block) -> Rows:
@@ -171,7 +176,9 @@ def _traces(block: Block) -> Rows:
     return _of_traces([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
 
 
-def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
+def _of_traces(
+    traces: list[Any], groups: Values | None = None, steps: Values | None = None, first_step: int = 0
+) -> Rows:
     messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
     scores = [_scores(_at(trace, "rewards")) for trace in traces]
     names = dict.fromkeys(name for each in scores for name in each)
@@ -186,6 +193,7 @@ def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | 
         groups=groups or [],
         steps=steps or [],
     )
+        first_step=first_step,
 
 
 def _messages_of(nodes: Any) -> tuple[Values | None, Values | None]:
