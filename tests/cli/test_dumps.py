@@ -104,7 +104,7 @@ def test_inspect_shows_the_errors_of_a_dump_by_answer(trl, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "316 of 384 completions are wrong, of 8 prompts." in said
     assert "48 wrong completions of 26eeb69639798430: what is 2 * 8 + 7 * 3?" in said
-    assert "│ 38 │ 1–6 │ 69 │" in said  # the largest error, its steps and its answer
+    assert "│ 38 │ 0–5 │ 69 │" in said  # the largest error, its steps and its answer
     assert "… and 7 more prompts" in said
     assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
     assert "Prompt 'none' is not among the 8 prompts" in capsys.readouterr().err
