@@ -167,8 +167,8 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
     watch_lines(follower, Console(width=100), 1.0, sleep)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("step 2, reward 0.5, pass@1 50%")
-    assert lines[1].startswith("step 3, reward 0, pass@1 0%")
+    assert lines[0].startswith("step 2, reward 0.5, pass@1 50 %")
+    assert lines[1].startswith("step 3, reward 0, pass@1 0 %")
     assert lines[-2] == "2 times “0” to “p”, steps 1 to 2"
 
 
