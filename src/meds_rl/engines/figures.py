@@ -1,4 +1,4 @@
-"""Figures of a batch that need its answers and grades only."""
+"""The figures of a batch that need only its answers and grades: pass@1, pass@G, and how varied errors are."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def batch_figures(
     graded: NDArray[np.bool_],
     group_ids: Sequence[Hashable],
 ) -> dict[str, float]:
-    """Figures of B completions, given by their answers, whatever the method.
+    """The figures of B completions, the same for every method.
 
-    - `pass/pass@1`: share of right completions, mean over groups.
-    - `pass/pass@G` (G as a number, the size of the largest group): share of groups with a right completion.
+    - `pass/pass@1`: fraction of right completions, mean over groups.
+    - `pass/pass@G` (G as a number, the size of the largest group): fraction of groups with a right completion.
     - `diversity/answer_entropy`: `answer_entropy` of a group's wrong completions in nats, mean over the groups that
       have any.
-    - `diversity/distinct_wrong`: different wrong answers, mean over groups.
-    - `diversity/repeated_in_batch`: share of the wrong completions that repeat a wrong answer of their group.
+    - `diversity/distinct_wrong`: distinct wrong answers, mean over groups.
+    - `diversity/repeated_in_batch`: fraction of the wrong completions that repeat a wrong answer of their group.
 
-    A mean over nothing (no group, no wrong completion) is left out.
+    A figure without anything to average (no group, no wrong completion) is left out.
 
     Args:
-        answers: B answers; None, for no answer, counts as one answer of its own.
-        is_correct, graded: (B,); rows that are not graded are left out, and groups without a graded row.
+        answers: B answers; None (no answer) counts as one answer.
+        is_correct, graded: (B,). Rows that are not graded are left out, and so are groups without a graded row.
         group_ids: B names of groups.
     """
     groups: dict[Hashable, list[int]] = {}

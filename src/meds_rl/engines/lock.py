@@ -1,4 +1,4 @@
-"""The lock of a folder that a training writes to, held while it runs."""
+"""The lock of a run folder: the training that writes to it holds it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def lock_of(folder: Path) -> BaseFileLock:
 
 
 def acquire(lock: BaseFileLock, option: str) -> None:
-    """Hold a lock; make its folder if need be. `option` is what names the folder, for messages.
+    """Hold a lock; make its folder if need be. Messages name `option`, the option with which the user gave the folder.
 
     Raises:
         FileExistsError: another training holds it.

@@ -1,6 +1,6 @@
-"""Several processes, each with a part of the rows, if torch.distributed runs; else this one with all of them.
+"""Calls over all processes of torch.distributed, each of which has a part of the rows; without it, over this one.
 
-torch is not imported: where nobody has imported it, there is one process.
+torch is not imported here: if the trainer has not imported it, there is one process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ def rank() -> int:
 
 
 def of_all_processes(function: Callable[[], Result]) -> list[Result]:
-    """What the function returns in each process, by rank; every process must call this.
+    """Call a function in each process and return all results, by rank. Every process must call this.
 
     Raises:
-        RuntimeError: it failed in another process. Where it failed, the error itself.
+        RuntimeError: the function failed in another process. The process where it failed raises the error itself.
     """
     distributed = _distributed()
     if distributed is None:
@@ -43,10 +43,10 @@ def of_all_processes(function: Callable[[], Result]) -> list[Result]:
 
 
 def on_first_process(function: Callable[[], Result]) -> Result:
-    """Call a function in the first process; every process gets its result, and must call this.
+    """Call a function in the first process and return its result in each. Every process must call this.
 
     Raises:
-        RuntimeError: in the other processes, if it failed. The first one raises the error itself.
+        RuntimeError: the function failed. The first process raises the error itself.
     """
     distributed = _distributed()
     if distributed is None:
@@ -67,7 +67,7 @@ def on_first_process(function: Callable[[], Result]) -> Result:
 
 
 def _distributed() -> Any:
-    """torch.distributed where several processes run; None for one."""
+    """torch.distributed if several processes run; None for one process."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return None

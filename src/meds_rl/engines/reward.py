@@ -1,7 +1,7 @@
-"""The memory as a reward function: it watches any trainer that calls functions of prompts and completions.
+"""The memory as a reward function, for any trainer that calls functions of prompts and completions.
 
-The data's way through a call: read the rows of this process -> gather those of all -> score and remember in the first
-process -> write the run folder -> log, and return the penalties of this process.
+One call: read the rows of this process (`reward_rows`) -> gather the rows of all processes (`processes`) -> score and
+remember them in the first process -> write the run folder (`reward_folder`) -> log, and return this process's rewards.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 
 RewardFunction: TypeAlias = Callable[..., Sequence[float | None]]
-"""Called as TRL calls its reward functions: f(prompts=, completions=, **columns) -> n numbers; None for no grade."""
+"""As TRL calls it: f(prompts=, completions=, **columns) -> n numbers; None for no grade."""
 FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 """f(prompts=, completions=, answers=, **columns) -> (n, D), completions and answers as texts; NaN for no answer."""
 
@@ -65,38 +65,41 @@ class RepeatedErrorPenalty:
     other, and None where `correctness` returns None. With ``alpha=0`` it only watches, and training is the same to the
     last bit.
 
-    It logs through TRL's ``log_metric`` the metrics of ``docs/report.md`` that need no model, ``pass/all_wrong_share``
-    (groups without a right answer) and ``meds/live_modes`` (different errors of a prompt's last three visits, mean);
-    and through ``log_extra`` the columns ``meds_answer``, ``meds_cluster`` and ``meds_times_seen``. In TRL's
-    evaluations it grades, and neither penalises nor remembers; elsewhere do not call it in evaluations. Rows of one
-    call with the same prompt are a group; the prompt is known by the column ``prompt_id``, without it by its content.
+    Through TRL's ``log_metric`` it logs the metrics of ``docs/report.md`` that need no model, and
+    ``pass/all_wrong_share`` (fraction of groups without a right answer) and ``meds/live_modes`` (mean number of
+    different errors in a prompt's last three visits). Through ``log_extra`` it logs the columns ``meds_answer``,
+    ``meds_cluster`` and ``meds_times_seen``.
 
-    Where torch.distributed runs, every process must call it, and all share the memory of the first one, which alone
-    writes. It can be pickled; a copy opens the folder when it is called.
+    Rows of one call with the same prompt are a group. A prompt is identified by the column ``prompt_id``, or else by
+    its content. In TRL's evaluations it neither penalises nor remembers; with another trainer, do not call it in
+    evaluations.
+
+    If torch.distributed runs, every process must call it. All share the memory of the first process, which alone writes
+    files. It can be pickled; a copy opens the folder when it is called.
 
     Args:
-        correctness: what says right or wrong: a reward function, which is called with the same arguments once more, or
-            the name of a column of numbers.
+        correctness: what says right or wrong: a reward function, which is called again with the same arguments, or the
+            name of a column of numbers.
         alpha, beta, no_answer: as in `RewardShaper`.
-        all_wrong: as in `RewardShaper`; "center" is "shape" here, as advantages are the trainer's. None: "skip", and
-            "shape" with ``alpha=0``, which only watches, so that prompts without a right answer are seen, too.
-        fingerprint: what errors are compared by: "answer" counts equal answers; "steps" and "text" cluster the
-            workings; or a function (prompts=, completions=, answers=, **columns) -> (n, D) of texts.
-        folder: a run folder, for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. Written
-            after every batch. A run that is there is continued: see the notes.
+        all_wrong: as in `RewardShaper`; "center" acts as "shape", because the trainer makes the advantages. None:
+            "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
+        fingerprint: what errors are compared by. "answer" counts equal answers; "steps" clusters by the steps of the
+            working, "text" by its wording; or a function (prompts=, completions=, answers=, **columns) -> (n, D).
+        folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
+            written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
         answer_finder: "boxed", "answer_tag", "hashes", or a function from a completion's text to its answer.
         max_distance: as in `RewardShaper`. None: 0 for "answer", else the recommended 0.25; 2 is no bound.
-        memory: an `ErrorMemory` to start with. None: an empty one, which counts for "answer", and else clusters by the
-            recommended HDBSCAN.
+        memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and clusters
+            by the recommended HDBSCAN for every other fingerprint.
 
     Attributes:
         shaper: the `RewardShaper`.
-        memory: its memory. Of several processes only the first one's is filled.
+        memory: its memory. With several processes, only that of the first process is filled.
 
     Notes:
         A process that is killed loses at most the batch in progress. When a trainer resumes from a checkpoint, folder
-        and memory first forget what came after it. A trainer that starts at step 0 in a folder with a run gets
+        and memory drop the batches after that checkpoint. A trainer that starts at step 0 in a folder with a run gets
         ``folder/run-2``. A loop without TRL's ``trainer_state`` always continues the run.
 
         Keep TRL's ``multi_objective_aggregation="sum_then_normalize"`` with ``alpha > 0``: "normalize_then_sum" scales
@@ -116,7 +119,7 @@ class RepeatedErrorPenalty:
         [0.0, -0.1099, -0.1099]
     """
 
-    # TRL logs rewards by it, and names MEDSTrainer's penalty so.
+    # TRL logs the reward under this name; MEDSTrainer's penalty has the same.
     __name__ = "meds_penalty"
 
     def __init__(
@@ -154,7 +157,7 @@ class RepeatedErrorPenalty:
         self._turn = threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy takes turns by a lock of its own, and opens the folder when it is called.
+        # A lock cannot be pickled; the copy makes its own, and opens the folder when it is called.
         return {**vars(self), "_open_folder": None, "_turn": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -166,11 +169,11 @@ class RepeatedErrorPenalty:
         return self.shaper.memory
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the memory to a file, as `ErrorMemory.save`; with a folder this is done after every batch."""
+        """Write the memory to a file, as `ErrorMemory.save` does. With a folder, it is saved there as well."""
         self.memory.save(path)
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Take the memory of a file that `save` or a run wrote, as `ErrorMemory.restore`."""
+        """Load the memory from a file that `save` or a run wrote, as `ErrorMemory.restore` does."""
         self.memory.restore(path)
 
     def close(self) -> None:
@@ -190,8 +193,8 @@ class RepeatedErrorPenalty:
 
         Args:
             prompts: B texts or lists of chat messages.
-            completions: B texts or lists of chat messages; of these the assistant's are read.
-            completion_ids: B lists of token ids, for the lengths in the rollouts. Without them lengths are 0.
+            completions: B texts or lists of chat messages, of which only the assistant's are read.
+            completion_ids: B lists of token ids, for the lengths in the rollouts; without them lengths are 0.
             **columns: lists of B values, and what else TRL passes: ``trainer_state``, ``log_metric``, ``log_extra``.
 
         Returns:
@@ -244,7 +247,7 @@ class RepeatedErrorPenalty:
                 )
             grades = given[self.correctness]
         else:
-            # What it logs as a reward function of the trainer must not be logged twice.
+            # The trainer calls it too, and then it logs; it must not log twice.
             silent = {name: ignore for name in ("log_metric", "log_extra") if name in given}
             grades = self.correctness(**{**given, **silent})
         return checked_grades(grades, len(given["prompts"]))
@@ -302,7 +305,7 @@ class RepeatedErrorPenalty:
         )
 
     def _remember_again(self, rollouts: Mapping[str, Sequence[Any]]) -> None:
-        """Remember a batch from its rollouts, as it was."""
+        """Remember a batch again, from its rollouts."""
         given = {"prompts": rollouts["prompt"], "completions": rollouts["completion"]}
         features = check_features(self._features(given, list(rollouts["completion"]), list(rollouts["answer"])))
         graded = np.array(
@@ -346,7 +349,7 @@ class RepeatedErrorPenalty:
     # ---- Log.
 
     def _only_grade(self, given: Mapping[str, Any]) -> list[float | None]:
-        """Rewards of an evaluation: nothing is penalised or remembered."""
+        """The rewards in an evaluation: nothing is penalised or remembered."""
         texts = [completion_text(completion, row) for row, completion in enumerate(given["completions"])]
         answers = self._answers(texts)
         # TRL's table of completions needs its columns for these rows, too.

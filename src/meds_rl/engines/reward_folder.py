@@ -1,9 +1,9 @@
-"""The run folder of a `RepeatedErrorPenalty`: what it writes after each batch, and how it goes on from there.
+"""The run folder of a `RepeatedErrorPenalty`: what is written after each batch, and how a run is continued.
 
 Rollouts and metrics are written after every batch. The memory's file is written whole, so a large one is written only
-now and then; a run that is continued remembers the batches that it lacks from the rollouts. It is written before the
-rollouts, so after a kill it may also be one batch ahead of them, and is rewound. A kill loses at most the batch in
-progress.
+now and then, and always before the rollouts of its batch. After a kill the file may therefore lack batches: these are
+remembered again from the rollouts. Or it may be one batch ahead of the rollouts: then it is rewound. So a kill loses at
+most the batch in progress.
 """
 
 from __future__ import annotations
@@ -29,31 +29,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger("meds_rl")
 
 CHEAP_SECONDS = 0.1
-"""A memory that is written faster is written after every batch."""
+"""A memory that can be written in less time is written after every batch."""
 TIMES_ITS_COST = 20
-"""Another one waits for so many times what it took: a twentieth of the time at most."""
+"""A larger one is written again after this many times what the last write took: at most 1/20 of the time."""
 
 REMEMBERED_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "reward", "is_correct")
 
 RememberAgain: TypeAlias = Callable[[Mapping[str, Sequence[Any]]], None]
-"""Remembers a batch that is given by the `REMEMBERED_COLUMNS` of its rollouts."""
+"""Remembers a batch again, from the `REMEMBERED_COLUMNS` of its rollouts."""
 
 _OPEN: WeakValueDictionary[Path, RewardFolder] = WeakValueDictionary()
-"""By folder: who writes to it in this process."""
+"""Folder -> the object that writes to it in this process."""
 
 
 class RewardFolder:
     """An open run folder, locked against other processes.
 
-    A folder that has a run of the same kind is continued: with `step`, from that step of the trainer on; without, after
-    its last batch. A trainer that starts again at step 0 gets a new run, ``run-2``.
+    A run of the same kind in the folder is continued: from the trainer's `step` on, or after its last batch if there is
+    no `step`. A trainer that starts again at step 0 gets a new run, ``run-2``.
 
     Args:
         folder: the folder; made if need be.
         memory: restored from the folder if that has a run.
-        about: what must be equal for a run to be continued: names of the fingerprint and the answer finder.
+        about: the names of the fingerprint and the answer finder. A run with other names is not continued.
         step: optimiser steps done; None for a loop without a trainer's state.
-        again: for batches that the memory's file lacks; None if that is impossible, and it has to lack none.
+        again: remembers a batch that the memory's file lacks. None: batches cannot be remembered again, so the file is
+            written after every batch.
 
     Attributes:
         generation: number of the next batch.
@@ -93,7 +94,7 @@ class RewardFolder:
         from meds_rl.engines.lock import acquire, lock_of
 
         place = self._folder.resolve()
-        if (earlier := _OPEN.get(place)) is not None:  # of a notebook's cell that is run again, for example
+        if (earlier := _OPEN.get(place)) is not None:  # for example from a notebook cell that is run again
             earlier.close()
         lock = lock_of(self._folder)
         acquire(lock, "folder")
@@ -150,10 +151,10 @@ class RewardFolder:
         )
 
     def begin(self, step: int | None) -> int:
-        """Prepare for a batch, and return its step; `step` is as for the class.
+        """Prepare for a batch and return its step, which is the number of the batch if `step` is None.
 
         Raises:
-            RuntimeError: another penalty of this process has taken the folder over.
+            RuntimeError: another RepeatedErrorPenalty of this process has taken over the folder.
         """
         if self._lock is None:
             raise RuntimeError(
@@ -182,7 +183,7 @@ class RewardFolder:
             self.generation - generation,
         )
         if self._memory.capacity is not None:
-            logger.warning("What the memory's capacity has dropped since then does not come back.")
+            logger.warning("Completions that the memory dropped since then, because of its capacity, do not come back.")
         self._run.drop_rollouts_from(generation)
         self._run.drop_metrics_after(step)
         self._memory.rewind(self._memory_step + generation)
@@ -228,7 +229,7 @@ class RewardFolder:
         about = {"output_dir": output_dir, "penalty": dict(self._about), "memory_step": self._memory_step}
         self._run.path.mkdir(parents=True, exist_ok=True)
         self._run.write_environment(about)
-        # JSON is YAML, too.
+        # Every JSON file is also YAML.
         text = f"# The settings of RepeatedErrorPenalty.\n{json.dumps(dict(recipe), indent=2)}\n"
         write_atomically(self._run.path / "recipe.yaml", text.encode())
 

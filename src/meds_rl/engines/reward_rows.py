@@ -1,4 +1,4 @@
-"""The rows of a `RepeatedErrorPenalty`: what a trainer passes, checked and read, and what comes of a batch."""
+"""The rows of a `RepeatedErrorPenalty`: checks what a trainer passes, and holds a batch before and after scoring."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("meds_rl")
 
 NOT_GRADED = "not_graded"
 LIVE_VISITS = 3
-"""The newest visits of a prompt whose errors count as live."""
+"""An error is live if it was made in one of this many last visits to its prompt."""
 
 # ---- What a trainer passes.
 
@@ -34,12 +34,12 @@ _FROM_TRAINER = ("prompts", "completions", "completion_ids", "trainer_state", "l
 
 
 def columns_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of the data set, of all that a reward function was given."""
+    """The columns of the data set, from all arguments of a reward function."""
     return {name: values for name, values in given.items() if name not in _FROM_TRAINER}
 
 
 def ignore(*_: Any) -> None:
-    """In the place of a trainer's log."""
+    """Replaces a trainer's `log_metric` and `log_extra`, and does nothing."""
 
 
 def step_of(trainer_state: Any) -> int | None:
@@ -48,7 +48,7 @@ def step_of(trainer_state: Any) -> int | None:
 
 
 def is_evaluation(log_metric: Any) -> bool:
-    """Whether TRL evaluates: it passes a method of its trainer, and takes the mode from the trainer's model, too."""
+    """Whether TRL evaluates: `log_metric` is a method of its trainer, whose model is then not in training mode."""
     module = sys.modules.get("transformers.trainer")
     if module is None or not isinstance(log_metric, MethodType):
         return False
@@ -93,10 +93,10 @@ class Rows:
     """B rows of one process, or of all.
 
     Attributes:
-        prompt_ids, prompts, completions, answers, num_tokens: a value a row.
-        grades: (B,), NaN where there is none.
-        features: (B, D).
-        seconds: what the fingerprints took.
+        prompt_ids, prompts, completions, answers, num_tokens: one value per row.
+        grades: (B,), NaN without a grade.
+        features: (B, D) fingerprints.
+        seconds: time that the fingerprints took.
     """
 
     prompt_ids: list[str]
@@ -138,7 +138,7 @@ class Scored:
 
     @classmethod
     def of(cls, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> Scored:
-        """Of the graded rows (B,); the others have no reward."""
+        """From the graded rows to all B rows; rows without a grade have no reward."""
         return cls(
             rewards=_spread(shaped.rewards.tolist(), graded, None),
             clusters=_spread(shaped.clusters.tolist(), graded, NOT_SCORED),
@@ -148,7 +148,7 @@ class Scored:
 
 
 def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) -> dict[str, Any]:
-    """The columns of the rollouts table but `step` and `generation`. The reward is the grade."""
+    """The columns of the rollouts table, without `step` and `generation`. The reward is the grade."""
     size = len(rows)
     penalties = _spread(shaped.penalties.tolist(), graded, 0.0)
     return {
@@ -174,7 +174,7 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
 def batch_figures_of(
     rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_], memory: ErrorMemory
 ) -> dict[str, float]:
-    """The figures of a batch that is remembered; see `RepeatedErrorPenalty`."""
+    """The figures of a batch after it was remembered; `RepeatedErrorPenalty` lists them."""
     correct = np.zeros(len(rows), dtype=np.bool_)
     correct[graded] = shaped.is_correct
     figures = {f"meds/{name}": value for name, value in shaped.metrics().items()}
@@ -191,7 +191,7 @@ def batch_figures_of(
 
 
 def live_modes(entry: MemoryEntry) -> int:
-    """Different errors of a prompt's last `LIVE_VISITS` visits; noise counts as one, and so does no answer."""
+    """Number of different errors in a prompt's last `LIVE_VISITS` visits. Noise is one, and no answer is one."""
     steps = np.unique(np.append(entry.steps, entry.no_answer_steps))[-LIVE_VISITS:]
     recent = entry.clusters[entry.steps >= steps[0]]
     return len(np.unique(recent)) + int((entry.no_answer_steps >= steps[0]).any())
@@ -209,19 +209,19 @@ def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> l
 
 
 def warn_of_first_batch(rows: Rows, is_correct: NDArray[np.bool_], *, by_answer: bool) -> None:
-    """Warn where the first batch suggests that a setting is not what the user meant.
+    """Warn if the first batch has hardly any answers, or is all right or all wrong: a setting may be wrong.
 
     Args:
-        rows: of the batch.
-        is_correct: of its graded rows.
-        by_answer: whether answers are what errors are compared by.
+        rows: the rows of the batch.
+        is_correct: whether each graded row is right.
+        by_answer: whether errors are compared by their answers.
     """
     found = sum(answer is not None for answer in rows.answers)
     if by_answer and found < len(rows) / 10:
         logger.warning(
-            "%d of %d completions of the first batch have an answer, so their errors cannot be told apart. Set "
-            "answer_finder to the way in which your answers are marked, or to a function from a text to its answer, or "
-            'compare workings with fingerprint="steps" or "text". A completion: %r',
+            "Only %d of %d completions of the first batch have an answer, so errors cannot be distinguished by answer. "
+            "Set answer_finder to the format of your answers, or to a function from a text to its answer, or compare "
+            'workings with fingerprint="steps" or "text". A completion: %r',
             found,
             len(rows),
             rows.completions[0][-200:],

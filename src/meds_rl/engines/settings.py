@@ -132,7 +132,8 @@ _SHARED: dict[str, Setting] = {
     "preset": Setting(
         ("paper", "recommended"),
         "paper",
-        "Sets the settings that are left at None. The published fingerprint, layer_logits, does not tell errors apart.",
+        "Sets the settings that are left at None. The published fingerprint, layer_logits, hardly separates errors on "
+        "the pocket task.",
     ),
     "fingerprint": Setting(
         (

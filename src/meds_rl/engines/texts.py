@@ -1,4 +1,4 @@
-"""Prompts and completions, as trainers pass them to reward functions, as text and by id."""
+"""Turns the prompts and completions that trainers pass to reward functions into texts and prompt ids."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
     """The prompt's key in the memory: the column `prompt_id`, or a hash of the prompt.
 
     Args:
-        row: of the data set.
-        prompt: with its images and what an environment's `reset` has added; by default the row's.
+        row: a row of the data set.
+        prompt: the prompt with its images and with what an environment's `reset` has added. Default: the row's.
     """
     if "prompt_id" in row:
         given: str | int = row["prompt_id"]
@@ -23,7 +23,7 @@ def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:
-    """A completion as text: of a conversation, the assistant's messages only."""
+    """A completion as text; of chat messages, only the assistant's."""
     if isinstance(completion, str):
         return completion
     written = [message for message in completion if message.get("role", "assistant") == "assistant"]
@@ -37,7 +37,7 @@ def _content_text(content: Any) -> str:
 
 
 def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
-    """A prompt as text, a conversation as JSON with a placeholder for each image."""
+    """A prompt as text; chat messages as JSON, with a placeholder for each image."""
     if isinstance(prompt, str):
         return prompt
     messages = [{**message, "content": _without_images(message.get("content"))} for message in prompt]

@@ -1,6 +1,17 @@
-"""The run folder: training writes it, and report, watch, inspect, eval and diversity read it.
+"""The run folder, which training writes and every tool reads, and readers of the rollouts of other programs.
 
-`read` reads the rollouts of other programs, too.
+The run folder is in `folder`, its tables in `table` and `samples`; `remembered` joins a memory with them. Rollouts of
+another program (a *dump*) become a run folder in this order:
+
+- `dumps` finds the files at a path.
+- `blocks` reads a file block by block, as columns.
+- `formats` recognises the program and says where prompt, completion, reward and the rest are.
+- `messages` turns chat messages into text.
+- `answers` finds the final answer in a completion.
+- `collect` does all this for every file of a dump; completions wait on disk.
+- `grading` says which completions are right, once all rewards are known.
+- `convert` writes the run folder.
+- `reading` opens run folders and dumps alike: `read` in Python, `opened` for the commands.
 """
 
 from meds_rl.rollouts.folder import RunFolder

@@ -1,4 +1,4 @@
-"""Finds the final answers of completions whose file has no column of them: by a marker or a regular expression."""
+"""Finds the final answers in completions by a marker or a regular expression, for files without a column of answers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from meds_rl.fingerprint.answer import extract_answer
 from meds_rl.fingerprint.locate import MARKERS
 
 Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
-"""From B completions to their answers, None for no answer."""
+"""From B completions to their answers; None for no answer."""
 
 SHOWN = {"boxed": "\\boxed{...}", "answer_tag": "<answer>...</answer>", "hashes": "#### ..."}
+"""Marker -> how the reader sees it."""
 
 _BEGIN, _END = "\U000f1a7e", "\U000f1a7f"
-"""Put around each match; no text has these private characters."""
+"""Put around each match: two private characters that texts do not use."""
 
 
 def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
-    """The ways to look for answers, by what the reader is told; all markers where neither is given.
+    """How to look for answers: by the given marker or pattern; without either, by each marker.
 
-    ValueError for an unknown marker, a pattern that is none, or both.
+    Returns a name for the reader -> `Search`. ValueError for an unknown marker, an invalid pattern, or both.
     """
     if marker is not None and pattern is not None:
         raise ValueError("Give --answer-marker or --answer-pattern, not both.")
@@ -37,10 +38,10 @@ def _by_marker(name: str) -> Search:
 
 
 def by_pattern(pattern: str) -> Search:
-    """Looks for a regular expression: the last match counts, of it the first group, or all of it without a group.
+    """Look for a regular expression. The answer is the last match: its first group, or all of it without a group.
 
-    The expression is RE2's, which takes time in proportion to the text whatever the pattern: it has no look-ahead and
-    no back-references. ValueError for one that RE2 refuses.
+    The syntax is RE2's, which has no look-ahead and no back-references and takes linear time. ValueError for a pattern
+    that RE2 refuses.
 
     Example:
         >>> by_pattern("answer is ([0-9]+)")(["The answer is 3. No, the answer is 42.", "I give up."])

@@ -27,13 +27,13 @@ BLOCK = 8_000_000
 """Bytes of a block."""
 
 LONGEST_LINE = 64_000_000
-"""Bytes. A longer line is an error: it would have to be read as a whole."""
+"""Bytes. A longer line is an error, because a line is read as a whole."""
 
 LARGEST_JSON = 256_000_000
 """Bytes of a file that is one JSON value, for the same reason."""
 
 PIECE = 1 << 16
-"""Bytes of a read."""
+"""Bytes of one read call."""
 
 MAX_ROWS = 8192
 """Rows of a block of parquet."""
@@ -47,9 +47,9 @@ class Damage:
     """What was left out of a file.
 
     Attributes:
-        lines: how many lines are no JSON object, or no row of the CSV.
-        first: number of the first one, from 1; 0 if unknown.
-        why: why the rest of the file cannot be read; empty without such an end.
+        lines: number of lines that are not a JSON object, or not a row of the CSV.
+        first: number of the first such line, from 1; 0 if unknown.
+        why: why the rest of the file cannot be read; empty if it was read to the end.
     """
 
     lines: int = 0
@@ -57,7 +57,7 @@ class Damage:
     why: str = ""
 
     def add(self, line: int = 0) -> None:
-        """Count a line."""
+        """Count a line that is left out."""
         self.first = self.first or line
         self.lines += 1
 
@@ -69,8 +69,8 @@ class Block:
     Attributes:
         names: the columns.
         num_rows: how many rows.
-        column: from a name to the column's values; nulls, and the values of a column that is not there, are None.
-        share: how much of the file was read so far, 0 to 1.
+        column: from a name to the column's values; None for a null, and for a column that is not there.
+        share: fraction of the file that was read so far.
     """
 
     names: Sequence[str]
@@ -115,11 +115,11 @@ def _keys(values: Sequence[Any]) -> list[str]:
 
 
 Wanted: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
-"""From the columns of a file to those that are read."""
+"""From the columns of a file to those that are to be read."""
 
 
 def kind_of(path: Path) -> str:
-    """`.parquet`, `.jsonl`, ... without the suffix of a compression; empty for files that are not read.
+    """The suffix of a file without that of a compression: `.parquet`, `.jsonl`, ...; empty if it cannot be read.
 
     Example:
         >>> kind_of(Path("a/step_1.JSONL.gz")), kind_of(Path("a/notes.txt"))
@@ -177,7 +177,7 @@ def _of_batch(batch: Any) -> Callable[[str], list[Any]]:
         values = batch.column(batch.schema.names.index(name))
         try:
             found: list[Any] = values.to_pylist()
-        except (ValueError, OverflowError):  # texts that are not UTF-8, times that Python has not
+        except (ValueError, OverflowError):  # texts that are not UTF-8, times that Python cannot represent
             found = [_python(value) for value in values]
         return found
 
@@ -217,13 +217,13 @@ def _whole_lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
         else:
             rest += block
         if len(rest) > LONGEST_LINE:
-            raise RunFolderError(f"{path} has a line of more than {LONGEST_LINE // 1_000_000} MB: no JSON lines.")
+            raise RunFolderError(f"{path} has a line of more than {LONGEST_LINE // 1_000_000} MB: not JSON lines.")
     if rest:
         yield rest
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """The content in pieces of `BLOCK` bytes, also what comes before the place where a compressed file was cut off."""
+    """The content in pieces of `BLOCK` bytes; of a compressed file that was cut off, all that can be read."""
     parts: list[bytes] = []
     try:
         while part := file.read(PIECE):
@@ -240,7 +240,7 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
 def _decoded(block: bytes) -> list[str]:
     try:
         return block.decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError:  # find the line: the others are read
+    except UnicodeDecodeError:  # only the damaged lines are left out
         return [_decoded_line(line) for line in block.split(b"\n")]
 
 
@@ -252,7 +252,7 @@ def _decoded_line(line: bytes) -> str:
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """The object in a line; None where it is cut off, is no JSON object or is nested without end."""
+    """The JSON object in a line; None if the line is cut off, something else, or nested too deeply."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -281,7 +281,7 @@ def _json(path: Path, damage: Damage) -> Iterator[Block]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        damage.why = f"{path} is no JSON: {error}"
+        damage.why = f"{path} is not JSON: {error}"
         return
     rows = [row for row in values if isinstance(row, dict)]
     damage.lines += len(values) - len(rows)
@@ -297,13 +297,13 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
         return "skip"
 
     names = _header(path)
-    # Bytes: what is a number is found later, and a text that is not UTF-8 costs its row only.
+    # Read as bytes: numbers are recognised later, and a text that is not UTF-8 is lost alone.
     types = dict.fromkeys(names, pa.binary())
     with (
         _opened(path) as (file, share),
         arrow_csv.open_csv(
             file,
-            read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),  # with threads rows have no number
+            read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),  # threads do not number the rows
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=left_out),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=types, strings_can_be_null=True, null_values=[""], check_utf8=False

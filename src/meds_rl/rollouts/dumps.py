@@ -1,4 +1,4 @@
-"""Finds the run folders and the files of other programs' rollouts at paths and patterns."""
+"""Finds run folders, and the files of other programs' rollouts (dumps), at paths and patterns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meds_rl.rollouts.folder import MEMORY_FILE, RunFolder, read_json
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
 
 MAX_DEPTH = 4
-"""Levels of folders below a dump that are searched: prime-rl has ``step_3/train/all/traces.jsonl``."""
+"""Levels of folders that are searched below a path: prime-rl has ``step_3/train/all/traces.jsonl``."""
 
 ACCEPTED = (
     "a run folder, or a file or folder of rollouts: parquet, JSON lines, JSON or CSV, also compressed "
@@ -32,7 +32,7 @@ class Dump:
     Attributes:
         path: the folder, or the file.
         files: its files, in the order of the numbers in their names.
-        is_beside_runs: whether it was found in a folder of runs and may as well be something else.
+        is_beside_runs: whether it was found in a folder that also has runs, where it may be something else.
     """
 
     path: Path
@@ -41,17 +41,17 @@ class Dump:
 
     @property
     def name(self) -> str:
-        """The end of the path: of a folder two parts, as folders are often called `completions`."""
+        """The end of the path: two parts of a folder's, because many folders are called `completions`."""
         parts = self.path.absolute().parts
         return "/".join(parts[-2:] if self.path.is_dir() and len(parts) > 2 else parts[-1:])
 
 
 def find_sources(given: Sequence[str]) -> list[Path | Dump]:
-    """The run folders and dumps of paths and patterns, each once.
+    """The run folders and dumps at paths and patterns, each once.
 
-    A run is followed by the numbered runs in it (``run-2``, ...), later trainings with the same ``output_dir``. A
-    folder of files is one dump, and so are files of a folder whose names differ by numbers only. A folder of folders
-    may hold runs and dumps.
+    After a run come the numbered runs in it (``run-2``, ...): later trainings with the same ``output_dir``. A folder of
+    files is one dump, and so are given files of one folder whose names differ by numbers only. A folder of folders may
+    hold several runs and dumps.
 
     Raises:
         RunFolderError: a path or pattern leads to neither.
@@ -79,7 +79,7 @@ def find_sources(given: Sequence[str]) -> list[Path | Dump]:
 
 
 def is_run(path: Path) -> bool:
-    """Whether training wrote this folder; the folder of an evaluation is not a run."""
+    """Whether training wrote this folder. A folder of `meds eval` is not a run."""
     run = RunFolder(path)
     if run.metrics_path.exists() or run.has_rollouts() or (path / MEMORY_FILE).exists():
         return True
@@ -92,13 +92,13 @@ def is_evaluation(path: Path) -> bool:
 
 
 def natural(path: str | Path) -> list[tuple[int, int | str]]:
-    """A key that sorts by the numbers in a path: step_2 before step_10."""
+    """A sorting key that reads numbers in a path as numbers: step_2 comes before step_10."""
     parts = _DIGITS.split(str(path))
     return [(0, int(part)) if part.isascii() and part.isdigit() and len(part) < 19 else (1, part) for part in parts]
 
 
 def step_in_name(path: Path, dump: Path) -> int | None:
-    """The step in a file's name, or in that of a folder between it and the dump; None without one.
+    """The step in the name of a file, or of a folder between it and the dump; None if there is none.
 
     Example:
         >>> step_in_name(Path("d/completions_00012.parquet"), Path("d")), step_in_name(Path("d/7.jsonl"), Path("d"))
@@ -119,7 +119,7 @@ def _place(source: Path | Dump) -> Path:
 
 
 def is_data(path: Path) -> bool:
-    """Whether it is a file of a kind that is read."""
+    """Whether it is a file of one of the `KINDS`."""
     return bool(kind_of(path)) and path.is_file()
 
 
@@ -142,7 +142,7 @@ def _sources_at(path: Path) -> list[Path | Dump]:
 
 
 def _dumps_below(path: Path, depth: int) -> list[Dump]:
-    """The dump in a folder that was not named, else those in its folders, as in ``details/{model}/{date}/``."""
+    """The dump in a folder below the given one, else those further below, as in ``details/{model}/{date}/``."""
     here = dump_at(path)
     if here is not None and all(kind_of(file) != ".json" for file in here.files):
         return [here]
@@ -156,7 +156,7 @@ def later_runs(run: Path) -> list[Path]:
 
 
 def dump_at(path: Path) -> Dump | None:
-    """The dump in a folder: the files in it, else those in its numbered folders (``step_10``); None without any."""
+    """The dump in a folder: its files, else those in its numbered folders (``step_10``); None if there are none."""
     files = _only_one_kind([*_files_in(path)]) or _only_one_kind([*_files_below(path, 1)])
     return Dump(path, tuple(sorted(files, key=natural))) if files else None
 
@@ -183,7 +183,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _only_one_kind(files: list[Path]) -> list[Path]:
-    """Without files of settings beside the rollouts, without evaluations beside the training, and without copies."""
+    """The rollouts among files: without settings (.json), without evaluations beside training, without copies."""
     rows = [path for path in files if kind_of(path) != ".json"] or files
     training = [path for path in rows if _is_of(path, "train")]
     rows = training if training and any(_is_of(path, "eval") for path in rows) else rows

@@ -1,4 +1,4 @@
-"""A run folder: everything that a training leaves behind, and all that those who look at it read.
+"""The run folder: all files that a training leaves behind, and the only place where tools read them.
 
 ::
 
@@ -9,11 +9,11 @@
       rollouts/             one parquet file a generation batch (rollouts/table.py)
       checkpoint-N/         Hugging Face checkpoints, each with its memory.safetensors
       memory.safetensors    the memory at the end
-      evaluation/           before, after and step-000010: samples (parquet, rollouts/samples.py) and figures (json)
+      evaluation/           before, step-000010, after: samples (parquet, rollouts/samples.py) and figures (JSON)
       model/                the trained model of `meds train`
       run-2/, run-3/        later trainings of a script in the same output_dir; their checkpoints are in RUN, too
 
-Every file is written whole or not at all, so every reader opens the folder of a run that was killed.
+Every file is written whole or not at all, so the folder of a killed run can be read.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STATE_FILE = "meds_state.json"
 TRAINER_STATE_FILE = "trainer_state.json"
 """In a checkpoint: Hugging Face writes it last."""
 SOURCE_FILE = "source.json"
-"""In a folder that was made of the rollouts of another program: where they are, and what was recognised."""
+"""In a folder made from the rollouts of another program: where they are, and what was recognised."""
 
 _NUMBERED_RUN = re.compile(r"run-([0-9]+)")
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
@@ -193,7 +193,7 @@ class RunFolder:
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """Of rollouts of another program: ``path``, ``name`` and ``notes``, what was recognised; None for a run."""
+        """Path, name and notes of the other program's rollouts (`SOURCE_FILE`); None for a run."""
         return read_json(self.path / SOURCE_FILE)
 
     @property
@@ -262,13 +262,13 @@ class RunFolder:
 
 
 def run_of(checkpoint: Path) -> Path:
-    """The run folder that a checkpoint belongs to; the folder it is in where the checkpoint names none."""
+    """The run folder that a checkpoint belongs to; the folder that it is in if the checkpoint names no other."""
     name = (read_json(checkpoint / STATE_FILE) or {}).get("run", ".")
     return checkpoint.parent / name if isinstance(name, str) else checkpoint.parent
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None without one, as where a killed process wrote only a part."""
+    """The JSON object in a file; None if there is none, or only a part of one that a killed process wrote."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

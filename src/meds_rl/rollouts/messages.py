@@ -34,7 +34,7 @@ def prompt_text(prompt: Any) -> str | None:
 
 
 def id_of_prompt(text: str) -> str:
-    """The content hash that trainers give a prompt, of its text or of its messages as JSON (`prompt_text`)."""
+    """The prompt id that our trainers compute, from a text or from messages as JSON (`prompt_text`)."""
     messages = _in_json(text)
     try:
         return prompt_id(text if messages is None else messages)
@@ -43,10 +43,10 @@ def id_of_prompt(text: str) -> str:
 
 
 def completion_text(completion: Any) -> tuple[str, str] | None:
-    """A completion as text, and the part of it that the model wrote itself, in which its answer is.
+    """A completion as text, and the part that the model wrote itself, where its answer is searched.
 
-    Of chat messages the contents are joined; tool calls are written as name and arguments, images as ``[image]``.
-    None for anything else.
+    The contents of chat messages are joined; a tool call becomes its name and arguments, an image ``[image]``. None for
+    anything but text and chat messages.
 
     Example:
         >>> turns = [
@@ -70,12 +70,12 @@ def completion_text(completion: Any) -> tuple[str, str] | None:
 
 
 def encodable(text: str) -> str:
-    """The text with lone surrogates, which no file of text can hold, written as escapes."""
+    """The text with lone surrogates written as escapes, because UTF-8 cannot encode them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _messages(value: Any) -> list[Message] | None:
-    """Chat messages of a message, or of a list of messages; None where it is neither."""
+    """A list of chat messages, from a message or a list of them; None for anything else."""
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
@@ -88,7 +88,7 @@ def _is_message(value: Message) -> bool:
 
 
 def _in_json(text: str) -> list[Message] | None:
-    """Chat messages that are written as JSON; None where the text is no such thing."""
+    """Chat messages that are written as JSON; None for any other text."""
     if not text.startswith('[{"'):
         return None
     try:
@@ -98,7 +98,7 @@ def _in_json(text: str) -> list[Message] | None:
 
 
 def _given(message: Message) -> Message:
-    return {name: value for name, value in message.items() if value is not None}  # Arrow adds the keys of others
+    return {name: value for name, value in message.items() if value is not None}  # Arrow adds keys of other messages
 
 
 def _without_images(content: Any) -> Any:
@@ -133,7 +133,7 @@ def _part(part: Any) -> str:
 
 
 def _call(call: Any) -> str:
-    """A tool call as text; some programs write it as JSON, and some put name and arguments beside `function`."""
+    """A tool call as text. Some programs write it as JSON, some without the level `function`."""
     if isinstance(call, str):
         try:
             call = json.loads(call)

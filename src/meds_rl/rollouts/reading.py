@@ -32,17 +32,16 @@ def read(
 
     Args:
         path: a run folder, a file, a folder of files, or a pattern.
-        columns: which column has the "prompt", "completion", "reward", "step", "answer" and "group", as far as the
-            format does not say so.
-        answer_marker: how final answers are marked: "boxed", "answer_tag" or "hashes". Default: as most are.
-        answer_pattern: a regular expression instead. The last match counts, of it the first group.
-        correct_above: a completion with a larger reward is right. Default: those with reward 1, or with the larger of
-            two rewards.
+        columns: "prompt", "completion", "reward", "step", "answer" or "group" -> the column that has it. Needed only
+            where the format is not recognised; a given column overrides the format.
+        answer_marker: how final answers are marked: "boxed", "answer_tag" or "hashes". Default: the commonest.
+        answer_pattern: a regular expression for the answer instead (`answers.by_pattern`).
+        correct_above: a completion with a larger reward is right. Default: the reward 1, or the larger of two values.
         show_progress: whether a progress bar is shown.
 
     Returns:
-        One row a completion, in the order of training, with the columns of `ROLLOUT_COLUMNS`. ``attrs["source"]`` says
-        in sentences what was recognised; it is empty for a run folder.
+        One row a completion, in the order of training, with the columns of `ROLLOUT_COLUMNS`. ``attrs["source"]`` has
+        sentences that say what was recognised; it is empty for a run folder.
 
     Raises:
         RunFolderError: nothing is recognised, something needed is missing, or the path leads to several runs.
@@ -74,11 +73,11 @@ def read(
 def opened(
     sources: Sequence[Path | Dump], options: ReadOptions, *, show_progress: bool = False
 ) -> Iterator[list[RunFolder]]:
-    """The sources as run folders; those of other programs are converted into a temporary folder, deleted at the end.
+    """The sources as run folders. Dumps are converted into a temporary folder, which is deleted at the end.
 
     Raises:
         RunFolderError: a source is not recognised.
-        ValueError: an option is wrong, or there are options and a source is a run folder.
+        ValueError: an option is wrong, or is given for a run folder.
     """
     options.check()
     for source in sources:

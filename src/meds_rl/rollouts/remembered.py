@@ -1,4 +1,4 @@
-"""Joins a memory with the rollouts: which completion of the run is each remembered one?"""
+"""Joins a memory with the rollouts: finds the completion of the run that each remembered fingerprint is from."""
 
 from __future__ import annotations
 
