@@ -52,6 +52,21 @@ def test_steps_are_named_by_where_their_numbers_are_from(completion: str, expect
     assert name(PROMPT, completion) == expected
 
 
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("First 7 plus 3 is 10; then the product of 10 and 4 makes 40", ("7 + 3 = 10", "10 * 4 = 40")),
+        ("take 2 from 7 = 5. half of 4 is 2", ("7 - 2 = 5", "4 / 2 = 2")),
+        ("7 + 3 = 4", ("7 + 3 = 4",)),  # as written, though another operation gives it
+        ("7 + 3 * 4 - 2 = 99; 25% of 1,200 = 300", ("7 + 3 * 4 - 2 = 99", "25 % of 1200 = 300")),
+    ],
+)
+def test_steps_with_their_numbers(completion: str, expected: tuple[str, ...]) -> None:
+    found = read_steps(PROMPT, completion)
+    assert found is not None
+    assert found.written == expected
+
+
 def test_problems_in_words_money_percent_and_fractions() -> None:
     assert name("Sara has 50 dollars and buys 3 shirts at $11 each.", "3 shirts x 11 = 33, 50 - 33 = 17") == (
         "b*c=x, a-x=y"

@@ -141,6 +141,7 @@ class _Reader:
         for number, value in zip(prompt.numbers, self._given, strict=True):
             self._values.setdefault(number, []).append(value)
         self._names: list[str] = []
+        self._written: list[str] = []
         self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
         self._trees: list[int] = []
         self._forms: list[int] = []
@@ -218,7 +219,14 @@ class _Reader:
         if verb in _UNARY:
             sign, two = _UNARY[verb]
             if _operation(number, two, result, sign) == sign:
-                self._step(self._candidates(number)[0], self._new(two), sign, False, result)
+                self._step(
+                    self._candidates(number)[0],
+                    self._new(two),
+                    sign,
+                    False,
+                    result,
+                    _text([number, two], [sign], result),
+                )
         elif self._last is not None and self._last != result:
             sign = _operation(self._last, number, result, verb)
             if sign and (sign.removeprefix("r") == verb or not needs_verb):
@@ -231,12 +239,13 @@ class _Reader:
         self._said.add(said)
         one, other = self._pair(left, right)
         sign = _operation(left, right, result, written)
-        if sign:
-            self._step(*((other, one) if sign[0] == "r" else (one, other)), sign[-1], False, result)
-        else:
-            self._step(one, other, written if written in "+-*/^%" and written else "?", True, result)
+        if sign and sign[0] == "r":
+            left, right, one, other = right, left, other, one
+        known = written if written in "+-*/^%" and written else sign[-1:] or "?"
+        text = _text([left, right], [known], result)
+        self._step(one, other, sign[-1:] or known, not sign, result, text)
 
-    def _step(self, one: _Value, other: _Value, sign: str, is_slip: bool, result: float) -> None:
+    def _step(self, one: _Value, other: _Value, sign: str, is_slip: bool, result: float, text: str) -> None:
         if sign in "+*?" and one.low > other.low:
             one, other = other, one
         is_own = one.low < other.low < self._num_numbers and self._signs[other.low] == sign
@@ -249,6 +258,7 @@ class _Reader:
             form=mix(code, _form(one), _form(other)),
             result=result,
             taken=(one, other),
+            text=text,
         )
 
     def _long(self, numbers: list[float], signs: list[str], result: float) -> None:
@@ -263,7 +273,7 @@ class _Reader:
         is_slip = abs(_value_of(numbers, signs) - result) > 0.01 * max(1.0, abs(result))
         tree = mix(tree, _SLIP if is_slip else 0)
         end = "≠" if is_slip else "="
-        self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values))
+        self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values), _text(numbers, signs, result))
 
     def _pair(self, left: float, right: float) -> tuple[_Value, _Value]:
         """Which values the numbers are: unused before used, neighbours before others, results before the prompt's."""
@@ -291,7 +301,9 @@ class _Reader:
         """A number from nowhere."""
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
-    def _add(self, name: str, shape: str, tree: int, form: int, result: float, taken: tuple[_Value, ...]) -> None:
+    def _add(
+        self, name: str, shape: str, tree: int, form: int, result: float, taken: tuple[_Value, ...], text: str
+    ) -> None:
         if (tree, result) in self._seen:
             return
         self._seen.add((tree, result))
@@ -302,6 +314,7 @@ class _Reader:
         letter = result_letter(len(self._names))
         self._names.append(name + letter)
         self._shapes.append(shape + letter)
+        self._written.append(text)
         self._trees.append(tree)
         self._forms.append(form)
         made = _Value(letter, tree, form, min(one.low for one in taken), max(one.high for one in taken))
@@ -324,7 +337,16 @@ class _Reader:
             key=key,
             parts=(*trees, *sorted(self._forms), *sorted(self._edges)),
             unused=unused,
+            written=tuple(self._written),
         )
+
+
+def _text(numbers: Sequence[float], signs: Sequence[str], result: float) -> str:
+    """A step with its numbers; the sign is the written one, also where another gives the result."""
+    text = f"{numbers[0]:.12g}"
+    for sign, number in zip(signs, numbers[1:], strict=True):
+        text += f" {'% of' if sign == '%' else sign} {number:.12g}"
+    return f"{text} = {result:.12g}"
 
 
 def _form(value: _Value) -> int:

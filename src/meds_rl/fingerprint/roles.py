@@ -17,6 +17,7 @@ class Working(NamedTuple):
         key: a 64-bit hash of the steps; equal for workings that go the same way.
         parts: 64-bit hashes of the steps and of neighbouring steps; workings that go a similar way share many of them.
         unused: names of the prompt's numbers that no step takes.
+        written: the steps with their numbers, as "7 + 3 = 10"; of arithmetic only.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Working(NamedTuple):
     key: int
     parts: tuple[int, ...]
     unused: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 def letter_of(place: int) -> str:
