@@ -60,6 +60,16 @@ def test_runs_without_a_recipe_are_called_by_their_folders(tmp_path):
     assert variants([recipe(), recipes[2]]) == ["meds", "dump"]
 
 
+def test_a_recipe_without_a_method_is_called_by_its_folder(tmp_path):
+    """That of a `RepeatedErrorPenalty` names none."""
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text('{"meds_alpha": 0.1, "num_generations": 8}')
+    recipes = [read_recipe(tmp_path / name) for name in ("mine", "other")]
+    assert variants([*recipes, recipe()]) == ["mine", "other", "meds"]
+    assert (recipes[0].method, recipes[0].group_size) == ("mine", 8)
+
+
 def test_a_recipe_is_read_with_what_was_given(tmp_path):
     write_run(tmp_path, [[("p", "1", RIGHT)]], fields={"meds_alpha": 0.3}, given=["method", "meds_alpha"])
     found = read_recipe(tmp_path)
