@@ -103,6 +103,15 @@ def test_logged_pass_figures_know_the_groups_that_were_thrown_away(tmp_path):
     assert lines["pass", "pass@G"] == {0: 1.0, 1: 1.0, 2: 1.0}
 
 
+def test_nothing_is_counted_by_answer_where_answers_are_unknown(tmp_path):
+    write_run(tmp_path, [[("p", None, WRONG), ("p", None, RIGHT)]] * 3, memory=False)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 1, "diversity/answer_entropy": 0.5, "diversity/distinct_wrong": 1.0}) + "\n")
+    lines = run_course(read_run(tmp_path))
+    assert ("pass", "pass@1") in lines
+    assert not {"entropy", "distinct", "repeated"} & {panel for panel, _ in lines}
+
+
 def test_nulls_and_nan_in_the_metrics_are_passed_over():
     rows = [{"step": 1, "reward": None}, {"step": 2, "reward": float("nan")}, {"step": 3, "reward": 1.0}]
     assert logged_course(rows)["reward", "shaped"] == {2: 1.0}

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.report.headlines import _repeats, verdicts
+from meds_rl.report.headlines import _repeated, verdicts
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -26,7 +26,8 @@ def test_a_run_with_a_memory(tmp_path):
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
         "The largest single error: to “question p” it gave the answer “2” 18 times, 100 % of that prompt's wrong "
-        "completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
+        "completions, mostly by “sign”; steps 0 to 8, steady. The memory has them in no cluster and counts them with "
+        "all others in none."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
@@ -44,8 +45,30 @@ def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):
     )
     data = report_data([tmp_path / "annealed"])
     assert data["runs"][0]["settings"]["meds_anneal"] == "[0.25, 0.5]"
-    write_run(tmp_path / "first", [BATCH])  # the first batch finds nothing
-    assert sentences(tmp_path / "first")[-1] == "The memory took nothing from any wrong completion: it only watched."
+    write_run(tmp_path / "watched", [BATCH], fields={"meds_alpha": 0.0})
+    assert sentences(tmp_path / "watched")[-1] == (
+        "The memory took nothing from any wrong completion: it only watched (alpha is 0)."
+    )
+
+
+def test_why_a_memory_with_a_strength_took_nothing(tmp_path):
+    # p's two are unseen, q's group of one has no right answer. Every prompt came once.
+    write_run(tmp_path / "first", [BATCH])
+    assert sentences(tmp_path / "first")[-1] == (
+        "The memory took nothing from any wrong completion, although alpha is 0.1: 67 % of them came before anything "
+        "like them was remembered; 33 % of them are in groups without a right answer, which are left out (all_wrong: "
+        "skip); every prompt came once."
+    )
+    write_run(tmp_path / "skipped", [[("p", "2", WRONG)]] * 2)
+    assert sentences(tmp_path / "skipped")[-1] == (
+        "The memory took nothing from any wrong completion, although alpha is 0.1: 100 % of them are in groups without "
+        "a right answer, which are left out (all_wrong: skip)."
+    )
+    # 1 of 5 wrong completions in a batch is penalised, from the second batch on.
+    mostly = [("p", "2", WRONG), ("p", "1", RIGHT), *[("q", "5", WRONG)] * 4]
+    write_run(tmp_path / "mostly", [mostly] * 2)
+    assert "10 % of them lost something" in sentences(tmp_path / "mostly")[-1]
+    assert "80 % of them are in groups without a right answer" in sentences(tmp_path / "mostly")[-1]
 
 
 def test_the_right_way_is_never_the_most_repeated_error(tmp_path):
@@ -107,9 +130,10 @@ def test_the_verdict_says_better_or_worse_only_where_the_interval_does():
 
 
 def test_errors_that_do_not_come_back(tmp_path):
-    # Steps 0 to 2, 3 to 5, 6 to 8: in the middle third the same error, in the last one a new one each time.
-    old = [("p", "2", WRONG), ("p", "1", RIGHT)]
-    write_run(tmp_path, [old] * 6 + [[("p", f"new {n}", WRONG), ("p", "1", RIGHT)] for n in range(3)], memory=False)
+    # Steps 0 to 2, 3 to 5, 6 to 8: in the middle third the same error, in the last one new ones each time.
+    old = [*[("p", "2", WRONG)] * 3, ("p", "1", RIGHT)]
+    new = [[*(("p", f"new {n} {m}", WRONG) for m in range(3)), ("p", "1", RIGHT)] for n in range(3)]
+    write_run(tmp_path, [old] * 6 + new, memory=False)
     repeats = sentences(tmp_path)[-1]
     assert repeats == (
         "In the last third of training 0 % of the wrong completions repeated a wrong answer of an earlier batch, "
@@ -120,39 +144,108 @@ def test_errors_that_do_not_come_back(tmp_path):
 def test_no_answer_at_all(tmp_path):
     write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
     assert sentences(tmp_path)[0].startswith(
-        "The largest single error: to “question p” it wrote words like “so it is None” 2 times"
+        "The largest single error: to “question p” it wrote words like “so it is None” in 2 of"
     )
 
 
-def test_once_is_not_1_times(tmp_path):
-    write_run(tmp_path, [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
-    (largest,) = sentences(tmp_path)
+def test_few_completions_have_no_shares(tmp_path):
+    write_run(tmp_path / "once", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
+    assert sentences(tmp_path / "once") == ["No prompt got the same error twice."]
+    write_run(tmp_path / "few", [[("p", "2", WRONG)] * 3 + [("p", "3", WRONG)]], memory=False)
     # One batch has no course.
-    assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” once, 100 % of that prompt's wrong "
-        "completions."
-    )
+    assert sentences(tmp_path / "few") == [
+        "The largest single error: to “question p” it gave the answer “2” in 3 of that prompt's 4 wrong completions."
+    ]
+    # Six batches with one wrong completion each: two in a third are too few to compare.
+    write_run(tmp_path / "thirds", [[("p", "2", WRONG), ("p", "1", RIGHT)]] * 6, memory=False)
+    assert not any("last third" in sentence for sentence in sentences(tmp_path / "thirds"))
 
 
 def test_equal_answers_to_different_prompts_are_not_one_error(tmp_path):
     rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("23", "23", "Paris")]
     write_run(tmp_path, [rows], memory=False)
     (largest,) = sentences(tmp_path)
-    assert largest.startswith("The largest single error: to “question p” it gave the answer “23” 2 times")
+    assert largest.startswith(
+        "The largest single error: to “question p” it gave the answer “23” in 2 of that prompt's 3 wrong"
+    )
 
 
 def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):
     rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in [None] * 15 + ["5"]]
+    rows += [("q", "1", RIGHT)] * 8  # 30 of 40 completions have no answer
     write_run(tmp_path / "answers", [rows], memory=False)
     assert sentences(tmp_path / "answers")[0] == (
         "The most repeated error is no answer at all: 30 of 32 wrong completions (94 %), in 2 of 2 prompts."
     )
     write_run(tmp_path / "ways", [rows], memory=False, strategies={"5": "sign"})
     assert sentences(tmp_path / "ways")[0].endswith("; then the strategy “sign”: 2 (6.2 %).")
-    write_run(tmp_path / "none", [[("p", None, WRONG), ("q", None, WRONG)]], memory=False)
-    assert sentences(tmp_path / "none")[0] == (
-        "The most repeated error is no answer at all: 2 of 2 wrong completions (100 %), in 2 of 2 prompts."
+    # A more frequent way goes before it: 32 of "5".
+    more = [*rows, *[("p", "5", WRONG)] * 30]
+    write_run(tmp_path / "more", [more], memory=False, strategies={"5": "sign"})
+    assert sentences(tmp_path / "more")[0].startswith("The most repeated error is “sign”: 32 of 62")
+
+
+def test_unknown_answers_are_no_error(tmp_path):
+    steps = {"None": "2 + 3 = 5, 5 * 4 = 20"}
+    write_run(tmp_path, [[*[("p", None, WRONG)] * 6, *[("q", None, WRONG)] * 6, ("p", None, RIGHT)]] * 3, memory=False)
+    for file in (tmp_path / "rollouts").iterdir():
+        table = pq.read_table(file)
+        prompts = pa.array(["what is 2 + 3 * 4?" if p == "p" else "what is 7 + 1 * 5?" for p in prompt_ids(table)])
+        texts = [steps["None"] if p == "p" else "7 + 1 = 8, 8 * 5 = 40" for p in prompt_ids(table)]
+        pq.write_table(replaced(replaced(table, "prompt", prompts), "completion", pa.array(texts)), file)
+    data = report_data([tmp_path])
+    most, warning, largest = data["headlines"]
+    assert most["text"] == (
+        "The most repeated error is one way of working: 36 of 36 wrong completions (100 %), in 2 of 2 prompts, as in "
+        "“what is 7 + 1 * 5?”: 7 + 1 = 8, 8 * 5 = 40."
     )
+    assert most["text"][: most["lead"]].endswith("in 2 of 2 prompts")
+    assert (warning["is_warning"], "answer_marker" in warning["text"]) == (True, True)
+    assert "it worked “2 + 3 = 5, 5 * 4 = 20” 18 times" in largest["text"]
+    assert {error["by"] for error in data["errors"]} == {"working"}
+    assert not {"entropy", "distinct", "repeated"} & set(data["course"]["values"]["panel"])
+    assert not data["runs"][0]["answers_known"]
+
+
+def prompt_ids(table):
+    return table.column("prompt_id").to_pylist()
+
+
+def replaced(table, name, values):
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+def test_unknown_answers_without_anything_else(tmp_path):
+    write_run(tmp_path, [[(prompt, None, WRONG) for prompt in "pq"]], memory=False, fields={"answer_finder": "boxed"})
+    (warning,) = sentences(tmp_path)
+    assert warning == (
+        "Answers were not found (no completion has one), so nothing is counted by answer: answer_finder of "
+        "RepeatedErrorPenalty says how answers are marked."
+    )
+
+
+def test_ways_that_grow_and_die_out(tmp_path):
+    # Of 12 wrong completions a batch "sign" has 3, 3 and 9, "order" 6, 6 and 0, "slip" 3, 3 and 3; the right ones of
+    # the prompts are as many.
+    def batch(sign, order, slip):
+        wrong = [("p", "2", WRONG)] * sign + [("p", "3", WRONG)] * order + [("p", "4", WRONG)] * slip
+        return [*wrong, *(("q", answer, False) for _, answer, _ in wrong), *[(p, "1", RIGHT) for p in "pq"] * 4]
+
+    write_run(
+        tmp_path,
+        [batch(3, 6, 3), batch(3, 6, 3), batch(9, 0, 3)],
+        memory=False,
+        strategies={"2": "sign", "3": "order", "4": "slip"},
+    )
+    most, traced, *_ = sentences(tmp_path)
+    assert most.startswith("The most repeated error is “sign”: 30 of 72")
+    assert traced == (
+        "Growing over all prompts: this error (25 % to 75 % of the wrong completions); died out: “order” (50 % to 0 % "
+        "of the wrong completions)."
+    )
+    # A quarter as many are too few to tell.
+    write_run(tmp_path / "few", [batch(3, 1, 3), batch(3, 1, 3), batch(3, 0, 3)], memory=False, strategies={"3": "x"})
+    assert not any("died out:" in sentence for sentence in sentences(tmp_path / "few"))
 
 
 @pytest.mark.parametrize(
@@ -175,14 +268,14 @@ def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):
     ],
 )
 def test_more_and_less_hold_of_the_figures_as_they_are_written(last, middle, words):
-    # Batches 16 steps apart: the thirds are of batches.
-    assert words in _repeats({("repeated", "answer"): {0: 0.0, 16: middle, 32: last}})
-    assert _repeats({("repeated", "answer"): {0: 0.0, 16: middle}}) == ""
+    assert words in _repeated(last, middle)
 
 
 def test_nothing_is_wrong(tmp_path):
     write_run(tmp_path, [[("p", "1", RIGHT)]])
-    assert sentences(tmp_path) == ["None of the 1 completions is wrong."]
+    assert sentences(tmp_path) == ["The only completion is right."]
+    write_run(tmp_path, [[("p", "1", RIGHT)] * 2])
+    assert sentences(tmp_path) == ["None of the 2 completions is wrong."]
 
 
 def test_errors_that_the_task_cannot_name_are_told_of(tmp_path):

@@ -47,9 +47,9 @@ def test_figures_by_hand(tmp_path):
     assert of.asked_again == pytest.approx(2 / 3)
     # The last third is the last batch: p has a, b equally often, exp(ln 2) = 2; s has too few.
     assert of.live_errors == pytest.approx(2.0)
-    # p and s have no right one, q has 9. None in 12 and in 2 completions: median 7, 3 / 7.
+    # p and s have no right one, q has 9. None in 12 and in 2 completions: median 7, too few for a rate.
     assert (of.right.none, of.right.few, of.right.many) == (pytest.approx(2 / 3), 0.0, pytest.approx(1 / 3))
-    assert (of.right.none_completions, of.right.none_rate_at_most) == (7, 3 / 7)
+    assert (of.right.none_completions, of.right.none_rate_at_most) == (7, None)
     # Of p and q: first batch 0 and 3 of 4, last 0 and 4 of 4.
     assert [row.k for row in of.pass_at_k] == [1, 2, 4]
     assert (of.same_prompts, of.num_prompts) == (True, (2, 2))
@@ -80,11 +80,15 @@ REGIMES = {
         [*[rows("p", "", 4)] * 4, rows("p", "a", 3)],
         "Little is left to learn: 80 % of the groups are all right.",
     ),
-    "mixed": ([*[MIXED] * 4, rows("p", "aabb")], "Nothing to learn for a penalty: 80 % of the groups are mixed."),
+    # One in three of the errors came before.
+    "mixed": (
+        [rows("p", names, 2) for names in ("ab", "ac", "ad", "ef")],
+        "Nothing to learn for a penalty: 100 % of the groups are mixed, so their right answers already teach.",
+    ),
     "stuck": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]] * 3,
-        "Stuck: 50 % of the prompts make one error in over 80 % of their completions; compare with a run with "
-        "meds_alpha=0 to see whether a penalty helps.",
+        "Stuck: 50 % of the prompts make one error in over 80 % of their completions; train with and without a "
+        "penalty (meds_alpha=0) to see whether it helps.",
     ),
     # Groups of two, one at a time; in the last third (four of twelve batches) p has four errors, equally often.
     "many": (
@@ -170,6 +174,34 @@ def test_errors_by_what_the_working_did(tmp_path):
         run.rollouts.loc[place, "answer"] = None
     assert outlook(run).regime == "no answers"
     assert outlook(run, workings=steps).regime == "stuck"
+
+
+def test_mixed_groups_whose_errors_repeat_or_grow(tmp_path):
+    of = found(tmp_path, [*[MIXED] * 4, rows("p", "aabb")])
+    assert of.sentence == (
+        "Little to learn for a penalty: 80 % of the groups are mixed, so their right answers already teach; but 100 % "
+        "of the errors were made before; train with and without a penalty (meds_alpha=0) to see whether it helps."
+    )
+    words = "100 % of the errors were made before and one way of going wrong grows from 31 % to 59 % of the wrong"
+    assert words in outlook(read_run(tmp_path), growth=(0.31, 0.59)).sentence
+
+
+def test_none_of_many_completions_excludes_a_rate(tmp_path):
+    of = found(tmp_path, [rows("p", "abcdefgh")])
+    assert (of.right.none_completions, of.right.none_rate_at_most) == (8, 3 / 8)
+
+
+def test_unknown_answers_are_no_errors(tmp_path):
+    # 18 of 20 completions have no answer, right ones included, and no steps: errors cannot be told apart.
+    batch = [("p", None, RIGHT), *rows("p", "----")]
+    of = found(tmp_path, [[*batch, *batch[:4]], [*batch, *batch[:4]], rows("p", "a", 1)])
+    assert (of.regime, of.errors_known) == ("no answers", False)
+    assert (of.commonest, of.seen_before, of.live_errors) == (None, None, None)
+    # With steps the rest is told apart by these; what has none is no error.
+    run = read_run(tmp_path)
+    groups = np.array([0] * 10 + [-1] * (len(run.wrong) - 10))
+    steps = Workings("steps", run.wrong, groups, ["a+b=x"], [""], len(run.wrong), True, "")
+    assert outlook(run, workings=steps).seen_before == 1.0
 
 
 def test_many_prompts_are_resampled_in_blocks():

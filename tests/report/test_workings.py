@@ -59,6 +59,10 @@ def test_ways_over_all_prompts_are_the_planted_strategies(tmp_path):
     assert listed[1]["meaning"] == "d is not used"
     assert listed[0]["share"] == 0.6
     way = ways(run, found)[0]
+    # The newest completion from left to right, row 5: 3 * 8 = 24, 24 + 5 = 29, 29 * 4 = 116.
+    assert way.example == (5, "3 * 8 = 24, 24 + 5 = 29, 29 * 4 = 116")
+    assert (way.to_dict()["written"], way.to_dict()["written_to"]) == (way.example[1], prompt_of(2))
+    assert way.examples()[0] == 5
     assert len(way.examples()) == 3
     assert [prompt for prompt, _ in way.prompts] == [prompt_of(p) for p in range(3)]
 
@@ -73,6 +77,9 @@ def test_a_way_that_is_right_elsewhere_says_so(tmp_path):
     run = write(tmp_path, rows, is_correct=[False, False, True, True, True])
     (way,) = ways(run, read_workings(run))
     assert way.to_dict()["meaning"] == "right in 3 other completions"
+    run.rollouts.loc[2:3, "reward"] = np.nan
+    (way,) = ways(run, read_workings(run))
+    assert way.to_dict()["meaning"] == "right in 1 other completion"
 
 
 def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -13,9 +13,9 @@ from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
-from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, ways, wrong_course
+from meds_rl.report.errors import STATES, Error, Way, find_errors, growing, stretches, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
-from meds_rl.report.headlines import headlines, verdicts
+from meds_rl.report.headlines import headlines, is_error, verdicts
 from meds_rl.report.maps import Map, maps
 from meds_rl.report.meanings import with_meaning
 from meds_rl.report.outlook import HELP, Outlook, outlook
@@ -110,9 +110,10 @@ def report_data(
     table, text_notes = completions.table(max_characters)
     texts = {prompt["id"]: prompt["text"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
-    outlooks = [
-        each for each in (outlook(run, seed, one) for run, one in zip(read, workings, strict=True)) if each is not None
-    ]
+    found_outlooks = (
+        outlook(run, seed, one, _growth(run_ways[run.id])) for run, one in zip(read, workings, strict=True)
+    )
+    outlooks = [each for each in found_outlooks if each is not None]
     data = {
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -129,9 +130,9 @@ def report_data(
         "ways_help": WAYS_HELP + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
         "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},
         "headlines": [
-            {"run": run.id, "text": text}
+            {"run": run.id, **headline._asdict()}
             for run, (run_errors, _) in zip(read, found, strict=True)
-            for text in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
+            for headline in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
         ],
         "verdicts": verdicts(compared),
         "outlooks": [each.to_dict() for each in outlooks],
@@ -172,6 +173,13 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
     }
 
 
+def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The growth of the largest way that grows."""
+    rising = growing([way for way in found if is_error(way)])
+    growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
+    return growth
+
+
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
     recipes = [run.recipe for run in runs]
     names = run_names(recipes, [run.path for run in runs])
@@ -192,6 +200,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_prompts": int(run.rollouts["prompt_id"].nunique()),
             "num_wrong": len(run.wrong),
             "num_graded": int(run.rollouts["reward"].notna().sum()),
+            "answers_known": run.answers_known,
             "has_memory": has_memory(run),
             "memory_size": 0 if run.memory is None else len(run.memory.table),
             "num_clusters": _num_clusters(run),

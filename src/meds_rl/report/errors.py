@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -25,13 +25,18 @@ from meds_rl.report.workings import Workings
 
 By: TypeAlias = Literal["cluster", "answer", "working", "states"]
 Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
-State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "too short to tell"]
+State: TypeAlias = Literal[
+    "growing", "steady", "fading", "died out", "not asked again", "too few to tell", "too short to tell"
+]
 
 MAX_ANSWERS = 5
 """Listed answers and strategies of an error, the most frequent first."""
 
 MAX_WAYS = 30
 """Listed ways of each kind, the most frequent first."""
+
+LEAST_TRACED, TRACED = 20, 0.02
+"""A way with fewer completions, or a smaller share of the wrong ones, is not said to grow or to have died out."""
 
 MAX_EXAMPLES = 3
 """Shown completions of a way."""
@@ -42,6 +47,9 @@ MAX_BINS = 40
 LEAST_BATCHES = 3
 """With fewer batches, an error has no state."""
 
+LEAST_MADE = 5
+"""An error made fewer times neither grows nor dies out: its state is "too few to tell"."""
+
 FACTOR = 1.5
 """The ratio from which an error is "growing"; its inverse is for "fading"."""
 
@@ -51,6 +59,7 @@ STATES: dict[str, str] = {
     "fading": f"at most 1/{FACTOR} as often as before",
     "died out": "its prompt was asked in the last third of the run's batches, and this error did not come",
     "not asked again": "its prompt was not asked in the last third of the run's batches",
+    "too few to tell": f"made fewer than {LEAST_MADE} times",
     "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt was asked in their last third "
     "only",
 }
@@ -136,16 +145,20 @@ def counts(values: pd.Series) -> list[list[Any]]:
 
 def _groupings(
     run: RunData, workings: Sequence[Workings]
-) -> Iterator[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]]:
+) -> list[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]]:
     """Each grouping: its rows, for each row a number of its group (NO_ANSWER and NOISE keep theirs), and its names."""
+    found: list[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]] = []
     if run.clusters is not None:
         kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
-        yield "cluster", kept, run.clusters[kept], None
+        found.append(("cluster", kept, run.clusters[kept], None))
     codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
-    yield "answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64), None
-    for read in workings:
-        if read.by is not None:
-            yield ("states" if read.by == "states" else "working"), read.rows, read.groups, read
+    found.append(("answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64), None))
+    there = [read for read in workings if read.by is not None]
+    found += [("states" if read.by == "states" else "working", read.rows, read.groups, read) for read in there]
+    if run.answers_known:
+        return found
+    # Where answers are unknown, "no answer" is no error, unless there is nothing else to show.
+    return [one for one in found if one[0] != "answer" and not (one[2] == NO_ANSWER).all()] or found
 
 
 def _grouped(
@@ -224,6 +237,7 @@ class Way:
         name, meaning: for the reader; the meaning may be empty.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         scale: how many completions each one stands for, where only a sample was read.
+        example: the row of the newest completion that goes exactly this way, and its steps; None if it has none.
     """
 
     run: RunData
@@ -232,6 +246,7 @@ class Way:
     meaning: str
     rows: NDArray[np.int64]
     scale: float = 1.0
+    example: tuple[int, str] | None = None
 
     @cached_property
     def prompts(self) -> list[tuple[str, int]]:
@@ -241,9 +256,28 @@ class Way:
         return [(str(prompt), newest[prompt]) for prompt, _ in Counter(ids).most_common()]
 
     def examples(self) -> list[int]:
-        """The newest completion, and the newest of two other prompts."""
-        others = [row for _, row in self.prompts if row != self.rows[-1]]
-        return [int(self.rows[-1]), *others[: MAX_EXAMPLES - 1]]
+        """`example`, or else the newest completion, and the newest of two other prompts."""
+        first = int(self.rows[-1]) if self.example is None else self.example[0]
+        ids = self.run.rollouts["prompt_id"].to_numpy()
+        others = [row for prompt, row in self.prompts if prompt != str(ids[first])]
+        return [first, *others[: MAX_EXAMPLES - 1]]
+
+    def growth(self) -> tuple[float, float] | None:
+        """Its shares of the wrong completions before the last third of the batches, and in it.
+
+        None if the run is too short, or the way is too rare (`LEAST_TRACED`, `TRACED`) to tell.
+        """
+        count = len(self.rows) * self.scale
+        if count < max(LEAST_TRACED, TRACED * len(self.run.wrong)) or len(self.run.batch_steps) < LEAST_BATCHES:
+            return None
+        begin = self.run.batch_steps[thirds(len(self.run.batch_steps))[1]]
+        steps = self.run.rollouts["step"].to_numpy()
+        late, all_late = (steps[rows] >= begin for rows in (self.rows, self.run.wrong))
+        if min(all_late.sum(), (~all_late).sum()) < LEAST_TRACED:
+            return None
+        shares = (self.scale * few.sum() / every.sum() for few, every in ((~late, ~all_late), (late, all_late)))
+        before, last = (float(share) for share in shares)
+        return before, last
 
     def to_dict(self) -> dict[str, Any]:
         """The way in the report's data, without examples and prompts."""
@@ -261,6 +295,9 @@ class Way:
             "prompts": len(self.prompts),
             "course": [round(count * self.scale) for count in lived.course],
             "state": lived.state,
+            "growth": self.growth(),
+            "written": None if self.example is None else shortened(self.example[1]),
+            "written_to": None if self.example is None else str(rollouts["prompt_id"].iat[self.example[0]]),
         }
 
 
@@ -277,12 +314,27 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
         found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
     if workings is not None and workings.over_prompts:
         by_steps = [
-            Way(run, "steps", workings.names[group], workings.meanings[group], rows, workings.scale)
+            Way(
+                run,
+                "steps",
+                workings.names[group],
+                workings.meanings[group],
+                rows,
+                workings.scale,
+                workings.examples[group] if workings.examples else None,
+            )
             for group, rows in _rows_of_groups(workings)
         ]
         shared = (way for way in by_steps if len(way.prompts) > 1)
         found += itertools.islice(shared, MAX_WAYS)
     return found
+
+
+def growing(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The ways, as dicts of the report's data, that make up `FACTOR` times as much of the wrong completions in the end,
+    and are not made less often than before."""
+    traced = [way for way in ways if way["growth"] is not None and way["state"] in ("growing", "steady")]
+    return [way for way in traced if 0 < way["growth"][1] >= FACTOR * way["growth"][0]]
 
 
 def _rows_of_groups(workings: Workings) -> list[tuple[int, NDArray[np.int64]]]:
@@ -335,7 +387,7 @@ def life(
         num_steps: of the run.
 
     Example:
-        >>> found = life(np.array([0, 0, 1]), np.array([0, 0, 1, 1, 8, 8]), np.arange(9), num_steps=9)
+        >>> found = life(np.array([0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 8, 8]), np.arange(9), num_steps=9)
         >>> found.state, found.born, found.last
         ('died out', 0, 1)
     """
@@ -376,6 +428,8 @@ def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_step
         return "not asked again"
     if not asked_before:
         return "too short to tell"
+    if len(steps) < LEAST_MADE:
+        return "too few to tell"
     if not members:
         return "died out"
     if not members_before:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from meds_rl.fingerprint.steps import read_steps
+from meds_rl.labels import NO_ANSWER, NOISE
+from meds_rl.report.completions import read_texts
 from meds_rl.report.course import Course, has_memory
-from meds_rl.report.errors import LEAST_BATCHES, Error, thirds
+from meds_rl.report.errors import LEAST_BATCHES, Error, growing, thirds
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
 from meds_rl.shaping.penalty import check_anneal
+from meds_rl.shaping.result import Reason
 
 NOTICEABLE = 0.02
 """A smaller change of a share, as it is written, is called none."""
@@ -20,11 +24,34 @@ NOTICEABLE = 0.02
 WORTH_SAYING = 0.1
 """Share of the wrong completions without an answer that is named where nothing larger is known over all prompts."""
 
+LEAST_SHARE = 8
+"""Completions from which a share of them is given in percent."""
+
+LEAST_SKIPPED = 0.5
+"""Share of the wrong completions in groups left out (``all_wrong="skip"``) that is named beside a penalty."""
+
+MAX_TRACED = 2
+"""Ways in the sentence on what grew or died out, of each the largest."""
+
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
 
 LONGEST = 160
-"""Characters of a prompt or answer in a sentence."""
+"""Characters of a prompt, an answer or steps in a sentence."""
+
+
+class Headline(NamedTuple):
+    """One sentence, or a few.
+
+    Attributes:
+        text: for the reader.
+        lead: number of characters at the beginning that say what matters; 0 for all.
+        is_warning: whether figures are missing because of something that the reader can change.
+    """
+
+    text: str
+    lead: int = 0
+    is_warning: bool = False
 
 
 def headlines(
@@ -33,7 +60,7 @@ def headlines(
     ways: Sequence[Mapping[str, Any]],
     lines: Course,
     prompt_text: Mapping[str, str],
-) -> list[str]:
+) -> list[Headline]:
     """The sentences about one run.
 
     Args:
@@ -41,49 +68,110 @@ def headlines(
         errors: Its errors.
         ways: Its errors across prompts.
         lines: Its course of training.
-        prompt_text: Prompt id -> text, of the prompts of ``errors``.
+        prompt_text: Prompt id -> text, of the prompts of ``errors`` and of the examples of ``ways``.
     """
     if not len(run.rollouts):
         return []
     graded = int(run.rollouts["reward"].notna().sum())
     if not graded:
-        return [f"Nothing says which of the {len(run.rollouts):,} completions are right (correctness): no errors."]
+        return [
+            Headline(f"Nothing says which of the {len(run.rollouts):,} completions are right (correctness): no errors.")
+        ]
     if not len(run.wrong):
-        return [f"None of the {graded:,} completions is wrong."]
-    sentences = [_most_repeated_way(run, ways), _largest_error(errors, prompt_text)]
-    sentences += [_repeats(lines), _penalty(run)]
-    return [sentence for sentence in sentences if sentence]
+        return [
+            Headline(f"None of the {graded:,} completions is wrong." if graded > 1 else "The only completion is right.")
+        ]
+    most, way = _most_repeated_way(run, ways, prompt_text)
+    rest = [_over_time(ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
+    found = [most, *_unknown_answers(run), *(Headline(sentence) for sentence in rest)]
+    return [headline for headline in found if headline.text]
 
 
-def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
-    # A way in one prompt only is left to the sentence on the largest single error.
-    named = [way for way in ways if not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1]
+def is_error(way: Mapping[str, Any]) -> bool:
+    """Whether a way is one error over several prompts: neither the right way, nor unnamed, nor of one prompt only."""
+    return not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1
+
+
+def _most_repeated_way(
+    run: RunData, ways: Sequence[Mapping[str, Any]], prompt_text: Mapping[str, str]
+) -> tuple[Headline, Mapping[str, Any] | None]:
+    """The sentence, and the way that it names."""
+    named = [way for way in ways if is_error(way)]
     way = named[0] if named else None
     none, num_wrong, num_prompts = _no_answers(run), len(run.wrong), run.rollouts["prompt_id"].nunique()
+    if way is not None and none["count"] > way["count"]:
+        way = max(named, key=lambda each: each["count"])
     if none["prompts"] > 1 and (none["share"] >= WORTH_SAYING if way is None else none["count"] > way["count"]):
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
-            return most + "."
+            return Headline(most + "."), None
         kind = "the strategy " if way["by"] == "strategy" else ""
-        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
+        then = f"; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}){_as_in(way, prompt_text)}."
+        return Headline(most + then, len(most)), way
     if way is None:
-        return ""
+        return Headline(""), None
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
-    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    most = f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
+    return Headline(f"{most}{_as_in(way, prompt_text)}.", len(most)), way
 
 
 def _called(way: Mapping[str, Any]) -> str:
-    """What a way is called in a sentence.
+    """What a way is called in a sentence. Steps are shown by an example (`_as_in`).
 
-    >>> _called({"by": "steps", "name": "a∘b=x"})
-    "to work “a∘b=x” (a, b, …: the prompt's numbers in order; x, y, …: results; ∘: the prompt's own sign)"
+    >>> _called({"by": "strategy", "name": "left_to_right"}), _called({"by": "steps", "name": "a∘b=x", "written": "x"})
+    ('“left_to_right”', 'one way of working')
     """
     if way["by"] == "strategy":
         return f"“{way['name']}”"
-    own = "; ∘: the prompt's own sign" if "∘" in way["name"] else ""
-    return f"to work “{way['name']}” (a, b, …: the prompt's numbers in order; x, y, …: results{own})"
+    return f"one way of working, “{way['name']}”" if way.get("written") is None else "one way of working"
+
+
+def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
+    """One worked example of a way by steps."""
+    if way["by"] == "strategy" or way.get("written") is None:
+        return ""
+    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}"
+
+
+def _prompt(text: str) -> str:
+    return shortened(" ".join(prompt_words(text).split()), LONGEST)
+
+
+def _unknown_answers(run: RunData) -> list[Headline]:
+    """That answers were not found, and which option says how they are marked."""
+    if run.answers_known:
+        return []
+    share = float(run.rollouts["answer"].notna().mean())
+    if run.folder.source is not None:
+        option = "--answer-pattern or --answer-marker say how answers are marked, --answer names their column"
+    elif "answer_finder" in run.recipe.fields:
+        option = "answer_finder of RepeatedErrorPenalty says how answers are marked"
+    else:
+        option = "the setting answer_marker or the argument answer_finder says how answers are marked"
+    found = f"only {percent(share)} of the completions have one" if share else "no completion has one"
+    return [Headline(f"Answers were not found ({found}), so nothing is counted by answer: {option}.", 0, True)]
+
+
+def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
+    """Which ways, of the kind of the most repeated one, grew or died out over all prompts."""
+    of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
+    gone = [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
+    parts = []
+    for words, found in (("growing over all prompts", growing(of_kind)), ("died out", gone)):
+        named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
+        more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
+        if named:
+            parts.append(f"{words}: {', '.join([*named, *more])}")
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
+
+
+def _traced(way: Mapping[str, Any], is_most: bool) -> str:
+    name = f"“{shortened(way.get('written') or way['name'], LONGEST)}”"
+    before, last = way["growth"]
+    return f"{'this error' if is_most else name} ({percent(before)} to {percent(last)} of the wrong completions)"
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
@@ -136,7 +224,7 @@ def _is_unnamed(way: Mapping[str, Any]) -> bool:
 def _no_answers(run: RunData) -> dict[str, Any]:
     """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.errors.ways`)."""
     wrong = run.rollouts.iloc[run.wrong]
-    none = wrong[wrong["answer"].isna()]
+    none = wrong[wrong["answer"].isna() & run.answers_known]
     return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}
 
 
@@ -154,22 +242,41 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     if not single:
         return ""
     error = max(single, key=lambda error: len(error.rows))
-    prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
-    name = f"“{shortened(error.name, LONGEST)}”"
+    if error.kind == "no_answer" and not error.run.answers_known:
+        return ""
+    if len(error.rows) == 1:
+        return "No prompt got the same error twice."
+    name = f"“{shortened(_name(error), LONGEST)}”"
     done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
     what = done.get(error.kind, f"gave the answer {name}")
-    sentence = (
-        f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
-        f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
-    )
+    sentence = f"The largest single error: to “{_prompt(prompt_text[error.prompt_id])}” it {what} {_of_prompt(error)}"
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state == "too short to tell" else f", {error.life.state}"
+    state = "" if error.life.state.startswith("too ") else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""
     return f"{sentence}{when}.{_in_memory(error)}"
+
+
+def _name(error: Error) -> str:
+    """The error's name; of a working the steps of its newest completion, with their numbers."""
+    if error.kind == "working" and error.by == "working":
+        newest = int(error.rows[-1])
+        prompts, texts = (dict(read_texts(error.run, column, [newest])) for column in ("prompt", "completion"))
+        working = read_steps(prompts.get(newest), texts.get(newest) or "")
+        if working is not None and working.written:
+            return ", ".join(working.written)
+    return error.name
+
+
+def _of_prompt(error: Error) -> str:
+    """How often; a share only where it is of `LEAST_SHARE` completions or more."""
+    count, of = len(error.rows), round(len(error.rows) / error.share_of_prompt)
+    if of >= LEAST_SHARE:
+        return f"{times(count)}, {percent(error.share_of_prompt)} of that prompt's wrong completions"
+    return f"in {count} of that prompt's {of} wrong completions"
 
 
 def _in_memory(error: Error) -> str:
@@ -178,22 +285,35 @@ def _in_memory(error: Error) -> str:
     if clusters is None or error.kind == "no_answer":
         return ""
     names, sizes = np.unique(clusters[error.rows], return_counts=True)
-    sizes = sizes[names >= 0]
-    if not len(sizes):
-        return " None of them is in a cluster of the memory."
-    if len(sizes) == 1:
-        return f" {sizes[0]:,} of them are one cluster of the memory."
-    return f" The memory has them in {len(sizes):,} clusters, the largest with {sizes.max():,} of them."
+    inside = sizes[names >= 0]
+    if len(inside) == 1:
+        return f" {inside[0]:,} of them are one cluster of the memory."
+    if len(inside):
+        return f" The memory has them in {len(inside):,} clusters, the largest with {inside.max():,} of them."
+    mostly = int(names[sizes.argmax()])
+    if mostly == NO_ANSWER:
+        return " The memory found no answer in them and counts them with all others that have none."
+    if mostly == NOISE and error.run.recipe.fields.get("meds_noise", "cluster") == "cluster":
+        return " The memory has them in no cluster and counts them with all others in none."
+    return " None of them is in a cluster of the memory."
 
 
-def _repeats(lines: Course) -> str:
+def _repeats(run: RunData, lines: Course) -> list[str]:
     """How much is repeated in the last third, against the middle one; in the first third little can repeat."""
     points = lines.get(("repeated", "answer"), {})
     if len(points) < LEAST_BATCHES:
-        return ""
-    values = np.array([points[step] for step in sorted(points)])
-    begin, end = thirds(len(values))
-    middle, last = float(values[begin:end].mean()), float(values[end:].mean())
+        return []
+    steps = sorted(points)
+    begin, end = thirds(len(steps))
+    of_wrong = run.rollouts["step"].to_numpy()[run.wrong]
+    num_middle, num_last = (int(np.isin(of_wrong, some).sum()) for some in (steps[begin:end], steps[end:]))
+    if min(num_middle, num_last) < LEAST_SHARE:
+        return []
+    values = np.array([points[step] for step in steps])
+    return [_repeated(float(values[end:].mean()), float(values[begin:end].mean()))]
+
+
+def _repeated(last: float, middle: float) -> str:
     return (
         f"In the last third of training {percent(last)} of the wrong completions repeated a wrong answer of an "
         f"earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
@@ -216,11 +336,47 @@ def _penalty(run: RunData) -> str:
     if not len(penalties):
         return ""
     if not penalties.any():
-        return "The memory took nothing from any wrong completion: it only watched."
+        return f"The memory took nothing from any wrong completion{_why_nothing(run)}."
+    skipped = _reasons(run).get(Reason.ALL_WRONG.value, 0.0)
+    left_out = f" {percent(skipped)} of them {_SKIPPED}." if skipped >= LEAST_SKIPPED else ""
     return (
         f"The memory took {penalties.mean():.3f} from a wrong completion on average; "
-        f"{percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}.{_annealed(run)}"
+        f"{percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}.{left_out}"
+        f"{_annealed(run)}"
     )
+
+
+_SKIPPED = "are in groups without a right answer, which are left out (all_wrong: skip)"
+_WHY_NOTHING = {
+    Reason.ALL_WRONG.value: _SKIPPED,
+    Reason.UNSEEN.value: "came before anything like them was remembered",
+    Reason.NOT_TARGET.value: "are no target of the penalty (target)",
+    Reason.NOISE_FREE.value: "are in no cluster, which costs nothing (noise: free)",
+    Reason.NO_ANSWER_FREE.value: "have no answer, which costs nothing (no_answer: free)",
+}
+"""Reasons for a penalty of 0, of several completions."""
+
+
+def _why_nothing(run: RunData) -> str:
+    """Why no wrong completion has a penalty, as far as recipe and rollouts show."""
+    alpha = run.recipe.number("meds_alpha")
+    if alpha == 0:
+        return ": it only watched (alpha is 0)"
+    shares = _reasons(run)
+    parts = [
+        f"{percent(share)} of them {_WHY_NOTHING[reason]}" for reason, share in shares.items() if reason in _WHY_NOTHING
+    ]
+    wrong = run.rollouts.iloc[run.wrong]
+    once = Reason.UNSEEN.value in shares and bool((wrong.groupby("prompt_id")["generation"].nunique() == 1).all())
+    but = "" if alpha is None else f", although alpha is {alpha:g}"
+    why = [*parts, *(["every prompt came once"] if once else [])]
+    return f"{but}: {'; '.join(why)}" if why else but
+
+
+def _reasons(run: RunData) -> dict[str, float]:
+    """Share of the wrong completions with each reason for their penalty, the most frequent first."""
+    shares = run.rollouts["reason"].iloc[run.wrong].value_counts(normalize=True)
+    return {str(reason): float(share) for reason, share in shares.items()}
 
 
 def _annealed(run: RunData) -> str:

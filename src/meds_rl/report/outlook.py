@@ -53,7 +53,13 @@ MAX_BLOCKS = 1000
 
 NUM_RESAMPLES = 2000
 
-_TEST = "; compare with a run with meds_alpha=0 to see whether a penalty helps."
+LEAST_DESCRIBED = 8
+"""Of fewer completions no rate is given."""
+
+MOST_SEEN = 0.5
+"""From this share of errors that were made before, mixed groups do not mean that there is nothing to learn."""
+
+_TEST = "; train with and without a penalty (meds_alpha=0) to see whether it helps."
 SENTENCES: Mapping[Regime, str] = {
     "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
     "repeated errors.",
@@ -61,7 +67,8 @@ SENTENCES: Mapping[Regime, str] = {
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
     "new errors": "A memory can hardly help: {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
-    "mixed": "Nothing to learn for a penalty: {mixed} of the groups are mixed.",
+    "mixed": "{little} to learn for a penalty: {mixed} of the groups are mixed, so their right answers already teach"
+    "{yet}.",
     "stuck": "Stuck: {stuck} of the prompts make one error in over {dominant} of their completions" + _TEST,
     "many": "Many errors at a time: a prompt has {modes:.1f} live errors, more than a group of {size} can show" + _TEST,
     "repeats": "Errors repeat: {seen} of them were made before, and {all_wrong} of the groups are all wrong" + _TEST,
@@ -71,8 +78,8 @@ itself."""
 
 HELP = (
     "From the rollouts alone. A group is the completions of one prompt in one batch. An error of a prompt is what its "
-    "workings did, where their steps can be read, and else their final answer; no answer is one, too. The sentence "
-    "describes the run; it does not promise that a penalty helps."
+    "workings did, where their steps can be read, and else their final answer; no answer is one, too, unless hardly "
+    "any completion has one. The sentence describes the run; it does not promise that a penalty helps."
 )
 
 
@@ -100,7 +107,8 @@ class Commonest:
 @dataclass(frozen=True)
 class Right:
     """Shares of prompts with no, 1 to `FEW`, and more right completions; of those with none, the median number of
-    completions and the rate of right ones that this number cannot exclude (3 / n, at 95 %)."""
+    completions and the rate of right ones that this number cannot exclude (3 / n, at 95 %; None if n is below
+    `LEAST_DESCRIBED`)."""
 
     prompts: int
     none: float
@@ -130,15 +138,17 @@ class Outlook:
         num_batches: batches with graded completions.
         group_size: completions of the usual group.
         groups: None without a group of two or more.
-        commonest: None without a prompt of `LEAST_COMPLETIONS`.
+        commonest: None without a prompt of `LEAST_COMPLETIONS`, or if all of these have fewer than `LEAST_DESCRIBED`.
         asked_again: share of the prompts that came in two batches or more.
-        seen_before: of the wrong completions of prompts that had come before, the share whose error had, too.
+        seen_before: of the wrong completions of prompts that had come before, the share whose error had, too; None
+            without one.
         live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches (of
             fewer than three batches in all of them); median.
         right: right completions per prompt.
         pass_at_k: None with fewer than three batches.
         same_prompts: whether both thirds of ``pass_at_k`` are of the same prompts.
         num_prompts: of ``pass_at_k``, in the first and the last third.
+        errors_known: whether errors can be told apart; without it `commonest`, `seen_before`, `live_errors` are None.
         notes: what the reader must know of these figures.
     """
 
@@ -156,6 +166,7 @@ class Outlook:
     pass_at_k: list[PassAtK] | None
     same_prompts: bool
     num_prompts: tuple[int, int]
+    errors_known: bool
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,28 +174,33 @@ class Outlook:
         return asdict(self)
 
 
-def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Outlook | None:
+def outlook(
+    run: RunData, seed: int = 0, workings: Workings | None = None, growth: tuple[float, float] | None = None
+) -> Outlook | None:
     """Describe a run; None if none of its completions is graded, or none is wrong.
 
     Args:
         run: The run.
         seed: of the bootstrap.
         workings: what its wrong completions did; without them errors are told apart by final answer.
+        growth: of a growing way of going wrong its shares of the wrong completions, before and in the last third.
     """
     graded = _Graded(run, workings)
     if not len(graded.prompt) or graded.is_correct.all():
         return None
     rng = np.random.default_rng(seed)
     pass_at, same, num_prompts = _pass_at_k(graded, rng)
+    known = bool((graded.error >= 0).any())
     found: dict[str, Any] = {
         "num_batches": graded.num_batches,
         "group_size": graded.group_size,
         "groups": _groups(graded),
-        "commonest": _commonest(graded),
+        "commonest": _commonest(graded) if known else None,
         "asked_again": float(graded.asked_again.mean()),
         "seen_before": _seen_before(graded),
         "live_errors": _live_errors(graded),
         "right": _right(graded),
+        "errors_known": known,
     }
     no_answer = _unnamed(run, workings)
     dropped = bool(run.recipe.fields.get("dynamic_sampling"))
@@ -193,7 +209,7 @@ def outlook(run: RunData, seed: int = 0, workings: Workings | None = None) -> Ou
     return Outlook(
         run=run.id,
         regime=regime,
-        sentence=_sentence(regime, found, no_answer),
+        sentence=_sentence(regime, found, no_answer, growth),
         **found,
         pass_at_k=pass_at,
         same_prompts=same,
@@ -228,8 +244,9 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
     return "many" if live is not None and live > found["group_size"] > 1 else "repeats"
 
 
-def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str:
+def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, growth: tuple[float, float] | None) -> str:
     groups, commonest = found["groups"], found["commonest"]
+    yet = _yet(found["seen_before"], growth)
     stuck = percent(commonest.over_dominant if commonest else 0.0)
     dominated = f"; {stuck} of the prompts make one error in over {percent(DOMINANT)} of their completions"
     return SENTENCES[regime].format(
@@ -244,17 +261,32 @@ def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float) -> str
         dominant=percent(DOMINANT),
         modes=found["live_errors"] or 0.0,
         size=found["group_size"],
+        little="Little" if yet else "Nothing",
+        yet=f"; but {yet}" + _TEST.removesuffix(".") if yet else "",
     )
+
+
+def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
+    """What speaks for a memory although most groups are mixed."""
+    parts = [f"{percent(seen)} of the errors were made before"] if seen is not None and seen >= MOST_SEEN else []
+    if growth is not None:
+        parts.append(
+            f"one way of going wrong grows from {percent(growth[0])} to {percent(growth[1])} of the wrong completions"
+        )
+    return " and ".join(parts)
 
 
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
     """(n,) a number for the error of each wrong completion (``run.wrong``), the same for two of the same prompt only.
 
     By what the working did, if the steps of all of them were read, and of what has no steps by final answer. Of a
-    sample nobody could tell which errors came before; so then, and without workings, by final answer alone.
+    sample nobody could tell which errors came before; so then, and without workings, by final answer alone. -1 where
+    answers are unknown (`RunData.answers_known`) and no steps were read.
     """
     answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
     groups = _groups_of_workings(run, workings)
+    if not run.answers_known:
+        answers = np.full(len(answers), -1)
     return np.where(groups >= 0, len(names) + groups, answers).astype(np.int64)
 
 
@@ -360,7 +392,7 @@ def _commonest(graded: _Graded) -> Commonest | None:
     np.maximum.at(largest, graded.prompt[known], counts[graded.error[known]])
     asked = graded.per_prompt(np.ones(len(known), dtype=bool))
     enough = asked >= LEAST_COMPLETIONS
-    if not enough.any():
+    if asked[enough].sum() < LEAST_DESCRIBED:
         return None
     shares = largest[enough] / asked[enough]
     return Commonest(
@@ -408,7 +440,7 @@ def _right(graded: _Graded) -> Right:
         few=float(((right > 0) & (right <= FEW)).mean()),
         many=float((right > FEW).mean()),
         none_completions=completions,
-        none_rate_at_most=None if completions is None else min(1.0, 3 / completions),
+        none_rate_at_most=None if completions is None or completions < LEAST_DESCRIBED else 3 / completions,
     )
 
 

@@ -30,6 +30,10 @@ COLUMNS = (
 )
 """All columns of the rollouts except the texts, which are read later, for the few completions that are shown."""
 
+UNKNOWN_ANSWERS = 0.9
+"""From this share of completions, right and wrong, without an answer on, answers are unknown: they are probably marked
+in another way, and "no answer" is no error."""
+
 MAX_NAMED = 3
 """Damaged files that the note names."""
 
@@ -115,6 +119,11 @@ class RunData:
     def wrong(self) -> NDArray[np.int64]:
         """(n,) rows of the rollouts that were graded as wrong."""
         return np.flatnonzero(is_wrong(self.rollouts))
+
+    @cached_property
+    def answers_known(self) -> bool:
+        """Whether answers were found, so that a wrong completion without one is an error."""
+        return not len(self.rollouts) or bool(self.rollouts["answer"].isna().mean() < UNKNOWN_ANSWERS)
 
     @cached_property
     def clusters(self) -> NDArray[np.int64] | None:

@@ -121,6 +121,16 @@ def times(count: int) -> str:
     return "once" if count == 1 else f"{count:,} times"
 
 
+def counted(count: int, name: str) -> str:
+    """A count and what is counted, with a regular plural.
+
+    Example:
+        >>> counted(1, "completion"), counted(1200, "completion")
+        ('1 completion', '1,200 completions')
+    """
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A share in percent, as everything in the report writes it.
 

@@ -21,6 +21,7 @@ from meds_rl.fingerprint.text import text_vectors
 from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
 from meds_rl.report.completions import read_texts
 from meds_rl.report.source import RunData
+from meds_rl.report.text import counted
 
 MAX_READ = 50_000
 """Wrong completions whose workings are read; of more a random sample."""
@@ -73,6 +74,8 @@ class Workings:
         num_wrong: wrong completions of the run, of which n were read.
         over_prompts: whether the groups are ways over all prompts.
         note: what was found, or why nothing was.
+        examples: of each group the row of its newest completion with the steps of its name, and these steps with their
+            numbers; None where they are no arithmetic. Empty if nothing but texts or states was compared.
     """
 
     by: Literal["steps", "text", "states"] | None
@@ -83,6 +86,7 @@ class Workings:
     num_wrong: int
     over_prompts: bool
     note: str
+    examples: Sequence[tuple[int, str] | None] = ()
 
     @property
     def scale(self) -> float:
@@ -156,8 +160,8 @@ def _by_steps(
     note = f"Steps were read in {is_read.mean():.0%} of {of}."
     if not over_prompts:
         note += f" {share:.0%} of them go the same way as one of another prompt, so errors are shown by prompt only."
-    names, meanings = _names(groups, workings)
-    return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note)
+    names, meanings, examples = _names(groups, rows, workings)
+    return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note, examples)
 
 
 def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
@@ -200,26 +204,26 @@ def _with_right(
             keys[group].add(working.key)
     scale = len(right) / max(1, len(rows))
     times = [round(scale * sum(counts[key] for key in keys[group])) for group in range(len(found.meanings))]
-    return [
-        "; ".join([*([meaning] if meaning else []), *([f"right in {number:,} other completions"] if number else [])])
-        for meaning, number in zip(found.meanings, times, strict=True)
-    ]
+    elsewhere = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
+    return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, elsewhere, strict=True)]
 
 
-def _names(groups: NDArray[np.int64], workings: Sequence[Working | None]) -> tuple[list[str], list[str]]:
-    members: dict[int, list[Working]] = defaultdict(list)
-    for group, working in zip(groups.tolist(), workings, strict=True):
+def _names(
+    groups: NDArray[np.int64], rows: NDArray[np.int64], workings: Sequence[Working | None]
+) -> tuple[list[str], list[str], list[tuple[int, str] | None]]:
+    members: dict[int, list[tuple[int, Working]]] = defaultdict(list)
+    for group, row, working in zip(groups.tolist(), rows.tolist(), workings, strict=True):
         if working is not None:
-            members[group].append(working)
-    pairs = [_name(members[group]) for group in range(len(members))]
-    return [name for name, _ in pairs], [meaning for _, meaning in pairs]
+            members[group].append((row, working))
+    found = [_name(members[group]) for group in range(len(members))]
+    return [name for name, _, _ in found], [meaning for _, meaning, _ in found], [example for _, _, example in found]
 
 
-def _name(workings: Sequence[Working]) -> tuple[str, str]:
-    """The name of a way and what it means: of its most frequent sequence of steps."""
-    keys = Counter(working.key for working in workings)
+def _name(members: Sequence[tuple[int, Working]]) -> tuple[str, str, tuple[int, str] | None]:
+    """The name of a way, what it means and an example: of its most frequent sequence of steps."""
+    keys = Counter(working.key for _, working in members)
     key, count = keys.most_common(1)[0]
-    same = [working for working in workings if working.key == key]
+    same = [working for _, working in members if working.key == key]
     name, times = Counter(working.name for working in same).most_common(1)[0]
     meanings = []
     if times < SAME_NAME * count:
@@ -228,7 +232,8 @@ def _name(workings: Sequence[Working]) -> tuple[str, str]:
         meanings.append(f"{' and '.join(same[0].unused)} {'is' if len(same[0].unused) == 1 else 'are'} not used")
     if len(keys) > 1:
         meanings.append(f"the most frequent of {len(keys)} similar sequences")
-    return name, "; ".join(meanings)
+    row, newest = [member for member in members if member[1].key == key][-1]
+    return name, "; ".join(meanings), (row, ", ".join(newest.written)) if newest.written else None
 
 
 # ---- By wording.

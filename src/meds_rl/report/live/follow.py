@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.report.course import BATCH_COLUMNS, PREFERRED, BatchFigures, Course, logged_figures
+from meds_rl.report.course import BATCH_COLUMNS, PREFERRED, BatchFigures, Course, logged_figures, without_answers
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong
 from meds_rl.report.text import finite
@@ -75,7 +75,8 @@ class Follower:
     def course(self) -> Course:
         """Panel and line -> step -> value, as in the report."""
         lines = {**self.logged, **self.sampled}
-        return lines | {line: points for line, points in self.logged.items() if line[0] in PREFERRED}
+        lines |= {line: points for line, points in self.logged.items() if line[0] in PREFERRED}
+        return lines if self._figures.answers_known else without_answers(lines)
 
     @property
     def has_memory(self) -> bool:

@@ -24,6 +24,10 @@ function number(value, digits = 0) {
   return value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 }
 
+function counted(count, name) {
+  return `${number(count)} ${name}${count === 1 ? "" : "s"}`;
+}
+
 // A small share with one digit, as the sentences write it.
 function percent(value, digits = value > 0 && value < 0.0995 ? 1 : 0) {
   return value === null || value === undefined ? "–" : number(100 * value, digits) + "\u00a0%";

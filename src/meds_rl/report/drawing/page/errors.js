@@ -94,13 +94,14 @@ function wayRow(report, state, way, most) {
   else name.append(plain(way.name, 80));
   if (way.is_right) name.append(el("span", { class: "aside" }, " (the right way; the answer is wrong)"));
   const opens = (way.examples ?? []).length > 0 || (way.prompt_ids ?? []).length > 0;
-  const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${number(way.prompts)} prompt${way.prompts === 1 ? "" : "s"}`));
+  const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${counted(way.prompts, "prompt")}`));
   const meaning = way.meaning && !way.is_right ? el("span", { class: "meaning" }, plain(way.meaning, 240)) : null;
+  const example = way.written && (way.examples ?? []).length ? el("span", { class: "meaning" }, `as in “${plain(wordsOf(completionOf(report, way.examples[0]).promptOf), 90)}”: ${plain(way.written, 160)}`) : null;
   const state_ = way.state ? el("span", { class: "state", title: report.states?.[way.state] }, plain(way.state, 30)) : null;
   const bars = el("span", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * way.share) / most}%` })),
     way.course.length > 1 ? sparkline(way.course, 90, 18, `${number(way.count)} over training`) : null, state_);
   const head = opens ? el("button", { type: "button", class: "unfold", "aria-expanded": "false" }, name) : name;
-  const row = el("li", {}, head, num, meaning, bars);
+  const row = el("li", {}, head, num, example, meaning, bars);
   if (opens) {
     head.addEventListener("click", () => {
       const open = head.getAttribute("aria-expanded") === "true";
@@ -215,7 +216,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   more.hidden = found.length <= state.shown;
   const run = report.runs.find((each) => String(each.id) === state.run);
   const left = leftOut(report, run, state.kind);
-  count.textContent = `${number(Math.min(found.length, state.shown))} of ${number(found.length)} error${found.length === 1 ? "" : "s"}` +
+  count.textContent = `${number(Math.min(found.length, state.shown))} of ${counted(found.length, "error")}` +
     (query ? ` with “${plain(state.query, 40)}”` : "") + (state.now ? `, now ${state.now}` : "") + (left ? `; ${number(left)} smaller ones are not in this page` : "") + ".";
 }
 
@@ -306,7 +307,7 @@ function errorRows(report, state, error, query, fill) {
     cell({ class: "number", "data-label": "times" }, number(error.size)),
     cell({ class: "number", "data-label": "of all wrong" }, percent(error.share, 1)),
     ...(columns.some((column) => column.ofCourse) ? [
-      cell({}, sparkline(error.course, 110, 26, `Made ${number(error.size)} times, most at step ${short(error.peak)}`)),
+      cell({}, sparkline(error.course, 110, 26, `Made ${counted(error.size, "time")}, most at step ${short(error.peak)}`)),
       cell({ class: "number", "data-label": "steps" }, error.born === error.last ? short(error.born) : `${short(error.born)} – ${short(error.last)}`),
       cell({ class: "state", title: report.states?.[error.state] }, error.state)] : []),
     columns.some((column) => column.key === "penalty_mean") ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");

@@ -29,16 +29,16 @@ function outlookFigures(outlook) {
   const add = (name, ...values) => list.append(el("dt", {}, name), el("dd", {}, ...values));
   const { groups, commonest, right } = outlook;
   if (groups) {
-    add(`${number(groups.count)} groups, mostly of ${number(groups.size)}`,
+    add(`${counted(groups.count, "group")}, mostly of ${number(groups.size)}`,
       shares([["all wrong", groups.all_wrong, "--bad"], ["mixed", groups.mixed, "--accent"], ["all right", groups.all_right, "--good"]]));
   }
   add("right answers to a prompt",
     shares([["none", right.none, "--bad"], ["1 to 3", right.few, "--accent"], ["more", right.many, "--good"]]),
-    right.none_completions === null ? null : el("p", { class: "note" }, `None in ${number(right.none_completions)} completions (median) still allows a rate of ${percent(right.none_rate_at_most)}, or 3 in as many: none and 1 to 3 are hard to tell apart. That is where a penalty on errors could matter.`));
+    right.none_rate_at_most === null ? null : el("p", { class: "note" }, `None in ${number(right.none_completions)} completions (median) still allows a rate of ${percent(right.none_rate_at_most)}, or 3 in as many: none and 1 to 3 are hard to tell apart. That is where a penalty on errors could matter.`));
   if (commonest) {
     add("prompts with one error in over 80 % of their completions", el("b", {}, percent(commonest.over_dominant)), ` of ${number(commonest.prompts)}; in over 50 %: ${percent(commonest.over_half)}`);
   }
-  add("errors that the prompt had made in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again was answered wrong" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
+  if (outlook.errors_known !== false) add("errors that the prompt had made in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again was answered wrong" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
   if (outlook.live_errors !== null) {
     add(`different errors of a prompt ${outlook.num_batches < 3 ? "at a time" : "in the last third"}`, el("b", {}, number(outlook.live_errors, 1)), ` effective number, median; a group has ${number(outlook.group_size)} completions`);
   }

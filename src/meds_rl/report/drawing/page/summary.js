@@ -15,11 +15,20 @@ function summarySection(report) {
   return section;
 }
 
+// What matters in bold, and the rest of it.
+function headline({ text, lead }) {
+  const said = putSentence(el("p", { class: "said first" }), lead ? text.slice(0, lead) : text);
+  if (lead) said.append(putSentence(el("span", { class: "rest" }), text.slice(lead)));
+  return said;
+}
+
 function runCard(report, run, brief) {
   const card = el("article", { class: "card run", "data-run": run.id });
   card.append(el("h3", {}, runTitle(report, run)), putText(el("p", { class: "path" }), run.path));
-  const [first, ...rest] = report.headlines.filter((each) => each.run === run.id);
-  if (first) card.append(putSentence(el("p", { class: "said first" }), first.text));
+  const all = report.headlines.filter((each) => each.run === run.id);
+  const [first, ...rest] = all.filter((each) => !each.is_warning);
+  for (const said of all.filter((each) => each.is_warning)) card.append(putSentence(el("p", { class: "warning" }), said.text));
+  if (first) card.append(headline(first));
   const more = brief ? el("details", {}, el("summary", {}, "More of this run")) : card;
   for (const said of rest) more.append(putSentence(el("p", { class: "said" }), said.text));
   if (brief) card.append(more);
