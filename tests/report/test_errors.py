@@ -47,7 +47,7 @@ def test_by_answer(tmp_path):
     )  # 3 of 4 in the end, 6 of 13 before
     assert largest["answers"] == [["2", 9]]
     assert largest["strategies"] == [["sign", 9]]
-    assert errors["p", "3"].life.state == "too few to tell"  # made 4 times
+    assert errors["p", "3"].life.state == "rare"  # made 4 times
     assert errors["p", "no answer"].kind == "no_answer"
     # Rows of p's "2": the newest, the first, the one in the middle.
     rows = errors["p", "2"].rows

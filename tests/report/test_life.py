@@ -24,8 +24,8 @@ def asked(*counts):
         ([1, 1, 1, 1, 1, 1, 0, 0, 0], [8, 8, 8, 8, 8, 8, 0, 0, 0], "not asked again"),
         ([0, 0, 0, 0, 0, 0, 0, 0, 5], [8] * 9, "growing"),  # new
         # Made four times: too few for any of these, but whether its prompt was asked is known.
-        ([0, 0, 0, 0, 0, 0, 0, 0, 4], [8] * 9, "too few to tell"),
-        ([2, 2, 0, 0, 0, 0, 0, 0, 0], [8] * 9, "too few to tell"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 4], [8] * 9, "rare"),
+        ([2, 2, 0, 0, 0, 0, 0, 0, 0], [8] * 9, "rare"),
         ([2, 2, 0, 0, 0, 0, 0, 0, 0], [8, 8, 8, 8, 8, 8, 0, 0, 0], "not asked again"),
         # Half as many members, but the prompt was asked half as often.
         ([2, 2, 2, 2, 2, 2, 1, 1, 1], [8, 8, 8, 8, 8, 8, 4, 4, 4], "steady"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
+from meds_rl.report.completions import read_texts
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
 By: TypeAlias = Literal["cluster", "answer", "working", "states"]
 Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
-State: TypeAlias = Literal[
-    "growing", "steady", "fading", "died out", "not asked again", "too few to tell", "too short to tell"
-]
+State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
 
 MAX_ANSWERS = 5
 """Listed answers and strategies of an error, the most frequent first."""
@@ -48,7 +48,7 @@ LEAST_BATCHES = 3
 """With fewer batches, an error has no state."""
 
 LEAST_MADE = 5
-"""An error made fewer times neither grows nor dies out: its state is "too few to tell"."""
+"""An error made fewer times neither grows nor dies out: its state is "rare"."""
 
 FACTOR = 1.5
 """The ratio from which an error is "growing"; its inverse is for "fading"."""
@@ -59,7 +59,7 @@ STATES: dict[str, str] = {
     "fading": f"at most 1/{FACTOR} as often as before",
     "died out": "its prompt was asked in the last third of the run's batches, and this error did not come",
     "not asked again": "its prompt was not asked in the last third of the run's batches",
-    "too few to tell": f"made fewer than {LEAST_MADE} times",
+    "rare": f"made fewer than {LEAST_MADE} times, which is too few to tell",
     "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt was asked in their last third "
     "only",
 }
@@ -312,6 +312,7 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     known = np.flatnonzero([name is not None for name in strategies])
     for name, _ in Counter(strategies[known].tolist()).most_common(MAX_WAYS):
         found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
+    found = _with_steps(run, found)
     if workings is not None and workings.over_prompts:
         by_steps = [
             Way(
@@ -328,6 +329,17 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
         shared = (way for way in by_steps if len(way.prompts) > 1)
         found += itertools.islice(shared, MAX_WAYS)
     return found
+
+
+def _with_steps(run: RunData, found: Sequence[Way]) -> list[Way]:
+    """The ways with the steps of their newest completions as examples."""
+    newest = [int(way.rows[-1]) for way in found]
+    prompts, texts = (dict(read_texts(run, column, newest)) for column in ("prompt", "completion"))
+    workings = [read_steps(prompts.get(row), texts.get(row) or "") for row in newest]
+    return [
+        way if working is None or not working.written else replace(way, example=(row, ", ".join(working.written)))
+        for way, row, working in zip(found, newest, workings, strict=True)
+    ]
 
 
 def growing(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -429,7 +441,7 @@ def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_step
     if not asked_before:
         return "too short to tell"
     if len(steps) < LEAST_MADE:
-        return "too few to tell"
+        return "rare"
     if not members:
         return "died out"
     if not members_before:

@@ -114,11 +114,12 @@ def _most_repeated_way(
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
     most = f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
-    return Headline(f"{most}{_as_in(way, prompt_text)}.", len(most)), way
+    example = _as_in(way, prompt_text)
+    return Headline(f"{most}{example}.", len(most) if example else 0), way
 
 
 def _called(way: Mapping[str, Any]) -> str:
-    """What a way is called in a sentence. Steps are shown by an example (`_as_in`).
+    """What a way is called in a sentence; an example (`_as_in`) shows its steps.
 
     >>> _called({"by": "strategy", "name": "left_to_right"}), _called({"by": "steps", "name": "a∘b=x", "written": "x"})
     ('“left_to_right”', 'one way of working')
@@ -129,8 +130,8 @@ def _called(way: Mapping[str, Any]) -> str:
 
 
 def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
-    """One worked example of a way by steps."""
-    if way["by"] == "strategy" or way.get("written") is None:
+    """One worked example of a way."""
+    if way.get("written") is None:
         return ""
     return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}"
 
@@ -157,21 +158,20 @@ def _unknown_answers(run: RunData) -> list[Headline]:
 def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
     """Which ways, of the kind of the most repeated one, grew or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
-    gone = [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
-    parts = []
-    for words, found in (("growing over all prompts", growing(of_kind)), ("died out", gone)):
+    up, gone = growing(of_kind), [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
+    sentences = []
+    for words, found in (("Growing", up), ("Died out", gone)):
         named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        if named:
-            parts.append(f"{words}: {', '.join([*named, *more])}")
-    sentence = "; ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}." if sentence else ""
+        over = "" if sentences else " over all prompts (shares of the wrong completions)"
+        sentences += [f"{words}{over}: {'; '.join([*named, *more])}."] if named else []
+    return " ".join(sentences)
 
 
 def _traced(way: Mapping[str, Any], is_most: bool) -> str:
-    name = f"“{shortened(way.get('written') or way['name'], LONGEST)}”"
+    name = f"“{shortened(way['written'] if way['by'] == 'steps' and way['written'] else way['name'], LONGEST)}”"
     before, last = way["growth"]
-    return f"{'this error' if is_most else name} ({percent(before)} to {percent(last)} of the wrong completions)"
+    return f"{'this error' if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
@@ -253,7 +253,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state.startswith("too ") else f", {error.life.state}"
+    state = "" if error.life.state in ("rare", "too short to tell") else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""

@@ -465,7 +465,7 @@ def test_ways_by_steps_beside_strategies_the_right_way_and_a_note(watch, tmp_pat
     assert steps_shown.all_inner_texts() == ["a+b=x,", "x*c=y,", "y+d=z"]
     heights = steps_shown.evaluate_all("nodes => nodes.map(node => node.getBoundingClientRect().height)")
     assert len(set(heights)) == 1, "no step is broken over two lines"
-    assert "the numbers of the prompt" in ways.inner_text()
+    assert "What a way is <script>" in ways.inner_text()
     assert seen.page.locator("[data-figure=ways-steps-0]").count() == 1
     assert seen.messages == []
 
@@ -488,6 +488,38 @@ def test_the_current_section_is_seen_in_a_phones_navigation(report, watch):
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
     assert "more-left" in (page.locator("nav").get_attribute("class") or "")
+
+
+def test_answers_that_were_not_found_are_said_first_and_working_opens(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    for error in data["errors"]:
+        error.update(by="working", kind="working", name=f"a+b=x {SCRIPT}")
+    lead = "The most repeated error is one way of working: 7 of 9"
+    data["headlines"] = [
+        {"run": 0, "text": f"{lead}, as in “{SCRIPT}”: 7 + 1 = 8, 8 * 5 = 40.", "lead": len(lead), "is_warning": False},
+        {"run": 0, "text": f"Answers were not found {SCRIPT}: --answer-pattern.", "lead": 0, "is_warning": True},
+    ]
+    data["ways"][0].update(by="steps", name="a+b=x", written="7 + 1 = 8")
+    data["outlooks"][0].update(errors_known=False, seen_before=None, commonest=None, live_errors=None)
+    data["outlooks"][0]["right"].update(none_completions=3, none_rate_at_most=None)
+    write_page(data, tmp_path / "unknown.html")
+    seen = watch(viewport={"width": 390, "height": 800}).open(tmp_path / "unknown.html")
+    page = seen.page
+    card = page.locator("#summary article")
+    assert card.locator(".warning, .said").first.inner_text() == f"Answers were not found {SCRIPT}: --answer-pattern."
+    rest = card.locator(".said.first .rest").inner_text()
+    assert rest.replace("\u00a0", " ") == f", as in “{SCRIPT}”: 7 + 1 = 8, 8 * 5 = 40."
+    assert "8\u00a0*\u00a05\u00a0=\u00a040" in rest, "no step is broken over two lines"
+    weights = [card.locator(name).evaluate("e => getComputedStyle(e).fontWeight") for name in (".first", ".rest")]
+    assert weights == ["600", "400"]
+    assert "By answer" not in page.locator("#errors").inner_text()
+    assert page.locator("#errors tr.row").count() > 0
+    assert "7\u00a0+\u00a01\u00a0=\u00a08" in page.locator("#ways li .meaning").first.inner_text()
+    shown = page.locator("#outlook").inner_text()
+    assert "earlier batch" not in shown
+    assert "still allows a rate" not in shown
+    assert page.evaluate("window.hacked") is None
+    assert seen.messages == []
 
 
 def test_a_single_batch_has_no_course(watch, tmp_path):

@@ -96,7 +96,7 @@ function wayRow(report, state, way, most) {
   const opens = (way.examples ?? []).length > 0 || (way.prompt_ids ?? []).length > 0;
   const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${counted(way.prompts, "prompt")}`));
   const meaning = way.meaning && !way.is_right ? el("span", { class: "meaning" }, plain(way.meaning, 240)) : null;
-  const example = way.written && (way.examples ?? []).length ? el("span", { class: "meaning" }, `as in “${plain(wordsOf(completionOf(report, way.examples[0]).promptOf), 90)}”: ${plain(way.written, 160)}`) : null;
+  const example = way.written && (way.examples ?? []).length ? el("span", { class: "meaning" }, `as in “${plain(wordsOf(completionOf(report, way.examples[0]).promptOf), 90)}”: ${unbroken(plain(way.written, 160))}`) : null;
   const state_ = way.state ? el("span", { class: "state", title: report.states?.[way.state] }, plain(way.state, 30)) : null;
   const bars = el("span", { class: "bars" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width: ${(100 * way.share) / most}%` })),
     way.course.length > 1 ? sparkline(way.course, 90, 18, `${number(way.count)} over training`) : null, state_);

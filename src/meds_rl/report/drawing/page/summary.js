@@ -18,7 +18,14 @@ function summarySection(report) {
 // What matters in bold, and the rest of it.
 function headline({ text, lead }) {
   const said = putSentence(el("p", { class: "said first" }), lead ? text.slice(0, lead) : text);
-  if (lead) said.append(putSentence(el("span", { class: "rest" }), text.slice(lead)));
+  if (lead) said.append(putSentence(el("span", { class: "rest" }), unbroken(text.slice(lead))));
+  return said;
+}
+
+// Names of options are not broken over two lines.
+function warning(text) {
+  const said = el("p", { class: "warning" });
+  for (const part of text.split(/(--[a-z-]+)/)) said.append(putText(el("span", { class: part.startsWith("--") ? "option" : null }), part));
   return said;
 }
 
@@ -27,10 +34,10 @@ function runCard(report, run, brief) {
   card.append(el("h3", {}, runTitle(report, run)), putText(el("p", { class: "path" }), run.path));
   const all = report.headlines.filter((each) => each.run === run.id);
   const [first, ...rest] = all.filter((each) => !each.is_warning);
-  for (const said of all.filter((each) => each.is_warning)) card.append(putSentence(el("p", { class: "warning" }), said.text));
+  for (const said of all.filter((each) => each.is_warning)) card.append(warning(said.text));
   if (first) card.append(headline(first));
   const more = brief ? el("details", {}, el("summary", {}, "More of this run")) : card;
-  for (const said of rest) more.append(putSentence(el("p", { class: "said" }), said.text));
+  for (const said of rest) more.append(putSentence(el("p", { class: "said" }), unbroken(said.text)));
   if (brief) card.append(more);
   const list = el("dl", { class: "figures" });
   const add = (name, value) => list.append(el("div", {}, el("dt", {}, name), el("dd", {}, value)));

@@ -30,6 +30,11 @@ function putSentence(node, text) {
   return putText(node, text.replace(/(\d) ?%/g, "$1\u00a0%"));
 }
 
+// Equations that are not broken over two lines.
+function unbroken(text) {
+  return text.replace(/ ([-+*/^=]) (?=\S)/g, "\u00a0$1\u00a0");
+}
+
 // The beginning of a text, no character cut in two.
 function beginning(text, length) {
   if (text.length <= length) return text;
