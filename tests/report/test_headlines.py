@@ -150,7 +150,9 @@ def test_no_answer_at_all(tmp_path):
 
 def test_few_completions_have_no_shares(tmp_path):
     write_run(tmp_path / "once", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)
-    assert sentences(tmp_path / "once") == ["No prompt got the same error twice."]
+    assert sentences(tmp_path / "once") == ["No prompt was answered wrong twice."]
+    write_run(tmp_path / "new", [[("p", "2", WRONG), ("p", "3", WRONG)]], memory=False)
+    assert sentences(tmp_path / "new") == ["No prompt got the same error twice."]
     write_run(tmp_path / "few", [[("p", "2", WRONG)] * 3 + [("p", "3", WRONG)]], memory=False)
     # One batch has no course.
     assert sentences(tmp_path / "few") == [

@@ -245,7 +245,8 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     if error.kind == "no_answer" and not error.run.answers_known:
         return ""
     if len(error.rows) == 1:
-        return "No prompt got the same error twice."
+        once = not error.run.rollouts["prompt_id"].iloc[error.run.wrong].duplicated().any()
+        return "No prompt was answered wrong twice." if once else "No prompt got the same error twice."
     name = f"“{shortened(_name(error), LONGEST)}”"
     done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
     what = done.get(error.kind, f"gave the answer {name}")

@@ -30,9 +30,9 @@ function putSentence(node, text) {
   return putText(node, text.replace(/(\d) ?%/g, "$1\u00a0%"));
 }
 
-// Equations that are not broken over two lines.
+// Equations that are not broken over two lines; a line may end with a hyphen, but not with a minus sign.
 function unbroken(text) {
-  return text.replace(/ ([-+*/^=]) (?=\S)/g, "\u00a0$1\u00a0");
+  return text.replace(/(?<=[\d)]) ([-+*/^=]) (?=[\d(])/g, (_, sign) => `\u00a0${sign === "-" ? "\u2212" : sign}\u00a0`);
 }
 
 // The beginning of a text, no character cut in two.
