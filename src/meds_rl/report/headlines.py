@@ -95,7 +95,7 @@ def is_error(way: Mapping[str, Any]) -> bool:
 def _most_repeated_way(
     run: RunData, ways: Sequence[Mapping[str, Any]], prompt_text: Mapping[str, str]
 ) -> tuple[Headline, Mapping[str, Any] | None]:
-    """The sentence, and the way that it names."""
+    """The sentence, and the way that it names; a copy of it where it is not the most repeated error."""
     named = [way for way in ways if is_error(way)]
     way = named[0] if named else None
     none, num_wrong, num_prompts = _no_answers(run), len(run.wrong), run.rollouts["prompt_id"].nunique()
@@ -107,7 +107,7 @@ def _most_repeated_way(
             return Headline(most + "."), None
         kind = "the strategy " if way["by"] == "strategy" else ""
         then = f"; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}){_as_in(way, prompt_text)}."
-        return Headline(most + then, len(most)), way
+        return Headline(most + then, len(most)), {**way}  # a copy: "this error" is no answer
     if way is None:
         return Headline(""), None
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
@@ -159,7 +159,7 @@ def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None
     """Which ways, of the kind of the most repeated one, grew or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
     up, gone = growing(of_kind), [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
-    sentences = []
+    sentences: list[str] = []
     for words, found in (("Growing", up), ("Died out", gone)):
         named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
