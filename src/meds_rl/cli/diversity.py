@@ -104,6 +104,7 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
     from meds_rl.cli.tables import shown_name
     from meds_rl.evaluation.diversity.measure import diversity, parts_of
     from meds_rl.labels import NO_ANSWER
+    from meds_rl.report.text import one_line
 
     rng = np.random.default_rng(args.seed)
     found = {
@@ -117,8 +118,11 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
         )
         for part in parts_of(completions, args.bins)
     }
+    for note in completions.said:
+        out.print(one_line(note), soft_wrap=True)
     out.print(diversity_table(f"{shown_name(path)}: {args.of} completions", found))
-    for note in notes(completions):
+    missing = {why: None for one in found.values() for why in one.missing.values()}
+    for note in (*(f"Left out: {why}" for why in missing), *notes(completions)):
         out.print(note, soft_wrap=True)
     # "No answer" counts as an answer here; None would be left out as a missing label.
     answers = [NO_ANSWER if answer is None else answer for answer in completions.answers]
