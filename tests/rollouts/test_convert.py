@@ -33,7 +33,7 @@ def write(path, rows=ROWS):
 
 
 def with_rewards(*rewards, **more):
-    return [{"prompt": "p", "completion": "c", "reward": reward, **more} for reward in rewards]
+    return [{"prompt": "p", "completion": "\\boxed{c}", "reward": reward, **more} for reward in rewards]
 
 
 def test_a_plain_table(tmp_path):
@@ -157,7 +157,7 @@ def trl(**rewards):
     return {
         "step": [1] * n,
         "prompt": ["p"] * n,
-        "completion": [f"c{i}" for i in range(n)],
+        "completion": [f"\\boxed{{c{i}}}" for i in range(n)],
         **rewards,
         "advantage": [0.0] * n,
     }
@@ -231,10 +231,62 @@ def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
 
 
 def test_no_marker_is_found_where_few_completions_have_one(tmp_path):
-    path = write(tmp_path / "a.jsonl", [*ROWS[:1], *with_rewards(*[0] * 19)])  # 1 of 20 is less than a tenth
+    path = write(tmp_path / "a.jsonl", [*ROWS[:1], *ROWS[2:] * 19])  # 1 of 20 is less than a tenth
     table = read(path)
     assert table["answer"].isna().all()
-    assert "Answers: none found; say how they are marked" in table.attrs["source"][0]
+    assert table.attrs["source"][:2] == [
+        "No answers were found: name them with --answer-marker, --answer-pattern or --answer.",
+        "a.jsonl: plain table, 1 file, 20 completions of 2 prompts. Right: reward is 1.",
+    ]
+    assert read(path, answer_marker="hashes").attrs["source"][0].startswith("No answers were found: ")
+
+
+# What most completions say -> how it is called, and the answers of two such completions and one without.
+GUESSED = {
+    "9 - 2 = {}. The answer is {}. I am sure.": 'what follows "answer is"',
+    "**Final Answer:**\n\n${}$": 'what follows "answer is"',
+    "So the final result is {}!": 'what follows "final result is"',
+    "9 - 2 gives\n\n**{}**.": "the last line, where it is a number or a letter",
+}
+
+
+@pytest.mark.parametrize("text", GUESSED)
+def test_answers_that_are_not_marked_are_guessed_where_most_completions_say_them_alike(tmp_path, text):
+    def rows(*texts):
+        return write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": each, "reward": 0} for each in texts])
+
+    said = [text.replace("{}", "17"), text.replace("{}", "-3.5")]
+    table = read(rows(*said, "no idea"))
+    assert table["answer"].tolist()[:2] == ["17", "-3.5"]
+    assert table["answer"].isna().tolist() == [False, False, True]
+    assert table.attrs["source"][0].endswith(f"Answers: {GUESSED[text]}, in 67% of the completions.")
+    assert read(rows(said[0], "no idea", "none"))["answer"].isna().all()  # 1 of 3 is less than a half
+    marked = read(rows(*[f"{each}\n\\boxed{{4}}" for each in said], *said))  # half of them: a marker comes first
+    assert marked["answer"].tolist()[:2] == ["4", "4"]
+    assert marked["answer"].isna().tolist() == [False, False, True, True]
+    assert read(rows(*said), answer_marker="boxed")["answer"].isna().all()  # as the user says
+
+
+def test_what_is_too_long_is_no_answer(tmp_path):
+    def first(words):
+        rows = [{"prompt": "p", "completion": f"The answer is {words}", "reward": 0}]
+        return read(write(tmp_path / "a.jsonl", rows))["answer"].tolist()[0]
+
+    assert first("x" * 80) == "x" * 80
+    assert first("x" * 81) != "x" * 81
+
+
+def test_words_in_the_place_of_rewards(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards("Correct", "wrong", None, "unclear", verdict="good"))
+    table = read(path)
+    assert table["is_correct"].astype(bool).tolist() == [True, False, False, False]
+    assert table["reward"].tolist()[:2] == [1.0, 0.0]
+    assert table["reward"].isna().tolist() == [False, False, True, True]  # neither right nor wrong
+    assert "reward has words, which are read as numbers: “Correct” as 1, “wrong” as 0." in table.attrs["source"]
+    with pytest.raises(RunFolderError, match=r"verdict has no numbers, it has “good”\. A reward is a number, or "):
+        read(path, {"reward": "verdict"})
+    with pytest.raises(RunFolderError, match="has no column nope; the columns are prompt, completion, reward, verdict"):
+        read(path, {"reward": "nope"})
 
 
 def test_messages_tool_calls_and_images_are_text(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.rollouts.answers import Search, searches
+from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
@@ -28,6 +28,15 @@ COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
 
 OWN = ""
 """The answers that the file has in a column, among those that are looked for."""
+
+GRADES = {
+    **dict.fromkeys(("correct", "right", "yes", "pass", "passed"), 1.0),
+    **dict.fromkeys(("incorrect", "wrong", "no", "fail", "failed"), 0.0),
+}
+"""Words in the place of a reward."""
+
+MAX_WORDS, LONGEST_WORD = 5, 40
+"""Words of a reward that are kept for the reader, and their characters."""
 
 NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
@@ -147,6 +156,7 @@ class Collector:
         damages: of each file, what was left out.
         others: files of another format or of none, with their columns.
         repeated: numbers of the files that repeat the file before.
+        words: name of a reward -> its values that are no numbers, and what they are read as (NaN for not at all).
         incomplete: rows without a completion, a prompt or a step.
     """
 
@@ -155,6 +165,8 @@ class Collector:
         self._searches: Mapping[str, Search] = (
             {} if "answer" in options.columns else searches(options.answer_marker, options.answer_pattern)
         )
+        asked = {"answer"} & set(options.columns) or options.answer_marker or options.answer_pattern
+        self._guesses: Mapping[str, Search] = {} if asked else GUESSES
         self._hashes: list[int] = []  # of the completions of the present file
         self._last_hashes: list[int] = []
         self.rows = Collected()
@@ -167,6 +179,7 @@ class Collector:
         self.damages: dict[Path, Damage] = {}
         self.others: dict[Path, list[str]] = {}
         self.repeated: set[int] = set()
+        self.words: dict[str, dict[str, float]] = {}
         self.num_files = self.incomplete = self._num_documents = 0
 
     def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
@@ -261,11 +274,25 @@ class Collector:
         self.rows.add(
             {name: values[whole].astype(np.float64) for name, values in numbers.items()}
             | {"size": np.array([len(text) for text in shown], dtype=np.float64)},
-            {name: numbers_of(values, num)[whole] for name, values in rows.rewards.items()},
+            {name: self._grades(name, values, num)[whole] for name, values in rows.rewards.items()},
             self._answers(rows.answers, [written for _, written in kept], whole),
             list(compress(groups, whole)),
         )
         return shown
+
+    def _grades(self, name: str, values: Values, num: int) -> Numbers:
+        """The values of a reward as numbers; words such as "correct" and "wrong" are 1 and 0."""
+        numbers = numbers_of(values, num)
+        words = self.words.setdefault(name, {})
+        for place in np.flatnonzero(np.isnan(numbers)).tolist() if values else ():
+            value = values[place]
+            if value is None or value == "" or isinstance(value, float):
+                continue
+            word = str(value)[:LONGEST_WORD]
+            numbers[place] = GRADES.get(word.strip().lower(), np.nan)
+            if len(words) < MAX_WORDS:
+                words[word] = numbers[place]
+        return numbers
 
     def _places(self, prompts: Values) -> NDArray[np.int64]:
         """The place of each prompt among the different ones; -1 for none."""
@@ -310,7 +337,11 @@ class Collector:
     def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
         given = own or [None] * len(whole)
         found: dict[str, Values] = {OWN: [_answer(value) for value in compress(given, whole)]}
-        return found | {label: search(written) for label, search in self._searches.items()}
+        found |= {label: search(written) for label, search in self._searches.items()}
+        nothing = [None] * len(written)  # a block in which most answers are there is not searched further
+        known = max(sum(answer is not None for answer in answers) for answers in found.values())
+        is_open = 2 * known < len(written)
+        return found | {label: guess(written) if is_open else nothing for label, guess in self._guesses.items()}
 
 
 BAD_STEP = -1.0

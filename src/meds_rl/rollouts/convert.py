@@ -7,7 +7,7 @@ answers are marked, and in which order the rows were sampled.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import write_atomically
+from meds_rl.rollouts.answers import GUESSES
 from meds_rl.rollouts.blocks import Damage
-from meds_rl.rollouts.collect import OWN, Collector, ReadOptions
+from meds_rl.rollouts.collect import GRADES, OWN, Collector, ReadOptions
 from meds_rl.rollouts.compare import Comparison, compare
 from meds_rl.rollouts.dumps import ACCEPTED, Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
@@ -35,6 +36,9 @@ ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
 
 LEAST_ANSWERS = 0.1
 """A marker that fewer completions have is none."""
+
+LEAST_GUESSED = 0.5
+"""A guess that finds fewer answers is none."""
 
 MAX_NAMED = 3
 """Files that a note names."""
@@ -104,7 +108,7 @@ class Conversion:
 
     def write(self) -> None:
         """Write what was added since the last time; all of it anew if that changes what was written."""
-        _check(self._collector, self._dump)
+        _check(self._collector, self._dump, self._options)
         settled = _settle(self._collector, self._dump, self._options)
         before = self._written
         if before is not None and not settled.continues(before):
@@ -113,7 +117,8 @@ class Conversion:
         begin = 0 if before is None else len(before.order)
         self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
         self._written = settled
-        notes = [_sentence(self._collector, settled, self._dump), *_notes(self._collector, settled)]
+        sentence = _sentence(self._collector, settled, self._dump)
+        notes = [*_no_answers(settled), sentence, *_notes(self._collector, settled)]
         source = {"path": str(self._dump.path), "name": self._dump.name, "notes": notes}
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
@@ -161,7 +166,7 @@ class _Settled:
         return self.grading.sentence, self.answers, self.filter, self.comparison.used.files
 
 
-def _check(collector: Collector, dump: Dump) -> None:
+def _check(collector: Collector, dump: Dump, options: ReadOptions) -> None:
     if collector.format is None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
@@ -173,6 +178,20 @@ def _check(collector: Collector, dump: Dump) -> None:
             f"{dump.path}: no column says right or wrong; the columns are {listed(collector.names)}. "
             "Name one with --reward."
         )
+    named = options.columns.get("reward")
+    rewards = collector.rows.rewards
+    if not any(np.isfinite(values).any() for name, values in rewards.items() if named in (None, name)):
+        for name, words in collector.words.items():
+            if words and named in (None, name):
+                raise RunFolderError(f"{dump.path}: {_no_numbers(name, words)}")
+
+
+def _no_numbers(name: str, words: Iterable[str]) -> str:
+    shown = ", ".join(f"“{word}”" for word in words)
+    return (
+        f"{name} has no numbers, it has {shown}. A reward is a number, or a word: true, "
+        f"{', '.join(GRADES)}, false. Name another column with --reward."
+    )
 
 
 def _unrecognised(collector: Collector, dump: Dump) -> str:
@@ -243,7 +262,7 @@ def _filters(collector: Collector) -> list[str]:
 
 
 def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], options: ReadOptions) -> str | None:
-    """The file's own, where it has them; else those of the marker or pattern that most completions have.
+    """The file's own, where it has them; else those of the marker or pattern that most completions have; else guesses.
 
     Args:
         shares: how they are found -> share of the completions that have one.
@@ -251,9 +270,12 @@ def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], o
         options: what the user says.
     """
     asked = options.answer_marker is not None or options.answer_pattern is not None
-    found = {label: share for label, share in shares.items() if label != OWN}
+    found = {label: share for label, share in shares.items() if label not in (OWN, *GUESSES)}
     best = max(found, key=lambda label: found[label], default=OWN)
     is_marked = found.get(best, 0.0) >= LEAST_ANSWERS
+    guess = next((label for label in GUESSES if shares.get(label, 0.0) >= LEAST_GUESSED), None)
+    if guess is not None and not is_marked:
+        best, is_marked = guess, True
     if "answer" in options.columns:
         return OWN
     if asked or (is_marked and shares_of_rest[OWN] == 0):  # the file has only those of completions that it grades
@@ -411,18 +433,22 @@ def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
     when = f" in {_many(batches, 'batch', 'batches')}" if settled.has_steps else ""
     return (
         f"{place}: {name}, {_many(num_files, 'file')}, {_many(num, 'completion')} of {_many(num_prompts, 'prompt')}"
-        f"{when}. {settled.grading.sentence} {_answers_sentence(settled)}"
+        f"{when}. {settled.grading.sentence}{_answers_sentence(settled)}"
     )
+
+
+def _no_answers(settled: _Settled) -> list[str]:
+    """The note that comes first if no answer was found: what is said of answers then means nothing."""
+    if settled.answer_share:
+        return []
+    return ["No answers were found: name them with --answer-marker, --answer-pattern or --answer."]
 
 
 def _answers_sentence(settled: _Settled) -> str:
     if settled.answers is None:
-        return (
-            "Answers: none found; say how they are marked with --answer-marker or --answer-pattern, or name their "
-            "column with --answer."
-        )
+        return ""
     where = "as the file has them" if settled.answers == OWN else settled.answers
-    return f"Answers: {where}, in {settled.answer_share:.0%} of the completions."
+    return f" Answers: {where}, in {settled.answer_share:.0%} of the completions."
 
 
 def _notes(collector: Collector, settled: _Settled) -> list[str]:
@@ -431,6 +457,7 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
     notes = [
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
         _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
+        *_words(collector),
         *settled.comparison.notes(),
         f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
         if not graded.all()
@@ -443,6 +470,14 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
         *_damages(collector.damages),
     ]
     return [note for note in notes if note]
+
+
+def _words(collector: Collector) -> Iterator[str]:
+    """How words in the place of rewards are read."""
+    for name, words in collector.words.items():
+        known = [f"“{word}” as {value:g}" for word, value in sorted(words.items()) if np.isfinite(value)]
+        if known:
+            yield f"{name} has words, which are read as numbers: {', '.join(known)}."
 
 
 def _why_filter(collector: Collector, settled: _Settled) -> str:

@@ -442,7 +442,11 @@ def why_not(block: Block, format_: Format, columns: Mapping[str, str]) -> str:
 
     A reward may also be one that the format has deeper in a row, such as a metric.
     """
-    rewards = format_.read(block).rewards
+    rewards = [
+        name
+        for name, values in format_.read(block).rewards.items()
+        if block.has(name) or any(value is not None for value in values)
+    ]
     places = {ours: name for ours, name in columns.items() if not (ours == "reward" and name in rewards)}
     missing = [name for name in places.values() if not block.has(name)]
     if missing:
