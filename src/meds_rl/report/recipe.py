@@ -37,7 +37,7 @@ class Recipe:
         fields: every field as it was used; empty without a recipe.
         given: those that the user gave.
         damage: why the file cannot be read; else empty.
-        folder: of the run; a run without a recipe is called by it.
+        folder: of the run; a run without a method is called by it.
     """
 
     fields: Mapping[str, Any]
@@ -47,8 +47,8 @@ class Recipe:
 
     @property
     def method(self) -> str:
-        """grpo, dapo, meds, ...; without a recipe the name of the run's folder."""
-        name = "" if self.folder is None or self.fields else self.folder.absolute().name
+        """grpo, dapo, meds, ...; without one, as of a reward function, the name of the run's folder."""
+        name = "" if self.folder is None else self.folder.absolute().name
         return str(self.fields.get("method") or name or "run")
 
     @property
@@ -109,7 +109,7 @@ def read_recipe(folder: Path) -> Recipe:
 def variants(recipes: Sequence[Recipe]) -> list[str]:
     """The variant of each run: its method, and the given fields that differ between the runs of that method.
 
-    Runs of the same variant differ only in seed, or in fields that do not change what is learnt. A run without a recipe
+    Runs of the same variant differ only in seed, or in fields that do not change what is learnt. A run without a method
     is a variant of its own, called by its folder.
 
     Example:
@@ -120,10 +120,11 @@ def variants(recipes: Sequence[Recipe]) -> list[str]:
         ['meds, alpha 0.1', 'meds, alpha 0.1', 'meds, alpha 0.2', 'dapo']
     """
     names = []
-    folders = {recipe.folder.absolute(): None for recipe in recipes if not recipe.fields and recipe.folder is not None}
+    unnamed = [recipe for recipe in recipes if not recipe.fields.get("method") and recipe.folder is not None]
+    folders = {recipe.folder.absolute(): None for recipe in unnamed if recipe.folder is not None}
     alone = dict(zip(folders, _distinct([folder.name for folder in folders], list(folders)), strict=True))
     for recipe in recipes:
-        if not recipe.fields and recipe.folder is not None:
+        if recipe in unnamed and recipe.folder is not None:
             names.append(alone[recipe.folder.absolute()])
             continue
         same_method = [other for other in recipes if other.method == recipe.method]
