@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         from meds_rl.report.live.follow import Follower
         from meds_rl.report.text import one_line
         from meds_rl.rollouts import RunFolder
-        from meds_rl.rollouts.dumps import is_data, is_run
+        from meds_rl.rollouts.dumps import find_sources, is_data, is_run
         from meds_rl.rollouts.reading import refuse_options
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if run.path != path:
         out.print(one_line(f"{run.path}: written last of the runs in {args.run}."), soft_wrap=True)
     if args.once:
+        if not is_run(run.path):
+            find_sources([args.run])  # says what is there instead
         run.check()
     _follow(Follower(run.path), out, args)
     return 0
