@@ -15,6 +15,7 @@ from meds_rl.cli.report import default_output, writable
 from meds_rl.cli.watch import watch_lines
 from meds_rl.report.data import report_data
 from meds_rl.report.live.dumps import DumpFollower
+from meds_rl.report.live.terminal import largest_error_line
 from meds_rl.rollouts import RunFolderError
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.dumps import Dump, find_sources
@@ -72,8 +73,14 @@ def test_several_dumps_are_several_runs(tmp_path, capsys):
 def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
     file = tmp_path / "mine.jsonl.gz"
     file.write_bytes(b"")
-    assert default_output([Dump(file, (file,))]) == tmp_path / "mine-report.html"
+    assert default_output([Dump(file, (file,))]) == tmp_path / "mine.jsonl.gz-report.html"
     assert default_output([Dump(tmp_path, (file,))]) == tmp_path / "report.html"
+    (tmp_path / "below").mkdir()
+    deep = Dump(tmp_path / "below", (file,))
+    assert default_output([deep], [str(tmp_path)]) == tmp_path / "report.html"  # the folder that was given
+    monkeypatch.chdir(tmp_path)
+    relative = [Dump(Path("below"), (file,)), Dump(Path("other.csv"), (file,))]
+    assert default_output(relative, ["below", "other.csv"]) == Path("report.html")  # as the paths are given
     monkeypatch.setattr(os, "access", lambda *_: False)
     output, note = writable(tmp_path / "report.html", [Dump(tmp_path, (file,))])
     assert output == Path("report.html")
@@ -115,6 +122,15 @@ def test_diversity_of_a_dump_says_nothing_of_dynamic_sampling(trl, capsys):
     said = capsys.readouterr().out
     assert "316" in said
     assert "Dynamic sampling" not in said
+
+
+def test_diversity_shows_the_other_measures_where_a_package_is_missing(trl, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    assert main(["diversity", str(trl), "--bins", "3"]) == 0
+    said = capsys.readouterr().out
+    assert said.count('Left out: self-BLEU needs sacrebleu: pip install "meds-rl[eval]"') == 1
+    assert "distinct-1" in said
+    assert "self-BLEU (low" not in said
 
 
 def test_nothing_is_left_in_the_temporary_folder(trl, tmp_path, monkeypatch):
@@ -173,5 +189,40 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
 
 def test_two_folders_cannot_be_watched_at_once(tmp_path):
-    with pytest.raises(RunFolderError, match="leads to 2 folders of rollouts; watch one"):
+    with pytest.raises(RunFolderError, match=r"leads to 2 folders of rollouts; watch one: .*rollouts, .*validation\."):
         DumpFollower(str(DUMPS / "verl"), ReadOptions(), tmp_path).poll()
+
+
+UNMARKED = "".join(
+    json.dumps({"prompt": "2 * 3?", "completion": f"2 * 3 = {n}, I think", "reward": int(n == 6), "step": step}) + "\n"
+    for step in (0, 1)
+    for n in (5, 5, 6)
+)
+
+
+def test_without_any_answers_none_is_shown(tmp_path, capsys):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(UNMARKED)
+    note = "No answers were found: name them with --answer-marker, --answer-pattern or --answer."
+    for command in (["inspect"], ["watch", "--once"], ["diversity", "--bins", "1"], ["report"]):
+        assert main([*command, str(file)]) == 0
+        said = capsys.readouterr().out
+        assert said.count(note) == 1
+        if command != ["report"]:
+            assert "no answer " not in said
+            assert "entropy" not in said
+            assert "Repeated" not in said
+    assert main(["inspect", str(file)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "times ┃ steps ┃ working ┃ example" in said  # by what the working did
+    assert "│ 4 │ 0–1 │ a+b=x │" in said
+    follower = DumpFollower(str(file), ReadOptions(), tmp_path / "folder")
+    follower.poll()
+    assert largest_error_line(follower, follower.largest_errors(1)[0]) == (
+        "4 wrong completions of “2 * 3?”, steps 0 to 1"
+    )
+
+
+def test_watch_says_what_is_in_a_folder_without_a_run(tmp_path, capsys):
+    assert main(["watch", "--once", str(tmp_path)]) == 2
+    assert f"{tmp_path} holds no run folder and no rollouts: it has nothing." in capsys.readouterr().err

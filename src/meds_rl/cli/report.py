@@ -32,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE.html",
-        help="the page; default report.html in the run or the folder of rollouts (of a file NAME-report.html beside "
-        "it), or in the folder that holds all. An older report is replaced, another file never",
+        help="the page; default report.html in the run or the folder of rollouts (of a file FILE-report.html beside "
+        "it, as in mine.jsonl-report.html), or in the folder that holds all. An older report is replaced, another file "
+        "never",
     )
     parser.add_argument(
         "--baseline",
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
     sources = find_sources(args.runs)
-    output, output_note = (args.output, "") if args.output else writable(default_output(sources), sources)
+    output, output_note = (args.output, "") if args.output else writable(default_output(sources, args.runs), sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
     model = None
@@ -116,14 +117,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def default_output(sources: Sequence[Path | Dump]) -> Path:
-    """report.html in the run or dump, or in the folder that holds all; NAME-report.html beside a file."""
+def default_output(sources: Sequence[Path | Dump], given: Sequence[str] = ()) -> Path:
+    """report.html in the given folder, or in the folder that holds all; FILE-report.html beside a file.
+
+    The path is relative if those of the sources are and it is below the current folder.
+    """
     places = [source if isinstance(source, Path) else source.path for source in sources]
+    if len(given) == 1 and Path(given[0]).is_dir():
+        return Path(given[0]) / "report.html"
     if len(places) > 1:
         folders = [place.absolute() if place.is_dir() else place.absolute().parent for place in places]
-        return Path(os.path.commonpath(folders)) / "report.html"
+        folder = Path(os.path.commonpath(folders))
+        is_below = folder.is_relative_to(Path.cwd()) and not any(place.is_absolute() for place in places)
+        return (folder.relative_to(Path.cwd()) if is_below else folder) / "report.html"
     if places[0].is_file():
-        return places[0].with_name(f"{places[0].name.split('.')[0]}-report.html")
+        return places[0].with_name(f"{places[0].name}-report.html")
     return places[0] / "report.html"
 
 
