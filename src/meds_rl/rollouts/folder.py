@@ -193,7 +193,7 @@ class RunFolder:
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """``path`` and ``name`` of the other program's rollouts, and ``notes`` on what was recognised; None for a run."""
+        """``path``, ``name`` and ``notes`` (what was recognised) of another program's rollouts; None for a run."""
         return read_json(self.path / SOURCE_FILE)
 
     @property
