@@ -104,7 +104,7 @@ def test_inspect_shows_the_errors_of_a_dump_by_answer(trl, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "316 of 384 completions are wrong, of 8 prompts." in said
     assert "48 wrong completions of 26eeb69639798430: what is 2 * 8 + 7 * 3?" in said
-    assert "│ 38 │ 1–6 │ 69 │" in said  # the largest error, its steps and its answer
+    assert "│ 38 │ 0–5 │ 69 │" in said  # the largest error, its steps and its answer
     assert "… and 7 more prompts" in said
     assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
     assert "Prompt 'none' is not among the 8 prompts" in capsys.readouterr().err
@@ -167,8 +167,8 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
     watch_lines(follower, Console(width=100), 1.0, sleep)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("step 2, reward 0.5, pass@1 50%")
-    assert lines[1].startswith("step 3, reward 0, pass@1 0%")
+    assert lines[0].startswith("step 2, reward 0.5, pass@1 50 %")
+    assert lines[1].startswith("step 3, reward 0, pass@1 0 %")
     assert lines[-2] == "2 times “0” to “p”, steps 1 to 2"
 
 

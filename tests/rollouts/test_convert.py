@@ -94,6 +94,33 @@ def test_named_columns_come_before_what_the_format_says(tmp_path):
         read(tmp_path / "a.jsonl", {"x": "r"})
 
 
+NESTED = [
+    {"doc": {"question": "p", "info": {"id": 7}}, "out.text": "c 1", "grade": {"ok": 1.0}},
+    {"doc": {"question": "q", "info": None}, "out.text": "c 2", "grade": {"ok": 0.0}},
+]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_nested_columns_are_named_with_dots(tmp_path, name):
+    path = tmp_path / name
+    if name == "a.jsonl":
+        write(path, NESTED)
+    else:
+        pq.write_table(pa.Table.from_pylist(NESTED), path)
+    columns = {"prompt": "doc.question", "completion": "out.text", "reward": "grade.ok", "group": "doc.info.id"}
+    table = read(path, columns)
+    assert table["prompt"].tolist() == ["p", "q"]
+    assert table["completion"].tolist() == ["c 1", "c 2"]  # a name with a dot of its own
+    assert table["is_correct"].tolist() == [True, False]
+    assert [group for group in table["group_id"] if group == group and group] == ["7"]
+    with pytest.raises(
+        RunFolderError,
+        match=r"has no column doc\.problem; the columns are doc, out\.text, grade, in them doc\.question, doc\.info, "
+        r"grade\.ok, doc\.info\.id",
+    ):
+        read(path, {**columns, "prompt": "doc.problem"})
+
+
 def test_without_prompts_the_groups_take_their_place(tmp_path):
     rows = [{"text": "c", "ok": ok, "g": group} for ok, group in ((True, 1), (False, 1), (False, 2))]
     table = read(write(tmp_path / "a.jsonl", rows), {"completion": "text", "reward": "ok", "group": "g"})
@@ -171,7 +198,7 @@ def test_completions_that_trl_logs_again_count_once(tmp_path):
         rows["completion"] = ["x", "y"] if step < 3 else ["z", "y"]
         pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
     table = read(tmp_path)
-    assert table["step"].tolist() == [1, 1, 3, 3]
+    assert table["step"].tolist() == [0, 0, 2, 2]
     assert "Left out: 1 file with the same completions as the file before" in " ".join(table.attrs["source"])
 
 

@@ -28,7 +28,7 @@ KNOWN = {
     "verifiers/0.4.0": ("verifiers traces, 1 file, 40 completions of 5 prompts", "9 * 3 - 6 * 2", "42", 8),
     "lighteval": ("lighteval details, 1 file, 128 completions of 8 prompts", "7 - 4 * 5 + 3", "18", 15),
     "lighteval_old": ("lighteval details, 1 file, 96 completions of 8 prompts", "9 * 3 - 6 * 2", "42", 11),
-    "lm_eval": ("lm-evaluation-harness samples, 2 files, 8 completions of 8 prompts", "9 * 3 - 6 * 2", "42", 1),
+    "lm_eval": ("lm-evaluation-harness samples, 2 files, 128 completions of 8 prompts", "3 + 7 * 6 - 2", "58", 16),
 }
 RIGHT = {
     "trl": "Right: accuracy_reward is 1. Reward: accuracy_reward + format_reward. Answers: \\boxed{...}, in 95%",
@@ -36,7 +36,7 @@ RIGHT = {
     "verl/validation": "Right: acc is 1. Answers: as the file has them",
     "prime_rl": "Right: correct_answer is 1.",
     "verifiers/0.1.5": "Right: correct_answer is 1.",
-    "lm_eval": "Right: exact_match is 1. Answers: as the file has them",
+    "lm_eval": "Right: exact_match is 1, or the answer equals the reference where the program gives no grade.",
 }
 
 
@@ -68,10 +68,32 @@ def test_groups_are_verls_uid_and_prime_rls_group():
     assert rollouts.read(DUMPS / "trl")["group_id"].isna().all()
 
 
-def test_what_is_left_out_is_named():
-    notes = " ".join(rollouts.read(DUMPS / "lm_eval").attrs["source"])
-    assert "Left out: 240 completions that the program did not grade." in notes
+def test_samples_that_the_program_did_not_grade_are_compared_with_the_reference():
+    # Counted in the fixtures' texts: of the 16 completions of two documents 9 and 12, and 9 and 13, box the reference.
+    table = rollouts.read(DUMPS / "lm_eval")
+    notes = " ".join(table.attrs["source"])
+    assert (
+        "120 completions that the program did not grade were compared with the reference; the comparison agrees with "
+        "the program's grade in 8 of 8 cases."
+    ) in notes
     assert "Filters: boxed, flexible-extract; boxed is read, which found the most answers." in notes
+    assert table["is_correct"].sum() == 9 + 12
+    table = rollouts.read(DUMPS / "lighteval")
+    assert "32 completions that the program did not grade were compared" in " ".join(table.attrs["source"])
+    assert table["is_correct"].sum() == 9 + 13
+    assert not table["reward"].isna().any()
+
+
+def test_steps_are_those_done_before():
+    # TRL logs after the optimiser step, verl and prime-rl 0.7 count from 1, prime-rl 0.6 from 0; verl validates after.
+    def steps(name, **options):
+        return sorted(rollouts.read(DUMPS / name, **options)["step"].unique().tolist())
+
+    assert steps("trl") == steps("verl/rollouts") == [0, 1, 2, 3, 4, 5]
+    assert steps("verl/validation") == [6]
+    assert steps("prime_rl") == [0, 1]
+    assert steps("prime_rl_06") == [1, 2]
+    assert steps("trl", columns={"step": "step"}) == [1, 2, 3, 4, 5, 6]  # as the user says
 
 
 def test_a_folder_of_several_dumps_is_not_one_run():

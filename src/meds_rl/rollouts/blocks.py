@@ -12,7 +12,7 @@ import io
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,9 @@ PIECE = 1 << 16
 
 MAX_ROWS = 8192
 """Rows of a block of parquet."""
+
+DEEPEST = 3
+"""Levels of nested values whose names a message lists."""
 
 
 @dataclass
@@ -74,6 +77,41 @@ class Block:
     num_rows: int
     column: Callable[[str], list[Any]]
     share: float = field(default=1.0, compare=False)
+
+    def at(self, name: str) -> list[Any]:
+        """The values of a column, or of what is nested in one, as in ``doc.question``; None where there is none."""
+        top, inner = self._split(name)
+        values = self.column(top)
+        for key in inner:
+            values = [value.get(key) if isinstance(value, Mapping) else None for value in values]
+        return values
+
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name, or a value nested in one."""
+        top, inner = self._split(name)
+        outer = ".".join((top, *inner[:-1]))
+        return name in self.names or (
+            top in self.names and any(isinstance(value, Mapping) and inner[-1] in value for value in self.at(outer))
+        )
+
+    def nested_names(self) -> list[str]:
+        """What is in the columns that have nested values, as in ``doc.question``, down to `DEEPEST`."""
+        found, level = [], list(self.names)
+        for _ in range(DEEPEST):
+            level = [f"{name}.{key}" for name in level for key in _keys(self.at(name))]
+            found += level
+        return found
+
+    def _split(self, name: str) -> tuple[str, list[str]]:
+        """The column, whose name may have dots itself, and the names within."""
+        parts = name.split(".")
+        tops = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+        top = next((top for top in tops if top in self.names), name)
+        return top, parts[top.count(".") + 1 :]
+
+
+def _keys(values: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(key for value in values if isinstance(value, Mapping) for key in value))
 
 
 Wanted: TypeAlias = Callable[[Sequence[str]], Sequence[str]]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from meds_rl.rollouts.answers import Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
+from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
 from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise, why_not
 from meds_rl.rollouts.grading import Numbers
@@ -28,7 +29,7 @@ COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
 OWN = ""
 """The answers that the file has in a column, among those that are looked for."""
 
-NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage")
+NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Collected:
     """N completions of a dump, in the order of its files.
 
     Attributes:
-        numbers: (N,) each of `NUMBERS`: places of prompt, file and filter, characters of the completion, and step,
-            length and advantage, which are NaN where they are not known.
+        numbers: (N,) each of `NUMBERS`: places of prompt, file and filter, characters of the completion, step, length
+            and advantage, which are NaN where they are not known, and those of `compare`.
         rewards: name -> (N,) values.
         answers: how they were found -> N answers.
         groups: N names of groups, null where there is none.
@@ -139,7 +140,7 @@ class Collector:
 
     Attributes:
         rows: what was collected.
-        prompts, filters: each text once, in the order of the places in `rows`.
+        prompts, filters, references: each once, in the order of the places in `rows`.
         format: of the files that are read; None before the first.
         names: the columns of the first file that is read.
         grade, total: the names of the rewards that say right or wrong, and that are the reward, if the format says so.
@@ -147,7 +148,6 @@ class Collector:
         others: files of another format or of none, with their columns.
         repeated: numbers of the files that repeat the file before.
         incomplete: rows without a completion, a prompt or a step.
-        ungraded: completions that the format does not grade, left out.
     """
 
     def __init__(self, dump: Dump, options: ReadOptions) -> None:
@@ -160,13 +160,14 @@ class Collector:
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
         self.filters: dict[str, int] = {}
+        self.references: dict[tuple[str, ...], int] = {}
         self.format: Format | None = None
         self.names: list[str] = []
         self.grade = self.total = ""
         self.damages: dict[Path, Damage] = {}
         self.others: dict[Path, list[str]] = {}
         self.repeated: set[int] = set()
-        self.num_files = self.incomplete = self.ungraded = 0
+        self.num_files = self.incomplete = self._num_documents = 0
 
     def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
         """Read files of the dump.
@@ -234,7 +235,6 @@ class Collector:
     def _add(self, rows: Rows, path: Path) -> list[str]:
         """Collect the rows of a block; the texts of the completions that are kept."""
         num = len(rows.completions)
-        self.ungraded += rows.ungraded
         if not num:  # multiple choice, which has none
             return []
         self.grade, self.total = self.grade or rows.grade, self.total or rows.total
@@ -256,6 +256,7 @@ class Collector:
             "advantage": numbers_of(rows.advantages, num),
             "file": np.full(num, self.num_files - 1),
             "filter": self._filter_places(rows.filters, num),
+            **self._reference_numbers(rows.references, num),
         }
         self.rows.add(
             {name: values[whole].astype(np.float64) for name, values in numbers.items()}
@@ -279,8 +280,24 @@ class Collector:
         known = self.filters
         return np.array([known.setdefault(str(name), len(known)) for name in filters or [""] * num], dtype=np.int64)
 
+    def _reference_numbers(self, references: Sequence[Reference | None], num: int) -> dict[str, Numbers]:
+        """The numbers of `compare`."""
+        known, begin = self.references, self._num_documents
+        documents = numbers_of([each and each.document for each in references], num)
+        self._num_documents += 1 + int(np.nanmax(documents, initial=-1))
+        places = [-1 if each is None else known.setdefault(each.answers, len(known)) for each in references]
+        return {
+            "reference": np.array(places or [-1] * num, dtype=np.float64),
+            "document": begin + documents,
+            "figure": numbers_of([each and each.figure for each in references], num),
+            "k": numbers_of([each and each.k for each in references], num),
+        }
+
     def _steps(self, rows: Rows, path: Path, num: int) -> Numbers:
-        """The step of each row; NaN if nothing says it, `BAD_STEP` where a row has none while others have one."""
+        """The optimiser steps done before each row was sampled.
+
+        NaN if nothing says it, `BAD_STEP` where a row has none while others have one.
+        """
         steps = numbers_of(rows.steps, num)
         if np.isnan(steps).all():
             named = (
@@ -288,7 +305,7 @@ class Collector:
             )
             return np.full(num, np.nan if named is None else float(named))
         good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
-        return np.where(good, steps, BAD_STEP)
+        return np.where(good, np.maximum(steps - rows.first_step, 0), BAD_STEP)
 
     def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
         given = own or [None] * len(whole)

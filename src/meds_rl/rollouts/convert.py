@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from meds_rl.files import write_atomically
 from meds_rl.rollouts.blocks import Damage
 from meds_rl.rollouts.collect import OWN, Collector, ReadOptions
+from meds_rl.rollouts.compare import Comparison, compare
 from meds_rl.rollouts.dumps import ACCEPTED, Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
 from meds_rl.rollouts.formats import FORMATS, listed
@@ -134,6 +135,7 @@ class _Settled:
         answer_share: of the completions that have one.
         has_steps: whether the dump says when completions were sampled.
         filter: the one that is read of several; empty without several.
+        comparison: of what the program did not grade.
     """
 
     order: NDArray[np.int64]
@@ -144,6 +146,7 @@ class _Settled:
     answer_share: float
     has_steps: bool
     filter: str
+    comparison: Comparison
 
     def continues(self, before: _Settled) -> bool:
         """Whether what was written stays as it is: the same meaning, and only later batches came after it."""
@@ -155,7 +158,7 @@ class _Settled:
 
     @property
     def _meaning(self) -> tuple[Any, ...]:
-        return self.grading.sentence, self.answers, self.filter
+        return self.grading.sentence, self.answers, self.filter, self.comparison.used.files
 
 
 def _check(collector: Collector, dump: Dump) -> None:
@@ -163,8 +166,7 @@ def _check(collector: Collector, dump: Dump) -> None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
         raise RunFolderError(
-            f"{dump.path} holds no graded completion; rows without a prompt, a completion or a step: "
-            f"{collector.incomplete:,}; completions without a grade: {collector.ungraded:,}."
+            f"{dump.path} holds no completion; rows without a prompt, a completion or a step: {collector.incomplete:,}."
         )
     if not collector.rows.rewards:
         raise RunFolderError(
@@ -185,11 +187,23 @@ def _unrecognised(collector: Collector, dump: Dump) -> str:
 
 
 def _settle(collector: Collector, dump: Dump, options: ReadOptions) -> _Settled:
-    rows = collector.rows
+    """What is known with the filter that read most answers, or with the next whose grades the comparison confirms."""
+    names = _filters(collector) if len(collector.filters) > 1 else [""]
+    first = _settle_filter(collector, dump, options, names[0])
+    if not first.comparison.refused.completions:
+        return first
+    for name in names[1:]:
+        with suppress(RunFolderError):
+            other = _settle_filter(collector, dump, options, name)
+            if not other.comparison.refused.completions:
+                return other
+    return first
+
+
+def _settle_filter(collector: Collector, dump: Dump, options: ReadOptions, name: str) -> _Settled:
+    rows, answers = collector.rows, collector.rows.answers
     kept = ~np.isin(rows.number("file"), list(collector.repeated))
-    name, answers = "", rows.answers
-    if len(collector.filters) > 1:
-        name = _fullest_filter(collector, np.array(answers[OWN].is_valid()))
+    if name:
         kept &= rows.number("filter") == collector.filters[name]
     places = np.flatnonzero(kept)
     rewards = {each: np.where(kept, values, np.nan) for each, values in rows.rewards.items()}
@@ -201,35 +215,61 @@ def _settle(collector: Collector, dump: Dump, options: ReadOptions) -> _Settled:
     has_steps = bool(np.isfinite(steps).any())
     whole = np.where(np.isfinite(steps), steps, 0).astype(np.int64)
     order = np.argsort(whole, kind="stable")
-    shares = {label: float(np.array(found.is_valid())[places].mean()) for label, found in answers.items()}
-    label = _which_answers(shares, options)
+    has_answer = {label: np.array(found.is_valid()) for label, found in answers.items()}
+    shares = {label: float(has[places].mean()) for label, has in has_answer.items()}
+    rest = kept & (rows.number("reference") >= 0) & np.isnan(grading.is_correct)
+    shares_of_rest = {label: float(has[rest].mean()) if rest.any() else 1.0 for label, has in has_answer.items()}
+    label = _which_answers(shares, shares_of_rest, options)
+    comparison = _compare(collector, grading, label, kept)
     return _Settled(
         order=places[order],
         steps=whole[order],
         generations=np.unique(whole[order], return_inverse=True)[1].astype(np.int64),
-        grading=grading,
+        grading=comparison.complete(grading),
         answers=label,
         answer_share=0.0 if label is None else shares[label],
         has_steps=has_steps,
         filter=name,
+        comparison=comparison,
     )
 
 
-def _fullest_filter(collector: Collector, has_answer: NDArray[np.bool_]) -> str:
-    """The filter that read most answers; the first of equals."""
+def _filters(collector: Collector) -> list[str]:
+    """The filters, the one that read most answers first."""
     places = collector.rows.number("filter").astype(np.int64)
+    has_answer = np.array(collector.rows.answers[OWN].is_valid())
     counts = np.bincount(places[has_answer], minlength=len(collector.filters))
-    return list(collector.filters)[int(counts.argmax())]
+    return [name for name, place in sorted(collector.filters.items(), key=lambda item: -counts[item[1]])]
 
 
-def _which_answers(shares: dict[str, float], options: ReadOptions) -> str | None:
-    """The file's own, where it has them; else those of the marker or pattern that most completions have."""
+def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], options: ReadOptions) -> str | None:
+    """The file's own, where it has them; else those of the marker or pattern that most completions have.
+
+    Args:
+        shares: how they are found -> share of the completions that have one.
+        shares_of_rest: the same of the completions that are compared with the reference.
+        options: what the user says.
+    """
     asked = options.answer_marker is not None or options.answer_pattern is not None
-    if "answer" in options.columns or (not asked and shares[OWN] >= LEAST_ANSWERS):
-        return OWN
     found = {label: share for label, share in shares.items() if label != OWN}
-    best = max(found, key=lambda label: found[label])
-    return best if asked or found[best] >= LEAST_ANSWERS else None
+    best = max(found, key=lambda label: found[label], default=OWN)
+    is_marked = found.get(best, 0.0) >= LEAST_ANSWERS
+    if "answer" in options.columns:
+        return OWN
+    if asked or (is_marked and shares_of_rest[OWN] == 0):  # the file has only those of completions that it grades
+        return best
+    if shares[OWN] >= LEAST_ANSWERS or (shares_of_rest[OWN] == 0 < shares[OWN]):
+        return OWN
+    return best if is_marked else None
+
+
+def _compare(collector: Collector, grading: Grading, label: str | None, kept: NDArray[np.bool_]) -> Comparison:
+    """Compare the completions that are kept with the references."""
+    rows = collector.rows
+    numbers = {name: rows.number(name) for name in ("reference", "file", "document", "figure", "k")}
+    numbers["reference"] = np.where(kept, numbers["reference"], -1)
+    answers = [None] * len(kept) if label is None or not collector.references else rows.answers[label].to_pylist()
+    return compare(grading.is_correct, answers, list(collector.references), numbers)
 
 
 # ---- What is written
@@ -391,11 +431,11 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
     notes = [
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
         _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
-        _many_left_out(collector.ungraded, "completion", "that the program did not grade"),
+        *settled.comparison.notes(),
         f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
         if not graded.all()
         else "",
-        f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, which found the most answers."
+        f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
@@ -403,6 +443,11 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
         *_damages(collector.damages),
     ]
     return [note for note in notes if note]
+
+
+def _why_filter(collector: Collector, settled: _Settled) -> str:
+    fullest = settled.filter == _filters(collector)[0]
+    return "which found the most answers" if fullest else "whose grades the comparison confirms"
 
 
 def _damages(damages: dict[Path, Damage]) -> Iterator[str]:

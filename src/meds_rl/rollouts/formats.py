@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from meds_rl.rollouts.blocks import Block
+from meds_rl.rollouts.compare import Reference, figure_of, reference_answers
 
 Values = list[Any]
 
@@ -30,7 +31,8 @@ class Rows:
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
         filters: which of several gradings of the same completion a row is.
-        ungraded: completions that the file has and does not grade, and which are left out.
+        references: the `Reference` of a document with several samples; None for none.
+        first_step: what the program calls the step at which no optimiser step was done.
     """
 
     prompts: Values
@@ -44,7 +46,8 @@ class Rows:
     lengths: Values = field(default_factory=list)
     advantages: Values = field(default_factory=list)
     filters: Values = field(default_factory=list)
-    ungraded: int = 0
+    references: Sequence[Reference | None] = field(default_factory=list)
+    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def _trl(block: Block) -> Rows:
         rewards=_numbers_of(block, others),
         steps=block.column("step"),
         advantages=block.column("advantage"),
+        first_step=1,  # it is logged after the optimiser step
     )
 
 
@@ -125,6 +129,7 @@ def _verl(block: Block) -> Rows:
         steps=block.column("step"),
         answers=_first_of(block, ("pred",)),
         groups=groups if "uid" in block.names else [],
+        first_step=0 if "reward" in block.names else 1,  # only validation has it, which follows the update
     )
 
 
@@ -163,6 +168,7 @@ def _episodes(block: Block) -> Rows:
         [trace for _, trace in pairs],
         groups=[_at(group, "id") for (_, group, _), _ in pairs],
         steps=[_at(run, "work", "step") for (_, _, run), _ in pairs],
+        first_step=1,
     )
 
 
@@ -171,7 +177,9 @@ def _traces(block: Block) -> Rows:
     return _of_traces([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
 
 
-def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
+def _of_traces(
+    traces: list[Any], groups: Values | None = None, steps: Values | None = None, first_step: int = 0
+) -> Rows:
     messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
     scores = [_scores(_at(trace, "rewards")) for trace in traces]
     names = dict.fromkeys(name for each in scores for name in each)
@@ -185,6 +193,7 @@ def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | 
         total="reward",
         groups=groups or [],
         steps=steps or [],
+        first_step=first_step,
     )
 
 
@@ -232,23 +241,28 @@ def _at(value: Any, *names: str) -> Any:
 def _lm_eval(block: Block) -> Rows:
     given_names = (name for each in block.column("metrics") if isinstance(each, list) for name in each)
     names = list(dict.fromkeys(name for name in given_names if isinstance(name, str) and name in block.names))
-    columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter")}
+    columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter", "target")}
     metrics = {name: block.column(name) for name in names}
     rows = Rows([], [], {name: [] for name in names}, _metric(names), _metric(names))
+    references: list[Reference | None] = []
     for place, responses in enumerate(columns["resps"]):
         given = _texts(responses)
         grades = {name: _each(values[place], len(given)) for name, values in metrics.items()}
         num_graded = max((len(values) for values in grades.values()), default=0)
         answers = _each(_first(columns["filtered_resps"][place]), len(given))
-        rows.ungraded += len(given) - num_graded
-        for number, text in enumerate(given[:num_graded]):
+        if len(answers) < len(given):  # those after the last that the filter kept are not said to have none
+            answers = answers[:num_graded]
+        right = reference_answers([columns["target"][place]]) if num_graded < len(given) else ()
+        for number, text in enumerate(given):
+            document = len(references) if number < num_graded else None
+            references.append(Reference(right, document) if right else None)
             rows.prompts.append(_at(columns["arguments"][place], "gen_args_0", "arg_0"))
             rows.completions.append(text)
             rows.filters.append(columns["filter"][place])
             rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
             for name, values in grades.items():
                 rows.rewards[name].append(values[number] if number < len(values) else None)
-    return rows
+    return replace(rows, references=references)
 
 
 def _metric(names: Sequence[str]) -> str:
@@ -282,28 +296,65 @@ def _read_answer(answer: Any, text: str) -> str | None:
 
 def _lighteval(block: Block) -> Rows:
     columns = zip(block.column("doc"), block.column("model_response"), block.column("metric"), strict=True)
-    return _documents((_at(doc, "query"), _at(response, "text"), metric) for doc, response, metric in columns)
+    return _documents(
+        (_at(doc, "query"), _at(response, "text"), metric, _gold(doc)) for doc, response, metric in columns
+    )
+
+
+def _gold(doc: Any) -> Values:
+    """The choices that are right."""
+    choices, given = _at(doc, "choices"), _at(doc, "gold_index")
+    places = given if isinstance(given, list) else [given]
+    if not isinstance(choices, list):
+        return []
+    return [choices[place] for place in places if isinstance(place, int) and 0 <= place < len(choices)]
 
 
 def _old_lighteval(block: Block) -> Rows:
     prompts = block.column("example" if "example" in block.names else "full_prompt")
-    return _documents(zip(prompts, block.column("predictions"), block.column("metrics"), strict=True))
+    columns = (block.column(name) for name in ("predictions", "metrics", "gold"))
+    return _documents(zip(prompts, *columns, strict=True))
 
 
-def _documents(documents: Iterable[tuple[Any, Any, Any]]) -> Rows:
-    """Of several samples of a document, which have one figure together, only zero grades each: all are wrong."""
-    listed = [(prompt, _texts([texts]), metric) for prompt, texts, metric in documents]
-    names = list(dict.fromkeys(name for _, _, metric in listed if isinstance(metric, Mapping) for name in metric))
-    grade = _metric(names)
+def _documents(documents: Iterable[tuple[Any, Any, Any, Any]]) -> Rows:
+    """Of several samples of a document, which have one figure together, only zero grades each: all are wrong.
+
+    Args:
+        documents: prompt, samples, metrics and right answers of each.
+    """
+    listed = [(prompt, _texts([texts]), metric, gold) for prompt, texts, metric, gold in documents]
+    names = list(dict.fromkeys(name for _, _, metric, _ in listed if isinstance(metric, Mapping) for name in metric))
+    grade = _metric(sorted(names, key=lambda name: figure_of(name, MANY) is None))
     rows = Rows([], [], {name: [] for name in names}, grade, grade)
-    for prompt, texts, metric in listed:
-        for text in texts:
-            rows.prompts.append(prompt)
-            rows.completions.append(text)
-            for name in names:
-                value = _at(metric, name)
-                rows.rewards[name].append(value if len(texts) == 1 or value == 0 else None)
-    return rows
+    references: list[Reference | None] = []
+    for number, (prompt, texts, metric, gold) in enumerate(listed):
+        num = len(texts)
+        rows.prompts += [prompt] * num
+        rows.completions += texts
+        figures = {name: figure_of(name, num) for name in names}
+        for name, values in rows.rewards.items():
+            values += _grades(_at(metric, name), num, figures[name])
+        references += _references(gold, number, _float(_at(metric, grade)), num, figures.get(grade))
+    return replace(rows, references=references)
+
+
+MANY = 1 << 30
+
+
+def _grades(value: Any, num: int, figure: tuple[int, int] | None) -> Values:
+    """The grades of the samples of a document, as far as its figure says them."""
+    num_wrong = figure[1] if figure is not None and value == 0 else 0
+    return [value] * num if num == 1 else [0.0] * num_wrong + [None] * (num - num_wrong)
+
+
+def _references(
+    gold: Any, number: int, value: float | None, num: int, figure: tuple[int, int] | None
+) -> list[Reference | None]:
+    right = reference_answers(gold if isinstance(gold, list) else [gold]) if num > 1 else ()
+    if not right:
+        return [None] * num
+    k, n = (1, 0) if figure is None or value is None else figure
+    return [Reference(right, number, value, k) if place < n else Reference(right) for place in range(num)]
 
 
 # ---- Others, which have one column for each thing
@@ -355,7 +406,7 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
         return None
 
     def read(block: Block) -> Rows:
-        found = {ours: block.column(name) if name else [] for ours, name in places.items()}
+        found = {ours: block.at(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
         return Rows(
             prompts=found["prompt"],
@@ -376,10 +427,12 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
 def overridden(block: Block, rows: Rows, columns: Mapping[str, str]) -> Rows:
     """The rows with what the user named in the place of what the format says."""
     fields = {"prompt": "prompts", "completion": "completions", "step": "steps", "answer": "answers", "group": "groups"}
-    named: dict[str, Any] = {fields[ours]: block.column(name) for ours, name in columns.items() if ours in fields}
+    named: dict[str, Any] = {fields[ours]: block.at(name) for ours, name in columns.items() if ours in fields}
+    if "step" in columns:
+        named["first_step"] = 0
     if "reward" in columns:
         name = columns["reward"]
-        rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.column(name)}
+        rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.at(name)}
         named |= {"rewards": rewards, "grade": name, "total": name}
     return replace(rows, **named)
 
@@ -391,10 +444,12 @@ def why_not(block: Block, format_: Format, columns: Mapping[str, str]) -> str:
     """
     rewards = format_.read(block).rewards
     places = {ours: name for ours, name in columns.items() if not (ours == "reward" and name in rewards)}
-    missing = [name for name in places.values() if name not in block.names]
+    missing = [name for name in places.values() if not block.has(name)]
     if missing:
         others = [name for name in rewards if name not in block.names]
-        also = f", and the rewards {listed(others)}" if others else ""
+        nested = block.nested_names()
+        also = f", in them {listed(nested)}" if nested else ""
+        also += f", and the rewards {listed(others)}" if others else ""
         return f"has no column {', '.join(missing)}; the columns are {listed(block.names)}{also}"
     if places and not format_.one_a_row:
         options = ", ".join(f"--{ours}" for ours in places)

@@ -28,12 +28,19 @@ class Grading:
     Attributes:
         is_correct: (N,) 1 right, 0 wrong, NaN not graded.
         rewards: (N,) the reward.
-        sentence: what counts as right, and what the reward is.
+        right: what counts as right.
+        total: what the reward is, in a sentence; empty if that is said by `right`.
     """
 
     is_correct: Numbers
     rewards: Numbers
-    sentence: str
+    right: str
+    total: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What counts as right, and what the reward is."""
+        return " ".join(filter(None, (f"Right: {self.right}.", self.total)))
 
 
 def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | None) -> Grading:
@@ -65,7 +72,7 @@ def _graded(values: Numbers, rewards: Numbers, name: str, above: float | None, w
     right, words = _right(values[known], name, above)
     is_correct = np.full(len(values), np.nan)
     is_correct[known] = right
-    return Grading(is_correct, rewards, " ".join(filter(None, (f"Right: {words}.", which))))
+    return Grading(is_correct, rewards, words, which)
 
 
 def _right(values: Numbers, name: str, above: float | None) -> tuple[NDArray[np.bool_], str]:

@@ -9,6 +9,7 @@ from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.fingerprints import TextFingerprints, make_source
 from meds_rl.fingerprint import AnswerPosition, PooledLogits
+from meds_rl.fingerprint.text import text_fingerprints
 from meds_rl.memory import HDBSCANClustering
 from meds_rl.rollouts import RunFolder
 from meds_rl.shaping import group_advantages
@@ -280,3 +281,26 @@ def test_columns_of_the_data_set_do_not_hide_what_a_fingerprint_gets(model_path,
     args = make_config(method="trl", max_steps=1, fingerprint="answer_string")
     trainer = train(model_path, data, args)
     assert len(trainer.memory) > 0
+
+
+@pytest.mark.parametrize("fingerprint", ["steps", "text"])
+def test_fingerprints_of_the_text_are_those_of_the_completions(model_path, dataset, make_config, fingerprint):
+    """The memory has the vectors of the rollouts' texts; where no step can be read, of the answers."""
+    args = make_config(method="trl", max_steps=2, fingerprint=fingerprint)
+    trainer = MEDSTrainer(model_path, mostly_wrong, args, dataset, answer_finder=third_token)
+    trainer.train()
+    rollouts = rollouts_of(args)
+    remembered = rollouts[rollouts["memory_id"] >= 0]
+    assert len(remembered) > 0
+    vectors = text_fingerprints(
+        fingerprint,
+        prompts=remembered["prompt"].tolist(),
+        completions=remembered["completion"].tolist(),
+        answers=[answer if isinstance(answer, str) else None for answer in remembered["answer"]],
+    )
+    expected = dict(zip(remembered["memory_id"].tolist(), vectors, strict=True))
+    for prompt in trainer.memory.prompt_ids:
+        entry = trainer.memory.entry(prompt)
+        assert entry.vectors.shape[1] == 128
+        for number, vector in zip(entry.ids.tolist(), entry.vectors, strict=True):
+            np.testing.assert_allclose(vector, expected[number], atol=1e-6)

@@ -242,9 +242,10 @@ def test_an_error_in_verl_leaves_raw_scores(monkeypatch):
     assert [float(queue.rows[f"b_{i}_0"]["rm_scores"][-1]) for i in range(3)] == [0.0, 0.0, 1.0]
 
 
-def test_fingerprints_of_the_text_need_no_worker(monkeypatch):
+@pytest.mark.parametrize("fingerprint", ["answer_string", "steps", "text"])
+def test_fingerprints_of_the_text_need_no_worker(monkeypatch, fingerprint):
     queue = Queue()
-    made = make_trainer(monkeypatch, queue, fingerprint="answer_string")
+    made = make_trainer(monkeypatch, queue, fingerprint=fingerprint)
     rows = group("a", [0.0, 0.0, 1.0])
     for value in rows.values():
         del value["meds_features"]

@@ -76,7 +76,7 @@ BY_FINGERPRINT = [
         )
         for furthest in (None, 0.25, 0.5, 0.75)
     ],
-    Setting("text, to 0.5", "text", {"max_distance": 0.5}),
+    Setting("text, to 1", "text", {"max_distance": 1.0}),
     Setting("steps, counted, one memory for all prompts", "steps", COUNTED | {"memory": GlobalMemory}),
     Setting("layer_logits, all layers (published)", "layer_logits", PAPER),
     *[

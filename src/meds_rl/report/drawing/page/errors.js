@@ -41,7 +41,6 @@ function kindsOf(report, run) {
 
 const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
 const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
-const STEPS_HELP = "The letters a, b, c, ... are the numbers of the prompt in their order, x, y, z, ... the results of the steps; ∘ is the sign that the prompt has there.";
 const FIRST_WAYS = 6;
 
 function waysCard(report, state) {
@@ -61,7 +60,7 @@ function waysCard(report, state) {
     const ways = all.filter((way) => (way.by ?? "strategy") === kind);
     const most = Math.max(...ways.map((way) => way.share));
     list.replaceChildren(...ways.slice(0, count).map((way) => wayRow(report, state, way, most)));
-    help.textContent = (kind === "steps" ? `${STEPS_HELP} ` : "") + plain(report.ways_help ?? "", 600);
+    help.textContent = plain(report.ways_help ?? "", 600);
     more.hidden = ways.length <= count;
     more.textContent = `Show all ${number(ways.length)}`;
     more.onclick = () => {
