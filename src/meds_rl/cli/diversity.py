@@ -50,12 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, parquet file of samples, or rollouts"
     )
-    add("--of", choices=("wrong", "right", "all"), default="wrong", help="which completions (wrong)")
-    add("--bins", type=int, default=3, metavar="N", help="parts that a training is cut into (default: 3)")
-    add("--per-problem", type=int, metavar="N", help="exactly N completions of each problem, for fair comparison")
-    add("--noise", choices=("group", "alone"), default="group", help="completions in no cluster (group)")
-    add("--seed", type=int, default=0, help="of what is drawn where there is too much (default: 0)")
-    add("--json", type=Path, metavar="FILE", help="also write all figures there")
+    add(
+        "--of", choices=("wrong", "right", "all"), default="wrong", help="which completions to measure (default: wrong)"
+    )
+    add("--bins", type=int, default=3, metavar="N", help="number of parts that a training is cut into (default: 3)")
+    add("--per-problem", type=int, metavar="N", help="measure exactly N completions of each problem, to compare fairly")
+    add(
+        "--noise",
+        choices=("group", "alone"),
+        default="group",
+        help="completions in no cluster count as one group, or each alone (default: group)",
+    )
+    add("--seed", type=int, default=0, help="seed of the samples that slow measures draw (default: 0)")
+    add("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
     add_read_options(parser)
     ask = parser.add_argument_group("annotator", "a language model that judges the completions").add_argument
     ask("--annotate", action="store_true", help="ask a model; needs --endpoint and --model")

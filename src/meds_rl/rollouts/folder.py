@@ -193,7 +193,7 @@ class RunFolder:
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """``path``, ``name`` and ``notes`` (what was recognised) of another program's rollouts; None for a run."""
+        """Path, name and notes of the other program's rollouts (`SOURCE_FILE`); None for a run."""
         return read_json(self.path / SOURCE_FILE)
 
     @property

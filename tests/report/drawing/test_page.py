@@ -458,7 +458,7 @@ def test_ways_by_steps_beside_strategies_the_right_way_and_a_note(watch, tmp_pat
     write_page(data, tmp_path / "ways.html")
     seen = watch(viewport={"width": 360, "height": 800}).open(tmp_path / "ways.html")
     ways = seen.page.locator("#ways")
-    assert "left_to_right (the right way; the answer is wrong)" in ways.locator("li").inner_text()
+    assert "left_to_right (the right strategy; the answer is wrong)" in ways.locator("li").inner_text()
     assert "why <script>" in ways.inner_text()
     ways.get_by_role("button", name="By steps").click()
     steps_shown = ways.locator(".name.steps span")

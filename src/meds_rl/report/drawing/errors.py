@@ -146,7 +146,7 @@ def _ways(
         "color": names("way", scale={"domain": labels}, legend=legend(labels)),
         "shape": names("way", scale={"domain": labels, "range": list(SHAPES)}, legend=legend(labels)),
         "tooltip": [
-            names("way", title="way"),
+            names("way", title="error"),
             numbers("step", title="from step", format=",.0f"),
             numbers("share", title="share", format=".1%"),
             numbers("count", title="completions", format=","),
@@ -154,8 +154,8 @@ def _ways(
     }
     return Figure(
         f"ways-{by}-{run['id']}",
-        "Ways of going wrong over training",
-        "Share of the wrong completions of each stretch of training that went wrong in this way.",
+        "Errors of all prompts over training",
+        "Share of the wrong completions in each stretch of training that made this error.",
         specification(220, mark={"type": "line", "point": {"size": 22}}, encoding=encoding),
         rows,
         run["name"],
