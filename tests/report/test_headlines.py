@@ -25,8 +25,8 @@ def test_a_run_with_a_memory(tmp_path):
     way, largest, repeats, penalty = sentences(tmp_path)
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” 18 times, 100 % of that prompt's wrong "
-        "completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
+        "The largest single error: to “question p” the policy gave the answer “2” 18 times, 100 % of that prompt's "
+        "wrong completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
@@ -118,7 +118,7 @@ def test_errors_that_do_not_come_back(tmp_path):
 def test_no_answer_at_all(tmp_path):
     write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
     assert sentences(tmp_path)[0].startswith(
-        "The largest single error: to “question p” it wrote words like “so it is None” 2 times"
+        "The largest single error: to “question p” the policy wrote words like “so it is None” 2 times"
     )
 
 
@@ -127,7 +127,7 @@ def test_once_is_not_1_times(tmp_path):
     (largest,) = sentences(tmp_path)
     # One batch has no course.
     assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” once, 100 % of that prompt's wrong "
+        "The largest single error: to “question p” the policy gave the answer “2” once, 100 % of that prompt's wrong "
         "completions."
     )
 
@@ -136,7 +136,7 @@ def test_equal_answers_to_different_prompts_are_not_one_error(tmp_path):
     rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("23", "23", "Paris")]
     write_run(tmp_path, [rows], memory=False)
     (largest,) = sentences(tmp_path)
-    assert largest.startswith("The largest single error: to “question p” it gave the answer “23” 2 times")
+    assert largest.startswith("The largest single error: to “question p” the policy gave the answer “23” 2 times")
 
 
 def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ WORTH_SAYING = 0.1
 
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
+
+RESULT, PROGRAM = re.compile(r"[=≠](?:[xyz]|x\d+)(?:,|$)"), re.compile(r"\bv\d+\b|[(;]")
+"""What workings with arithmetic have in their names, and programs."""
 
 LONGEST = 160
 """Characters of a prompt or answer in a sentence."""
@@ -65,25 +69,32 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         if way is None:
             return most + "."
         kind = "the strategy " if way["by"] == "strategy" else ""
-        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
+        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}).{_legend(way)}"
     if way is None:
         return ""
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
-    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}.{_legend(way)}"
 
 
 def _called(way: Mapping[str, Any]) -> str:
-    """What a way is called in a sentence.
+    return f"“{way['name']}”" if way["by"] == "strategy" else f"the working “{way['name']}”"
 
-    >>> _called({"by": "steps", "name": "a∘b=x"})
-    "the working “a∘b=x” (a, b, …: the prompt's numbers in order; x, y, …: results; ∘: the prompt's own sign)"
+
+def _legend(way: Mapping[str, Any]) -> str:
+    """What the letters in the name of a way mean; empty for strategies and programs.
+
+    >>> _legend({"by": "steps", "name": "a∘b=x"})
+    " Here a, b, … are the prompt's numbers in order, x, y, … the results, and ∘ is the prompt's own sign."
     """
-    if way["by"] == "strategy":
-        return f"“{way['name']}”"
-    own = "; ∘: the prompt's own sign" if "∘" in way["name"] else ""
-    return f"the working “{way['name']}” (a, b, …: the prompt's numbers in order; x, y, …: results{own})"
+    name = way["name"]
+    if way["by"] == "strategy" or PROGRAM.search(name):
+        return ""
+    if not RESULT.search(name):
+        return " Here a, b, … are the prompt's names in order."
+    own = ", and ∘ is the prompt's own sign" if "∘" in name else ""
+    return f" Here a, b, … are the prompt's numbers in order, x, y, … the results{own}."
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
@@ -159,7 +170,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     done = {"no_answer": "gave no answer", "working": f"gave the working {name}", "wording": f"wrote words like {name}"}
     what = done.get(error.kind, f"gave the answer {name}")
     sentence = (
-        f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
+        f"The largest single error: to “{prompt}” the policy {what} {times(len(error.rows))}, "
         f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
     )
     strategies = error.to_dict()["strategies"]

@@ -21,6 +21,7 @@ from meds_rl.fingerprint.text import text_vectors
 from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
 from meds_rl.report.completions import read_texts
 from meds_rl.report.source import RunData
+from meds_rl.report.text import percent
 
 MAX_READ = 50_000
 """Wrong completions whose workings are read; a random sample if there are more."""
@@ -106,7 +107,7 @@ def read_workings(run: RunData, seed: int = 0) -> Workings:
     if num_read >= LEAST_READ * len(rows):
         found = _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
         return replace(found, meanings=_with_right(run, found, workings, rng))
-    note = f"Steps could be read in {num_read / len(rows):.0%} of {of}, which is too few to compare them."
+    note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
     if answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
     groups = by_wording(prompt_ids, [completions[row] for row in rows.tolist()])
@@ -154,9 +155,10 @@ def _by_steps(
     shared = np.array([len(prompts_of[group]) > 1 for group in groups.tolist()]) & is_read
     share = shared.sum() / is_read.sum()
     over_prompts = bool(share >= LEAST_SHARED)
-    note = f"Steps were read in {is_read.mean():.0%} of {of}."
+    note = f"Steps were read in {percent(is_read.mean())} of {of}."
     if not over_prompts:
-        note += f" {share:.0%} of them go the same way as one of another prompt, so errors are shown by prompt only."
+        same = "go the same way as one of another prompt"
+        note += f" {percent(share)} of them {same}, so errors are shown by prompt only."
     names, meanings = _names(groups, workings)
     return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note)
 

@@ -422,7 +422,7 @@ def _answers_sentence(settled: _Settled) -> str:
             "column with --answer."
         )
     where = "as the file has them" if settled.answers == OWN else settled.answers
-    return f"Answers: {where}, in {settled.answer_share:.0%} of the completions."
+    return f"Answers: {where}, in {100 * settled.answer_share:.0f} % of the completions."
 
 
 def _notes(collector: Collector, settled: _Settled) -> list[str]:
