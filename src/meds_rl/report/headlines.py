@@ -24,9 +24,6 @@ WORTH_SAYING = 0.1
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
 
-RESULT, PROGRAM = re.compile(r"[=≠](?:[xyz]|x\d+)(?:,|$)"), re.compile(r"\bv\d+\b|[(;]")
-"""What workings with arithmetic have in their names, and programs."""
-
 LONGEST = 160
 """Characters of a prompt or answer in a sentence."""
 
@@ -83,15 +80,17 @@ def _called(way: Mapping[str, Any]) -> str:
 
 
 def _legend(way: Mapping[str, Any]) -> str:
-    """What the letters in the name of a way mean; empty for strategies and programs.
+    """What the letters in the name of a way mean; empty for a strategy.
 
     >>> _legend({"by": "steps", "name": "a∘b=x"})
     " Here a, b, … are the prompt's numbers in order, x, y, … the results, and ∘ is the prompt's own sign."
     """
-    name = way["name"]
-    if way["by"] == "strategy" or PROGRAM.search(name):
+    if way["by"] == "strategy":
         return ""
-    if not RESULT.search(name):
+    name = str(way["name"])
+    if re.search(r"\bv1\b", name):
+        return " Here v1, v2, … are the program's names in order."
+    if "=x" not in name and "≠x" not in name:
         return " Here a, b, … are the prompt's names in order."
     own = ", and ∘ is the prompt's own sign" if "∘" in name else ""
     return f" Here a, b, … are the prompt's numbers in order, x, y, … the results{own}."
