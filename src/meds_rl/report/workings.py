@@ -204,7 +204,12 @@ def _with_right(
     scale = len(right) / max(1, len(rows))
     times = [round(scale * sum(counts[key] for key in keys[group])) for group in range(len(found.meanings))]
     return [
-        "; ".join([*([meaning] if meaning else []), *([f"right in {number:,} other completions"] if number else [])])
+        "; ".join(
+            [
+                *([meaning] if meaning else []),
+                *([f"right in {number:,} other completion{'s' * (number > 1)}"] if number else []),
+            ]
+        )
         for meaning, number in zip(found.meanings, times, strict=True)
     ]
 
