@@ -21,7 +21,9 @@ def remember(memory: ErrorMemory, batch) -> None:
     memory.remember_batch([Visit(prompt, features(rows), right) for (prompt, right), rows in batch.items()])
 
 
-@pytest.mark.parametrize("options", [{}, {"clustering": equal_vectors}, {"half_life": 2.0}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"clustering": equal_vectors}, {"half_life": 2.0}], ids=["hdbscan", "equal", "half-life"]
+)
 @given(batches=BATCHES, data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_it_equals_the_memory_that_never_went_further(tmp_path_factory, options, batches, data):
