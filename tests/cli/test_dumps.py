@@ -36,7 +36,7 @@ def test_a_report_of_a_dump_says_what_was_recognised_and_what_is_repeated(trl, c
     assert main(["report", str(trl), "--json", str(data)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("out/completions:\n")
-    assert "to “what is 9 * 3 - 6 * 2?” it gave the answer “42” 42 times" in said
+    assert "to “what is 9 * 3 - 6 * 2?” the policy gave the answer “42” 42 times" in said
     assert "Note: out/completions/: TRL completions, 6 files, 384 completions of 8 prompts in 6 batches." in said
     assert f"Report: {trl / 'report.html'}" in said
     (run,) = json.loads(data.read_text())["runs"]

@@ -46,7 +46,7 @@ def test_a_plain_table(tmp_path):
     assert table["memory_id"].tolist() == [-1] * 3
     assert table.attrs["source"] == [
         "mine.jsonl: plain table, 1 file, 3 completions of 2 prompts. Right: reward is 1. "
-        "Answers: \\boxed{...}, in 67% of the completions.",
+        "Answers: \\boxed{...}, in 67 % of the completions.",
         "Nothing says when the completions were sampled: all are shown as one batch.",
     ]
 

@@ -69,7 +69,8 @@ def _sentence(error: Exception, name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meds",
-        description="Reinforcement learning of language models with a memory of past mistakes (MEDS).",
+        description="See which mistakes a language model repeats in reinforcement learning, and train with a memory of "
+        "them (MEDS).",
         epilog="Set MEDS_TRACEBACK=1 to see the whole traceback of an error.",
     )
     parser.add_argument("--version", action="version", version=f"meds-rl {__version__}")

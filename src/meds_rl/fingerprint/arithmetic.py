@@ -1,7 +1,8 @@
-r"""Reads arithmetic in a working: from where each number of a step is, and which operation joins them.
+r"""Reads the arithmetic steps of a working: where each number comes from, and which operation joins two numbers.
 
 Equations may be in symbols, LaTeX or words, several in a line, or a chain ("7 + 8 * 3 = 15 * 3 = 45"). The text is cut
-into clauses; a clause with three numbers of which the third follows from the others is a step, whatever the words.
+into clauses. A clause with three numbers is a step if some operation on the first two gives the third, whatever the
+words.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MAX_STEPS = 100
 """Steps that are read of a working, from its beginning."""
 
 MAX_NUMBERS = 64
-"""Numbers of a prompt that have a role: the last ones, as examples come before the question."""
+"""Numbers of a prompt that have a role: the last ones, because examples come before the question."""
 
 # A minus sign belongs to a number if no number comes before it: "= -17", "from -12", but not "20 - 3" or "20 -3". A
 # number with a variable ("2x") is algebra.
@@ -71,7 +72,7 @@ _PLACE, _NEW, _SLIP, _LONG, _NEXT = 101, 103, 107, 109, 113
 
 
 class _Prompt(NamedTuple):
-    """The numbers of a prompt, and the sign before each one; "" where there is none."""
+    """The numbers of a prompt, and the sign before each; "" for no sign."""
 
     numbers: tuple[float, ...]
     signs: tuple[str, ...]
@@ -99,26 +100,26 @@ def _plain(text: str) -> str:
 
 
 def _number(token: str) -> float:
-    # No number of a working has more digits, and float() of 400 digits is infinite.
+    # float() of 400 digits is infinite.
     return float(token[:300].replace(",", "").replace("−", "-"))
 
 
 def read_arithmetic(prompt: str, working: str) -> Working | None:
-    """The arithmetic steps of a working; None without any. `roles.read_steps` says how they are named."""
+    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named."""
     reader = _Reader(_read_prompt(prompt))
     reader.read(_plain(working))
     return reader.working()
 
 
 class _Value:
-    """A number that a step may take: one of the prompt, or the result of a step.
+    """A number that a step may use: one of the prompt, or the result of a step.
 
     Attributes:
         letter: its name.
-        tree: hash of how it was made of the prompt's numbers.
-        form: hash of its own step, with all results of other steps as one; 0 for a number of the prompt.
-        low, high: the first and the last place among the prompt's numbers that went into it.
-        used: whether a step has taken it.
+        tree: hash of how it was computed from the prompt's numbers.
+        form: hash of its last step alone, in which all earlier results are alike; 0 for a number of the prompt.
+        low, high: the first and the last of the prompt's numbers that it was computed from, by place.
+        used: whether a step has used it.
     """
 
     __slots__ = ("form", "high", "letter", "low", "tree", "used")
@@ -144,13 +145,13 @@ class _Reader:
         self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
         self._trees: list[int] = []
         self._forms: list[int] = []
-        self._edges: list[int] = []  # a step, and a step whose result it takes
+        self._edges: list[int] = []  # hashes of a step and of a step whose result it uses
         self._said: set[tuple[float, float, float]] = set()
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
 
     def read(self, text: str) -> None:
-        """Cut a text into clauses, each with its numbers, the signs between them, and its verb."""
+        """Cut a text into clauses, and read each by its numbers, the signs between them, and its verb."""
         numbers: list[float] = []
         signs: list[str] = []
         sign = verb = ""
@@ -175,7 +176,7 @@ class _Reader:
                     if len(self._names) >= MAX_STEPS:
                         return
                 numbers, signs, sign, verb = [], [], "", ""
-            elif token[0].isdigit():  # algebra: what is before and after it is no arithmetic
+            elif token[0].isdigit():  # algebra such as "2x": the numbers around it are no step
                 numbers, signs, sign = [], [], ""
 
     def _clause(self, numbers: list[float], signs: list[str], verb: str) -> None:
@@ -195,7 +196,7 @@ class _Reader:
     def _equation(
         self, left: list[float], signs: list[str], right: list[float], signs_right: list[str], verb: str
     ) -> None:
-        while signs and not signs[0] and any(signs):  # a number in the words before the equation
+        while signs and not signs[0] and any(signs):  # a number in the words before the equation is no operand
             left, signs = left[1:], signs[1:]
         if len(left) == 1:
             if len(right) == 1:
@@ -203,7 +204,7 @@ class _Reader:
             return
         if not any(signs):
             left, signs = left[-2:], signs[-1:]
-        # 7 + 8 * 3 = 15 * 3: with what both sides end or begin, nothing was computed.
+        # 7 + 8 * 3 = 15 * 3: nothing was computed with the "* 3" at the end of both sides; the same at the beginning.
         while len(right) > 1 and len(left) > 2 and left[-1] == right[-1] and signs[-1] == signs_right[-1]:
             left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
         while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
@@ -214,7 +215,7 @@ class _Reader:
             self._long(left, [sign or verb or "?" for sign in signs], right[0])
 
     def _implied(self, number: float, result: float, verb: str, needs_verb: bool = False) -> None:
-        """ "Add 5 to get 20", where the other number is the last result; "half of 20 is 10"."""
+        """A step with one number written: "half of 20 is 10"; "add 5 to get 20", which uses the last result, too."""
         if verb in _UNARY:
             sign, two = _UNARY[verb]
             if _operation(number, two, result, sign) == sign:
@@ -226,7 +227,7 @@ class _Reader:
 
     def _binary(self, left: float, right: float, result: float, written: str) -> None:
         said = (min(left, right), max(left, right), result)
-        if said in self._said:  # once more; of 6 - 3 = 3 the operand 3 would now be the result
+        if said in self._said:  # written twice; in the second "6 - 3 = 3" the operand 3 would be read as the result
             return
         self._said.add(said)
         one, other = self._pair(left, right)
@@ -252,7 +253,7 @@ class _Reader:
         )
 
     def _long(self, numbers: list[float], signs: list[str], result: float) -> None:
-        """A step of three and more numbers at once. Parentheses are not read, so another result is no slip."""
+        """A step of three or more numbers at once. Parentheses are not read, so with them a right result is a slip."""
         values = [min(self._candidates(number), key=lambda value: value.used) for number in numbers]
         tree, name, shape = mix(_LONG, values[0].tree), values[0].letter, values[0].letter
         for sign, value in zip(signs, values[1:], strict=True):
@@ -266,7 +267,7 @@ class _Reader:
         self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values))
 
     def _pair(self, left: float, right: float) -> tuple[_Value, _Value]:
-        """Which values the numbers are: unused before used, neighbours before others, results before the prompt's."""
+        """The values that two numbers are. Preferred: unused ones, neighbours in the prompt, the newest results."""
         ones, others = self._candidates(left), self._candidates(right)
         if len(ones) == 1 and len(others) == 1:
             return ones[0], others[0]
@@ -288,7 +289,7 @@ class _Reader:
         return self._values.get(number) or [self._new(number)]
 
     def _new(self, number: float) -> _Value:
-        """A number from nowhere."""
+        """A number that is neither in the prompt nor a result."""
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
     def _add(self, name: str, shape: str, tree: int, form: int, result: float, taken: tuple[_Value, ...]) -> None:
@@ -312,7 +313,7 @@ class _Reader:
         """What was read."""
         if not self._names:
             return None
-        # Steps of which none needs the other may come in any order.
+        # Sorted: steps that do not need each other may come in any order.
         trees = sorted(self._trees)
         key = 0
         for tree in trees:
@@ -328,12 +329,12 @@ class _Reader:
 
 
 def _form(value: _Value) -> int:
-    """Which number of the prompt it is; all results are one."""
+    """The hash of a number of the prompt; 0 for every result."""
     return value.tree if not value.form else 0
 
 
 def _sides(numbers: Sequence[float], signs: Sequence[str]) -> Iterator[tuple[list[float], list[str]]]:
-    """What is between equals signs: numbers and the signs between them."""
+    """The sides of an equation or chain: for each the numbers, and the signs between them."""
     side: tuple[list[float], list[str]] = ([numbers[0]], [])
     for number, sign in zip(numbers[1:], signs, strict=True):
         if sign == "=":
@@ -346,7 +347,8 @@ def _sides(numbers: Sequence[float], signs: Sequence[str]) -> Iterator[tuple[lis
 
 
 def _operation(left: float, right: float, result: float, written: str) -> str:
-    """The operation that gives the result, the written one first: + - * / ^ %, "r-" or "r/" if reversed, or ""."""
+    """The operation that gives the result, the written one if it does: + - * / ^ %, or "r-" and "r/" for right - left
+    and right / left; "" if none does."""
     near = 1e-9 * abs(result)
     for sign in (written, "+", "*", "-", "/"):
         if sign == "+" and abs(left + right - result) <= near:
@@ -372,7 +374,7 @@ def _operation(left: float, right: float, result: float, written: str) -> str:
 
 
 def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
-    """Powers, then products and quotients, then sums."""
+    """The value of a sum of products and quotients; infinite with any other sign."""
     total, term, sign = 0.0, numbers[0], 1.0
     for op, number in zip(signs, numbers[1:], strict=True):
         if op == "*":

@@ -1,4 +1,4 @@
-"""Reads all files of a dump once: texts go to disk, what is small stays in memory until it is known what it means."""
+"""Reads all files of a dump once. Completions go to disk; numbers and answers stay in memory until all are read."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
-"""What the user can name the column of."""
+"""What the user can name a column for."""
 
 OWN = ""
-"""The answers that the file has in a column, among those that are looked for."""
+"""The key of the answers that the file has in a column, beside the markers and patterns that are searched."""
 
 NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about the rollouts of another program.
+    """The user's options for rollouts of another program.
 
     Attributes:
         columns: prompt, completion, reward, step, answer or group -> the column that has it.

@@ -1,6 +1,6 @@
-"""Turns the rollouts of another program into a run folder of this library's form, with bounded memory.
+"""Turns the rollouts of another program into a run folder, with bounded memory.
 
-The texts go through a file on disk, as only after the last row it is known which reward says right or wrong, how
+The completions wait in a file on disk. Only after the last row it is known which reward says right or wrong, how
 answers are marked, and in which order the rows were sampled.
 """
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
-"""A file of the run folder ends with the batch in which it reaches either."""
+"""Most rows and characters of a file of the run folder."""
 
 LEAST_ANSWERS = 0.1
-"""A marker that fewer completions have is none."""
+"""A marker is used if at least this fraction of the completions has it."""
 
 MAX_NAMED = 3
-"""Files that a note names."""
+"""Most files that a note names."""
 
 
 class NotRecognisedError(RunFolderError):
-    """Files are of no form that is read."""
+    """The format of the files is not recognised."""
 
 
 def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bool = False) -> RunFolder:
@@ -69,7 +69,7 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
 
 
 class Conversion:
-    """A dump on its way into a run folder. Files that another program writes later can be added.
+    """Converts a dump into a run folder. Files that the other program writes later can be added.
 
     Args:
         dump, options, folder: as in `convert`.
@@ -103,7 +103,7 @@ class Conversion:
         self._spools.append(spool)
 
     def write(self) -> None:
-        """Write what was added since the last time; all of it anew if that changes what was written."""
+        """Write what was added since the last time; everything again if that changes what was written."""
         _check(self._collector, self._dump)
         settled = _settle(self._collector, self._dump, self._options)
         before = self._written
@@ -118,22 +118,22 @@ class Conversion:
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
     def close(self) -> None:
-        """Delete what was kept on disk for files that are added later."""
+        """Delete the completions that wait on disk."""
         for spool in self._spools:
             spool.unlink()
 
 
 @dataclass(frozen=True)
 class _Settled:
-    """What is known after the last row.
+    """What is decided after the last row.
 
     Attributes:
         order: (n,) the rows that are kept, in the order of training.
         steps, generations: (n,) in this order.
-        grading: (N,) of all rows.
-        answers: how they were found; None if there are none.
+        grading: of all N rows.
+        answers: the key of the answers that are used, in `Collected.answers`; None without answers.
         answer_share: of the completions that have one.
-        has_steps: whether the dump says when completions were sampled.
+        has_steps: whether the dump says at which step completions were sampled.
         filter: the one that is read of several; empty without several.
         comparison: of what the program did not grade.
     """
@@ -149,7 +149,7 @@ class _Settled:
     comparison: Comparison
 
     def continues(self, before: _Settled) -> bool:
-        """Whether what was written stays as it is: the same meaning, and only later batches came after it."""
+        """Whether what was written stays right: nothing has another meaning, and only later batches were added."""
         n = len(before.order)
         if n == len(self.order):
             return np.array_equal(self.order, before.order) and self._meaning == before._meaning
@@ -402,7 +402,7 @@ class _Columns:
 
 
 def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
-    """What was recognised, in one sentence or two."""
+    """What was recognised, in one or two sentences."""
     num_files, num = collector.num_files - len(collector.repeated), len(settled.order)
     num_prompts = len(np.unique(collector.rows.number("prompt")[settled.order]))
     name = "" if collector.format is None else collector.format.name
@@ -422,7 +422,7 @@ def _answers_sentence(settled: _Settled) -> str:
             "column with --answer."
         )
     where = "as the file has them" if settled.answers == OWN else settled.answers
-    return f"Answers: {where}, in {settled.answer_share:.0%} of the completions."
+    return f"Answers: {where}, in {100 * settled.answer_share:.0f} % of the completions."
 
 
 def _notes(collector: Collector, settled: _Settled) -> list[str]:

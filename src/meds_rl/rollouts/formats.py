@@ -1,4 +1,4 @@
-"""What other programs save: how each format is recognised, and where it has prompt, completion, reward and the rest.
+"""The formats of other programs: how each is recognised, and where it has prompt, completion, reward and the rest.
 
 Facts about the formats are in ``tests/rollouts/dumps/FORMATS.md``. A new format is one entry of `FORMATS`.
 """
@@ -15,18 +15,18 @@ from meds_rl.rollouts.compare import Reference, figure_of, reference_answers
 Values = list[Any]
 
 NO_ANSWER = ("", "[invalid]", "[no match]")
-"""What programs write in the place of an answer."""
+"""What programs write if there is no answer."""
 
 
 @dataclass
 class Rows:
-    """N completions as they are in the file, each list of N values; an empty list where the file does not say.
+    """N completions as the file has them. Each list has N values, or none if the file does not have them.
 
     Attributes:
         prompts: text or chat messages.
         completions: text or chat messages.
         rewards: name -> values that grade the completions.
-        grade: the name among `rewards` that says right or wrong by the format; empty if several may.
+        grade: the name among `rewards` that says right or wrong; empty if the format does not fix it.
         total: the name among `rewards` that is the reward; empty for their sum.
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
@@ -52,7 +52,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Format:
-    """One program's form.
+    """The format of one program.
 
     Attributes:
         name: for the reader.

@@ -1,4 +1,4 @@
-"""Which completions are right, by the rewards that a file has."""
+"""Decides which completions are right, from the rewards that a file has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACCURACY = ("accura", "correct", "acc", "exact_match")
 """Parts of the names of rewards that say right or wrong."""
 
 REWARD = ("reward", "score", *ACCURACY)
-"""Parts of the names of rewards; other columns of numbers are something else that was logged."""
+"""Parts of the names of rewards; other columns of numbers are other figures that were logged."""
 
 ZERO_ONE = ((), (0.0,), (1.0,), (0.0, 1.0))
 
