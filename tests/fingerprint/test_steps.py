@@ -233,6 +233,7 @@ def test_text_vectors_tell_wordings_apart() -> None:
     assert vectors[0] @ vectors[1] > 0.7 > 0.4 > vectors[0] @ vectors[2]
     assert np.isnan(vectors[3:]).all()
     assert not np.isnan(vectors[:3]).any()
+    assert np.isnan(text_vectors(["", "  "])).all()
 
 
 @pytest.mark.parametrize("fingerprint", list(TEXT_FINGERPRINTS))
