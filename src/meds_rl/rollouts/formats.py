@@ -90,10 +90,13 @@ def recognise(names: Collection[str]) -> Format | None:
 
 def _trl(block: Block) -> Rows:
     others = [name for name in block.names if name not in ("step", "prompt", "completion", "advantage")]
+    numbers = _numbers_of(block, others)
+    # TRL writes rewards as floats. Whole numbers and truth values come from `log_extra`.
+    floats = {name: values for name, values in numbers.items() if any(isinstance(value, float) for value in values)}
     return Rows(
         prompts=block.column("prompt"),
         completions=block.column("completion"),
-        rewards=_numbers_of(block, others),
+        rewards=floats or numbers,
         steps=block.column("step"),
         advantages=block.column("advantage"),
     )
@@ -329,10 +332,13 @@ def _float(value: Any) -> float | None:
         return None
 
 
+GRADES = ("is_correct", "correct", "accuracy", "acc")
+"""What a plain table calls right or wrong, also beside a reward."""
+
 USUAL: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "problem", "input", "query", "instruction"),
     "completion": ("completion", "response", "output", "generation"),
-    "reward": ("reward", "score", "is_correct", "correct", "accuracy", "acc"),
+    "reward": ("reward", "score", *GRADES),
     "step": ("step", "global_step"),
     "answer": ("extracted_answer", "predicted_answer", "pred", "prediction"),
     "group": ("group_id",),
@@ -357,11 +363,11 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
     def read(block: Block) -> Rows:
         found = {ours: block.column(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
+        graded = [name for name in (reward, *GRADES) if name in block.names]
         return Rows(
             prompts=found["prompt"],
             completions=found["completion"],
-            rewards={reward: found["reward"]} if reward else {},
-            grade=reward,
+            rewards={name: block.column(name) for name in graded},
             total=reward,
             steps=found["step"],
             answers=found["answer"],
