@@ -215,6 +215,8 @@ def _decoded_line(line: bytes) -> str:
 
 def _row(line: str) -> dict[str, Any] | None:
     """The object in a line; None where it is cut off, is no JSON object or is nested without end."""
+    if not line.lstrip().startswith("{"):  # much faster than the parser's error
+        return None
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
