@@ -43,7 +43,8 @@ WAYS_HELP = (
 )
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
-    "steps, ∘ is the sign that the prompt has at this place, and ≠ marks a result that no operation gives."
+    "steps, ∘ is the sign that the prompt has at this place, and ≠ marks a result that no operation gives. "
+    "In a program v1, v2, … are its names, and in a text without numbers a, b, … are the prompt's names."
 )
 
 MAX_WAY_PROMPTS = 5
