@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -175,3 +176,23 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 def test_two_folders_cannot_be_watched_at_once(tmp_path):
     with pytest.raises(RunFolderError, match="leads to 2 folders of rollouts; watch one"):
         DumpFollower(str(DUMPS / "verl"), ReadOptions(), tmp_path).poll()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_leaves_no_temporary_folder(trl, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = []
+
+    def end(*_, **__):
+        folders.extend(tmp_path.glob("meds-rollouts-*"))
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("meds_rl.report.data.report_data", end)
+    try:
+        status = main(["report", str(trl)])
+    except SystemExit as error:
+        status = error.code
+    assert status == 128 + number
+    assert len(folders) == 1
+    assert not list(tmp_path.glob("meds-rollouts-*"))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -1,11 +1,13 @@
 """The sentences that a reader can quote."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.report.headlines import _repeats, verdicts
+from meds_rl.report.headlines import _how_often, _legend, _repeats, verdicts
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -206,3 +208,26 @@ def test_a_run_in_which_nothing_says_what_is_right(tmp_path):
     column = table.column_names.index("is_correct")
     pq.write_table(table.set_column(column, "is_correct", pa.nulls(len(table), pa.bool_())), file)
     assert sentences(tmp_path) == ["Nothing says which of the 4 completions are right (correctness): no errors."]
+
+
+def test_what_the_letters_of_a_way_are():
+    def legend(name):
+        return _legend({"by": "steps", "name": name})
+
+    assert legend("a+b=x, x*c≠y") == " Here a, b, … are the prompt's numbers in order, x, y, … the results."
+    assert legend("def v1(v2): return v2") == " Here v1, v2, … are the program's names in order."
+    assert legend("not b, a") == " Here a, b, … are the prompt's names in order."
+
+
+def test_of_a_sample_the_prompts_are_the_least():
+    way = {"by": "steps", "name": "a+b=x", "count": 40, "share": 1.0, "prompts": 3, "is_sample": True}
+    assert _how_often(way, 40, 9) == "40 of 40 wrong completions (100 %), in at least 3 of 9 prompts"
+
+
+def test_answers_that_another_programs_rollouts_lack_are_no_error(tmp_path):
+    write_run(tmp_path, [[(prompt, None, WRONG) for prompt in "ppqq"]] * 3, memory=False)
+    assert sentences(tmp_path)[0].startswith("The most repeated error is no answer at all")
+    (tmp_path / "source.json").write_text(json.dumps({"path": "d", "name": "d", "notes": []}))
+    found = sentences(tmp_path)
+    assert len(found) == 1
+    assert found[0].startswith("The largest single error")

@@ -134,6 +134,7 @@ def test_a_sample_stands_for_all(tmp_path, monkeypatch):
     assert "10 wrong completions (a random sample of 40)" in found.note
     (way,) = ways(run, found)
     assert way.to_dict()["count"] == 40
+    assert way.to_dict()["is_sample"]
     assert way.to_dict()["share"] == 1.0
     assert way.to_dict()["course"] == [40]
 

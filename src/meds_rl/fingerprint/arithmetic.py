@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple
 
 from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
@@ -28,6 +29,7 @@ _TOKEN = re.compile(
     r"|[A-Za-z]+|[-+*/=^×÷·−–≈→%\n.,;:!?]"
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")  # GSM8K repeats its equations in these
+_TIMES = re.compile(r"(\d|\))\(")  # 3(4 + 5)
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 
 _OPERATOR, _EQUALS, _VERB, _END, _OTHER = range(5)
@@ -68,7 +70,10 @@ _KINDS = {
 }
 
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17, "?": 18}
-_PLACE, _NEW, _SLIP, _LONG, _NEXT = 101, 103, 107, 109, 113
+_PLACE, _NEW, _SLIP, _LONG, _NEXT, _PARENTHESES = 101, 103, 107, 109, 113, 127
+
+MAX_PARTS = 12
+"""Numbers of a side that is compared with the other side part by part."""
 
 
 class _Prompt(NamedTuple):
@@ -96,6 +101,10 @@ def _read_prompt(prompt: str) -> _Prompt:
 def _plain(text: str) -> str:
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if not text.isascii():
+        text = text.replace("²", "^2").replace("³", "^3")
+    if "(" in text:
+        text = _TIMES.sub(r"\1*(", text)
     return _FRACTION.sub(r"\1/\2", text) if "\\" in text else text
 
 
@@ -149,9 +158,11 @@ class _Reader:
         self._said: set[tuple[float, float, float]] = set()
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
+        self._has_parentheses = False
 
     def read(self, text: str) -> None:
         """Cut a text into clauses, and read each by its numbers, the signs between them, and its verb."""
+        self._has_parentheses = "(" in text
         numbers: list[float] = []
         signs: list[str] = []
         sign = verb = ""
@@ -209,10 +220,22 @@ class _Reader:
             left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
         while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
             left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
+        if "" in signs_right:  # what comes after it is another equation: 10 * 4 = 40 and 40 - 2 = 38
+            place = signs_right.index("")
+            right, signs_right = right[: place + 1], signs_right[:place]
+        if len(right) > 1:
+            parts = _parts(left, signs, right, signs_right)
+            for (numbers, between), result in zip(parts, right, strict=bool(parts)):
+                self._side(numbers, between, result, verb)
+            if parts or _near(_value_of(left, signs), _value_of(right, signs_right)):
+                return  # of other equal sides nothing says what gave which number
+        self._side(left, signs, right[0], verb)
+
+    def _side(self, left: list[float], signs: list[str], result: float, verb: str) -> None:
         if len(left) == 2:
-            self._binary(left[0], left[1], right[0], signs[0] or verb)
-        else:
-            self._long(left, [sign or verb or "?" for sign in signs], right[0])
+            self._binary(left[0], left[1], result, signs[0] or verb)
+        elif len(left) > 2:
+            self._long(left, [sign or verb or "?" for sign in signs], result)
 
     def _implied(self, number: float, result: float, verb: str, needs_verb: bool = False) -> None:
         """A step with one number written: "half of 20 is 10"; "add 5 to get 20", which uses the last result, too."""
@@ -253,7 +276,7 @@ class _Reader:
         )
 
     def _long(self, numbers: list[float], signs: list[str], result: float) -> None:
-        """A step of three or more numbers at once. Parentheses are not read, so with them a right result is a slip."""
+        """A step of three or more numbers at once."""
         values = [min(self._candidates(number), key=lambda value: value.used) for number in numbers]
         tree, name, shape = mix(_LONG, values[0].tree), values[0].letter, values[0].letter
         for sign, value in zip(signs, values[1:], strict=True):
@@ -261,7 +284,9 @@ class _Reader:
             tree = mix(_CODES.get("" if is_own else sign, 0), tree, value.tree)
             name += f"{sign}{value.letter}"
             shape += f"{'∘' if is_own else sign}{value.letter}"
-        is_slip = abs(_value_of(numbers, signs) - result) > 0.01 * max(1.0, abs(result))
+        is_slip = not _near(_value_of(numbers, signs), result)
+        if is_slip and self._has_parentheses:  # which are not read
+            is_slip, tree = False, mix(tree, _PARENTHESES)
         tree = mix(tree, _SLIP if is_slip else 0)
         end = "≠" if is_slip else "="
         self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values))
@@ -353,7 +378,7 @@ def _operation(left: float, right: float, result: float, written: str) -> str:
     for sign in (written, "+", "*", "-", "/"):
         if sign == "+" and abs(left + right - result) <= near:
             return sign
-        if sign == "*" and abs(left * right - result) <= near:
+        if sign == "*" and abs(left * right - result) <= max(near, _rounding(left, right, result)):
             return sign
         if sign == "-":
             if abs(left - right - result) <= near:
@@ -373,8 +398,50 @@ def _operation(left: float, right: float, result: float, written: str) -> str:
     return ""
 
 
+def _rounding(left: float, right: float, result: float) -> float:
+    """How far a product with a factor that was rounded, such as .8333, may be from the result."""
+    is_rounded = any(abs(100 * number - round(100 * number)) > 1e-6 for number in (left, right) if abs(number) < 1e9)
+    return 0.001 * abs(result) if is_rounded else 0.0
+
+
+def _parts(
+    left: list[float], signs: list[str], right: list[float], signs_right: list[str]
+) -> list[tuple[list[float], list[str]]]:
+    """The parts of the left side that give the numbers of the right: 8 * 3 and 6 / 2 of 8 * 3 + 6 / 2 = 24 + 3.
+
+    Without such parts the terms, if both sides have as many; else none.
+    """
+    if len(left) > MAX_PARTS or len(right) > len(left):
+        return []
+
+    def cut(start: int, place: int) -> list[int] | None:
+        """Where the parts end, from number `start` on, which begins the part of number `place` on the right."""
+        if place == len(right) - 1:
+            return [len(left)] if _near(_value_of(left[start:], signs[start:]), right[place]) else None
+        for stop in range(start + 1, len(left)):
+            is_part = signs[stop - 1] == signs_right[place]
+            if is_part and _near(_value_of(left[start:stop], signs[start : stop - 1]), right[place]):
+                later = cut(stop, place + 1)
+                if later is not None:
+                    return [stop, *later]
+        return None
+
+    ends = cut(0, 0)
+    if ends is None:
+        terms = [place + 1 for place, sign in enumerate(signs) if sign in ("+", "-")]
+        same = [signs[place - 1] for place in terms] == signs_right
+        ends = [*terms, len(left)] if same else []
+    starts = [0, *ends[:-1]]
+    return [(left[start:end], signs[start : end - 1]) for start, end in zip(starts, ends, strict=False)]
+
+
+def _near(value: float, result: float) -> bool:
+    return isfinite(value) and abs(value - result) <= 0.01 * max(1.0, abs(result))
+
+
 def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
-    """The value of a sum of products and quotients; infinite with any other sign."""
+    """Powers, then products and quotients, then sums; infinite where a sign is unknown."""
+    numbers, signs = _without_powers(numbers, signs)
     total, term, sign = 0.0, numbers[0], 1.0
     for op, number in zip(signs, numbers[1:], strict=True):
         if op == "*":
@@ -386,3 +453,16 @@ def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
         else:
             return float("inf")
     return total + sign * term
+
+
+def _without_powers(numbers: Sequence[float], signs: Sequence[str]) -> tuple[Sequence[float], Sequence[str]]:
+    if "^" not in signs:
+        return numbers, signs
+    kept, between = [numbers[0]], []
+    for op, number in zip(signs, numbers[1:], strict=True):
+        if op == "^":
+            kept[-1] = kept[-1] ** number if 0 <= number <= 64 and abs(kept[-1]) <= 1e4 else float("inf")
+        else:
+            kept.append(number)
+            between.append(op)
+    return kept, between

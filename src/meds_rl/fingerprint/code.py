@@ -21,7 +21,7 @@ from meds_rl.fingerprint.roles import Working, mix, text_hash
 MAX_CHARACTERS = 20_000
 """A longer program is not read."""
 
-_FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCED = re.compile(r"```(python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 _NEXT, _HEADER = 211, 223
@@ -30,8 +30,8 @@ _NEXT, _HEADER = 211, 223
 def read_code(completion: str) -> Working | None:
     """The statements of the last fenced program, or of a completion that is a program; None if there is none."""
     fenced = _FENCED.findall(completion)
-    text = fenced[-1] if fenced else completion
-    if len(text) > MAX_CHARACTERS or not _BEGINS.search(text):
+    language, text = fenced[-1] if fenced else ("", completion)
+    if len(text) > MAX_CHARACTERS or not (language or _BEGINS.search(text)):
         return None
     try:
         with warnings.catch_warnings():

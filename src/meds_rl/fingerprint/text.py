@@ -110,8 +110,10 @@ def text_vectors(completions: Sequence[str], num_features: int = TEXT_FINGERPRIN
     counts = _ngrams().transform(whole)
     counts.data = np.sqrt(counts.data)
     columns, places = np.unique(counts.indices, return_inverse=True)
+    if not len(columns):  # empty texts only
+        return np.full((len(completions), num_features), np.nan, dtype=np.float32)
     counts.indices = places.astype(counts.indices.dtype)
-    counts.resize(counts.shape[0], max(1, len(columns)))
+    counts.resize(counts.shape[0], len(columns))
     vectors = np.asarray(counts @ signs(columns.astype(np.uint64), num_features).astype(np.float32), dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

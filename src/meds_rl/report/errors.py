@@ -258,6 +258,7 @@ class Way:
             "count": round(len(self.rows) * self.scale),
             "share": len(self.rows) * self.scale / len(self.run.wrong),
             "prompts": len(self.prompts),
+            "is_sample": self.scale > 1,
             "course": [round(count * self.scale) for count in lived.course],
             "state": lived.state,
         }

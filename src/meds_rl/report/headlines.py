@@ -52,7 +52,7 @@ def headlines(
     if not len(run.wrong):
         return [f"None of the {graded:,} completions is wrong."]
     sentences = [_most_repeated_way(run, ways), _largest_error(errors, prompt_text)]
-    sentences += [_repeats(lines), _penalty(run)]
+    sentences += [_repeats(lines) if _has_answers(run) else "", _penalty(run)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -146,14 +146,20 @@ def _is_unnamed(way: Mapping[str, Any]) -> bool:
 def _no_answers(run: RunData) -> dict[str, Any]:
     """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.errors.ways`)."""
     wrong = run.rollouts.iloc[run.wrong]
-    none = wrong[wrong["answer"].isna()]
+    none = wrong[wrong["answer"].isna() & _has_answers(run)]
     return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}
 
 
+def _has_answers(run: RunData) -> bool:
+    """Whether a missing answer says something about the policy: another program's rollouts may lack them all."""
+    return run.folder.source is None or bool(run.rollouts["answer"].notna().any())
+
+
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
+    least = "at least " if way.get("is_sample") else ""
     return (
         f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
-        f"in {way['prompts']:,} of {num_prompts:,} prompts"
+        f"in {least}{way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 

@@ -430,16 +430,18 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
     others = [f"{path.name} ({listed(names, 5)})" for path, names in collector.others.items()]
     notes = [
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
-        _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
+        _many_left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
         *settled.comparison.notes(),
-        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
+        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}{_such(collector, 'reward')}."
         if not graded.all()
         else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
-        "" if settled.has_steps else "Nothing says when the completions were sampled: all are shown as one batch.",
+        ""
+        if settled.has_steps
+        else f"Nothing says when the completions were sampled: all are shown as one batch{_such(collector, 'step')}.",
         *_damages(collector.damages),
     ]
     return [note for note in notes if note]
@@ -448,6 +450,11 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
 def _why_filter(collector: Collector, settled: _Settled) -> str:
     fullest = settled.filter == _filters(collector)[0]
     return "which found the most answers" if fullest else "whose grades the comparison confirms"
+
+
+def _such(collector: Collector, what: str) -> str:
+    """What stands in the place of a number."""
+    return f"; a {what} is {collector.unread[what]}, which is no number" if what in collector.unread else ""
 
 
 def _damages(damages: dict[Path, Damage]) -> Iterator[str]:

@@ -93,10 +93,13 @@ def recognise(names: Collection[str]) -> Format | None:
 
 def _trl(block: Block) -> Rows:
     others = [name for name in block.names if name not in ("step", "prompt", "completion", "advantage")]
+    numbers = _numbers_of(block, others)
+    # TRL writes rewards as floats. Whole numbers and truth values come from `log_extra`.
+    floats = {name: values for name, values in numbers.items() if any(isinstance(value, float) for value in values)}
     return Rows(
         prompts=block.column("prompt"),
         completions=block.column("completion"),
-        rewards=_numbers_of(block, others),
+        rewards=floats or numbers,
         steps=block.column("step"),
         advantages=block.column("advantage"),
         first_step=1,  # it is logged after the optimiser step
@@ -380,10 +383,13 @@ def _float(value: Any) -> float | None:
         return None
 
 
+GRADES = ("is_correct", "correct", "accuracy", "acc")
+"""What a plain table calls right or wrong, also beside a reward."""
+
 USUAL: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "problem", "input", "query", "instruction"),
     "completion": ("completion", "response", "output", "generation"),
-    "reward": ("reward", "score", "is_correct", "correct", "accuracy", "acc"),
+    "reward": ("reward", "score", *GRADES),
     "step": ("step", "global_step"),
     "answer": ("extracted_answer", "predicted_answer", "pred", "prediction"),
     "group": ("group_id",),
@@ -408,11 +414,11 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
     def read(block: Block) -> Rows:
         found = {ours: block.at(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
+        graded = [name for name in (reward, *GRADES) if name in block.names]
         return Rows(
             prompts=found["prompt"],
             completions=found["completion"],
-            rewards={reward: found["reward"]} if reward else {},
-            grade=reward,
+            rewards={name: block.column(name) for name in graded},
             total=reward,
             steps=found["step"],
             answers=found["answer"],
