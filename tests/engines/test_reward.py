@@ -71,6 +71,18 @@ def test_a_watcher_remembers_groups_that_are_all_wrong():
     assert RepeatedErrorPenalty("right", alpha=0, all_wrong="skip").shaper.all_wrong == "skip"
 
 
+def test_a_penalty_that_leaves_most_groups_out_says_so_once(caplog):
+    """33 groups, of which one has a right answer: 97 % are left out."""
+    penalty = RepeatedErrorPenalty("right", answer_finder="hashes")
+    prompts = [f"p{number}" for number in range(33) for _ in range(2)]
+    for _ in range(2):
+        penalty(prompts=prompts, completions=["#### 1", "#### 2"] * 33, right=[1] + [0] * 65)
+    warnings = [record.message for record in caplog.records if "no right answer" in record.message]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("97 % of the groups so far have no right answer.")
+    assert 'all_wrong="shape" includes them' in warnings[0]
+
+
 def test_groups_that_are_all_wrong():
     skipped, shaped = RepeatedErrorPenalty("right"), RepeatedErrorPenalty("right", all_wrong="shape")
     for penalty in (skipped, shaped):
