@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_a_report_of_a_dump_says_what_was_recognised_and_what_is_repeated(trl, c
     assert main(["report", str(trl), "--json", str(data)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("out/completions:\n")
-    assert "to “what is 9 * 3 - 6 * 2?” it gave the answer “42” 42 times" in said
+    assert "to “what is 9 * 3 - 6 * 2?” the policy gave the answer “42” 42 times" in said
     assert "Note: out/completions/: TRL completions, 6 files, 384 completions of 8 prompts in 6 batches." in said
     assert f"Report: {trl / 'report.html'}" in said
     (run,) = json.loads(data.read_text())["runs"]
@@ -226,3 +227,23 @@ def test_without_any_answers_none_is_shown(tmp_path, capsys):
 def test_watch_says_what_is_in_a_folder_without_a_run(tmp_path, capsys):
     assert main(["watch", "--once", str(tmp_path)]) == 2
     assert f"{tmp_path} holds no run folder and no rollouts: it has nothing." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_leaves_no_temporary_folder(trl, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = []
+
+    def end(*_, **__):
+        folders.extend(tmp_path.glob("meds-rollouts-*"))
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("meds_rl.report.data.report_data", end)
+    try:
+        status = main(["report", str(trl)])
+    except SystemExit as error:
+        status = error.code
+    assert status == 128 + number
+    assert len(folders) == 1
+    assert not list(tmp_path.glob("meds-rollouts-*"))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

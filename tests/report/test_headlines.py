@@ -1,11 +1,13 @@
 """The sentences that a reader can quote."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.report.headlines import _repeats, verdicts
+from meds_rl.report.headlines import _how_often, _legend, _repeats, verdicts
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -25,27 +27,25 @@ def test_a_run_with_a_memory(tmp_path):
     way, largest, repeats, penalty = sentences(tmp_path)
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” 18 times, 100 % of that prompt's wrong "
-        "completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
+        "The largest single error: to “question p” the policy gave the answer “2” 18 times, 100 % of that prompt's "
+        "wrong completions, mostly by “sign”; steps 0 to 8, steady. None of them is in a cluster of the memory."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
         "as much as in the middle third (100 %)."
     )
     # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
-    assert penalty.startswith("The memory took 0.1")
-    assert penalty.endswith("59 % of them lost something, at most 0.200.")
+    assert penalty.startswith("The mean penalty of wrong completions was 0.1")
+    assert penalty.endswith("59 % of them had a penalty, at most 0.200.")
 
 
 def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):
     write_run(tmp_path / "annealed", [BATCH] * 3, fields={"meds_anneal": [0.25, 0.5]})
-    assert sentences(tmp_path / "annealed")[-1].endswith(
-        "It was annealed: it fell from 25 % of training on and was 0 from 50 %."
-    )
+    assert sentences(tmp_path / "annealed")[-1].endswith("It fell from 25 % of training on and was 0 from 50 % on.")
     data = report_data([tmp_path / "annealed"])
     assert data["runs"][0]["settings"]["meds_anneal"] == "[0.25, 0.5]"
     write_run(tmp_path / "first", [BATCH])  # the first batch finds nothing
-    assert sentences(tmp_path / "first")[-1] == "The memory took nothing from any wrong completion: it only watched."
+    assert sentences(tmp_path / "first")[-1] == "The penalty was 0 for every wrong completion: the memory only watched."
 
 
 def test_the_right_way_is_never_the_most_repeated_error(tmp_path):
@@ -60,7 +60,7 @@ def test_the_right_way_is_never_the_most_repeated_error(tmp_path):
     assert (rule["name"], rule["is_right"], rule["meaning"]) == (
         "rule",
         True,
-        "the right way; here the answer is wrong",
+        "the right strategy; here the answer is wrong",
     )
     assert (sign["is_right"], sign["meaning"]) == (False, "")
 
@@ -71,7 +71,7 @@ def test_what_the_pocket_tasks_names_mean(tmp_path):
         tmp_path, [[("p", "2", WRONG), ("p", "3", WRONG)]], memory=False, strategies=names, fields={"task": "pocket"}
     )
     found = {way["name"]: way["meaning"] for way in report_data([tmp_path])["ways"]}
-    assert found["other"] == "follows none of the ways that the task knows"
+    assert found["other"] == "follows no strategy that the task knows"
     assert found["left_to_right"].startswith("computes from left to right")
     assert set(POCKET) == {*POCKET_WRONG, SLIP}
 
@@ -120,7 +120,7 @@ def test_errors_that_do_not_come_back(tmp_path):
 def test_no_answer_at_all(tmp_path):
     write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
     assert sentences(tmp_path)[0].startswith(
-        "The largest single error: to “question p” it wrote words like “so it is None” 2 times"
+        "The largest single error: to “question p” the policy wrote words like “so it is None” 2 times"
     )
 
 
@@ -129,7 +129,7 @@ def test_once_is_not_1_times(tmp_path):
     (largest,) = sentences(tmp_path)
     # One batch has no course.
     assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” once, 100 % of that prompt's wrong "
+        "The largest single error: to “question p” the policy gave the answer “2” once, 100 % of that prompt's wrong "
         "completions."
     )
 
@@ -138,7 +138,7 @@ def test_equal_answers_to_different_prompts_are_not_one_error(tmp_path):
     rows = [(prompt, answer, WRONG) for prompt in "pq" for answer in ("23", "23", "Paris")]
     write_run(tmp_path, [rows], memory=False)
     (largest,) = sentences(tmp_path)
-    assert largest.startswith("The largest single error: to “question p” it gave the answer “23” 2 times")
+    assert largest.startswith("The largest single error: to “question p” the policy gave the answer “23” 2 times")
 
 
 def test_no_answer_is_told_first_where_it_is_the_most_frequent(tmp_path):
@@ -196,8 +196,8 @@ def test_errors_that_the_task_cannot_name_are_told_of(tmp_path):
     ]
     write_run(tmp_path, [rows], memory=False, strategies={"2": "sign", "3": "other", "4": "other"})
     assert sentences(tmp_path)[0] == (
-        "The most repeated error is “sign”: 2 of 5 wrong completions (40 %), in 2 of 2 prompts; 60 % follow no way "
-        "that the task knows."
+        "The most repeated error is “sign”: 2 of 5 wrong completions (40 %), in 2 of 2 prompts; 60 % follow no "
+        "strategy that the task knows."
     )
 
 
@@ -208,3 +208,26 @@ def test_a_run_in_which_nothing_says_what_is_right(tmp_path):
     column = table.column_names.index("is_correct")
     pq.write_table(table.set_column(column, "is_correct", pa.nulls(len(table), pa.bool_())), file)
     assert sentences(tmp_path) == ["Nothing says which of the 4 completions are right (correctness): no errors."]
+
+
+def test_what_the_letters_of_a_way_are():
+    def legend(name):
+        return _legend({"by": "steps", "name": name})
+
+    assert legend("a+b=x, x*c≠y") == " Here a, b, … are the prompt's numbers in order, x, y, … the results."
+    assert legend("def v1(v2): return v2") == " Here v1, v2, … are the program's names in order."
+    assert legend("not b, a") == " Here a, b, … are the prompt's names in order."
+
+
+def test_of_a_sample_the_prompts_are_the_least():
+    way = {"by": "steps", "name": "a+b=x", "count": 40, "share": 1.0, "prompts": 3, "is_sample": True}
+    assert _how_often(way, 40, 9) == "40 of 40 wrong completions (100 %), in at least 3 of 9 prompts"
+
+
+def test_answers_that_another_programs_rollouts_lack_are_no_error(tmp_path):
+    write_run(tmp_path, [[(prompt, None, WRONG) for prompt in "ppqq"]] * 3, memory=False)
+    assert sentences(tmp_path)[0].startswith("The most repeated error is no answer at all")
+    (tmp_path / "source.json").write_text(json.dumps({"path": "d", "name": "d", "notes": []}))
+    found = sentences(tmp_path)
+    assert len(found) == 1
+    assert found[0].startswith("The largest single error")

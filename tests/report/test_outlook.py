@@ -65,8 +65,8 @@ REGIMES = {
     "no answers": ([rows("p", "---")] * 3, "No final answer was found in 100 % of the wrong completions"),
     "one batch": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]],
-        "There is one batch only, so whether errors come back cannot be seen; 50 % of the prompts make one error in "
-        "over 80 % of their completions.",
+        "There is one batch only, so whether errors come back cannot be seen; on 50 % of the prompts, over 80 % of the "
+        "completions make the same error.",
     ),
     "asked once": (
         [rows("p", "aaaa"), rows("q", "aaaa")],
@@ -80,16 +80,16 @@ REGIMES = {
         [*[rows("p", "", 4)] * 4, rows("p", "a", 3)],
         "Little is left to learn: 80 % of the groups are all right.",
     ),
-    "mixed": ([*[MIXED] * 4, rows("p", "aabb")], "Nothing to learn for a penalty: 80 % of the groups are mixed."),
+    "mixed": ([*[MIXED] * 4, rows("p", "aabb")], "Nothing to learn for a penalty: 80 % of the groups are mixed, so"),
     "stuck": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]] * 3,
-        "Stuck: 50 % of the prompts make one error in over 80 % of their completions; compare with a run with "
+        "Stuck: on 50 % of the prompts, over 80 % of the completions make the same error; compare with a run with "
         "meds_alpha=0 to see whether a penalty helps.",
     ),
     # Groups of two, one at a time; in the last third (four of twelve batches) p has four errors, equally often.
     "many": (
         [rows("p", "ab"), rows("p", "cd")] * 6,
-        "Many errors at a time: a prompt has 4.0 live errors, more than a group",
+        "Many errors at a time: the median prompt has 4.0 different errors, more than a group",
     ),
     "repeats": (
         [rows("p", "aabb")] * 3,

@@ -46,7 +46,7 @@ def test_a_plain_table(tmp_path):
     assert table["memory_id"].tolist() == [-1] * 3
     assert table.attrs["source"] == [
         "mine.jsonl: plain table, 1 file, 3 completions of 2 prompts. Right: reward is 1. "
-        "Answers: \\boxed{...}, in 67% of the completions.",
+        "Answers: \\boxed{...}, in 67 % of the completions.",
         "Nothing says when the completions were sampled: all are shown as one batch.",
     ]
 
@@ -172,6 +172,8 @@ def trl(**rewards):
         ),
         ({"format_reward": [1.0, 1.0], "accuracy_reward": [1.0, 0.0]}, "Right: accuracy_reward is 1."),
         ({"check": [1.0, None], "extra": ["a", "b"]}, "Right: check is 1."),
+        ({"format_reward": [1.0, 0.0], "accuracy_reward": [1.0, -1.0]}, "Right: accuracy_reward is 1, the larger"),
+        ({"check": [1.0, 0.0], "truncated": [0, 1]}, "Right: check is 1."),  # whole numbers are no rewards of TRL
     ],
 )
 def test_which_of_trls_rewards_says_right(tmp_path, rewards, said):
@@ -181,6 +183,13 @@ def test_which_of_trls_rewards_says_right(tmp_path, rewards, said):
     assert said in table.attrs["source"][0]
     first = next(iter(rewards.values()))[0]
     assert table["reward"][0] == pytest.approx(first + 1.0 if "+" in said or "accuracy" in said else first)
+
+
+def test_a_constant_says_nothing(tmp_path):
+    path = tmp_path / "completions_00001.parquet"
+    pq.write_table(pa.table(trl(check=[0.0, 0.3], turns=[1.0, 1.0])), path)
+    with pytest.raises(RunFolderError, match="could say right or wrong: check, turns"):
+        read(path)
 
 
 def test_several_rewards_that_could_say_right_are_named(tmp_path):
@@ -199,7 +208,7 @@ def test_completions_that_trl_logs_again_count_once(tmp_path):
         pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
     table = read(tmp_path)
     assert table["step"].tolist() == [0, 0, 2, 2]
-    assert "Left out: 1 file with the same completions as the file before" in " ".join(table.attrs["source"])
+    assert "Left out: 1 file with the same completions as an earlier one" in " ".join(table.attrs["source"])
 
 
 def test_a_policy_that_says_the_same_at_every_step_is_not_taken_for_a_batch_logged_again(tmp_path):
@@ -259,7 +268,7 @@ def test_answers_that_are_not_marked_are_guessed_where_most_completions_say_them
     table = read(rows(*said, "no idea"))
     assert table["answer"].tolist()[:2] == ["17", "-3.5"]
     assert table["answer"].isna().tolist() == [False, False, True]
-    assert table.attrs["source"][0].endswith(f"Answers: {GUESSED[text]}, in 67% of the completions.")
+    assert table.attrs["source"][0].endswith(f"Answers: {GUESSED[text]}, in 67 % of the completions.")
     assert read(rows(said[0], "no idea", "none"))["answer"].isna().all()  # 1 of 3 is less than a half
     marked = read(rows(*[f"{each}\n\\boxed{{4}}" for each in said], *said))  # half of them: a marker comes first
     assert marked["answer"].tolist()[:2] == ["4", "4"]
@@ -283,7 +292,7 @@ def test_words_in_the_place_of_rewards(tmp_path):
     assert table["reward"].tolist()[:2] == [1.0, 0.0]
     assert table["reward"].isna().tolist() == [False, False, True, True]  # neither right nor wrong
     assert "reward has words, which are read as numbers: “Correct” as 1, “wrong” as 0." in table.attrs["source"]
-    with pytest.raises(RunFolderError, match=r"verdict has no numbers, it has “good”\. A reward is a number, or "):
+    with pytest.raises(RunFolderError, match=r"verdict has no numbers, but 'good'\. A reward is a number, or one of "):
         read(path, {"reward": "verdict"})
     with pytest.raises(RunFolderError, match="has no column nope; the columns are prompt, completion, reward, verdict"):
         read(path, {"reward": "nope"})
@@ -436,3 +445,63 @@ def test_dumps_and_files_are_found(tmp_path):
         find_sources([str(tmp_path / "c")])
     with pytest.raises(RunFolderError, match=r"notes\.txt is no \.parquet"):
         find_sources([str(tmp_path / "c" / "notes.txt")])
+
+
+def many(num=12, **more):
+    return [{"prompt": f"p{i % 3}", "completion": f"\\boxed{{{i}}}", "reward": i % 2, **more} for i in range(num)]
+
+
+def test_copies_and_links_count_once(tmp_path):
+    write(tmp_path / "rollouts.jsonl", many(step=3))
+    write(tmp_path / "rollouts (1).jsonl", many(step=3))
+    write(tmp_path / "later.jsonl", many(step=4))  # the same at another step is none
+    (tmp_path / "rollouts.jsonl.gz").write_bytes(gzip.compress((tmp_path / "rollouts.jsonl").read_bytes()))
+    (tmp_path / "latest.jsonl").symlink_to("later.jsonl")
+    (tmp_path / "._rollouts.jsonl").write_bytes(b"\0")  # of another system's file manager
+    table = read(tmp_path)
+    assert table["step"].tolist() == [3] * 12 + [4] * 12
+    assert table.attrs["source"][1:] == ["Left out: 2 files with the same completions as an earlier one."]
+
+
+def test_small_files_with_the_same_completion_are_no_copies(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"sample-{number}.jsonl", ROWS[:1])
+    assert len(read(tmp_path)) == 3
+
+
+def test_a_reward_that_is_not_there_or_no_number_is_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards("good", "bad"))
+    with pytest.raises(RunFolderError, match="reward has no numbers, but 'good'"):
+        read(path)
+    with pytest.raises(RunFolderError, match="has no column nope; the columns are prompt, completion, reward"):
+        read(path, {"reward": "nope"})
+    notes = read(write(path, with_rewards(1, "bad", "1"))).attrs["source"]
+    assert "Not graded, neither right nor wrong: 1 completion; a reward is 'bad', which is no number." in notes
+
+
+def test_steps_that_are_no_numbers_are_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards(0, 1, step="step-10"))
+    with pytest.raises(RunFolderError, match="--step step: 'step-10' is no number"):
+        read(path, {"step": "step"})
+    assert read(path).attrs["source"][1] == (
+        "Nothing says when the completions were sampled: all are shown as one batch; a step is 'step-10', which is no "
+        "number."
+    )
+
+
+@pytest.mark.parametrize("rewards", [(0, 0.1), (0, 0.5), (-1, 0), (-1, -0.5)])
+def test_two_rewards_of_which_the_larger_may_be_no_right_one_need_a_bound(tmp_path, rewards):
+    path = write(tmp_path / "a.jsonl", with_rewards(*rewards))
+    with pytest.raises(RunFolderError, match=r"reward has 2 different values.*--correct-above X"):
+        read(path)
+    assert read(path, correct_above=rewards[0])["is_correct"].tolist() == [False, True]
+
+
+def test_right_or_wrong_beside_a_reward(tmp_path):
+    rows = [{**row, "reward": reward, "correct": reward > 1} for row, reward in zip(ROWS, (1.2, 0.2, 0.4), strict=True)]
+    table = read(write(tmp_path / "a.jsonl", rows))
+    assert table["is_correct"].tolist() == [True, False, False]
+    assert table["reward"].tolist() == [1.2, 0.2, 0.4]
+    # In another file the column has the right answers.
+    table = read(write(tmp_path / "a.jsonl", [{**row, "correct": "42"} for row in ROWS]))
+    assert "Right: reward is 1." in table.attrs["source"][0]

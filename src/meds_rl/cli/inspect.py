@@ -1,7 +1,7 @@
-"""Show what is in a run's memory: prompts, their error clusters, sizes, and an example of each.
+"""Show what is in a run's memory: the prompts with the most errors, their clusters, sizes, and an example of each.
 
-Of rollouts without a memory it shows the prompts with the most wrong completions, and these by answer, or by what the
-working did where no answer was found.
+Without a memory, it shows the prompts with the most wrong completions, by answer, or by working where no answer was
+found.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
     parser.add_argument("run", metavar="PATH", help=f"a memory file (.safetensors); {PATHS}")
-    parser.add_argument("--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first")
     parser.add_argument(
-        "--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first"
+        "--prompts", type=int, default=5, metavar="N", help="show the N prompts with the most errors (default: 5)"
+    )
+    parser.add_argument(
+        "--clusters", type=int, default=4, metavar="N", help="show the N largest clusters of each (default: 4)"
     )
     parser.add_argument("--prompt-id", metavar="ID", help="show this prompt only, with all its clusters")
     parser.add_argument("--full", action="store_true", help="show examples in full")

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from meds_rl.rollouts.dumps import Dump
 
 DESCRIPTION = """\
-Write one HTML page of one or several runs: which errors recur, how each grew, what it looks like, and what the memory
-did about it. The page needs no network and nothing but itself. Several runs are compared: those that differ by seed
-only are repetitions of one variant, and variants are paired by seed. Rollouts of other programs are recognised, and
-what was recognised is said."""
+Write one HTML page of one or several runs: which errors recur, how each grew, what it looks like, and its penalty. The
+page needs no network and no other file. Several runs are compared: runs that differ only in their seed are repetitions
+of one variant, and variants are paired by seed. A note says what was recognised in rollouts of other programs."""
 
 EXTRA = 'meds report needs: pip install "meds-rl[report]"'
 
@@ -32,34 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE.html",
-        help="the page; default report.html in the run or the folder of rollouts (of a file FILE-report.html beside "
-        "it, as in mine.jsonl-report.html), or in the folder that holds all. An older report is replaced, another file "
-        "never",
+        help="the page; default: report.html in the run's folder, or in the folder that holds all runs; beside "
+        "mine.csv mine.csv-report.html. Only an older report is replaced",
     )
     parser.add_argument(
         "--baseline",
         metavar="NAME",
-        help="what is compared against: a variant as the report names it, such as dapo; "
-        "default: the first method without a memory",
+        help="the variant that others are compared with, as the report names it, such as dapo (default: the first "
+        "method without a memory)",
     )
     parser.add_argument(
-        "--map-prompts", type=int, default=12, metavar="N", help="maps; several runs share them (default: 12)"
+        "--map-prompts", type=int, default=12, metavar="N", help="number of maps, in all runs together (default: 12)"
     )
     parser.add_argument(
-        "--map-points", type=int, default=1000, metavar="N", help="points of a map at most (default: 1000)"
+        "--map-points", type=int, default=1000, metavar="N", help="most points of a map (default: 1000)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of what is drawn at random: points, t-SNE, bootstrap (default: 0)"
+        "--seed", type=int, default=0, help="seed of the points of a map, t-SNE and the bootstrap (default: 0)"
     )
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="also group the errors by the states of this model (a hub name or a folder), best the one that made the "
-        'completions; needs pip install "meds-rl[trl]"',
+        help="also group errors by the states of this model (a hub name or a folder), preferably the model that made "
+        'the completions; needs pip install "meds-rl[trl]"',
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data of the report")
+    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="format of the pictures (default: svg)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data behind the page")
     add_read_options(parser)
 
 

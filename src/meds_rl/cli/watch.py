@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from meds_rl.rollouts.collect import ReadOptions
 
 DESCRIPTION = """\
-Show a run's figures and largest errors live in the terminal while it trains. Waits for a run that has not begun, and
-ends when training has ended or with Ctrl-C; the run itself is never touched. Where the output is no terminal, one line
-is printed for each new step. Of a folder with several runs (RUN, RUN/run-2, ...) it shows the one written last. A
-folder that another program writes rollouts to is followed until Ctrl-C."""
+Show a run's figures and largest errors live in the terminal while it trains. It waits for a run that has not begun, and
+ends when training ends or at Ctrl-C; the run itself is never touched. If the output is not a terminal, it prints one
+line for each new step. In a folder with several runs (RUN, RUN/run-2, ...) it shows the one that was written last. It
+follows a folder of another program's rollouts until Ctrl-C."""
 
 LONGEST = 86_400.0
-"""Most seconds between two looks: a day."""
+"""The largest value of --every, in seconds: a day."""
 
 TICK = 0.2
-"""Seconds between two looks at the terminal's size."""
+"""Seconds between two checks of the terminal's size."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run", metavar="PATH", help="a run folder, which need not exist yet, or rollouts of another program"
     )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
-    parser.add_argument("--once", action="store_true", help="show what is there now, and end")
+    parser.add_argument("--once", action="store_true", help="show the current state, and end")
     add_read_options(parser)
 
 

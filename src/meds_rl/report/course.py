@@ -145,8 +145,8 @@ PANELS = (
     Panel(
         "penalty",
         "Penalty",
-        "What the memory takes from a wrong completion, mean over the batch's wrong completions, those included "
-        "that were not scored and lost nothing. With meds_anneal it falls to 0 during training.",
+        "Mean penalty of the batch's wrong completions, 0 for those that were not scored. With meds_anneal it falls to "
+        "0 during training.",
         (("mean", "mean over wrong"),),
     ),
     Panel("memory", "Memory size", "Completions remembered after the batch.", (("size", "completions"),)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,10 @@ from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
 from meds_rl.shaping.penalty import check_anneal
 
 NOTICEABLE = 0.02
-"""A smaller change of a share, as it is written, is called none."""
+"""A smaller change of a share, as it is written, is not called a change."""
 
 WORTH_SAYING = 0.1
-"""Share of the wrong completions without an answer that is named where nothing larger is known over all prompts."""
+"""If no error over all prompts is known, missing answers are named from this share of the wrong completions on."""
 
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
@@ -51,7 +52,7 @@ def headlines(
     if not len(run.wrong):
         return [f"None of the {graded:,} completions is wrong."]
     sentences = [_most_repeated_way(run, ways), _largest_error(errors, prompt_text)]
-    sentences += [_repeats(lines), _penalty(run)]
+    sentences += [_repeats(lines) if _has_answers(run) else "", _penalty(run)]
     return [sentence for sentence in sentences if sentence]
 
 
@@ -65,29 +66,38 @@ def _most_repeated_way(run: RunData, ways: Sequence[Mapping[str, Any]]) -> str:
         if way is None:
             return most + "."
         kind = "the strategy " if way["by"] == "strategy" else ""
-        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])})."
+        return f"{most}; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}).{_legend(way)}"
     if way is None:
         return ""
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
-    rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
-    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}."
+    rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
+    return f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}.{_legend(way)}"
 
 
 def _called(way: Mapping[str, Any]) -> str:
-    """What a way is called in a sentence.
+    return f"“{way['name']}”" if way["by"] == "strategy" else f"the working “{way['name']}”"
 
-    >>> _called({"by": "steps", "name": "a∘b=x"})
-    "to work “a∘b=x” (a, b, …: the prompt's numbers in order; x, y, …: results; ∘: the prompt's own sign)"
+
+def _legend(way: Mapping[str, Any]) -> str:
+    """What the letters in the name of a way mean; empty for a strategy.
+
+    >>> _legend({"by": "steps", "name": "a∘b=x"})
+    " Here a, b, … are the prompt's numbers in order, x, y, … the results, and ∘ is the prompt's own sign."
     """
     if way["by"] == "strategy":
-        return f"“{way['name']}”"
-    own = "; ∘: the prompt's own sign" if "∘" in way["name"] else ""
-    return f"to work “{way['name']}” (a, b, …: the prompt's numbers in order; x, y, …: results{own})"
+        return ""
+    name = str(way["name"])
+    if re.search(r"\bv1\b", name):
+        return " Here v1, v2, … are the program's names in order."
+    if "=x" not in name and "≠x" not in name:
+        return " Here a, b, … are the prompt's names in order."
+    own = ", and ∘ is the prompt's own sign" if "∘" in name else ""
+    return f" Here a, b, … are the prompt's numbers in order, x, y, … the results{own}."
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
-    """For each variant one sentence: on which problems its pass@1 is above or below the baseline's after training.
+    """One sentence for each variant: on which problems its pass@1 after training is above or below the baseline's.
 
     Args:
         differences: `meds_rl.report.differences.differences`.
@@ -122,7 +132,7 @@ def _points(share: float) -> str:
 
 
 def _better(row: Mapping[str, Any]) -> str:
-    """By the interval: it excludes 0, or it does not."""
+    """Better or worse if the interval excludes 0."""
     if row["low"] > 0:
         return "better"
     return "worse" if row["high"] < 0 else "no clear difference"
@@ -136,14 +146,20 @@ def _is_unnamed(way: Mapping[str, Any]) -> bool:
 def _no_answers(run: RunData) -> dict[str, Any]:
     """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.errors.ways`)."""
     wrong = run.rollouts.iloc[run.wrong]
-    none = wrong[wrong["answer"].isna()]
+    none = wrong[wrong["answer"].isna() & _has_answers(run)]
     return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}
 
 
+def _has_answers(run: RunData) -> bool:
+    """Whether a missing answer says something about the policy: another program's rollouts may lack them all."""
+    return run.folder.source is None or bool(run.rollouts["answer"].notna().any())
+
+
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
+    least = "at least " if way.get("is_sample") else ""
     return (
         f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
-        f"in {way['prompts']:,} of {num_prompts:,} prompts"
+        f"in {least}{way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
@@ -156,10 +172,10 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     error = max(single, key=lambda error: len(error.rows))
     prompt = shortened(" ".join(prompt_words(prompt_text[error.prompt_id]).split()), LONGEST)
     name = f"“{shortened(error.name, LONGEST)}”"
-    done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
+    done = {"no_answer": "gave no answer", "working": f"gave the working {name}", "wording": f"wrote words like {name}"}
     what = done.get(error.kind, f"gave the answer {name}")
     sentence = (
-        f"The largest single error: to “{prompt}” it {what} {times(len(error.rows))}, "
+        f"The largest single error: to “{prompt}” the policy {what} {times(len(error.rows))}, "
         f"{percent(error.share_of_prompt)} of that prompt's wrong completions"
     )
     strategies = error.to_dict()["strategies"]
@@ -173,7 +189,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
 
 
 def _in_memory(error: Error) -> str:
-    """In how many clusters the memory has the error: the penalty depends on the size of the cluster."""
+    """The clusters of the memory that have the error; the penalty depends on their sizes."""
     clusters = error.run.clusters
     if clusters is None or error.kind == "no_answer":
         return ""
@@ -187,7 +203,7 @@ def _in_memory(error: Error) -> str:
 
 
 def _repeats(lines: Course) -> str:
-    """How much is repeated in the last third, against the middle one; in the first third little can repeat."""
+    """How much is repeated in the last third, compared with the middle third: in the first, little can repeat."""
     points = lines.get(("repeated", "answer"), {})
     if len(points) < LEAST_BATCHES:
         return ""
@@ -201,7 +217,7 @@ def _repeats(lines: Course) -> str:
 
 
 def _compared(share: float, before: float) -> str:
-    """More, less or as much, by the figures as they are written, so that a reader can check it."""
+    """More, less or as much, by the rounded figures that the reader sees."""
     change = round(_written(share) - _written(before), 6)
     if abs(change) >= NOTICEABLE:
         return "more than" if change > 0 else "less than"
@@ -216,10 +232,10 @@ def _penalty(run: RunData) -> str:
     if not len(penalties):
         return ""
     if not penalties.any():
-        return "The memory took nothing from any wrong completion: it only watched."
+        return "The penalty was 0 for every wrong completion: the memory only watched."
     return (
-        f"The memory took {penalties.mean():.3f} from a wrong completion on average; "
-        f"{percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}.{_annealed(run)}"
+        f"The mean penalty of wrong completions was {penalties.mean():.3f}; "
+        f"{percent((penalties > 0).mean())} of them had a penalty, at most {penalties.max():.3f}.{_annealed(run)}"
     )
 
 
@@ -231,9 +247,7 @@ def _annealed(run: RunData) -> str:
         return ""
     if fractions is None:
         return ""
-    return (
-        f" It was annealed: it fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])}."
-    )
+    return f" It fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])} on."
 
 
 def _written(share: float) -> float:

@@ -253,6 +253,8 @@ def _decoded_line(line: bytes) -> str:
 
 def _row(line: str) -> dict[str, Any] | None:
     """The JSON object in a line; None if the line is cut off, something else, or nested too deeply."""
+    if not line.lstrip().startswith("{"):  # much faster than the parser's error
+        return None
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Reads all files of a dump once: texts go to disk, what is small stays in memory until it is known what it means."""
+"""Reads all files of a dump once. Completions go to disk; numbers and answers stay in memory until all are read."""
 
 from __future__ import annotations
 
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
-"""What the user can name the column of."""
+"""What the user can name a column for."""
+
+LEAST_COPIED = 8
+"""A file is a copy of another if it has at least so many different completions, and the same prompts and steps."""
 
 OWN = ""
-"""The answers that the file has in a column, among those that are looked for."""
+"""The key of the answers that the file has in a column, beside the markers and patterns that are searched."""
 
 GRADES = {
     **dict.fromkeys(("correct", "right", "yes", "pass", "passed"), 1.0),
@@ -35,15 +38,12 @@ GRADES = {
 }
 """Words in the place of a reward."""
 
-MAX_WORDS, LONGEST_WORD = 5, 40
-"""Words of a reward that are kept for the reader, and their characters."""
-
 NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about the rollouts of another program.
+    """The user's options for rollouts of another program.
 
     Attributes:
         columns: prompt, completion, reward, step, answer or group -> the column that has it.
@@ -155,8 +155,9 @@ class Collector:
         grade, total: the names of the rewards that say right or wrong, and that are the reward, if the format says so.
         damages: of each file, what was left out.
         others: files of another format or of none, with their columns.
-        repeated: numbers of the files that repeat the file before.
-        words: name of a reward -> its values that are no numbers, and what they are read as (NaN for not at all).
+        repeated: numbers of the files that repeat an earlier one.
+        words: name of a reward -> words in it, and the numbers that they are read as.
+        unread: "reward" or "step" -> the first value that is no number.
         incomplete: rows without a completion, a prompt or a step.
     """
 
@@ -169,6 +170,8 @@ class Collector:
         self._guesses: Mapping[str, Search] = {} if asked else GUESSES
         self._hashes: list[int] = []  # of the completions of the present file
         self._last_hashes: list[int] = []
+        self._whole: list[int] = []  # the same, with prompts and steps
+        self._files_read: set[int] = set()
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
         self.filters: dict[str, int] = {}
@@ -180,6 +183,7 @@ class Collector:
         self.others: dict[Path, list[str]] = {}
         self.repeated: set[int] = set()
         self.words: dict[str, dict[str, float]] = {}
+        self.unread: dict[str, str] = {}
         self.num_files = self.incomplete = self._num_documents = 0
 
     def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
@@ -241,9 +245,13 @@ class Collector:
     def _end(self, format_: Format) -> None:
         # A policy that has collapsed may say the same again; a batch that is logged again has different completions.
         varied = 2 * len(set(self._hashes)) > len(self._hashes)
-        if format_.logs_again and varied and self._hashes == self._last_hashes:
+        is_logged_again = format_.logs_again and varied and self._hashes == self._last_hashes
+        content = hash(tuple(self._whole))
+        is_copy = len(set(self._whole)) >= LEAST_COPIED and content in self._files_read
+        if is_logged_again or is_copy:
             self.repeated.add(self.num_files - 1)
-        self._last_hashes, self._hashes = self._hashes, []
+        self._files_read.add(content)
+        self._last_hashes, self._hashes, self._whole = self._hashes, [], []
 
     def _add(self, rows: Rows, path: Path) -> list[str]:
         """Collect the rows of a block; the texts of the completions that are kept."""
@@ -262,6 +270,8 @@ class Collector:
         kept = [text for text in compress(texts, whole) if text is not None]
         shown = [text for text, _ in kept]
         self._hashes += map(hash, shown)
+        known = np.nan_to_num(steps[whole], nan=BAD_STEP)  # nan has no hash of its own
+        self._whole += map(hash, zip(prompts[whole].tolist(), known.tolist(), shown, strict=True))
         numbers = {
             "prompt": prompts,
             "step": steps,
@@ -282,17 +292,11 @@ class Collector:
 
     def _grades(self, name: str, values: Values, num: int) -> Numbers:
         """The values of a reward as numbers; words such as "correct" and "wrong" are 1 and 0."""
-        numbers = numbers_of(values, num)
-        words = self.words.setdefault(name, {})
-        for place in np.flatnonzero(np.isnan(numbers)).tolist() if values else ():
-            value = values[place]
-            if value is None or value == "" or isinstance(value, float):
-                continue
-            word = str(value)[:LONGEST_WORD]
-            numbers[place] = GRADES.get(word.strip().lower(), np.nan)
-            if len(words) < MAX_WORDS:
-                words[word] = numbers[place]
-        return numbers
+        texts = {value for value in values if isinstance(value, str)}
+        words = {text: GRADES[word] for text in texts if (word := text.strip().lower()) in GRADES}
+        self.words.setdefault(name, {}).update(words)
+        read = [words.get(value, value) if isinstance(value, str) else value for value in values] if words else values
+        return self._read_numbers("reward", read, num)
 
     def _places(self, prompts: Values) -> NDArray[np.int64]:
         """The place of each prompt among the different ones; -1 for none."""
@@ -325,7 +329,9 @@ class Collector:
 
         NaN if nothing says it, `BAD_STEP` where a row has none while others have one.
         """
-        steps = numbers_of(rows.steps, num)
+        steps = self._read_numbers("step", rows.steps, num)
+        if "step" in self.unread and "step" in self._options.columns:
+            raise RunFolderError(f"{path}: --step {self._options.columns['step']}: {self.unread['step']} is no number.")
         if np.isnan(steps).all():
             named = (
                 None if self.format is not None and not self.format.numbered else step_in_name(path, self._dump.path)
@@ -333,6 +339,16 @@ class Collector:
             return np.full(num, np.nan if named is None else float(named))
         good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
         return np.where(good, np.maximum(steps - rows.first_step, 0), BAD_STEP)
+
+    def _read_numbers(self, what: str, values: Values, num: int) -> Numbers:
+        """The values as numbers (`numbers_of`); the first that is something else is kept for the reader."""
+        numbers = numbers_of(values, num)
+        if values and what not in self.unread and np.isnan(numbers).any():
+            pairs = zip(values, numbers.tolist(), strict=True)
+            other = next((value for value, number in pairs if number != number and not _is_nothing(value)), None)
+            if other is not None:
+                self.unread[what] = repr(other[:40]) if isinstance(other, str) else f"a {type(other).__name__}"
+        return numbers
 
     def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
         given = own or [None] * len(whole)
@@ -370,6 +386,11 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return float("nan")
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether it is an empty value; the only float that is no number is NaN."""
+    return value is None or value == "" or isinstance(value, float)
 
 
 def _answer(value: Any) -> str | None:

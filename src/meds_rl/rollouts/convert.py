@@ -1,13 +1,13 @@
-"""Turns the rollouts of another program into a run folder of this library's form, with bounded memory.
+"""Turns the rollouts of another program into a run folder, with bounded memory.
 
-The texts go through a file on disk, as only after the last row it is known which reward says right or wrong, how
+The completions wait in a file on disk. Only after the last row it is known which reward says right or wrong, how
 answers are marked, and in which order the rows were sampled.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
-"""A file of the run folder ends with the batch in which it reaches either."""
+"""Most rows and characters of a file of the run folder."""
 
 LEAST_ANSWERS = 0.1
-"""A marker that fewer completions have is none."""
+"""A marker is used if at least this fraction of the completions has it."""
 
 LEAST_GUESSED = 0.5
 """A guess that finds fewer answers is none."""
 
 MAX_NAMED = 3
-"""Files that a note names."""
+"""Most files that a note names."""
 
 
 class NotRecognisedError(RunFolderError):
-    """Files are of no form that is read."""
+    """The format of the files is not recognised."""
 
 
 def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bool = False) -> RunFolder:
@@ -73,7 +73,7 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
 
 
 class Conversion:
-    """A dump on its way into a run folder. Files that another program writes later can be added.
+    """Converts a dump into a run folder. Files that the other program writes later can be added.
 
     Args:
         dump, options, folder: as in `convert`.
@@ -107,7 +107,7 @@ class Conversion:
         self._spools.append(spool)
 
     def write(self) -> None:
-        """Write what was added since the last time; all of it anew if that changes what was written."""
+        """Write what was added since the last time; everything again if that changes what was written."""
         _check(self._collector, self._dump, self._options)
         settled = _settle(self._collector, self._dump, self._options)
         before = self._written
@@ -123,22 +123,22 @@ class Conversion:
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
     def close(self) -> None:
-        """Delete what was kept on disk for files that are added later."""
+        """Delete the completions that wait on disk."""
         for spool in self._spools:
             spool.unlink()
 
 
 @dataclass(frozen=True)
 class _Settled:
-    """What is known after the last row.
+    """What is decided after the last row.
 
     Attributes:
         order: (n,) the rows that are kept, in the order of training.
         steps, generations: (n,) in this order.
-        grading: (N,) of all rows.
-        answers: how they were found; None if there are none.
+        grading: of all N rows.
+        answers: the key of the answers that are used, in `Collected.answers`; None without answers.
         answer_share: of the completions that have one.
-        has_steps: whether the dump says when completions were sampled.
+        has_steps: whether the dump says at which step completions were sampled.
         filter: the one that is read of several; empty without several.
         comparison: of what the program did not grade.
     """
@@ -154,7 +154,7 @@ class _Settled:
     comparison: Comparison
 
     def continues(self, before: _Settled) -> bool:
-        """Whether what was written stays as it is: the same meaning, and only later batches came after it."""
+        """Whether what was written stays right: nothing has another meaning, and only later batches were added."""
         n = len(before.order)
         if n == len(self.order):
             return np.array_equal(self.order, before.order) and self._meaning == before._meaning
@@ -178,20 +178,13 @@ def _check(collector: Collector, dump: Dump, options: ReadOptions) -> None:
             f"{dump.path}: no column says right or wrong; the columns are {listed(collector.names)}. "
             "Name one with --reward."
         )
-    named = options.columns.get("reward")
-    rewards = collector.rows.rewards
-    if not any(np.isfinite(values).any() for name, values in rewards.items() if named in (None, name)):
-        for name, words in collector.words.items():
-            if words and named in (None, name):
-                raise RunFolderError(f"{dump.path}: {_no_numbers(name, words)}")
-
-
-def _no_numbers(name: str, words: Iterable[str]) -> str:
-    shown = ", ".join(f"“{word}”" for word in words)
-    return (
-        f"{name} has no numbers, it has {shown}. A reward is a number, or a word: true, "
-        f"{', '.join(GRADES)}, false. Name another column with --reward."
-    )
+    name = options.columns.get("reward", next(iter(collector.rows.rewards)))
+    if "reward" in collector.unread and not np.isfinite(collector.rows.rewards[name]).any():
+        words = ", ".join(("true", "false", *GRADES))
+        raise RunFolderError(
+            f"{dump.path}: {name} has no numbers, but {collector.unread['reward']}. A reward is a number, or one of "
+            f"{words}. Name another column with --reward."
+        )
 
 
 def _unrecognised(collector: Collector, dump: Dump) -> str:
@@ -424,7 +417,7 @@ class _Columns:
 
 
 def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
-    """What was recognised, in one sentence or two."""
+    """What was recognised, in one or two sentences."""
     num_files, num = collector.num_files - len(collector.repeated), len(settled.order)
     num_prompts = len(np.unique(collector.rows.number("prompt")[settled.order]))
     name = "" if collector.format is None else collector.format.name
@@ -448,7 +441,7 @@ def _answers_sentence(settled: _Settled) -> str:
     if settled.answers is None:
         return ""
     where = "as the file has them" if settled.answers == OWN else settled.answers
-    return f" Answers: {where}, in {settled.answer_share:.0%} of the completions."
+    return f" Answers: {where}, in {100 * settled.answer_share:.0f} % of the completions."
 
 
 def _notes(collector: Collector, settled: _Settled) -> list[str]:
@@ -456,17 +449,19 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
     others = [f"{path.name} ({listed(names, 5)})" for path, names in collector.others.items()]
     notes = [
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
-        _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
+        _many_left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
         *_words(collector),
         *settled.comparison.notes(),
-        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
+        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}{_such(collector, 'reward')}."
         if not graded.all()
         else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
-        "" if settled.has_steps else "Nothing says when the completions were sampled: all are shown as one batch.",
+        ""
+        if settled.has_steps
+        else f"Nothing says when the completions were sampled: all are shown as one batch{_such(collector, 'step')}.",
         *_damages(collector.damages),
     ]
     return [note for note in notes if note]
@@ -475,14 +470,19 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
 def _words(collector: Collector) -> Iterator[str]:
     """How words in the place of rewards are read."""
     for name, words in collector.words.items():
-        known = [f"“{word}” as {value:g}" for word, value in sorted(words.items()) if np.isfinite(value)]
-        if known:
-            yield f"{name} has words, which are read as numbers: {', '.join(known)}."
+        if words:
+            read = [f"“{word}” as {value:g}" for word, value in sorted(words.items())]
+            yield f"{name} has words, which are read as numbers: {', '.join(read[:MAX_NAMED])}."
 
 
 def _why_filter(collector: Collector, settled: _Settled) -> str:
     fullest = settled.filter == _filters(collector)[0]
     return "which found the most answers" if fullest else "whose grades the comparison confirms"
+
+
+def _such(collector: Collector, what: str) -> str:
+    """What stands in the place of a number."""
+    return f"; a {what} is {collector.unread[what]}, which is no number" if what in collector.unread else ""
 
 
 def _damages(damages: dict[Path, Damage]) -> Iterator[str]:
