@@ -400,6 +400,13 @@ def test_a_reward_that_is_not_there_or_no_number_is_named(tmp_path):
     assert "Not graded, neither right nor wrong: 1 completion; a reward is 'wrong', which is no number." in notes
 
 
+def test_lengths_that_are_none_are_unknown(tmp_path):
+    rows = [{**row, "num_tokens": length} for row, length in zip(ROWS, (7, -1, 1e300), strict=True)]
+    lengths = read(write(tmp_path / "a.jsonl", rows))["num_tokens"]
+    assert lengths[0] == 7
+    assert lengths[1:].isna().all()
+
+
 def test_steps_that_are_no_numbers_are_named(tmp_path):
     path = write(tmp_path / "a.jsonl", with_rewards(0, 1, step="step-10"))
     with pytest.raises(RunFolderError, match="--step step: 'step-10' is no number"):
@@ -423,6 +430,9 @@ def test_right_or_wrong_beside_a_reward(tmp_path):
     table = read(write(tmp_path / "a.jsonl", rows))
     assert table["is_correct"].tolist() == [True, False, False]
     assert table["reward"].tolist() == [1.2, 0.2, 0.4]
+    both = [{**row, "reward": i % 2, "correct": i // 2} for i, row in enumerate(ROWS)]
+    with pytest.raises(RunFolderError, match="could say right or wrong: reward, correct"):
+        read(write(tmp_path / "a.jsonl", both))
     # In another file the column has the right answers.
     table = read(write(tmp_path / "a.jsonl", [{**row, "correct": "42"} for row in ROWS]))
     assert "Right: reward is 1." in table.attrs["source"][0]

@@ -35,6 +35,9 @@ ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
 LEAST_ANSWERS = 0.1
 """A marker that fewer completions have is none."""
 
+MAX_TOKENS = 2**40
+"""A larger length is none."""
+
 MAX_NAMED = 3
 """Files that a note names."""
 
@@ -339,13 +342,14 @@ class _Columns:
             "in_loss": [True] * n,
         }
         length = self._length[start:stop]
+        length = np.where((length > 0) & (length <= MAX_TOKENS), length, 0)
         found = {
             "step": self._settled.steps[start:stop],
             "generation": self._settled.generations[start:stop],
             "prompt_id": self._ids.take(prompts),
             "prompt": self._prompts.take(prompts),
             "completion": completions,
-            "num_tokens": pa.array(np.where(length > 0, length, 0).astype(np.int64), mask=~(length > 0)),
+            "num_tokens": pa.array(length.astype(np.int64), mask=length == 0),
             "reward": rewards,
             "shaped_reward": rewards,
             "advantage": pa.array(self._advantage[start:stop], from_pandas=True),
