@@ -15,7 +15,7 @@ from meds_rl.rollouts import RunFolderError, read
 from meds_rl.rollouts import convert as conversion
 from meds_rl.rollouts.blocks import LONGEST_LINE
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import Conversion
+from meds_rl.rollouts.convert import Conversion, convert
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.tasks import prompt_id
 
@@ -436,3 +436,11 @@ def test_right_or_wrong_beside_a_reward(tmp_path):
     # In another file the column has the right answers.
     table = read(write(tmp_path / "a.jsonl", [{**row, "correct": "42"} for row in ROWS]))
     assert "Right: reward is 1." in table.attrs["source"][0]
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_named(tmp_path):
+    there = write(tmp_path / "step_1.jsonl")
+    dump = Dump(tmp_path, (there, tmp_path / "step_2.jsonl"))
+    notes = convert(dump, ReadOptions(), tmp_path / "run").source["notes"]
+    assert notes[1].startswith("1 file cannot be read to the end: ")
+    assert notes[1].endswith("step_2.jsonl is gone.")

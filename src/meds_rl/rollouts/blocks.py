@@ -104,6 +104,9 @@ def read_blocks(path: Path, damage: Damage, wanted: Wanted = lambda names: names
     Raises:
         RunFolderError: it is no regular file, or has a line that is too long.
     """
+    if not path.exists():  # deleted since it was found
+        damage.why = f"{path} is gone."
+        return
     if not path.is_file():
         raise RunFolderError(f"{path} is no regular file.")
     import pyarrow as pa

@@ -188,7 +188,7 @@ class Collector:
         """
         from tqdm.auto import tqdm
 
-        sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+        sizes = [_size_of(path) for path in files]
         with tqdm(
             total=sum(sizes), desc=self._dump.name, unit="B", unit_scale=True, disable=not show_progress, leave=False
         ) as bar:
@@ -319,6 +319,13 @@ class Collector:
         given = own or [None] * len(whole)
         found: dict[str, Values] = {OWN: [_answer(value) for value in compress(given, whole)]}
         return found | {label: search(written) for label, search in self._searches.items()}
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is gone
+        return 0
 
 
 BAD_STEP = -1.0
