@@ -209,3 +209,14 @@ def test_a_look_that_fails_half_way_is_made_anew(tmp_path, monkeypatch):
             follower.poll(1.0)
     follower.poll(1.0)
     assert len(follower.folder.rollouts()) == 2
+
+
+def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd):
+    path = tmp_path / "\x1b]0;evil\x07\x1b[31mred.jsonl"
+    path.write_text(rows(0, 1))
+    assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
+    out, err = capfd.readouterr()
+    assert "evil" in out
+    assert "evil" in err
+    assert "\x1b]" not in out + err
+    assert "\x07" not in out + err
