@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from meds_rl.rollouts import RunFolderError, read
+from meds_rl.rollouts import RunFolderError, blocks, read
 from meds_rl.rollouts import convert as conversion
 from meds_rl.rollouts.blocks import LONGEST_LINE
 from meds_rl.rollouts.collect import ReadOptions
@@ -444,3 +444,16 @@ def test_a_file_that_is_gone_when_it_is_read_is_named(tmp_path):
     notes = convert(dump, ReadOptions(), tmp_path / "run").source["notes"]
     assert notes[1].startswith("1 file cannot be read to the end: ")
     assert notes[1].endswith("step_2.jsonl is gone.")
+
+
+def test_a_long_prompt_of_many_rows_takes_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "CHARACTERS_A_FILE", 5_000)
+    columns = {"prompt": ["p" * 1000] * 40, "completion": [f"c{i}" for i in range(40)], "reward": [0, 1] * 20}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    dump = Dump(tmp_path, (tmp_path / "a.parquet",))
+    run = convert(dump, ReadOptions(), tmp_path / "run")
+    assert len(list(run.rollout_files())) == 8  # 5 rows of 1,002 characters reach 5,000
+    monkeypatch.setattr(blocks, "BLOCK", 8_000)
+    rows = [block.num_rows for block in blocks.read_blocks(tmp_path / "a.parquet", blocks.Damage())]
+    assert rows[0] <= 32
+    assert sum(rows) == 40

@@ -248,13 +248,19 @@ def _write_rollouts(
     columns = _Columns(collector, settled)
     with ExitStack() as stack:
         texts = _Texts([stack.enter_context(pa.memory_map(str(spool))) for spool in spools])
-        for start, stop in _files(settled, collector.rows.number("size"), begin):
+        for start, stop in _files(settled, _sizes(collector), begin):
             table = columns.table(start, stop, texts.take(settled.order[start:stop]))
             # Not synced to disk, unlike a training's: the folder lives as long as the command.
             with (run.rollouts_path / f"generation-{num_files:06d}.parquet").open("wb") as file:
                 pq.write_table(table, file, use_dictionary=["prompt_id", "prompt", "reason"])
             num_files += 1
     return num_files
+
+
+def _sizes(collector: Collector) -> Numbers:
+    """(N,) characters of each row: the prompt is written with each of its completions."""
+    lengths = np.array([len(prompt) for prompt in collector.prompts], dtype=np.float64)
+    return collector.rows.number("size") + lengths[collector.rows.number("prompt").astype(np.int64)]
 
 
 def _files(settled: _Settled, sizes: Numbers, start: int) -> Iterator[tuple[int, int]]:
