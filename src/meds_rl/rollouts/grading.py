@@ -46,7 +46,7 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
         rewards: name -> (N,) values, NaN where there is none.
         name: the reward that says it; empty if that is to be found out.
         total: the recorded reward; empty for the sum of all.
-        above: right is what has a larger reward; None: 1 is right, or the larger of two values.
+        above: right is what has a larger reward; None: 1 is right, or the larger of two values (see `_right`).
 
     Raises:
         RunFolderError: it cannot be said. The message names the columns, or the reward's values.

@@ -37,7 +37,7 @@ def read(
         answer_marker: how final answers are marked: "boxed", "answer_tag" or "hashes". Default: as most are.
         answer_pattern: a regular expression instead. The last match counts, of it the first group.
         correct_above: a completion with a larger reward is right. Default: those with reward 1, or with the larger of
-            two rewards.
+            two rewards if that is 1 or more, or minus the other.
         show_progress: whether a progress bar is shown.
 
     Returns:
