@@ -247,3 +247,27 @@ def test_a_command_that_is_ended_leaves_no_temporary_folder(trl, tmp_path, monke
     assert len(folders) == 1
     assert not list(tmp_path.glob("meds-rollouts-*"))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_look_that_fails_half_way_is_made_anew(tmp_path, monkeypatch):
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    (dump / "step_1.jsonl").write_text(rows(0, 1))
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder")
+    with monkeypatch.context() as broken:
+        broken.setattr("meds_rl.rollouts.convert.Conversion.write", lambda _: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            follower.poll(1.0)
+    follower.poll(1.0)
+    assert len(follower.folder.rollouts()) == 2
+
+
+def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd):
+    path = tmp_path / "\x1b]0;evil\x07\x1b[31mred.jsonl"
+    path.write_text(rows(0, 1))
+    assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
+    out, err = capfd.readouterr()
+    assert "evil" in out
+    assert "evil" in err
+    assert "\x1b]" not in out + err
+    assert "\x07" not in out + err

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from meds_rl.rollouts import RunFolderError, read
+from meds_rl.rollouts import RunFolderError, blocks, read
 from meds_rl.rollouts import convert as conversion
 from meds_rl.rollouts.blocks import LONGEST_LINE
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import Conversion
+from meds_rl.rollouts.convert import Conversion, convert
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.tasks import prompt_id
 
@@ -479,6 +479,13 @@ def test_a_reward_that_is_not_there_or_no_number_is_named(tmp_path):
     assert "Not graded, neither right nor wrong: 1 completion; a reward is 'bad', which is no number." in notes
 
 
+def test_lengths_that_are_none_are_unknown(tmp_path):
+    rows = [{**row, "num_tokens": length} for row, length in zip(ROWS, (7, -1, 1e300), strict=True)]
+    lengths = read(write(tmp_path / "a.jsonl", rows))["num_tokens"]
+    assert lengths[0] == 7
+    assert lengths[1:].isna().all()
+
+
 def test_steps_that_are_no_numbers_are_named(tmp_path):
     path = write(tmp_path / "a.jsonl", with_rewards(0, 1, step="step-10"))
     with pytest.raises(RunFolderError, match="--step step: 'step-10' is no number"):
@@ -502,6 +509,30 @@ def test_right_or_wrong_beside_a_reward(tmp_path):
     table = read(write(tmp_path / "a.jsonl", rows))
     assert table["is_correct"].tolist() == [True, False, False]
     assert table["reward"].tolist() == [1.2, 0.2, 0.4]
+    both = [{**row, "reward": i % 2, "correct": i // 2} for i, row in enumerate(ROWS)]
+    with pytest.raises(RunFolderError, match="could say right or wrong: reward, correct"):
+        read(write(tmp_path / "a.jsonl", both))
     # In another file the column has the right answers.
     table = read(write(tmp_path / "a.jsonl", [{**row, "correct": "42"} for row in ROWS]))
     assert "Right: reward is 1." in table.attrs["source"][0]
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_named(tmp_path):
+    there = write(tmp_path / "step_1.jsonl")
+    dump = Dump(tmp_path, (there, tmp_path / "step_2.jsonl"))
+    notes = convert(dump, ReadOptions(), tmp_path / "run").source["notes"]
+    assert notes[1].startswith("1 file cannot be read to the end: ")
+    assert notes[1].endswith("step_2.jsonl is gone.")
+
+
+def test_a_long_prompt_of_many_rows_takes_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "CHARACTERS_A_FILE", 5_000)
+    columns = {"prompt": ["p" * 1000] * 40, "completion": [f"c{i}" for i in range(40)], "reward": [0, 1] * 20}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    dump = Dump(tmp_path, (tmp_path / "a.parquet",))
+    run = convert(dump, ReadOptions(), tmp_path / "run")
+    assert len(list(run.rollout_files())) == 8  # 5 rows of 1,002 characters reach 5,000
+    monkeypatch.setattr(blocks, "BLOCK", 8_000)
+    rows = [block.num_rows for block in blocks.read_blocks(tmp_path / "a.parquet", blocks.Damage())]
+    assert rows[0] <= 32
+    assert sum(rows) == 40

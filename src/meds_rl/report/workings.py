@@ -121,7 +121,8 @@ def _texts(
     if len(rows) > most:
         rows = rng.choice(rows, most, replace=False)
     completions = {row: text or "" for row, text in read_texts(run, "completion", rows.tolist())}
-    prompts = {row: text or "" for row, text in read_texts(run, "prompt", list(completions))}
+    once: dict[str, str] = {}  # a long prompt of many completions is kept once
+    prompts = {row: once.setdefault(text or "", text or "") for row, text in read_texts(run, "prompt", [*completions])}
     return np.array(sorted(prompts), dtype=np.int64), prompts, completions
 
 

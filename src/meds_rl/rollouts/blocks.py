@@ -35,7 +35,7 @@ LARGEST_JSON = 256_000_000
 PIECE = 1 << 16
 """Bytes of one read call."""
 
-MAX_ROWS = 8192
+FEWEST_ROWS, MAX_ROWS = 16, 8192
 """Rows of a block of parquet."""
 
 DEEPEST = 3
@@ -142,6 +142,9 @@ def read_blocks(path: Path, damage: Damage, wanted: Wanted = lambda names: names
     Raises:
         RunFolderError: it is no regular file, or has a line that is too long.
     """
+    if not path.exists():  # deleted since it was found
+        damage.why = f"{path} is gone."
+        return
     if not path.is_file():
         raise RunFolderError(f"{path} is no regular file.")
     import pyarrow as pa
@@ -160,14 +163,20 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Block]:
     with path.open("rb") as opened, pq.ParquetFile(opened) as file:
         columns = list(wanted(file.schema_arrow.names))
         total, done = max(1, file.metadata.num_rows), 0
-        for batch in file.iter_batches(batch_size=_rows_a_block(file.metadata), columns=columns):
+        for batch in file.iter_batches(batch_size=_rows_a_block(file, columns), columns=columns):
             done += batch.num_rows
             yield Block(list(dict.fromkeys(batch.schema.names)), batch.num_rows, _of_batch(batch), done / total)
 
 
-def _rows_a_block(metadata: Any) -> int:
+def _rows_a_block(file: Any, columns: Sequence[str]) -> int:
+    metadata = file.metadata
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    return int(min(MAX_ROWS, max(16, BLOCK * metadata.num_rows // max(1, size))))
+    rows = int(min(MAX_ROWS, max(FEWEST_ROWS, BLOCK * metadata.num_rows // max(1, size))))
+    # A long prompt that many rows have is stored once, and is read once for each row.
+    first = next(file.iter_batches(batch_size=FEWEST_ROWS, columns=columns), None)
+    if first is None or not first.num_rows:
+        return rows
+    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, int(first.nbytes))))
 
 
 def _of_batch(batch: Any) -> Callable[[str], list[Any]]:

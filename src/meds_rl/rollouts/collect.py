@@ -199,9 +199,10 @@ class Collector:
         """
         from tqdm.auto import tqdm
 
-        sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+        sizes = [_size_of(path) for path in files]
+        name = "".join(letter if letter.isprintable() else " " for letter in encodable(self._dump.name))  # no escapes
         with tqdm(
-            total=sum(sizes), desc=self._dump.name, unit="B", unit_scale=True, disable=not show_progress, leave=False
+            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=not show_progress, leave=False
         ) as bar:
             for path, size in zip(files, sizes, strict=True):
                 done = 0
@@ -358,6 +359,13 @@ class Collector:
         known = max(sum(answer is not None for answer in answers) for answers in found.values())
         is_open = 2 * known < len(written)
         return found | {label: guess(written) if is_open else nothing for label, guess in self._guesses.items()}
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is gone
+        return 0
 
 
 BAD_STEP = -1.0

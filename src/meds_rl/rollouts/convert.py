@@ -40,6 +40,9 @@ LEAST_ANSWERS = 0.1
 LEAST_GUESSED = 0.5
 """A guess that finds fewer answers is none."""
 
+MAX_TOKENS = 2**40
+"""A larger length is none."""
+
 MAX_NAMED = 3
 """Most files that a note names."""
 
@@ -300,13 +303,19 @@ def _write_rollouts(
     columns = _Columns(collector, settled)
     with ExitStack() as stack:
         texts = _Texts([stack.enter_context(pa.memory_map(str(spool))) for spool in spools])
-        for start, stop in _files(settled, collector.rows.number("size"), begin):
+        for start, stop in _files(settled, _sizes(collector), begin):
             table = columns.table(start, stop, texts.take(settled.order[start:stop]))
             # Not synced to disk, unlike a training's: the folder lives as long as the command.
             with (run.rollouts_path / f"generation-{num_files:06d}.parquet").open("wb") as file:
                 pq.write_table(table, file, use_dictionary=["prompt_id", "prompt", "reason"])
             num_files += 1
     return num_files
+
+
+def _sizes(collector: Collector) -> Numbers:
+    """(N,) characters of each row: the prompt is written with each of its completions."""
+    lengths = np.array([len(prompt) for prompt in collector.prompts], dtype=np.float64)
+    return collector.rows.number("size") + lengths[collector.rows.number("prompt").astype(np.int64)]
 
 
 def _files(settled: _Settled, sizes: Numbers, start: int) -> Iterator[tuple[int, int]]:
@@ -394,13 +403,14 @@ class _Columns:
             "in_loss": [True] * n,
         }
         length = self._length[start:stop]
+        length = np.where((length > 0) & (length <= MAX_TOKENS), length, 0)
         found = {
             "step": self._settled.steps[start:stop],
             "generation": self._settled.generations[start:stop],
             "prompt_id": self._ids.take(prompts),
             "prompt": self._prompts.take(prompts),
             "completion": completions,
-            "num_tokens": pa.array(np.where(length > 0, length, 0).astype(np.int64), mask=~(length > 0)),
+            "num_tokens": pa.array(length.astype(np.int64), mask=length == 0),
             "reward": rewards,
             "shaped_reward": rewards,
             "advantage": pa.array(self._advantage[start:stop], from_pandas=True),

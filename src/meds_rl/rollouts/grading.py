@@ -53,7 +53,7 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
         rewards: name -> (N,) values, NaN where there is none.
         name: the reward that says it; empty if that is to be found out.
         total: the recorded reward; empty for the sum of all.
-        above: right is what has a larger reward; None: 1 is right, or the larger of two values.
+        above: right is what has a larger reward; None: 1 is right, or the larger of two values (see `_right`).
 
     Raises:
         RunFolderError: it cannot be said. The message names the columns, or the reward's values.
@@ -110,8 +110,11 @@ def _that_says_right(rewards: Mapping[str, Numbers], total: str) -> str:
     two = [name for name in accurate if 0 < len(values[name]) <= 2]
     binary = [name for name in accurate if values[name] and values[name] <= {0.0, 1.0}]
     varied = [name for name in rewards if values[name] == {0.0, 1.0} and not _has_part(name, NO_GRADE)]
-    if len(binary) == 1:
+    if len(binary) == 1 and not _contradict(rewards[binary[0]], rewards.get(total)):
         return binary[0]
+    if binary and total in rewards and values[total] <= {0.0, 1.0}:
+        names = ", ".join(dict.fromkeys((total, *binary)))
+        raise RunFolderError(f"Several columns could say right or wrong: {names}. Name one with --reward.")
     if total in rewards:
         return total
     for chosen in (two, accurate) if accurate else (varied,):
@@ -119,6 +122,14 @@ def _that_says_right(rewards: Mapping[str, Numbers], total: str) -> str:
             return chosen[0]
     names = ", ".join(binary or two or accurate or varied or rewards)
     raise RunFolderError(f"Several columns could say right or wrong: {names}. Name one with --reward.")
+
+
+def _contradict(grades: Numbers, total: Numbers | None) -> bool:
+    """Whether both are 0 and 1, and not the same ones: one of them is something else, perhaps the right answers."""
+    if total is None:
+        return False
+    known = np.isfinite(grades) & np.isfinite(total)
+    return bool(np.isin(total[known], (0, 1)).all() and (grades[known] != total[known]).any())
 
 
 def _has_part(name: str, parts: tuple[str, ...]) -> bool:

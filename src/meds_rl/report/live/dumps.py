@@ -71,7 +71,12 @@ class DumpFollower(Follower):
             return
         if self._conversion is None:
             self._conversion = Conversion(dump, self._options, self.folder.path)
-        self._conversion.add(new)
-        self._conversion.write()
+        try:
+            self._conversion.add(new)
+            self._conversion.write()
+        except BaseException:  # half of it is read: begin anew at the next look
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+            self._stamps, self._conversion = {}, None
+            raise
         self._stamps = stamps
         self.notes = (self.folder.source or {}).get("notes", [])
