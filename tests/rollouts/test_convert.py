@@ -63,6 +63,8 @@ FILES = {
     "a.jsonl.xz": lzma.compress(TEXT),
     "a.jsonl.zst": pa.compress(TEXT, "zstd", asbytes=True),
     "a.csv": CSV,
+    "a.tsv": CSV.replace(b"so, then", b"so").replace(b",", b"\t"),
+    "semicolon.csv": CSV.replace(b"so, then", b"so").replace(b",", b";"),
     "a.csv.zst": pa.compress(CSV, "zstd", asbytes=True),
 }
 

@@ -21,7 +21,7 @@ from typing import IO, Any, TypeAlias
 from meds_rl.rollouts.table import RunFolderError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv")
+KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 
 BLOCK = 8_000_000
 """Bytes of a block."""
@@ -149,7 +149,7 @@ def read_blocks(path: Path, damage: Damage, wanted: Wanted = lambda names: names
         raise RunFolderError(f"{path} is no regular file.")
     import pyarrow as pa
 
-    readers = {".csv": _csv, ".json": _json}
+    readers = {".csv": _csv, ".tsv": _csv, ".json": _json}
     kind = kind_of(path)
     try:
         yield from _parquet(path, wanted) if kind == ".parquet" else readers.get(kind, _json_lines)(path, damage)
@@ -307,7 +307,7 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
         damage.add(row.number or 0)
         return "skip"
 
-    names = _header(path)
+    names, delimiter = _header(path)
     # Read as bytes: numbers are recognised later, and a text that is not UTF-8 is lost alone.
     types = dict.fromkeys(names, pa.binary())
     with (
@@ -315,7 +315,9 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
         arrow_csv.open_csv(
             file,
             read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),  # threads do not number the rows
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=left_out),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=left_out
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=types, strings_can_be_null=True, null_values=[""], check_utf8=False
             ),
@@ -325,13 +327,15 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
             yield Block(list(dict.fromkeys(names)), batch.num_rows, _of_bytes(batch), share())
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them: the comma, semicolon or tab that gives the most names."""
     with _opened(path) as (file, _):
         text = file.read(1_000_000).decode("utf-8-sig", "replace")
     try:
-        return next(csv.reader(io.StringIO(text)), [])
+        found = [(next(csv.reader(io.StringIO(text), delimiter=delimiter), []), delimiter) for delimiter in ",;\t"]
     except csv.Error as error:
         raise RunFolderError(f"{path} has no header: {error}.") from None
+    return max(found, key=lambda pair: len(pair[0]))
 
 
 def _of_bytes(batch: Any) -> Callable[[str], list[Any]]:
