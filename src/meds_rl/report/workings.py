@@ -23,7 +23,7 @@ from meds_rl.report.completions import read_texts
 from meds_rl.report.source import RunData
 from meds_rl.report.text import percent
 
-MAX_READ = 50_000
+MAX_READ = 30_000
 """Wrong completions whose workings are read; a random sample if there are more."""
 
 LEAST_READ = 0.5
@@ -37,7 +37,7 @@ COMMON = 0.005
 
 LEAST_TIMES = 3
 
-MAX_RIGHT = 10_000
+MAX_RIGHT = 5_000
 """Right completions whose workings are read, to count right answers by each way; a random sample if there are more."""
 
 MAX_SEQUENCES = 4_000
