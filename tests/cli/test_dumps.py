@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from meds_rl.cli.report import default_output, writable
 from meds_rl.cli.watch import watch_lines
 from meds_rl.report.data import report_data
 from meds_rl.report.live.dumps import DumpFollower
+from meds_rl.report.live.terminal import largest_error_line
 from meds_rl.rollouts import RunFolderError
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.dumps import Dump, find_sources
@@ -36,7 +38,7 @@ def test_a_report_of_a_dump_says_what_was_recognised_and_what_is_repeated(trl, c
     assert main(["report", str(trl), "--json", str(data)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("out/completions:\n")
-    assert "to “what is 9 * 3 - 6 * 2?” it gave the answer “42” 42 times" in said
+    assert "to “what is 9 * 3 - 6 * 2?” the policy gave the answer “42” 42 times" in said
     assert "Note: out/completions/: TRL completions, 6 files, 384 completions of 8 prompts in 6 batches." in said
     assert f"Report: {trl / 'report.html'}" in said
     (run,) = json.loads(data.read_text())["runs"]
@@ -72,8 +74,14 @@ def test_several_dumps_are_several_runs(tmp_path, capsys):
 def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
     file = tmp_path / "mine.jsonl.gz"
     file.write_bytes(b"")
-    assert default_output([Dump(file, (file,))]) == tmp_path / "mine-report.html"
+    assert default_output([Dump(file, (file,))]) == tmp_path / "mine.jsonl.gz-report.html"
     assert default_output([Dump(tmp_path, (file,))]) == tmp_path / "report.html"
+    (tmp_path / "below").mkdir()
+    deep = Dump(tmp_path / "below", (file,))
+    assert default_output([deep], [str(tmp_path)]) == tmp_path / "report.html"  # the folder that was given
+    monkeypatch.chdir(tmp_path)
+    relative = [Dump(Path("below"), (file,)), Dump(Path("other.csv"), (file,))]
+    assert default_output(relative, ["below", "other.csv"]) == Path("report.html")  # as the paths are given
     monkeypatch.setattr(os, "access", lambda *_: False)
     output, note = writable(tmp_path / "report.html", [Dump(tmp_path, (file,))])
     assert output == Path("report.html")
@@ -115,6 +123,15 @@ def test_diversity_of_a_dump_says_nothing_of_dynamic_sampling(trl, capsys):
     said = capsys.readouterr().out
     assert "316" in said
     assert "Dynamic sampling" not in said
+
+
+def test_diversity_shows_the_other_measures_where_a_package_is_missing(trl, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    assert main(["diversity", str(trl), "--bins", "3"]) == 0
+    said = capsys.readouterr().out
+    assert said.count('Left out: self-BLEU needs sacrebleu: pip install "meds-rl[eval]"') == 1
+    assert "distinct-1" in said
+    assert "self-BLEU (low" not in said
 
 
 def test_nothing_is_left_in_the_temporary_folder(trl, tmp_path, monkeypatch):
@@ -173,5 +190,84 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
 
 def test_two_folders_cannot_be_watched_at_once(tmp_path):
-    with pytest.raises(RunFolderError, match="leads to 2 folders of rollouts; watch one"):
+    with pytest.raises(RunFolderError, match=r"leads to 2 folders of rollouts; watch one: .*rollouts, .*validation\."):
         DumpFollower(str(DUMPS / "verl"), ReadOptions(), tmp_path).poll()
+
+
+UNMARKED = "".join(
+    json.dumps({"prompt": "2 * 3?", "completion": f"2 * 3 = {n}, I think", "reward": int(n == 6), "step": step}) + "\n"
+    for step in (0, 1)
+    for n in (5, 5, 6)
+)
+
+
+def test_without_any_answers_none_is_shown(tmp_path, capsys):
+    file = tmp_path / "mine.jsonl"
+    file.write_text(UNMARKED)
+    note = "No answers were found: name them with --answer-marker, --answer-pattern or --answer."
+    for command in (["inspect"], ["watch", "--once"], ["diversity", "--bins", "1"], ["report"]):
+        assert main([*command, str(file)]) == 0
+        said = capsys.readouterr().out
+        assert said.count(note) == 1
+        if command != ["report"]:
+            assert "no answer " not in said
+            assert "entropy" not in said
+            assert "Repeated" not in said
+    assert main(["inspect", str(file)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "times ┃ steps ┃ working ┃ example" in said  # by what the working did
+    assert "│ 4 │ 0–1 │ a+b=x │" in said
+    follower = DumpFollower(str(file), ReadOptions(), tmp_path / "folder")
+    follower.poll()
+    assert largest_error_line(follower, follower.largest_errors(1)[0]) == (
+        "4 wrong completions of “2 * 3?”, steps 0 to 1"
+    )
+
+
+def test_watch_says_what_is_in_a_folder_without_a_run(tmp_path, capsys):
+    assert main(["watch", "--once", str(tmp_path)]) == 2
+    assert f"{tmp_path} holds no run folder and no rollouts: it has nothing." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_leaves_no_temporary_folder(trl, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = []
+
+    def end(*_, **__):
+        folders.extend(tmp_path.glob("meds-rollouts-*"))
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("meds_rl.report.data.report_data", end)
+    try:
+        status = main(["report", str(trl)])
+    except SystemExit as error:
+        status = error.code
+    assert status == 128 + number
+    assert len(folders) == 1
+    assert not list(tmp_path.glob("meds-rollouts-*"))
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_look_that_fails_half_way_is_made_anew(tmp_path, monkeypatch):
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    (dump / "step_1.jsonl").write_text(rows(0, 1))
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder")
+    with monkeypatch.context() as broken:
+        broken.setattr("meds_rl.rollouts.convert.Conversion.write", lambda _: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            follower.poll(1.0)
+    follower.poll(1.0)
+    assert len(follower.folder.rollouts()) == 2
+
+
+def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd):
+    path = tmp_path / "\x1b]0;evil\x07\x1b[31mred.jsonl"
+    path.write_text(rows(0, 1))
+    assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
+    out, err = capfd.readouterr()
+    assert "evil" in out
+    assert "evil" in err
+    assert "\x1b]" not in out + err
+    assert "\x07" not in out + err

@@ -85,7 +85,7 @@ def test_a_page_pictures_and_data(runs, capsys, tmp_path):
     options = ["--figures", str(figures), "--json", str(data), "--map-points", "5"]
     assert main(["report", str(runs), *options]) == 0
     printed = capsys.readouterr().out
-    assert "The largest single error: to “question p” it gave the answer “2” 6 times" in printed
+    assert "The largest single error: to “question p” the policy gave the answer “2” 6 times" in printed
     assert printed.splitlines()[-1] == f"Report: {runs / 'report.html'}"
     assert json.loads(data.read_text())["schema"] == 1
     assert list(figures.glob("*.svg"))

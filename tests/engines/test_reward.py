@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pickle
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -68,6 +69,18 @@ def test_a_watcher_remembers_groups_that_are_all_wrong():
     assert RepeatedErrorPenalty("right").shaper.all_wrong == "skip"
     assert RepeatedErrorPenalty("right", alpha=0.0).shaper.all_wrong == "shape"
     assert RepeatedErrorPenalty("right", alpha=0, all_wrong="skip").shaper.all_wrong == "skip"
+
+
+def test_a_penalty_that_leaves_most_groups_out_says_so_once(caplog):
+    """33 groups, of which one has a right answer: 97 % are left out."""
+    penalty = RepeatedErrorPenalty("right", answer_finder="hashes")
+    prompts = [f"p{number}" for number in range(33) for _ in range(2)]
+    for _ in range(2):
+        penalty(prompts=prompts, completions=["#### 1", "#### 2"] * 33, right=[1] + [0] * 65)
+    warnings = [record.message for record in caplog.records if "no right answer" in record.message]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("97 % of the groups so far have no right answer.")
+    assert 'all_wrong="shape" includes them' in warnings[0]
 
 
 def test_groups_that_are_all_wrong():
@@ -276,6 +289,7 @@ def test_arguments_that_are_refused(arguments, error, message):
         ({"completions": ["a"]}, ValueError, "completions must have one value for each of the 2 prompts; got 1"),
         ({"completions": ["a", 5]}, TypeError, "completions must be texts or lists of chat messages; got int in row 1"),
         ({"completions": ["a", None]}, TypeError, "got NoneType in row 1"),
+        ({"right": None}, TypeError, "correctness must give 2 grades, one for each completion; got None"),
         ({"right": ["yes", "no"]}, TypeError, "correctness must give numbers, True, False or None; got 'yes' in row 0"),
     ],
 )
@@ -510,6 +524,19 @@ def test_another_process_that_writes_is_refused(tmp_path):
         pytest.raises(FileExistsError, match=r"Another training writes to .* name another folder"),
     ):
         RepeatedErrorPenalty("right", folder=tmp_path)(**batch("42"))
+
+
+def test_a_forked_process_neither_writes_nor_releases_the_folder(tmp_path, monkeypatch):
+    penalty = RepeatedErrorPenalty("right", folder=tmp_path)
+    penalty(**batch("42", "13"))
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: 1)
+        with pytest.raises(RuntimeError, match="is written by the process that this one was forked from"):
+            penalty(**batch("42", "13"))
+        penalty._open_folder.close()
+    with pytest.raises(Timeout):
+        FileLock(tmp_path / ".lock").acquire(timeout=0)
+    assert len(RunFolder(tmp_path).rollouts()) == 2
 
 
 def test_in_one_process_the_newer_penalty_takes_the_folder_over(tmp_path):

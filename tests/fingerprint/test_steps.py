@@ -79,6 +79,27 @@ def test_problems_in_words_money_percent_and_fractions() -> None:
     assert name("It is 5 degrees and falls by 9.", "5 - 9 = -4") == "a-b=x"
 
 
+@pytest.mark.parametrize(
+    ("prompt", "completion", "name"),
+    [
+        ("8 * 3 + 6 / 2?", "8 * 3 + 6 / 2 = 24 + 3 = 27", "a*b=x, c/d=y, x+y=z"),
+        ("8 * 3 - 6 / 2?", "8 * 3 - 6 / 2 = 24 - 6 = 18", "a*b=x, c/d≠y, x-y=z"),  # 6 / 2 is 3
+        ("2 + 3 + 4 + 6?", "2 + 3 + 4 + 6 = 5 + 10 = 15", "a+b=x, c+d=y, x+y=z"),
+        ("sides 12 and 5", r"\sqrt{12^2 + 5^2} = \sqrt{144 + 25} = \sqrt{169} = 13", "a^2=x, b^2=y, x+y=z"),
+        ("sides 12 and 5", "12² + 5² = 169", "a^2+b^2=x"),
+        ("3 boxes of 4 red and 5 blue", "3(4 + 5) = 27", "a*b+c=x"),
+        ("3 boxes of 4 red and 5 blue", "3 * 4 + 5 = 27", "a*b+c≠x"),
+        ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 10", "b/60=x, a*x=y"),
+        ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 11", "b/60=x, a*x≠y"),
+        ("3 and 4", "3 + 4 = 2 + 5 = 7", "2+5=x"),  # nothing says what gave the 2
+    ],
+)
+def test_sides_of_several_numbers(prompt: str, completion: str, name: str) -> None:
+    working = read_steps(prompt, completion)
+    assert working is not None
+    assert working.name == name
+
+
 def test_a_number_that_comes_twice_is_the_one_beside_the_other_operand() -> None:
     """Of 2 * 7 + 5 * 2 the last 2 is d: 5 * 2 is c * d, and 2 * 7 is a * b."""
     assert name("what is 2 * 7 + 5 * 2?", "5 * 2 = 10, 2 * 7 = 14, 14 + 10 = 24") == "c*d=x, a*b=y, y+x=z"
@@ -248,6 +269,7 @@ def test_text_vectors_tell_wordings_apart() -> None:
     assert vectors[0] @ vectors[1] > 0.7 > 0.4 > vectors[0] @ vectors[2]
     assert np.isnan(vectors[3:]).all()
     assert not np.isnan(vectors[:3]).any()
+    assert np.isnan(text_vectors(["", "  "])).all()
 
 
 @pytest.mark.parametrize("fingerprint", list(TEXT_FINGERPRINTS))

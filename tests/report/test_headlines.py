@@ -1,11 +1,13 @@
 """The sentences that a reader can quote."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.report.headlines import _repeated, verdicts
+from meds_rl.report.headlines import _how_often, _legend, _repeated, verdicts
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -25,29 +27,27 @@ def test_a_run_with_a_memory(tmp_path):
     way, largest, repeats, penalty = sentences(tmp_path)
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
-        "The largest single error: to “question p” it gave the answer “2” 18 times, 100 % of that prompt's wrong "
-        "completions, mostly by “sign”; steps 0 to 8, steady. The memory has them in no cluster and counts them with "
-        "all others in none."
+        "The largest single error: to “question p” the policy gave the answer “2” 18 times, 100 % of that prompt's "
+        "wrong completions, mostly by “sign”; steps 0 to 8, steady. The memory has them in no cluster and counts them "
+        "with all others in none."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
         "as much as in the middle third (100 %)."
     )
     # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
-    assert penalty.startswith("The memory took 0.1")
-    assert penalty.endswith("59 % of them lost something, at most 0.200.")
+    assert penalty.startswith("The mean penalty of wrong completions was 0.1")
+    assert penalty.endswith("59 % of them had a penalty, at most 0.200.")
 
 
 def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):
     write_run(tmp_path / "annealed", [BATCH] * 3, fields={"meds_anneal": [0.25, 0.5]})
-    assert sentences(tmp_path / "annealed")[-1].endswith(
-        "It was annealed: it fell from 25 % of training on and was 0 from 50 %."
-    )
+    assert sentences(tmp_path / "annealed")[-1].endswith("It fell from 25 % of training on and was 0 from 50 % on.")
     data = report_data([tmp_path / "annealed"])
     assert data["runs"][0]["settings"]["meds_anneal"] == "[0.25, 0.5]"
     write_run(tmp_path / "watched", [BATCH], fields={"meds_alpha": 0.0})
     assert sentences(tmp_path / "watched")[-1] == (
-        "The memory took nothing from any wrong completion: it only watched (alpha is 0)."
+        "The penalty was 0 for every wrong completion: the memory only watched (alpha is 0)."
     )
 
 
@@ -55,19 +55,19 @@ def test_why_a_memory_with_a_strength_took_nothing(tmp_path):
     # p's two are unseen, q's group of one has no right answer. Every prompt came once.
     write_run(tmp_path / "first", [BATCH])
     assert sentences(tmp_path / "first")[-1] == (
-        "The memory took nothing from any wrong completion, although alpha is 0.1: 67 % of them came before anything "
+        "The penalty was 0 for every wrong completion, although alpha is 0.1: 67 % of them came before anything "
         "like them was remembered; 33 % of them are in groups without a right answer, which are left out (all_wrong: "
         "skip); every prompt came once."
     )
     write_run(tmp_path / "skipped", [[("p", "2", WRONG)]] * 2)
     assert sentences(tmp_path / "skipped")[-1] == (
-        "The memory took nothing from any wrong completion, although alpha is 0.1: 100 % of them are in groups without "
+        "The penalty was 0 for every wrong completion, although alpha is 0.1: 100 % of them are in groups without "
         "a right answer, which are left out (all_wrong: skip)."
     )
     # 1 of 5 wrong completions in a batch is penalised, from the second batch on.
     mostly = [("p", "2", WRONG), ("p", "1", RIGHT), *[("q", "5", WRONG)] * 4]
     write_run(tmp_path / "mostly", [mostly] * 2)
-    assert "10 % of them lost something" in sentences(tmp_path / "mostly")[-1]
+    assert "10 % of them had a penalty" in sentences(tmp_path / "mostly")[-1]
     assert "80 % of them are in groups without a right answer" in sentences(tmp_path / "mostly")[-1]
 
 
@@ -83,7 +83,7 @@ def test_the_right_way_is_never_the_most_repeated_error(tmp_path):
     assert (rule["name"], rule["is_right"], rule["meaning"]) == (
         "rule",
         True,
-        "the right way; here the answer is wrong",
+        "the right strategy; here the answer is wrong",
     )
     assert (sign["is_right"], sign["meaning"]) == (False, "")
 
@@ -94,7 +94,7 @@ def test_what_the_pocket_tasks_names_mean(tmp_path):
         tmp_path, [[("p", "2", WRONG), ("p", "3", WRONG)]], memory=False, strategies=names, fields={"task": "pocket"}
     )
     found = {way["name"]: way["meaning"] for way in report_data([tmp_path])["ways"]}
-    assert found["other"] == "follows none of the ways that the task knows"
+    assert found["other"] == "follows no strategy that the task knows"
     assert found["left_to_right"].startswith("computes from left to right")
     assert set(POCKET) == {*POCKET_WRONG, SLIP}
 
@@ -144,7 +144,7 @@ def test_errors_that_do_not_come_back(tmp_path):
 def test_no_answer_at_all(tmp_path):
     write_run(tmp_path, [[("p", None, WRONG), ("p", None, WRONG), ("p", "1", RIGHT)]], memory=False)
     assert sentences(tmp_path)[0].startswith(
-        "The largest single error: to “question p” it wrote words like “so it is None” in 2 of"
+        "The largest single error: to “question p” the policy wrote words like “so it is None” in 2 of"
     )
 
 
@@ -156,7 +156,8 @@ def test_few_completions_have_no_shares(tmp_path):
     write_run(tmp_path / "few", [[("p", "2", WRONG)] * 3 + [("p", "3", WRONG)]], memory=False)
     # One batch has no course.
     assert sentences(tmp_path / "few") == [
-        "The largest single error: to “question p” it gave the answer “2” in 3 of that prompt's 4 wrong completions."
+        "The largest single error: to “question p” the policy gave the answer “2” in 3 of that prompt's 4 wrong "
+        "completions."
     ]
     # Six batches with one wrong completion each: two in a third are too few to compare.
     write_run(tmp_path / "thirds", [[("p", "2", WRONG), ("p", "1", RIGHT)]] * 6, memory=False)
@@ -168,7 +169,7 @@ def test_equal_answers_to_different_prompts_are_not_one_error(tmp_path):
     write_run(tmp_path, [rows], memory=False)
     (largest,) = sentences(tmp_path)
     assert largest.startswith(
-        "The largest single error: to “question p” it gave the answer “23” in 2 of that prompt's 3 wrong"
+        "The largest single error: to “question p” the policy gave the answer “23” in 2 of that prompt's 3 wrong"
     )
 
 
@@ -203,7 +204,7 @@ def test_unknown_answers_are_no_error(tmp_path):
     )
     assert most["text"][: most["lead"]].endswith("in 2 of 2 prompts")
     assert (warning["is_warning"], "answer_marker" in warning["text"]) == (True, True)
-    assert "it worked “2 + 3 = 5, 5 * 4 = 20” 18 times" in largest["text"]
+    assert "the policy gave the working “2 + 3 = 5, 5 * 4 = 20” 18 times" in largest["text"]
     assert {error["by"] for error in data["errors"]} == {"working"}
     assert not {"entropy", "distinct", "repeated"} & set(data["course"]["values"]["panel"])
     assert not data["runs"][0]["answers_known"]
@@ -291,8 +292,8 @@ def test_errors_that_the_task_cannot_name_are_told_of(tmp_path):
     ]
     write_run(tmp_path, [rows], memory=False, strategies={"2": "sign", "3": "other", "4": "other"})
     assert sentences(tmp_path)[0] == (
-        "The most repeated error is “sign”: 2 of 5 wrong completions (40 %), in 2 of 2 prompts; 60 % follow no way "
-        "that the task knows."
+        "The most repeated error is “sign”: 2 of 5 wrong completions (40 %), in 2 of 2 prompts; 60 % follow no "
+        "strategy that the task knows."
     )
 
 
@@ -303,3 +304,24 @@ def test_a_run_in_which_nothing_says_what_is_right(tmp_path):
     column = table.column_names.index("is_correct")
     pq.write_table(table.set_column(column, "is_correct", pa.nulls(len(table), pa.bool_())), file)
     assert sentences(tmp_path) == ["Nothing says which of the 4 completions are right (correctness): no errors."]
+
+
+def test_what_the_letters_of_a_way_are():
+    def legend(name):
+        return _legend({"by": "steps", "name": name, "written": None})
+
+    assert legend("def v1(v2): return v2") == " Here v1, v2, … are the program's names in order."
+    assert legend("not b, a") == " Here a, b, … are the prompt's names in order."
+
+
+def test_of_a_sample_the_prompts_are_the_least():
+    way = {"by": "steps", "name": "a+b=x", "count": 40, "share": 1.0, "prompts": 3, "is_sample": True}
+    assert _how_often(way, 40, 9) == "40 of 40 wrong completions (100 %), in at least 3 of 9 prompts"
+
+
+def test_answers_that_another_programs_rollouts_lack_are_no_error(tmp_path):
+    write_run(tmp_path, [[(prompt, None, WRONG) for prompt in "ppqq"]] * 3, memory=False)
+    (tmp_path / "source.json").write_text(json.dumps({"path": "d", "name": "d", "notes": []}))
+    warning, largest = sentences(tmp_path)
+    assert "--answer-pattern" in warning
+    assert largest.startswith("The largest single error")

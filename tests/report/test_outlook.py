@@ -65,8 +65,8 @@ REGIMES = {
     "no answers": ([rows("p", "---")] * 3, "No final answer was found in 100 % of the wrong completions"),
     "one batch": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]],
-        "There is one batch only, so whether errors come back cannot be seen; 50 % of the prompts make one error in "
-        "over 80 % of their completions.",
+        "There is one batch only, so whether errors come back cannot be seen; on 50 % of the prompts, over 80 % of the "
+        "completions make the same error.",
     ),
     "asked once": (
         [rows("p", "aaaa"), rows("q", "aaaa")],
@@ -83,17 +83,17 @@ REGIMES = {
     # One in three of the errors came before.
     "mixed": (
         [rows("p", names, 2) for names in ("ab", "ac", "ad", "ef")],
-        "Nothing to learn for a penalty: 100 % of the groups are mixed, so their right answers already teach.",
+        "Nothing to learn for a penalty: 100 % of the groups are mixed, so right and wrong already differ",
     ),
     "stuck": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]] * 3,
-        "Stuck: 50 % of the prompts make one error in over 80 % of their completions; train with and without a "
+        "Stuck: on 50 % of the prompts, over 80 % of the completions make the same error; train with and without a "
         "penalty (meds_alpha=0) to see whether it helps.",
     ),
     # Groups of two, one at a time; in the last third (four of twelve batches) p has four errors, equally often.
     "many": (
         [rows("p", "ab"), rows("p", "cd")] * 6,
-        "Many errors at a time: a prompt has 4.0 live errors, more than a group",
+        "Many errors at a time: the median prompt has 4.0 different errors, more than a group",
     ),
     "repeats": (
         [rows("p", "aabb")] * 3,
@@ -179,8 +179,8 @@ def test_errors_by_what_the_working_did(tmp_path):
 def test_mixed_groups_whose_errors_repeat_or_grow(tmp_path):
     of = found(tmp_path, [*[MIXED] * 4, rows("p", "aabb")])
     assert of.sentence == (
-        "Little to learn for a penalty: 80 % of the groups are mixed, so their right answers already teach; but 100 % "
-        "of the errors were made before; train with and without a penalty (meds_alpha=0) to see whether it helps."
+        "Little to learn for a penalty: 80 % of the groups are mixed, so right and wrong already differ in reward; but "
+        "100 % of the errors were made before; train with and without a penalty (meds_alpha=0) to see whether it helps."
     )
     words = "100 % of the errors were made before and one way of going wrong grows from 31 % to 59 % of the wrong"
     assert words in outlook(read_run(tmp_path), growth=(0.31, 0.59)).sentence

@@ -58,6 +58,9 @@ def test_runs_without_a_recipe_are_called_by_their_folders(tmp_path):
     assert variants(recipes) == ["rollouts (a/rollouts)", "rollouts (b/rollouts)", "dump"]
     assert run_names(recipes, folders) == ["rollouts (a/rollouts)", "rollouts (b/rollouts)", "dump"]
     assert variants([recipe(), recipes[2]]) == ["meds", "dump"]
+    # A reward function writes its settings and no method.
+    rewarded = [Recipe({"meds_alpha": alpha}, [], folder=tmp_path / f"alpha-{alpha}") for alpha in (0.1, 0.2)]
+    assert variants(rewarded) == ["alpha-0.1", "alpha-0.2"]
 
 
 def test_a_recipe_without_a_method_is_called_by_its_folder(tmp_path):

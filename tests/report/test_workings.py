@@ -50,7 +50,7 @@ def test_ways_over_all_prompts_are_the_planted_strategies(tmp_path):
     found = read_workings(run)
     assert found.by == "steps"
     assert found.over_prompts
-    assert found.note == "Steps were read in 90% of 10 wrong completions."
+    assert found.note == "Steps were read in 90 % of 10 wrong completions."
     listed = [way.to_dict() for way in ways(run, found)]
     assert [(way["name"], way["count"], way["prompts"]) for way in listed] == [
         ("a∘b=x, x∘c=y, y∘d=z", 6, 3),
@@ -100,7 +100,7 @@ def test_nothing_in_common_is_said(tmp_path):
     run = write(tmp_path, rows)
     found = read_workings(run)
     assert not found.over_prompts
-    assert "0% of them go the same way as one of another prompt, so errors are shown by prompt only" in found.note
+    assert "0 % of them go the same way as one of another prompt, so errors are shown by prompt only" in found.note
     assert ways(run, found) == []
 
 
@@ -108,7 +108,7 @@ def test_few_steps_and_short_answers_are_no_grouping(tmp_path):
     run = write(tmp_path, [("who?", f"I think {name}", name) for name in ("Ann", "Bob", "Ann")])
     found = read_workings(run)
     assert found.by is None
-    assert found.note == ("Steps could be read in 0% of 3 wrong completions, which is too few to compare them.")
+    assert found.note == ("Steps could be read in 0 % of 3 wrong completions, which is too few to compare them.")
     assert {error.by for error in find_errors(run, 10, [found])[0]} == {"answer"}
 
 
@@ -141,6 +141,7 @@ def test_a_sample_stands_for_all(tmp_path, monkeypatch):
     assert "10 wrong completions (a random sample of 40)" in found.note
     (way,) = ways(run, found)
     assert way.to_dict()["count"] == 40
+    assert way.to_dict()["is_sample"]
     assert way.to_dict()["share"] == 1.0
     assert way.to_dict()["course"] == [40]
 

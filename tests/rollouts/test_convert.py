@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from meds_rl.rollouts import RunFolderError, read
+from meds_rl.rollouts import RunFolderError, blocks, read
 from meds_rl.rollouts import convert as conversion
 from meds_rl.rollouts.blocks import LONGEST_LINE
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import Conversion
+from meds_rl.rollouts.convert import Conversion, convert
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.tasks import prompt_id
 
@@ -33,7 +33,7 @@ def write(path, rows=ROWS):
 
 
 def with_rewards(*rewards, **more):
-    return [{"prompt": "p", "completion": "c", "reward": reward, **more} for reward in rewards]
+    return [{"prompt": "p", "completion": "\\boxed{c}", "reward": reward, **more} for reward in rewards]
 
 
 def test_a_plain_table(tmp_path):
@@ -46,7 +46,7 @@ def test_a_plain_table(tmp_path):
     assert table["memory_id"].tolist() == [-1] * 3
     assert table.attrs["source"] == [
         "mine.jsonl: plain table, 1 file, 3 completions of 2 prompts. Right: reward is 1. "
-        "Answers: \\boxed{...}, in 67% of the completions.",
+        "Answers: \\boxed{...}, in 67 % of the completions.",
         "Nothing says when the completions were sampled: all are shown as one batch.",
     ]
 
@@ -63,6 +63,8 @@ FILES = {
     "a.jsonl.xz": lzma.compress(TEXT),
     "a.jsonl.zst": pa.compress(TEXT, "zstd", asbytes=True),
     "a.csv": CSV,
+    "a.tsv": CSV.replace(b"so, then", b"so").replace(b",", b"\t"),
+    "semicolon.csv": CSV.replace(b"so, then", b"so").replace(b",", b";"),
     "a.csv.zst": pa.compress(CSV, "zstd", asbytes=True),
 }
 
@@ -157,7 +159,7 @@ def trl(**rewards):
     return {
         "step": [1] * n,
         "prompt": ["p"] * n,
-        "completion": [f"c{i}" for i in range(n)],
+        "completion": [f"\\boxed{{c{i}}}" for i in range(n)],
         **rewards,
         "advantage": [0.0] * n,
     }
@@ -172,6 +174,8 @@ def trl(**rewards):
         ),
         ({"format_reward": [1.0, 1.0], "accuracy_reward": [1.0, 0.0]}, "Right: accuracy_reward is 1."),
         ({"check": [1.0, None], "extra": ["a", "b"]}, "Right: check is 1."),
+        ({"format_reward": [1.0, 0.0], "accuracy_reward": [1.0, -1.0]}, "Right: accuracy_reward is 1, the larger"),
+        ({"check": [1.0, 0.0], "truncated": [0, 1]}, "Right: check is 1."),  # whole numbers are no rewards of TRL
     ],
 )
 def test_which_of_trls_rewards_says_right(tmp_path, rewards, said):
@@ -181,6 +185,13 @@ def test_which_of_trls_rewards_says_right(tmp_path, rewards, said):
     assert said in table.attrs["source"][0]
     first = next(iter(rewards.values()))[0]
     assert table["reward"][0] == pytest.approx(first + 1.0 if "+" in said or "accuracy" in said else first)
+
+
+def test_a_constant_says_nothing(tmp_path):
+    path = tmp_path / "completions_00001.parquet"
+    pq.write_table(pa.table(trl(check=[0.0, 0.3], turns=[1.0, 1.0])), path)
+    with pytest.raises(RunFolderError, match="could say right or wrong: check, turns"):
+        read(path)
 
 
 def test_several_rewards_that_could_say_right_are_named(tmp_path):
@@ -199,7 +210,7 @@ def test_completions_that_trl_logs_again_count_once(tmp_path):
         pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
     table = read(tmp_path)
     assert table["step"].tolist() == [0, 0, 2, 2]
-    assert "Left out: 1 file with the same completions as the file before" in " ".join(table.attrs["source"])
+    assert "Left out: 1 file with the same completions as an earlier one" in " ".join(table.attrs["source"])
 
 
 def test_a_policy_that_says_the_same_at_every_step_is_not_taken_for_a_batch_logged_again(tmp_path):
@@ -231,10 +242,62 @@ def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
 
 
 def test_no_marker_is_found_where_few_completions_have_one(tmp_path):
-    path = write(tmp_path / "a.jsonl", [*ROWS[:1], *with_rewards(*[0] * 19)])  # 1 of 20 is less than a tenth
+    path = write(tmp_path / "a.jsonl", [*ROWS[:1], *ROWS[2:] * 19])  # 1 of 20 is less than a tenth
     table = read(path)
     assert table["answer"].isna().all()
-    assert "Answers: none found; say how they are marked" in table.attrs["source"][0]
+    assert table.attrs["source"][:2] == [
+        "No answers were found: name them with --answer-marker, --answer-pattern or --answer.",
+        "a.jsonl: plain table, 1 file, 20 completions of 2 prompts. Right: reward is 1.",
+    ]
+    assert read(path, answer_marker="hashes").attrs["source"][0].startswith("No answers were found: ")
+
+
+# What most completions say -> how it is called, and the answers of two such completions and one without.
+GUESSED = {
+    "9 - 2 = {}. The answer is {}. I am sure.": 'what follows "answer is"',
+    "**Final Answer:**\n\n${}$": 'what follows "answer is"',
+    "So the final result is {}!": 'what follows "final result is"',
+    "9 - 2 gives\n\n**{}**.": "the last line, where it is a number or a letter",
+}
+
+
+@pytest.mark.parametrize("text", GUESSED)
+def test_answers_that_are_not_marked_are_guessed_where_most_completions_say_them_alike(tmp_path, text):
+    def rows(*texts):
+        return write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": each, "reward": 0} for each in texts])
+
+    said = [text.replace("{}", "17"), text.replace("{}", "-3.5")]
+    table = read(rows(*said, "no idea"))
+    assert table["answer"].tolist()[:2] == ["17", "-3.5"]
+    assert table["answer"].isna().tolist() == [False, False, True]
+    assert table.attrs["source"][0].endswith(f"Answers: {GUESSED[text]}, in 67 % of the completions.")
+    assert read(rows(said[0], "no idea", "none"))["answer"].isna().all()  # 1 of 3 is less than a half
+    marked = read(rows(*[f"{each}\n\\boxed{{4}}" for each in said], *said))  # half of them: a marker comes first
+    assert marked["answer"].tolist()[:2] == ["4", "4"]
+    assert marked["answer"].isna().tolist() == [False, False, True, True]
+    assert read(rows(*said), answer_marker="boxed")["answer"].isna().all()  # as the user says
+
+
+def test_what_is_too_long_is_no_answer(tmp_path):
+    def first(words):
+        rows = [{"prompt": "p", "completion": f"The answer is {words}", "reward": 0}]
+        return read(write(tmp_path / "a.jsonl", rows))["answer"].tolist()[0]
+
+    assert first("x" * 80) == "x" * 80
+    assert first("x" * 81) != "x" * 81
+
+
+def test_words_in_the_place_of_rewards(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards("Correct", "wrong", None, "unclear", verdict="good"))
+    table = read(path)
+    assert table["is_correct"].astype(bool).tolist() == [True, False, False, False]
+    assert table["reward"].tolist()[:2] == [1.0, 0.0]
+    assert table["reward"].isna().tolist() == [False, False, True, True]  # neither right nor wrong
+    assert "reward has words, which are read as numbers: “Correct” as 1, “wrong” as 0." in table.attrs["source"]
+    with pytest.raises(RunFolderError, match=r"verdict has no numbers, but 'good'\. A reward is a number, or one of "):
+        read(path, {"reward": "verdict"})
+    with pytest.raises(RunFolderError, match="has no column nope; the columns are prompt, completion, reward, verdict"):
+        read(path, {"reward": "nope"})
 
 
 def test_messages_tool_calls_and_images_are_text(tmp_path):
@@ -384,3 +447,94 @@ def test_dumps_and_files_are_found(tmp_path):
         find_sources([str(tmp_path / "c")])
     with pytest.raises(RunFolderError, match=r"notes\.txt is no \.parquet"):
         find_sources([str(tmp_path / "c" / "notes.txt")])
+
+
+def many(num=12, **more):
+    return [{"prompt": f"p{i % 3}", "completion": f"\\boxed{{{i}}}", "reward": i % 2, **more} for i in range(num)]
+
+
+def test_copies_and_links_count_once(tmp_path):
+    write(tmp_path / "rollouts.jsonl", many(step=3))
+    write(tmp_path / "rollouts (1).jsonl", many(step=3))
+    write(tmp_path / "later.jsonl", many(step=4))  # the same at another step is none
+    (tmp_path / "rollouts.jsonl.gz").write_bytes(gzip.compress((tmp_path / "rollouts.jsonl").read_bytes()))
+    (tmp_path / "latest.jsonl").symlink_to("later.jsonl")
+    (tmp_path / "._rollouts.jsonl").write_bytes(b"\0")  # of another system's file manager
+    table = read(tmp_path)
+    assert table["step"].tolist() == [3] * 12 + [4] * 12
+    assert table.attrs["source"][1:] == ["Left out: 2 files with the same completions as an earlier one."]
+
+
+def test_small_files_with_the_same_completion_are_no_copies(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"sample-{number}.jsonl", ROWS[:1])
+    assert len(read(tmp_path)) == 3
+
+
+def test_a_reward_that_is_not_there_or_no_number_is_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards("good", "bad"))
+    with pytest.raises(RunFolderError, match="reward has no numbers, but 'good'"):
+        read(path)
+    with pytest.raises(RunFolderError, match="has no column nope; the columns are prompt, completion, reward"):
+        read(path, {"reward": "nope"})
+    notes = read(write(path, with_rewards(1, "bad", "1"))).attrs["source"]
+    assert "Not graded, neither right nor wrong: 1 completion; a reward is 'bad', which is no number." in notes
+
+
+def test_lengths_that_are_none_are_unknown(tmp_path):
+    rows = [{**row, "num_tokens": length} for row, length in zip(ROWS, (7, -1, 1e300), strict=True)]
+    lengths = read(write(tmp_path / "a.jsonl", rows))["num_tokens"]
+    assert lengths[0] == 7
+    assert lengths[1:].isna().all()
+
+
+def test_steps_that_are_no_numbers_are_named(tmp_path):
+    path = write(tmp_path / "a.jsonl", with_rewards(0, 1, step="step-10"))
+    with pytest.raises(RunFolderError, match="--step step: 'step-10' is no number"):
+        read(path, {"step": "step"})
+    assert read(path).attrs["source"][1] == (
+        "Nothing says when the completions were sampled: all are shown as one batch; a step is 'step-10', which is no "
+        "number."
+    )
+
+
+@pytest.mark.parametrize("rewards", [(0, 0.1), (0, 0.5), (-1, 0), (-1, -0.5)])
+def test_two_rewards_of_which_the_larger_may_be_no_right_one_need_a_bound(tmp_path, rewards):
+    path = write(tmp_path / "a.jsonl", with_rewards(*rewards))
+    with pytest.raises(RunFolderError, match=r"reward has 2 different values.*--correct-above X"):
+        read(path)
+    assert read(path, correct_above=rewards[0])["is_correct"].tolist() == [False, True]
+
+
+def test_right_or_wrong_beside_a_reward(tmp_path):
+    rows = [{**row, "reward": reward, "correct": reward > 1} for row, reward in zip(ROWS, (1.2, 0.2, 0.4), strict=True)]
+    table = read(write(tmp_path / "a.jsonl", rows))
+    assert table["is_correct"].tolist() == [True, False, False]
+    assert table["reward"].tolist() == [1.2, 0.2, 0.4]
+    both = [{**row, "reward": i % 2, "correct": i // 2} for i, row in enumerate(ROWS)]
+    with pytest.raises(RunFolderError, match="could say right or wrong: reward, correct"):
+        read(write(tmp_path / "a.jsonl", both))
+    # In another file the column has the right answers.
+    table = read(write(tmp_path / "a.jsonl", [{**row, "correct": "42"} for row in ROWS]))
+    assert "Right: reward is 1." in table.attrs["source"][0]
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_named(tmp_path):
+    there = write(tmp_path / "step_1.jsonl")
+    dump = Dump(tmp_path, (there, tmp_path / "step_2.jsonl"))
+    notes = convert(dump, ReadOptions(), tmp_path / "run").source["notes"]
+    assert notes[1].startswith("1 file cannot be read to the end: ")
+    assert notes[1].endswith("step_2.jsonl is gone.")
+
+
+def test_a_long_prompt_of_many_rows_takes_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "CHARACTERS_A_FILE", 5_000)
+    columns = {"prompt": ["p" * 1000] * 40, "completion": [f"c{i}" for i in range(40)], "reward": [0, 1] * 20}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    dump = Dump(tmp_path, (tmp_path / "a.parquet",))
+    run = convert(dump, ReadOptions(), tmp_path / "run")
+    assert len(list(run.rollout_files())) == 8  # 5 rows of 1,002 characters reach 5,000
+    monkeypatch.setattr(blocks, "BLOCK", 8_000)
+    rows = [block.num_rows for block in blocks.read_blocks(tmp_path / "a.parquet", blocks.Damage())]
+    assert rows[0] <= 32
+    assert sum(rows) == 40

@@ -31,7 +31,7 @@ KNOWN = {
     "lm_eval": ("lm-evaluation-harness samples, 2 files, 128 completions of 8 prompts", "3 + 7 * 6 - 2", "58", 16),
 }
 RIGHT = {
-    "trl": "Right: accuracy_reward is 1. Reward: accuracy_reward + format_reward. Answers: \\boxed{...}, in 95%",
+    "trl": "Right: accuracy_reward is 1. Reward: accuracy_reward + format_reward. Answers: \\boxed{...}, in 95 %",
     "verl/rollouts": "Right: score is 1, the larger of its two values (-1 and 1).",
     "verl/validation": "Right: acc is 1. Answers: as the file has them",
     "prime_rl": "Right: correct_answer is 1.",

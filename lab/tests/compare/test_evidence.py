@@ -22,8 +22,8 @@ def results_of(name: str) -> Results:
     return make_results(grid, list(found.values()), len(cells))
 
 
-def levels_of(results: Results, measure: str) -> dict[str, float]:
-    of_measure = [one for one in results.levels if one.measure == measure]
+def levels_of(results: Results, measure: str, group: str = "test hard") -> dict[str, float]:
+    of_measure = [one for one in results.levels if (one.measure, one.group) == (measure, group)]
     return {one.method: round(one.value, 3) for one in of_measure}
 
 
@@ -58,6 +58,8 @@ def test_the_main_table():
         "grpo-entropy": pytest.approx((0.199, 0.113, 0.291, 21, 0.000), abs=0.0011),
     }
     assert levels_of(results, "pass@1")["recommended"] == 0.169
+    easy = levels_of(results, "pass@1", "test easy")
+    assert [easy[name] for name in ("before", "recommended", "no-penalty")] == [0.812, 0.781, 0.834]
 
 
 def test_grpo_and_dapo_with_one_seed():

@@ -2,7 +2,7 @@
 
 PATH is a run folder (its rollouts, cut into parts of training), a folder that `meds eval` wrote, a file of samples, or
 rollouts that another program saved.
-Nothing leaves this machine unless --annotate and --endpoint are given.
+Nothing is sent anywhere unless --annotate and --endpoint are given.
 """
 
 from __future__ import annotations
@@ -50,25 +50,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "paths", nargs="+", metavar="PATH", help="run folder, folder of meds eval, parquet file of samples, or rollouts"
     )
-    add("--of", choices=("wrong", "right", "all"), default="wrong", help="which completions (wrong)")
-    add("--bins", type=int, default=3, metavar="N", help="parts that a training is cut into (default: 3)")
-    add("--per-problem", type=int, metavar="N", help="exactly N completions of each problem, for fair comparison")
-    add("--noise", choices=("group", "alone"), default="group", help="completions in no cluster (group)")
-    add("--seed", type=int, default=0, help="of what is drawn where there is too much (default: 0)")
-    add("--json", type=Path, metavar="FILE", help="also write all figures there")
+    add(
+        "--of", choices=("wrong", "right", "all"), default="wrong", help="which completions to measure (default: wrong)"
+    )
+    add("--bins", type=int, default=3, metavar="N", help="number of parts that a training is cut into (default: 3)")
+    add("--per-problem", type=int, metavar="N", help="measure exactly N completions of each problem, to compare fairly")
+    add(
+        "--noise",
+        choices=("group", "alone"),
+        default="group",
+        help="completions in no cluster count as one group, or each alone (default: group)",
+    )
+    add("--seed", type=int, default=0, help="seed of the samples that slow measures draw (default: 0)")
+    add("--json", type=Path, metavar="FILE", help="also write all figures to FILE")
     add_read_options(parser)
     ask = parser.add_argument_group("annotator", "a language model that judges the completions").add_argument
     ask("--annotate", action="store_true", help="ask a model; needs --endpoint and --model")
     ask("--endpoint", metavar="URL", help="OpenAI-compatible address, http://127.0.0.1:8000/v1; no default")
     ask("--model", metavar="NAME", help="the model's name there")
     ask("--api-key-env", metavar="NAME", help="environment variable that holds the API key (default: none is sent)")
-    ask("--annotate-problems", type=int, default=20, metavar="N", help="problems scored in each part (20)")
-    ask("--annotate-completions", type=int, default=100, metavar="N", help="wrong completions labelled (100)")
-    ask("--categories", type=Path, metavar="FILE", help='labels of your own, one "name: what it means" a line')
+    ask("--annotate-problems", type=int, default=20, metavar="N", help="problems scored in each part (default: 20)")
+    ask("--annotate-completions", type=int, default=100, metavar="N", help="wrong completions labelled (default: 100)")
+    ask("--categories", type=Path, metavar="FILE", help='your own labels, one "name: meaning" per line')
     ask("--parameters", type=_mapping, metavar="JSON", help='default: {"temperature": 0, "max_tokens": 1024}')
-    ask("--concurrency", type=int, default=4, metavar="N", help="requests at a time (default: 4)")
-    ask("--timeout", type=float, default=120.0, metavar="SECONDS", help="of one request (default: 120)")
-    ask("--attempts", type=int, default=5, metavar="N", help="requests a question at most (default: 5)")
+    ask("--concurrency", type=int, default=4, metavar="N", help="most requests at the same time (default: 4)")
+    ask("--timeout", type=float, default=120.0, metavar="SECONDS", help="timeout of one request (default: 120)")
+    ask("--attempts", type=int, default=5, metavar="N", help="most requests for one question (default: 5)")
     ask("--cache", type=Path, metavar="DIR", help="where replies are kept (default: annotator_cache beside PATH)")
 
 
@@ -104,6 +111,7 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
     from meds_rl.cli.tables import shown_name
     from meds_rl.evaluation.diversity.measure import diversity, parts_of
     from meds_rl.labels import NO_ANSWER
+    from meds_rl.report.text import one_line
 
     rng = np.random.default_rng(args.seed)
     found = {
@@ -117,8 +125,11 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
         )
         for part in parts_of(completions, args.bins)
     }
+    for note in completions.said:
+        out.print(one_line(note), soft_wrap=True)
     out.print(diversity_table(f"{shown_name(path)}: {args.of} completions", found))
-    for note in notes(completions):
+    missing = {why: None for one in found.values() for why in one.missing.values()}
+    for note in (*(f"Left out: {why}" for why in missing), *notes(completions)):
         out.print(note, soft_wrap=True)
     # "No answer" counts as an answer here; None would be left out as a missing label.
     answers = [NO_ANSWER if answer is None else answer for answer in completions.answers]

@@ -56,18 +56,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="FILE", help="local copy of the benchmark: a file, or a folder of them")
     add("--samples", type=int, metavar="N", help="completions of each problem (default: the run's, else 16)")
     add("--k", type=int, nargs="+", action="extend", metavar="K", help="k in the table (default: powers of two and N)")
-    add("--temperature", type=float, help="default: the run's, else 1")
-    add("--top-p", type=float, help="default: the run's, else 1")
+    add("--temperature", type=float, help="of sampling (default: the run's, else 1)")
+    add("--top-p", type=float, help="of sampling (default: the run's, else 1)")
     add("--max-new-tokens", type=int, metavar="N", help="longest completion (default: the run's, else 3072)")
-    add("--seed", type=int, default=0, help="of sampling and bootstrap (default: 0)")
+    add("--seed", type=int, default=0, help="seed of sampling and bootstrap (default: 0)")
     add("--batch-size", type=int, metavar="N", help="completions sampled at once (default: 64; vLLM: 1024)")
     add("--problems", type=int, metavar="N", help="at most N problems of each split or benchmark")
     add("--by", metavar="COLUMN", help="column of the task that the figures are split by")
-    add("--engine", choices=("auto", "transformers", "vllm"), default="auto", help="what samples")
+    add("--engine", choices=("auto", "transformers", "vllm"), default="auto", help="the engine that samples")
     add("--fingerprint", metavar="NAME", help="also keep layer_logits, pooled_logits, answer_states, ...")
     add("--fingerprint-layers", type=int, metavar="N", help="as in a recipe (default: the run's)")
     add("--output", type=Path, metavar="DIR", help="default: runs/eval/MODEL-BENCHMARK, or ...-2, ...")
-    add("--resume", action="store_true", help="go on with what a stopped evaluation left in DIR")
+    add("--resume", action="store_true", help="continue a stopped evaluation in DIR")
     add(
         "--format",
         nargs="+",

@@ -1,6 +1,7 @@
-"""Show what is in a run's memory: prompts, their error clusters, sizes, and an example of each.
+"""Show what is in a run's memory: the prompts with the most errors, their clusters, sizes, and an example of each.
 
-Of rollouts without a memory it shows the prompts with the most wrong completions, and these by answer.
+Without a memory, it shows the prompts with the most wrong completions, by answer, or by working where no answer was
+found.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from meds_rl.cli.sources import PATHS, add_read_options, read_options
 from meds_rl.labels import NO_ANSWER, NOISE
@@ -31,9 +32,11 @@ NAMES = {NOISE: "noise", NO_ANSWER: "no answer"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and how much of it to show."""
     parser.add_argument("run", metavar="PATH", help=f"a memory file (.safetensors); {PATHS}")
-    parser.add_argument("--prompts", type=int, default=5, metavar="N", help="show N prompts, the most errors first")
     parser.add_argument(
-        "--clusters", type=int, default=4, metavar="N", help="show N clusters of each, the largest first"
+        "--prompts", type=int, default=5, metavar="N", help="show the N prompts with the most errors (default: 5)"
+    )
+    parser.add_argument(
+        "--clusters", type=int, default=4, metavar="N", help="show the N largest clusters of each (default: 4)"
     )
     parser.add_argument("--prompt-id", metavar="ID", help="show this prompt only, with all its clusters")
     parser.add_argument("--full", action="store_true", help="show examples in full")
@@ -86,7 +89,7 @@ class Prompt:
     """The remembered wrong (or right) completions of a prompt, by cluster, the largest first.
 
     ``answers`` and ``strategies`` count over all clusters, because one error may be in several. Of rollouts without a
-    memory the clusters are answers.
+    memory the clusters are answers or workings (`grouped_by`), whose name is in the place of the cluster's answers.
     """
 
     prompt_id: str
@@ -96,7 +99,12 @@ class Prompt:
     answers: str
     strategies: str
     clusters: list[Cluster]
-    is_remembered: bool = True
+    grouped_by: Literal["cluster", "answer", "working"] = "cluster"
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether a memory has the completions."""
+        return self.grouped_by == "cluster"
 
 
 @dataclass(frozen=True)
@@ -165,28 +173,41 @@ def view_of_memory(path: Path, folder: RunFolder | None) -> View:
 
 
 def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> View:
-    """Wrong completions by answer, of the prompts with the most, or of one prompt."""
+    """Wrong completions by answer or by working, of the prompts with the most, or of one prompt."""
     from meds_rl.report.source import read_run
 
     run = read_run(folder.path)
-    wrong = run.rollouts.iloc[run.wrong]
+    by: Literal["answer", "working"] = "answer" if run.rollouts["answer"].notna().any() else "working"
+    wrong = run.rollouts.iloc[run.wrong].assign(name=_names(run, by))
     counts = wrong["prompt_id"].value_counts()
     shown = list(counts.index[:most]) if prompt_id is None else [one for one in counts.index if one == prompt_id]
     said = f"{len(wrong):,} of {len(run.rollouts):,} completions are wrong, of {len(counts):,} prompts."
     known = {name: wrong[wrong["prompt_id"] == name] for name in shown}
-    prompts = [_wrong_of_prompt(run, name, members) for name, members in known.items()]
+    prompts = [_wrong_of_prompt(run, name, members, by) for name, members in known.items()]
     unread = [
-        Prompt(str(name), False, "", int(count), "", "", [], False)
-        for name, count in counts.items()
-        if name not in known
+        Prompt(str(name), False, "", int(count), "", "", [], by) for name, count in counts.items() if name not in known
     ]
     return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread])
 
 
-def _wrong_of_prompt(run: RunData, name: str, members: pd.DataFrame) -> Prompt:
+def _names(run: RunData, by: Literal["answer", "working"]) -> list[str]:
+    """The answer or the working of each wrong completion; "" for all if no working could be read."""
+    from meds_rl.report.workings import read_workings
+
+    if by == "answer":
+        return [NAMES[NO_ANSWER] if one is None else str(one) for one in run.rollouts["answer"].iloc[run.wrong]]
+    found = read_workings(run)
+    if found.by is None:
+        return [""] * len(run.wrong)
+    of_row = dict(zip(found.rows.tolist(), found.groups.tolist(), strict=True))
+    groups = (of_row.get(row, -1) for row in run.wrong.tolist())
+    return [found.names[group] if group >= 0 else "like no other" for group in groups]
+
+
+def _wrong_of_prompt(run: RunData, name: str, members: pd.DataFrame, by: Literal["answer", "working"]) -> Prompt:
     from meds_rl.report.completions import read_texts
 
-    groups = [(answer, rows) for answer, rows in members.groupby("answer", dropna=False, sort=False)]
+    groups = [(str(each), rows) for each, rows in members.groupby("name", sort=False)]
     groups.sort(key=lambda pair: -len(pair[1]))
     newest = {int(rows.index[-1]) for _, rows in groups}
     examples = dict(read_texts(run, "completion", newest))
@@ -197,13 +218,13 @@ def _wrong_of_prompt(run: RunData, name: str, members: pd.DataFrame) -> Prompt:
             size=len(rows),
             first=int(rows["step"].min()),
             last=int(rows["step"].max()),
-            answers=answer if isinstance(answer, str) else NAMES[NO_ANSWER],
+            answers=each,
             strategies=_most(rows["strategy"]),
             example=examples.get(int(rows.index[-1]), ""),
         )
-        for answer, rows in groups
+        for each, rows in groups
     ]
-    return Prompt(name, False, text, len(members), "", _most(members["strategy"]), clusters, False)
+    return Prompt(name, False, text, len(members), "", _most(members["strategy"]), clusters, by)
 
 
 def _prompt(key: EntryKey, members: pd.DataFrame, rollouts: pd.DataFrame | None) -> Prompt:
@@ -277,7 +298,9 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
         table.add_column("cluster")
     table.add_column("size" if prompt.is_remembered else "times", justify="right")
     table.add_column("batches" if prompt.is_remembered else "steps", justify="right")
-    table.add_column("answers" if prompt.is_remembered else "answer")
+    has_names = any(cluster.answers for cluster in prompt.clusters)
+    if has_names or prompt.is_remembered:
+        table.add_column("answers" if prompt.is_remembered else prompt.grouped_by)
     has_strategies = any(cluster.strategies for cluster in prompt.clusters)
     if has_strategies:
         table.add_column("strategies")
@@ -285,13 +308,14 @@ def _table(prompt: Prompt, limit: int | None, full: bool) -> Table:
     shown = prompt.clusters if limit is None else prompt.clusters[:limit]
     for cluster in shown:
         strategies = [Text(short(cluster.strategies, 60))] if has_strategies else []
-        answers, example = Text(short(cluster.answers, 60)), Text(short(cluster.example, 240))
+        answers = [Text(short(cluster.answers, 60))] if has_names or prompt.is_remembered else []
+        example = Text(short(cluster.example, 240))
         batches = f"{cluster.first}–{cluster.last}"
         names = [cluster.name] if prompt.is_remembered else []
-        table.add_row(*names, str(cluster.size), batches, answers, *strategies, example)
+        table.add_row(*names, str(cluster.size), batches, *answers, *strategies, example)
     if len(prompt.clusters) > len(shown):
         rest = prompt.clusters[len(shown) :]
         more = ["…"] if prompt.is_remembered else []
-        what = "clusters" if prompt.is_remembered else "answers"
+        what = f"{prompt.grouped_by}s"
         table.add_row(*more, str(sum(cluster.size for cluster in rest)), "", f"{len(rest)} more {what}")
     return table

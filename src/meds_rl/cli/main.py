@@ -1,9 +1,12 @@
 """Parses the command line and calls the subcommand."""
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
@@ -20,6 +23,9 @@ COMMANDS = {
     "watch": (watch, "show a run live in the terminal while it trains"),
     "data": (data, "write the paper's training data in one format"),
 }
+
+END_AT_ONCE = ("train", "demo", "eval")
+"""Subcommands that have no temporary folders, and that end at once when the process is asked to."""
 
 EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
 """What bad input raises; of anything else the traceback is shown."""
@@ -39,7 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
-    return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
+    with contextlib.nullcontext() if args.command in END_AT_ONCE else ended_by_signals():
+        return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End by an exception when the process is asked to end or its terminal is closed, so that temporary folders go."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = [signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+    free = [number for number in numbers if is_main and signal.getsignal(number) == signal.SIG_DFL]  # not under nohup
+    for number in free:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def exit_status(name: str, run: Callable[[], int]) -> int:
@@ -69,7 +95,8 @@ def _sentence(error: Exception, name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="meds",
-        description="Reinforcement learning of language models with a memory of past mistakes (MEDS).",
+        description="See which mistakes a language model repeats in reinforcement learning, and train with a memory of "
+        "them (MEDS).",
         epilog="Set MEDS_TRACEBACK=1 to see the whole traceback of an error.",
     )
     parser.add_argument("--version", action="version", version=f"meds-rl {__version__}")

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from meds_rl.rollouts.dumps import Dump
 
 DESCRIPTION = """\
-Write one HTML page of one or several runs: which errors recur, how each grew, what it looks like, and what the memory
-did about it. The page needs no network and nothing but itself. Several runs are compared: those that differ by seed
-only are repetitions of one variant, and variants are paired by seed. Rollouts of other programs are recognised, and
-what was recognised is said."""
+Write one HTML page of one or several runs: which errors recur, how each grew, what it looks like, and its penalty. The
+page needs no network and no other file. Several runs are compared: runs that differ only in their seed are repetitions
+of one variant, and variants are paired by seed. A note says what was recognised in rollouts of other programs."""
 
 EXTRA = 'meds report needs: pip install "meds-rl[report]"'
 
@@ -32,33 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE.html",
-        help="the page; default report.html in the run or the folder of rollouts (of a file NAME-report.html beside "
-        "it), or in the folder that holds all. An older report is replaced, another file never",
+        help="the page; default: report.html in the run's folder, or in the folder that holds all runs; beside "
+        "mine.csv mine.csv-report.html. Only an older report is replaced",
     )
     parser.add_argument(
         "--baseline",
         metavar="NAME",
-        help="what is compared against: a variant as the report names it, such as dapo; "
-        "default: the first method without a memory",
+        help="the variant that others are compared with, as the report names it, such as dapo (default: the first "
+        "method without a memory)",
     )
     parser.add_argument(
-        "--map-prompts", type=int, default=12, metavar="N", help="maps; several runs share them (default: 12)"
+        "--map-prompts", type=int, default=12, metavar="N", help="number of maps, in all runs together (default: 12)"
     )
     parser.add_argument(
-        "--map-points", type=int, default=1000, metavar="N", help="points of a map at most (default: 1000)"
+        "--map-points", type=int, default=1000, metavar="N", help="most points of a map (default: 1000)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of what is drawn at random: points, t-SNE, bootstrap (default: 0)"
+        "--seed", type=int, default=0, help="seed of the points of a map, t-SNE and the bootstrap (default: 0)"
     )
     parser.add_argument(
         "--model",
         metavar="NAME",
-        help="also group the errors by the states of this model (a hub name or a folder), best the one that made the "
-        'completions; needs pip install "meds-rl[trl]"',
+        help="also group errors by the states of this model (a hub name or a folder), preferably the model that made "
+        'the completions; needs pip install "meds-rl[trl]"',
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
-    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="of the pictures (default: svg)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data of the report")
+    parser.add_argument("--format", choices=("svg", "png"), default="svg", help="format of the pictures (default: svg)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the data behind the page")
     add_read_options(parser)
 
 
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
     sources = find_sources(args.runs)
-    output, output_note = (args.output, "") if args.output else writable(default_output(sources), sources)
+    output, output_note = (args.output, "") if args.output else writable(default_output(sources, args.runs), sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
     model = None
@@ -116,14 +115,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def default_output(sources: Sequence[Path | Dump]) -> Path:
-    """report.html in the run or dump, or in the folder that holds all; NAME-report.html beside a file."""
+def default_output(sources: Sequence[Path | Dump], given: Sequence[str] = ()) -> Path:
+    """report.html in the given folder, or in the folder that holds all; FILE-report.html beside a file.
+
+    The path is relative if those of the sources are and it is below the current folder.
+    """
     places = [source if isinstance(source, Path) else source.path for source in sources]
+    if len(given) == 1 and Path(given[0]).is_dir():
+        return Path(given[0]) / "report.html"
     if len(places) > 1:
         folders = [place.absolute() if place.is_dir() else place.absolute().parent for place in places]
-        return Path(os.path.commonpath(folders)) / "report.html"
+        folder = Path(os.path.commonpath(folders))
+        is_below = folder.is_relative_to(Path.cwd()) and not any(place.is_absolute() for place in places)
+        return (folder.relative_to(Path.cwd()) if is_below else folder) / "report.html"
     if places[0].is_file():
-        return places[0].with_name(f"{places[0].name.split('.')[0]}-report.html")
+        return places[0].with_name(f"{places[0].name}-report.html")
     return places[0] / "report.html"
 
 

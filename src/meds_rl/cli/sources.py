@@ -1,4 +1,4 @@
-"""The options that say what is in the rollouts of other programs, the same for all subcommands that read them."""
+"""The options for rollouts of other programs, the same for all subcommands that read them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from meds_rl.rollouts.collect import ReadOptions
 
 PATHS = (
-    "run folders (each with its later trainings, RUN/run-2, ...); files or folders of rollouts that TRL, verl, "
-    "prime-rl, verifiers, lm-evaluation-harness or lighteval saved, or any parquet, JSON lines or CSV; folders that "
-    "hold such; or patterns (runs/demo/*)"
+    "a run folder (with its later trainings, RUN/run-2, ...); a file or folder of rollouts that TRL, verl, prime-rl, "
+    "verifiers, lm-evaluation-harness or lighteval saved, or of any parquet, JSON lines or CSV files; a folder of "
+    "these; or a pattern (runs/demo/*)"
 )
 
 COLUMNS = {
@@ -28,22 +28,25 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
     """Add the options to a subcommand."""
     group = parser.add_argument_group(
         "rollouts of other programs",
-        "Known formats need none of these. An option comes before what the format says.",
+        "Known formats need none of these. An option overrides what the format says.",
     )
     for name, meaning in COLUMNS.items():
         group.add_argument(f"--{name}", metavar="COLUMN", help=f"column with {meaning}")
     group.add_argument(
-        "--correct-above", type=float, metavar="X", help="right is what has a larger reward (default: reward 1)"
+        "--correct-above",
+        type=float,
+        metavar="X",
+        help="completions with a larger reward are right (default: those with reward 1, or the larger of two rewards)",
     )
     group.add_argument(
         "--answer-marker",
         choices=("boxed", "answer_tag", "hashes"),
-        help="how final answers are marked (default: as most are)",
+        help="how final answers are marked (default: the marker that most completions have)",
     )
     group.add_argument(
         "--answer-pattern",
         metavar="REGEX",
-        help="a regular expression for the final answer instead: its last match, of that the first group",
+        help="a regular expression instead: the answer is its last match, or the first group of that",
     )
 
 

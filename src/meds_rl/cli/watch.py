@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from meds_rl.rollouts.collect import ReadOptions
 
 DESCRIPTION = """\
-Show a run's figures and largest errors live in the terminal while it trains. Waits for a run that has not begun, and
-ends when training has ended or with Ctrl-C; the run itself is never touched. Where the output is no terminal, one line
-is printed for each new step. Of a folder with several runs (RUN, RUN/run-2, ...) it shows the one written last. A
-folder that another program writes rollouts to is followed until Ctrl-C."""
+Show a run's figures and largest errors live in the terminal while it trains. It waits for a run that has not begun, and
+ends when training ends or at Ctrl-C; the run itself is never touched. If the output is not a terminal, it prints one
+line for each new step. In a folder with several runs (RUN, RUN/run-2, ...) it shows the one that was written last. It
+follows a folder of another program's rollouts until Ctrl-C."""
 
 LONGEST = 86_400.0
-"""Most seconds between two looks: a day."""
+"""The largest value of --every, in seconds: a day."""
 
 TICK = 0.2
-"""Seconds between two looks at the terminal's size."""
+"""Seconds between two checks of the terminal's size."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "run", metavar="PATH", help="a run folder, which need not exist yet, or rollouts of another program"
     )
     parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="how often to look (default: 2)")
-    parser.add_argument("--once", action="store_true", help="show what is there now, and end")
+    parser.add_argument("--once", action="store_true", help="show the current state, and end")
     add_read_options(parser)
 
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         from meds_rl.report.live.follow import Follower
         from meds_rl.report.text import one_line
         from meds_rl.rollouts import RunFolder
-        from meds_rl.rollouts.dumps import is_data, is_run
+        from meds_rl.rollouts.dumps import find_sources, is_data, is_run
         from meds_rl.rollouts.reading import refuse_options
     except ModuleNotFoundError as error:
         raise ImportError(f'{error}. meds watch needs: pip install "meds-rl[report]"') from error
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     if run.path != path:
         out.print(one_line(f"{run.path}: written last of the runs in {args.run}."), soft_wrap=True)
     if args.once:
+        if not is_run(run.path):
+            find_sources([args.run])  # says what is there instead
         run.check()
     _follow(Follower(run.path), out, args)
     return 0

@@ -44,7 +44,7 @@ from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.text import answer_vectors, text_fingerprints
 from meds_rl.memory.clustering import equal_vectors
 from meds_rl.memory.memory import ErrorMemory
-from meds_rl.shaping.result import ShapedBatch
+from meds_rl.shaping.result import Reason, ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 
 RewardFunction: TypeAlias = Callable[..., Sequence[float | None]]
@@ -53,6 +53,9 @@ FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 """f(prompts=, completions=, answers=, **columns) -> (n, D), completions and answers as texts; NaN for no answer."""
 
 FINGERPRINTS = ("answer", "steps", "text")
+
+LOOKED_AT, MOSTLY_SKIPPED = 32, 0.5
+"""After so many groups it warns if at least this share of them is left out."""
 
 logger = logging.getLogger("meds_rl")
 
@@ -153,6 +156,7 @@ class RepeatedErrorPenalty:
         self.fingerprint, self.answer_finder = fingerprint, answer_finder
         self.folder = None if folder is None else _usable_folder(folder)
         self._has_graded = self._warned_not_binary = False
+        self._skipped: list[bool] | None = []  # of the first groups; None when they have been looked at
         self._open_folder: RewardFolder | None = None
         self._turn = threading.RLock()
 
@@ -278,6 +282,7 @@ class RepeatedErrorPenalty:
             step = self._open_folder.begin(step)
         start = time.perf_counter()
         shaped = self._shape(rows.prompt_ids, rows.features, self._is_correct(rows.grades), graded)
+        self._warn_of_skipped(shaped)
         scored = Scored.of(shaped, graded)
         scored.figures |= batch_figures_of(rows, shaped, graded, self.memory)
         scored.figures |= {
@@ -312,6 +317,23 @@ class RepeatedErrorPenalty:
             [reward is not None and math.isfinite(reward) for reward in rollouts["reward"]], dtype=np.bool_
         )
         self._shape(rollouts["prompt_id"], features, np.array(rollouts["is_correct"], dtype=np.bool_), graded)
+
+    def _warn_of_skipped(self, shaped: ShapedBatch) -> None:
+        """Warn once if most of the first groups are left out, as they have no right answer."""
+        if self._skipped is None or self.shaper.alpha == 0 or self.shaper.all_wrong != "skip":
+            return
+        reasons = dict(zip(shaped.group_ids, shaped.reasons, strict=True))
+        self._skipped += [reason == Reason.ALL_WRONG.value for reason in reasons.values()]
+        if len(self._skipped) < LOOKED_AT:
+            return
+        share = sum(self._skipped) / len(self._skipped)
+        self._skipped = None
+        if share >= MOSTLY_SKIPPED:
+            logger.warning(
+                "%.0f %% of the groups so far have no right answer. They are neither penalised nor remembered, as "
+                'all_wrong is "skip"; all_wrong="shape" includes them.',
+                100 * share,
+            )
 
     def _is_correct(self, grades: NDArray[np.float64]) -> NDArray[np.bool_]:
         return grades > (RIGHT_ABOVE if self.correct_above is None else self.correct_above)

@@ -73,6 +73,7 @@ class RewardFolder:
         again: RememberAgain | None,
     ) -> None:
         self._folder, self._memory, self._about, self._again = folder, memory, about, again
+        self._process = os.getpid()
         self._lock: BaseFileLock | None = self._take_over()
         self._memory_step = memory.step  # before the first batch
         self._last_step, self._written = 0, False
@@ -102,8 +103,8 @@ class RewardFolder:
         return lock
 
     def close(self) -> None:
-        """Write the memory if need be, and release the lock."""
-        if self._lock is not None:
+        """Write the memory if need be, and release the lock. A forked process has neither of its own."""
+        if self._lock is not None and self._process == os.getpid():
             if not self._is_saved:
                 self._save_memory()
             self._lock.release()
@@ -154,8 +155,14 @@ class RewardFolder:
         """Prepare for a batch and return its step, which is the number of the batch if `step` is None.
 
         Raises:
-            RuntimeError: another RepeatedErrorPenalty of this process has taken over the folder.
+            RuntimeError: another RepeatedErrorPenalty of this process has taken over the folder, or the process was
+                forked.
         """
+        if self._process != os.getpid():
+            raise RuntimeError(
+                f"{self._folder} is written by the process that this one was forked from; call RepeatedErrorPenalty "
+                "there, or name another folder"
+            )
         if self._lock is None:
             raise RuntimeError(
                 f"Another RepeatedErrorPenalty of this process writes to {self._folder}; name two folders"

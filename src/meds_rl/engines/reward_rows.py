@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from types import MethodType
@@ -76,6 +76,8 @@ def completion_text(completion: Any, row: int) -> str:
 
 def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:
     """(n,) grades, NaN for None; TypeError or ValueError for anything but n numbers, booleans or None."""
+    if not isinstance(grades, Iterable):
+        raise TypeError(f"correctness must give {num_rows} grades, one for each completion; got {grades!r}")
     values = list(grades)
     if len(values) != num_rows:
         raise ValueError(f"correctness must give {num_rows} grades, one for each completion; got {len(values)}")

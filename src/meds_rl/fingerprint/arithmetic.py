@@ -1,7 +1,8 @@
-r"""Reads arithmetic in a working: from where each number of a step is, and which operation joins them.
+r"""Reads the arithmetic steps of a working: where each number comes from, and which operation joins two numbers.
 
 Equations may be in symbols, LaTeX or words, several in a line, or a chain ("7 + 8 * 3 = 15 * 3 = 45"). The text is cut
-into clauses; a clause with three numbers of which the third follows from the others is a step, whatever the words.
+into clauses. A clause with three numbers is a step if some operation on the first two gives the third, whatever the
+words.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple
 
 from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
@@ -18,7 +20,7 @@ MAX_STEPS = 100
 """Steps that are read of a working, from its beginning."""
 
 MAX_NUMBERS = 64
-"""Numbers of a prompt that have a role: the last ones, as examples come before the question."""
+"""Numbers of a prompt that have a role: the last ones, because examples come before the question."""
 
 # A minus sign belongs to a number if no number comes before it: "= -17", "from -12", but not "20 - 3" or "20 -3". A
 # number with a variable ("2x") is algebra.
@@ -27,6 +29,7 @@ _TOKEN = re.compile(
     r"|[A-Za-z]+|[-+*/=^×÷·−–≈→%\n.,;:!?]"
 )
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")  # GSM8K repeats its equations in these
+_TIMES = re.compile(r"(\d|\))\(")  # 3(4 + 5)
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 
 _OPERATOR, _EQUALS, _VERB, _END, _OTHER = range(5)
@@ -67,11 +70,14 @@ _KINDS = {
 }
 
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17, "?": 18}
-_PLACE, _NEW, _SLIP, _LONG, _NEXT = 101, 103, 107, 109, 113
+_PLACE, _NEW, _SLIP, _LONG, _NEXT, _PARENTHESES = 101, 103, 107, 109, 113, 127
+
+MAX_PARTS = 12
+"""Numbers of a side that is compared with the other side part by part."""
 
 
 class _Prompt(NamedTuple):
-    """The numbers of a prompt, and the sign before each one; "" where there is none."""
+    """The numbers of a prompt, and the sign before each; "" for no sign."""
 
     numbers: tuple[float, ...]
     signs: tuple[str, ...]
@@ -95,30 +101,34 @@ def _read_prompt(prompt: str) -> _Prompt:
 def _plain(text: str) -> str:
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if not text.isascii():
+        text = text.replace("²", "^2").replace("³", "^3")
+    if "(" in text:
+        text = _TIMES.sub(r"\1*(", text)
     return _FRACTION.sub(r"\1/\2", text) if "\\" in text else text
 
 
 def _number(token: str) -> float:
-    # No number of a working has more digits, and float() of 400 digits is infinite.
+    # float() of 400 digits is infinite.
     return float(token[:300].replace(",", "").replace("−", "-"))
 
 
 def read_arithmetic(prompt: str, working: str) -> Working | None:
-    """The arithmetic steps of a working; None without any. `roles.read_steps` says how they are named."""
+    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named."""
     reader = _Reader(_read_prompt(prompt))
     reader.read(_plain(working))
     return reader.working()
 
 
 class _Value:
-    """A number that a step may take: one of the prompt, or the result of a step.
+    """A number that a step may use: one of the prompt, or the result of a step.
 
     Attributes:
         letter: its name.
-        tree: hash of how it was made of the prompt's numbers.
-        form: hash of its own step, with all results of other steps as one; 0 for a number of the prompt.
-        low, high: the first and the last place among the prompt's numbers that went into it.
-        used: whether a step has taken it.
+        tree: hash of how it was computed from the prompt's numbers.
+        form: hash of its last step alone, in which all earlier results are alike; 0 for a number of the prompt.
+        low, high: the first and the last of the prompt's numbers that it was computed from, by place.
+        used: whether a step has used it.
     """
 
     __slots__ = ("form", "high", "letter", "low", "tree", "used")
@@ -145,13 +155,15 @@ class _Reader:
         self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
         self._trees: list[int] = []
         self._forms: list[int] = []
-        self._edges: list[int] = []  # a step, and a step whose result it takes
+        self._edges: list[int] = []  # hashes of a step and of a step whose result it uses
         self._said: set[tuple[float, float, float]] = set()
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
+        self._has_parentheses = False
 
     def read(self, text: str) -> None:
-        """Cut a text into clauses, each with its numbers, the signs between them, and its verb."""
+        """Cut a text into clauses, and read each by its numbers, the signs between them, and its verb."""
+        self._has_parentheses = "(" in text
         numbers: list[float] = []
         signs: list[str] = []
         sign = verb = ""
@@ -176,7 +188,7 @@ class _Reader:
                     if len(self._names) >= MAX_STEPS:
                         return
                 numbers, signs, sign, verb = [], [], "", ""
-            elif token[0].isdigit():  # algebra: what is before and after it is no arithmetic
+            elif token[0].isdigit():  # algebra such as "2x": the numbers around it are no step
                 numbers, signs, sign = [], [], ""
 
     def _clause(self, numbers: list[float], signs: list[str], verb: str) -> None:
@@ -196,7 +208,7 @@ class _Reader:
     def _equation(
         self, left: list[float], signs: list[str], right: list[float], signs_right: list[str], verb: str
     ) -> None:
-        while signs and not signs[0] and any(signs):  # a number in the words before the equation
+        while signs and not signs[0] and any(signs):  # a number in the words before the equation is no operand
             left, signs = left[1:], signs[1:]
         if len(left) == 1:
             if len(right) == 1:
@@ -204,18 +216,30 @@ class _Reader:
             return
         if not any(signs):
             left, signs = left[-2:], signs[-1:]
-        # 7 + 8 * 3 = 15 * 3: with what both sides end or begin, nothing was computed.
+        # 7 + 8 * 3 = 15 * 3: nothing was computed with the "* 3" at the end of both sides; the same at the beginning.
         while len(right) > 1 and len(left) > 2 and left[-1] == right[-1] and signs[-1] == signs_right[-1]:
             left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
         while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
             left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
+        if "" in signs_right:  # what comes after it is another equation: 10 * 4 = 40 and 40 - 2 = 38
+            place = signs_right.index("")
+            right, signs_right = right[: place + 1], signs_right[:place]
+        if len(right) > 1:
+            parts = _parts(left, signs, right, signs_right)
+            for (numbers, between), result in zip(parts, right, strict=bool(parts)):
+                self._side(numbers, between, result, verb)
+            if parts or _near(_value_of(left, signs), _value_of(right, signs_right)):
+                return  # of other equal sides nothing says what gave which number
+        self._side(left, signs, right[0], verb)
+
+    def _side(self, left: list[float], signs: list[str], result: float, verb: str) -> None:
         if len(left) == 2:
-            self._binary(left[0], left[1], right[0], signs[0] or verb)
-        else:
-            self._long(left, [sign or verb or "?" for sign in signs], right[0])
+            self._binary(left[0], left[1], result, signs[0] or verb)
+        elif len(left) > 2:
+            self._long(left, [sign or verb or "?" for sign in signs], result)
 
     def _implied(self, number: float, result: float, verb: str, needs_verb: bool = False) -> None:
-        """ "Add 5 to get 20", where the other number is the last result; "half of 20 is 10"."""
+        """A step with one number written: "half of 20 is 10"; "add 5 to get 20", which uses the last result, too."""
         if verb in _UNARY:
             sign, two = _UNARY[verb]
             if _operation(number, two, result, sign) == sign:
@@ -234,7 +258,7 @@ class _Reader:
 
     def _binary(self, left: float, right: float, result: float, written: str) -> None:
         said = (min(left, right), max(left, right), result)
-        if said in self._said:  # once more; of 6 - 3 = 3 the operand 3 would now be the result
+        if said in self._said:  # written twice; in the second "6 - 3 = 3" the operand 3 would be read as the result
             return
         self._said.add(said)
         one, other = self._pair(left, right)
@@ -262,7 +286,7 @@ class _Reader:
         )
 
     def _long(self, numbers: list[float], signs: list[str], result: float) -> None:
-        """A step of three and more numbers at once. Parentheses are not read, so another result is no slip."""
+        """A step of three or more numbers at once."""
         values = [min(self._candidates(number), key=lambda value: value.used) for number in numbers]
         tree, name, shape = mix(_LONG, values[0].tree), values[0].letter, values[0].letter
         for sign, value in zip(signs, values[1:], strict=True):
@@ -270,13 +294,15 @@ class _Reader:
             tree = mix(_CODES.get("" if is_own else sign, 0), tree, value.tree)
             name += f"{sign}{value.letter}"
             shape += f"{'∘' if is_own else sign}{value.letter}"
-        is_slip = abs(_value_of(numbers, signs) - result) > 0.01 * max(1.0, abs(result))
+        is_slip = not _near(_value_of(numbers, signs), result)
+        if is_slip and self._has_parentheses:  # which are not read
+            is_slip, tree = False, mix(tree, _PARENTHESES)
         tree = mix(tree, _SLIP if is_slip else 0)
         end = "≠" if is_slip else "="
         self._add(f"{name}{end}", f"{shape}{end}", tree, tree, result, tuple(values), _text(numbers, signs, result))
 
     def _pair(self, left: float, right: float) -> tuple[_Value, _Value]:
-        """Which values the numbers are: unused before used, neighbours before others, results before the prompt's."""
+        """The values that two numbers are. Preferred: unused ones, neighbours in the prompt, the newest results."""
         ones, others = self._candidates(left), self._candidates(right)
         if len(ones) == 1 and len(others) == 1:
             return ones[0], others[0]
@@ -298,7 +324,7 @@ class _Reader:
         return self._values.get(number) or [self._new(number)]
 
     def _new(self, number: float) -> _Value:
-        """A number from nowhere."""
+        """A number that is neither in the prompt nor a result."""
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
     def _add(
@@ -325,7 +351,7 @@ class _Reader:
         """What was read."""
         if not self._names:
             return None
-        # Steps of which none needs the other may come in any order.
+        # Sorted: steps that do not need each other may come in any order.
         trees = sorted(self._trees)
         key = 0
         for tree in trees:
@@ -350,12 +376,12 @@ def _text(numbers: Sequence[float], signs: Sequence[str], result: float) -> str:
 
 
 def _form(value: _Value) -> int:
-    """Which number of the prompt it is; all results are one."""
+    """The hash of a number of the prompt; 0 for every result."""
     return value.tree if not value.form else 0
 
 
 def _sides(numbers: Sequence[float], signs: Sequence[str]) -> Iterator[tuple[list[float], list[str]]]:
-    """What is between equals signs: numbers and the signs between them."""
+    """The sides of an equation or chain: for each the numbers, and the signs between them."""
     side: tuple[list[float], list[str]] = ([numbers[0]], [])
     for number, sign in zip(numbers[1:], signs, strict=True):
         if sign == "=":
@@ -368,12 +394,13 @@ def _sides(numbers: Sequence[float], signs: Sequence[str]) -> Iterator[tuple[lis
 
 
 def _operation(left: float, right: float, result: float, written: str) -> str:
-    """The operation that gives the result, the written one first: + - * / ^ %, "r-" or "r/" if reversed, or ""."""
+    """The operation that gives the result, the written one if it does: + - * / ^ %, or "r-" and "r/" for right - left
+    and right / left; "" if none does."""
     near = 1e-9 * abs(result)
     for sign in (written, "+", "*", "-", "/"):
         if sign == "+" and abs(left + right - result) <= near:
             return sign
-        if sign == "*" and abs(left * right - result) <= near:
+        if sign == "*" and abs(left * right - result) <= max(near, _rounding(left, right, result)):
             return sign
         if sign == "-":
             if abs(left - right - result) <= near:
@@ -393,8 +420,50 @@ def _operation(left: float, right: float, result: float, written: str) -> str:
     return ""
 
 
+def _rounding(left: float, right: float, result: float) -> float:
+    """How far a product with a factor that was rounded, such as .8333, may be from the result."""
+    is_rounded = any(abs(100 * number - round(100 * number)) > 1e-6 for number in (left, right) if abs(number) < 1e9)
+    return 0.001 * abs(result) if is_rounded else 0.0
+
+
+def _parts(
+    left: list[float], signs: list[str], right: list[float], signs_right: list[str]
+) -> list[tuple[list[float], list[str]]]:
+    """The parts of the left side that give the numbers of the right: 8 * 3 and 6 / 2 of 8 * 3 + 6 / 2 = 24 + 3.
+
+    Without such parts the terms, if both sides have as many; else none.
+    """
+    if len(left) > MAX_PARTS or len(right) > len(left):
+        return []
+
+    def cut(start: int, place: int) -> list[int] | None:
+        """Where the parts end, from number `start` on, which begins the part of number `place` on the right."""
+        if place == len(right) - 1:
+            return [len(left)] if _near(_value_of(left[start:], signs[start:]), right[place]) else None
+        for stop in range(start + 1, len(left)):
+            is_part = signs[stop - 1] == signs_right[place]
+            if is_part and _near(_value_of(left[start:stop], signs[start : stop - 1]), right[place]):
+                later = cut(stop, place + 1)
+                if later is not None:
+                    return [stop, *later]
+        return None
+
+    ends = cut(0, 0)
+    if ends is None:
+        terms = [place + 1 for place, sign in enumerate(signs) if sign in ("+", "-")]
+        same = [signs[place - 1] for place in terms] == signs_right
+        ends = [*terms, len(left)] if same else []
+    starts = [0, *ends[:-1]]
+    return [(left[start:end], signs[start : end - 1]) for start, end in zip(starts, ends, strict=False)]
+
+
+def _near(value: float, result: float) -> bool:
+    return isfinite(value) and abs(value - result) <= 0.01 * max(1.0, abs(result))
+
+
 def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
-    """Powers, then products and quotients, then sums."""
+    """Powers, then products and quotients, then sums; infinite where a sign is unknown."""
+    numbers, signs = _without_powers(numbers, signs)
     total, term, sign = 0.0, numbers[0], 1.0
     for op, number in zip(signs, numbers[1:], strict=True):
         if op == "*":
@@ -406,3 +475,16 @@ def _value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
         else:
             return float("inf")
     return total + sign * term
+
+
+def _without_powers(numbers: Sequence[float], signs: Sequence[str]) -> tuple[Sequence[float], Sequence[str]]:
+    if "^" not in signs:
+        return numbers, signs
+    kept, between = [numbers[0]], []
+    for op, number in zip(signs, numbers[1:], strict=True):
+        if op == "^":
+            kept[-1] = kept[-1] ** number if 0 <= number <= 64 and abs(kept[-1]) <= 1e4 else float("inf")
+        else:
+            kept.append(number)
+            between.append(op)
+    return kept, between

@@ -1,4 +1,4 @@
-r"""Reads the shape of a Python program: its statements, with names replaced by v1, v2, ... and free constants left out.
+r"""Reads a Python program as its statements, with names replaced by v1, v2, ... and long strings left out.
 
 >>> a = "```python\ndef total(xs):\n    s = 0\n    for x in xs:\n        s += x\n    return s\n```"
 >>> b = "def f(numbers):\n    result = 0\n    for n in numbers:\n        result += n\n    return result"
@@ -21,21 +21,21 @@ from meds_rl.fingerprint.roles import Working, mix, text_hash
 MAX_CHARACTERS = 20_000
 """A longer program is not read."""
 
-_FENCED = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCED = re.compile(r"```(python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 _NEXT, _HEADER = 211, 223
 
 
 def read_code(completion: str) -> Working | None:
-    """The shape of the last fenced program, or of a completion that is a program; None if there is none."""
+    """The statements of the last fenced program, or of a completion that is a program; None if there is none."""
     fenced = _FENCED.findall(completion)
-    text = fenced[-1] if fenced else completion
-    if len(text) > MAX_CHARACTERS or not _BEGINS.search(text):
+    language, text = fenced[-1] if fenced else ("", completion)
+    if len(text) > MAX_CHARACTERS or not (language or _BEGINS.search(text)):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of invalid escapes in the program's strings
+            warnings.simplefilter("ignore")  # about invalid escapes in the program's strings
             tree = _Renamed().visit(ast.parse(text))
         lines = list(_lines(tree.body))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

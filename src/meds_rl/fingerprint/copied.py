@@ -1,4 +1,4 @@
-r"""Reads a working without numbers: which names of the prompt each sentence takes up, and whether it says "not".
+r"""Reads a working without numbers: which names of the prompt each sentence has, and whether it has a "not".
 
 >>> prompt = "Zoey says that Riley is a liar. Who lies?"
 >>> read_copied(prompt, "Riley is no liar, so Zoey lies.\nRiley tells the truth").name
@@ -31,7 +31,7 @@ _PLACE, _NEXT, _NEGATED = 307, 311, 313
 
 @lru_cache(maxsize=4096)
 def _names(prompt: str) -> dict[str, int]:
-    """The names in a prompt, in their order: words that always begin with a capital, and quoted words."""
+    """The names in a prompt -> their place: words that always begin with a capital, and quoted words."""
     found: dict[str, int] = {}
     common = {word for word in _WORD.findall(prompt) if word[0].islower()} | _NO_NAMES
     for match in _WORD.finditer(prompt):
@@ -42,7 +42,7 @@ def _names(prompt: str) -> dict[str, int]:
 
 
 def read_copied(prompt: str, working: str) -> Working | None:
-    """The sentences of a working that name something of the prompt; None without any, or if the prompt has no names."""
+    """The sentences of a working with a name of the prompt; None if there are none."""
     names = _names(prompt)
     if not names:
         return None

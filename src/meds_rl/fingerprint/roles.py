@@ -1,4 +1,7 @@
-"""What is read of a working: steps in which each number, word or name is replaced by its role."""
+"""The result of reading a working: steps, in which each number or name is replaced by its role (a, b, ...; x, y, ...).
+
+`arithmetic`, `code` and `copied` make it, `steps` chooses between them.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ class Working(NamedTuple):
 
     Attributes:
         name: the steps, for a reader.
-        shape: the same, with "∘" for the prompt's own sign at a place; equal for workings with equal keys.
-        key: a 64-bit hash of the steps; equal for workings that go the same way.
-        parts: 64-bit hashes of the steps and of neighbouring steps; workings that go a similar way share many of them.
-        unused: names of the prompt's numbers that no step takes.
-        written: the steps with their numbers, as "7 + 3 = 10"; of arithmetic only.
+        shape: the same, with "∘" where a step has the prompt's own sign; equal for workings with equal keys.
+        key: a 64-bit hash of the steps; equal for workings with the same steps.
+        parts: 64-bit hashes of the steps and of neighbouring steps; similar workings share many of them.
+        unused: names of the prompt's numbers that no step uses.
+        written: the steps with their numbers, as "7 + 3 = 10"; only for arithmetic.
     """
 
     name: str

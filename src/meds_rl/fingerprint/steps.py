@@ -1,23 +1,24 @@
-r"""What a completion did, read from its text: its steps, with what is copied from the prompt replaced by its role.
+r"""Reads the steps of a completion from its text. What is copied from the prompt is replaced by its role there.
 
-The numbers of the prompt are a, b, c, ... in their order, the results of the steps x, y, z, ..., and any other number
-is itself. So two workings that go the same way have the same steps, whatever their numbers and words:
+The *working* is the text before the final answer. The numbers of the prompt are named a, b, c, ... in their order, the
+results of the steps x, y, z, ...; any other number stays. So two workings that compute alike have the same steps,
+whatever their numbers and words:
 
 >>> read_steps("what is 7 + 3 * 4 - 2?", "7 plus 3 is 10, so 10 times 4 gives 40\nthen 40 - 2 = 38. \\boxed{38}").name
 'a+b=x, x*c=y, y-d=z'
 >>> read_steps("what is 6 + 5 * 2 - 8?", "5 and 6 makes 11; multiply 2 by 11 = 22. take 8 from 22 = 14").name
 'a+b=x, x*c=y, y-d=z'
 
-The operation is the one that gives the written result, which shows a misread sign. If none gives it, it is the written
-one, and the step is marked with "≠":
+The sign of a step is the operation that gives the written result, which shows a misread sign. If no operation gives it,
+the sign is the written one, and the step is marked with "≠":
 
 >>> read_steps("what is 4 - 7 + 2?", "the sum of 4 and 7 is 11; 11 + 2 = 14").name
 'a+b=x, x+c≠y'
 
 A Python program is read as its statements, with names replaced (`read_code`). Text without arithmetic is read as the
-names of the prompt that its sentences take up (`read_copied`). The final answer is not read.
+prompt's names in each sentence (`read_copied`).
 
-No model and no torch: `step_vectors` are the fingerprints of ``fingerprint: steps``.
+`step_vectors` are the fingerprints of ``fingerprint: steps``. They need no model and no torch.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def read_steps(prompt: Prompt | None, completion: str) -> Working | None:
     """Read the steps of a completion.
 
     Args:
-        prompt: of chat messages, the last one of the user counts. None: unknown, and no number is copied from it.
+        prompt: text or chat messages, of which the user's last one counts. None: unknown, so no number has a role.
         completion: as text. Only its first `MAX_CHARACTERS` are read.
 
     Returns:
-        The steps; None if there are none to be read.
+        The steps; None if none can be read.
     """
     asked = question(prompt)
     text = completion[:MAX_CHARACTERS]
@@ -70,7 +71,7 @@ def read_steps(prompt: Prompt | None, completion: str) -> Working | None:
 
 
 def question(prompt: Prompt | None) -> str:
-    """What a prompt asks: of chat messages the last one of the user; at most the last `MAX_CHARACTERS`.
+    """What a prompt asks: its last `MAX_CHARACTERS`; of chat messages, those of the user's last one.
 
     >>> question('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1 + 1?"}]')
     '1 + 1?'
@@ -105,8 +106,8 @@ def step_vectors(
 ) -> NDArray[np.float32]:
     """Fingerprints of the steps: unit vectors (B, D) float32, a row of NaN where no step can be read.
 
-    Completions with the same steps have the same vector. The more steps two completions share, the nearer they are;
-    without a common step their cosine is 0 on average, with a deviation of 1 / sqrt(D).
+    Completions with the same steps have the same vector, and completions that share many steps are near. Without a
+    common step the cosine is 0 on average, with a deviation of 1 / sqrt(D).
 
     Args:
         prompts: B prompts.
@@ -128,7 +129,7 @@ def step_vectors(
 
 
 def vectors_of(workings: Iterable[Working | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
-    """What `step_vectors` returns, of workings that are read already."""
+    """`step_vectors` of workings that `read_steps` has read."""
     parts = [() if working is None else working.parts for working in workings]
     counts = np.array([len(one) for one in parts], dtype=np.int64)
     vectors = np.full((len(parts), num_features), np.nan, dtype=np.float32)
@@ -137,13 +138,13 @@ def vectors_of(workings: Iterable[Working | None], num_features: int = NUM_FEATU
         hashes = np.fromiter((number for one in parts for number in one), dtype=np.uint64, count=int(counts.sum()))
         starts = np.concatenate([[0], np.cumsum(counts[rows])[:-1]])
         sums = np.add.reduceat(signs(hashes, num_features), starts, axis=0, dtype=np.float32)
-        sums[~sums.any(axis=1), 0] = 1.0  # a sum of 0 has no direction; it hardly ever comes
+        sums[~sums.any(axis=1), 0] = 1.0  # a sum of 0 has no direction; this is rare
         vectors[rows] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     return vectors
 
 
 def signs(hashes: NDArray[np.uint64], num_features: int) -> NDArray[np.int8]:
-    """(n, D) of 1 and -1 from n hashes: the bits of further hashes of each (splitmix64). D is a multiple of 64.
+    """(n, D) random signs, 1 or -1, from n hashes: the bits of further hashes of each (splitmix64).
 
     Raises:
         ValueError: D is no multiple of 64.
@@ -158,4 +159,4 @@ def signs(hashes: NDArray[np.uint64], num_features: int) -> NDArray[np.int8]:
             x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             x ^= x >> np.uint64(31)
             columns.append(np.unpackbits(x.astype("<u8").view(np.uint8).reshape(-1, 8), axis=1))
-    return np.concatenate(columns, axis=1).astype(np.int8) * np.int8(2) - np.int8(1)  # of no hash (0, D), too
+    return np.concatenate(columns, axis=1).astype(np.int8) * np.int8(2) - np.int8(1)  # int8 also for n = 0

@@ -1,4 +1,4 @@
-"""Fingerprints that are read from the text, without a model: by the answer, by the steps, or by the wording."""
+"""Fingerprints that are read from the text, without a model: of the answer, the steps, or the wording."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ TEXT_FINGERPRINTS: dict[str, int] = {"answer_string": NUM_FEATURES, "steps": 128
 def text_fingerprints(
     name: str, *, prompts: Sequence[Prompt | None], completions: Sequence[str], answers: Sequence[str | None]
 ) -> NDArray[np.float32]:
-    """The fingerprints (B, D) float32 that settings call `name`; a row of NaN where there is nothing to read.
+    """The fingerprints (B, D) float32 with this name in the settings; a row of NaN where there is nothing to read.
 
-    "steps" takes the answer where no step can be read.
+    "steps" uses the answer's fingerprint where no step can be read.
 
     Args:
         name: one of `TEXT_FINGERPRINTS`.
         prompts: B texts or chat messages; None for an unknown one. Only "steps" reads them.
         completions: B texts.
-        answers: B answers; None for none.
+        answers: B answers; None for no answer.
 
     Raises:
         ValueError: an unknown name.
@@ -67,10 +67,10 @@ def normalized_answer(answer: str) -> str:
 
 
 def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
-    """Unit vectors (B, D) float32 that encode which answer was given and nothing else; NaN for no answer (None).
+    """Unit vectors (B, D) float32 that are equal for equal answers; a row of NaN for no answer (None).
 
-    The numbers are a hash (SHAKE-256) of the normalised text, the same on every machine. The vectors of any two
-    different answers are about sqrt(2) apart, plus or minus .2 at 32 features. ValueError for `num_features` below 2.
+    A vector is a hash (SHAKE-256) of the normalised text, the same on every machine. The vectors of two different
+    answers are about sqrt(2) apart, plus or minus .2 at 32 features. ValueError for `num_features` below 2.
 
     Example:
         >>> vectors = answer_vectors(["12", " 12 ", "21", None])
@@ -94,9 +94,9 @@ def answer_vectors(answers: Sequence[str | None], num_features: int = NUM_FEATUR
 def text_vectors(completions: Sequence[str], num_features: int = TEXT_FINGERPRINTS["text"]) -> NDArray[np.float32]:
     """Unit vectors (B, D) float32 of the wording: completions with similar texts are near; NaN for an empty text.
 
-    They are counts of character n-grams (3 to 5, within words; square roots, as common ones would outweigh the rest),
-    projected at random: the cosine has an error of about 1 / sqrt(D). The same text has the same vector on every
-    machine. Digits count as text, so that other numbers are another wording. ValueError if D is no multiple of 64.
+    They are square roots of the counts of character n-grams (3 to 5, within words), projected at random: the cosine has
+    an error of about 1 / sqrt(D). The square root keeps common n-grams from outweighing the others. The same text has
+    the same vector on every machine. Digits count as text. ValueError if D is no multiple of 64.
 
     Example:
         >>> a, b, c = text_vectors(["take 3 from 20", "then take 3 from 20", "multiply both"])
@@ -110,8 +110,10 @@ def text_vectors(completions: Sequence[str], num_features: int = TEXT_FINGERPRIN
     counts = _ngrams().transform(whole)
     counts.data = np.sqrt(counts.data)
     columns, places = np.unique(counts.indices, return_inverse=True)
+    if not len(columns):  # empty texts only
+        return np.full((len(completions), num_features), np.nan, dtype=np.float32)
     counts.indices = places.astype(counts.indices.dtype)
-    counts.resize(counts.shape[0], max(1, len(columns)))
+    counts.resize(counts.shape[0], len(columns))
     vectors = np.asarray(counts @ signs(columns.astype(np.uint64), num_features).astype(np.float32), dtype=np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -13,7 +13,7 @@ import numpy as np
 from meds_rl.evaluation.diversity.answers import answer_entropy
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
 from meds_rl.labels import NOISE
-from meds_rl.report.source import NOT_KEPT, UNKNOWN_ANSWERS, RunData
+from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import LARGEST, finite
 from meds_rl.rollouts.remembered import NOT_FOUND
 
@@ -148,8 +148,8 @@ PANELS = (
     Panel(
         "penalty",
         "Penalty",
-        "What the memory takes from a wrong completion, mean over the batch's wrong completions, those included "
-        "that were not scored and lost nothing. With meds_anneal it falls to 0 during training.",
+        "Mean penalty of the batch's wrong completions, 0 for those that were not scored. With meds_anneal it falls to "
+        "0 during training.",
         (("mean", "mean over wrong"),),
     ),
     Panel("memory", "Memory size", "Completions remembered after the batch.", (("size", "completions"),)),
@@ -215,12 +215,9 @@ def run_course(run: RunData) -> Course:
     lines |= {line: points for line, points in logged.items() if line[0] in PREFERRED}
     if not has_memory(run):
         lines = {line: points for line, points in lines.items() if not _of_the_memory(line)}
-    return lines if run.answers_known else without_answers(lines)
-
-
-def without_answers(lines: Course) -> Course:
-    """The course without the lines by answer."""
-    return {line: points for line, points in lines.items() if line not in BY_ANSWER}
+    if not run.answers_known:
+        lines = {line: points for line, points in lines.items() if line not in BY_ANSWER}
+    return lines
 
 
 def logged_course(metrics: Sequence[Mapping[str, Any]]) -> Course:
@@ -266,13 +263,7 @@ class BatchFigures:
 
     def __init__(self) -> None:
         self._given: set[tuple[str, str | None]] = set()
-        self._size = self._num_completions = self._num_answers = 0
-
-    @property
-    def answers_known(self) -> bool:
-        """Whether answers were found so far, as `RunData.answers_known`."""
-        missing = self._num_completions - self._num_answers
-        return not self._num_completions or missing / self._num_completions < UNKNOWN_ANSWERS
+        self._size = 0
 
     def add(self, batch: pd.DataFrame) -> dict[Line, float]:
         """Figures of the next batch, by panel and line. A figure without a value (no wrong completion) is left out.
@@ -281,8 +272,6 @@ class BatchFigures:
             batch: B rows of one generation batch, with `BATCH_COLUMNS`; null answers are None.
         """
         self._size += int((batch["memory_id"].to_numpy() >= 0).sum())
-        self._num_completions += len(batch)
-        self._num_answers += int(batch["answer"].notna().sum())
         reward = _mean(_rewards(batch))
         # Completions that no reward function graded are neither wrong nor right.
         batch = batch[np.isfinite(batch["reward"].to_numpy(dtype=np.float64))]

@@ -38,12 +38,13 @@ OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Prefixes of settings that have no effect on a run without a memory."""
 
 WAYS_HELP = (
-    "Share of the run's wrong completions, how many they are, and of how many prompts. The bars at the right are the "
-    "course of training. "
+    "Share of the run's wrong completions, their number, and the number of their prompts. The bars show the course of "
+    "training. "
 )
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
-    "steps, ∘ is the sign that the prompt has at this place, and ≠ marks a result that no operation gives."
+    "steps. ∘ is the prompt's own sign at that place; ≠ marks a result that no operation gives. In a program v1, v2, … "
+    "are its names; in a text without numbers a, b, … are the prompt's names."
 )
 
 MAX_WAY_PROMPTS = 5

@@ -1,8 +1,8 @@
 """The errors of a run: how often each was made, when it appeared, and whether it died out.
 
-An error is a group of wrong completions of one prompt, grouped by cluster of the memory, by final answer, or by what
-the working did (`meds_rl.report.workings`). Noise (completions in no cluster) is not an error; it is a kind of its
-own. The `ways` of going wrong are errors over all prompts, by the task's strategies and by the steps of the workings.
+An error is a group of wrong completions of one prompt, grouped by cluster of the memory, by final answer, or by working
+(`meds_rl.report.workings`). Noise (completions in no cluster) is not an error; it is a kind of its own. A *way* of
+going wrong is an error over all prompts: a strategy that the task names, or steps that workings share.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", 
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
 
 MAX_ANSWERS = 5
-"""Listed answers and strategies of an error, the most frequent first."""
+"""Answers and strategies that are listed of an error: the most frequent."""
 
 MAX_WAYS = 30
-"""Listed ways of each kind, the most frequent first."""
+"""Ways that are listed by strategy, and by steps: the most frequent."""
 
 LEAST_TRACED, TRACED = 20, 0.02
 """A way with fewer completions, or a smaller share of the wrong ones, is not said to grow or to have died out."""
 
 MAX_EXAMPLES = 3
-"""Shown completions of a way."""
+"""Completions that are shown of a way."""
 
 MAX_BINS = 40
-"""Stretches of steps in the course of an error, at most."""
+"""Most stretches of steps in the course of an error."""
 
 LEAST_BATCHES = 3
 """With fewer batches, an error has no state."""
@@ -57,14 +57,13 @@ STATES: dict[str, str] = {
     "growing": f"in the last third of the run's batches at least {FACTOR} times as often as before, or new",
     "steady": "about as often as before",
     "fading": f"at most 1/{FACTOR} as often as before",
-    "died out": "its prompt was asked in the last third of the run's batches, and this error did not come",
-    "not asked again": "its prompt was not asked in the last third of the run's batches",
+    "died out": "its prompt came in the last third of the run's batches, and this error did not",
+    "not asked again": "its prompt did not come in the last third of the run's batches",
     "rare": f"made fewer than {LEAST_MADE} times, which is too few to tell",
-    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt was asked in their last third "
-    "only",
+    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in their last third only",
 }
-"""What each state means. "How often" is a share of the prompt's completions, right and wrong, in these batches. Batches
-are counted rather than optimiser steps, because a batch may serve many steps."""
+"""What each state means. "How often" is a fraction of the prompt's completions, right and wrong, in these batches.
+Batches are counted rather than optimiser steps, because a batch may serve many steps."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ class Error:
     Attributes:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
-        kind: "cluster", "noise", "no_answer", "answer", "working" (of equal steps), "wording" (of similar texts), or
-            "unread" for workings in no group.
+        kind: "cluster", "noise", "no_answer", "answer", "working" (alike by steps or states), "wording" (similar
+            texts), or "unread" (in no group).
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
-        share, share_of_prompt: n over all wrong completions of the run, and of the prompt.
+        share, share_of_prompt: n as a fraction of all wrong completions of the run, and of the prompt.
         life: when it was made.
     """
 
@@ -93,7 +92,7 @@ class Error:
     life: Life
 
     def examples(self) -> list[int]:
-        """The newest completion, the first, and the one in the middle, without repetition."""
+        """The newest completion, the first, and the one in the middle, each once."""
         middle = int(self.rows[len(self.rows) // 2])
         return list(dict.fromkeys((int(self.rows[-1]), int(self.rows[0]), middle)))
 
@@ -125,8 +124,8 @@ def find_errors(run: RunData, limit: int, workings: Sequence[Workings] = ()) -> 
 
     Args:
         run: the run.
-        limit: errors of each grouping.
-        workings: further groupings, of what its workings did.
+        limit: most errors of each grouping.
+        workings: further groupings, by working.
     """
     errors: list[Error] = []
     left_out: dict[By, int] = {}
@@ -146,7 +145,7 @@ def counts(values: pd.Series) -> list[list[Any]]:
 def _groupings(
     run: RunData, workings: Sequence[Workings]
 ) -> list[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]]:
-    """Each grouping: its rows, for each row a number of its group (NO_ANSWER and NOISE keep theirs), and its names."""
+    """Each grouping: its rows, the number of each row's group (or NO_ANSWER, NOISE), and where the names are."""
     found: list[tuple[By, NDArray[np.int64], NDArray[np.int64], Workings | None]] = []
     if run.clusters is not None:
         kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
@@ -236,8 +235,8 @@ class Way:
         by: "strategy", of the task's names, or "steps", read from the workings.
         name, meaning: for the reader; the meaning may be empty.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
-        scale: how many completions each one stands for, where only a sample was read.
-        example: the row of the newest completion that goes exactly this way, and its steps; None if it has none.
+        scale: completions of the run per completion that was read; above 1 if only a sample was read.
+        example: the row of the newest completion with these steps, and the steps with their numbers; None without any.
     """
 
     run: RunData
@@ -250,7 +249,7 @@ class Way:
 
     @cached_property
     def prompts(self) -> list[tuple[str, int]]:
-        """Its prompts, the most frequent first, each with the newest of its completions."""
+        """Its prompts, the most frequent first, each with its newest completion."""
         ids = self.run.rollouts["prompt_id"].to_numpy()[self.rows].tolist()
         newest = dict(zip(ids, self.rows.tolist(), strict=True))
         return [(str(prompt), newest[prompt]) for prompt, _ in Counter(ids).most_common()]
@@ -293,6 +292,7 @@ class Way:
             "count": round(len(self.rows) * self.scale),
             "share": len(self.rows) * self.scale / len(self.run.wrong),
             "prompts": len(self.prompts),
+            "is_sample": self.scale > 1,
             "course": [round(count * self.scale) for count in lived.course],
             "state": lived.state,
             "growth": self.growth(),
@@ -302,10 +302,8 @@ class Way:
 
 
 def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
-    """The most frequent ways of going wrong over all prompts, the most frequent first.
-
-    First those by strategy, if the task names any; then those by steps, if `workings` found any, each in at least two
-    prompts. Equal answers to different prompts are no common error.
+    """The most frequent ways of going wrong: first by strategy, if the task names any, then by steps, if `workings` has
+    any. A way by steps has at least two prompts. Equal answers to different prompts are not a way.
     """
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]

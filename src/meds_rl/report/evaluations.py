@@ -39,7 +39,7 @@ EVALUATION_PANELS = (
     Panel(
         "repeated",
         "Repeated errors",
-        "Share of the wrong completions that repeat a wrong answer already given to their problem in the same "
+        "Share of the wrong completions that repeat an earlier wrong answer to the same problem in the same "
         "evaluation.",
         (),
         percent=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,10 +20,10 @@ from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
 
 NOTICEABLE = 0.02
-"""A smaller change of a share, as it is written, is called none."""
+"""A smaller change of a share, as it is written, is not called a change."""
 
 WORTH_SAYING = 0.1
-"""Share of the wrong completions without an answer that is named where nothing larger is known over all prompts."""
+"""If no error over all prompts is known, missing answers are named from this share of the wrong completions on."""
 
 LEAST_SHARE = 8
 """Completions from which a share of them is given in percent."""
@@ -107,15 +108,16 @@ def _most_repeated_way(
             return Headline(most + "."), None
         kind = "the strategy " if way["by"] == "strategy" else ""
         then = f"; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}){_as_in(way, prompt_text)}."
+        then += _legend(way)
         return Headline(most + then, len(most)), {**way}  # a copy: "this error" is no answer
     if way is None:
         return Headline(""), None
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
-    rest = f"; {percent(unnamed)} follow no way that the task knows" if unnamed > way["share"] else ""
+    rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
     most = f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
     example = _as_in(way, prompt_text)
-    return Headline(f"{most}{example}.", len(most) if example else 0), way
+    return Headline(f"{most}{example}.{_legend(way)}", len(most) + (not example)), way
 
 
 def _called(way: Mapping[str, Any]) -> str:
@@ -126,7 +128,7 @@ def _called(way: Mapping[str, Any]) -> str:
     """
     if way["by"] == "strategy":
         return f"“{way['name']}”"
-    return f"one way of working, “{way['name']}”" if way.get("written") is None else "one way of working"
+    return f"the working “{way['name']}”" if way.get("written") is None else "one way of working"
 
 
 def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
@@ -134,6 +136,19 @@ def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
     if way.get("written") is None:
         return ""
     return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}"
+
+
+def _legend(way: Mapping[str, Any]) -> str:
+    """What the letters in the name of a way mean, if no example shows it.
+
+    >>> _legend({"by": "steps", "name": "a b, not c", "written": None})
+    " Here a, b, … are the prompt's names in order."
+    """
+    if way["by"] == "strategy" or way.get("written") is not None:
+        return ""
+    is_program = re.search(r"\bv1\b", str(way["name"])) is not None
+    letters = "v1, v2, … are the program's names" if is_program else "a, b, … are the prompt's names"
+    return f" Here {letters} in order."
 
 
 def _prompt(text: str) -> str:
@@ -175,7 +190,7 @@ def _traced(way: Mapping[str, Any], is_most: bool) -> str:
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
-    """For each variant one sentence: on which problems its pass@1 is above or below the baseline's after training.
+    """One sentence for each variant: on which problems its pass@1 after training is above or below the baseline's.
 
     Args:
         differences: `meds_rl.report.differences.differences`.
@@ -210,7 +225,7 @@ def _points(share: float) -> str:
 
 
 def _better(row: Mapping[str, Any]) -> str:
-    """By the interval: it excludes 0, or it does not."""
+    """Better or worse if the interval excludes 0."""
     if row["low"] > 0:
         return "better"
     return "worse" if row["high"] < 0 else "no clear difference"
@@ -229,9 +244,10 @@ def _no_answers(run: RunData) -> dict[str, Any]:
 
 
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
+    least = "at least " if way.get("is_sample") else ""
     return (
         f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
-        f"in {way['prompts']:,} of {num_prompts:,} prompts"
+        f"in {least}{way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
@@ -248,9 +264,11 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
         once = not error.run.rollouts["prompt_id"].iloc[error.run.wrong].duplicated().any()
         return "No prompt was answered wrong twice." if once else "No prompt got the same error twice."
     name = f"“{shortened(_name(error), LONGEST)}”"
-    done = {"no_answer": "gave no answer at all", "working": f"worked {name}", "wording": f"wrote words like {name}"}
+    done = {"no_answer": "gave no answer", "working": f"gave the working {name}", "wording": f"wrote words like {name}"}
     what = done.get(error.kind, f"gave the answer {name}")
-    sentence = f"The largest single error: to “{_prompt(prompt_text[error.prompt_id])}” it {what} {_of_prompt(error)}"
+    sentence = (
+        f"The largest single error: to “{_prompt(prompt_text[error.prompt_id])}” the policy {what} {_of_prompt(error)}"
+    )
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
@@ -281,7 +299,7 @@ def _of_prompt(error: Error) -> str:
 
 
 def _in_memory(error: Error) -> str:
-    """In how many clusters the memory has the error: the penalty depends on the size of the cluster."""
+    """The clusters of the memory that have the error; the penalty depends on their sizes."""
     clusters = error.run.clusters
     if clusters is None or error.kind == "no_answer":
         return ""
@@ -300,7 +318,7 @@ def _in_memory(error: Error) -> str:
 
 
 def _repeats(run: RunData, lines: Course) -> list[str]:
-    """How much is repeated in the last third, against the middle one; in the first third little can repeat."""
+    """How much is repeated in the last third, compared with the middle third: in the first, little can repeat."""
     points = lines.get(("repeated", "answer"), {})
     if len(points) < LEAST_BATCHES:
         return []
@@ -322,7 +340,7 @@ def _repeated(last: float, middle: float) -> str:
 
 
 def _compared(share: float, before: float) -> str:
-    """More, less or as much, by the figures as they are written, so that a reader can check it."""
+    """More, less or as much, by the rounded figures that the reader sees."""
     change = round(_written(share) - _written(before), 6)
     if abs(change) >= NOTICEABLE:
         return "more than" if change > 0 else "less than"
@@ -337,12 +355,12 @@ def _penalty(run: RunData) -> str:
     if not len(penalties):
         return ""
     if not penalties.any():
-        return f"The memory took nothing from any wrong completion{_why_nothing(run)}."
+        return f"The penalty was 0 for every wrong completion{_why_nothing(run)}."
     skipped = _reasons(run).get(Reason.ALL_WRONG.value, 0.0)
     left_out = f" {percent(skipped)} of them {_SKIPPED}." if skipped >= LEAST_SKIPPED else ""
     return (
-        f"The memory took {penalties.mean():.3f} from a wrong completion on average; "
-        f"{percent((penalties > 0).mean())} of them lost something, at most {penalties.max():.3f}.{left_out}"
+        f"The mean penalty of wrong completions was {penalties.mean():.3f}; "
+        f"{percent((penalties > 0).mean())} of them had a penalty, at most {penalties.max():.3f}.{left_out}"
         f"{_annealed(run)}"
     )
 
@@ -362,7 +380,7 @@ def _why_nothing(run: RunData) -> str:
     """Why no wrong completion has a penalty, as far as recipe and rollouts show."""
     alpha = run.recipe.number("meds_alpha")
     if alpha == 0:
-        return ": it only watched (alpha is 0)"
+        return ": the memory only watched (alpha is 0)"
     shares = _reasons(run)
     parts = [
         f"{percent(share)} of them {_WHY_NOTHING[reason]}" for reason, share in shares.items() if reason in _WHY_NOTHING
@@ -388,9 +406,7 @@ def _annealed(run: RunData) -> str:
         return ""
     if fractions is None:
         return ""
-    return (
-        f" It was annealed: it fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])}."
-    )
+    return f" It fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])} on."
 
 
 def _written(share: float) -> float:

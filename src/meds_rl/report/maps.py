@@ -30,8 +30,8 @@ LEAST = 5
 """Points of the smallest map."""
 
 HELP = (
-    "Each point is a wrong completion; near ones were computed alike. t-SNE of the fingerprints (unit length, "
-    "Euclidean): who is whose neighbour can be read, distances between far groups cannot. Equal fingerprints are drawn "
+    "Each point is a wrong completion; near points have similar fingerprints. t-SNE of the fingerprints (unit length, "
+    "Euclidean): neighbours mean something, distances between far groups do not. Equal fingerprints are drawn "
     "side by side."
 )
 

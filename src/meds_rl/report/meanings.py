@@ -1,4 +1,4 @@
-"""What the names of ways of going wrong mean, for a reader who did not write the task."""
+"""The meanings of strategy names, for a reader who did not write the task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from meds_rl.report.source import RunData
 
 UNNAMED = ("other",)
-"""Strategies that are none: completions that the task did not recognise."""
+"""Names for completions whose strategy the task did not recognise."""
 
 POCKET = {
     "left_to_right": "computes from left to right: 7 + 5 * 4 as 12 * 4",
@@ -18,18 +18,18 @@ POCKET = {
     "drop_last": "leaves the last term out and computes the rest from left to right",
     "misread_sign": "turns the first plus or minus around and computes from left to right",
     "misread_times": "reads times as plus",
-    "arithmetic slip": "follows one of the ways, and a step has a wrong result",
+    "arithmetic slip": "follows one of the strategies, but a step has a wrong result",
 }
 """The strategies of the pocket task."""
 
-OF_NONE = "follows none of the ways that the task knows"
-OF_THE_RIGHT_WAY = "the right way; here the answer is wrong"
+OF_NONE = "follows no strategy that the task knows"
+OF_THE_RIGHT_WAY = "the right strategy; here the answer is wrong"
 
 
 def with_meaning(run: RunData, way: Mapping[str, Any]) -> dict[str, Any]:
-    """A way of going wrong (`meds_rl.report.errors.ways`) with its ``meaning``, and whether it is the right way.
+    """A way of going wrong (`meds_rl.report.errors.ways`) with its ``meaning``, and ``is_right`` if it is a strategy.
 
-    The right way is a strategy that is right in most completions that follow it. A meaning that is there stays.
+    A strategy is the right one if most completions that follow it are right. A meaning that is there is kept.
     """
     if way.get("by", "strategy") != "strategy":
         return dict(way)

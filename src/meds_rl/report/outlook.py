@@ -1,6 +1,6 @@
-"""Would a memory help here? The regime of a run, from its rollouts alone: no memory, recipe or metrics are needed.
+"""Would a memory help here? Figures of a run and one sentence about it, from its rollouts alone.
 
-`SENTENCES` and `_regime` are the rule behind the one sentence about each run.
+`_regime` chooses the sentence, `SENTENCES` has its words.
 """
 
 from __future__ import annotations
@@ -27,29 +27,28 @@ Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 LEAST_COMPLETIONS = 4
-"""A prompt with fewer completions (for the live errors: wrong completions of the last third) is not described."""
+"""Prompts with fewer completions are left out (of `live_errors`: fewer wrong completions in the last third)."""
 
 DOMINANT, HALF = 0.8, 0.5
-"""Shares of a prompt's completions that its commonest error is compared with."""
+"""Fractions of a prompt's completions that its commonest error is compared with."""
 
 STUCK = 0.2
-"""A run is stuck if at least this share of its prompts make one error in over `DOMINANT` of their completions."""
+"""A run is stuck if, on at least this fraction of its prompts, over `DOMINANT` of the completions make one error."""
 
 MOSTLY = 0.8
-"""Groups are mostly mixed, or all right, from this share."""
+"""From this fraction on, groups are mostly mixed, or mostly all right."""
 
 HARDLY = 0.1
-"""Below this share of prompts that came again, or of errors that were made before, there is hardly anything to
-remember."""
+"""If fewer prompts came again, or fewer errors were made before, there is hardly anything to remember."""
 
 UNANSWERED = 0.9
-"""From this share of wrong completions without an answer, nothing is said about repetition."""
+"""If this fraction of the wrong completions has no answer, nothing is said about repetition."""
 
 FEW = 3
-"""Right answers of a prompt that are few: a penalty on errors can matter for about .3 to 3 expected ones."""
+"""At most this many right answers to a prompt are few: a penalty can matter if about .3 to 3 are expected."""
 
 MAX_BLOCKS = 1000
-"""More prompts than this are resampled in random blocks, so that a bootstrap takes no longer."""
+"""If there are more prompts, the bootstrap draws random blocks of them, to bound its time."""
 
 NUM_RESAMPLES = 2000
 
@@ -67,25 +66,26 @@ SENTENCES: Mapping[Regime, str] = {
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
     "new errors": "A memory can hardly help: {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
-    "mixed": "{little} to learn for a penalty: {mixed} of the groups are mixed, so their right answers already teach"
-    "{yet}.",
-    "stuck": "Stuck: {stuck} of the prompts make one error in over {dominant} of their completions" + _TEST,
-    "many": "Many errors at a time: a prompt has {modes:.1f} live errors, more than a group of {size} can show" + _TEST,
+    "mixed": "{little} to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
+    "reward{yet}.",
+    "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
+    "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
+    "can show" + _TEST,
     "repeats": "Errors repeat: {seen} of them were made before, and {all_wrong} of the groups are all wrong" + _TEST,
 }
-"""The sentence of each regime. None promises that a penalty helps: no experiment shows the effect of the penalty
-itself."""
+"""The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 
 HELP = (
-    "From the rollouts alone. A group is the completions of one prompt in one batch. An error of a prompt is what its "
-    "workings did, where their steps can be read, and else their final answer; no answer is one, too, unless hardly "
-    "any completion has one. The sentence describes the run; it does not promise that a penalty helps."
+    "From the rollouts alone. A group is the completions of one prompt in one batch. Two wrong completions of a prompt "
+    "make the same error if the steps of their workings are alike or, where no steps can be read, if their final "
+    "answers are equal. No answer counts as an error, too, unless hardly any completion has one. The sentence "
+    "describes the run; it does not promise that a penalty helps."
 )
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of two or more graded completions, and the shares of the three kinds."""
+    """The groups of two or more graded completions, and the fraction of each of three kinds."""
 
     count: int
     size: int
@@ -96,7 +96,8 @@ class Groups:
 
 @dataclass(frozen=True)
 class Commonest:
-    """The share of each prompt's commonest error in its completions: median over prompts, and how many exceed what."""
+    """The commonest error of each prompt, as a fraction of its completions: the median over prompts, and the fractions
+    of prompts where it is over `HALF` and over `DOMINANT`."""
 
     prompts: int
     median: float
@@ -106,9 +107,9 @@ class Commonest:
 
 @dataclass(frozen=True)
 class Right:
-    """Shares of prompts with no, 1 to `FEW`, and more right completions; of those with none, the median number of
-    completions and the rate of right ones that this number cannot exclude (3 / n, at 95 %; None if n is below
-    `LEAST_DESCRIBED`)."""
+    """Fractions of prompts with no, 1 to `FEW`, and more right completions. For those with none: the median number n of
+    completions, and 3 / n, the highest rate of right completions that n wrong ones cannot exclude (at 95 %; None if n
+    is below `LEAST_DESCRIBED`)."""
 
     prompts: int
     none: float
@@ -135,21 +136,21 @@ class Outlook:
     Attributes:
         run: its number.
         regime, sentence: one of `SENTENCES`.
-        num_batches: batches with graded completions.
-        group_size: completions of the usual group.
+        num_batches: number of batches with graded completions.
+        group_size: the commonest number of completions in a group.
         groups: None without a group of two or more.
         commonest: None without a prompt of `LEAST_COMPLETIONS`, or if all of these have fewer than `LEAST_DESCRIBED`.
-        asked_again: share of the prompts that came in two batches or more.
-        seen_before: of the wrong completions of prompts that had come before, the share whose error had, too; None
-            without one.
-        live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches (of
-            fewer than three batches in all of them); median.
+        asked_again: fraction of the prompts that came in two batches or more.
+        seen_before: fraction of errors that the prompt had made in an earlier batch, among the wrong completions of
+            prompts that had come before; None without any.
+        live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches (in all of
+            fewer than three batches); median over prompts.
         right: right completions per prompt.
         pass_at_k: None with fewer than three batches.
-        same_prompts: whether both thirds of ``pass_at_k`` are of the same prompts.
-        num_prompts: of ``pass_at_k``, in the first and the last third.
-        errors_known: whether errors can be told apart; without it `commonest`, `seen_before`, `live_errors` are None.
-        notes: what the reader must know of these figures.
+        same_prompts: whether both thirds of ``pass_at_k`` have the same prompts.
+        num_prompts: number of prompts of ``pass_at_k`` in the first and in the last third.
+        errors_known: whether errors can be distinguished; else `commonest`, `seen_before`, `live_errors` are None.
+        notes: what a reader of these figures must know.
     """
 
     run: int
@@ -182,8 +183,8 @@ def outlook(
     Args:
         run: The run.
         seed: of the bootstrap.
-        workings: what its wrong completions did; without them errors are told apart by final answer.
-        growth: of a growing way of going wrong its shares of the wrong completions, before and in the last third.
+        workings: the grouped workings of its wrong completions; without them errors are compared by final answer.
+        growth: of a way of going wrong that grows, its shares of the wrong completions before and in the last third.
     """
     graded = _Graded(run, workings)
     if not len(graded.prompt) or graded.is_correct.all():
@@ -219,13 +220,13 @@ def outlook(
 
 
 _DROPPED = (
-    "Dynamic sampling drops groups without signal before they are recorded, so the shares of groups describe what was "
-    "kept."
+    "Dynamic sampling drops groups that are all right or all wrong before they are recorded, so the shares of groups "
+    "describe only the groups that were kept."
 )
 
 
 def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime:
-    """The first regime that holds, from "there is nothing to remember" to "there is"."""
+    """The first regime that holds."""
     groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
     if no_answer >= UNANSWERED:
         return "no answers"
@@ -248,7 +249,7 @@ def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, growth
     groups, commonest = found["groups"], found["commonest"]
     yet = _yet(found["seen_before"], growth)
     stuck = percent(commonest.over_dominant if commonest else 0.0)
-    dominated = f"; {stuck} of the prompts make one error in over {percent(DOMINANT)} of their completions"
+    dominated = f"; on {stuck} of the prompts, over {percent(DOMINANT)} of the completions make the same error"
     return SENTENCES[regime].format(
         dominated=dominated if commonest else "",
         no_answer=percent(no_answer),
@@ -277,11 +278,11 @@ def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
 
 
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
-    """(n,) a number for the error of each wrong completion (``run.wrong``), the same for two of the same prompt only.
+    """(n,) a number for the error of each wrong completion (``run.wrong``); compare it within a prompt only.
 
-    By what the working did, if the steps of all of them were read, and of what has no steps by final answer. Of a
-    sample nobody could tell which errors came before; so then, and without workings, by final answer alone. -1 where
-    answers are unknown (`RunData.answers_known`) and no steps were read.
+    If the workings of all of them were read, errors are compared by steps, and by final answer where there are no
+    steps. If only a sample was read, they are compared by final answer alone: a sample does not show which errors came
+    before. -1 where answers are unknown (`RunData.answers_known`) and no steps were read.
     """
     answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
     groups = _groups_of_workings(run, workings)
@@ -291,7 +292,7 @@ def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
 
 
 def _groups_of_workings(run: RunData, workings: Workings | None) -> Ints:
-    """(n,) the group of each wrong completion's steps; -1 where none were read."""
+    """(n,) the group of each wrong completion by its steps; -1 without steps."""
     if workings is None or workings.by != "steps" or len(workings.rows) < len(run.wrong):
         return np.full(len(run.wrong), -1, dtype=np.int64)
     groups = np.empty(len(run.wrong), dtype=np.int64)
@@ -300,7 +301,7 @@ def _groups_of_workings(run: RunData, workings: Workings | None) -> Ints:
 
 
 def _unnamed(run: RunData, workings: Workings | None) -> float:
-    """Share of the wrong completions that have neither an answer nor steps to tell their error by."""
+    """Fraction of the wrong completions that have neither an answer nor steps."""
     none = run.rollouts["answer"].iloc[run.wrong].isna().to_numpy()
     return float((none & (_groups_of_workings(run, workings) < 0)).mean())
 
@@ -309,9 +310,9 @@ class _Graded:
     """A run's N graded completions as numbers, in the order of training.
 
     Attributes:
-        prompt, batch, group: (N,) codes; batches are numbered in order, each group has one batch.
+        prompt, batch, group: (N,) codes; batches are numbered in order, and a group lies in one batch.
         is_correct: (N,).
-        error: (N,) code of the prompt's error; -1 where it is right, or the error is unknown.
+        error: (N,) code of the prompt's error; -1 for a right completion.
         num_prompts, num_batches, group_size: counts; the group's size is the commonest one.
         asked_again: (P,) whether each prompt came in two batches or more.
     """
@@ -348,7 +349,7 @@ class _Graded:
 
 
 def _group_names(rollouts: pd.DataFrame, prompt: Ints) -> Ints:
-    """(N,) codes: which completions of a batch are compared with each other, by `group_id`, else by prompt."""
+    """(N,) codes: equal for completions of a batch that were compared with each other: by `group_id`, or by prompt."""
     if "group_id" not in rollouts:
         return prompt
     named = rollouts["group_id"].notna().to_numpy()
@@ -404,7 +405,7 @@ def _commonest(graded: _Graded) -> Commonest | None:
 
 
 def _seen_before(graded: _Graded) -> float | None:
-    """Of the errors of prompts that had come before, the share that the prompt had made in an earlier batch."""
+    """As `Outlook.seen_before`."""
     known = graded.error >= 0
     first = np.full(int(graded.error.max(initial=-1)) + 1, graded.num_batches)
     np.minimum.at(first, graded.error[known], graded.batch[known])
@@ -415,8 +416,8 @@ def _seen_before(graded: _Graded) -> float | None:
 
 
 def _live_errors(graded: _Graded) -> float | None:
-    """Median over prompts of exp(entropy) of the errors in the last third. A prompt shows at most as many as it has
-    wrong completions there, so few completions give too small a number."""
+    """As `Outlook.live_errors`. It is at most a prompt's number of wrong completions, so it is too small if these are
+    few."""
     rows = graded.third(last=True) & (graded.error >= 0)
     total = graded.per_prompt(rows)
     codes, first, counts = np.unique(graded.error[rows], return_index=True, return_counts=True)
@@ -445,7 +446,7 @@ def _right(graded: _Graded) -> Right:
 
 
 def _pass_at_k(graded: _Graded, rng: np.random.Generator) -> tuple[list[PassAtK] | None, bool, tuple[int, int]]:
-    """pass@k for k = 1, 2, 4, ... up to the group's size, and of which prompts: the same ones where there are any."""
+    """pass@k for k = 1, 2, 4, ... up to the group size; over the prompts that are in both thirds, if there are any."""
     if graded.num_batches < LEAST_BATCHES:
         return None, False, (0, 0)
     ks = [2**power for power in range(graded.group_size.bit_length())]

@@ -37,7 +37,7 @@ class Recipe:
         fields: every field as it was used; empty without a recipe.
         given: those that the user gave.
         damage: why the file cannot be read; else empty.
-        folder: of the run; a run whose recipe names no method is called by it.
+        folder: of the run; a run without a method is called by it.
     """
 
     fields: Mapping[str, Any]
@@ -47,14 +47,9 @@ class Recipe:
 
     @property
     def method(self) -> str:
-        """grpo, dapo, meds, ...; if the recipe names none, the name of the run's folder."""
+        """grpo, dapo, meds, ...; without one, as of a reward function, the name of the run's folder."""
         name = "" if self.folder is None else self.folder.absolute().name
         return str(self.fields.get("method") or name or "run")
-
-    @property
-    def is_named_by_folder(self) -> bool:
-        """Whether it names no method, as that of a `RepeatedErrorPenalty`, and the run is called by its folder."""
-        return self.folder is not None and not self.fields.get("method")
 
     @property
     def seed(self) -> int | None:
@@ -114,8 +109,8 @@ def read_recipe(folder: Path) -> Recipe:
 def variants(recipes: Sequence[Recipe]) -> list[str]:
     """The variant of each run: its method, and the given fields that differ between the runs of that method.
 
-    Runs of the same variant differ only in seed, or in fields that do not change what is learnt. A run whose
-    recipe names no method is a variant of its own, called by its folder.
+    Runs of the same variant differ only in seed, or in fields that do not change what is learnt. A run without a method
+    is a variant of its own, called by its folder.
 
     Example:
         >>> a, b, c = (
@@ -125,11 +120,11 @@ def variants(recipes: Sequence[Recipe]) -> list[str]:
         ['meds, alpha 0.1', 'meds, alpha 0.1', 'meds, alpha 0.2', 'dapo']
     """
     names = []
-    unnamed = [recipe.folder for recipe in recipes if recipe.is_named_by_folder and recipe.folder is not None]
-    folders = list(dict.fromkeys(folder.absolute() for folder in unnamed))
-    alone = dict(zip(folders, _distinct([folder.name for folder in folders], folders), strict=True))
+    unnamed = [recipe for recipe in recipes if not recipe.fields.get("method") and recipe.folder is not None]
+    folders = {recipe.folder.absolute(): None for recipe in unnamed if recipe.folder is not None}
+    alone = dict(zip(folders, _distinct([folder.name for folder in folders], list(folders)), strict=True))
     for recipe in recipes:
-        if recipe.is_named_by_folder and recipe.folder is not None:
+        if recipe in unnamed and recipe.folder is not None:
             names.append(alone[recipe.folder.absolute()])
             continue
         same_method = [other for other in recipes if other.method == recipe.method]

@@ -190,7 +190,10 @@ def _metrics(folder: RunFolder) -> tuple[list[dict[str, Any]], str]:
     if not folder.metrics_path.is_file():
         return [], ""
     rows, num_bad = read_metrics(folder.metrics_path)
-    return (rows, f"Lines of {folder.metrics_path} left out, as they are no figures: {num_bad:,}." if num_bad else "")
+    return (
+        rows,
+        f"Lines of {folder.metrics_path} left out, because they have no figures: {num_bad:,}." if num_bad else "",
+    )
 
 
 def _memory(folder: RunFolder) -> tuple[ErrorMemory | None, str]:

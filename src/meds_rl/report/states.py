@@ -1,4 +1,4 @@
-"""Errors by the states of a model that is at hand: the memory's fingerprint, for rollouts of any trainer."""
+"""Groups wrong completions by the states of a given model (`WorkingStates`), for rollouts of any trainer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from meds_rl.report.source import RunData
 from meds_rl.report.workings import Workings, within_prompts
 
 MAX_COMPLETIONS = 2_000
-"""Wrong completions that the model reads, of the prompts that have the most."""
+"""The model reads this many wrong completions, of the prompts that have the most."""
 
 MAX_TOKENS = 4_096
-"""Longer completions, with their prompts, are left out."""
+"""A prompt and completion with more tokens in all are left out."""
 
 BATCH = 8
+"""Completions in a forward pass."""
 
 EPSILON = 0.2
-"""The epsilon of HDBSCAN in the recommended preset."""
+"""`cluster_selection_epsilon` of the preset "recommended"."""
 
 
 def read_states(run: RunData, model: Any, tokenizer: Any, show_progress: bool = False) -> Workings:
@@ -31,7 +32,7 @@ def read_states(run: RunData, model: Any, tokenizer: Any, show_progress: bool = 
 
     Args:
         run: the run.
-        model, tokenizer: a causal language model and its tokenizer; best the one that made the completions.
+        model, tokenizer: a causal language model and its tokenizer, preferably the one that made the completions.
         show_progress: whether a progress bar is shown.
     """
     rows = _chosen(run)
@@ -63,7 +64,7 @@ def read_states(run: RunData, model: Any, tokenizer: Any, show_progress: bool = 
 
 
 def _chosen(run: RunData) -> NDArray[np.int64]:
-    """All wrong completions of the prompts with the most, as long as there is room; at least one prompt."""
+    """The rows of all wrong completions of the prompts with the most, up to `MAX_COMPLETIONS`; at least one prompt."""
     prompt_ids = run.rollouts["prompt_id"].to_numpy()[run.wrong]
     chosen: list[NDArray[np.int64]] = []
     room = MAX_COMPLETIONS
@@ -83,7 +84,7 @@ def _vectors(
     answers: Sequence[str | None],
     show_progress: bool,
 ) -> NDArray[np.float64]:
-    """(n, D) unit vectors; NaN for a completion of fewer than two tokens, or of too many."""
+    """(n, D) unit vectors; a row of NaN for a completion with fewer than two tokens or with too many."""
     from tqdm.auto import tqdm
 
     from meds_rl.evaluation.sampling import encode
@@ -110,7 +111,7 @@ def _vectors(
 
 
 def _messages(prompt: str) -> Any:
-    """Chat messages, which the rollouts have as JSON; a text as it is."""
+    """The chat messages of a prompt that is their JSON; any other text unchanged."""
     if not prompt.startswith("[{"):
         return prompt
     try:

@@ -1,8 +1,8 @@
-"""What wrong completions did, read from their text: kinds of errors that nobody named, and no model is needed for.
+"""Groups wrong completions by their working, read from the text: kinds of errors without labels and without a model.
 
-Steps (`meds_rl.fingerprint.steps`) are compared over all prompts: a sequence that was made often is a way of going
-wrong by itself, and the rarer ones are clustered by what they share, by HDBSCAN. Where most workings have no steps to
-be read, the wording is compared (`meds_rl.fingerprint.text`), and only among completions of one prompt.
+The steps of workings (`meds_rl.fingerprint.steps`) are compared over all prompts. A frequent sequence of steps is a
+*way* of going wrong by itself; rarer sequences are clustered by HDBSCAN on the steps that they share. If most workings
+have no steps that can be read, their wording is compared (`meds_rl.fingerprint.text`), within each prompt.
 """
 
 from __future__ import annotations
@@ -21,44 +21,45 @@ from meds_rl.fingerprint.text import text_vectors
 from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
 from meds_rl.report.completions import read_texts
 from meds_rl.report.source import RunData
-from meds_rl.report.text import counted
+from meds_rl.report.text import counted, percent
 
-MAX_READ = 50_000
-"""Wrong completions whose workings are read; of more a random sample."""
+MAX_READ = 30_000
+"""Wrong completions whose workings are read; a random sample if there are more."""
 
 LEAST_READ = 0.5
-"""Share of the workings that must have steps for a comparison by steps."""
+"""Steps are compared if at least this fraction of the workings has any."""
 
 LEAST_SHARED = 0.2
-"""Share of these that must go the same way as one of another prompt, to speak of ways over all prompts."""
+"""Ways are shown over all prompts if at least this fraction of these goes the same way as one of another prompt."""
 
 COMMON = 0.005
-"""A sequence of steps with this share of the workings, and `LEAST_TIMES`, is a way by itself."""
+"""A sequence of steps is a way by itself if it is this fraction of the workings and came `LEAST_TIMES` times."""
 
 LEAST_TIMES = 3
 
-MAX_RIGHT = 10_000
-"""Right completions whose workings are read, to say which ways are right elsewhere; of more a random sample."""
+MAX_RIGHT = 5_000
+"""Right completions whose workings are read, to count right answers by each way; a random sample if there are more."""
 
 MAX_SEQUENCES = 4_000
-"""Rarer sequences that are clustered, the most frequent ones."""
+"""Rarer sequences that are clustered: the most frequent of them."""
 
 RARE = HDBSCANClustering(cluster_selection_method="leaf", cluster_selection_epsilon=0.6)
-"""Of rarer sequences. By "eom" most of them would be one cluster, of workings that have nothing in common."""
+"""Clusters rarer sequences. With "eom", most of them would be one cluster of workings with nothing in common."""
 
 MAX_TEXTS = 500
-"""Workings of a prompt whose wordings are clustered, the newest ones."""
+"""Completions of a prompt that are clustered by wording or states: the newest."""
 
 MAX_WORDED_PROMPTS = 300
-"""Prompts whose wordings are clustered, those with the most wrong completions."""
+"""Prompts whose completions are clustered by wording or states: those with the most wrong completions."""
 
 TEXT_EPSILON = 0.5
+"""Clusters of wordings that split at less than this distance are one."""
 
 SAME_NAME = 0.8
-"""A way has the name of its steps, signs included, if this share of its workings has it; else the general one."""
+"""A way is named by the steps of its commonest working if this fraction has exactly these; else by their `shape`."""
 
 LONG_ANSWER = 60
-"""Characters. If the median answer is longer, or most wrong completions have none, answers do not name errors."""
+"""Characters. If the median answer is longer, or most wrong completions have none, equal answers do not show errors."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ class Workings:
     """The workings of a run's wrong completions.
 
     Attributes:
-        by: what was compared: steps over all prompts; wordings, or a model's states (`meds_rl.report.states`), within
-            each prompt; None if nothing was found.
+        by: what was compared: the steps, over all prompts; or the wording or a model's states
+            (`meds_rl.report.states`), within each prompt. None if nothing was found.
         rows: (n,) the rows of the rollouts that were read, ascending.
-        groups: (n,) the group of each, from 0; -1 for none. Of wordings and states, those of one prompt only.
-        names, meanings: of the groups, for the reader.
+        groups: (n,) the group of each, from 0; -1 for no group. Only groups by steps have more than one prompt.
+        names, meanings: of each group, for the reader.
         num_wrong: wrong completions of the run, of which n were read.
-        over_prompts: whether the groups are ways over all prompts.
+        over_prompts: whether the groups are shown as ways over all prompts.
         note: what was found, or why nothing was.
         examples: of each group the row of its newest completion with the steps of its name, and these steps with their
             numbers; None where they are no arithmetic. Empty if nothing but texts or states was compared.
@@ -90,7 +91,7 @@ class Workings:
 
     @property
     def scale(self) -> float:
-        """How many wrong completions each one that was read stands for."""
+        """Wrong completions per completion that was read."""
         return self.num_wrong / len(self.rows) if len(self.rows) else 1.0
 
 
@@ -109,7 +110,7 @@ def read_workings(run: RunData, seed: int = 0) -> Workings:
     if num_read >= LEAST_READ * len(rows):
         found = _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
         return replace(found, meanings=_with_right(run, found, workings, rng))
-    note = f"Steps could be read in {num_read / len(rows):.0%} of {of}, which is too few to compare them."
+    note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
     if answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
     groups = by_wording(prompt_ids, [completions[row] for row in rows.tolist()])
@@ -119,16 +120,17 @@ def read_workings(run: RunData, seed: int = 0) -> Workings:
 def _texts(
     run: RunData, rows: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], dict[int, str], dict[int, str]]:
-    """The rows that were read, ascending, their prompts and completions; a random sample of more than ``most``."""
+    """At most ``most`` rows, ascending, at random if there are more; and row -> prompt, row -> completion."""
     if len(rows) > most:
         rows = rng.choice(rows, most, replace=False)
     completions = {row: text or "" for row, text in read_texts(run, "completion", rows.tolist())}
-    prompts = {row: text or "" for row, text in read_texts(run, "prompt", list(completions))}
+    once: dict[str, str] = {}  # a long prompt of many completions is kept once
+    prompts = {row: once.setdefault(text or "", text or "") for row, text in read_texts(run, "prompt", [*completions])}
     return np.array(sorted(prompts), dtype=np.int64), prompts, completions
 
 
 def answers_name_errors(run: RunData) -> bool:
-    """Whether wrong answers are there and short, so that equal errors have equal answers."""
+    """Whether most wrong completions have an answer, and a short one, so that equal errors have equal answers."""
     answers = run.rollouts["answer"].iloc[run.wrong].dropna()
     if len(answers) < len(run.wrong) / 2:
         return False
@@ -157,18 +159,19 @@ def _by_steps(
     shared = np.array([len(prompts_of[group]) > 1 for group in groups.tolist()]) & is_read
     share = shared.sum() / is_read.sum()
     over_prompts = bool(share >= LEAST_SHARED)
-    note = f"Steps were read in {is_read.mean():.0%} of {of}."
+    note = f"Steps were read in {percent(is_read.mean())} of {of}."
     if not over_prompts:
-        note += f" {share:.0%} of them go the same way as one of another prompt, so errors are shown by prompt only."
+        same = "go the same way as one of another prompt"
+        note += f" {percent(share)} of them {same}, so errors are shown by prompt only."
     names, meanings, examples = _names(groups, rows, workings)
     return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note, examples)
 
 
 def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
-    """The way (n,) that each working goes; -1 for None.
+    """The way (n,) of each working; -1 for None.
 
-    Equal steps are one way. Rare sequences of steps, of which none has a share of `COMMON`, are clustered by HDBSCAN on
-    the vectors of their steps (`step_vectors`); what is in no cluster stays a way of its own.
+    Equal steps are one way. Sequences rarer than `COMMON` are clustered by HDBSCAN on the vectors of their steps
+    (`step_vectors`); a sequence in no cluster stays a way of its own.
     """
     listed = list(workings)
     places: dict[int, int] = {}
@@ -192,7 +195,7 @@ def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
 def _with_right(
     run: RunData, found: Workings, workings: Sequence[Working | None], rng: np.random.Generator
 ) -> list[str]:
-    """The meanings, with how often right completions go each way: a habit may be right on easy problems."""
+    """The meanings, with how many right completions go each way: a habit may be right on easy problems."""
     graded = np.isfinite(run.rollouts["reward"].to_numpy(dtype=np.float64))
     right = np.flatnonzero(graded & run.rollouts["is_correct"].to_numpy(dtype=bool))
     rows, prompts, completions = _texts(run, right, MAX_RIGHT, rng)
@@ -220,7 +223,7 @@ def _names(
 
 
 def _name(members: Sequence[tuple[int, Working]]) -> tuple[str, str, tuple[int, str] | None]:
-    """The name of a way, what it means and an example: of its most frequent sequence of steps."""
+    """The name of a way, its meaning and an example, from its most frequent sequence of steps."""
     keys = Counter(working.key for _, working in members)
     key, count = keys.most_common(1)[0]
     same = [working for _, working in members if working.key == key]
@@ -240,7 +243,7 @@ def _name(members: Sequence[tuple[int, Working]]) -> tuple[str, str, tuple[int, 
 
 
 def by_wording(prompt_ids: NDArray[np.object_], texts: Sequence[str]) -> NDArray[np.int64]:
-    """The group (n,) of each text among the texts of its prompt; -1 for none. No group has two prompts."""
+    """The group (n,) of each text, among the texts of its prompt only; -1 for no group."""
 
     def vectors(places: NDArray[np.int64]) -> NDArray[np.float64]:
         return text_vectors([texts[place] for place in places.tolist()]).astype(np.float64)
@@ -251,12 +254,12 @@ def by_wording(prompt_ids: NDArray[np.object_], texts: Sequence[str]) -> NDArray
 def within_prompts(
     prompt_ids: NDArray[np.object_], vectors: Callable[[NDArray[np.int64]], NDArray[np.float64]], epsilon: float
 ) -> NDArray[np.int64]:
-    """Clusters (n,) of HDBSCAN among the completions of each prompt; -1 for none. No cluster has two prompts.
+    """Clusters (n,) by HDBSCAN within each prompt; -1 for no cluster. No cluster has two prompts.
 
     Args:
         prompt_ids: (n,) of the completions.
-        vectors: from places (m,) to unit vectors (m, D); NaN for none.
-        epsilon: clusters closer than this are one.
+        vectors: from indices (m,) of completions to unit vectors (m, D); a row of NaN for no vector.
+        epsilon: clusters that split at less than this distance are one.
     """
     groups = np.full(len(prompt_ids), -1, dtype=np.int64)
     clustering = HDBSCANClustering(cluster_selection_epsilon=epsilon)

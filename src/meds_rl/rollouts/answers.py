@@ -1,7 +1,11 @@
-"""Finds the final answers in completions by a marker or a regular expression, for files without a column of answers."""
+"""Finds the final answers in completions, for files without a column of answers.
+
+A marker or a regular expression says where they are. Where nothing is marked, `GUESSES` look for usual wordings.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,6 +17,17 @@ Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
 
 SHOWN = {"boxed": "\\boxed{...}", "answer_tag": "<answer>...</answer>", "hashes": "#### ..."}
 """Marker -> how the reader sees it."""
+
+ENDING = 500
+"""Characters at the end of a completion in which the guesses look for an answer."""
+
+LONGEST_GUESS = 80
+"""Characters. What follows "answer is" and is longer is no final answer."""
+
+_SAYS = r"[\s*_`]*(?:\bis\b|[:=])[\s*_`:=]*(?=([^\n]*))"
+_SENTENCE_END = re.compile(r"[.!?;](?=[\s*_`$\"')]|$)")
+_AROUND = " \t\r*_`$\"'"
+_NUMBER_OR_LETTER = re.compile(r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?: ?/ ?[0-9]+)?(?: ?%)?|\(?[A-Z]\)?")
 
 _BEGIN, _END = "\U000f1a7e", "\U000f1a7f"
 """Put around each match: two private characters that texts do not use."""
@@ -65,6 +80,50 @@ def by_pattern(pattern: str) -> Search:
     except pa.ArrowInvalid:  # the pattern has no group of its own
         group = 1
     return lambda texts: [_last(text) for text in marked(texts, group).to_pylist()]
+
+
+def _after(words: str) -> Search:
+    """What follows words such as "answer" and then "is", ":" or "=": up to the end of the sentence, without markup.
+
+    Example:
+        >>> _after("answer")(["The answer is 3. No: **Answer:** $3.5$", "The answer is: 17. I am sure.", "It is 3."])
+        ['3.5', '17', None]
+    """
+    said = re.compile(rf"\b(?i:{words}){_SAYS}")
+    last = words.rpartition(" ")[2]
+
+    def find(text: str) -> str | None:
+        ending = text[-ENDING:]
+        found = said.findall(ending) if last in ending.lower() else None  # much faster than the expression
+        return _trimmed(found[-1]) if found else None
+
+    return lambda texts: [find(text) for text in texts]
+
+
+def _trimmed(text: str) -> str | None:
+    """A sentence's answer: "**17.** I am sure." is 17; None without one, or if it is too long."""
+    end = _SENTENCE_END.search(text)
+    answer = (text if end is None else text[: end.start()]).strip(_AROUND).rstrip(",:")
+    return answer if 0 < len(answer) <= LONGEST_GUESS else None
+
+
+def _last_lines(texts: Sequence[str]) -> list[str | None]:
+    return [_last_line(text[-ENDING:].rstrip()) for text in texts]
+
+
+def _last_line(text: str) -> str | None:
+    answer = text.rpartition("\n")[2].rstrip(".").strip(_AROUND).rstrip(".")
+    return answer if _NUMBER_OR_LETTER.fullmatch(answer) and len(answer) <= LONGEST_GUESS else None
+
+
+GUESSES: Mapping[str, Search] = {
+    'what follows "answer is"': _after("answer"),
+    'what follows "final result is"': _after("final result"),
+    "the last line, where it is a number or a letter": _last_lines,
+}
+"""Name for the reader -> `Search`, the most reliable first. They look at the end of a completion only.
+
+":" and "=" count as "is"."""
 
 
 def _last(text: str) -> str | None:

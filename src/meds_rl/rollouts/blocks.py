@@ -21,7 +21,7 @@ from typing import IO, Any, TypeAlias
 from meds_rl.rollouts.table import RunFolderError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv")
+KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
 
 BLOCK = 8_000_000
 """Bytes of a block."""
@@ -35,7 +35,7 @@ LARGEST_JSON = 256_000_000
 PIECE = 1 << 16
 """Bytes of one read call."""
 
-MAX_ROWS = 8192
+FEWEST_ROWS, MAX_ROWS = 16, 8192
 """Rows of a block of parquet."""
 
 DEEPEST = 3
@@ -142,11 +142,14 @@ def read_blocks(path: Path, damage: Damage, wanted: Wanted = lambda names: names
     Raises:
         RunFolderError: it is no regular file, or has a line that is too long.
     """
+    if not path.exists():  # deleted since it was found
+        damage.why = f"{path} is gone."
+        return
     if not path.is_file():
         raise RunFolderError(f"{path} is no regular file.")
     import pyarrow as pa
 
-    readers = {".csv": _csv, ".json": _json}
+    readers = {".csv": _csv, ".tsv": _csv, ".json": _json}
     kind = kind_of(path)
     try:
         yield from _parquet(path, wanted) if kind == ".parquet" else readers.get(kind, _json_lines)(path, damage)
@@ -160,14 +163,20 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Block]:
     with path.open("rb") as opened, pq.ParquetFile(opened) as file:
         columns = list(wanted(file.schema_arrow.names))
         total, done = max(1, file.metadata.num_rows), 0
-        for batch in file.iter_batches(batch_size=_rows_a_block(file.metadata), columns=columns):
+        for batch in file.iter_batches(batch_size=_rows_a_block(file, columns), columns=columns):
             done += batch.num_rows
             yield Block(list(dict.fromkeys(batch.schema.names)), batch.num_rows, _of_batch(batch), done / total)
 
 
-def _rows_a_block(metadata: Any) -> int:
+def _rows_a_block(file: Any, columns: Sequence[str]) -> int:
+    metadata = file.metadata
     size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-    return int(min(MAX_ROWS, max(16, BLOCK * metadata.num_rows // max(1, size))))
+    rows = int(min(MAX_ROWS, max(FEWEST_ROWS, BLOCK * metadata.num_rows // max(1, size))))
+    # A long prompt that many rows have is stored once, and is read once for each row.
+    first = next(file.iter_batches(batch_size=FEWEST_ROWS, columns=columns), None)
+    if first is None or not first.num_rows:
+        return rows
+    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, int(first.nbytes))))
 
 
 def _of_batch(batch: Any) -> Callable[[str], list[Any]]:
@@ -253,6 +262,8 @@ def _decoded_line(line: bytes) -> str:
 
 def _row(line: str) -> dict[str, Any] | None:
     """The JSON object in a line; None if the line is cut off, something else, or nested too deeply."""
+    if not line.lstrip().startswith("{"):  # much faster than the parser's error
+        return None
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -296,7 +307,7 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
         damage.add(row.number or 0)
         return "skip"
 
-    names = _header(path)
+    names, delimiter = _header(path)
     # Read as bytes: numbers are recognised later, and a text that is not UTF-8 is lost alone.
     types = dict.fromkeys(names, pa.binary())
     with (
@@ -304,7 +315,9 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
         arrow_csv.open_csv(
             file,
             read_options=arrow_csv.ReadOptions(block_size=BLOCK, use_threads=False),  # threads do not number the rows
-            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=left_out),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=left_out
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=types, strings_can_be_null=True, null_values=[""], check_utf8=False
             ),
@@ -314,13 +327,15 @@ def _csv(path: Path, damage: Damage) -> Iterator[Block]:
             yield Block(list(dict.fromkeys(names)), batch.num_rows, _of_bytes(batch), share())
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> tuple[list[str], str]:
+    """The names of the columns, and what separates them: the comma, semicolon or tab that gives the most names."""
     with _opened(path) as (file, _):
         text = file.read(1_000_000).decode("utf-8-sig", "replace")
     try:
-        return next(csv.reader(io.StringIO(text)), [])
+        found = [(next(csv.reader(io.StringIO(text), delimiter=delimiter), []), delimiter) for delimiter in ",;\t"]
     except csv.Error as error:
         raise RunFolderError(f"{path} has no header: {error}.") from None
+    return max(found, key=lambda pair: len(pair[0]))
 
 
 def _of_bytes(batch: Any) -> Callable[[str], list[Any]]:

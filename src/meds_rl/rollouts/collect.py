@@ -1,4 +1,4 @@
-"""Reads all files of a dump once: texts go to disk, what is small stays in memory until it is known what it means."""
+"""Reads all files of a dump once. Completions go to disk; numbers and answers stay in memory until all are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.rollouts.answers import Search, searches
+from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
@@ -24,17 +24,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
-"""What the user can name the column of."""
+"""What the user can name a column for."""
+
+LEAST_COPIED = 8
+"""A file is a copy of another if it has at least so many different completions, and the same prompts and steps."""
 
 OWN = ""
-"""The answers that the file has in a column, among those that are looked for."""
+"""The key of the answers that the file has in a column, beside the markers and patterns that are searched."""
+
+GRADES = {
+    **dict.fromkeys(("correct", "right", "yes", "pass", "passed"), 1.0),
+    **dict.fromkeys(("incorrect", "wrong", "no", "fail", "failed"), 0.0),
+}
+"""Words in the place of a reward."""
 
 NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about the rollouts of another program.
+    """The user's options for rollouts of another program.
 
     Attributes:
         columns: prompt, completion, reward, step, answer or group -> the column that has it.
@@ -146,7 +155,9 @@ class Collector:
         grade, total: the names of the rewards that say right or wrong, and that are the reward, if the format says so.
         damages: of each file, what was left out.
         others: files of another format or of none, with their columns.
-        repeated: numbers of the files that repeat the file before.
+        repeated: numbers of the files that repeat an earlier one.
+        words: name of a reward -> words in it, and the numbers that they are read as.
+        unread: "reward" or "step" -> the first value that is no number.
         incomplete: rows without a completion, a prompt or a step.
     """
 
@@ -155,8 +166,12 @@ class Collector:
         self._searches: Mapping[str, Search] = (
             {} if "answer" in options.columns else searches(options.answer_marker, options.answer_pattern)
         )
+        asked = {"answer"} & set(options.columns) or options.answer_marker or options.answer_pattern
+        self._guesses: Mapping[str, Search] = {} if asked else GUESSES
         self._hashes: list[int] = []  # of the completions of the present file
         self._last_hashes: list[int] = []
+        self._whole: list[int] = []  # the same, with prompts and steps
+        self._files_read: set[int] = set()
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
         self.filters: dict[str, int] = {}
@@ -167,6 +182,8 @@ class Collector:
         self.damages: dict[Path, Damage] = {}
         self.others: dict[Path, list[str]] = {}
         self.repeated: set[int] = set()
+        self.words: dict[str, dict[str, float]] = {}
+        self.unread: dict[str, str] = {}
         self.num_files = self.incomplete = self._num_documents = 0
 
     def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
@@ -182,9 +199,10 @@ class Collector:
         """
         from tqdm.auto import tqdm
 
-        sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+        sizes = [_size_of(path) for path in files]
+        name = "".join(letter if letter.isprintable() else " " for letter in encodable(self._dump.name))  # no escapes
         with tqdm(
-            total=sum(sizes), desc=self._dump.name, unit="B", unit_scale=True, disable=not show_progress, leave=False
+            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=not show_progress, leave=False
         ) as bar:
             for path, size in zip(files, sizes, strict=True):
                 done = 0
@@ -228,9 +246,13 @@ class Collector:
     def _end(self, format_: Format) -> None:
         # A policy that has collapsed may say the same again; a batch that is logged again has different completions.
         varied = 2 * len(set(self._hashes)) > len(self._hashes)
-        if format_.logs_again and varied and self._hashes == self._last_hashes:
+        is_logged_again = format_.logs_again and varied and self._hashes == self._last_hashes
+        content = hash(tuple(self._whole))
+        is_copy = len(set(self._whole)) >= LEAST_COPIED and content in self._files_read
+        if is_logged_again or is_copy:
             self.repeated.add(self.num_files - 1)
-        self._last_hashes, self._hashes = self._hashes, []
+        self._files_read.add(content)
+        self._last_hashes, self._hashes, self._whole = self._hashes, [], []
 
     def _add(self, rows: Rows, path: Path) -> list[str]:
         """Collect the rows of a block; the texts of the completions that are kept."""
@@ -249,6 +271,8 @@ class Collector:
         kept = [text for text in compress(texts, whole) if text is not None]
         shown = [text for text, _ in kept]
         self._hashes += map(hash, shown)
+        known = np.nan_to_num(steps[whole], nan=BAD_STEP)  # nan has no hash of its own
+        self._whole += map(hash, zip(prompts[whole].tolist(), known.tolist(), shown, strict=True))
         numbers = {
             "prompt": prompts,
             "step": steps,
@@ -261,11 +285,19 @@ class Collector:
         self.rows.add(
             {name: values[whole].astype(np.float64) for name, values in numbers.items()}
             | {"size": np.array([len(text) for text in shown], dtype=np.float64)},
-            {name: numbers_of(values, num)[whole] for name, values in rows.rewards.items()},
+            {name: self._grades(name, values, num)[whole] for name, values in rows.rewards.items()},
             self._answers(rows.answers, [written for _, written in kept], whole),
             list(compress(groups, whole)),
         )
         return shown
+
+    def _grades(self, name: str, values: Values, num: int) -> Numbers:
+        """The values of a reward as numbers; words such as "correct" and "wrong" are 1 and 0."""
+        texts = {value for value in values if isinstance(value, str)}
+        words = {text: GRADES[word] for text in texts if (word := text.strip().lower()) in GRADES}
+        self.words.setdefault(name, {}).update(words)
+        read = [words.get(value, value) if isinstance(value, str) else value for value in values] if words else values
+        return self._read_numbers("reward", read, num)
 
     def _places(self, prompts: Values) -> NDArray[np.int64]:
         """The place of each prompt among the different ones; -1 for none."""
@@ -298,7 +330,9 @@ class Collector:
 
         NaN if nothing says it, `BAD_STEP` where a row has none while others have one.
         """
-        steps = numbers_of(rows.steps, num)
+        steps = self._read_numbers("step", rows.steps, num)
+        if "step" in self.unread and "step" in self._options.columns:
+            raise RunFolderError(f"{path}: --step {self._options.columns['step']}: {self.unread['step']} is no number.")
         if np.isnan(steps).all():
             named = (
                 None if self.format is not None and not self.format.numbered else step_in_name(path, self._dump.path)
@@ -307,10 +341,31 @@ class Collector:
         good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
         return np.where(good, np.maximum(steps - rows.first_step, 0), BAD_STEP)
 
+    def _read_numbers(self, what: str, values: Values, num: int) -> Numbers:
+        """The values as numbers (`numbers_of`); the first that is something else is kept for the reader."""
+        numbers = numbers_of(values, num)
+        if values and what not in self.unread and np.isnan(numbers).any():
+            pairs = zip(values, numbers.tolist(), strict=True)
+            other = next((value for value, number in pairs if number != number and not _is_nothing(value)), None)
+            if other is not None:
+                self.unread[what] = repr(other[:40]) if isinstance(other, str) else f"a {type(other).__name__}"
+        return numbers
+
     def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
         given = own or [None] * len(whole)
         found: dict[str, Values] = {OWN: [_answer(value) for value in compress(given, whole)]}
-        return found | {label: search(written) for label, search in self._searches.items()}
+        found |= {label: search(written) for label, search in self._searches.items()}
+        nothing = [None] * len(written)  # a block in which most answers are there is not searched further
+        known = max(sum(answer is not None for answer in answers) for answers in found.values())
+        is_open = 2 * known < len(written)
+        return found | {label: guess(written) if is_open else nothing for label, guess in self._guesses.items()}
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is gone
+        return 0
 
 
 BAD_STEP = -1.0
@@ -339,6 +394,11 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return float("nan")
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether it is an empty value; the only float that is no number is NaN."""
+    return value is None or value == "" or isinstance(value, float)
 
 
 def _answer(value: Any) -> str | None:

@@ -1,7 +1,7 @@
 """Grades the samples that an evaluation did not grade one by one, by comparing their answers with the reference.
 
-lm-evaluation-harness grades the first of the repeats of a document, and lighteval all samples of a document together.
-The comparison is used only where it agrees with every grade that the program did give.
+lm-evaluation-harness grades only the first sample of a document; lighteval gives all samples of a document one figure.
+The comparison is used only in files where it agrees with every grade of the program.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from meds_rl.fingerprint.text import normalized_answer
 from meds_rl.rollouts.grading import Grading, Numbers
 
 LEAST_CASES = 5
-"""Grades of the program that the comparison must agree with, in each file. At least one of them says right."""
+"""The comparison needs this many grades of the program to agree with, in each file, one of them above 0."""
 
 _FIGURE = re.compile(r"(?<!g-)(avg|pass)@(\d+|[kn])\b(.*)", re.DOTALL)
 _OTHERS = re.compile(r"maj@|g-pass@")
 
 
 class Reference(NamedTuple):
-    """What is known of one completion of a document that has several.
+    """What is known about one of several completions of a document.
 
     Attributes:
-        answers: those that are right, normalised.
-        document: number of the document whose grade this completion is part of; None if it is part of none.
-        figure: the grade of all these completions together; None if the completion has a grade of its own.
-        k: the figure is pass@k. It is the average at 1, and whether any is right if k is the number of completions.
+        answers: the right answers, normalised.
+        document: number of the document, if the program's grade covers this completion; else None.
+        figure: one grade for all completions that it covers; None if the completion has a grade of its own.
+        k: the figure is pass@k: with k = 1 the average, with k the number of completions whether any is right.
     """
 
     answers: tuple[str, ...]
@@ -44,7 +44,7 @@ class Reference(NamedTuple):
 
 
 def reference_answers(references: Iterable[Any]) -> tuple[str, ...]:
-    r"""The right answers, normalised; of a worked solution its marked answer.
+    r"""The right answers, normalised; from a worked solution, the answer that it marks.
 
     Example:
         >>> reference_answers([" 42 ", "6 * 7 = 42, so\n#### 43", r"it is \boxed{44}", None])
@@ -80,13 +80,13 @@ def _number(pattern: str, text: str, default: int) -> int:
 
 @dataclass(frozen=True)
 class Cases:
-    """Grades of the program, and how many of them the comparison gives as well.
+    """How far the comparison agrees with the program's grades.
 
     Attributes:
-        completions: how many the program did not grade one by one.
-        answered: how many of them have an answer.
-        cases: its grades, of a completion or of a document.
-        agreed, right: how many of them the comparison agrees with, and how many say that something is right.
+        completions: number of completions that the program did not grade one by one.
+        answered: how many of these have an answer.
+        cases: number of the program's grades, of a completion or of a document.
+        agreed, right: how many of these the comparison agrees with, and how many are above 0.
         files: numbers of the files.
     """
 
@@ -128,7 +128,8 @@ class Comparison:
     refused: Cases = Cases()
 
     def complete(self, grading: Grading) -> Grading:
-        """The grading with the completions that were compared. Their reward is that of the others."""
+        """The grading, completed by the comparison. A compared completion gets the reward that right ones (or wrong
+        ones) have."""
         if not self.used.completions:
             return grading
         known = np.isfinite(grading.is_correct) & np.isfinite(grading.rewards)
@@ -146,7 +147,7 @@ class Comparison:
         )
 
     def notes(self) -> list[str]:
-        """What the reader should know."""
+        """Notes for the reader: how many completions were compared, or why they were not."""
         used, refused = self.used, self.refused
         notes = []
         if used.completions:
@@ -158,7 +159,7 @@ class Comparison:
             why = _why_not(refused) if refused.answered else "no answer is found in them."
             notes.append(
                 f"{_completions(refused)} not compared with the reference: {why} "
-                "--answer-marker or --answer-pattern say how answers are marked."
+                "Say how answers are marked with --answer-marker or --answer-pattern."
             )
         return notes
 

@@ -1,6 +1,6 @@
-"""Turns the rollouts of another program into a run folder of this library's form, with bounded memory.
+"""Turns the rollouts of another program into a run folder, with bounded memory.
 
-The texts go through a file on disk, as only after the last row it is known which reward says right or wrong, how
+The completions wait in a file on disk. Only after the last row it is known which reward says right or wrong, how
 answers are marked, and in which order the rows were sampled.
 """
 
@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import write_atomically
+from meds_rl.rollouts.answers import GUESSES
 from meds_rl.rollouts.blocks import Damage
-from meds_rl.rollouts.collect import OWN, Collector, ReadOptions
+from meds_rl.rollouts.collect import GRADES, OWN, Collector, ReadOptions
 from meds_rl.rollouts.compare import Comparison, compare
 from meds_rl.rollouts.dumps import ACCEPTED, Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
@@ -31,17 +32,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
-"""A file of the run folder ends with the batch in which it reaches either."""
+"""Most rows and characters of a file of the run folder."""
 
 LEAST_ANSWERS = 0.1
-"""A marker that fewer completions have is none."""
+"""A marker is used if at least this fraction of the completions has it."""
+
+LEAST_GUESSED = 0.5
+"""A guess that finds fewer answers is none."""
+
+MAX_TOKENS = 2**40
+"""A larger length is none."""
 
 MAX_NAMED = 3
-"""Files that a note names."""
+"""Most files that a note names."""
 
 
 class NotRecognisedError(RunFolderError):
-    """Files are of no form that is read."""
+    """The format of the files is not recognised."""
 
 
 def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bool = False) -> RunFolder:
@@ -69,7 +76,7 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
 
 
 class Conversion:
-    """A dump on its way into a run folder. Files that another program writes later can be added.
+    """Converts a dump into a run folder. Files that the other program writes later can be added.
 
     Args:
         dump, options, folder: as in `convert`.
@@ -103,8 +110,8 @@ class Conversion:
         self._spools.append(spool)
 
     def write(self) -> None:
-        """Write what was added since the last time; all of it anew if that changes what was written."""
-        _check(self._collector, self._dump)
+        """Write what was added since the last time; everything again if that changes what was written."""
+        _check(self._collector, self._dump, self._options)
         settled = _settle(self._collector, self._dump, self._options)
         before = self._written
         if before is not None and not settled.continues(before):
@@ -113,27 +120,28 @@ class Conversion:
         begin = 0 if before is None else len(before.order)
         self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
         self._written = settled
-        notes = [_sentence(self._collector, settled, self._dump), *_notes(self._collector, settled)]
+        sentence = _sentence(self._collector, settled, self._dump)
+        notes = [*_no_answers(settled), sentence, *_notes(self._collector, settled)]
         source = {"path": str(self._dump.path), "name": self._dump.name, "notes": notes}
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
     def close(self) -> None:
-        """Delete what was kept on disk for files that are added later."""
+        """Delete the completions that wait on disk."""
         for spool in self._spools:
             spool.unlink()
 
 
 @dataclass(frozen=True)
 class _Settled:
-    """What is known after the last row.
+    """What is decided after the last row.
 
     Attributes:
         order: (n,) the rows that are kept, in the order of training.
         steps, generations: (n,) in this order.
-        grading: (N,) of all rows.
-        answers: how they were found; None if there are none.
+        grading: of all N rows.
+        answers: the key of the answers that are used, in `Collected.answers`; None without answers.
         answer_share: of the completions that have one.
-        has_steps: whether the dump says when completions were sampled.
+        has_steps: whether the dump says at which step completions were sampled.
         filter: the one that is read of several; empty without several.
         comparison: of what the program did not grade.
     """
@@ -149,7 +157,7 @@ class _Settled:
     comparison: Comparison
 
     def continues(self, before: _Settled) -> bool:
-        """Whether what was written stays as it is: the same meaning, and only later batches came after it."""
+        """Whether what was written stays right: nothing has another meaning, and only later batches were added."""
         n = len(before.order)
         if n == len(self.order):
             return np.array_equal(self.order, before.order) and self._meaning == before._meaning
@@ -161,7 +169,7 @@ class _Settled:
         return self.grading.sentence, self.answers, self.filter, self.comparison.used.files
 
 
-def _check(collector: Collector, dump: Dump) -> None:
+def _check(collector: Collector, dump: Dump, options: ReadOptions) -> None:
     if collector.format is None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
@@ -172,6 +180,13 @@ def _check(collector: Collector, dump: Dump) -> None:
         raise RunFolderError(
             f"{dump.path}: no column says right or wrong; the columns are {listed(collector.names)}. "
             "Name one with --reward."
+        )
+    name = options.columns.get("reward", next(iter(collector.rows.rewards)))
+    if "reward" in collector.unread and not np.isfinite(collector.rows.rewards[name]).any():
+        words = ", ".join(("true", "false", *GRADES))
+        raise RunFolderError(
+            f"{dump.path}: {name} has no numbers, but {collector.unread['reward']}. A reward is a number, or one of "
+            f"{words}. Name another column with --reward."
         )
 
 
@@ -243,7 +258,7 @@ def _filters(collector: Collector) -> list[str]:
 
 
 def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], options: ReadOptions) -> str | None:
-    """The file's own, where it has them; else those of the marker or pattern that most completions have.
+    """The file's own, where it has them; else those of the marker or pattern that most completions have; else guesses.
 
     Args:
         shares: how they are found -> share of the completions that have one.
@@ -251,9 +266,12 @@ def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], o
         options: what the user says.
     """
     asked = options.answer_marker is not None or options.answer_pattern is not None
-    found = {label: share for label, share in shares.items() if label != OWN}
+    found = {label: share for label, share in shares.items() if label not in (OWN, *GUESSES)}
     best = max(found, key=lambda label: found[label], default=OWN)
     is_marked = found.get(best, 0.0) >= LEAST_ANSWERS
+    guess = next((label for label in GUESSES if shares.get(label, 0.0) >= LEAST_GUESSED), None)
+    if guess is not None and not is_marked:
+        best, is_marked = guess, True
     if "answer" in options.columns:
         return OWN
     if asked or (is_marked and shares_of_rest[OWN] == 0):  # the file has only those of completions that it grades
@@ -285,13 +303,19 @@ def _write_rollouts(
     columns = _Columns(collector, settled)
     with ExitStack() as stack:
         texts = _Texts([stack.enter_context(pa.memory_map(str(spool))) for spool in spools])
-        for start, stop in _files(settled, collector.rows.number("size"), begin):
+        for start, stop in _files(settled, _sizes(collector), begin):
             table = columns.table(start, stop, texts.take(settled.order[start:stop]))
             # Not synced to disk, unlike a training's: the folder lives as long as the command.
             with (run.rollouts_path / f"generation-{num_files:06d}.parquet").open("wb") as file:
                 pq.write_table(table, file, use_dictionary=["prompt_id", "prompt", "reason"])
             num_files += 1
     return num_files
+
+
+def _sizes(collector: Collector) -> Numbers:
+    """(N,) characters of each row: the prompt is written with each of its completions."""
+    lengths = np.array([len(prompt) for prompt in collector.prompts], dtype=np.float64)
+    return collector.rows.number("size") + lengths[collector.rows.number("prompt").astype(np.int64)]
 
 
 def _files(settled: _Settled, sizes: Numbers, start: int) -> Iterator[tuple[int, int]]:
@@ -379,13 +403,14 @@ class _Columns:
             "in_loss": [True] * n,
         }
         length = self._length[start:stop]
+        length = np.where((length > 0) & (length <= MAX_TOKENS), length, 0)
         found = {
             "step": self._settled.steps[start:stop],
             "generation": self._settled.generations[start:stop],
             "prompt_id": self._ids.take(prompts),
             "prompt": self._prompts.take(prompts),
             "completion": completions,
-            "num_tokens": pa.array(np.where(length > 0, length, 0).astype(np.int64), mask=~(length > 0)),
+            "num_tokens": pa.array(length.astype(np.int64), mask=length == 0),
             "reward": rewards,
             "shaped_reward": rewards,
             "advantage": pa.array(self._advantage[start:stop], from_pandas=True),
@@ -402,7 +427,7 @@ class _Columns:
 
 
 def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
-    """What was recognised, in one sentence or two."""
+    """What was recognised, in one or two sentences."""
     num_files, num = collector.num_files - len(collector.repeated), len(settled.order)
     num_prompts = len(np.unique(collector.rows.number("prompt")[settled.order]))
     name = "" if collector.format is None else collector.format.name
@@ -411,18 +436,22 @@ def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
     when = f" in {_many(batches, 'batch', 'batches')}" if settled.has_steps else ""
     return (
         f"{place}: {name}, {_many(num_files, 'file')}, {_many(num, 'completion')} of {_many(num_prompts, 'prompt')}"
-        f"{when}. {settled.grading.sentence} {_answers_sentence(settled)}"
+        f"{when}. {settled.grading.sentence}{_answers_sentence(settled)}"
     )
+
+
+def _no_answers(settled: _Settled) -> list[str]:
+    """The note that comes first if no answer was found: what is said of answers then means nothing."""
+    if settled.answer_share:
+        return []
+    return ["No answers were found: name them with --answer-marker, --answer-pattern or --answer."]
 
 
 def _answers_sentence(settled: _Settled) -> str:
     if settled.answers is None:
-        return (
-            "Answers: none found; say how they are marked with --answer-marker or --answer-pattern, or name their "
-            "column with --answer."
-        )
+        return ""
     where = "as the file has them" if settled.answers == OWN else settled.answers
-    return f"Answers: {where}, in {settled.answer_share:.0%} of the completions."
+    return f" Answers: {where}, in {100 * settled.answer_share:.0f} % of the completions."
 
 
 def _notes(collector: Collector, settled: _Settled) -> list[str]:
@@ -430,24 +459,40 @@ def _notes(collector: Collector, settled: _Settled) -> list[str]:
     others = [f"{path.name} ({listed(names, 5)})" for path, names in collector.others.items()]
     notes = [
         _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
-        _many_left_out(len(collector.repeated), "file", "with the same completions as the file before: logged again"),
+        _many_left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
+        *_words(collector),
         *settled.comparison.notes(),
-        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}."
+        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}{_such(collector, 'reward')}."
         if not graded.all()
         else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
-        "" if settled.has_steps else "Nothing says when the completions were sampled: all are shown as one batch.",
+        ""
+        if settled.has_steps
+        else f"Nothing says when the completions were sampled: all are shown as one batch{_such(collector, 'step')}.",
         *_damages(collector.damages),
     ]
     return [note for note in notes if note]
 
 
+def _words(collector: Collector) -> Iterator[str]:
+    """How words in the place of rewards are read."""
+    for name, words in collector.words.items():
+        if words:
+            read = [f"“{word}” as {value:g}" for word, value in sorted(words.items())]
+            yield f"{name} has words, which are read as numbers: {', '.join(read[:MAX_NAMED])}."
+
+
 def _why_filter(collector: Collector, settled: _Settled) -> str:
     fullest = settled.filter == _filters(collector)[0]
     return "which found the most answers" if fullest else "whose grades the comparison confirms"
+
+
+def _such(collector: Collector, what: str) -> str:
+    """What stands in the place of a number."""
+    return f"; a {what} is {collector.unread[what]}, which is no number" if what in collector.unread else ""
 
 
 def _damages(damages: dict[Path, Damage]) -> Iterator[str]:

@@ -157,7 +157,7 @@ def later_runs(run: Path) -> list[Path]:
 
 def dump_at(path: Path) -> Dump | None:
     """The dump in a folder: its files, else those in its numbered folders (``step_10``); None if there are none."""
-    files = _only_one_kind([*_files_in(path)]) or _only_one_kind([*_files_below(path, 1)])
+    files = _without_links(_only_one_kind([*_files_in(path)]) or _only_one_kind([*_files_below(path, 1)]))
     return Dump(path, tuple(sorted(files, key=natural))) if files else None
 
 
@@ -175,9 +175,17 @@ def _files_below(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _files_below(path, depth + 1)
 
 
+def _without_links(files: list[Path]) -> list[Path]:
+    """Without links to other files of the list, such as ``latest.jsonl``: each completion counts once."""
+    links = [path for path in files if path.is_symlink()]
+    targets = {path.resolve() for path in files if path not in links} if links else set()
+    return [path for path in files if path not in links or path.resolve() not in targets]
+
+
 def _listed(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.iterdir(), key=natural)
+        shown = (path for path in folder.iterdir() if not path.name.startswith("."))  # others are of the system
+        return sorted(shown, key=natural)
     except OSError:  # not allowed, or a loop of links
         return []
 

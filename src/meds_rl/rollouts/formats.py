@@ -1,4 +1,4 @@
-"""What other programs save: how each format is recognised, and where it has prompt, completion, reward and the rest.
+"""The formats of other programs: how each is recognised, and where it has prompt, completion, reward and the rest.
 
 Facts about the formats are in ``tests/rollouts/dumps/FORMATS.md``. A new format is one entry of `FORMATS`.
 """
@@ -15,18 +15,18 @@ from meds_rl.rollouts.compare import Reference, figure_of, reference_answers
 Values = list[Any]
 
 NO_ANSWER = ("", "[invalid]", "[no match]")
-"""What programs write in the place of an answer."""
+"""What programs write if there is no answer."""
 
 
 @dataclass
 class Rows:
-    """N completions as they are in the file, each list of N values; an empty list where the file does not say.
+    """N completions as the file has them. Each list has N values, or none if the file does not have them.
 
     Attributes:
         prompts: text or chat messages.
         completions: text or chat messages.
         rewards: name -> values that grade the completions.
-        grade: the name among `rewards` that says right or wrong by the format; empty if several may.
+        grade: the name among `rewards` that says right or wrong; empty if the format does not fix it.
         total: the name among `rewards` that is the reward; empty for their sum.
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
@@ -52,7 +52,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Format:
-    """One program's form.
+    """The format of one program.
 
     Attributes:
         name: for the reader.
@@ -93,10 +93,13 @@ def recognise(names: Collection[str]) -> Format | None:
 
 def _trl(block: Block) -> Rows:
     others = [name for name in block.names if name not in ("step", "prompt", "completion", "advantage")]
+    numbers = _numbers_of(block, others)
+    # TRL writes rewards as floats. Whole numbers and truth values come from `log_extra`.
+    floats = {name: values for name, values in numbers.items() if any(isinstance(value, float) for value in values)}
     return Rows(
         prompts=block.column("prompt"),
         completions=block.column("completion"),
-        rewards=_numbers_of(block, others),
+        rewards=floats or numbers,
         steps=block.column("step"),
         advantages=block.column("advantage"),
         first_step=1,  # it is logged after the optimiser step
@@ -380,10 +383,13 @@ def _float(value: Any) -> float | None:
         return None
 
 
+GRADES = ("is_correct", "correct", "accuracy", "acc")
+"""What a plain table calls right or wrong, also beside a reward."""
+
 USUAL: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "problem", "input", "query", "instruction"),
     "completion": ("completion", "response", "output", "generation"),
-    "reward": ("reward", "score", "is_correct", "correct", "accuracy", "acc"),
+    "reward": ("reward", "score", *GRADES),
     "step": ("step", "global_step"),
     "answer": ("extracted_answer", "predicted_answer", "pred", "prediction"),
     "group": ("group_id",),
@@ -408,11 +414,11 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
     def read(block: Block) -> Rows:
         found = {ours: block.at(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
+        graded = [name for name in (reward, *GRADES) if name in block.names]
         return Rows(
             prompts=found["prompt"],
             completions=found["completion"],
-            rewards={reward: found["reward"]} if reward else {},
-            grade=reward,
+            rewards={name: block.column(name) for name in graded},
             total=reward,
             steps=found["step"],
             answers=found["answer"],

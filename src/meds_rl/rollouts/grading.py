@@ -1,4 +1,4 @@
-"""Which completions are right, by the rewards that a file has."""
+"""Decides which completions are right, from the rewards that a file has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ ACCURACY = ("accura", "correct", "acc", "exact_match")
 """Parts of the names of rewards that say right or wrong."""
 
 REWARD = ("reward", "score", *ACCURACY)
-"""Parts of the names of rewards; other columns of numbers are something else that was logged."""
+"""Parts of the names of rewards; other columns of numbers are other figures that were logged."""
+
+NO_GRADE = ("format", "length", "trunc")
+"""Parts of the names of rewards that say something else than right or wrong."""
 
 ZERO_ONE = ((), (0.0,), (1.0,), (0.0, 1.0))
 
@@ -50,7 +53,7 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
         rewards: name -> (N,) values, NaN where there is none.
         name: the reward that says it; empty if that is to be found out.
         total: the recorded reward; empty for the sum of all.
-        above: right is what has a larger reward; None: 1 is right, or the larger of two values.
+        above: right is what has a larger reward; None: 1 is right, or the larger of two values (see `_right`).
 
     Raises:
         RunFolderError: it cannot be said. The message names the columns, or the reward's values.
@@ -69,6 +72,8 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
 
 def _graded(values: Numbers, rewards: Numbers, name: str, above: float | None, which: str) -> Grading:
     known = np.isfinite(values)
+    if not known.any():
+        raise RunFolderError(f"{name} has no number that says right or wrong. Name another column with --reward.")
     right, words = _right(values[known], name, above)
     is_correct = np.full(len(values), np.nan)
     is_correct[known] = right
@@ -81,33 +86,50 @@ def _right(values: Numbers, name: str, above: float | None) -> tuple[NDArray[np.
     different = tuple(np.unique(values).tolist())
     if different in ZERO_ONE:
         return values == 1, f"{name} is 1"
-    if len(different) == 2:
+    # 0 and 0.1 are more likely wrong answers with and without a bonus for their form.
+    if len(different) == 2 and (different[1] >= 1 or different[1] == -different[0]):
         low, high = different
         return values == high, f"{name} is {high:g}, the larger of its two values ({low:g} and {high:g})"
+    plural = "s" if len(different) > 1 else ""
     raise RunFolderError(
-        f"{name} has {len(different):,} different values, from {different[0]:g} (median {np.median(values):g}) to "
-        f"{different[-1]:g}: say above which one is right with --correct-above X, or name another column with --reward."
+        f"{name} has {len(different):,} different value{plural}, from {different[0]:g} (median {np.median(values):g}) "
+        f"to {different[-1]:g}: say above which one is right with --correct-above X, or name another column with "
+        "--reward."
     )
 
 
 def _that_says_right(rewards: Mapping[str, Numbers], total: str) -> str:
-    """The only reward; else the only one of 0 and 1; else the one of them that is named as accuracy; else the total."""
+    """The only reward; else the one named as accuracy, of several the only one of 0 and 1; else the total.
+
+    Without a name and a total, the only one that has both 0 and 1: a constant says nothing.
+    """
     if len(rewards) == 1:
         return next(iter(rewards))
-    binary = [name for name, values in rewards.items() if _is_binary(values)]
-    chosen = binary if len(binary) == 1 else [name for name in binary if _has_part(name, ACCURACY)]
-    if len(chosen) == 1:
-        return chosen[0]
+    accurate = [name for name in rewards if _has_part(name, ACCURACY)]
+    values = {name: set(np.unique(rewards[name][np.isfinite(rewards[name])]).tolist()) for name in rewards}
+    two = [name for name in accurate if 0 < len(values[name]) <= 2]
+    binary = [name for name in accurate if values[name] and values[name] <= {0.0, 1.0}]
+    varied = [name for name in rewards if values[name] == {0.0, 1.0} and not _has_part(name, NO_GRADE)]
+    if len(binary) == 1 and not _contradict(rewards[binary[0]], rewards.get(total)):
+        return binary[0]
+    if binary and total in rewards and values[total] <= {0.0, 1.0}:
+        names = ", ".join(dict.fromkeys((total, *binary)))
+        raise RunFolderError(f"Several columns could say right or wrong: {names}. Name one with --reward.")
     if total in rewards:
         return total
-    raise RunFolderError(
-        f"Several columns could say right or wrong: {', '.join(binary or rewards)}. Name one with --reward."
-    )
+    for chosen in (two, accurate) if accurate else (varied,):
+        if len(chosen) == 1:
+            return chosen[0]
+    names = ", ".join(binary or two or accurate or varied or rewards)
+    raise RunFolderError(f"Several columns could say right or wrong: {names}. Name one with --reward.")
 
 
-def _is_binary(values: Numbers) -> bool:
-    known = values[np.isfinite(values)]
-    return len(known) > 0 and bool(np.isin(known, (0, 1)).all())
+def _contradict(grades: Numbers, total: Numbers | None) -> bool:
+    """Whether both are 0 and 1, and not the same ones: one of them is something else, perhaps the right answers."""
+    if total is None:
+        return False
+    known = np.isfinite(grades) & np.isfinite(total)
+    return bool(np.isin(total[known], (0, 1)).all() and (grades[known] != total[known]).any())
 
 
 def _has_part(name: str, parts: tuple[str, ...]) -> bool:

@@ -36,7 +36,8 @@ def read(
             where the format is not recognised; a given column overrides the format.
         answer_marker: how final answers are marked: "boxed", "answer_tag" or "hashes". Default: the commonest.
         answer_pattern: a regular expression for the answer instead (`answers.by_pattern`).
-        correct_above: a completion with a larger reward is right. Default: the reward 1, or the larger of two values.
+        correct_above: a completion with a larger reward is right. Default: those with reward 1, or with the larger of
+            two rewards if that is 1 or more, or minus the other.
         show_progress: whether a progress bar is shown.
 
     Returns:

@@ -1,6 +1,7 @@
 """Completions out of runs and samples, all measures at once, parts, agreement: small made-up sets worked by hand."""
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_measures_of_a_run_by_hand(tmp_path):
     assert (right.num_completions, right.figures["answer_entropy"].value) == (4, 0)
     assert math.isnan(right.figures["top1_eigenvalue_ratio"].value)
     assert right.to_dict()["figures"]["top1_eigenvalue_ratio"]["value"] is None
+
+
+def test_a_measure_whose_package_is_missing_is_left_out_and_says_what_it_needs(tmp_path, monkeypatch):
+    found = read_completions(write_run(tmp_path))
+    assert diversity(found, rng=rng()).missing == {}
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    one = diversity(found, rng=rng())
+    assert "self_bleu" not in one.figures
+    assert one.figures["distinct_1"].value == pytest.approx((5 + 4) / 2 / 18)
+    assert one.to_dict()["missing"] == {"self_bleu": 'self-BLEU needs sacrebleu: pip install "meds-rl[eval]"'}
 
 
 def test_parts_and_agreement_of_a_run(tmp_path):

@@ -119,17 +119,6 @@ def test_batches_sampled_anew_are_counted_once(tmp_path):
     assert follower.course["repeated", "answer"] == {0: 0.0, 1: 0.0}
 
 
-def test_no_figures_by_answer_where_no_answer_was_found(tmp_path):
-    run = write_run(tmp_path, [[("p", None, WRONG)] * 3 + [("p", None, RIGHT)]], memory=False)
-    follower = Follower(tmp_path)
-    follower.poll()
-    assert ("pass", "pass@1") in follower.course
-    assert not {"entropy", "distinct", "repeated"} & {panel for panel, _ in follower.course}
-    write_batch(run, 1, OTHER, None)  # half of the completions have one
-    follower.poll()
-    assert ("entropy", "entropy") in follower.course
-
-
 def test_a_file_that_cannot_be_read_yet_is_tried_again(tmp_path):
     run = write_run(tmp_path, [BATCH, OTHER], memory=False)
     path = run.rollouts_path / "generation-000001.parquet"

@@ -75,6 +75,14 @@ def test_a_run_without_a_memory_has_no_empty_charts(tmp_path):
     assert "shaped" not in text
 
 
+def test_a_title_with_two_figures_is_not_cut_off(tmp_path):
+    write_run(tmp_path, [[("p", "1", RIGHT), ("q", "1", RIGHT)]] * 2, memory=False)
+    follower = Follower(tmp_path)
+    follower.poll()
+    text = " ".join(drawn(follower, 40, None).split())
+    assert "Right answers: pass@1 100 %, pass@G 100 % " in text
+
+
 def test_a_line_for_a_log(follower):
     line = status_line(follower)
     assert line.startswith("step 4/9, reward 0.25, shaped ")

@@ -85,11 +85,12 @@ def corrected(found: Sequence[Comparison]) -> list[Comparison]:
 
 
 def levels(grid: Grid, outcomes: Sequence[Outcome]) -> list[Level]:
-    """Each method's own figures after training, and those before any."""
+    """Each method's own figures after training, and those before any: of all groups, those that are compared first."""
     found = []
     for task, of_task in by_task(grid, outcomes).items():
         k = k_of(of_task, grid.k)
-        for group in groups_of(grid, of_task):
+        compared = groups_of(grid, of_task)
+        for group in [*compared, *sorted(common_groups(of_task) - set(compared))]:
             for name in MEASURES:
                 for method in (BEFORE, *grid.methods):
                     chosen = _first_of_units(of_task) if method == BEFORE else _of(of_task, method)
@@ -109,8 +110,13 @@ def by_task(grid: Grid, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]
 
 def groups_of(grid: Grid, outcomes: Sequence[Outcome]) -> list[str]:
     """Groups that every outcome of a task has, and the grid compares."""
-    common = set.intersection(*(set(one.groups) for one in outcomes))
+    common = common_groups(outcomes)
     return sorted(common & set(grid.groups) if grid.groups else common)
+
+
+def common_groups(outcomes: Sequence[Outcome]) -> set[str]:
+    """Groups that every outcome of a task has."""
+    return set.intersection(*(set(one.groups) for one in outcomes))
 
 
 def _of_pair(

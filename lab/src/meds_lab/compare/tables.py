@@ -51,7 +51,8 @@ def text_tables(results: Results, baseline: str, over_checkpoints: bool = False)
             second = over_checkpoints and any(one.over_checkpoints for one in compared)
             against = [one for one in compared if one.against == baseline]
             others = [one for one in compared if one.against != baseline]
-            yield _measures(f"{task}: {group}, minus {baseline}", levels, against, second)
+            title = f"{task}: {group}, minus {baseline}" if compared else f"{task}: {group}, not compared"
+            yield _measures(title, levels, against, second)
             if others:
                 yield _other_pairs(f"{task}: {group}, other pairs", others, second)
         yield _cost(

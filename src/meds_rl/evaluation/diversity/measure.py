@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,14 @@ from meds_rl.evaluation.agreement_by_prompt import (
 from meds_rl.evaluation.diversity.answers import answer_entropy, cluster_entropy, distinct_answers, repeated_share
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
 from meds_rl.evaluation.diversity.read import NOWHERE, Completions, Of
-from meds_rl.evaluation.diversity.texts import distinct_n, self_bleu, subsample, vendi_score, vendi_score_of_texts
+from meds_rl.evaluation.diversity.texts import (
+    NEEDS_SACREBLEU,
+    distinct_n,
+    self_bleu,
+    subsample,
+    vendi_score,
+    vendi_score_of_texts,
+)
 
 ALL = "all"
 WORDING = (*(f"distinct_{n}" for n in (1, 2, 3, 4)), "self_bleu", "vendi_wording")
@@ -56,11 +64,15 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True)
 class Diversity:
-    """All measures of a set of completions by name, as `answer_entropy`; those without their data are left out."""
+    """All measures of a set of completions by name, as `answer_entropy`; those without their data are left out.
+
+    `missing` says which measures are left out because a package is not installed, and how to install it.
+    """
 
     num_problems: int
     num_completions: int
     figures: dict[str, Figure]
+    missing: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: None instead of NaN."""
@@ -68,7 +80,8 @@ class Diversity:
             name: {"value": None if math.isnan(value) else value, "num_problems": num}
             for name, (value, num) in self.figures.items()
         }
-        return {"num_problems": self.num_problems, "num_completions": self.num_completions, "figures": figures}
+        counts = {"num_problems": self.num_problems, "num_completions": self.num_completions}
+        return {**counts, "figures": figures, "missing": self.missing}
 
 
 def diversity(
@@ -108,10 +121,18 @@ def diversity(
             **_of_clusters(completions, problems, noise),
             **_of_fingerprints(completions, problems, limits, rng),
         }
-    return Diversity(len(problems), sum(map(len, problems)), figures)
+    missing = {name: why for name, why in _missing().items() if figures.pop(name, None) is not None}
+    return Diversity(len(problems), sum(map(len, problems)), figures, missing)
+
+
+def _missing() -> dict[str, str]:
+    """Measures whose package is not installed, and what they need."""
+    return {} if find_spec("sacrebleu") else {"self_bleu": NEEDS_SACREBLEU}
 
 
 def _of_answers(completions: Completions, problems: list[NDArray[np.int64]]) -> dict[str, Figure]:
+    if all(answer is None for answer in completions.answers):  # none were found: that is no error of the model's
+        return {}
     answers = [[completions.answers[row] for row in rows] for rows in problems]
     return {
         "answer_entropy": _mean(answer_entropy(one) for one in answers),
@@ -130,7 +151,7 @@ def _of_wording(
 ) -> dict[str, Figure]:
     values: dict[str, list[float]] = {name: [] for name in WORDING}
     drawn = subsample(len(problems), limits.wording_problems, rng)
-    bleu = set(subsample(len(drawn), limits.bleu_problems, rng))
+    bleu = set() if _missing() else set(subsample(len(drawn), limits.bleu_problems, rng))
     for number, problem in enumerate(drawn):
         rows = problems[problem]
         rows = rows[subsample(len(rows), limits.wording_completions, rng)]

@@ -13,6 +13,8 @@ from meds_rl.evaluation.diversity.eigenvalues import finite_rows
 Tokenizer: TypeAlias = Literal["13a", "intl", "char"]
 """How sacrebleu splits a text into words."""
 
+NEEDS_SACREBLEU = 'self-BLEU needs sacrebleu: pip install "meds-rl[eval]"'
+
 MAX_COMPLETIONS, MAX_WORDS = 16, 1000
 _CHARACTERS_A_WORD = 20  # longer texts are cut first: a text without spaces may be one word of megabytes
 
@@ -104,7 +106,7 @@ def self_bleu(
     try:
         from sacrebleu.metrics.bleu import BLEU
     except ImportError as error:
-        raise ImportError('self-BLEU needs sacrebleu: pip install "meds-rl[eval]"') from error
+        raise ImportError(NEEDS_SACREBLEU) from error
     tokenizer = BLEU(tokenize=tokenize).tokenizer
     drawn = [texts[row] for row in subsample(len(texts), max_completions, rng)]
     # Tokenised once, not once for every reference. force: sacrebleu logs no advice about tokenised texts.

@@ -1,4 +1,4 @@
-"""Figures of errors: the largest over training, the ways of going wrong, the map of a prompt's wrong completions."""
+"""Figures of errors: the largest over training, those of all prompts, the map of a prompt's wrong completions."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
     return Figure(
         f"errors-{kind}-{run['id']}",
         f"The largest {KINDS[kind]} over training",
-        "A row is one error of one prompt, the most frequent at the top; the colour says how often it was made then.",
+        "A row is one error of one prompt, the most frequent at the top; the colour shows how often it was made.",
         specification(19 * len(errors), mark=mark, encoding=encoding),
         rows,
         run["name"],
@@ -113,7 +113,7 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
     for run in data["runs"]:
         of_run = [way for way in data["ways"] if way["run"] == run["id"]]
         for by in dict.fromkeys(map(way_kind, of_run)):
-            # The right way of working is no way of going wrong.
+            # The right strategy is not an error.
             ways = [way for way in of_run if way_kind(way) == by and not way.get("is_right")]
             (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
             if ways and len(steps) > 1:
@@ -122,7 +122,7 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
 
 
 def way_kind(way: Mapping[str, Any]) -> str:
-    """What the ways were told apart by: "strategy" or "steps"."""
+    """How ways were grouped: by "strategy" or by "steps"."""
     return str(way.get("by", "strategy"))
 
 
@@ -146,7 +146,7 @@ def _ways(
         "color": names("way", scale={"domain": labels}, legend=legend(labels)),
         "shape": names("way", scale={"domain": labels, "range": list(SHAPES)}, legend=legend(labels)),
         "tooltip": [
-            names("way", title="way"),
+            names("way", title="error"),
             numbers("step", title="from step", format=",.0f"),
             numbers("share", title="share", format=".1%"),
             numbers("count", title="completions", format=","),
@@ -154,8 +154,8 @@ def _ways(
     }
     return Figure(
         f"ways-{by}-{run['id']}",
-        "Ways of going wrong over training",
-        "Share of the wrong completions of each stretch of training that went wrong in this way.",
+        "Errors of all prompts over training",
+        "Share of the wrong completions in each stretch of training that made this error.",
         specification(220, mark={"type": "line", "point": {"size": 22}}, encoding=encoding),
         rows,
         run["name"],
@@ -191,7 +191,7 @@ def _map(data: Mapping[str, Any], number: int, of: Mapping[str, Any], by: str) -
     values = map_values(of)
     run = next(run for run in data["runs"] if run["id"] == of["run"])
     prompt = one_line(words_of(data["prompts"][of["prompt"]]), 90)
-    title = f"Wrong completions by what the model computed, coloured by {by}"
+    title = f"Wrong completions by fingerprint, coloured by {by}"
     return Figure(
         f"map-{number}-{by}", title, str(of["help"]), map_spec(values, by), values, f"{prompt} ({run['name']})"
     )

@@ -13,6 +13,9 @@ from meds_rl.rollouts.convert import Conversion
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.rollouts.table import RunFolderError
 
+MAX_NAMED = 10
+"""Folders that an error names."""
+
 
 class DumpFollower(Follower):
     """What was read so far of the rollouts that another program writes.
@@ -54,7 +57,8 @@ class DumpFollower(Follower):
             return None
         dumps = [source for source in found if isinstance(source, Dump)]
         if len(dumps) > 1:
-            raise RunFolderError(f"{self._source} leads to {len(dumps)} folders of rollouts; watch one.")
+            names = ", ".join(str(dump.path) for dump in dumps[:MAX_NAMED]) + (", …" if len(dumps) > MAX_NAMED else "")
+            raise RunFolderError(f"{self._source} leads to {len(dumps)} folders of rollouts; watch one: {names}.")
         return dumps[0] if dumps else None
 
     def _convert(self, dump: Dump) -> None:
@@ -67,7 +71,12 @@ class DumpFollower(Follower):
             return
         if self._conversion is None:
             self._conversion = Conversion(dump, self._options, self.folder.path)
-        self._conversion.add(new)
-        self._conversion.write()
+        try:
+            self._conversion.add(new)
+            self._conversion.write()
+        except BaseException:  # half of it is read: begin anew at the next look
+            shutil.rmtree(self.folder.path, ignore_errors=True)
+            self._stamps, self._conversion = {}, None
+            raise
         self._stamps = stamps
         self.notes = (self.folder.source or {}).get("notes", [])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from meds_rl.report.course import BATCH_COLUMNS, PREFERRED, BatchFigures, Course, logged_figures, without_answers
+from meds_rl.report.course import BATCH_COLUMNS, PREFERRED, BatchFigures, Course, logged_figures
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong
 from meds_rl.report.text import finite
@@ -56,6 +56,7 @@ class Follower:
         sampled, logged: The course of training so far, of the rollouts and of the metrics.
         errors: Each wrong answer to each prompt.
         num_completions, num_wrong: Of all batches read.
+        num_answers: Completions with an answer.
         last_row: The newest row of the metrics.
         unread: Files of rollouts that exist and are not read yet.
         damaged: Files that cannot be read and were skipped.
@@ -75,13 +76,17 @@ class Follower:
     def course(self) -> Course:
         """Panel and line -> step -> value, as in the report."""
         lines = {**self.logged, **self.sampled}
-        lines |= {line: points for line, points in self.logged.items() if line[0] in PREFERRED}
-        return lines if self._figures.answers_known else without_answers(lines)
+        return lines | {line: points for line, points in self.logged.items() if line[0] in PREFERRED}
 
     @property
     def has_memory(self) -> bool:
         """Whether a memory shapes the rewards."""
         return ("memory", "size") in self.logged or any(self.sampled.get(("memory", "size"), {}).values())
+
+    @property
+    def lacks_answers(self) -> bool:
+        """Whether no completion has an answer, so that nothing can be said of answers."""
+        return self.num_completions > 0 and not self.num_answers
 
     @property
     def step(self) -> int:
@@ -125,7 +130,7 @@ class Follower:
     def _forget_rollouts(self) -> None:
         self.sampled: Course = {}
         self.errors: dict[tuple[str, str | None], GivenError] = {}
-        self.num_completions = self.num_wrong = self.damaged = self._num_steps = 0
+        self.num_completions = self.num_wrong = self.num_answers = self.damaged = self._num_steps = 0
         self._figures = BatchFigures()
         self._read: dict[int, Stamp] = {}
         self._prompts: dict[str, str] = {}
@@ -193,6 +198,7 @@ class Follower:
         wrong = batch[is_wrong(batch)]
         self.num_completions += len(batch)
         self.num_wrong += len(wrong)
+        self.num_answers += int(batch["answer"].notna().sum())
         columns = (wrong[name].tolist() for name in ("prompt_id", "answer", "penalty"))
         for prompt_id, answer, penalty in zip(*columns, strict=True):
             key = (prompt_id, answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -41,6 +42,9 @@ LOGGED: dict[Line, str] = {
 
 CHART_WIDTH, CHART_HEIGHT = 38, 10
 """Smallest size of a chart in characters, without its title."""
+
+OF_ANSWERS = ("repeated", "entropy", "distinct")
+"""Panels that compare answers."""
 
 NUM_ERRORS = 8
 
@@ -84,6 +88,8 @@ def header(follower: Follower, width: int) -> RenderableType:
     left = "" if total is None else f" of {total:,}"
     state = [f"step {follower.step:,}{left}", *time_words(follower)]
     state.append(f"{follower.num_wrong:,} of {follower.num_completions:,} completions wrong")
+    if follower.lacks_answers:
+        state.append("no answers found")
     if follower.unread:
         state.append(f"reading: {follower.unread:,} batches to go")
     if follower.damaged:
@@ -141,11 +147,13 @@ def charts(follower: Follower, width: int, height: int | None) -> RenderableType
 
 
 def errors_table(follower: Follower, width: int) -> RenderableType:
-    """The most frequent wrong answers."""
+    """The most frequent wrong answers; without any answers the prompts with the most wrong completions."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, width=width)
-    table.add_column("the largest errors: prompt", ratio=3, no_wrap=True)
-    table.add_column("wrong answer", ratio=1, no_wrap=True)
-    table.add_column("times", justify="right", no_wrap=True)
+    title = "the most wrong completions: prompt" if follower.lacks_answers else "the largest errors: prompt"
+    table.add_column(title, ratio=3, no_wrap=True)
+    if not follower.lacks_answers:
+        table.add_column("wrong answer", ratio=1, no_wrap=True)
+    table.add_column("wrong" if follower.lacks_answers else "times", justify="right", no_wrap=True)
     wide = width >= 60
     if wide:
         table.add_column("steps", justify="right", no_wrap=True)
@@ -153,11 +161,15 @@ def errors_table(follower: Follower, width: int) -> RenderableType:
         table.add_column("penalty", justify="right", no_wrap=True)
     for error in follower.largest_errors(NUM_ERRORS):
         prompt = one_line(prompt_words(follower.prompt_text(error)), width)
-        answer = "no answer" if error.answer is None else one_line(error.answer, width)
+        answer = [] if follower.lacks_answers else [Text(_answer(error, width))]
         more = [f"{error.first}–{error.last}"] if wide else []
         more += [f"{error.penalty / error.count:.3f}"] if wide and follower.has_memory else []
-        table.add_row(Text(prompt), Text(answer), f"{error.count:,}", *more)
+        table.add_row(Text(prompt), *answer, f"{error.count:,}", *more)
     return table
+
+
+def _answer(error: GivenError, width: int) -> str:
+    return "no answer" if error.answer is None else one_line(error.answer, width)
 
 
 def status_line(follower: Follower, step: int | None = None) -> str:
@@ -181,6 +193,8 @@ def status_line(follower: Follower, step: int | None = None) -> str:
 def largest_error_line(follower: Follower, error: GivenError) -> str:
     """One of the largest errors in one line, for a log."""
     prompt = one_line(prompt_words(follower.prompt_text(error)), 80)
+    if follower.lacks_answers:
+        return f"{error.count:,} wrong completions of “{prompt}”, steps {error.first} to {error.last}"
     answer = "no answer" if error.answer is None else f"“{one_line(error.answer, 40)}”"
     return f"{times(error.count)} {answer} to “{prompt}”, steps {error.first} to {error.last}"
 
@@ -190,7 +204,9 @@ def _in_order() -> list[Panel]:
 
 
 def _lines(panel: Panel, course: dict[Line, dict[int, float]], follower: Follower) -> list[tuple[str, str]]:
-    """The panel's lines that have values; without a memory none of `OF_THE_MEMORY`, which would all be 0."""
+    """The panel's lines that have values, but none of a memory or of answers where there are none."""
+    if follower.lacks_answers and panel.id in OF_ANSWERS:
+        return []
     if not follower.has_memory and panel.id in OF_THE_MEMORY:
         return []
     hidden = set() if follower.has_memory else {"shaped"}
@@ -207,12 +223,14 @@ def _cell(
         for line, label in lines
     )
     scale = 100.0 if panel.percent else 1.0
+    words = one_line(f"{panel.title}: {newest}").replace(" %", "\u00a0%")
+    title = textwrap.wrap(words, width - 2, max_lines=2, placeholder=" …")
     drawn = chart(
         [{step: scale * value for step, value in course[panel.id, line].items()} for line, _ in lines],
         width - 2,
-        CHART_HEIGHT,
+        CHART_HEIGHT + 1 - len(title),
     )
-    return Group(Text(one_line(f"{panel.title}: {newest}", width - 2), style="bold", no_wrap=True), drawn)
+    return Group(Text("\n".join(title).replace("\u00a0", " "), style="bold", no_wrap=True), drawn)
 
 
 def _newest(panel: Panel, points: dict[int, float]) -> str:

@@ -19,7 +19,7 @@ function startCharts(report) {
   addEventListener("beforeprint", drawAll);
 }
 
-// The rest, when the page has nothing else to do: for printing, and for a reader who scrolls fast.
+// Draws the figures that did not come into view yet: for printing, and for a reader who scrolls fast.
 function drawAll() {
   for (const [chart, one] of charts.drawn) {
     if (one.turn || !chart.isConnected) continue;
@@ -111,7 +111,7 @@ function showTooltip(_, event, item, value) {
     return;
   }
   const list = el("dl");
-  const nearest = item?.datum?.datum; // of a line's nearest point Vega-Lite finds the numbers, and not the names
+  const nearest = item?.datum?.datum; // for the nearest point of a line, Vega-Lite gives the numbers without the names
   for (const [key, text] of Object.entries(typeof value === "object" ? value : { "": value })) {
     const shown = nearest && typeof nearest[key] === "string" ? nearest[key] : text;
     list.append(el("dt", {}, plain(key, 60)), el("dd", {}, plain(shown, 160)));

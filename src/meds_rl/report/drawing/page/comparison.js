@@ -4,7 +4,7 @@
 function comparisonSection(report) {
   const differences = report.differences;
   const section = el("section", { id: "comparison", "aria-label": "Comparison" });
-  section.append(el("h2", {}, "Comparison"), el("p", { class: "lead" }, `Evaluations after training, each variant against ${plain(differences.baseline, 80)}: the same problems, the same seeds. Seeds agree whose difference has the sign of the mean.`));
+  section.append(el("h2", {}, "Comparison"), el("p", { class: "lead" }, `Evaluations after training, each variant against ${plain(differences.baseline, 80)}: the same problems, the same seeds. A seed agrees if its difference has the sign of the mean.`));
   const methods = [...new Set(differences.rows.map((row) => row.method))];
   section.append(el("p", { class: "note" }, `Intervals: ${methods.map((method) => plain(method, 200)).join("; ")}.`));
   for (const note of differences.notes ?? []) section.append(putText(el("p", { class: "note" }), note));

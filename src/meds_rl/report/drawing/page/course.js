@@ -3,7 +3,7 @@
 
 function courseSection(report) {
   const section = el("section", { id: "course", "aria-label": "Course of training" });
-  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "Steps are optimiser steps done before a batch was sampled: the first batch is step 0. Several seeds of a variant are drawn faintly, their mean in full."));
+  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "A step is the number of optimiser steps done before a batch was sampled: the first batch is step 0. Thin lines are the seeds of a variant, thick lines their mean."));
   const grid = el("div", { class: "grid" });
   for (const figure of report.figures.course.filter(hasCourse)) {
     grid.append(figureCard(figure, { now: lastValues(report, figure, figure.name !== "course-memory") }));
@@ -12,12 +12,12 @@ function courseSection(report) {
   return section;
 }
 
-// One step is no course.
+// A single step has no course.
 function hasCourse(figure) {
   return new Set(figure.values.map((row) => row.step)).size > 1;
 }
 
-// The last value of each line, or its mean over the last third, in words. Of several seeds the mean.
+// The last value of each line, or its mean over the last third, in words; of several seeds the mean.
 function lastValues(report, figure, ofThird = false) {
   const lines_ = new Map();
   for (const row of figure.values) lines_.set(`${row.run}\n${row.line}`, [...(lines_.get(`${row.run}\n${row.line}`) ?? []), row]);
@@ -45,7 +45,7 @@ function lastValues(report, figure, ofThird = false) {
   return said;
 }
 
-// The problems with the lowest pass@1 in the end: there is most to see. Of equals the first.
+// The group with the lowest pass@1 at the end, where there is most to see; the first of equal ones.
 function hardest(figures) {
   const ofFirstMeasure = figures.filter((figure) => figure.title === figures[0].title);
   const lowest = (figure) => {
@@ -57,7 +57,7 @@ function hardest(figures) {
 
 function evaluationSection(report) {
   const section = el("section", { id: "evaluations", "aria-label": "Evaluations" });
-  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, "Problems sampled anew, before, during and after training."));
+  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, "Samples of each problem before, during and after training."));
   const groups = [...new Set(report.figures.evaluations.map((figure) => figure.group))];
   const grid = el("div", { class: "grid" });
   const show = (group) => grid.replaceChildren(...report.figures.evaluations.filter((figure) => figure.group === group).map((figure) => figureCard(figure, { now: lastValues(report, figure) })));

@@ -15,7 +15,7 @@ function completionOf(report, index) {
   const row = {};
   for (const name of Object.keys(columns)) row[name] = columns[name][index];
   row.runOf = report.runs.find((run) => run.id === row.run);
-  row.text ??= "(not in this page: the run has more text than a page should hold)";
+  row.text ??= "(not in this page, which would be too large with all texts)";
   row.promptOf = report.prompts[row.prompt];
   return row;
 }

@@ -1,4 +1,4 @@
-// One completion in full: what it said, what it cost and why.
+// One completion in full: its text, its penalty and the reason.
 "use strict";
 
 function showCompletion(report, index, query) {
@@ -28,9 +28,9 @@ function facts(report, row) {
   add("Step", number(row.step));
   add("Answer", row.answer ?? (row.runOf.answers_known === false ? "not found" : "none"));
   add("Right answer", row.promptOf.gold);
-  add("Way of working", row.strategy);
+  add("Strategy", row.strategy);
   add("Penalty", row.runOf.has_memory ? number(row.penalty, 3) : null);
-  add("Cluster when it was scored", row.runOf.has_memory ? `${clusterName(row)}${row.cluster_size > 0 ? `, which counted ${short(row.cluster_size)} remembered completions (|C|)` : ", nothing like it was remembered (|C| = 0)"}` : null);
+  add("Cluster when it was scored", row.runOf.has_memory ? `${clusterName(row)}${row.cluster_size > 0 ? `, which counted ${short(row.cluster_size)} remembered completions (|C|)` : ", with no remembered completions (|C| = 0)"}` : null);
   add("Reward", row.runOf.has_memory ? `${number(row.reward, 3)} raw, ${number(row.shaped_reward, 3)} shaped` : number(row.reward ?? row.shaped_reward, 3));
   add("Advantage", row.advantage === null ? null : number(row.advantage, 3));
   add("Length", row.num_tokens === null || row.num_tokens < 0 ? null : `${number(row.num_tokens)} tokens`);

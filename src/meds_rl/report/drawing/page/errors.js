@@ -1,4 +1,4 @@
-// The errors: ways of going wrong over all prompts, then every large error of one prompt, with search and sort.
+// The errors: first those of all prompts (ways of going wrong), then those of each prompt, with search and sort.
 "use strict";
 
 const PAGE = 25;
@@ -7,7 +7,7 @@ const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, by what the working did, or by the memory's clusters, which may hold one error in several pieces."));
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, by working (the text before the answer), or by the memory's clusters, several of which may be one error."));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
   const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
   const body = el("div");
@@ -40,7 +40,7 @@ function kindsOf(report, run) {
 }
 
 const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
-const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are no common error. A function strategy= names what went wrong, and this page then counts the names over all prompts.";
+const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are not one error. If you pass strategy=, a function that names what went wrong, this page counts its names over all prompts.";
 const FIRST_WAYS = 6;
 
 function waysCard(report, state) {
@@ -78,7 +78,7 @@ function waysCard(report, state) {
   };
   show(kinds[0], FIRST_WAYS);
   drawWays(kinds[0]);
-  const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Ways of going wrong, over all prompts"), switcher, list, more, help);
+  const card = el("div", { class: "card", id: "ways", style: `--run: ${runColour(report, runOf(report, state.run))}` }, el("h3", {}, "Errors over all prompts"), switcher, list, more, help);
   if (report.ways_note?.[state.run]) card.append(putSentence(el("p", { class: "note" }), plain(report.ways_note[state.run], 600)));
   box.append(card, place);
   return box;
@@ -92,7 +92,7 @@ function wayRow(report, state, way, most) {
   const name = el("span", { class: way.by === "steps" ? "name steps" : "name" });
   if (way.by === "steps") plain(way.name, 200).split(", ").forEach((step, place, all) => name.append(el("span", {}, step + (place < all.length - 1 ? "," : "")), " "));
   else name.append(plain(way.name, 80));
-  if (way.is_right) name.append(el("span", { class: "aside" }, " (the right way; the answer is wrong)"));
+  if (way.is_right) name.append(el("span", { class: "aside" }, " (the right strategy; the answer is wrong)"));
   const opens = (way.examples ?? []).length > 0 || (way.prompt_ids ?? []).length > 0;
   const num = el("span", { class: "num" }, percent(way.share), el("small", {}, `${number(way.count)} · ${counted(way.prompts, "prompt")}`));
   const meaning = way.meaning && !way.is_right ? el("span", { class: "meaning" }, plain(way.meaning, 240)) : null;
@@ -126,7 +126,7 @@ function insideWay(report, state, way) {
       link.addEventListener("click", () => state.showPrompt(prompt));
       list.append(el("li", {}, link));
     }
-    box.append(el("p", { class: "note" }, "Its most frequent prompts, with their errors below:"), list);
+    box.append(el("p", { class: "note" }, "Its most frequent prompts; a click shows their errors below:"), list);
   }
   return box;
 }
@@ -144,7 +144,7 @@ function errorsCard(report, state) {
     fill();
     table.querySelectorAll(".open")[shown]?.focus();
   });
-  const search = el("input", { type: "search", placeholder: "Search prompts, answers, ways, completions", "aria-label": "Search errors", value: state.query, id: "search" });
+  const search = el("input", { type: "search", placeholder: "Search prompts, answers, strategies, completions", "aria-label": "Search errors", value: state.query, id: "search" });
   search.addEventListener("input", () => {
     Object.assign(state, { query: search.value, shown: PAGE });
     fill();
@@ -180,7 +180,7 @@ function errorsCard(report, state) {
   return [strips, card];
 }
 
-// That only one prompt's errors are shown, and the way back.
+// Says that only one prompt's errors are shown, with a button that shows all again.
 function onlyPrompt(report, state) {
   const all = el("button", { type: "button" }, "Show all prompts");
   all.addEventListener("click", () => state.showPrompt(null));
@@ -193,7 +193,7 @@ const ALL_COLUMNS = [
   { key: "born", label: "First – last step", number: true, ofCourse: true }, { key: "state", label: "Now", ofCourse: true }, { key: "penalty_mean", label: "Mean penalty", number: true },
 ];
 
-// What the penalty was is no question without a memory, and when an error was made none of a single batch.
+// Without a memory there is no penalty, and with a single batch no course.
 function columnsOf(report, state) {
   const run = runOf(report, state.run);
   return ALL_COLUMNS.filter((column) => (run.has_memory || column.key !== "penalty_mean") && (hasStretches(run) || !column.ofCourse));
@@ -209,7 +209,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now) && (state.prompt === null || error.prompt === state.prompt));
   const states = Object.keys(report.states ?? {}); // from growing to gone
   const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
-  const isNoise = (error) => error.kind === "noise" || error.kind === "unread"; // completions in no group are no one error: they come last
+  const isNoise = (error) => error.kind === "noise" || error.kind === "unread"; // completions in no group are not one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
@@ -232,14 +232,14 @@ function compare(a, b) {
   return a < b ? -1 : 1;
 }
 
-// Text that a search looks in, made once for each error.
+// The text that is searched, made once for each error.
 function searchable(report, error) {
   error.searchable ??= [report.prompts[error.prompt].text, error.name, error.state, ...error.answers.map(([answer]) => answer ?? "no answer"), ...error.strategies.map(([name]) => name),
     ...error.examples.map((index) => report.completions.text[index] ?? "")].join("\n").toLowerCase();
   return error.searchable;
 }
 
-// Only errors that now grow, fade, ...
+// Chooses one state: growing, fading, ...
 function statePicker(report, state, fill) {
   if (!hasStretches(runOf(report, state.run))) return null;
   const options = [["", "all"], ...Object.keys(report.states ?? {}).map((name) => [name, name])];
@@ -249,7 +249,7 @@ function statePicker(report, state, fill) {
   });
 }
 
-// Where the window is too narrow for the head of the table.
+// Replaces the head of the table in a narrow window.
 function sortPicker(report, state, fill) {
   const keys = columnsOf(report, state).filter((column) => column.key !== null);
   const options = keys.flatMap((column) => [[`${column.key} down`, `${column.label} ↓`], [`${column.key} up`, `${column.label} ↑`]]);
@@ -321,7 +321,7 @@ function chip(text, count) {
 function inside(report, error, query) {
   const box = el("div", { class: "inside" });
   const run = report.runs.find((each) => each.id === error.run);
-  const cost = run.has_memory ? ` Penalty: ${number(error.penalty_mean, 3)} on average, ${number(error.penalty_last, 3)} at the last, ${number(error.penalty_sum, 1)} in all.` : "";
+  const cost = run.has_memory ? ` Penalty: mean ${number(error.penalty_mean, 3)}, in its last batch ${number(error.penalty_last, 3)}, sum ${number(error.penalty_sum, 1)}.` : "";
   const now = hasStretches(run) && report.states?.[error.state] ? ` Now ${error.state}: ${report.states[error.state]}.` : "";
   box.append(el("p", { class: "note" }, `${percent(error.share_of_prompt)} of this prompt's wrong completions.${cost}${now}`));
   if (hasStretches(run)) box.append(sparkline(error.course, 420, 60, "How often over training"));

@@ -1,9 +1,9 @@
-// The map: one prompt's wrong completions, near each other where the model computed alike.
+// The map: one prompt's wrong completions, near each other if their fingerprints are.
 "use strict";
 
 function mapSection(report) {
   const section = el("section", { id: "map", "aria-label": "Map" });
-  section.append(el("h2", {}, "Map"), el("p", { class: "lead" }, "Each point is a wrong completion of one prompt; points lie near each other where their fingerprints do (t-SNE). Hover or use the arrow keys to read, click or press Enter to open."));
+  section.append(el("h2", {}, "Map"), el("p", { class: "lead" }, "Each point is a wrong completion of one prompt. Points near each other have similar fingerprints (t-SNE). Hover or use the arrow keys to read, click or press Enter to open."));
   const state = { map: 0, by: "cluster", at: null, view: null };
   const stage = el("div", { class: "stage", tabindex: "0", role: "application", "aria-label": "Map of wrong completions. Arrow keys go from point to point, Enter opens." });
   const chart = el("div", { class: "chart" });
@@ -111,7 +111,7 @@ function placeRing(report, state, ring) {
 
 function readingOf(report, state) {
   if (state.at === null) {
-    return [el("h3", {}, "Nothing chosen"), el("p", { class: "note" }, "Choose a point to read it here: with the mouse, or with the arrow keys once the map has the focus.")];
+    return [el("h3", {}, "Nothing chosen"), el("p", { class: "note" }, "Choose a point to read it here: with the mouse, or with the arrow keys after you click or tab to the map.")];
   }
   const of = report.maps[state.map];
   const row = completionOf(report, of.completion[state.at]);
@@ -134,7 +134,7 @@ function pointTooltip(report, event, value) {
   const list = el("dl");
   const add = (name, text) => list.append(el("dt", {}, name), putText(el("dd"), plain(text, 80)));
   add("answer", row.answer ?? "none");
-  if (row.strategy) add("way", row.strategy);
+  if (row.strategy) add("strategy", row.strategy);
   add("step", number(row.step));
   add("penalty", number(row.penalty, 3));
   const text = putText(el("pre", { dir: "auto" }), row.text.length > 600 ? beginning(row.text, 600) + "…" : row.text);

@@ -1,4 +1,4 @@
-// Would a memory help? What the rollouts say about the regime of each run.
+// Would a memory help? One sentence about each run, and the figures behind it.
 "use strict";
 
 function outlookSection(report) {
@@ -16,7 +16,7 @@ function outlookCard(report, outlook, brief) {
   const card = el("article", { class: "card outlook", "data-run": run.id });
   if (report.runs.length > 1) card.append(el("h3", {}, runTitle(report, run)));
   card.append(putSentence(el("p", { class: "said first" }), outlook.sentence));
-  const more = brief ? el("details", {}, el("summary", {}, "The figures behind it")) : card;
+  const more = brief ? el("details", {}, el("summary", {}, "The figures behind this sentence")) : card;
   more.append(outlookFigures(outlook));
   if (outlook.pass_at_k) more.append(passAtK(outlook));
   for (const note of outlook.notes ?? []) more.append(putText(el("p", { class: "note" }), note));
@@ -32,20 +32,20 @@ function outlookFigures(outlook) {
     add(`${counted(groups.count, "group")}, mostly of ${number(groups.size)}`,
       shares([["all wrong", groups.all_wrong, "--bad"], ["mixed", groups.mixed, "--accent"], ["all right", groups.all_right, "--good"]]));
   }
-  add("right answers to a prompt",
+  add("right answers per prompt",
     shares([["none", right.none, "--bad"], ["1 to 3", right.few, "--accent"], ["more", right.many, "--good"]]),
-    right.none_rate_at_most === null ? null : el("p", { class: "note" }, `None in ${number(right.none_completions)} completions (median) still allows a rate of ${percent(right.none_rate_at_most)}, or 3 in as many: none and 1 to 3 are hard to tell apart. That is where a penalty on errors could matter.`));
+    right.none_rate_at_most === null ? null : el("p", { class: "note" }, `Prompts without a right answer have ${number(right.none_completions)} completions (median). Their rate of right answers may still be up to ${percent(right.none_rate_at_most)}, which is 3 in as many. So "none" and "1 to 3" are hard to distinguish, and on such prompts a penalty could matter.`));
   if (commonest) {
-    add("prompts with one error in over 80 % of their completions", el("b", {}, percent(commonest.over_dominant)), ` of ${number(commonest.prompts)}; in over 50 %: ${percent(commonest.over_half)}`);
+    add("prompts where one error is over 80 % of the completions", el("b", {}, percent(commonest.over_dominant)), ` of ${number(commonest.prompts)}; where it is over 50 %: ${percent(commonest.over_half)}`);
   }
-  if (outlook.errors_known !== false) add("errors that the prompt had made in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again was answered wrong" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
+  if (outlook.errors_known !== false) add("errors that the prompt already had in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again had a wrong answer" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
   if (outlook.live_errors !== null) {
-    add(`different errors of a prompt ${outlook.num_batches < 3 ? "at a time" : "in the last third"}`, el("b", {}, number(outlook.live_errors, 1)), ` effective number, median; a group has ${number(outlook.group_size)} completions`);
+    add(`different errors per prompt ${outlook.num_batches < 3 ? "at a time" : "in the last third"}`, el("b", {}, number(outlook.live_errors, 1)), ` (effective number, median); a group has ${number(outlook.group_size)} completions`);
   }
   return list;
 }
 
-// One bar in parts, and what the parts are in words.
+// One bar in parts, with a legend in words.
 function shares(parts) {
   const bar = el("span", { class: "stack", "aria-hidden": "true" });
   const words = el("span", { class: "parts" });

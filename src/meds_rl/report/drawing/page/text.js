@@ -1,4 +1,4 @@
-// Completions are hostile: they reach the page as text nodes only, with what cannot be seen made visible.
+// Completions may be hostile: they enter the page as text nodes only, with invisible characters made visible.
 "use strict";
 
 // Controls, directions, zero widths, fillers, blanks, tags, variation selectors (but the one that makes an emoji) and
@@ -57,13 +57,13 @@ function putMarked(node, text, query) {
   if (from < text.length) node.append(text.slice(from));
 }
 
-// Text in one string with nothing in it that moves or hides: for labels and attributes.
+// A text in one line without invisible or direction characters, for labels and attributes.
 function plain(text, width) {
   const line = beginning(String(text), 8 * width).replace(/\s+/g, " ").replace(UNSEEN, nameOf).trim();
   return line.length > width ? beginning(line, width - 1) + "…" : line;
 }
 
-// A <pre> with a long text; its end comes when asked for.
+// A <pre> with a long text, whose end is shown on a click.
 function textBlock(text, query) {
   const block = el("pre", { class: "text", dir: "auto", tabindex: "0" });
   if (text.length <= SHOWN_AT_FIRST) return putText(block, text, query);
