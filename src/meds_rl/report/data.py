@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
@@ -25,8 +25,6 @@ from meds_rl.report.states import read_states
 from meds_rl.report.text import plain
 from meds_rl.report.workings import read_workings
 from meds_rl.rollouts.folder import RunFolder
-
-_Item = TypeVar("_Item")
 
 SCHEMA = 1
 """Version of the dict; it rises with each change of meaning."""
@@ -92,10 +90,10 @@ def report_data(
         runs, seed, map_prompts=map_prompts, map_points=map_points, num_errors=num_errors, max_characters=max_characters
     )
     folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
-    read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress, "reading runs"))]
+    read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
     recipes = [run.recipe for run in read]
     called = variants(recipes)
-    workings = [read_workings(run, seed) for run in _progress(read, show_progress, "reading workings")]
+    workings = [read_workings(run, seed, show_progress) for run in read]
     states = [[] if model is None else [read_states(run, *model, show_progress)] for run in read]
     found = [find_errors(run, num_errors, [one, *more]) for run, one, more in zip(read, workings, states, strict=True)]
     errors = [error for run_errors, _ in found for error in run_errors]
@@ -158,10 +156,10 @@ def _check(runs: Sequence[Any], seed: int, map_prompts: int, **positive: int) ->
             raise ValueError(f"{name} must be 1 or more; got {value}.")
 
 
-def _progress(of: Sequence[_Item], show: bool, what: str) -> Iterable[_Item]:
+def _progress(folders: Sequence[Path], show: bool) -> Iterable[Path]:
     from tqdm.auto import tqdm
 
-    bar: Iterable[_Item] = tqdm(of, desc=what, unit="run", disable=not show, leave=False)
+    bar: Iterable[Path] = tqdm(folders, desc="reading runs", unit="run", disable=not show, leave=False)
     return bar
 
 

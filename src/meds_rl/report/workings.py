@@ -95,11 +95,20 @@ class Workings:
         return self.num_wrong / len(self.rows) if len(self.rows) else 1.0
 
 
-def read_workings(run: RunData, seed: int = 0) -> Workings:
-    """Read the workings of a run's wrong completions, at most `MAX_READ`, and group them."""
+def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> Workings:
+    """Read the workings of a run's wrong completions, at most `MAX_READ`, and group them.
+
+    Args:
+        run: the run.
+        seed: of the sample.
+        show_progress: whether a progress bar is shown.
+    """
+    from tqdm.auto import tqdm
+
     rng = np.random.default_rng(seed)
     rows, prompts, completions = _texts(run, run.wrong, MAX_READ, rng)
-    workings = [read_steps(prompts[row], completions[row]) for row in rows.tolist()]
+    bar = tqdm(rows.tolist(), desc="reading workings", disable=not show_progress, leave=False)
+    workings = [read_steps(prompts[row], completions[row]) for row in bar]
     num_read = sum(working is not None for working in workings)
     prompt_ids = run.rollouts["prompt_id"].to_numpy()[rows]
     of = f"{len(rows):,} wrong completions" + (
