@@ -11,10 +11,18 @@ import math
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from meds_rl.memory.clustering import HDBSCANClustering
 from meds_rl.memory.memory import ErrorMemory
+from meds_rl.shaping.advantage import (
+    AdvantageFunction,
+    f_grpo_advantages,
+    maxrl_advantages,
+    pass_at_k_advantages,
+    undivided_advantages,
+)
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
 
@@ -171,6 +179,13 @@ _SHARED: dict[str, Setting] = {
         "In TRL a field of GRPOConfig. In verl the preset paper keeps algorithm.norm_adv_by_std_in_grpo.",
         "none",
     ),
+    "advantage": Setting(
+        ("trl", "undivided", "maxrl", "pass_at_k", "f_grpo"),
+        "trl",
+        "How advantages are made from rewards (docs/method.md). trl: by TRL, in verl by verl; scale_rewards acts only "
+        "with it.",
+    ),
+    "advantage_k": Setting(int, 4, "k of pass_at_k, at most the group's size.", least=1),
     "entropy_advantage": Setting(bool, False, "Add token entropies, A += min(a * H, |A| / k).", True),
     "entropy_advantage_coef": Setting(float, 0.4, "a in that formula.", least=0),
     "entropy_advantage_cap": Setting(float, 2.0, "k in that formula.", above=0),
@@ -313,6 +328,23 @@ def make_shaper(
     names = ("alpha", "beta", "target", "noise", "all_wrong", "no_answer", "n_neighbors", "max_distance", "anneal")
     memory = make_memory(values) if memory is None else memory
     return RewardShaper(**{name: values[name] for name in names}, memory=memory, penalty=penalty)
+
+
+def make_advantage(values: Mapping[str, Any]) -> AdvantageFunction | None:
+    """The function of a named advantage; None for the trainer's own.
+
+    Example:
+        >>> make_advantage({"advantage": "maxrl", "advantage_k": 4}).__name__
+        'maxrl_advantages'
+    """
+    functions: dict[str, AdvantageFunction | None] = {
+        "trl": None,
+        "undivided": undivided_advantages,
+        "maxrl": maxrl_advantages,
+        "pass_at_k": partial(pass_at_k_advantages, k=values["advantage_k"]),
+        "f_grpo": f_grpo_advantages,
+    }
+    return functions[values["advantage"]]
 
 
 # ---- The page of settings.

@@ -1,6 +1,13 @@
 """The method, in numpy: score a batch against the memory, take the penalty from its rewards, then remember it."""
 
-from meds_rl.shaping.advantage import entropy_advantage, group_advantages
+from meds_rl.shaping.advantage import (
+    entropy_advantage,
+    f_grpo_advantages,
+    group_advantages,
+    maxrl_advantages,
+    pass_at_k_advantages,
+    undivided_advantages,
+)
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import Reason, ShapedBatch
 from meds_rl.shaping.shaper import Group, GroupKind, RewardShaper
@@ -12,6 +19,10 @@ __all__ = [
     "RewardShaper",
     "ShapedBatch",
     "entropy_advantage",
+    "f_grpo_advantages",
     "group_advantages",
+    "maxrl_advantages",
+    "pass_at_k_advantages",
     "penalty",
+    "undivided_advantages",
 ]

@@ -32,7 +32,7 @@ def kind_of(hint: Any) -> Any:
 
 def test_the_fields_are_those_of_the_table_of_settings():
     table = {name_in("trl", name): name for name in settings_of("trl")}
-    assert len(OURS) == 28
+    assert len(OURS) == 30
     assert set(OURS) | {"scale_rewards"} == set(table)
     hints = get_type_hints(MEDSConfig)
     for field in fields(MEDSConfig):
@@ -236,6 +236,9 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"overlong_buffer": 512}, "below max_completion_length"),
         ({"max_generation_batches": 0}, "max_generation_batches"),
         ({"entropy_advantage_cap": 0.0}, "above 0"),
+        ({"advantage": "gae"}, "advantage must be one of trl, undivided, maxrl, pass_at_k, f_grpo; got 'gae'"),
+        ({"advantage_k": 0}, "advantage_k must be a whole number of at least 1"),
+        ({"advantage": "pass_at_k", "advantage_k": 9}, r"advantage_k must be at most num_generations \(8\).*got 9"),
         ({"num_generations": 1}, "at least 2"),
         ({"preset": "best"}, "preset must be one of paper, recommended; got 'best'"),
         ({"fingerprint_from": "base"}, "fingerprint_from must be one of policy, reference"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from meds_rl import ErrorMemory
+from meds_rl.engines.settings import make_advantage
 from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.engines.trl.fingerprints import TextFingerprints, make_source
 from meds_rl.fingerprint import AnswerPosition, PooledLogits
@@ -14,7 +15,7 @@ from meds_rl.memory import HDBSCANClustering
 from meds_rl.rollouts import RunFolder
 from meds_rl.shaping import group_advantages
 
-from .conftest import even_length, mostly_wrong, parameters, third_token, train
+from .conftest import assert_same_bits, even_length, mostly_wrong, parameters, third_token, train
 
 pytestmark = pytest.mark.long
 
@@ -222,6 +223,62 @@ def test_rows_that_nobody_graded_get_no_advantage(model_path, dataset, make_conf
 def test_an_advantage_of_the_wrong_shape_is_refused(model_path, dataset, make_config, advantage, said):
     with pytest.raises(ValueError, match=said):
         train(model_path, dataset, make_config(dynamic_sampling=False), advantage=advantage)
+
+
+@pytest.mark.parametrize("name", ["undivided", "maxrl", "pass_at_k", "f_grpo"])
+def test_an_advantage_by_name(model_path, dataset, make_config, name):
+    fields = {"advantage": name, "advantage_k": 2, "meds_all_wrong": "center", "dynamic_sampling": False}
+    args = make_config(max_steps=6, **fields)
+    train(model_path, dataset, args, mostly_wrong)
+    rollouts = rollouts_of(args)
+    groups = rollouts.groupby(["generation", "prompt_id"])
+    expected = make_advantage(args.settings)(
+        rollouts["shaped_reward"].to_numpy(), groups.ngroup().to_numpy(), rollouts["is_correct"].to_numpy(dtype=bool)
+    )
+    np.testing.assert_allclose(rollouts["advantage"], expected, atol=1e-5)
+    assert groups["is_correct"].mean().between(0, 1, inclusive="neither").any()
+    penalised = rollouts[groups["penalty"].transform("max") > groups["penalty"].transform("min")]
+    assert (penalised["advantage"] != 0).any()
+
+
+def test_undivided_by_name_trains_as_trl_without_its_division(model_path, dataset, make_config):
+    runs = [
+        train(model_path, dataset, make_config(method="grpo", **fields))
+        for fields in ({"advantage": "undivided"}, {"scale_rewards": "none"}, {"advantage": "trl"}, {})
+    ]
+    for name, value in parameters(runs[0]).items():
+        np.testing.assert_allclose(value, parameters(runs[1])[name], atol=1e-5)
+    assert_same_bits(runs[2], runs[3])
+
+
+@pytest.mark.parametrize("name", ["maxrl", "pass_at_k", "f_grpo"])
+def test_a_named_advantage_keeps_no_all_wrong_groups(model_path, dataset, make_config, name):
+    args = make_config(method="dapo", advantage=name, max_steps=2)
+    train(model_path, dataset, args, mostly_wrong)
+    used = rollouts_of(args).query("in_loss")
+    assert used.groupby(["generation", "prompt_id"])["is_correct"].any().all()
+
+
+@pytest.mark.parametrize("name", ["maxrl", "pass_at_k", "f_grpo"])
+def test_an_advantage_by_the_share_of_right_answers_needs_to_know_what_is_right(model_path, dataset, make_config, name):
+    def graded(completion_ids, **_):
+        return [len(ids) / 12 for ids in completion_ids]
+
+    with pytest.raises(ValueError, match=r"returned .*not only 0 and 1"):
+        train(model_path, dataset, make_config(method="trl", advantage=name), graded)
+
+
+def test_an_infinite_reward_has_no_advantage(model_path, dataset, make_config):
+    def sometimes_infinite(completion_ids, **_):
+        return [float("inf") if sum(ids) % 5 == 0 else float(sum(ids) % 2) for ids in completion_ids]
+
+    args = make_config(method="trl", advantage="maxrl")
+    train(model_path, dataset, args, sometimes_infinite, correctness=even_length)
+    rollouts = rollouts_of(args)
+    infinite = rollouts["reward"].isna()  # as it is read back
+    assert infinite.any()
+    assert (rollouts.loc[infinite, "advantage"] == 0).all()
+    assert (rollouts["advantage"] != 0).any()
 
 
 # ---- a subclass ----

@@ -483,6 +483,9 @@ def test_bad_arguments(model_path, dataset, make_config, tmp_path):
         MEDSTrainer(model_path, even_length, make_config(reward_weights=[1.0, 2.0]), dataset)
     with pytest.raises(ValueError, match="sum_then_normalize"):
         MEDSTrainer(model_path, even_length, make_config(multi_objective_aggregation="normalize_then_sum"), dataset)
+    fields = {"method": "trl", "advantage": "maxrl", "multi_objective_aggregation": "normalize_then_sum"}
+    with pytest.raises(ValueError, match="'maxrl' is made from the sum of all rewards"):
+        MEDSTrainer(model_path, even_length, make_config(**fields), dataset)
     with pytest.raises(ValueError, match="map-style"):
         MEDSTrainer(model_path, even_length, make_config(), dataset.to_iterable_dataset())
     with pytest.raises(TypeError, match=r"ErrorMemory \(ErrorMemory\.load reads a file\); got 'run/memory"):

@@ -183,6 +183,27 @@ def test_a_prompt_that_comes_twice_has_two_groups(monkeypatch, all_wrong):
     assert found["alone"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # Shaped as above: -.10986 twice, and 1; mean .26009, one of three is right.
+        ("undivided", [-0.36995, -0.36995, 0.73991]),
+        ("maxrl", [-1.10986, -1.10986, 2.21972]),
+        # f = C(2, 2) / C(3, 2) = 1/3, s = sqrt(2) / 3; wrong: 1/3 - C(1, 1) / C(2, 1) = -1/6. Equal penalties add 0.
+        ("pass_at_k", [-0.35355, -0.35355, 0.70711]),
+        # Two thirds of 1.15470 and -0.57735.
+        ("f_grpo", [-0.38490, -0.38490, 0.76980]),
+    ],
+)
+def test_advantages_by_name(monkeypatch, name, expected):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, advantage=name, advantage_k=2)
+    step(made, queue, group("a", [0.0, 0.0, 1.0]))
+    step(made, queue, group("c", [0.0, 0.0]) | group("b", [0.0, 0.0, 1.0]))
+    assert [advantage(queue, f"b_{i}_0") for i in range(3)] == pytest.approx(expected, abs=2e-4)
+    assert [advantage(queue, f"c_{i}_0") for i in range(2)] == [0, 0]
+
+
 def test_a_score_with_a_punishment_for_length_is_not_what_is_right(monkeypatch):
     queue = Queue()
     made = make_trainer(monkeypatch, queue)

@@ -39,9 +39,9 @@ def test_a_preset_sets_what_the_user_does_not(preset):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: all_wrong, alpha"),
+        ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: advantage, advantage_k, all_wrong, alpha"),
         ({"meds_alpha": 0.1}, r"did you mean meds\.alpha"),
-        ({"reencode_tokens": 100}, r"meds\.reencode_tokens is no setting.* Allowed: all_wrong, alpha"),
+        ({"reencode_tokens": 100}, r"meds\.reencode_tokens is no setting.* Allowed: advantage, advantage_k, all_wrong, alpha"),
         ({"fingerprint_from": "reference"}, "fingerprints of the policy only"),
         ({"method": "dapo"}, "run verl itself"),
         ({"preset": "best"}, r"meds\.preset must be one of paper, recommended; got 'best'"),
@@ -50,7 +50,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ({"alpha": -1}, r"meds\.alpha must be a finite number of at least 0; got -1"),
         ({"n_neighbors": 1.5}, r"meds\.n_neighbors must be a whole number"),
         ({"noise": None}, r"meds\.noise must be one of cluster, free; got None"),
-        ({"mixed": "remember"}, r"meds\.mixed is no setting.* Allowed: all_wrong, alpha"),
+        ({"mixed": "remember"}, r"meds\.mixed is no setting.* Allowed: advantage, advantage_k, all_wrong, alpha"),
         ({"dynamic_sampling": True}, r"verl's own setting is algorithm\.filter_groups\.enable"),
         ({"anneal": 0.5}, r"meds\.anneal must be None or two shares of training"),
         ({"capacity": 0}, r"meds\.capacity must be None or a whole number of at least 1"),
@@ -91,6 +91,10 @@ def test_a_fingerprint_of_the_text_needs_nothing_of_the_workers():
         (["algorithm.use_kl_in_reward=True"], r"actor\.use_kl_loss=True"),
         (["algorithm.rollout_correction.bypass_mode=True"], "old-log-probability forward"),
         (["actor_rollout_ref.rollout.n=1"], "at least two completions"),
+        (
+            ["actor_rollout_ref.rollout.n=4", "meds.advantage=pass_at_k", "meds.advantage_k=5"],
+            r"advantage_k=5 is more than actor_rollout_ref\.rollout\.n=4",
+        ),
         (["actor_rollout_ref.hybrid_engine=False"], "Set it to True"),
         (["trainer.use_v1=False"], "Set trainer.use_v1=True"),
         (["actor_rollout_ref.actor.strategy=fsdp"], "strategy=fsdp2"),
@@ -185,11 +189,12 @@ def test_whether_the_groups_deviation_divides(settings, divides):
     ("name", "value", "message"),
     [
         ("entropy_advantage", "yes", "true or false; got 'yes'"),
+        ("advantage", "gae", "one of trl, undivided, maxrl, pass_at_k, f_grpo; got 'gae'"),
         ("entropy_advantage_coef", -0.1, "at least 0; got -0.1"),
         ("entropy_advantage_cap", 0, "above 0; got 0"),
     ],
 )
-def test_the_entropy_advantages_bounds(name, value, message):
+def test_the_bounds_of_advantages(name, value, message):
     with pytest.raises(ValueError, match=rf"meds\.{name} must be .*{message}"):
         read_settings({name: value})
 

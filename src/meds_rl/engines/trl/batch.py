@@ -9,12 +9,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.logging import get_logger
 from accelerate.utils import broadcast_object_list
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
-from meds_rl.shaping.advantage import group_advantages
+from meds_rl.shaping.advantage import AdvantageFunction, advantages_by, group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 
@@ -23,8 +23,6 @@ logger = get_logger("meds_rl")
 Result = TypeVar("Result")
 Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
-AdvantageFunction = Callable[[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]], ArrayLike]
-"""(rewards (B,) after shaping, group_ids (B,), is_correct (B,)) -> advantages (B,)."""
 
 NOT_GRADED = "not_graded"
 NO_MEMORY = "no_memory"
@@ -147,8 +145,8 @@ class Batch:
         """(B,) advantages that replace TRL's; NaN for rows that keep TRL's.
 
         Args:
-            function: gives them for all rows with a reward; other rows get 0. None: r_s - mean for the groups that are
-                penalised and not divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
+            function: gives them for all rows with a finite reward; other rows get 0. None: r_s - mean for the groups
+                that are penalised and not divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
 
         Raises:
             ValueError: the function does not return one finite number for each row.
@@ -160,14 +158,11 @@ class Batch:
                 self.shaped_rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=False
             )
             return advantages
-        rows = ~np.isnan(self.rewards)
-        given = self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]
-        values = np.asarray(function(*given), dtype=np.float64)
-        if values.shape != (rows.sum(),) or not np.isfinite(values).all():
-            got = "some that are not finite" if values.shape == (rows.sum(),) else f"shape {values.shape}"
-            raise ValueError(f"advantage must return {rows.sum()} finite numbers, one for each reward; got {got}.")
+        rows = np.isfinite(self.rewards)
         advantages = np.zeros(len(self))
-        advantages[rows] = values
+        advantages[rows] = advantages_by(
+            function, self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]
+        )
         return advantages
 
     def _centred_rows(self) -> NDArray[np.bool_]:
@@ -208,7 +203,7 @@ class Batch:
 
 
 def all_wrong_has_signal(advantage: AdvantageFunction | None, group_size: int) -> bool:
-    """Whether a user's function gives a group of wrong answers with equal rewards advantages other than 0."""
+    """Whether a function gives a group of wrong answers with equal rewards advantages other than 0."""
     zeros = np.zeros(group_size)
     return advantage is not None and bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 

@@ -32,7 +32,7 @@ from meds_rl.tasks.base import check_dataset
 
 @dataclass
 class MEDSConfig(GRPOConfig):
-    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 28 more.
+    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 30 more.
 
     ``method`` and ``preset`` set the fields whose default is None; a value given explicitly always wins. What a field
     means and which values are allowed is in ``docs/settings.md`` and ``meds_rl.engines.settings``. ``meds_*`` fields
@@ -112,6 +112,8 @@ class MEDSConfig(GRPOConfig):
     max_generation_batches: int = field_of("trl", "max_generation_batches")
     overlong_buffer: int | None = field_of("trl", "overlong_buffer")
     overlong_factor: float = field_of("trl", "overlong_factor")
+    advantage: Literal["trl", "undivided", "maxrl", "pass_at_k", "f_grpo"] = field_of("trl", "advantage")
+    advantage_k: int = field_of("trl", "advantage_k")
     entropy_advantage: bool | None = field_of("trl", "entropy_advantage")
     entropy_advantage_coef: float = field_of("trl", "entropy_advantage_coef")
     entropy_advantage_cap: float = field_of("trl", "entropy_advantage_cap")
@@ -167,6 +169,11 @@ class MEDSConfig(GRPOConfig):
         check_values("trl", self.settings)
         if not isinstance(self.beta, int | float) or not 0 <= self.beta < float("inf"):
             raise ValueError(f"beta must be a finite number of at least 0; got {self.beta!r}.")
+        if self.advantage == "pass_at_k" and self.advantage_k > self.num_generations:
+            raise ValueError(
+                f"advantage_k must be at most num_generations ({self.num_generations}) with advantage='pass_at_k'; "
+                f"got {self.advantage_k}."
+            )
         if self.overlong_buffer and self.overlong_buffer >= longest:
             raise ValueError(
                 f"overlong_buffer must be below max_completion_length ({self.max_completion_length}); "
@@ -192,8 +199,11 @@ class MEDSConfig(GRPOConfig):
 
     @property
     def needs_correctness(self) -> bool:
-        """Whether training needs a function that says right or wrong: dynamic sampling, and the penalties of "meds"."""
-        return bool(self.dynamic_sampling) or self.method == "meds"
+        """Whether training needs a function that says right or wrong.
+
+        Dynamic sampling, the penalties of "meds", and advantages by the share of right answers need one.
+        """
+        return bool(self.dynamic_sampling) or self.method == "meds" or self.advantage not in ("trl", "undivided")
 
     @property
     def shapes_all_wrong(self) -> bool:
@@ -334,6 +344,12 @@ def check_arguments(
         raise ValueError(
             f"method {args.method!r} needs multi_objective_aggregation='sum_then_normalize' (the penalty is part of "
             f"the reward); got {args.multi_objective_aggregation!r}. With method='trl' the memory watches such a run."
+        )
+    if args.multi_objective_aggregation != "sum_then_normalize" and args.advantage != "trl":
+        raise ValueError(
+            f"advantage={args.advantage!r} is made from the sum of all rewards; "
+            f"multi_objective_aggregation={args.multi_objective_aggregation!r} is not. Set it to 'sum_then_normalize', "
+            "or advantage='trl'."
         )
     if isinstance(train_dataset, Dataset):
         if "prompt" in train_dataset.column_names or trl_arguments.get("environment_factory") is None:

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl.engines.figures import batch_figures
+from meds_rl.engines.settings import make_advantage
 from meds_rl.engines.texts import has_images, prompt_id_of, prompt_text, text_of
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.batch import (
-    AdvantageFunction,
     Batch,
     Features,
     all_wrong_has_signal,
@@ -73,7 +73,7 @@ from meds_rl.engines.trl.run import RunFiles, open_run
 from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
-from meds_rl.shaping.advantage import entropy_advantage
+from meds_rl.shaping.advantage import AdvantageFunction, entropy_advantage
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
 
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
@@ -111,8 +111,8 @@ class MEDSTrainer(GRPOTrainer):
             of NaN for it.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
-        advantage: instead of TRL's group normalisation and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
-            is_correct (B,)) -> (B,), called with the shaped, non-NaN rewards of all processes. If it gives a
+        advantage: instead of ``args.advantage`` and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
+            is_correct (B,)) -> (B,), called with the shaped, finite rewards of all processes. If it gives a
             group of wrong answers with equal rewards advantages other than 0, dynamic sampling keeps such groups.
         answer_finder: your function instead of ``args.answer_marker``: from a completion's text to its answer, or from
             token ids to its position (:func:`~meds_rl.fingerprint.answer_finder`).
@@ -183,7 +183,7 @@ class MEDSTrainer(GRPOTrainer):
         self.shaper: RewardShaper | None = None
         if args.uses_memory:
             self._make_memory(memory, penalty, fingerprint)
-        self._advantage = advantage
+        self._advantage = make_advantage(args.settings) if advantage is None else advantage
         self._strategy = strategy or (lambda _text, _row: None)
         self._stream = PromptStream(self.train_dataset, args.seed) if args.dynamic_sampling else None
         self._run = RunFolder(args.output_dir)  # of the training in progress; `open_run` sets it

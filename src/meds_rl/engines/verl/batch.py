@@ -19,7 +19,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from meds_rl.checks import PromptId
-from meds_rl.shaping.advantage import entropy_advantage, group_advantages
+from meds_rl.shaping.advantage import AdvantageFunction, advantages_by, entropy_advantage, group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
@@ -83,11 +83,20 @@ class Batch:
         self.shaped = shaper.shape(self.rewards, features=features(wanted), progress=progress, **rows)
         self.shaped_rewards = self.shaped.rewards
 
-    def advantages(self) -> dict[str, float]:
-        """r_s - mean by session, for the groups that are penalised and not divided by their deviation.
+    def advantages(self, function: AdvantageFunction | None = None) -> dict[str, float]:
+        """Advantages that replace verl's, by session.
 
-        verl computes the others.
+        Args:
+            function: gives them for all rows. None: r_s - mean for the groups that are penalised and not divided by
+                their deviation; verl computes the others.
+
+        Raises:
+            ValueError: the function does not return one finite number for each row.
         """
+        if function is not None:
+            groups = np.unique(self.group_ids, return_inverse=True)[1].astype(np.int64)
+            values = advantages_by(function, self.shaped_rewards, groups, self.is_correct)
+            return dict(zip(map(session_of, self.keys), values.tolist(), strict=True))
         penalised = {group_of(self.keys[row]) for row in np.flatnonzero(self.shaped_rewards != self.rewards)}
         undivided = [] if self.shaped is None else np.flatnonzero(~self.shaped.normalize_by_std).tolist()
         rows = [row for row in undivided if group_of(self.keys[row]) in penalised]

@@ -131,7 +131,7 @@ def check_config(config: DictConfig) -> MEDSConfig:
         ValueError: with one sentence for each thing that cannot work.
     """
     settings = read_settings(config.get("meds"))
-    reasons = [*_about_trainer(config), *_about_forward(config, settings), *_about_sampling(config, settings)]
+    reasons = [*_about_trainer(config, settings), *_about_forward(config, settings), *_about_sampling(config, settings)]
     with open_dict(config):
         if settings.scale_rewards is not None:
             config.algorithm.norm_adv_by_std_in_grpo = settings.scale_rewards == "group"
@@ -143,7 +143,7 @@ def check_config(config: DictConfig) -> MEDSConfig:
     return settings
 
 
-def _about_trainer(config: Any) -> Iterator[str]:
+def _about_trainer(config: Any, settings: MEDSConfig) -> Iterator[str]:
     algorithm, worker = config.algorithm, config.actor_rollout_ref
     if not config.trainer.get("use_v1", True):
         yield "trainer.use_v1=False is verl's older trainer, which has no plug-ins. Set trainer.use_v1=True."
@@ -154,6 +154,8 @@ def _about_trainer(config: Any) -> Iterator[str]:
         )
     if (n := worker.rollout.n) < 2:
         yield f"actor_rollout_ref.rollout.n={n}: a group needs at least two completions. Set it to 2 or more."
+    if settings.advantage == "pass_at_k" and settings.advantage_k > n:
+        yield f"meds.advantage_k={settings.advantage_k} is more than actor_rollout_ref.rollout.n={n}. Lower it."
     if algorithm.use_kl_in_reward:
         yield (
             "algorithm.use_kl_in_reward=True mixes the KL term into the reward that the memory shapes. "

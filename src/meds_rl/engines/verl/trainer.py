@@ -5,7 +5,7 @@ It overrides verl's methods at these seams and copies none of them:
 1. ``_build_replay_buffer``: dynamic sampling keeps groups without a right answer where they carry signal.
 2. ``_init_resource_pool_mgr`` replaces verl's worker by ours, whose old-log-probability forward gives fingerprints.
 3. ``_compute_advantage`` is wrapped: scores are shaped before verl normalises them by group, and raw again afterwards,
-   so that metrics and dumps show raw scores. The entropy advantage is added last.
+   so that metrics and dumps show raw scores. Then come named advantages, and the entropy advantage is added last.
 4. ``_dump_generations`` writes cluster, penalty and reason next to each completion.
 5. ``_save_checkpoint`` and ``_load_checkpoint`` carry the memory.
 
@@ -26,7 +26,7 @@ from verl.trainer.ppo.v1 import PPOTrainerSync, register_trainer
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.config import omega_conf_to_dataclass
 
-from meds_rl.engines.settings import make_shaper
+from meds_rl.engines.settings import make_advantage, make_shaper
 from meds_rl.engines.verl.batch import (
     COLUMNS,
     Batch,
@@ -135,8 +135,9 @@ class MEDSTrainer(PPOTrainerSync):
         self._log_memory(completions, metrics, seconds=time.perf_counter() - start)
         with shaped_scores(batch, completions):
             batch = super()._compute_advantage(batch, metrics)
-        if self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
-            write_advantages(batch, completions.advantages())
+        advantage = make_advantage(vars(self._settings))
+        if advantage is not None or self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
+            write_advantages(batch, completions.advantages(advantage))
         if self._settings.entropy_advantage:
             add_entropies(batch, self._settings.entropy_advantage_coef, self._settings.entropy_advantage_cap)
         return batch
