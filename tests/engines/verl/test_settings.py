@@ -39,9 +39,15 @@ def test_a_preset_sets_what_the_user_does_not(preset):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"alfa": 0.1}, r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: advantage, advantage_k, all_wrong, alpha"),
+        (
+            {"alfa": 0.1},
+            r"meds\.alfa is no setting, did you mean meds\.alpha\? Allowed: advantage, advantage_k, all_wrong, alpha",
+        ),
         ({"meds_alpha": 0.1}, r"did you mean meds\.alpha"),
-        ({"reencode_tokens": 100}, r"meds\.reencode_tokens is no setting.* Allowed: advantage, advantage_k, all_wrong, alpha"),
+        (
+            {"reencode_tokens": 100},
+            r"meds\.reencode_tokens is no setting.* Allowed: advantage, advantage_k, all_wrong, alpha",
+        ),
         ({"fingerprint_from": "reference"}, "fingerprints of the policy only"),
         ({"method": "dapo"}, "run verl itself"),
         ({"preset": "best"}, r"meds\.preset must be one of paper, recommended; got 'best'"),

@@ -94,8 +94,8 @@ class Batch:
             ValueError: the function does not return one finite number for each row.
         """
         if function is not None:
-            groups = np.unique(self.group_ids, return_inverse=True)[1].astype(np.int64)
-            values = advantages_by(function, self.shaped_rewards, groups, self.is_correct)
+            numbers = np.unique(self.group_ids, return_inverse=True)[1].astype(np.int64)
+            values = advantages_by(function, self.shaped_rewards, numbers, self.is_correct)
             return dict(zip(map(session_of, self.keys), values.tolist(), strict=True))
         penalised = {group_of(self.keys[row]) for row in np.flatnonzero(self.shaped_rewards != self.rewards)}
         undivided = [] if self.shaped is None else np.flatnonzero(~self.shaped.normalize_by_std).tolist()
