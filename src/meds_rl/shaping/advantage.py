@@ -144,8 +144,8 @@ def pass_at_k_advantages(
 
     Of n completions of a group w are wrong. A subset is all wrong with f = C(w, k) / C(n, k), so s = sqrt(f (1 - f)) is
     the deviation of its reward. A right answer gets f / s, a wrong one (f - C(w - 1, k - 1) / C(n - 1, k - 1)) / s, and
-    all get 0 where s is 0. To this is added r_s less its mean over the group's completions that are as right or as
-    wrong: the formula has no rewards, and so the penalties still tell errors apart.
+    all get 0 where s is 0. The formula has no rewards. So that penalties still tell errors apart, a wrong answer also
+    gets r_s less the mean r_s of the group's wrong ones, and a right answer less that of the right ones.
 
     Source: "Pass@k Training" (arXiv 2508.10751), its closed form. verl's grpo_passk is another one (arXiv 2503.19595).
     Range: for rewards of 0 and 1, 0 to sqrt(n / k - 1) for a right answer, 0 or below for a wrong one; 0 for all if
