@@ -115,3 +115,13 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def encodable(text: str) -> str:
+    r"""The text with lone surrogates, which UTF-8 cannot encode, written as escapes: file names may have them.
+
+    Example:
+        >>> encodable("a" + chr(0xD800))
+        'a\\ud800'
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

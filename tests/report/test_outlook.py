@@ -192,12 +192,12 @@ def test_none_of_many_completions_excludes_a_rate(tmp_path):
 
 
 def test_unknown_answers_are_no_errors(tmp_path):
-    # 18 of 20 completions have no answer, right ones included, and no steps: errors cannot be told apart.
+    # 18 of 20 completions have no answer, right ones included, and no steps: nothing distinguishes errors.
     batch = [("p", None, RIGHT), *rows("p", "----")]
     of = found(tmp_path, [[*batch, *batch[:4]], [*batch, *batch[:4]], rows("p", "a", 1)])
     assert (of.regime, of.errors_known) == ("no answers", False)
     assert (of.commonest, of.seen_before, of.live_errors) == (None, None, None)
-    # With steps the rest is told apart by these; what has none is no error.
+    # With steps, these distinguish the errors; a completion without steps is no error.
     run = read_run(tmp_path)
     groups = np.array([0] * 10 + [-1] * (len(run.wrong) - 10))
     steps = Workings("steps", run.wrong, groups, ["a+b=x"], [""], len(run.wrong), True, "")

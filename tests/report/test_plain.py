@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meds_rl.report.text import encodable, plain
+from meds_rl.files import encodable
+from meds_rl.report.text import plain
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),

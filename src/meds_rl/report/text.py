@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from meds_rl.files import encodable
+
 MAX_NAME = 200
 """Characters of an answer that a table shows."""
 
@@ -29,13 +31,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not -float("inf") < value < float("inf"):
         return None
     return value
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates, as in a file name that is not UTF-8, written as escapes."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(text: str) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.files import encodable
 from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
 from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise, why_not
 from meds_rl.rollouts.grading import Numbers
-from meds_rl.rollouts.messages import completion_text, encodable, prompt_text
+from meds_rl.rollouts.messages import completion_text, prompt_text
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from meds_rl.files import encodable
 from meds_rl.tasks.base import prompt_id
 
 Message = dict[str, Any]
@@ -67,11 +68,6 @@ def completion_text(completion: Any) -> tuple[str, str] | None:
     turns = [(message.get("role", "assistant"), _turn(message)) for message in messages]
     everything = "\n".join(text if role == "assistant" else f"[{role}] {text}" for role, text in turns)
     return encodable(everything), encodable("\n".join(text for role, text in turns if role == "assistant"))
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates written as escapes, because UTF-8 cannot encode them."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _messages(value: Any) -> list[Message] | None:

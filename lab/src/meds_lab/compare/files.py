@@ -14,8 +14,7 @@ from meds_lab.compare.grid import Grid
 from meds_lab.compare.outcomes import Outcome, k_of
 from meds_lab.compare.results import Results
 from meds_lab.compare.tables import TextTable, text_tables
-from meds_rl.files import write_atomically
-from meds_rl.report.text import encodable
+from meds_rl.files import encodable, write_atomically
 
 MARK = "<!-- meds-lab compare -->"
 """First line of our files: a file with it may be replaced."""

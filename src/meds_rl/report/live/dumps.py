@@ -74,7 +74,7 @@ class DumpFollower(Follower):
         try:
             self._conversion.add(new)
             self._conversion.write()
-        except BaseException:  # half of it is read: begin anew at the next look
+        except BaseException:  # a part was read: the next look starts again
             shutil.rmtree(self.folder.path, ignore_errors=True)
             self._stamps, self._conversion = {}, None
             raise
