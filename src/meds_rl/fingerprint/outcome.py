@@ -17,15 +17,16 @@ MAX_ITEMS, MAX_CHARACTERS = 1_000, 200
 """Items of an outcome that are read, and characters of each."""
 
 SEPARATOR = ", "
-"""Stands between items, and in none: an item's own commas have no space after them."""
+"""Stands between the items of a text, and in no item: an item's own commas have no space after them."""
 
 
 def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
     """Unit vectors (B, D) float32 that are equal for equal outcomes; a row of NaN for no outcome (None).
 
-    A tuple has items, any other value is one item. The vector is the sum over items of the random signs (1 or -1) of
-    hash(place, item), divided by its length. Two outcomes of n items that differ in m of them are about sqrt(2 m / n)
-    apart. Items are compared as texts (`outcome_text`), so a vector is the same on every machine.
+    A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is the sum
+    over items of the random signs (1 or -1) of hash(place, item), divided by its length. Two outcomes of n items that
+    differ in m of them are about sqrt(2 m / n) apart. Items are compared as texts (`outcome_text`), so a vector is the
+    same on every machine.
 
     Raises:
         TypeError: an outcome is not hashable, or has no text of its own.
@@ -54,7 +55,7 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
 def outcome_text(outcome: Hashable | None) -> str | None:
     """An outcome in the rollouts table: its items, at most `MAX_ITEMS` of `MAX_CHARACTERS`; None for None.
 
-    `outcome_vectors` gives the items of the text (`items_of`) the vector of the outcome itself.
+    The text has the vector of the outcome (`outcome_vectors`), and is its own text.
 
     Raises:
         TypeError: it is not hashable, or has no text of its own.
@@ -66,11 +67,6 @@ def outcome_text(outcome: Hashable | None) -> str | None:
     return None if outcome is None else SEPARATOR.join(_items(outcome))
 
 
-def items_of(text: str) -> tuple[str, ...]:
-    """The items of an outcome from `outcome_text`."""
-    return tuple(text.split(SEPARATOR))
-
-
 def _items(outcome: Hashable) -> list[str]:
     """At least one item."""
     try:
@@ -80,8 +76,12 @@ def _items(outcome: Hashable) -> list[str]:
             f"an outcome must be hashable (text, a number, a tuple of them); got {type(outcome).__name__} "
             f"{repr(outcome)[:80]}"
         ) from None
-    items = outcome[:MAX_ITEMS] if isinstance(outcome, tuple) and outcome else (outcome,)
-    return [_item(item) for item in items]
+    items: Sequence[Any] = (outcome,)
+    if isinstance(outcome, str):
+        items = outcome[: MAX_ITEMS * MAX_CHARACTERS].split(SEPARATOR)
+    elif isinstance(outcome, tuple) and outcome:
+        items = outcome
+    return [_item(item) for item in items[:MAX_ITEMS]]
 
 
 def _item(item: Any) -> str:

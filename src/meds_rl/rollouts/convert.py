@@ -384,6 +384,7 @@ class _Columns:
         taken = pa.array(order)
         self._answers = None if settled.answers is None else rows.answers[settled.answers].combine_chunks().take(taken)
         self._groups = rows.groups.combine_chunks().take(taken)
+        self._outcomes = rows.outcomes.combine_chunks().take(taken)
 
     def table(self, start: int, stop: int, completions: pa.Array) -> pa.Table:
         """Rows `start` to `stop` as a table of rollouts."""
@@ -417,6 +418,7 @@ class _Columns:
             "is_correct": pa.array(self._correct[start:stop] == 1, mask=~graded),
             "answer": pa.nulls(n, pa.string()) if self._answers is None else self._answers.slice(start, n),
             "group_id": self._groups.slice(start, n),
+            "outcome": self._outcomes.slice(start, n),
             **nothing,
         }
         schema = rollout_schema()
