@@ -100,7 +100,7 @@ def _canonical(value: Any) -> str:
         return "(" + SEPARATOR.join(map(_canonical, value[:MAX_ITEMS])) + ")"
     if type(value) is int and value.bit_length() > 8 * MAX_CHARACTERS:
         return hex(value)  # Python refuses to write very long numbers in decimals
-    if type(value).__repr__ is object.__repr__:
+    if "__repr__" not in {name for kind in type(value).__mro__[:-1] for name in vars(kind)}:
         raise TypeError(f"an outcome must have a text of its own; got a {type(value).__name__} without __repr__")
     return repr(value)
 

@@ -219,7 +219,7 @@ def _kind(by: By, key: int, workings: Workings | None) -> Kind:
         return "no_answer"
     if by == "cluster":
         return "noise" if key == NOISE else "cluster"
-    return by
+    return "outcome" if by == "outcome" else "answer"
 
 
 def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: Workings | None) -> str:
@@ -227,7 +227,7 @@ def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: 
     if kind == "answer":
         return shortened(str(run.rollouts["answer"].iat[members[0]]))
     if kind == "outcome":
-        return shortened(in_words(run.rollouts["outcome"].iat[members[0]], run.has_tests))
+        return shortened(in_words(str(run.rollouts["outcome"].iat[members[0]]), run.has_tests))
     if kind in ("working", "wording") and workings is not None:
         return shortened(workings.names[key])
     nothing = "no outcome" if by == "outcome" else "no answer"

@@ -353,7 +353,7 @@ def _repeated_outcomes(run: RunData) -> dict[int, float]:
     wrong = run.rollouts.iloc[run.wrong]
     first = wrong.groupby(["prompt_id", "outcome"])["generation"].transform("min")  # NaN without an outcome
     shares = (wrong["generation"] > first).groupby(wrong["step"]).mean()
-    return {int(step): float(share) for step, share in shares.items()}
+    return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
 
 
 def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
