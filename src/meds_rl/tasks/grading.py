@@ -113,7 +113,7 @@ class FunctionGrader:
         logged: dict[str, Any] = {}
         call = {"prompts": [row["prompt"]], "completions": [given], **columns, "log_extra": logged.__setitem__}
         values = (function(**call)[0] for function in self._functions)
-        right = next((value > self._above for value in values if value is not None), False)
+        right = bool(next((value > self._above for value in values if value is not None), False))
         return Verdict(right, logged["outcome"][0]) if "outcome" in logged else right
 
 
