@@ -76,7 +76,9 @@ def test_outcomes_that_trl_and_verl_have_logged(tmp_path):
     assert table.attrs["source"][0].startswith("completions_00001.parquet: TRL completions")
     assert table["outcome"].dropna().tolist() == ["ok, IndexError"]
     verl = {"input": "p", "output": "c", "score": 0.0, "step": 1, "uid": "u_0_0", "outcome": "lost by timeout"}
-    assert read(write(tmp_path / "1.jsonl", [verl]))["outcome"].tolist() == ["lost by timeout"]
+    table = read(write(tmp_path / "1.jsonl", [verl]))
+    assert table["outcome"].tolist() == ["lost by timeout"]
+    assert not any("No answers were found" in note for note in table.attrs["source"])  # outcomes name errors
 
 
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -37,17 +38,17 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
         >>> round(float(a @ a), 3), bool(a @ b > a @ c)
         (1.0, True)
     """
-    hashes: dict[tuple[int, str], int] = {}
+    places: dict[tuple[int, str], int] = {}  # (place, item) -> row of `of_item`; a batch has the same few many times
     rows = [
-        None if outcome is None else [hashes.setdefault(pair, _hash(*pair)) for pair in enumerate(_items(outcome))]
+        None if outcome is None else [places.setdefault(pair, len(places)) for pair in enumerate(_items(outcome))]
         for outcome in outcomes
     ]
-    of_hash = signs(np.array(list(hashes.values()), dtype=np.uint64), num_features).astype(np.int32)
-    place_of = {value: place for place, value in enumerate(hashes.values())}
+    hashes = np.array([_hash(*pair) for pair in places], dtype=np.uint64)
+    of_item = signs(hashes, num_features).astype(np.int32)
     vectors = np.full((len(rows), num_features), np.nan, dtype=np.float32)
     for row, found in enumerate(rows):
         if found is not None:
-            total = of_hash[[place_of[value] for value in found]].sum(axis=0)
+            total = of_item[found].sum(axis=0)
             vectors[row] = total / np.linalg.norm(total)
     return vectors
 
@@ -85,8 +86,12 @@ def _items(outcome: Hashable) -> list[str]:
 
 
 def _item(item: Any) -> str:
-    text = item if isinstance(item, str) else _canonical(item)
-    line = " ".join(text[: 4 * MAX_CHARACTERS].split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS]
+    return _line(item[: 4 * MAX_CHARACTERS] if isinstance(item, str) else _canonical(item)[: 4 * MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=4096)
+def _line(text: str) -> str:
+    line = " ".join(text.split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS]
     return line.encode("utf-8", "replace").decode()  # half a surrogate pair can neither be hashed nor written
 
 
