@@ -5,6 +5,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meds_rl.fingerprint import outcome_text, outcome_vectors
 from meds_rl.fingerprint.outcome import MAX_ITEMS
@@ -58,6 +60,16 @@ def test_the_text_of_an_outcome_has_its_vector(outcome, text):
     if text is not None:
         np.testing.assert_array_equal(*outcome_vectors([outcome, text]))
         assert outcome_text(text) == text
+
+
+ITEMS = st.text(st.sampled_from("a, \n\u2003") | st.characters(), max_size=8).map(lambda text: text * 40)
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=4).map(tuple) | ITEMS | st.frozensets(st.integers()))
+def test_a_text_is_its_own_text_and_has_the_same_vector(outcome):
+    text = outcome_text(outcome)
+    assert outcome_text(text) == text
+    np.testing.assert_array_equal(*outcome_vectors([outcome, text]))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def _items(outcome: Hashable) -> list[str]:
         ) from None
     items: Sequence[Any] = (outcome,)
     if isinstance(outcome, str):
-        items = outcome[: MAX_ITEMS * MAX_CHARACTERS].split(SEPARATOR)
+        items = outcome[: MAX_ITEMS * (MAX_CHARACTERS + len(SEPARATOR))].split(SEPARATOR)
     elif isinstance(outcome, tuple) and outcome:
         items = outcome
     return [_item(item) for item in items[:MAX_ITEMS]]
@@ -91,7 +91,7 @@ def _item(item: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _line(text: str) -> str:
-    line = " ".join(text.split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS]
+    line = " ".join(text.split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS].rstrip()
     return line.encode("utf-8", "replace").decode()  # half a surrogate pair can neither be hashed nor written
 
 
