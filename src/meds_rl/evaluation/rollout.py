@@ -12,8 +12,9 @@ from tqdm.auto import tqdm
 
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
-from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
+from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer, outcome_text
 from meds_rl.rollouts.samples import samples_table
+from meds_rl.tasks.base import Verdict
 from meds_rl.tasks.grader import Grader
 
 if TYPE_CHECKING:
@@ -110,15 +111,16 @@ class Rollout:
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
         for row, problem, completion, fingerprint in zip(chunk, asked, completions, fingerprints, strict=True):
-            (right,) = graders[problem.source]([(completion.text, problem.row)])
-            yield _row(problem, row.sample, completion, right, fingerprint)
+            (graded,) = graders[problem.source]([(completion.text, problem.row)])
+            yield _row(problem, row.sample, completion, graded, fingerprint)
 
 
 def _row(
-    problem: Problem, sample: int, completion: Completion, right: bool, fingerprint: list[float] | None
+    problem: Problem, sample: int, completion: Completion, graded: bool | Verdict, fingerprint: list[float] | None
 ) -> dict[str, Any]:
     task = problem.source.task
     answer = extract_answer(completion.text, task.answer_marker)
+    right = bool(graded)
     strategy = task.strategy(completion.text, problem.row) if task.strategy else None
     return {
         **problem.columns(),
@@ -130,5 +132,6 @@ def _row(
         "is_correct": right,
         "strategy": strategy,
         "is_exact": right and strategy in task.correct_strategies if task.correct_strategies else None,
+        "outcome": outcome_text(graded.outcome) if isinstance(graded, Verdict) else None,
         "fingerprint": None if answer is None else fingerprint,
     }

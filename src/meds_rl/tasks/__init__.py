@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from meds_rl.tasks.base import Task, check_dataset, prompt_id
+from meds_rl.tasks.base import Task, Verdict, check_dataset, prompt_id
 
-__all__ = ["Task", "check_dataset", "load_task", "prompt_id"]
+__all__ = ["Task", "Verdict", "check_dataset", "load_task", "prompt_id"]
 
 TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,8 +12,30 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
-Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Right or wrong, and what happened.
+
+    Attributes:
+        is_correct: whether the completion is right; also the verdict's truth value.
+        outcome: what the grader saw, such as one item per test of a program: ``("ok", "IndexError")``. Completions
+            with the same outcome have the same fingerprint "outcome". None: nothing to tell apart.
+
+    >>> bool(Verdict(False, "lost by timeout"))
+    False
+    """
+
+    is_correct: bool
+    outcome: Hashable | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_correct
+
+
+Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +47,7 @@ class Task:
         train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold answer as
             text) and the columns that `grade` reads.
         test: the same columns, prompts that are not in `train`; None if there are none.
-        grade: `grade(completion, row) -> bool`. Module-level function or picklable callable.
+        grade: `grade(completion, row) -> bool`, or a `Verdict`. Module-level function or picklable callable.
         answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.

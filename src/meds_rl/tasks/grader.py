@@ -16,7 +16,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
-Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+from meds_rl.tasks.base import Verdict
+
+Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 Worker: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -26,6 +28,8 @@ LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
 # Address space of the grading process, if the system can limit it: a tower of powers can fill all memory.
 MEMORY_BYTES = 8 << 30
+# Of a pickled outcome; a program's output can be of any length. A longer one becomes the beginning of its text.
+OUTCOME_BYTES = 1 << 20
 
 # Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
 # user's script a second time.
@@ -72,13 +76,14 @@ class Grader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def __call__(self, jobs: Sequence[Job]) -> list[bool]:
-        """Right or wrong for each pair of a completion and its problem's row.
+    def __call__(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
+        """Right or wrong for each pair of a completion and its problem's row: the grader's `Verdict`, else a bool.
 
-        The grader's errors are raised; ChildProcessError if the process cannot start.
+        The grader's errors are raised; ChildProcessError if the process cannot start; TypeError for an outcome that
+        cannot be pickled. A process sends an outcome of more than `OUTCOME_BYTES` as the beginning of its text.
         """
         if not self._in_process:
-            return [bool(self._grade(completion, row)) for completion, row in jobs]
+            return [_verdict(self._grade(completion, row)) for completion, row in jobs]
         with self._lock:
             try:
                 return self._grade_all(jobs)
@@ -86,15 +91,15 @@ class Grader:
                 self._end()
                 raise
 
-    def _grade_all(self, jobs: Sequence[Job]) -> list[bool]:
-        right: list[bool] = []
+    def _grade_all(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
+        right: list[bool | Verdict] = []
         while len(right) < len(jobs):
             right += self._grade_some(jobs[len(right) :])
         return right
 
-    def _grade_some(self, jobs: Sequence[Job]) -> list[bool]:
+    def _grade_some(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
         """Grade all jobs, or those up to one that ended the process, which counts as wrong."""
-        right: list[bool] = []
+        right: list[bool | Verdict] = []
         try:
             worker = self._running_worker(jobs[0][1])
             _send(worker, jobs)
@@ -153,11 +158,15 @@ def _send(worker: Worker, content: Any) -> None:
     pipe.flush()
 
 
-def _receive(worker: Worker) -> bool:
+def _receive(worker: Worker) -> bool | Verdict:
     reply = pickle.load(cast(BinaryIO, worker.stdout))
     if isinstance(reply, Exception):
         raise reply
-    return bool(reply)
+    return cast("bool | Verdict", reply)
+
+
+def _verdict(graded: Any) -> bool | Verdict:
+    return graded if isinstance(graded, Verdict) else bool(graded)
 
 
 # ---- The process.
@@ -185,18 +194,33 @@ def serve(requests: BinaryIO) -> None:
                 _reply(replies, right)
 
 
-def _reply(pipe: BinaryIO, reply: bool | Exception) -> None:
+def _reply(pipe: BinaryIO, reply: bool | Verdict | Exception) -> None:
     pipe.write(pickle.dumps(reply))
     pipe.flush()
 
 
-def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Exception:
+def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Verdict | Exception:
     try:
-        return bool(grade(completion, row))
+        return _sendable(_verdict(grade(completion, row)))
     except (MemoryError, RecursionError, OverflowError):
         return False  # an answer that cannot be evaluated
     except Exception as error:
         return error
+
+
+def _sendable(verdict: bool | Verdict) -> bool | Verdict:
+    if not isinstance(verdict, Verdict):
+        return verdict
+    try:
+        size = len(pickle.dumps(verdict))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"the grader's outcome cannot be sent between processes ({error}): "
+            "make it of text, numbers and tuples of them"
+        ) from None
+    if size <= OUTCOME_BYTES:
+        return verdict
+    return Verdict(verdict.is_correct, str(verdict.outcome)[:1000])
 
 
 def _bound_memory() -> None:
