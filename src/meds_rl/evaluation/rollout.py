@@ -77,7 +77,8 @@ class Rollout:
             graders = {}
             for source in dict.fromkeys(problem.source for problem in problems):
                 task = source.task
-                grader = Grader(task.grade, in_process=task.grade_may_hang, name=task.name)
+                options = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+                grader = Grader(task.grade, **options, name=task.name)
                 graders[source] = stack.enter_context(grader)
             total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(
@@ -109,9 +110,22 @@ class Rollout:
         fingerprints: list[list[float] | None] = [None] * len(chunk)
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
-        for row, problem, completion, fingerprint in zip(chunk, asked, completions, fingerprints, strict=True):
-            (right,) = graders[problem.source]([(completion.text, problem.row)])
-            yield _row(problem, row.sample, completion, right, fingerprint)
+        right = _graded(asked, completions, graders)
+        for row, problem, *made in zip(chunk, asked, completions, right, fingerprints, strict=True):
+            yield _row(problem, row.sample, *made)
+
+
+def _graded(
+    asked: Sequence[Problem], completions: Sequence[Completion], graders: Mapping[ProblemSet, Grader]
+) -> list[bool]:
+    """Right or wrong, each source's completions by its own grader and in one call."""
+    right = [False] * len(asked)
+    for source, grader in graders.items():
+        places = [place for place, problem in enumerate(asked) if problem.source is source]
+        jobs = [(completions[place].text, asked[place].row) for place in places]
+        for place, verdict in zip(places, grader(jobs) if jobs else (), strict=True):
+            right[place] = bool(verdict)
+    return right
 
 
 def _row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,8 +12,27 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
-Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+Grader: TypeAlias = "Callable[[str, Mapping[str, Any]], bool | Verdict]"
 StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a completion is right, and what happened when it was tried; true if it is right.
+
+    Attributes:
+        is_correct: right or wrong.
+        outcome: what the tests, the game or the tool said, as a hashable value; None if there is nothing to say.
+
+    >>> bool(Verdict(False, ("ok", "IndexError")))
+    False
+    """
+
+    is_correct: bool
+    outcome: Hashable | None = None
+
+    def __bool__(self) -> bool:
+        return self.is_correct
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +44,15 @@ class Task:
         train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold answer as
             text) and the columns that `grade` reads.
         test: the same columns, prompts that are not in `train`; None if there are none.
-        grade: `grade(completion, row) -> bool`. Module-level function or picklable callable.
-        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
+        grade: `grade(completion, row) -> bool | Verdict`. Module-level function or picklable callable.
+        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag", "hashes" or "code".
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
         grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
             answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
+        grade_in_threads: whether the completions of a batch are graded side by side, in as many threads as there are
+            cores; for a `grade` that waits for processes of its own.
     """
 
     name: str
@@ -42,6 +63,7 @@ class Task:
     strategy: StrategyFinder | None = None
     correct_strategies: tuple[str, ...] = ()
     grade_may_hang: bool = False
+    grade_in_threads: bool = False
 
 
 def prompt_id(prompt: Prompt) -> str:

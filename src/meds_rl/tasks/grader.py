@@ -12,11 +12,14 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
-Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+from meds_rl.tasks.base import Verdict
+
+Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 Worker: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -48,6 +51,7 @@ class Grader:
     Args:
         grade: the grader; importable by name, or a picklable callable, if `in_process`.
         in_process: whether to grade in a process of its own.
+        in_threads: whether to grade the jobs of a call side by side, in as many threads as this process has cores.
         limit: seconds for one completion.
         name: the task, for messages.
 
@@ -55,16 +59,25 @@ class Grader:
         num_ended: how many completions took longer or crashed the process; they count as wrong. The first is logged.
     """
 
-    def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task") -> None:
+    def __init__(
+        self,
+        grade: Grade,
+        *,
+        in_process: bool,
+        in_threads: bool = False,
+        limit: float = LIMIT_SECONDS,
+        name: str = "the task",
+    ) -> None:
         self._grade, self._in_process, self._limit, self._name = grade, in_process, limit, name
+        self._in_threads = in_threads
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._pid = 0
         self.num_ended = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(Grader, in_process=self._in_process, limit=self._limit, name=self._name)
-        return make, (self._grade,)
+        options = {"in_process": self._in_process, "in_threads": self._in_threads}
+        return partial(Grader, **options, limit=self._limit, name=self._name), (self._grade,)
 
     def __enter__(self) -> Grader:
         return self
@@ -72,13 +85,16 @@ class Grader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def __call__(self, jobs: Sequence[Job]) -> list[bool]:
-        """Right or wrong for each pair of a completion and its problem's row.
+    def __call__(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
+        """Right or wrong, or the grader's verdict, for each pair of a completion and its problem's row.
 
         The grader's errors are raised; ChildProcessError if the process cannot start.
         """
+        if self._in_threads:
+            with ThreadPoolExecutor(_num_cores(), thread_name_prefix="meds-grading") as pool:
+                return list(pool.map(self._graded, jobs))
         if not self._in_process:
-            return [bool(self._grade(completion, row)) for completion, row in jobs]
+            return list(map(self._graded, jobs))
         with self._lock:
             try:
                 return self._grade_all(jobs)
@@ -86,15 +102,18 @@ class Grader:
                 self._end()
                 raise
 
-    def _grade_all(self, jobs: Sequence[Job]) -> list[bool]:
-        right: list[bool] = []
+    def _graded(self, job: Job) -> bool | Verdict:
+        return _verdict(self._grade(*job))
+
+    def _grade_all(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
+        right: list[bool | Verdict] = []
         while len(right) < len(jobs):
             right += self._grade_some(jobs[len(right) :])
         return right
 
-    def _grade_some(self, jobs: Sequence[Job]) -> list[bool]:
+    def _grade_some(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
         """Grade all jobs, or those up to one that ended the process, which counts as wrong."""
-        right: list[bool] = []
+        right: list[bool | Verdict] = []
         try:
             worker = self._running_worker(jobs[0][1])
             _send(worker, jobs)
@@ -153,11 +172,19 @@ def _send(worker: Worker, content: Any) -> None:
     pipe.flush()
 
 
-def _receive(worker: Worker) -> bool:
+def _receive(worker: Worker) -> bool | Verdict:
     reply = pickle.load(cast(BinaryIO, worker.stdout))
     if isinstance(reply, Exception):
         raise reply
-    return bool(reply)
+    return _verdict(reply)
+
+
+def _verdict(grade: Any) -> bool | Verdict:
+    return grade if isinstance(grade, Verdict) else bool(grade)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 # ---- The process.
@@ -185,14 +212,14 @@ def serve(requests: BinaryIO) -> None:
                 _reply(replies, right)
 
 
-def _reply(pipe: BinaryIO, reply: bool | Exception) -> None:
+def _reply(pipe: BinaryIO, reply: bool | Verdict | Exception) -> None:
     pipe.write(pickle.dumps(reply))
     pipe.flush()
 
 
-def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Exception:
+def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Verdict | Exception:
     try:
-        return bool(grade(completion, row))
+        return _verdict(grade(completion, row))
     except (MemoryError, RecursionError, OverflowError):
         return False  # an answer that cannot be evaluated
     except Exception as error:

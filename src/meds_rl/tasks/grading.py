@@ -125,7 +125,8 @@ class AccuracyReward:
 
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
         self._may_hang = task.grade_may_hang
-        self._grader = Grader(task.grade, in_process=self._may_hang, limit=limit, name=task.name)
+        options = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+        self._grader = Grader(task.grade, **options, limit=limit, name=task.name)
 
     def __call__(
         self,
@@ -144,7 +145,7 @@ class AccuracyReward:
         right = self._grader(list(zip(map(_text, completions), rows, strict=True)))
         if self._may_hang and log_metric is not None:  # 0, too: all ranks must log the same names
             log_metric("grader/timeouts", float(self._grader.num_ended - before))
-        return [float(one) for one in right]
+        return [float(bool(one)) for one in right]
 
 
 def _text(completion: str | Sequence[Message]) -> str:
