@@ -3,6 +3,8 @@
 import os
 import time
 
+from meds_rl.tasks import Verdict
+
 
 def grade(completion, row):
     """Right where the completion is the answer; "hang", "die" and others do what they say."""
@@ -17,3 +19,9 @@ def grade(completion, row):
     if completion == "bug":
         raise KeyError("no such column")
     return completion == row["answer"]
+
+
+def play(completion, row):
+    """A game: how it ended is the outcome."""
+    outcomes = {"lock": lambda: None, "long": ("x",) * 2_000_000, "tests": ("ok", "IndexError")}
+    return Verdict(completion == row["answer"], outcomes.get(completion, f"lost by {completion}"))

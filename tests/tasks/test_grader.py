@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from meds_rl.tasks import Task, load_task
+from meds_rl.tasks import Task, Verdict, load_task
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import AccuracyReward, MathGrader
 
-from .graders import grade
+from .graders import grade, play
 
 ROW = {"answer": "7"}
 
@@ -30,6 +30,28 @@ def test_here_and_in_a_process_it_is_the_same():
     with Grader(grade, in_process=False) as here, Grader(grade, in_process=True) as there:
         assert here(jobs) == there(jobs) == [True, False]
         assert there.num_ended == 0
+
+
+@pytest.mark.parametrize("in_process", [False, True])
+def test_verdicts_come_back_as_they_are(in_process):
+    with Grader(play, in_process=in_process) as grader:
+        graded = grader([("7", ROW), ("timeout", ROW), ("tests", ROW)])
+    assert graded == [
+        Verdict(True, "lost by 7"),
+        Verdict(False, "lost by timeout"),
+        Verdict(False, ("ok", "IndexError")),
+    ]
+
+
+def test_an_outcome_that_no_process_can_send():
+    with Grader(play, in_process=True) as grader, pytest.raises(TypeError, match="make it of text, numbers and tuples"):
+        grader([("lock", ROW)])
+
+
+def test_a_long_outcome_is_sent_as_the_beginning_of_its_text():
+    with Grader(play, in_process=True) as grader:
+        (verdict,) = grader([("long", ROW)])  # pickled, 2 bytes for each of two million items
+    assert verdict == Verdict(False, str(("x",) * 1000)[:1000])
 
 
 def test_what_hangs_or_dies_is_wrong_and_the_rest_is_graded():

@@ -77,8 +77,8 @@ class Rollout:
             graders = {}
             for source in dict.fromkeys(problem.source for problem in problems):
                 task = source.task
-                options = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
-                grader = Grader(task.grade, **options, name=task.name)
+                where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+                grader = Grader(task.grade, **where, name=task.name)
                 graders[source] = stack.enter_context(grader)
             total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
-Grader: TypeAlias = "Callable[[str, Mapping[str, Any]], bool | Verdict]"
 StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a completion is right, and what happened when it was tried; true if it is right.
+    """Right or wrong, and what happened.
 
     Attributes:
-        is_correct: right or wrong.
-        outcome: what the tests, the game or the tool said, as a hashable value; None if there is nothing to say.
+        is_correct: whether the completion is right; also the verdict's truth value.
+        outcome: what the grader saw, such as one item per test of a program: ``("ok", "IndexError")``. Completions
+            with the same outcome have the same fingerprint "outcome". None: nothing to tell apart.
 
-    >>> bool(Verdict(False, ("ok", "IndexError")))
+    >>> bool(Verdict(False, "lost by timeout"))
     False
     """
 
@@ -33,6 +33,9 @@ class Verdict:
 
     def __bool__(self) -> bool:
         return self.is_correct
+
+
+Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class Task:
         train: data set with the columns `prompt` (str or chat messages), `prompt_id`, `answer` (the gold answer as
             text) and the columns that `grade` reads.
         test: the same columns, prompts that are not in `train`; None if there are none.
-        grade: `grade(completion, row) -> bool | Verdict`. Module-level function or picklable callable.
+        grade: `grade(completion, row) -> bool`, or a `Verdict`. Module-level function or picklable callable.
         answer_marker: how the answer is marked in a completion: "boxed", "answer_tag", "hashes" or "code".
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.

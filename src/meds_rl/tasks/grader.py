@@ -29,6 +29,8 @@ LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
 # Address space of the grading process, if the system can limit it: a tower of powers can fill all memory.
 MEMORY_BYTES = 8 << 30
+# Of a pickled outcome; a program's output can be of any length. A longer one becomes the beginning of its text.
+OUTCOME_BYTES = 1 << 20
 
 # Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
 # user's script a second time.
@@ -76,8 +78,8 @@ class Grader:
         self.num_ended = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        options = {"in_process": self._in_process, "in_threads": self._in_threads}
-        return partial(Grader, **options, limit=self._limit, name=self._name), (self._grade,)
+        where = {"in_process": self._in_process, "in_threads": self._in_threads}
+        return partial(Grader, **where, limit=self._limit, name=self._name), (self._grade,)
 
     def __enter__(self) -> Grader:
         return self
@@ -86,24 +88,22 @@ class Grader:
         self._end()
 
     def __call__(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
-        """Right or wrong, or the grader's verdict, for each pair of a completion and its problem's row.
+        """Right or wrong for each pair of a completion and its problem's row: the grader's `Verdict`, else a bool.
 
-        The grader's errors are raised; ChildProcessError if the process cannot start.
+        The grader's errors are raised; ChildProcessError if the process cannot start; TypeError for an outcome that
+        cannot be pickled. A process sends an outcome of more than `OUTCOME_BYTES` as the beginning of its text.
         """
         if self._in_threads:
             with ThreadPoolExecutor(_num_cores(), thread_name_prefix="meds-grading") as pool:
-                return list(pool.map(self._graded, jobs))
+                return list(pool.map(lambda job: _verdict(self._grade(*job)), jobs))
         if not self._in_process:
-            return list(map(self._graded, jobs))
+            return [_verdict(self._grade(completion, row)) for completion, row in jobs]
         with self._lock:
             try:
                 return self._grade_all(jobs)
             except BaseException:  # Ctrl-C, too: the replies still in the pipe belong to these jobs
                 self._end()
                 raise
-
-    def _graded(self, job: Job) -> bool | Verdict:
-        return _verdict(self._grade(*job))
 
     def _grade_all(self, jobs: Sequence[Job]) -> list[bool | Verdict]:
         right: list[bool | Verdict] = []
@@ -176,11 +176,11 @@ def _receive(worker: Worker) -> bool | Verdict:
     reply = pickle.load(cast(BinaryIO, worker.stdout))
     if isinstance(reply, Exception):
         raise reply
-    return _verdict(reply)
+    return cast("bool | Verdict", reply)
 
 
-def _verdict(grade: Any) -> bool | Verdict:
-    return grade if isinstance(grade, Verdict) else bool(grade)
+def _verdict(graded: Any) -> bool | Verdict:
+    return graded if isinstance(graded, Verdict) else bool(graded)
 
 
 def _num_cores() -> int:
@@ -219,11 +219,26 @@ def _reply(pipe: BinaryIO, reply: bool | Verdict | Exception) -> None:
 
 def _graded(grade: Grade, completion: str, row: Mapping[str, Any]) -> bool | Verdict | Exception:
     try:
-        return _verdict(grade(completion, row))
+        return _sendable(_verdict(grade(completion, row)))
     except (MemoryError, RecursionError, OverflowError):
         return False  # an answer that cannot be evaluated
     except Exception as error:
         return error
+
+
+def _sendable(verdict: bool | Verdict) -> bool | Verdict:
+    if not isinstance(verdict, Verdict):
+        return verdict
+    try:
+        size = len(pickle.dumps(verdict))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError(
+            f"the grader's outcome cannot be sent between processes ({error}): "
+            "make it of text, numbers and tuples of them"
+        ) from None
+    if size <= OUTCOME_BYTES:
+        return verdict
+    return Verdict(verdict.is_correct, str(verdict.outcome)[:1000])
 
 
 def _bound_memory() -> None:

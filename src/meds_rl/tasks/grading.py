@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from meds_rl.tasks.base import Task
+from meds_rl.tasks.base import Task, Verdict
 from meds_rl.tasks.grader import LIMIT_SECONDS, Grader
 
 Message: TypeAlias = Mapping[str, Any]
@@ -119,20 +119,22 @@ class AccuracyReward:
 
     A task that may hang is graded in a process of its own, in which each answer has `limit` seconds. One that takes
     longer is wrong; the first is logged, and `grader/timeouts` (their number in a batch) goes to TRL's `log_metric`.
+    If the grader gives verdicts with an outcome, TRL's `log_extra` gets them under the name `outcome`.
     """
 
     __name__ = "accuracy"
 
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
         self._may_hang = task.grade_may_hang
-        options = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
-        self._grader = Grader(task.grade, **options, limit=limit, name=task.name)
+        where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+        self._grader = Grader(task.grade, **where, limit=limit, name=task.name)
 
     def __call__(
         self,
         completions: Sequence[str | Sequence[Message]],
         completion_ids: Any = None,  # no grader wants them, and they would go to the process
         log_metric: Callable[[str, float], None] | None = None,
+        log_extra: Callable[[str, list[Any]], None] | None = None,
         **columns: Any,
     ) -> list[float]:
         # TRL also passes its state and its logging functions, which are not lists.
@@ -145,6 +147,9 @@ class AccuracyReward:
         right = self._grader(list(zip(map(_text, completions), rows, strict=True)))
         if self._may_hang and log_metric is not None:  # 0, too: all ranks must log the same names
             log_metric("grader/timeouts", float(self._grader.num_ended - before))
+        outcomes = [one.outcome if isinstance(one, Verdict) else None for one in right]
+        if log_extra is not None and any(outcome is not None for outcome in outcomes):
+            log_extra("outcome", outcomes)
         return [float(bool(one)) for one in right]
 
 
