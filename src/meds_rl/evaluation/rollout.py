@@ -14,6 +14,7 @@ from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
 from meds_rl.rollouts.samples import samples_table
+from meds_rl.tasks.base import Verdict
 from meds_rl.tasks.grader import Grader
 
 if TYPE_CHECKING:
@@ -110,28 +111,28 @@ class Rollout:
         fingerprints: list[list[float] | None] = [None] * len(chunk)
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
-        right = _graded(asked, completions, graders)
-        for row, problem, *made in zip(chunk, asked, completions, right, fingerprints, strict=True):
+        verdicts = _graded(asked, completions, graders)
+        for row, problem, *made in zip(chunk, asked, completions, verdicts, fingerprints, strict=True):
             yield _row(problem, row.sample, *made)
 
 
 def _graded(
     asked: Sequence[Problem], completions: Sequence[Completion], graders: Mapping[ProblemSet, Grader]
-) -> list[bool]:
-    """Right or wrong, each source's completions by its own grader and in one call."""
-    right = [False] * len(asked)
+) -> list[bool | Verdict]:
+    """Right or wrong; a source's completions are graded in one call, so that they can be graded side by side."""
+    verdicts: list[bool | Verdict] = [False] * len(asked)
     for source, grader in graders.items():
         places = [place for place, problem in enumerate(asked) if problem.source is source]
         jobs = [(completions[place].text, asked[place].row) for place in places]
         for place, verdict in zip(places, grader(jobs) if jobs else (), strict=True):
-            right[place] = bool(verdict)
-    return right
+            verdicts[place] = verdict
+    return verdicts
 
 
 def _row(
-    problem: Problem, sample: int, completion: Completion, right: bool, fingerprint: list[float] | None
+    problem: Problem, sample: int, completion: Completion, verdict: bool | Verdict, fingerprint: list[float] | None
 ) -> dict[str, Any]:
-    task = problem.source.task
+    task, right = problem.source.task, bool(verdict)
     answer = extract_answer(completion.text, task.answer_marker)
     strategy = task.strategy(completion.text, problem.row) if task.strategy else None
     return {
