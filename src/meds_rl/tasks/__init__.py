@@ -32,8 +32,6 @@ def load_task(name: str, **options: Any) -> Task:
         from meds_rl.tasks.mathematics import math_task as make_task
     elif name == "code":
         from meds_rl.tasks.code import code_task as make_task
-    elif name == "code":
-        from meds_rl.tasks.code import code_task as make_task
     elif family == "reasoning_gym" and dataset:
         from meds_rl.tasks.reasoning_gym import reasoning_gym_task as make_task
 

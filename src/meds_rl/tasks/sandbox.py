@@ -10,6 +10,7 @@ shared memory. So the limit of memory holds for the whole program, and nothing c
 
 from __future__ import annotations
 
+import builtins
 import os
 import platform
 import select
@@ -56,6 +57,9 @@ class Limits:
             )
 
 
+LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Calls:
     """Tests that call a program's functions.
@@ -71,7 +75,7 @@ class Calls:
     prelude: str = ""
 
 
-def run_calls(program: Sequence[str], calls: Calls, limits: Limits = Limits()) -> list[str]:
+def run_calls(program: Sequence[str], calls: Calls, limits: Limits = LIMITS) -> list[str]:
     """What happened in each test: "ok", or in short what went wrong.
 
     That is the kind of an exception, "got ..." for the first wrong value and "wrong" for later ones, "timeout",
@@ -107,9 +111,7 @@ def run_calls(program: Sequence[str], calls: Calls, limits: Limits = Limits()) -
     return _shortened(outcomes, len(calls.tests))
 
 
-def run_inputs(
-    program: Sequence[str], tests: Sequence[tuple[str, str]], limits: Limits = Limits()
-) -> list[str]:
+def run_inputs(program: Sequence[str], tests: Sequence[tuple[str, str]], limits: Limits = LIMITS) -> list[str]:
     """What happened for each pair of an input and the right output, as in `run_calls`.
 
     The program starts afresh for each. The outputs are compared line by line and word by word; numbers by their value.
@@ -194,7 +196,8 @@ def _one_script(process: _Process, program: Sequence[str], given: str, right: st
     except _EndedError as error:
         return error.why
     if status:
-        return {"MemoryError": "memory"}.get(kind, kind) or ("crash" if status > 128 else "exit")
+        is_kind = isinstance(vars(builtins).get(kind), type)  # the program can write there, too
+        return {"MemoryError": "memory"}.get(kind, kind) if is_kind else "crash" if status > 128 else "exit"
     shown = output.decode("utf-8", "backslashreplace").strip()
     return "ok" if _same_output(shown, right.strip()) else f"got {_one_line(shown)}"
 
@@ -248,8 +251,7 @@ class _Process:
                 pass_fds=(seccomp,),
             )
         self._in, self._out, self._errors = (
-            cast("IO[bytes]", pipe)
-            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
+            cast("IO[bytes]", pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
         )
         self._received = bytearray()
         self._unsent = bytearray()

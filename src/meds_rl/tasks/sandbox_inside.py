@@ -178,7 +178,7 @@ def _run(parts: list[str], names: dict[str, Any]) -> None:
 # ---- A program that reads and writes.
 
 
-def script(channel: Channel, kinds: int) -> None:
+def run_script(channel: Channel, kinds: int) -> None:
     """Run the program with the rest of the input; it ends with the interpreter, as any script does."""
     parts = decode(channel.receive())
     try:
@@ -193,7 +193,7 @@ def script(channel: Channel, kinds: int) -> None:
 # ---- A program whose functions are called.
 
 
-def program(channel: Channel) -> None:
+def serve_program(channel: Channel) -> None:
     """Run the program, then answer calls."""
     parts, names = decode(channel.receive()), _module("program")
     channel.send(_answer(lambda: _run(parts, names)))
@@ -265,7 +265,9 @@ class Calls:
             is_kind = isinstance(found, type) and issubclass(found, BaseException)
             if is_kind and issubclass(found, Exception) and not issubclass(found, AssertionError | MemoryError):
                 raise _made(found)
-            raise FailedError({"MemoryError": "memory", "SystemExit": "exit"}.get(text, text) if is_kind else "Exception")
+            raise FailedError(
+                {"MemoryError": "memory", "SystemExit": "exit"}.get(text, text) if is_kind else "Exception"
+            )
         raise FailedError(f"returned {text[:SHOWN_CHARACTERS]}")
 
 
@@ -276,7 +278,7 @@ def _made(kind: type[Exception]) -> Exception:
         return next(one for one in kind.__mro__ if one in (ValueError, Exception))()
 
 
-def tests(channel: Channel) -> None:
+def run_tests(channel: Channel) -> None:
     """Run the tests, one after the other in one namespace; a result is "1" or "0" and what happened."""
     prelude, functions, all_tests = decode(channel.receive())
     calls, names = Calls(channel), _module("tests")
@@ -355,12 +357,12 @@ def main(kind: str) -> NoReturn:
         kinds = os.dup(2)
         os.close(writes)
         os.dup2(nowhere, 2)
-        script(Channel(0, 1), kinds)
+        run_script(Channel(0, 1), kinds)
         sys.exit(0)
     reads = os.dup(0)
     for number in (0, 1, 2):
         os.dup2(nowhere, number)
-    {"program": program, "tests": tests}[kind](Channel(reads, writes))
+    {"program": serve_program, "tests": run_tests}[kind](Channel(reads, writes))
     sys.exit(0)
 
 
