@@ -54,10 +54,10 @@ def code_task(
         raise ValueError("task 'code' needs the option 'path': a file, folder or hub data set with prompts and tests")
     train = load_programs(path, system_prompt)
     test = None if test_path is None else load_programs(test_path, system_prompt)
-    return task_of("code", train, test, Limits(test_seconds, seconds))
+    return program_task("code", train, test, Limits(test_seconds, seconds))
 
 
-def task_of(name: str, train: Dataset, test: Dataset | None = None, limits: Limits = LIMITS) -> Task:
+def program_task(name: str, train: Dataset, test: Dataset | None = None, limits: Limits = LIMITS) -> Task:
     """The task of loaded problems; OSError where bubblewrap does not work."""
     check_sandbox()
     return Task(name, train, test, CodeGrader(limits), answer_marker="code", grade_in_threads=True)
