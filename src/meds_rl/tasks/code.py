@@ -13,12 +13,16 @@ from meds_rl.tasks.code_tests import LAYOUTS, Found, ProgramTests, find_layout
 from meds_rl.tasks.mathematics import chat_prompt
 from meds_rl.tasks.reasoning_gym import SCORED
 from meds_rl.tasks.sandbox import LIMITS, Calls, Limits, check_sandbox, run_calls, run_inputs
+from meds_rl.tasks.sandbox_inside import MAX_BYTES
 from meds_rl.tasks.sources import read_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SYSTEM_PROMPT = "Answer with one complete Python program, with its imports, in a ```python block."
+
+MAX_CHARACTERS = 100_000
+"""A longer program is not run."""
 
 
 def code_task(
@@ -96,6 +100,8 @@ def _row(
         asked, tests = read(raw)
         if not tests.tests and not tests.inputs:
             raise ValueError("there is no test")
+        if len(tests.text()) > MAX_BYTES and not tests.inputs:
+            raise ValueError("the tests have more than 1 MiB")
         prompt = chat_prompt(asked, system_prompt) if isinstance(asked, str) else _messages(asked)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{where}: {error}") from None
@@ -117,7 +123,7 @@ class CodeGrader:
 
         tests = ProgramTests.of(row["tests"])
         program = extract_answer(completion, "code")
-        if program is None:
+        if program is None or len(program) > MAX_CHARACTERS:
             return Verdict(False)
         outcome = self._outcome(_pieces(program, tests), tests)
         return Verdict(all(one == "ok" for one in outcome), tuple(outcome))
