@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,9 +37,8 @@ def code_task(
     messages is used unchanged; all else becomes the user's message, after the system prompt. Repeated prompts are taken
     once.
 
-    The program is the last ```python block of a completion (`extract_answer` with "code"). A program that does not
-    define HumanEval's function, as a base model writes it, is tried as the rest of the prompt. The prompt's imports and
-    helpers run before every program.
+    The program is the last ```python block of a completion (`extract_answer` with "code"). One that begins indented, as
+    a base model writes it, is the rest of HumanEval's prompt. Else the prompt's imports and helpers run before it.
 
     The verdict's outcome has an item for each test: "ok", or what went wrong (`sandbox.run_calls`).
 
@@ -136,25 +133,5 @@ class CodeGrader:
 
 def _pieces(program: str, tests: ProgramTests) -> list[str]:
     """What runs: the problem's helpers and the program, or the problem's start with the program as its rest."""
-    if tests.start and not _defines(program, tests.entry_point):
-        continued = tests.start + program
-        if _defines(continued, tests.entry_point):
-            return [continued]
-    return [tests.before, program]
-
-
-def _defines(program: str, name: str) -> bool:
-    """Whether the program gives the name a meaning; of one that is no Python, whether it seems to."""
-    from meds_rl.fingerprint.code import parse
-
-    tree = parse(program)
-    if tree is None:
-        return re.search(rf"^(?:async +def|def|class) +{re.escape(name)}\b", program, re.MULTILINE) is not None
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and statement.name == name:
-            return True
-        if isinstance(statement, ast.Assign | ast.ImportFrom) and re.search(
-            rf"\b{re.escape(name)}\b", ast.unparse(statement)
-        ):
-            return True
-    return False
+    is_rest = bool(tests.start) and program[:1].isspace()
+    return [tests.start + program] if is_rest else [tests.before, program]

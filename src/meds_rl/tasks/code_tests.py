@@ -28,15 +28,13 @@ class ProgramTests:
 
     Attributes:
         before: Python that runs before the program, in its namespace: the imports and helpers of the problem.
-        start: Python that the completion may continue; "" if it may not.
-        entry_point: the function that `start` begins.
+        start: the beginning of a function that a program may continue; "" if there is none.
         tests, functions, prelude: as in `sandbox.Calls`.
         inputs: pairs of standard input and the right output.
     """
 
     before: str = ""
     start: str = ""
-    entry_point: str = ""
     tests: Sequence[str] = ()
     functions: Mapping[str, str] = field(default_factory=dict)
     prelude: str = ""
@@ -79,7 +77,6 @@ def read_humaneval(row: Mapping[str, Any]) -> Found:
     tests = ProgramTests(
         before=ast.unparse([one for one in started.body if one is not function]),
         start=prompt if prompt.endswith("\n") else f"{prompt}\n",
-        entry_point=name,
         tests=split_tests(check.body),
         functions={check.args.args[0].arg: name, name: name},
         prelude=ast.unparse([*started.body, *others]),
