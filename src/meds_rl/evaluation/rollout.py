@@ -112,8 +112,9 @@ class Rollout:
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
         verdicts = _graded(asked, completions, graders)
-        for row, problem, *made in zip(chunk, asked, completions, verdicts, fingerprints, strict=True):
-            yield _row(problem, row.sample, *made)
+        made = zip(completions, verdicts, fingerprints, strict=True)
+        for row, problem, (completion, verdict, fingerprint) in zip(chunk, asked, made, strict=True):
+            yield _row(problem, row.sample, completion, verdict, fingerprint)
 
 
 def _graded(

@@ -21,7 +21,7 @@ from meds_rl.fingerprint.roles import Working, mix, text_hash
 MAX_CHARACTERS = 20_000
 """A longer program is not read."""
 
-_FENCED = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^([ \t]*)```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _LANGUAGES = ("python", "python3", "py")
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
@@ -42,13 +42,18 @@ def find_program(completion: str) -> str | None:
     >>> find_program("I do not know.") is None
     True
     """
-    fenced = [(name.lower(), text) for name, text in _FENCED.findall(completion)]
-    blocks = [text for name, text in fenced if name in _LANGUAGES] or [text for name, text in fenced if not name]
+    fenced = _FENCED.findall(completion)
     if fenced:
-        return _trimmed(blocks[-1]) if blocks else None
+        blocks = [one for one in fenced if one[1].lower() in _LANGUAGES] or [one for one in fenced if not one[1]]
+        return _trimmed(_moved_left(blocks[-1][2], blocks[-1][0])) if blocks else None
     if len(completion) <= MAX_CHARACTERS and (_does_something(completion) or _does_something(f"if 1:\n{completion}")):
         return _trimmed(completion)
     return None
+
+
+def _moved_left(block: str, indent: str) -> str:
+    """A block in a list is indented as a whole, with its fence."""
+    return re.sub(f"^{indent}", "", block, flags=re.MULTILINE) if indent else block
 
 
 def _trimmed(program: str) -> str | None:
@@ -97,8 +102,8 @@ def read_code(completion: str) -> Working | None:
     return Working(name, name, key, (*own, *neighbours))
 
 
-def _is_tagged(fenced: list[tuple[str, str]]) -> bool:
-    return any(name.lower() in _LANGUAGES for name, _ in fenced)
+def _is_tagged(fenced: list[tuple[str, str, str]]) -> bool:
+    return any(name.lower() in _LANGUAGES for _, name, _ in fenced)
 
 
 class _Renamed(ast.NodeTransformer):

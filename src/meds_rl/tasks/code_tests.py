@@ -75,11 +75,11 @@ def read_humaneval(row: Mapping[str, Any]) -> Found:
         raise ValueError("the test has no function check(candidate)")
     others = [statement for statement in tree.body if statement is not check]
     tests = ProgramTests(
-        before=ast.unparse([one for one in started.body if one is not function]),
+        before=_text(one for one in started.body if one is not function),
         start=prompt if prompt.endswith("\n") else f"{prompt}\n",
         tests=split_tests(check.body),
         functions={check.args.args[0].arg: name, name: name},
-        prelude=ast.unparse([*started.body, *others]),
+        prelude=_text([*started.body, *others]),
     )
     return f"Complete this function:\n\n```python\n{prompt.strip()}\n```", tests
 
@@ -159,16 +159,21 @@ def split_tests(body: Sequence[ast.stmt]) -> list[str]:
     >>> split_tests(ast.parse("assert True\\nx = 1\\nassert f(x) == 2\\nfor i in range(3): assert f(i)").body)
     ['x = 1\\nassert f(x) == 2', 'for i in range(3):\\n    assert f(i)']
     """
-    tests, waiting = [], []
+    tests: list[str] = []
+    waiting: list[ast.stmt] = []
     for statement in body:
         if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Constant) and statement.test.value:
             continue
         waiting.append(statement)
         defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
         if not defines and any(isinstance(node, ast.Assert) for node in ast.walk(statement)):
-            tests.append(ast.unparse(waiting))
+            tests.append(_text(waiting))
             waiting = []
     return tests
+
+
+def _text(statements: Iterable[ast.stmt]) -> str:
+    return ast.unparse(ast.Module(list(statements), []))
 
 
 def _of_asserts(lines: Sequence[str], setup: str, name: str = "") -> ProgramTests:

@@ -431,7 +431,7 @@ def _interpreter() -> list[str]:
 
 def _python() -> Path:
     """The interpreter itself: a virtual environment's python is a link to it."""
-    return Path(sys._base_executable).resolve()
+    return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # typeshed has it not
 
 
 def _outside_usr(path: Path) -> list[str]:
