@@ -205,6 +205,13 @@ ATTACKS = {
     "tracing": (function("import ctypes\nreturn ctypes.CDLL(None).ptrace(16, 1, 0, 0)"), "got -1"),
     "new namespaces": (function("import ctypes\nreturn ctypes.CDLL(None).unshare(0x10000000)"), "got -1"),
     "memory of the kernel": (function("return os.memfd_create('x')"), "PermissionError"),
+    "threads without end": (
+        function(
+            "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\n_thread.stack_size(32768)\n"
+            "while True: _thread.start_new_thread(lock.acquire, ())"
+        ),
+        "threads",
+    ),
     "memory": (function("return len(bytearray(10**10))"), "memory"),
     "memory, bit by bit": (function("x = []\nwhile True: x.append(bytearray(10**6))"), None),
     "a big file": (function("f = open('/tmp/x', 'wb')\nwhile True: f.write(bytes(10**6))"), "OSError"),

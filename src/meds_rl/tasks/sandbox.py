@@ -41,6 +41,9 @@ GRACE_SECONDS = 1.0
 
 TMP_BYTES = 16 << 20
 OUTPUT_BYTES = 1 << 20
+MAX_THREADS = 100
+LOOK_SECONDS = 0.05
+"""How often threads are counted. The kernel's own limit does not hold for root."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def run_calls(program: Sequence[str], calls: Calls, limits: Limits = LIMITS) -> 
     """What happened in each test: "ok", or in short what went wrong.
 
     That is the kind of an exception, "got ..." for the first wrong value and "wrong" for later ones, "timeout",
-    "memory", "exit", "crash", "output" (a value of more than 1 MiB), "returned ..." for a value that is not plain, or
+    "memory", "threads", "exit", "crash", "output" (more than 1 MiB), "returned ..." for a value that is not plain, or
     "not run".
 
     Args:
@@ -230,7 +233,7 @@ def _same_word(word: str, right: str) -> bool:
 
 
 class _EndedError(Exception):
-    """A process that does not answer: "timeout", "output" (too much of it), "exit" or "crash"."""
+    """A process that does not answer: "timeout", "output" (too much of it), "threads", "exit" or "crash"."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -255,6 +258,7 @@ class _Process:
         )
         self._received = bytearray()
         self._unsent = bytearray()
+        self._next_count = 0.0
         self.has_ended = False
         for pipe in (self._in, self._out, self._errors):
             os.set_blocking(pipe.fileno(), False)
@@ -294,10 +298,10 @@ class _Process:
 
     def status(self, until: float) -> tuple[int, str]:
         """The exit status, and the kind of exception."""
-        try:
-            status = self._process.wait(max(until - time.monotonic(), 0.01))
-        except subprocess.TimeoutExpired:
-            raise _EndedError("timeout") from None
+        while (status := self._status_within(LOOK_SECONDS)) is None:
+            self._count_threads()
+            if time.monotonic() > until:
+                raise _EndedError("timeout")
         return status, self._said()
 
     def end(self) -> None:
@@ -338,7 +342,8 @@ class _Process:
             left = until - time.monotonic()
             if left <= 0:
                 raise _EndedError("timeout")
-            for descriptor, _ in poll.poll(left * 1000):
+            self._count_threads()
+            for descriptor, _ in poll.poll(min(left, LOOK_SECONDS) * 1000):
                 if descriptor == self._out.fileno():
                     self._collect()
                 elif not self._send():
@@ -350,7 +355,8 @@ class _Process:
         with suppress(BlockingIOError):
             content = os.read(self._out.fileno(), 1 << 16)
             if not content:
-                raise _ClosedError("crash" if self._status_soon() > 128 else "exit")
+                status = self._status_within(0.2)  # None where it has only closed its output
+                raise _ClosedError("crash" if status is not None and status > 128 else "exit")
             self._received += content
 
     def _send(self) -> bool:
@@ -364,11 +370,20 @@ class _Process:
         del self._unsent[:sent]
         return bool(self._unsent)
 
-    def _status_soon(self) -> int:
-        try:
-            return self._process.wait(0.2)
-        except subprocess.TimeoutExpired:  # it has only closed its output
-            return 0
+    def _status_within(self, seconds: float) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def _count_threads(self) -> None:
+        now, pid = time.monotonic(), self._process.pid
+        if now < self._next_count:
+            return
+        self._next_count = now + LOOK_SECONDS
+        with suppress(OSError, IndexError):  # it has just ended
+            interpreter = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            if Path(f"/proc/{interpreter}/task").stat().st_nlink - 2 > MAX_THREADS:
+                raise _EndedError("threads")
 
     def _said(self) -> str:
         """What bubblewrap, or the interpreter before the program ran, wrote to standard error."""
