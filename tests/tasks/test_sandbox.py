@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meds_rl.tasks import sandbox
+from meds_rl.tasks import bubblewrap, sandbox
 from meds_rl.tasks.sandbox import Calls, Limits, check_sandbox, run_calls, run_inputs
 from meds_rl.tasks.sandbox_inside import NotPlainError, decode, encode
 
@@ -43,8 +43,8 @@ def children() -> set[str]:
 @pytest.fixture
 def mark(monkeypatch):
     """A mark on the command line of every process in the sandbox; after the test none may be left."""
-    name, interpreter = f"meds={uuid.uuid4().hex}", sandbox._interpreter
-    monkeypatch.setattr(sandbox, "_interpreter", lambda: [interpreter()[0], "-X", name, *interpreter()[1:]])
+    name, interpreter = f"meds={uuid.uuid4().hex}", sandbox.interpreter
+    monkeypatch.setattr(sandbox, "interpreter", lambda: [interpreter()[0], "-X", name, *interpreter()[1:]])
     before = children()
     yield name
     assert running(name) == []
@@ -323,7 +323,7 @@ def test_the_home_folder_holds_at_most_the_interpreter(attack):
 def test_nothing_runs_on_when_this_process_is_killed(mark):
     script = (
         "from meds_rl.tasks import sandbox\n"
-        f"given = sandbox._interpreter()\nsandbox._interpreter = lambda: [given[0], '-X', {mark!r}, *given[1:]]\n"
+        f"given = sandbox.interpreter()\nsandbox.interpreter = lambda: [given[0], '-X', {mark!r}, *given[1:]]\n"
         "print('on', flush=True)\n"
         "calls = sandbox.Calls(['f()'], {'f': 'f'})\n"
         "sandbox.run_calls(['def f():\\n    while True: pass'], calls, sandbox.Limits(60, 60))"
@@ -380,16 +380,16 @@ def test_any_bytes_are_a_value_or_refused(content):
 
 @pytest.fixture
 def unchecked():
-    for one in (check_sandbox, sandbox._command):
+    for one in (check_sandbox, bubblewrap.command):
         one.cache_clear()
     yield
-    for one in (check_sandbox, sandbox._command):
+    for one in (check_sandbox, bubblewrap.command):
         one.cache_clear()
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_without_bubblewrap_nothing_runs_and_the_message_has_the_command(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", {}.get)
+    monkeypatch.setattr(bubblewrap.shutil, "which", {}.get)
     with pytest.raises(OSError, match="apt-get install bubblewrap"):
         check_sandbox()
 
