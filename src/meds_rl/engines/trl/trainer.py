@@ -211,8 +211,8 @@ class MEDSTrainer(GRPOTrainer):
         if None not in (width, self.num_features) and width != self.num_features:
             raise ValueError(
                 f"The memory contains fingerprints of {width} features; this model and fingerprint give "
-                f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with "
-                "an empty one."
+                f"{self.num_features}. Take the memory of a run with the same model, fingerprint and "
+                "fingerprint_width, or start with an empty one."
             )
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")
