@@ -22,7 +22,6 @@ import logging
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,8 +48,8 @@ def main() -> None:
     logging.getLogger("meds_rl").setLevel(logging.ERROR)
     loaded = load_smollm2("bfloat16" if ON_GPU else "float32")
     print(
-        f"{arguments.prompts} prompts x {arguments.generations} completions of {arguments.completion} tokens, prompts of "
-        f"about {arguments.prompt}, {arguments.wrong} of a group wrong, {'GPU' if ON_GPU else 'one core'}"
+        f"{arguments.prompts} prompts of about {arguments.prompt} tokens x {arguments.generations} completions of "
+        f"{arguments.completion}, {arguments.wrong} of a group wrong, {'GPU' if ON_GPU else 'one core'}"
     )
     for name in SETTINGS:
         with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def splitmix64(state):
 
 
 def test_the_product_by_hand():
-    # The bytes of splitmix64(0), (1) and (2) begin with 0xaf, 0xc1 and 0xc6, lowest first: bits 1010..., 1100..., 1100...
+    # The lowest bytes of splitmix64(0), (1) and (2) are 0xaf, 0xc1 and 0xc6: bits 1010..., 1100..., 1100...
     assert [f"{splitmix64(place) & 0xFF:08b}"[:4] for place in range(3)] == ["1010", "1100", "1100"]
     # Signs + - + -, + + - -, + + - -, divided by sqrt(4): (1 + 2 + 4, -1 + 2 + 4, 1 - 2 - 4, -1 - 2 - 4) / 2.
     found = projected([[1.0, 2.0, 4.0, 0.0, 0.0]], 4)

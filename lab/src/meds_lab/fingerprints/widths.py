@@ -1,20 +1,20 @@
 """What does `fingerprint_width` lose, and would whitening gain? Fingerprints as they are, projected, and whitened.
 
-    python -m meds_lab.fingerprints.widths                              # pocket task, a quarter of an hour
+    python -m meds_lab.fingerprints.widths                              # pocket task, five minutes
     python -m meds_lab.fingerprints.widths --smollm2 runs/reasoning     # also SmolLM2's samples, if they are there
 
-Completions and visits are those of `meds_lab.fingerprints.assignment`, with the preset's memory. Columns:
+Completions and visits are those of `meds_lab.fingerprints.assignment`, with the preset's memory. Columns are means over
+problems; in brackets the difference to full width, with its 95 % interval by problems:
 
-- right, contrast: as there.
+- right: correlation of ln(size + 1) with its value if strategies were known, as there.
+- Rand: adjusted Rand index of the preset's clusters of all completions of a problem and their strategies.
+- neighbours: share of the five nearest completions of the problem that have the strategy.
 - penalties: correlation of ln(size + 1) with its value at full width, over all completions.
-- neighbours: share of the five nearest completions of the prompt that have the strategy.
-- near: share of pairs on another side of the distance .25 than at full width, among the pairs between .2 and .3.
 
-Projections have the mean of four, with the lowest and the highest of `right` and `neighbours`. The first is the
-library's; the others are of the same features in another order.
+The number of a projection is a mean over eight: the library's, and the same of features in another order.
 
-Whitening takes the spread within prompts of each prompt's first visit, shrunk towards a sphere. Its neighbours are
-those among later completions, beside those of the same vectors unwhitened; distances mean another thing there.
+Whitening takes the spread within problems of each problem's first visit, shrunk towards a sphere. The last table has
+neighbours among later completions: of the vectors as they are, less the first visit's mean, and whitened.
 """
 
 from __future__ import annotations
@@ -27,22 +27,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from meds_lab.fingerprints.assignment import VISIT, Errors, follows, sample_errors, shaper_of, smollm2_errors
+from meds_lab.fingerprints.assignment import (
+    PRESETS_CLUSTERING,
+    VISIT,
+    Errors,
+    follows,
+    sample_errors,
+    shaper_of,
+    smollm2_errors,
+)
 from meds_lab.fingerprints.neighbours import Sample, shares, unit
+from meds_rl.evaluation.agreement import adjusted_rand
 from meds_rl.fingerprint import Projected
+from meds_rl.memory.clustering import NO_TREE
 
 FINGERPRINTS = ("working_states", "answer_states")
 WIDTHS = (256, 128, 64, 32)
-PROJECTIONS = 4
+PROJECTIONS = 8
 SHRINKAGES = (0.1, 0.5)
+MEASURES = ("right", "rand", "neighbours")
 
 
 class Judged(NamedTuple):
-    """What is measured of one set of vectors; `sizes` are ln(size + 1) of all completions."""
+    """What is measured of one set of vectors: by problem (P,), NaN where it is not defined, and ln(size + 1) (N,)."""
 
-    right: float
-    contrast: float
-    neighbours: float
+    right: np.ndarray
+    rand: np.ndarray
+    neighbours: np.ndarray
     sizes: np.ndarray
 
 
@@ -73,42 +84,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(title: str, errors: list[Errors]) -> None:
     """Both tables of one policy, as Markdown."""
-    print(f"\n## {title}\n\n| fingerprint | D | right | contrast | penalties | neighbours | near |")
-    print("| :-- | --: | --: | --: | --: | --: | --: |")
+    print(f"\n## {title}\n\n| fingerprint | numbers | right | Rand | neighbours | penalties |")
+    print("| :-- | :-- | --: | --: | --: | --: |")
     for name in FINGERPRINTS:
         full = np.concatenate([one.features[name] for one in errors])
         whole = judge(errors, full)
-        print(f"| {name} | {full.shape[1]} | {whole.right:.3f} | {whole.contrast:.2f} | | {whole.neighbours:.3f} | |")
-        print(row(errors, name, "float16", full, [full.astype(np.float16).astype(np.float32)], whole))
+        means = " | ".join(f"{np.nanmean(getattr(whole, measure)):.3f}" for measure in MEASURES)
+        print(f"| {name} | {full.shape[1]} | {means} | 1 |")
+        print(row(name, "float16", [judge(errors, full.astype(np.float16).astype(np.float32))], whole))
         for width in (one for one in WIDTHS if one < full.shape[1]):
-            found = [projected(full, width, seed) for seed in range(PROJECTIONS)]
-            print(row(errors, name, str(width), full, found, whole), flush=True)
-    print("\n| fingerprint | D | neighbours | whitened |\n| :-- | --: | --: | --: |")
+            found = [judge(errors, projected(full, width, seed)) for seed in range(PROJECTIONS)]
+            print(row(name, str(width), found, whole), flush=True)
+    print("\n| fingerprint | numbers | neighbours | centred | whitened |\n| :-- | --: | --: | --: | --: |")
     for name in FINGERPRINTS:
         full = np.concatenate([one.features[name] for one in errors])
-        for vectors in (full, projected(full, 128)):
-            plain = later_neighbours(errors, unit(vectors))
-            white = [later_neighbours(errors, whitened(errors, vectors, shrinkage)) for shrinkage in SHRINKAGES]
-            listed = ", ".join(f"{share:.3f} (shrunk by {by})" for share, by in zip(white, SHRINKAGES, strict=True))
-            print(f"| {name} | {vectors.shape[1]} | {plain:.3f} | {listed} |", flush=True)
+        for vectors in (full, projected(full, 128)) if full.shape[1] > 128 else (full,):
+            print(whitening_row(name, errors, vectors), flush=True)
 
 
-def row(
-    errors: list[Errors], name: str, label: str, full: np.ndarray, found: Sequence[np.ndarray], whole: Judged
-) -> str:
-    """One line of the first table: means over the given sets of vectors."""
-    judged = [judge(errors, vectors) for vectors in found]
-    right, neighbours = ([getattr(one, what) for one in judged] for what in ("right", "neighbours"))
-    contrast = np.mean([one.contrast for one in judged])
-    equal = np.mean([np.corrcoef(one.sizes, whole.sizes)[0, 1] for one in judged])
-    near = np.mean([changed_sides(errors, full, vectors) for vectors in found])
-    return f"| {name} | {label} | {spread(right)} | {contrast:.2f} | {equal:.3f} | {spread(neighbours)} | {near:.2f} |"
+def row(name: str, label: str, found: Sequence[Judged], whole: Judged) -> str:
+    """One line of the first table: means over several sets of vectors."""
+    cells = []
+    for measure in MEASURES:
+        by_problem = np.mean([getattr(one, measure) for one in found], axis=0)
+        cells.append(f"{np.nanmean(by_problem):.3f} ({interval(by_problem - getattr(whole, measure))})")
+    equal = np.mean([np.corrcoef(one.sizes, whole.sizes)[0, 1] for one in found])
+    return f"| {name} | {label} | {' | '.join(cells)} | {equal:.3f} |"
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean, and lowest and highest of several."""
-    between = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{between}"
+def interval(differences: np.ndarray) -> str:
+    """Mean and 95 % interval of (P,) differences, by problems drawn again."""
+    differences = differences[np.isfinite(differences)]
+    drawn = np.random.default_rng(0).choice(differences, (10_000, len(differences))).mean(axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{differences.mean():+.3f}, {low:+.3f} to {high:+.3f}"
+
+
+def whitening_row(name: str, errors: list[Errors], vectors: np.ndarray) -> str:
+    """One line of the second table."""
+    plain, *white = [
+        np.nanmean(later_neighbours(errors, one))
+        for one in (unit(vectors), *(whitened(errors, vectors, by) for by in (1.0, *SHRINKAGES)))
+    ]
+    listed = ", ".join(f"{share:.3f} (shrunk by {by})" for share, by in zip(white[1:], SHRINKAGES, strict=True))
+    return f"| {name} | {vectors.shape[1]} | {plain:.3f} | {white[0]:.3f} | {listed} |"
 
 
 def projected(features: np.ndarray, width: int, seed: int = 0) -> np.ndarray:
@@ -121,9 +140,23 @@ def projected(features: np.ndarray, width: int, seed: int = 0) -> np.ndarray:
 
 
 def judge(errors: list[Errors], vectors: np.ndarray) -> Judged:
-    """Stream the vectors through the preset's memory, and count neighbours."""
+    """Stream the vectors through the preset's memory, cluster them all at once, and count neighbours."""
     parts = split(errors, vectors)
-    sizes: list[list[float]] = [[] for _ in errors]
+    sizes = stream(parts)
+    right = [follows(one.strategies, np.array(found))[3] for one, found in zip(errors, sizes, strict=True)]
+    rand = [
+        adjusted_rand(
+            PRESETS_CLUSTERING.refit(unit(part.astype(np.float64)), NO_TREE, np.full(len(part), -1)).labels,
+            np.array(one.strategies),
+        )
+        for one, part in zip(errors, parts, strict=True)
+    ]
+    return Judged(np.array(right), np.array(rand), neighbours(errors, vectors), np.concatenate(sizes))
+
+
+def stream(parts: Sequence[np.ndarray]) -> list[list[float]]:
+    """ln(size + 1) of all completions, in visits of eight of each problem."""
+    sizes: list[list[float]] = [[] for _ in parts]
     shaper = shaper_of({})
     for start in range(0, max(map(len, parts)), VISIT):
         there = [part[start : start + VISIT] for part in parts]
@@ -136,17 +169,18 @@ def judge(errors: list[Errors], vectors: np.ndarray) -> Judged:
         )
         for place, size in zip(places, shaped.cluster_sizes, strict=True):
             sizes[place].append(float(np.log1p(size)))
-    rows = [follows(one.strategies, np.array(found)) for one, found in zip(errors, sizes, strict=True)]
-    _, contrast, _, right = np.nanmean(rows, axis=0)
-    neighbours = float(np.nanmean(shares(vectors, sample_of(errors), "all")))
-    return Judged(float(right), float(contrast), neighbours, np.concatenate(sizes))
+    return sizes
 
 
-def sample_of(errors: list[Errors], first: int = 0) -> Sample:
-    """All completions but the first ones of each problem."""
-    strategies = [name for one in errors for name in one.strategies[first:]]
+def neighbours(errors: list[Errors], vectors: np.ndarray, first: int = 0) -> np.ndarray:
+    """(P,) share of the five nearest with the strategy; the first completions of each problem are not in `vectors`."""
+    strategies = np.array([name for one in errors for name in one.strategies[first:]])
     problem = np.repeat(np.arange(len(errors)), [max(0, len(one.strategies) - first) for one in errors])
-    return Sample(problem, np.array(strategies), np.array(strategies))
+    found = shares(vectors, Sample(problem, strategies, strategies), "all")
+    valid = np.isfinite(found)
+    with np.errstate(invalid="ignore"):
+        counts = np.bincount(problem[valid], minlength=len(errors))
+        return np.bincount(problem[valid], weights=found[valid], minlength=len(errors)) / counts
 
 
 def split(errors: list[Errors], vectors: np.ndarray) -> list[np.ndarray]:
@@ -154,34 +188,18 @@ def split(errors: list[Errors], vectors: np.ndarray) -> list[np.ndarray]:
     return np.split(vectors, np.cumsum([len(one.strategies) for one in errors])[:-1])
 
 
-def changed_sides(errors: list[Errors], full: np.ndarray, vectors: np.ndarray, at: float = 0.25) -> float:
-    """Share of pairs of one problem that are nearer than `at` in one set of vectors and not in the other.
-
-    Only pairs within .05 of it at full width are counted.
-    """
-    changed = []
-    for ours, theirs in zip(split(errors, vectors), split(errors, full), strict=True):
-        upper = np.triu_indices(len(ours), 1)
-        now, before = (np.sqrt(np.maximum(0, 2 - 2 * (unit(x) @ unit(x).T)))[upper] for x in (ours, theirs))
-        close = abs(before - at) < 0.05
-        changed.append((now < at)[close] != (before < at)[close])
-    return float(np.concatenate(changed).mean())
-
-
 def whitened(errors: list[Errors], vectors: np.ndarray, shrinkage: float) -> np.ndarray:
-    """(N, D) with the spread of the first visits as the measure; NaN-free, as it is shrunk towards a sphere."""
+    """(N, D), whitened by the spread of the first visits; with shrinkage 1 only their mean is taken off."""
     parts = split(errors, unit(vectors.astype(np.float64)))
     first = np.concatenate([part[:VISIT] - part[:VISIT].mean(axis=0) for part in parts])
     values, axes = np.linalg.eigh(first.T @ first / len(first))
     values = (1 - shrinkage) * np.maximum(values, 0) + shrinkage * values.mean()
-    # The mean of the first visit is known, too; without it the prompt's own direction would be blown up.
     return np.concatenate([(part - part[:VISIT].mean(axis=0)) @ axes / np.sqrt(values) for part in parts])
 
 
-def later_neighbours(errors: list[Errors], vectors: np.ndarray) -> float:
-    """The neighbours' share among the completions after the first visit."""
-    later = np.concatenate([part[VISIT:] for part in split(errors, vectors)])
-    return float(np.nanmean(shares(later, sample_of(errors, VISIT), "all")))
+def later_neighbours(errors: list[Errors], vectors: np.ndarray) -> np.ndarray:
+    """(P,) among the completions after the first visit."""
+    return neighbours(errors, np.concatenate([part[VISIT:] for part in split(errors, vectors)]), VISIT)
 
 
 if __name__ == "__main__":
