@@ -8,8 +8,8 @@
 completions; a step is generation, rewards, fingerprints, memory and update. Half of the completions are wrong, or
 as many as `--wrong` says. Prints medians, and the ratio of each pair of turns, in two settings of TRL:
 
-- listens: TRL computes old log-probabilities, and the fingerprint is read in that forward.
-- forward: TRL does not compute them, and the fingerprint needs a forward of its own.
+- forward: TRL computes no old log-probabilities, so the fingerprint needs a forward of its own.
+- listens: TRL computes them, and the fingerprint is read in that forward.
 
 Seconds are of the processor (one thread) without a GPU, so that other work on the machine counts little.
 """
@@ -36,8 +36,8 @@ from meds_rl.tasks.models import load_smollm2
 ON_GPU = torch.cuda.is_available()
 ANSWER_AT = 0.9  # of the completion
 SETTINGS: dict[str, dict[str, int]] = {
-    "listens": {"gradient_accumulation_steps": 1, "steps_per_generation": 2, "max_steps": 2},
     "forward": {"gradient_accumulation_steps": 2, "max_steps": 1},
+    "listens": {"gradient_accumulation_steps": 1, "steps_per_generation": 2, "max_steps": 2},
 }
 
 
