@@ -36,12 +36,10 @@ FAST_STEP = 60.0  # seconds: an assumption, eight times the paper's machines
 
 CASES = (
     ("layer_logits", Scale(14)),
-    ("working_states, Qwen3-1.7B", Scale(2048)),
     ("working_states, Qwen3-8B", Scale(4096)),
     ("working_states, Qwen3-8B", Scale(4096, capacity=64)),
-    ("width 128, any model", Scale(128)),
-    ("width 128, any model", Scale(128, capacity=256)),
-    ("width 128, any model", Scale(128, capacity=64)),
+    ("recommended, any model", Scale(128)),
+    ("recommended, any model", Scale(128, capacity=64)),
 )
 
 
