@@ -17,7 +17,9 @@ Seconds are of the processor (one thread) without a GPU, so that other work on t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import io
 import logging
 import statistics
 import tempfile
@@ -131,7 +133,8 @@ def take_turns(pair: tuple[GRPOTrainer, MEDSTrainer], repeats: int) -> tuple[lis
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats + 1):
         for trainer, clock, found in list(zip(pair, clocks, seconds, strict=True))[:: 1 if turn % 2 else -1]:
-            trainer.train()
+            with contextlib.redirect_stdout(io.StringIO()):  # each training says what it does
+                trainer.train()
             if turn:
                 found.append(clock.seconds)
     return seconds
