@@ -105,10 +105,10 @@ class MEDSTrainer(GRPOTrainer):
             reward function and adds nothing to the reward, or several of them (the first that returns a number counts).
         memory: start with this memory instead of an empty one. It keeps its own settings (clustering, capacity,
             half-life); fields of ``args`` that ask for others are refused.
-        fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
-            is called like a reward function, in each process with its rows: f(prompts=, completions=, answers=,
-            **columns of the data set) -> (B, D). Completions and answers are texts. An answer may be None; return a row
-            of NaN for it.
+        fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, whose features
+            ``args.fingerprint_width`` projects. Or a function that is called like a reward function, in each process
+            with its rows: f(prompts=, completions=, answers=, **columns of the data set) -> (B, D). Completions and
+            answers are texts. An answer may be None; return a row of NaN for it.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
         advantage: instead of ``args.advantage`` and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
