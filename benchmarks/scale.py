@@ -36,11 +36,10 @@ FAST_STEP = 60.0  # seconds: an assumption, eight times the paper's machines
 
 CASES = (
     ("layer_logits", Scale(14)),
-    ("layer_logits", Scale(14, capacity=256)),
-    ("working_states, Qwen3-1.7B", Scale(2048)),
     ("working_states, Qwen3-8B", Scale(4096)),
-    ("working_states, Qwen3-8B", Scale(4096, capacity=256)),
     ("working_states, Qwen3-8B", Scale(4096, capacity=64)),
+    ("recommended, any model", Scale(128)),
+    ("recommended, any model", Scale(128, capacity=64)),
 )
 
 
@@ -67,7 +66,7 @@ def main() -> None:
             ratio = speedup(memory, scale, simulated(scale, arguments.full), arguments.threads)
             print(f"    {arguments.threads} threads: {ratio:.1f} times as fast", flush=True)
     print()
-    for features in (14, 4096):
+    for features in (14, 128, 4096):
         show_rate(features, file_rate(features, 4_000_000_000 if arguments.full else 500_000_000), cases)
 
 

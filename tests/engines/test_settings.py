@@ -92,6 +92,12 @@ def test_a_preset_sets_only_what_has_no_default_of_its_own():
         ({"alpha": True}, r"meds\.alpha must be a finite number of at least 0; got True"),
         ({"n_neighbors": 1.5}, r"meds\.n_neighbors must be a whole number of at least 1; got 1.5"),
         ({"capacity": True}, r"meds\.capacity must be None or a whole number of at least 1; got True"),
+        ({"fingerprint_width": 0}, r"meds\.fingerprint_width must be None or a whole number of at least 1; got 0"),
+        ({"fingerprint_width": -64}, r"meds\.fingerprint_width must be None or a whole number of at least 1; got -64"),
+        (
+            {"fingerprint_width": True},
+            r"meds\.fingerprint_width must be None or a whole number of at least 1; got True",
+        ),
         ({"max_distance": 2.5}, r"meds\.max_distance must be None or 0 to 2; got 2.5"),
         ({"anneal": [0.5, 2]}, r"meds\.anneal must be two .* in order"),
         ({"half_life": -1}, r"meds\.half_life must be None or a finite number above 0; got -1"),

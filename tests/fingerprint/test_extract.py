@@ -12,9 +12,12 @@ from meds_rl.fingerprint import (
     AnswerStates,
     LayerLogits,
     PooledLogits,
+    Where,
     WorkingStates,
     extract,
+    find_backbone,
     num_forwards,
+    record,
 )
 
 
@@ -49,6 +52,25 @@ def test_only_what_is_needed_runs(tiny_model, batch):
     shapes.clear()
     extract(model, PooledLogits(), *batch, batch_size=4)
     assert shapes == [(4, 13)]  # whole completions: 4 + 6, 2 + 3, 6 + 2, 3 + 10
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2"])
+@pytest.mark.parametrize("fingerprint", [WorkingStates(), PooledLogits(1), LayerLogits("all")])
+def test_layers_above_the_last_one_that_is_read_do_not_compute(name, fingerprint, tiny_model, batch):
+    model = tiny_model(name)
+    prompts, completions, answers = ([rows[4]] for rows in batch)
+    ids, start = torch.tensor([prompts[0] + completions[0]]), len(prompts[0])
+    where = Where.from_answers(answers, starts=[start], lengths=[10], width=ids.shape[1], prompt_starts=[0])
+    with torch.no_grad(), record(model, fingerprint, where) as whole:
+        model(input_ids=ids)
+    ran = []
+    for number, layer in enumerate(find_backbone(model).layers, 1):
+        norm = next(module for module in layer.modules() if "Norm" in type(module).__name__)
+        norm.register_forward_hook(lambda *_, number=number: ran.append(number))
+    np.testing.assert_allclose(extract(model, fingerprint, prompts, completions, answers), whole.features(), rtol=1e-4)
+    assert ran == list(range(1, max(fingerprint.layers(5)) + 1))
+    model(input_ids=ids)
+    assert ran[-5:] == [1, 2, 3, 4, 5]
 
 
 def test_extra_forwards_keep_ranks_in_step(tiny_model, batch):

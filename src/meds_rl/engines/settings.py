@@ -161,6 +161,14 @@ _SHARED: dict[str, Setting] = {
         least=-1,
         words="-1 (all) or at least 1",
     ),
+    "fingerprint_width": Setting(
+        int,
+        None,
+        "Fingerprints of the states with more numbers than this are projected to so many, by a fixed random matrix. "
+        "None, or a number as large as theirs: not projected.",
+        128,
+        least=1,
+    ),
     "answer_marker": Setting(
         ("boxed", "answer_tag", "hashes", "code"),
         "boxed",

@@ -146,6 +146,6 @@ def _row(
         "is_correct": right,
         "strategy": strategy,
         "is_exact": right and strategy in task.correct_strategies if task.correct_strategies else None,
-        "outcome": outcome_text(graded.outcome) if isinstance(graded, Verdict) else None,
+        "outcome": outcome_text(verdict.outcome) if isinstance(verdict, Verdict) else None,
         "fingerprint": None if answer is None else fingerprint,
     }

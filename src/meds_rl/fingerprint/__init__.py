@@ -2,8 +2,8 @@
 
 `answer_finder` finds the answer in token ids. `extract` runs the model for its fingerprints; `record` takes them
 from a forward that runs anyway. `LayerLogits` and `PooledLogits` are the paper's fingerprints in its two readings,
-`AnswerStates` and `WorkingStates` this project's own. A new one is a class with the members of `Fingerprint`; pass
-an instance.
+`AnswerStates` and `WorkingStates` this project's own; `Projected` makes a wide one narrow. A new one is a class with
+the members of `Fingerprint`; pass an instance.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from meds_rl.fingerprint.layer_logits import LayerLogits
     from meds_rl.fingerprint.model import Backbone, Head, ReferencePolicy, find_backbone, reference_model
     from meds_rl.fingerprint.pooled_logits import PooledLogits
+    from meds_rl.fingerprint.projection import Projected
     from meds_rl.fingerprint.recorder import Recorder, record
     from meds_rl.fingerprint.working_states import WorkingStates
 
@@ -41,6 +42,7 @@ __all__ = [
     "Head",
     "LayerLogits",
     "PooledLogits",
+    "Projected",
     "Recorder",
     "ReferencePolicy",
     "TextAnswerFinder",
@@ -72,6 +74,7 @@ _FILES = {
     "layer_logits": ("LayerLogits",),
     "model": ("Backbone", "Head", "ReferencePolicy", "find_backbone", "reference_model"),
     "pooled_logits": ("PooledLogits",),
+    "projection": ("Projected",),
     "recorder": ("Recorder", "record"),
     "working_states": ("WorkingStates",),
 }
@@ -87,19 +90,29 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def make_fingerprint(name: str, layers: int | None = None) -> "Fingerprint":
+def make_fingerprint(name: str, layers: int | None = None, width: int | None = None) -> "Fingerprint":
     """The fingerprint that recipes, settings and tables call `name`.
 
     Args:
         name: one of `NAMES`.
         layers: how many of the last layers, -1 for all, None for half of them. For `pooled_logits` and
             `working_states` the layer to pool (None, and -1 for `working_states`: the class's default). Not used by
-            `answer_states`. ValueError for a number out of range or an unknown name.
+            `answer_states`.
+        width: D at most; wider ones are projected (`Projected`). None: as wide as it is.
+
+    Raises:
+        ValueError: a number out of range or an unknown name.
 
     Example:
         >>> make_fingerprint("layer_logits", layers=14).num_features(num_layers=28, hidden_size=3584)
         14
+        >>> make_fingerprint("working_states", width=128).num_features(num_layers=28, hidden_size=3584)
+        128
     """
+    if width is not None:
+        from meds_rl.fingerprint.projection import Projected
+
+        return Projected(make_fingerprint(name, layers), width)
     if name not in NAMES:
         raise ValueError(f"fingerprint must be one of {', '.join(NAMES)}; got {name!r}.")
     from meds_rl.fingerprint.answer_states import AnswerStates

@@ -149,7 +149,7 @@ class Fingerprint(Protocol):
         ...
 
     def combine(self, kept: list[Tensor]) -> Tensor:
-        """From one (b, k) tensor per layer to the features (b, D)."""
+        """From one (b, k) tensor per layer to the features (b, D); called without gradient or autocast."""
         ...
 
 

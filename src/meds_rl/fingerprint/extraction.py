@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,10 +40,10 @@ def extract(
 ) -> NDArray[np.float32]:
     """The features of B completions, by forwards of the backbone without its head.
 
-    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads. The model
-    runs in evaluation mode and without gradient; its mode and the random state are restored. The forward goes through
-    `model` as given, so wrappers (FSDP, DeepSpeed, PEFT adapters) work; under mixed precision, call it within the
-    engine's autocast.
+    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads, and decoder
+    layers above the last one that it reads do not compute. The model runs in evaluation mode and without gradient; its
+    mode and the random state are restored. The forward goes through `model` as given, so wrappers (FSDP, DeepSpeed,
+    PEFT adapters) work; under mixed precision, call it within the engine's autocast.
 
     Args:
         model: a causal language model, however wrapped.
@@ -68,7 +68,13 @@ def extract(
     dummy = _Row(index=-1, ids=[pad_token_id], start=0, answer=None)
     batches += [[dummy]] * (min_forwards - len(batches))
     head = Head(backbone.model, torch.tensor([0] + [row.answer.target_id for row in rows if row.answer]))
-    with torch.no_grad(), evaluating(model), _without_head(backbone.model):
+    last = max(fingerprint.layers(backbone.num_layers))
+    with (
+        torch.no_grad(),
+        evaluating(model),
+        _without_head(backbone.model),
+        _without_layers_above(backbone.layers, last),
+    ):
         for batch in batches:
             part = _forward(model, fingerprint, batch, head, pad_token_id)
             if batch[0] is not dummy:
@@ -143,20 +149,47 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _without_head(language_model: Any) -> Iterator[None]:
-    """Let the model's forward run its backbone only.
-
-    FSDP and ZeRO gather weights in hooks of the outermost module, so we call that and replace the forward inside.
-    """
-    patched = language_model.__dict__.get("forward")  # TRL and accelerate put theirs on the instance
+    """Let the model's forward run its backbone only."""
 
     def forward(input_ids: Tensor, attention_mask: Tensor, **_: Any) -> Any:
         return language_model.base_model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
 
-    language_model.forward = forward
+    with _replaced(language_model, forward):
+        yield
+
+
+@contextmanager
+def _without_layers_above(layers: Sequence[nn.Module], last: int) -> Iterator[None]:
+    """Let the decoder layers above number `last` (from 1) return what they get."""
+    in_tuple = False
+
+    def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        nonlocal in_tuple
+        in_tuple = isinstance(output, tuple)
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        return (hidden,) if in_tuple else hidden
+
+    with ExitStack() as stack:
+        stack.callback(layers[last - 1].register_forward_hook(look).remove)
+        for layer in layers[last:]:
+            stack.enter_context(_replaced(layer, forward))
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """Replace a module's forward.
+
+    FSDP and ZeRO gather weights in hooks around it, so the module is still called.
+    """
+    patched = module.__dict__.get("forward")  # TRL and accelerate put theirs on the instance
+    module.forward = forward
     try:
         yield
     finally:
         if patched is None:
-            del language_model.forward
+            del module.forward
         else:
-            language_model.forward = patched
+            module.forward = patched

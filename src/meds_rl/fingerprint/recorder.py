@@ -87,7 +87,8 @@ class Recorder:
             self._kept[self._num_layers] = self._read(last)
         if missing := [layer for layer in self._layers if layer not in self._kept]:
             raise ValueError(f"the decoder layers {missing} did not run; layer dropping must be off")
-        features = self._fingerprint.combine([self._kept[layer].to(last.device) for layer in self._layers])
+        with torch.no_grad(), torch.autocast(last.device.type, enabled=False):
+            features = self._fingerprint.combine([self._kept[layer].to(last.device) for layer in self._layers])
         if tuple(features.shape) != (last.shape[0], self._width):
             raise ValueError(
                 f"fingerprint {self._fingerprint.name!r} made features of shape {tuple(features.shape)}, "

@@ -236,7 +236,7 @@ class ErrorMemory:
             raise storage.MemoryFileError(
                 path,
                 f"its fingerprints have {state.n_features} features, those of this run {n_features}: of another "
-                "fingerprint (which a preset may set), or of another model",
+                "fingerprint or fingerprint_width (which a preset may set), or of another model",
             )
         with self._lock:
             self._state = state

@@ -15,7 +15,13 @@ from typing import Any
 
 HERE = Path(__file__).parent
 STEPS, PROMPTS_A_STEP, GROUP = 4, 4, 4
-SETTINGS: dict[str, Any] = {"preset": "recommended", "alpha": 0.3, "max_distance": 0.6, "anneal": [0.25, 1.0]}
+SETTINGS: dict[str, Any] = {
+    "preset": "recommended",
+    "alpha": 0.3,
+    "max_distance": 0.6,
+    "anneal": [0.25, 1.0],
+    "fingerprint_width": 64,
+}
 """Under `meds:` in verl; the same fields under TRL."""
 
 
@@ -51,7 +57,7 @@ def expected() -> list[dict[str, Any]]:
         is_correct = [grade(tokenizer.decode(one, skip_special_tokens=True), row) for row, one in rows]
         features = extract(
             model,
-            make_fingerprint(values["fingerprint"], None),
+            make_fingerprint(values["fingerprint"], None, values["fingerprint_width"]),
             [row["prompt_token_ids"] for row, _ in rows],
             ids,
             [find(one, tokenizer) for one in ids],

@@ -59,6 +59,17 @@ def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_conf
         trainer.train(resume_from_checkpoint=str(tmp_path / "dapo" / "checkpoint-2"))
 
 
+def test_a_memory_of_another_width_is_refused(model_path, dataset, make_config, tmp_path):
+    fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "fingerprint": "working_states"}
+    train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    args = make_config(**fields, fingerprint_width=8)
+    trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
+    with pytest.raises(
+        ValueError, match=r"16 features, those of this run 8: of another fingerprint or fingerprint_width"
+    ):
+        trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
+
+
 def test_what_is_no_folder_is_no_checkpoint(model_path, dataset, make_config):
     args = make_config(max_steps=1)
     train(model_path, dataset, args)

@@ -73,6 +73,7 @@ def test_the_adapter_finds_the_same(make_config, monkeypatch):
         meds_alpha=same.SETTINGS["alpha"],
         meds_max_distance=same.SETTINGS["max_distance"],
         meds_anneal=same.SETTINGS["anneal"],
+        fingerprint_width=same.SETTINGS["fingerprint_width"],
         per_device_train_batch_size=same.PROMPTS_A_STEP * same.GROUP,
         num_generations=same.GROUP,
         max_steps=same.STEPS,

@@ -12,6 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSTrainer
+from meds_rl.fingerprint import Projected, WorkingStates
 from meds_rl.rollouts import RunFolder
 
 from .conftest import assert_same_bits, even_length, mostly_wrong, parameters, third_token, train
@@ -324,6 +325,34 @@ def test_every_fingerprint_trains(model_path, dataset, make_config, fingerprint)
     # 4 layers, 16 hidden units
     widths = {"layer_logits": 2, "layer_logits_diff": 1, "answer_states": 32}
     assert trainer.memory.n_features == widths.get(fingerprint, 16)
+
+
+@pytest.mark.parametrize("num_iterations", [1, 2], ids=["a forward of our own", "TRL's forward"])
+def test_a_width_below_the_models(model_path, dataset, make_config, num_iterations):
+    """The memory has the same fingerprints as without a width, projected; of a user's fingerprint, too."""
+    shared = {"max_steps": 1, "num_iterations": num_iterations}
+    named = shared | {"fingerprint": "working_states"}
+    wide = train(model_path, dataset, make_config(**named)).memory
+    narrow = train(model_path, dataset, make_config(**named, fingerprint_width=8)).memory
+    own = train(model_path, dataset, make_config(**shared, fingerprint_width=8), fingerprint=WorkingStates()).memory
+    matrix = projection(torch.eye(16), 8)
+    assert wide.prompt_ids == narrow.prompt_ids == own.prompt_ids
+    for prompt_id in wide.prompt_ids:
+        expected = wide.entry(prompt_id).vectors @ matrix.numpy()
+        for memory in (narrow, own):
+            vectors = memory.entry(prompt_id).vectors
+            order = [np.lexsort(rows.round(4).T) for rows in (expected, vectors)]
+            np.testing.assert_allclose(vectors[order[1]], expected[order[0]], atol=1e-5)
+
+
+def projection(features, width):
+    """What `Projected` makes of features that are there."""
+
+    class Given:
+        def combine(self, _kept):
+            return features
+
+    return Projected(Given(), width).combine([])
 
 
 def test_a_fingerprint_of_ones_own(model_path, dataset, make_config):

@@ -63,7 +63,12 @@ def build(case: dict[str, Any]) -> CapturingWorker:
         optimizer_config=FSDPOptimizerConfig(lr=1e-3, total_training_steps=10),
         checkpoint_config=CheckpointConfig(),
     )
-    settings = {"fingerprint": "layer_logits", "fingerprint_layers": None, "answer_marker": "boxed"}
+    settings = {
+        "fingerprint": "layer_logits",
+        "fingerprint_layers": None,
+        "fingerprint_width": None,
+        "answer_marker": "boxed",
+    }
     worker = CapturingWorker(config=config, settings=settings)
     worker.reset()
     return worker

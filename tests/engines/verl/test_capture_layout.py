@@ -65,16 +65,17 @@ def _completions(draw: st.DrawFn) -> list[tuple[AnswerPosition | None, int, list
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [None, 2])
 @given(rows=_completions(), padding=st.integers(0, 3), seed=st.integers(0, 99))
 def test_a_packed_row_reads_as_padded_rows_do(
-    name: str, rows: list[tuple[AnswerPosition | None, int, list[bool]]], padding: int, seed: int
+    name: str, width: int | None, rows: list[tuple[AnswerPosition | None, int, list[bool]]], padding: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     answers, lengths, written = ([row[i] for row in rows] for i in range(3))
     model, num_layers = _Model(), 4
     head = Head(model, torch.arange(7))
     where = where_padded(answers, lengths, written)
-    fingerprint = make_fingerprint(name)
+    fingerprint = make_fingerprint(name, width=width)
     packed = PackedFingerprint(fingerprint, pack(answers, lengths, written))
     kept: list[list[torch.Tensor]] = [[], []]
     for _ in fingerprint.layers(num_layers):

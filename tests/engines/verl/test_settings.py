@@ -80,6 +80,7 @@ def test_a_good_configuration_gives_the_workers_their_part():
     assert config.actor_rollout_ref.meds == {
         "fingerprint": "pooled_logits",
         "fingerprint_layers": 3,
+        "fingerprint_width": None,
         "answer_marker": "boxed",
     }
 

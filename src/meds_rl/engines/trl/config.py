@@ -32,7 +32,7 @@ from meds_rl.tasks.base import check_dataset
 
 @dataclass
 class MEDSConfig(GRPOConfig):
-    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 27 more.
+    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 28 more.
 
     ``method`` and ``preset`` set the fields whose default is None; a value given explicitly always wins. What a field
     means and which values are allowed is in ``docs/settings.md`` and ``meds_rl.engines.settings``. ``meds_*`` fields
@@ -105,6 +105,7 @@ class MEDSConfig(GRPOConfig):
         | None
     ) = field_of("trl", "fingerprint")
     fingerprint_layers: int | None = field_of("trl", "fingerprint_layers")
+    fingerprint_width: int | None = field_of("trl", "fingerprint_width")
     fingerprint_from: Literal["policy", "reference"] = field_of("trl", "fingerprint_from")
     answer_marker: Literal["boxed", "answer_tag", "hashes", "code"] = field_of("trl", "answer_marker")
     correct_above: float | None = field_of("trl", "correct_above")

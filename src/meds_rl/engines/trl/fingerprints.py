@@ -20,6 +20,7 @@ from meds_rl.fingerprint import (
     AnswerFinder,
     AnswerPosition,
     Fingerprint,
+    Projected,
     ReferencePolicy,
     TextAnswerFinder,
     Where,
@@ -50,7 +51,7 @@ class FingerprintSource:
     Args:
         model: the policy, before accelerate wraps it.
         args: names the fingerprint, the answer's marker and the model to read.
-        fingerprint: the user's, instead of the one that ``args`` names.
+        fingerprint: the user's, instead of the one that ``args`` names; ``args.fingerprint_width`` applies to it, too.
         finder: the marker of the answer, or the user's function.
         tokenizer: finds answers in token ids.
         ref_model: TRL's reference model, if it has one.
@@ -75,6 +76,8 @@ class FingerprintSource:
     ) -> None:
         if fingerprint is None:
             fingerprint = make_fingerprint(str(args.fingerprint), args.fingerprint_layers)
+        if args.fingerprint_width is not None:
+            fingerprint = Projected(fingerprint, args.fingerprint_width)
         self._fingerprint = fingerprint
         backbone = find_backbone(model)
         head = model.get_output_embeddings()

@@ -105,11 +105,11 @@ class MEDSTrainer(GRPOTrainer):
             reward function and adds nothing to the reward, or several of them (the first that returns a number counts).
         memory: start with this memory instead of an empty one. It keeps its own settings (clustering, capacity,
             half-life); fields of ``args`` that ask for others are refused.
-        fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
-            is called like a reward function, in each process with its rows: f(prompts=, completions=, answers=,
-            **columns of the data set) -> (B, D). Completions and answers are texts. An answer may be None; return a row
-            of NaN for it. If a reward function logs outcomes by ``log_extra("outcome", ...)``, their texts are the
-            column ``outcome``.
+        fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, whose features
+            ``args.fingerprint_width`` projects. Or a function that is called like a reward function, in each process
+            with its rows: f(prompts=, completions=, answers=, **columns of the data set) -> (B, D). Completions and
+            answers are texts. An answer may be None; return a row of NaN for it. If a reward function logs outcomes by
+            ``log_extra("outcome", ...)``, their texts are the column ``outcome``.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
         advantage: instead of ``args.advantage`` and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
@@ -214,8 +214,8 @@ class MEDSTrainer(GRPOTrainer):
         if None not in (width, self.num_features) and width != self.num_features:
             raise ValueError(
                 f"The memory contains fingerprints of {width} features; this model and fingerprint give "
-                f"{self.num_features}. Take the memory of a run with the same model and fingerprint, or start with "
-                "an empty one."
+                f"{self.num_features}. Take the memory of a run with the same model, fingerprint and "
+                "fingerprint_width, or start with an empty one."
             )
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")

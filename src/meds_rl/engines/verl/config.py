@@ -60,7 +60,8 @@ class MEDSConfig(SimpleNamespace):
     @property
     def capture(self) -> dict[str, Any]:
         """The settings that the workers need."""
-        return {name: vars(self)[name] for name in ("fingerprint", "fingerprint_layers", "answer_marker")}
+        names = ("fingerprint", "fingerprint_layers", "fingerprint_width", "answer_marker")
+        return {name: vars(self)[name] for name in names}
 
 
 def read_settings(given: Mapping[str, Any] | None) -> MEDSConfig:
@@ -262,7 +263,7 @@ def num_features(hf_config: Any, settings: MEDSConfig) -> int:
         >>> from transformers import Qwen3Config
         >>> config = Qwen3Config(num_hidden_layers=28, hidden_size=2048)
         >>> [num_features(config, read_settings({"preset": name})) for name in ("paper", "recommended")]
-        [14, 2048]
+        [14, 128]
     """
     if hf_config is not hf_config.get_text_config():
         raise ValueError(
@@ -271,7 +272,7 @@ def num_features(hf_config: Any, settings: MEDSConfig) -> int:
         )
     if settings.reads_text:
         return TEXT_FINGERPRINTS[settings.fingerprint]
-    fingerprint = make_fingerprint(settings.fingerprint, settings.fingerprint_layers)
+    fingerprint = make_fingerprint(settings.fingerprint, settings.fingerprint_layers, settings.fingerprint_width)
     fingerprint.layers(hf_config.num_hidden_layers)
     return fingerprint.num_features(hf_config.num_hidden_layers, hf_config.hidden_size)
 

@@ -26,6 +26,7 @@ from meds_rl.fingerprint import (
     Fingerprint,
     Head,
     LayerLogits,
+    Projected,
     Tokenizer,
     Where,
     find_backbone,
@@ -283,7 +284,8 @@ class PackedFingerprint:
     def __init__(self, fingerprint: Fingerprint, pack: Pack) -> None:
         self._fingerprint = fingerprint
         self._pack = pack
-        self._reads_places = isinstance(fingerprint, (LayerLogits, AnswerStates))
+        plain = fingerprint.fingerprint if isinstance(fingerprint, Projected) else fingerprint
+        self._reads_places = isinstance(plain, (LayerLogits, AnswerStates))
 
     @property
     def name(self) -> str:

@@ -21,14 +21,14 @@ class CapturingWorker(TrainingWorker):
 
     Args:
         config: verl's.
-        settings: `fingerprint`, `fingerprint_layers` and `answer_marker` of the section ``meds:``.
+        settings: `fingerprint`, `fingerprint_layers`, `fingerprint_width` and `answer_marker` of the section ``meds:``.
     """
 
     def __init__(self, config: TrainingWorkerConfig, settings: Mapping[str, Any]) -> None:
         super().__init__(config=config)
         self._source = FingerprintSource(
             self.engine,
-            make_fingerprint(settings["fingerprint"], settings["fingerprint_layers"]),
+            make_fingerprint(settings["fingerprint"], settings["fingerprint_layers"], settings["fingerprint_width"]),
             answer_finder(settings["answer_marker"]),
             self.model_config.tokenizer,
         )
