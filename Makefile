@@ -7,12 +7,13 @@ PIP := $(INSTALL) --constraint constraints.txt
 
 # verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 VERL := .venv-verl
+VERIFIERS := .venv-verifiers
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-loops test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
@@ -21,6 +22,7 @@ help:
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
+	@echo "make test-loops       the reward function in TRL's AsyncGRPOTrainer and in verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow   those of them that take longer: four ranks"
 	@echo "make test-gpu         the tests that need a CUDA device"
@@ -28,7 +30,7 @@ help:
 	@echo "make settings         docs/settings.md, from the table of settings"
 	@echo "make screenshots      the pictures in docs/images, of the demo's report (needs Chromium)"
 	@echo "make lint             ruff and mypy only"
-	@echo "make clean            remove .venv, .venv-verl and the demo's runs"
+	@echo "make clean            remove the environments and the demo's runs"
 
 demo: $(VENV)/.demo
 	HF_HUB_OFFLINE=1 $(BIN)/meds demo
@@ -50,6 +52,12 @@ test-wheel: $(VENV)/.dev
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines tests/train
+
+# TRL's asynchronous worker needs aiohttp too; verifiers has an environment of its own.
+test-loops: $(VENV)/.dev $(VERIFIERS)/.ready
+	$(INSTALL) --upgrade --target $(VENV)/aiohttp "aiohttp==3.14.5"
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/aiohttp $(BIN)/python -m pytest -m "" tests/engines/trl/test_async_grpo.py
+	HF_HUB_OFFLINE=1 $(VERIFIERS)/bin/python -m pytest -k verifiers tests/engines/test_loops.py
 
 test-verl: $(VERL)/.ready
 	$(VERL_PYTEST) -m "verl and not slow" tests/engines/verl src/meds_rl/engines/verl
@@ -89,6 +97,13 @@ $(VENV)/.dev: pyproject.toml lab/pyproject.toml constraints.txt | $(VENV)/bin/py
 	$(PIP) --editable ".[dev]" --editable "./lab"
 	touch $@
 
+$(VERIFIERS)/.ready: pyproject.toml
+	@echo "Installing verifiers and what its test needs into $(VERIFIERS) ..."
+	$(PYTHON) -m venv $(VERIFIERS)
+	$(VERIFIERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[report]" \
+	  "verifiers==0.2.1" "hypothesis>=6.100" "pytest>=8.3"
+	touch $@
+
 $(VERL)/.ready: pyproject.toml constraints-verl.txt
 	@echo "Installing verl and what its tests need into $(VERL) ..."
 	$(PYTHON) -m venv $(VERL)
@@ -97,4 +112,4 @@ $(VERL)/.ready: pyproject.toml constraints-verl.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VERL) runs/demo
+	rm -rf $(VENV) $(VERL) $(VERIFIERS) runs/demo

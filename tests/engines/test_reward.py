@@ -132,6 +132,14 @@ def test_a_fingerprint_of_ones_own_gets_texts_answers_and_columns():
     assert calls[0] == ([question] * 5, ["so \\boxed{1}"] * 5, ["1"] * 5, ["right"])
 
 
+def test_reasoning_that_a_trainer_has_taken_out_of_the_content_is_part_of_the_text():
+    message = {"role": "assistant", "reasoning_content": "3 * 4 is 13. ", "content": "\\boxed{13}"}
+    seen = []
+    penalty = RepeatedErrorPenalty("right", fingerprint=lambda completions, **_: seen.extend(completions) or [[1.0]])
+    penalty(prompts=["p"], completions=[[message]], right=[0])
+    assert seen == ["3 * 4 is 13. \\boxed{13}"]
+
+
 @pytest.mark.parametrize(("name", "same"), [("steps", True), ("text", False)])
 def test_workings_are_compared_by_their_steps_or_their_wording(name, same):
     penalty = RepeatedErrorPenalty("right", fingerprint=name)
@@ -294,12 +302,24 @@ def test_other_grades_than_0_and_1_are_refused_at_first_and_warned_of_later(capl
     assert "0.3" in warnings_of(caplog)[0]
 
 
-def test_a_first_batch_that_looks_wrong_is_warned_of(caplog):
-    RepeatedErrorPenalty("right")(**batch(None, None))
+def test_first_completions_that_look_wrong_are_warned_of_once(caplog):
+    penalty = RepeatedErrorPenalty("right")
+    for _ in range(7):
+        penalty(**batch(*[None] * 4))
+    assert warnings_of(caplog) == [], "28 completions are too few"
+    for _ in range(2):
+        penalty(**batch(*[None] * 4))
     first, second = warnings_of(caplog)
-    assert "0 of 2 completions of the first batch have an answer" in first
+    assert "Only 0 of the first 32 completions have an answer" in first
     assert "answer_finder" in first
-    assert second == "All 2 graded completions of the first batch are wrong. Check correctness and correct_above."
+    assert second == "All first 32 graded completions are wrong. Check correctness and correct_above."
+
+
+def test_a_first_group_that_is_all_wrong_is_no_sign_of_a_wrong_setting(caplog):
+    penalty = RepeatedErrorPenalty("right")
+    for answers in (["13"] * 16, ["42"] * 16):
+        penalty(**batch(*answers))
+    assert warnings_of(caplog) == []
 
 
 async def asynchronous(**_):

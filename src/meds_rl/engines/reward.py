@@ -36,7 +36,7 @@ from meds_rl.engines.reward_rows import (
     is_evaluation,
     rollout_columns,
     step_of,
-    warn_of_first_batch,
+    warn_of_first_rows,
 )
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
 from meds_rl.engines.texts import OUTCOME, outcome_texts, prompt_id_of, prompt_text
@@ -55,6 +55,8 @@ FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 
 FINGERPRINTS = ("answer", "steps", "text", OUTCOME)
 
+FIRST_ROWS = 32
+"""After so many graded completions it warns if they look as if a setting is wrong."""
 LOOKED_AT, MOSTLY_SKIPPED = 32, 0.5
 """After so many groups it warns if at least this share of them is left out."""
 
@@ -158,6 +160,7 @@ class RepeatedErrorPenalty:
         self.fingerprint, self.answer_finder = fingerprint, answer_finder
         self.folder = None if folder is None else _usable_folder(folder)
         self._has_graded = self._warned_not_binary = False
+        self._first: list[Rows] | None = []  # the first rows; None when they have been looked at
         self._skipped: list[bool] | None = []  # of the first groups; None when they have been looked at
         self._open_folder: RewardFolder | None = None
         self._turn = threading.RLock()
@@ -291,8 +294,7 @@ class RepeatedErrorPenalty:
         step = step_of(trainer_state)
         graded = np.isfinite(rows.grades)
         self._check_binary(rows.grades[graded])
-        if not self._has_graded and graded.any():
-            warn_of_first_batch(rows, self._is_correct(rows.grades[graded]), by_answer=self.fingerprint == "answer")
+        self._look_at_first(rows)
         self._has_graded |= bool(graded.any())
         if self.folder is not None:
             if self._open_folder is None:
@@ -338,6 +340,17 @@ class RepeatedErrorPenalty:
             [reward is not None and math.isfinite(reward) for reward in rollouts["reward"]], dtype=np.bool_
         )
         self._shape(rollouts["prompt_id"], features, np.array(rollouts["is_correct"], dtype=np.bool_), graded)
+
+    def _look_at_first(self, rows: Rows) -> None:
+        """Warn once of the first rows; some loops pass one group a call, too few to judge by."""
+        if self._first is None:
+            return
+        self._first.append(rows)
+        grades = np.concatenate([part.grades for part in self._first])
+        graded = grades[np.isfinite(grades)]
+        if len(graded) >= FIRST_ROWS:
+            warn_of_first_rows(self._first, self._is_correct(graded), by_answer=self.fingerprint == "answer")
+            self._first = None
 
     def _warn_of_skipped(self, shaped: ShapedBatch) -> None:
         """Warn once if most of the first groups are left out, as they have no right answer."""

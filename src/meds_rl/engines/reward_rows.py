@@ -222,27 +222,28 @@ def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> l
     return [next(remaining) if keep else default for keep in graded.tolist()]
 
 
-def warn_of_first_batch(rows: Rows, is_correct: NDArray[np.bool_], *, by_answer: bool) -> None:
-    """Warn if the first batch has hardly any answers, or is all right or all wrong: a setting may be wrong.
+def warn_of_first_rows(parts: Sequence[Rows], is_correct: NDArray[np.bool_], *, by_answer: bool) -> None:
+    """Warn if the first rows have hardly any answers, or are all right or all wrong: a setting may be wrong.
 
     Args:
-        rows: the rows of the batch.
+        parts: the first rows, by call.
         is_correct: whether each graded row is right.
         by_answer: whether errors are compared by their answers.
     """
-    found = sum(answer is not None for answer in rows.answers)
-    if by_answer and found < len(rows) / 10:
+    answers = [answer for part in parts for answer in part.answers]
+    found = sum(answer is not None for answer in answers)
+    if by_answer and found < len(answers) / 10:
         logger.warning(
-            "Only %d of %d completions of the first batch have an answer, so errors cannot be distinguished by answer. "
+            "Only %d of the first %d completions have an answer, so errors cannot be distinguished by answer. "
             "Set answer_finder to the format of your answers, or to a function from a text to its answer, or compare "
             'workings with fingerprint="steps" or "text". A completion: %r',
             found,
-            len(rows),
-            rows.completions[0][-200:],
+            len(answers),
+            parts[0].completions[0][-200:],
         )
     if is_correct.all() or not is_correct.any():
         logger.warning(
-            "All %d graded completions of the first batch are %s. Check correctness and correct_above.",
+            "All first %d graded completions are %s. Check correctness and correct_above.",
             len(is_correct),
             "right" if is_correct.all() else "wrong",
         )

@@ -27,11 +27,13 @@ def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
 
 
 def text_of(completion: str | list[dict[str, Any]]) -> str:
-    """A completion as text; of chat messages, only the assistant's."""
+    """A completion as text; of chat messages, only the assistant's, each with its reasoning first."""
     if isinstance(completion, str):
         return completion
     written = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    return "".join(_content_text(message.get("content")) for message in written)
+    # TRL takes the reasoning out of the content if the tokenizer has a response template.
+    parts = (message.get(name) for message in written for name in ("reasoning_content", "content"))
+    return "".join(map(_content_text, parts))
 
 
 def _content_text(content: Any) -> str:
