@@ -8,17 +8,18 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from meds_rl.tasks.base import Task, Verdict, check_dataset, prompt_id
+from meds_rl.tasks.base import Task, Verdict, check_dataset, import_function, prompt_id
 
 __all__ = ["Task", "Verdict", "check_dataset", "load_task", "prompt_id"]
 
-TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math")
+TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "<package.module.function>")
 
 
 def load_task(name: str, **options: Any) -> Task:
-    """Load a task by name: "pocket", "reasoning_gym:<dataset>" or "math".
+    """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math", or the import path of a function.
 
-    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task` or `math_task`.
+    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task`, `math_task`, or yours, which returns
+    a `Task`.
 
     ValueError for an unknown name or option, with those allowed; ImportError, with the pip command, for a package that
     is missing.
@@ -34,6 +35,8 @@ def load_task(name: str, **options: Any) -> Task:
         from meds_rl.tasks.reasoning_gym import reasoning_gym_task as make_task
 
         arguments = [dataset]
+    elif "." in family:
+        make_task = import_function(family)
     else:
         raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
     allowed = list(inspect.signature(make_task).parameters)[len(arguments) :]
