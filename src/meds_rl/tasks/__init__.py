@@ -39,11 +39,15 @@ def load_task(name: str, **options: Any) -> Task:
         make_task = import_function(family)
     else:
         raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
-    allowed = list(inspect.signature(make_task).parameters)[len(arguments) :]
+    parameters = list(inspect.signature(make_task).parameters.values())[len(arguments) :]
+    allowed = [one.name for one in parameters]
     unknown = [option for option in options if option not in allowed]
-    if unknown:
+    if unknown and all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
         raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
-    return make_task(*arguments, **options)
+    task = make_task(*arguments, **options)
+    if not isinstance(task, Task):
+        raise ValueError(f"the function {name!r} must return a Task; it returned {type(task).__name__}")
+    return task
 
 
 def _did_you_mean(family: str) -> str:
