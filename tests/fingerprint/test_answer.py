@@ -385,7 +385,7 @@ def test_functions_are_called_by_what_they_take():
 
 
 def test_unknown_markers():
-    with pytest.raises(ValueError, match=r"one of \['answer_tag', 'boxed', 'hashes'\].*got 'box'"):
+    with pytest.raises(ValueError, match=r"one of \['answer_tag', 'boxed', 'code', 'hashes'\].*got 'box'"):
         answer_finder("box")
     with pytest.raises(TypeError, match="or a function, got 3"):
         answer_finder(3)

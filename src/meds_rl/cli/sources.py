@@ -40,7 +40,7 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--answer-marker",
-        choices=("boxed", "answer_tag", "hashes"),
+        choices=("boxed", "answer_tag", "hashes", "code"),
         help="how final answers are marked (default: the marker that most completions have)",
     )
     group.add_argument(

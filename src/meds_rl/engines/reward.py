@@ -91,7 +91,7 @@ class RepeatedErrorPenalty:
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
-        answer_finder: "boxed", "answer_tag", "hashes", or a function from a completion's text to its answer.
+        answer_finder: "boxed", "answer_tag", "hashes", "code", or a function from a completion's text to its answer.
         max_distance: as in `RewardShaper`. None: 0 for "answer", else the recommended 0.25; 2 is no bound.
         memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and clusters
             by the recommended HDBSCAN for every other fingerprint.

@@ -162,9 +162,9 @@ _SHARED: dict[str, Setting] = {
         words="-1 (all) or at least 1",
     ),
     "answer_marker": Setting(
-        ("boxed", "answer_tag", "hashes"),
+        ("boxed", "answer_tag", "hashes", "code"),
         "boxed",
-        "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, or `####` in front.",
+        "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, `####` in front, or a fenced block of code.",
     ),
     "correct_above": Setting(
         float,

@@ -14,6 +14,7 @@ from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
 from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
 from meds_rl.rollouts.samples import samples_table
+from meds_rl.tasks.base import Verdict
 from meds_rl.tasks.grader import Grader
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Rollout:
             graders = {}
             for source in dict.fromkeys(problem.source for problem in problems):
                 task = source.task
-                grader = Grader(task.grade, in_process=task.grade_may_hang, name=task.name)
+                where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+                grader = Grader(task.grade, **where, name=task.name)
                 graders[source] = stack.enter_context(grader)
             total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(
@@ -109,15 +111,28 @@ class Rollout:
         fingerprints: list[list[float] | None] = [None] * len(chunk)
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
-        for row, problem, completion, fingerprint in zip(chunk, asked, completions, fingerprints, strict=True):
-            (right,) = graders[problem.source]([(completion.text, problem.row)])
-            yield _row(problem, row.sample, completion, right, fingerprint)
+        verdicts = _graded(asked, completions, graders)
+        for row, problem, *made in zip(chunk, asked, completions, verdicts, fingerprints, strict=True):
+            yield _row(problem, row.sample, *made)
+
+
+def _graded(
+    asked: Sequence[Problem], completions: Sequence[Completion], graders: Mapping[ProblemSet, Grader]
+) -> list[bool | Verdict]:
+    """Right or wrong; a source's completions are graded in one call, so that they can be graded side by side."""
+    verdicts: list[bool | Verdict] = [False] * len(asked)
+    for source, grader in graders.items():
+        places = [place for place, problem in enumerate(asked) if problem.source is source]
+        jobs = [(completions[place].text, asked[place].row) for place in places]
+        for place, verdict in zip(places, grader(jobs) if jobs else (), strict=True):
+            verdicts[place] = verdict
+    return verdicts
 
 
 def _row(
-    problem: Problem, sample: int, completion: Completion, right: bool, fingerprint: list[float] | None
+    problem: Problem, sample: int, completion: Completion, verdict: bool | Verdict, fingerprint: list[float] | None
 ) -> dict[str, Any]:
-    task = problem.source.task
+    task, right = problem.source.task, bool(verdict)
     answer = extract_answer(completion.text, task.answer_marker)
     strategy = task.strategy(completion.text, problem.row) if task.strategy else None
     return {

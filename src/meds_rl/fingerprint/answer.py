@@ -10,7 +10,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
+from meds_rl.fingerprint.code import find_program
 from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, locate_text, named
+
+MARKER_NAMES = (*MARKERS, "code")
+"""How answers are marked, by name. A program ("code") is the answer and its working in one."""
 
 
 class _Place(NamedTuple):
@@ -51,8 +55,9 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
 
     Args:
         text: a completion.
-        marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`) or "hashes" (the rest
-            of the line after `####`); others raise a ValueError.
+        marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`), "hashes" (the rest
+            of the line after `####`) or "code" (the program, as `code.find_program` finds it, with its indentation);
+            others raise a ValueError.
 
     Example:
         >>> extract_answer(r"so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.")
@@ -62,6 +67,8 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
         >>> extract_answer("6 * 7 = 42\\n#### 42\\n", marker="hashes")
         '42'
     """
+    if marker == "code":
+        return find_program(text)
     found = named(marker)
     _, opening, rest = text.rpartition(found.opening)
     if not opening:
@@ -85,8 +92,11 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
     There is no answer (None) without a marker, if the marked text is empty, if the completion ends at the marker, or
     if a special token (end of text, padding) follows.
 
+    A program ("code") has no token before it that the model would answer from; it is read as working. So p is its last
+    token and t the next one, such as the closing fence; what reads up to p reads the whole program.
+
     Args:
-        marker: "boxed", "answer_tag", "hashes", or a function of your own: `(completion_ids, tokenizer) ->
+        marker: "boxed", "answer_tag", "hashes", "code", or a function of your own: `(completion_ids, tokenizer) ->
             AnswerPosition | None`, whose results are checked (it may leave the `end` out), or `(text) -> answer |
             None`. The answer's tokens are then those of its last verbatim occurrence in the text, or the last token if
             there is none.
@@ -94,6 +104,8 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
     ValueError for an unknown name, TypeError for anything but a name or a function of one or two arguments. The finder
     raises a ValueError if your function's result does not fit the completion (`check_position`).
     """
+    if marker == "code":
+        return _find_program
     if isinstance(marker, str):
         found = named(marker)
 
@@ -104,8 +116,18 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
 
         return find
     if not callable(marker):
-        raise TypeError(f"marker must be one of {sorted(MARKERS)} or a function, got {marker!r}")
+        raise TypeError(f"marker must be one of {sorted(MARKER_NAMES)} or a function, got {marker!r}")
     return _from_text(marker) if _reads_text(marker) else _checked(cast(AnswerFinder, marker))
+
+
+def _find_program(completion_ids: Sequence[int], tokenizer: Tokenizer) -> AnswerPosition | None:
+    """The place of a program: p is its last token, or the one before where the completion ends with it."""
+    ids = list(completion_ids)
+    program = find_program(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    if program is None or len(ids) < 2:
+        return None
+    position = min(locate_text(program, ids, tokenizer)[1], len(ids) - 2)
+    return AnswerPosition(position, ids[position + 1])
 
 
 def answer_text(

@@ -21,24 +21,70 @@ from meds_rl.fingerprint.roles import Working, mix, text_hash
 MAX_CHARACTERS = 20_000
 """A longer program is not read."""
 
-_FENCED = re.compile(r"```(python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCED = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_LANGUAGES = ("python", "python3", "py")
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 _NEXT, _HEADER = 211, 223
 
 
-def read_code(completion: str) -> Working | None:
-    """The statements of the last fenced program, or of a completion that is a program; None if there is none."""
-    fenced = _FENCED.findall(completion)
-    language, text = fenced[-1] if fenced else ("", completion)
-    if len(text) > MAX_CHARACTERS or not (language or _BEGINS.search(text)):
-        return None
+def find_program(completion: str) -> str | None:
+    r"""The program that a completion gives as its answer, without blank lines around it; None if there is none.
+
+    It is the last block that is fenced as Python, else the last fenced block without a language; one that is not closed
+    goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and more
+    than names and values.
+
+    >>> find_program("So:\n```python\nprint(1)\n```\nIt prints\n```\n1\n```")
+    'print(1)'
+    >>> find_program("    return a + b")
+    '    return a + b'
+    >>> find_program("I do not know.") is None
+    True
+    """
+    fenced = [(name.lower(), text) for name, text in _FENCED.findall(completion)]
+    blocks = [text for name, text in fenced if name in _LANGUAGES] or [text for name, text in fenced if not name]
+    if fenced:
+        return _trimmed(blocks[-1]) if blocks else None
+    if len(completion) <= MAX_CHARACTERS and (_does_something(completion) or _does_something(f"if 1:\n{completion}")):
+        return _trimmed(completion)
+    return None
+
+
+def _trimmed(program: str) -> str | None:
+    return re.sub(r"\A(?:[ \t]*\n)+", "", program.rstrip()) or None
+
+
+def _does_something(text: str) -> bool:
+    tree = parse(text)
+    statements = tree.body if tree is not None else []
+    if text.startswith("if 1:\n") and statements and isinstance(statements[0], ast.If):
+        statements = statements[0].body
+    return any(not isinstance(one, ast.Expr) or isinstance(one.value, ast.Call) for one in statements)
+
+
+def parse(program: str) -> ast.Module | None:
+    """The program's syntax tree; None if it is no Python, or too deep."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid escapes in the program's strings
-            tree = _Renamed().visit(ast.parse(text))
-        lines = list(_lines(tree.body))
+            return ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def read_code(completion: str) -> Working | None:
+    """The statements of the last fenced program, or of a completion that is a program; None if there is none."""
+    fenced = _FENCED.findall(completion)
+    text = find_program(completion) if fenced else completion
+    if text is None or len(text) > MAX_CHARACTERS or not (_is_tagged(fenced) or _BEGINS.search(text)):
+        return None
+    tree = parse(text)
+    if tree is None:
+        return None
+    try:
+        lines = list(_lines(_Renamed().visit(tree).body))
+    except (ValueError, RecursionError, MemoryError):
         return None
     if not lines:
         return None
@@ -49,6 +95,10 @@ def read_code(completion: str) -> Working | None:
     neighbours = [mix(_NEXT, one, other) for one, other in pairwise(own)]
     name = " ".join(line if line.endswith(":") else f"{line};" for line in lines).removesuffix(";")
     return Working(name, name, key, (*own, *neighbours))
+
+
+def _is_tagged(fenced: list[tuple[str, str]]) -> bool:
+    return any(name.lower() in _LANGUAGES for name, _ in fenced)
 
 
 class _Renamed(ast.NodeTransformer):

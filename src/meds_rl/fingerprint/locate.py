@@ -35,7 +35,9 @@ class Marker:
 def named(name: str) -> Marker:
     """The marker of that name; ValueError if there is none."""
     if name not in MARKERS:
-        raise ValueError(f"answer marker must be one of {sorted(MARKERS)} or a function of your own, got {name!r}")
+        raise ValueError(
+            f"answer marker must be one of {sorted([*MARKERS, 'code'])} or a function of your own, got {name!r}"
+        )
     return MARKERS[name]
 
 

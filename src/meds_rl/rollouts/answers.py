@@ -15,7 +15,7 @@ from meds_rl.fingerprint.locate import MARKERS
 Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
 """From B completions to their answers; None for no answer."""
 
-SHOWN = {"boxed": "\\boxed{...}", "answer_tag": "<answer>...</answer>", "hashes": "#### ..."}
+SHOWN = {"boxed": "\\boxed{...}", "answer_tag": "<answer>...</answer>", "hashes": "#### ...", "code": "a program"}
 """Marker -> how the reader sees it."""
 
 ENDING = 500
@@ -34,7 +34,7 @@ _BEGIN, _END = "\U000f1a7e", "\U000f1a7f"
 
 
 def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
-    """How to look for answers: by the given marker or pattern; without either, by each marker.
+    """How to look for answers: by the given marker or pattern; without either, by each marker but "code".
 
     Returns a name for the reader -> `Search`. ValueError for an unknown marker, an invalid pattern, or both.
     """
@@ -42,12 +42,14 @@ def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
         raise ValueError("Give --answer-marker or --answer-pattern, not both.")
     if pattern is not None:
         return {pattern: by_pattern(pattern)}
-    if marker is not None and marker not in MARKERS:
-        raise ValueError(f"--answer-marker must be one of {', '.join(MARKERS)}; got {marker!r}.")
+    if marker is not None and marker not in SHOWN:
+        raise ValueError(f"--answer-marker must be one of {', '.join(SHOWN)}; got {marker!r}.")
     return {SHOWN[name]: _by_marker(name) for name in ([marker] if marker else MARKERS)}
 
 
 def _by_marker(name: str) -> Search:
+    if name == "code":
+        return lambda texts: [extract_answer(text, name) for text in texts]
     opening = MARKERS[name].opening
     return lambda texts: [extract_answer(text, name) if opening in text else None for text in texts]
 

@@ -12,17 +12,17 @@ from meds_rl.tasks.base import Task, Verdict, check_dataset, import_function, pr
 
 __all__ = ["Task", "Verdict", "check_dataset", "load_task", "prompt_id"]
 
-TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "<package.module.function>")
+TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "code", "<package.module.function>")
 
 
 def load_task(name: str, **options: Any) -> Task:
-    """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math", or the import path of a function.
+    """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math", "code", or the import path of a function.
 
-    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task`, `math_task`, or yours, which returns
-    a `Task`.
+    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task`, `math_task`, `code_task`, or yours,
+    which returns a `Task`.
 
     ValueError for an unknown name or option, with those allowed; ImportError, with the pip command, for a package that
-    is missing.
+    is missing; OSError for "code" where bubblewrap, which runs the programs, does not work.
     """
     family, _, dataset = name.partition(":")
     make_task: Callable[..., Task]
@@ -31,6 +31,8 @@ def load_task(name: str, **options: Any) -> Task:
         from meds_rl.tasks.pocket import pocket_task as make_task
     elif name == "math":
         from meds_rl.tasks.mathematics import math_task as make_task
+    elif name == "code":
+        from meds_rl.tasks.code import code_task as make_task
     elif family == "reasoning_gym" and dataset:
         from meds_rl.tasks.reasoning_gym import reasoning_gym_task as make_task
 

@@ -51,12 +51,14 @@ class Task:
             text) and the columns that `grade` reads.
         test: the same columns, prompts that are not in `train`; None if there are none.
         grade: `grade(completion, row) -> bool`, or a `Verdict`. Module-level function or picklable callable.
-        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag" or "hashes".
+        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag", "hashes" or "code".
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
         grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
             answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
+        grade_in_threads: whether the completions of a batch are graded side by side, in as many threads as there are
+            cores; for a `grade` that waits for processes of its own.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Task:
     strategy: StrategyFinder | None = None
     correct_strategies: tuple[str, ...] = ()
     grade_may_hang: bool = False
+    grade_in_threads: bool = False
 
 
 def prompt_id(prompt: Prompt) -> str:

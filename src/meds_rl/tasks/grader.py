@@ -12,6 +12,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
@@ -52,6 +53,7 @@ class Grader:
     Args:
         grade: the grader; importable by name, or a picklable callable, if `in_process`.
         in_process: whether to grade in a process of its own.
+        in_threads: whether to grade the jobs of a call side by side, in as many threads as this process has cores.
         limit: seconds for one completion.
         name: the task, for messages.
 
@@ -59,16 +61,25 @@ class Grader:
         num_ended: how many completions took longer or crashed the process; they count as wrong. The first is logged.
     """
 
-    def __init__(self, grade: Grade, *, in_process: bool, limit: float = LIMIT_SECONDS, name: str = "the task") -> None:
+    def __init__(
+        self,
+        grade: Grade,
+        *,
+        in_process: bool,
+        in_threads: bool = False,
+        limit: float = LIMIT_SECONDS,
+        name: str = "the task",
+    ) -> None:
         self._grade, self._in_process, self._limit, self._name = grade, in_process, limit, name
+        self._in_threads = in_threads
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._pid = 0
         self.num_ended = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(Grader, in_process=self._in_process, limit=self._limit, name=self._name)
-        return make, (self._grade,)
+        where = {"in_process": self._in_process, "in_threads": self._in_threads}
+        return partial(Grader, **where, limit=self._limit, name=self._name), (self._grade,)
 
     def __enter__(self) -> Grader:
         return self
@@ -82,6 +93,9 @@ class Grader:
         The grader's errors are raised; ChildProcessError if the process cannot start; TypeError for an outcome that
         cannot be pickled. A process sends an outcome of more than `OUTCOME_BYTES` as the beginning of its text.
         """
+        if self._in_threads:
+            with ThreadPoolExecutor(_num_cores(), thread_name_prefix="meds-grading") as pool:
+                return list(pool.map(lambda job: _verdict(self._grade(*job)), jobs))
         if not self._in_process:
             return [_verdict(self._grade(completion, row)) for completion, row in jobs]
         with self._lock:
@@ -167,6 +181,10 @@ def _receive(worker: Worker) -> bool | Verdict:
 
 def _verdict(graded: Any) -> bool | Verdict:
     return graded if isinstance(graded, Verdict) else bool(graded)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 # ---- The process.

@@ -126,7 +126,8 @@ class AccuracyReward:
 
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
         self._may_hang = task.grade_may_hang
-        self._grader = Grader(task.grade, in_process=self._may_hang, limit=limit, name=task.name)
+        where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+        self._grader = Grader(task.grade, **where, limit=limit, name=task.name)
 
     def __call__(
         self,

@@ -106,7 +106,7 @@ class MEDSConfig(GRPOConfig):
     ) = field_of("trl", "fingerprint")
     fingerprint_layers: int | None = field_of("trl", "fingerprint_layers")
     fingerprint_from: Literal["policy", "reference"] = field_of("trl", "fingerprint_from")
-    answer_marker: Literal["boxed", "answer_tag", "hashes"] = field_of("trl", "answer_marker")
+    answer_marker: Literal["boxed", "answer_tag", "hashes", "code"] = field_of("trl", "answer_marker")
     correct_above: float | None = field_of("trl", "correct_above")
 
     dynamic_sampling: bool | None = field_of("trl", "dynamic_sampling")
