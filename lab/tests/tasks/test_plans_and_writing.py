@@ -39,13 +39,13 @@ def test_what_breaks_first_in_a_plan(plan, outcome):
 
 
 def test_a_path_where_there_is_none():
-    assert outcome_of("right", GRID, 0, has_path=False) == ("a path, there is none",)
+    assert outcome_of("right", GRID, None) == ("a path, there is none",)
 
 
 def test_the_data_sets_scorer_decides():
     task = paths_task(train_size=6, test_size=2, config=SMALL)
     for row in task.train:
-        assert task.grade(f"\\boxed{{{row['answer']}}}", row) == Verdict(True, ("at the goal",))
+        assert task.grade(f"\\boxed{{{row['answer']}}}", row) == Verdict(True, ("right",))
         assert task.grade("\\boxed{}", row) == Verdict(False, None)
         assert task.grade("\\boxed{$\\text{north}$}", row).outcome[0] in ("no direction", "a path, there is none")
 
@@ -57,7 +57,7 @@ def test_outcomes_come_out_of_the_graders_process():
     columns = {name: list(task.train[name]) for name in task.train.column_names if name != "prompt"}
     texts = [f"\\boxed{{{columns['answer'][0]}}}", "up we go"]
     assert reward(texts, log_extra=logged.__setitem__, **columns) == [1.0, 0.0]
-    assert logged == {"outcome": [("at the goal",), None]}
+    assert logged == {"outcome": [("right",), None]}
 
 
 def test_the_judge_counts_checks():

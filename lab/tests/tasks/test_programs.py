@@ -46,7 +46,7 @@ def test_what_each_operation_does(operation, made):
 @pytest.mark.parametrize(
     ("text", "outcome"),
     [
-        ("x.rev()", None),  # no fence
+        ("turn it round", None),
         (fenced("x.rev() x"), ("SyntaxError",) * 2),
         (fenced("x.turn()"), ("NameError",) * 2),
         (fenced("x.add()"), ("NameError",) * 2),
@@ -153,9 +153,7 @@ def test_one_bug_can_have_two_outcomes_and_an_outcome_is_of_one_prompt():
         lines = (f"x.{operation}" for operation in forms(name, read(fenced(*row["answer"].splitlines())))[form])
         return grade(fenced(*lines), row).outcome
 
-    vectors = outcome_vectors(
-        [outcome("off by one", one), outcome("off by one", one, 1), outcome("off by one", other)]
-    )
+    vectors = outcome_vectors([outcome("off by one", one), outcome("off by one", one, 1), outcome("off by one", other)])
     # The first item says what came out, all later ones are "wrong".
     assert vectors[0] @ vectors[1] < 0.999
     assert vectors[0] @ vectors[2] < 0.999

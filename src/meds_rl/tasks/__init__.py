@@ -18,8 +18,7 @@ TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "code", "<package.mod
 def load_task(name: str, **options: Any) -> Task:
     """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math", "code", or the import path of a function.
 
-    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task`, `math_task`, `code_task`, or yours,
-    which returns a `Task`.
+    The `options` go to the task's function: `pocket_task`, `reasoning_gym_task`, `math_task`, `code_task`, or yours.
 
     ValueError for an unknown name or option, with those allowed; ImportError, with the pip command, for a package that
     is missing; OSError for "code" where bubblewrap, which runs the programs, does not work.

@@ -1,22 +1,21 @@
 """Do fingerprints of programs find the planted bug? Policies of `meds_lab.tasks.programs`, which do not train.
 
-    python -m meds_lab.fingerprints.programs runs/programs      # folders POLICY-SEED of python -m meds_lab.tasks.programs
+    python -m meds_lab.fingerprints.programs runs/programs    # folders POLICY-SEED of python -m meds_lab.tasks.programs
 
-The first table is `assignment`'s, of wrong programs: does the penalty follow the bug? What decides, named before anything
-was measured: the correlation within a prompt of ln(size + 1) with its value if bugs were known and counted (`right`).
-Intervals: 95 %, prompts drawn again.
+The first table is `assignment`'s, of wrong programs: does the penalty follow the bug? What decides was named before
+anything was measured: the correlation within a prompt of ln(size + 1) with its value if bugs were known and counted
+(`right`). Intervals: 95 %, prompts drawn again.
 
-Second table, adjusted Rand index of the bugs and the memory's groups of a prompt's wrong programs. Third table: how often the
+Second table: adjusted Rand index of the bugs and the groups of a prompt's wrong programs. Third table: how often the
 five nearest programs have the same bug, of the same prompt and of other prompts.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +24,10 @@ from meds_lab.fingerprints.assignment import COUNTED, PAPER, RECOMMENDED, Errors
 from meds_lab.fingerprints.neighbours import Pairs, Sample, chances, shares
 from meds_lab.sampling import sample_completions
 from meds_lab.tasks.programs.bugs import bug
-from meds_lab.tasks.programs.language import source
 from meds_lab.tasks.programs.task import grade, problems
 from meds_lab.tasks.programs.warmup import MAX_COMPLETION_LENGTH
 from meds_rl.evaluation.agreement import adjusted_rand
-from meds_rl.fingerprint import answer_finder, extract
+from meds_rl.fingerprint import answer_finder, extract, extract_answer, outcome_vectors
 from meds_rl.fingerprint.steps import step_vectors
 from meds_rl.fingerprint.text import answer_vectors, text_vectors
 from meds_rl.memory import HDBSCANClustering, equal_vectors
@@ -108,7 +106,7 @@ def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
         features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
         features |= {
             "bug": answer_vectors(bugs),
-            "program": answer_vectors([source(text) for text in texts]),
+            "program": answer_vectors([extract_answer(text, "code") for text in texts]),
             "outcome": outcome_vectors([verdicts[i].outcome for i in kept]),
             "steps": step_vectors([row["prompt"]] * len(texts), texts),
             "text": text_vectors(texts),

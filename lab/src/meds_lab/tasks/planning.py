@@ -38,25 +38,24 @@ class PathGrader:
         if answer is None:
             return Verdict(is_correct)
         if is_correct:
-            return Verdict(True, ("at the goal",))
+            return Verdict(True, ("right",))
         entry = decode_entry(row["entry"])
-        has_path = entry["answer"] != NO_PATH
-        return Verdict(False, outcome_of(plain(answer), entry["metadata"]["matrix"], len(entry["answer"].split()), has_path))
+        grid, path = entry["metadata"]["matrix"], entry["answer"]
+        return Verdict(False, outcome_of(plain(answer), grid, None if path == NO_PATH else len(path.split())))
 
 
-def outcome_of(
-    plan: str, grid: Sequence[Sequence[str]], shortest: int, has_path: bool = True
-) -> tuple[Hashable, ...]:
+def outcome_of(plan: str, grid: Sequence[Sequence[str]], shortest: int | None) -> tuple[Hashable, ...]:
     """What happens when a wrong plan is followed.
 
     Args:
         plan: directions, between white space.
         grid: rows of cells, "*" the start, "#" the goal, "X" blocked.
-        shortest: moves of the shortest path.
-        has_path: whether there is one.
+        shortest: moves of the shortest path; None if there is no path.
     """
-    if plan.strip() == NO_PATH or not has_path:
-        return ("gives up, there is a path",) if has_path else ("a path, there is none",)
+    if shortest is None:
+        return ("a path, there is none",)
+    if plan.strip() == NO_PATH:
+        return ("gives up, there is a path",)
     row, column = next((r, c) for r, cells in enumerate(grid) for c, cell in enumerate(cells) if cell == "*")
     moves = plan.split()
     for number, move in enumerate(moves, 1):

@@ -1,7 +1,7 @@
 """Open writing: short rhymes, scored by a judge between 0 and 1. There is no gold answer and no place of an answer.
 
-The judge stands in for a model that scores texts: the share of five checks that a text passes. It is a TRL reward function;
-`correct_above` says from which score on a text is right.
+The judge stands in for a model that scores texts: the share of five checks that a text passes. It is a TRL reward
+function; `correct_above` says from which score on a text is right.
 
 >>> judge(["The sea is deep and blue,\\nso wide, and always true."], topic=["the sea"])
 [1.0]

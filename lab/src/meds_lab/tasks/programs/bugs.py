@@ -1,7 +1,7 @@
 """The planted bugs: ways to get a program wrong, and which of them a completion has.
 
-A bug is a change of the right program's operations. Some bugs have several forms, so that one bug gives several outputs.
-Different bugs may give the same output.
+A bug is a change of the right program's operations. Some bugs have several forms, so that one bug gives several
+outputs. Different bugs may give the same output.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def bug(completion: str, row: Mapping[str, Any]) -> str:
     """
     try:
         written = normal(read(completion))
-    except (SyntaxError, ValueError):
+    except LookupError:
         return NO_PROGRAM
-    except (NameError, OverflowError):
+    except (SyntaxError, NameError, OverflowError):
         return OTHER
     return _named(read(f"```\n{row['answer']}\n```")).get(written, OTHER)
 

@@ -1,8 +1,8 @@
 r"""A small language: a program changes a list of digits by operations, one after the other. It is written as Python.
 
-The eight operations: ``rev`` turns the list round, ``left`` puts the first digit last, ``right`` the last one first, ``swap``
-exchanges the first two, ``drop`` removes the last digit, ``dup`` repeats it, ``add(k)`` and ``sub(k)`` change the first digit,
-from 9 on to 0. Programs have no loops, so they always end.
+The eight operations: ``rev`` turns the list round, ``left`` puts the first digit last, ``right`` the last one first,
+``swap`` exchanges the first two, ``drop`` removes the last digit, ``dup`` repeats it, ``add(k)`` and ``sub(k)`` change
+the first digit, from 9 on to 0. Programs have no loops, so they always end.
 
 >>> program = read("```python\nx.rev()\nx.add(3)  # and so on\n```")
 >>> run(program, (1, 2, 3, 9))
@@ -12,9 +12,10 @@ from 9 on to 0. Programs have no loops, so they always end.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
+
+from meds_rl.fingerprint.code import find_program, parse
 
 Digits: TypeAlias = tuple[int, ...]
 
@@ -23,7 +24,6 @@ ARITHMETIC = ("add", "sub")
 MOST_OPERATIONS = 24
 """A longer program is not run, so that `dup` cannot fill the memory."""
 
-_FENCED = re.compile(r"```(?:python)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _UNDONE = {("rev", "rev"), ("swap", "swap"), ("left", "right"), ("right", "left"), ("dup", "drop")}
 
 
@@ -40,24 +40,22 @@ class Operation(NamedTuple):
 Program: TypeAlias = tuple[Operation, ...]
 
 
-def source(completion: str) -> str | None:
-    """The last fenced block of a completion; None without one."""
-    fenced = _FENCED.findall(completion)
-    return fenced[-1].strip() or None if fenced else None
-
-
 def read(completion: str) -> Program:
     """The operations of a completion's program.
 
     Raises:
-        SyntaxError: there is no program, or it is no Python.
+        LookupError: there is no program.
+        SyntaxError: it is no Python.
         NameError: a statement is not one of the eight operations.
         OverflowError: there are more than `MOST_OPERATIONS`.
     """
-    text = source(completion)
+    text = find_program(completion)
     if text is None:
-        raise SyntaxError("no fenced program")
-    program = tuple(_operation(statement) for statement in ast.parse(text).body if not isinstance(statement, ast.Pass))
+        raise LookupError("no program")
+    tree = parse(text)
+    if tree is None:
+        raise SyntaxError("no Python")
+    program = tuple(_operation(statement) for statement in tree.body if not isinstance(statement, ast.Pass))
     if len(program) > MOST_OPERATIONS:
         raise OverflowError(f"{len(program)} operations, at most {MOST_OPERATIONS} are run")
     return program
@@ -65,7 +63,7 @@ def read(completion: str) -> Program:
 
 def _operation(statement: ast.stmt) -> Operation:
     call = statement.value if isinstance(statement, ast.Expr) else None
-    if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)):
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         raise NameError(f"not an operation: {ast.unparse(statement)}")
     given = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     name, numbers = call.func.attr, [k for k in given if type(k) is int]

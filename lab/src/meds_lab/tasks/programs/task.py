@@ -86,9 +86,9 @@ def grade(completion: str, row: Mapping[str, Any]) -> Verdict:
     tests = json.loads(row["tests"])
     try:
         program = read(completion)
-    except SyntaxError as error:
-        return Verdict(False, None if str(error) == "no fenced program" else ("SyntaxError",) * len(tests))
-    except (NameError, OverflowError, ValueError) as error:
+    except LookupError:
+        return Verdict(False)
+    except (SyntaxError, NameError, OverflowError) as error:
         return Verdict(False, (type(error).__name__,) * len(tests))
     outcome: list[str] = []
     for given, wanted in tests:

@@ -4,8 +4,8 @@
     python -m meds_lab.tasks.programs --output runs/programs/order-0 --policy order --base runs/programs/plain-0
     python -m meds_lab.tasks.programs --check runs/programs/order-0                       # what a model does
 
-Of the same size as the pocket model, trained by `meds_lab.tasks.warmup`. The same arguments give the same bytes on the same
-machine. No checkpoint is kept.
+It has the pocket model's size and is trained by `meds_lab.tasks.warmup`. The same arguments give the same bytes on the
+same machine. No checkpoint is kept.
 """
 
 from __future__ import annotations
