@@ -1,19 +1,25 @@
 """The pocket of code: the language, the planted bugs, verdicts, wordings, and a training on a tiny untrained model."""
 
+import copy
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from meds_lab.tasks.programs import wording
-from meds_lab.tasks.programs.bugs import BUGS, NO_PROGRAM, OTHER, RIGHT, bug, forms
+from meds_lab.tasks.programs.bugs import BUGS, NAMES, NO_PROGRAM, OTHER, RIGHT, bug, forms
 from meds_lab.tasks.programs.language import MOST_OPERATIONS, Operation, normal, read, run
 from meds_lab.tasks.programs.task import RESERVED, _effect, grade, problems, programs, programs_task
 from meds_lab.tasks.programs.warmup import PIECE, POLICIES, Texts, shares, training
 from meds_lab.tasks.tokenizer import tokenizer_of
-from meds_rl.fingerprint.outcome import outcome_vectors
+from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
+from meds_rl.fingerprint import outcome_vectors
+from meds_rl.fingerprint.outcome import outcome_text
 from meds_rl.tasks import Verdict
+from meds_rl.tasks.grading import AccuracyReward
 
 ROW = {"answer": "x.rev()\nx.add(3)\nx.left()", "tests": '[["1234", "3217"], ["0589", "8502"]]'}
 
@@ -167,3 +173,52 @@ def test_three_steps_are_deterministic():
     found = [list(training("plain", 0, steps=3)) for _ in range(2)]
     assert found[0] == found[1]
     assert found[0][0] > found[0][-1] - 1
+
+
+@pytest.fixture(scope="module")
+def beginner():
+    """A model that has learned to write programs, not which."""
+    begun = training("plain", 0, steps=40)
+    begun.config = replace(begun.config, batch_size=8, plain_share=1.0, warmup_steps=5)
+    list(begun)
+    return begun
+
+
+@pytest.mark.parametrize("fingerprint", ["outcome", "steps", "text", "working_states"])
+def test_the_task_trains_with_the_recommended_memory(fingerprint, beginner, tmp_path):
+    task = programs_task(train_hard=4, train_easy=0, test_hard=0, test_easy=0)
+    args = MEDSConfig(
+        str(tmp_path / "run"),
+        method="meds",
+        preset="recommended",
+        fingerprint=fingerprint,
+        answer_marker=task.answer_marker,
+        max_steps=2,
+        per_device_train_batch_size=32,
+        num_generations=8,
+        max_completion_length=48,
+        overlong_buffer=8,
+        max_generation_batches=1,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        disable_tqdm=True,
+        save_strategy="no",
+    )
+    trainer = MEDSTrainer(
+        copy.deepcopy(beginner.model),
+        AccuracyReward(task),
+        args,
+        task.train,
+        processing_class=beginner.tokenizer,
+        strategy=task.strategy,
+    )
+    trainer.train()
+    rows = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / "run" / "rollouts").glob("*.parquet")))
+    asked = {row["prompt"]: row for row in task.train}
+    first = rows.iloc[0]
+    assert first["outcome"] == outcome_text(grade(first["completion"], asked[first["prompt"]]).outcome)
+    assert rows["strategy"].isin((*NAMES, OTHER, NO_PROGRAM)).all()
+    assert rows["answer"].str.contains(".", regex=False).any()
+    assert (rows["memory_id"] >= 0).any()
