@@ -4,7 +4,8 @@
 
 The first table is `assignment`'s, of wrong programs: does the penalty follow the bug? What decides was named before
 anything was measured: the correlation within a prompt of ln(size + 1) with its value if bugs were known and counted
-(`right`). Intervals: 95 %, prompts drawn again.
+(`right`). Programs with no planted bug, mostly slips of a small model, are left out: whether two of them are one error
+is not known. Intervals: 95 %, prompts drawn again.
 
 Second table: adjusted Rand index of the bugs and the groups of a prompt's wrong programs. Third table: how often the
 five nearest programs have the same bug, of the same prompt and of other prompts.
@@ -13,8 +14,9 @@ five nearest programs have the same bug, of the same prompt and of other prompts
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +25,8 @@ import torch
 from meds_lab.fingerprints.assignment import COUNTED, PAPER, RECOMMENDED, Errors, Setting, reader, stream
 from meds_lab.fingerprints.neighbours import Pairs, Sample, chances, shares
 from meds_lab.sampling import sample_completions
-from meds_lab.tasks.programs.bugs import bug
-from meds_lab.tasks.programs.task import grade, problems
+from meds_lab.tasks.programs.bugs import BUGS, bug
+from meds_lab.tasks.programs.task import NUM_DIGITS, Problem, grade, problems
 from meds_lab.tasks.programs.warmup import MAX_COMPLETION_LENGTH
 from meds_rl.evaluation.agreement import adjusted_rand
 from meds_rl.fingerprint import answer_finder, extract, extract_answer, outcome_vectors
@@ -39,12 +41,16 @@ SETTINGS = (
     Setting("program's text, counted", "program", COUNTED),
     Setting("outcome, counted", "outcome", COUNTED),
     Setting("outcome, within .25", "outcome", {}),
+    Setting("outcome of 60 tests, within .25", "outcome of 60 tests", {}),
+    Setting("items and whole of 60 tests, within .25", "items and whole of 60 tests", {}),
     Setting("steps, counted", "steps", COUNTED),
     Setting("steps, within .25", "steps", {}),
     Setting("steps, within .5", "steps", {"max_distance": 0.5}),
     Setting("text, within .25", "text", {}),
     Setting("text, within 1", "text", {"max_distance": 1.0}),
     Setting("working_states, within .25", "working_states", {}),
+    Setting("working_states, within .4", "working_states", {"max_distance": 0.4}),
+    Setting("working_states, however far", "working_states", {"max_distance": None}),
     Setting("layer_logits (published)", "layer_logits", PAPER),
 )
 FROM_MODEL = ("working_states", "layer_logits")
@@ -59,7 +65,7 @@ class Wrong:
     errors: list[Errors]
     num_sampled: int
     num_right: int
-    num_without: int
+    num_unnamed: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,23 +90,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
-    """What a policy gets wrong on hard problems, and its fingerprints. Completions without a program are left out."""
+    """What a policy gets wrong on hard problems with a planted bug, and its fingerprints."""
     torch.manual_seed(0)
     model, tokenizer = load_folder(folder)
-    rows = [problem.row("hard") for problem in problems("hard")[:num_problems]]
+    chosen = problems("hard")[:num_problems]
+    rows, longer_rows = ([one.row("hard") for one in tested] for tested in (chosen, map(with_more_tests, chosen)))
     prompts = [row["prompt"] for row in rows]
     sampled = sample_completions(
         model, tokenizer, prompts, num_samples=num_samples, max_new_tokens=MAX_COMPLETION_LENGTH, batch_size=256
     )
     find, readers = answer_finder("code"), {name: reader(name) for name in FROM_MODEL}
-    errors, num_right, num_without = [], 0, 0
-    for row, completions in zip(rows, sampled, strict=True):
+    errors, num_right, num_unnamed = [], 0, 0
+    for row, longer, completions in zip(rows, longer_rows, sampled, strict=True):
         verdicts = [grade(one.text, row) for one in completions]
-        kept = [i for i, one in enumerate(verdicts) if not one and one.outcome is not None]
+        names = [bug(one.text, row) for one in completions]
+        kept = [i for i, name in enumerate(names) if name in BUGS]
         num_right += sum(map(bool, verdicts))
-        num_without += sum(one.outcome is None for one in verdicts)
+        num_unnamed += len(names) - sum(map(bool, verdicts)) - len(kept)
         texts, ids = [completions[i].text for i in kept], [completions[i].token_ids for i in kept]
-        bugs = [bug(text, row) for text in texts]
+        bugs = [names[i] for i in kept]
         prompt_ids = [tokenizer(row["prompt"])["input_ids"]] * len(ids)
         answers = [find(one, tokenizer) for one in ids]
         features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
@@ -108,11 +116,25 @@ def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
             "bug": answer_vectors(bugs),
             "program": answer_vectors([extract_answer(text, "code") for text in texts]),
             "outcome": outcome_vectors([verdicts[i].outcome for i in kept]),
+            "outcome of 60 tests": outcome_vectors(many := [grade(text, longer).outcome for text in texts]),
+            "items and whole of 60 tests": items_and_whole(many),
             "steps": step_vectors([row["prompt"]] * len(texts), texts),
             "text": text_vectors(texts),
         }
         errors.append(Errors(bugs, features))
-    return Wrong(folder.name, errors, num_samples * num_problems, num_right, num_without)
+    return Wrong(folder.name, errors, num_samples * num_problems, num_right, num_unnamed)
+
+
+def with_more_tests(problem: Problem) -> Problem:
+    """The same problem with 54 more hidden tests."""
+    rng = random.Random(problem.prompt)
+    more = (tuple(rng.sample(range(10), NUM_DIGITS)) for _ in range(54))
+    return replace(problem, inputs=(*problem.inputs, *more))
+
+
+def items_and_whole(outcomes: Sequence[Hashable]) -> np.ndarray:
+    """`outcome_vectors` of the items plus that of the whole: different outcomes are at least 1 apart."""
+    return _unit(outcome_vectors(outcomes) + outcome_vectors([repr(one) for one in outcomes])).astype(np.float32)
 
 
 def print_sets(policy: str, sets: Sequence[Wrong]) -> None:
@@ -122,7 +144,7 @@ def print_sets(policy: str, sets: Sequence[Wrong]) -> None:
         names = [name for errors in one.errors for name in errors.strategies]
         found = {name: names.count(name) / len(names) for name in dict.fromkeys(sorted(names))}
         listed = ", ".join(f"{name} {share:.2f}" for name, share in found.items())
-        split = f"{one.num_right} right, {one.num_without} without a program, {len(names)} wrong"
+        split = f"{one.num_right} right, {one.num_unnamed} with no planted bug, {len(names)} compared"
         print(f"- {one.name}: {one.num_sampled} completions: {split}: {listed}")
 
 

@@ -44,7 +44,7 @@ POLICIES: Mapping[str, tuple[float, str | None]] = {
 }
 """Share of right programs, and the bug that 80 % of the others have; None: each bug as often."""
 HABIT = 0.8
-STEPS = {True: 1200, False: 300}
+STEPS = {True: 1200, False: 600}
 """From random weights, and from a plain model."""
 
 
