@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from meds_lab.fingerprints.assignment import COUNTED, PAPER, RECOMMENDED, Errors, Setting, reader, stream
+from meds_lab.fingerprints.assignment import COUNTED, PAPER, RECOMMENDED, VISIT, Errors, Setting, reader, stream
 from meds_lab.fingerprints.neighbours import Pairs, Sample, chances, shares
 from meds_lab.sampling import sample_completions
 from meds_lab.tasks.programs.bugs import BUGS, bug
@@ -82,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not folders:
             parser.error(f"{parsed.folder} has no folder {policy}-SEED: python -m meds_lab.tasks.programs builds one")
         sets = [sample_wrong(folder, parsed.problems, parsed.samples) for folder in folders]
+        if not all(one.errors for one in sets):
+            parser.error(f"no prompt has {2 * VISIT} wrong programs with a planted bug: more --samples")
         print_sets(policy, sets)
         print_penalties(sets)
         print_agreement(sets)
@@ -90,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
-    """What a policy gets wrong on hard problems with a planted bug, and its fingerprints."""
+    """What a policy gets wrong on hard problems with a planted bug, and its fingerprints.
+
+    Prompts with fewer than two visits of such programs are left out.
+    """
     torch.manual_seed(0)
     model, tokenizer = load_folder(folder)
     chosen = problems("hard")[:num_problems]
@@ -107,6 +112,8 @@ def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
         kept = [i for i, name in enumerate(names) if name in BUGS]
         num_right += sum(map(bool, verdicts))
         num_unnamed += len(names) - sum(map(bool, verdicts)) - len(kept)
+        if len(kept) < 2 * VISIT:
+            continue
         texts, ids = [completions[i].text for i in kept], [completions[i].token_ids for i in kept]
         bugs = [names[i] for i in kept]
         prompt_ids = [tokenizer(row["prompt"])["input_ids"]] * len(ids)
