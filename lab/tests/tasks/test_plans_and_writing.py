@@ -7,9 +7,11 @@ import pytest
 import yaml
 from datasets import Dataset
 
+from meds_lab.cli import main as lab_main
 from meds_lab.tasks.planning import outcome_of, paths_task
 from meds_lab.tasks.writing import RIGHT_ABOVE, checks, judge, missed, writing_task
 from meds_lab.train import load_fields
+from meds_rl.cli.main import main
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.tasks import Verdict
 from meds_rl.tasks.grading import AccuracyReward
@@ -78,6 +80,20 @@ def test_the_recipes_load(name):
     recipe = load_fields(yaml.safe_load((RECIPES / f"{name}.yaml").read_text()))
     assert recipe.training.method == "meds"
     assert recipe.training.fingerprint == {"shortest-path": "outcome", "writing": "text"}[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["shortest-path", "writing"])
+def test_smollm2_goes_the_whole_way(name, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    few = ["--max_steps", "1", "--num_generations", "4", "--per_device_train_batch_size", "8"]
+    assert lab_main(["train", str(RECIPES / f"{name}.yaml"), "--output_dir", run, *few]) == 0
+    assert main(["report", run]) == 0
+    assert "wrong completions" in capsys.readouterr().out
+    rows = pd.concat(pd.read_parquet(file) for file in sorted((tmp_path / "run" / "rollouts").glob("*.parquet")))
+    assert len(rows) == 8
+    if name == "shortest-path":
+        assert (rows["outcome"].isna() == rows["answer"].isna()).all()
 
 
 def test_texts_with_a_score_train_on_the_pocket_model(tmp_path, caplog):
