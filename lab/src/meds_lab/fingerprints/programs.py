@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of the policies, POLICY-SEED each")
     parser.add_argument("--policies", nargs="*", default=["order", "constant", "spread"], metavar="NAME")
-    parser.add_argument("--problems", type=int, default=24, metavar="N", help="hard problems (default: 24)")
+    parser.add_argument("--problems", type=int, default=16, metavar="N", help="hard problems (default: 16)")
     parser.add_argument("--samples", type=int, default=96, metavar="N", help="completions of each (default: 96)")
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(1)
