@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from meds_lab.cli import main as lab_main
 from meds_lab.tasks.planning import outcome_of, paths_task
-from meds_lab.tasks.writing import RIGHT_ABOVE, checks, judge, missed, writing_task
+from meds_lab.tasks.writing import RIGHT_ABOVE, faults, first_fault, judge, writing_task
 from meds_lab.train import load_fields
 from meds_rl.cli.main import main
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
@@ -66,9 +66,11 @@ def test_the_judge_counts_checks():
     good = "A cat sat on the garden wall,\nand watched the autumn leaves that fall."
     # Passes all but the rhyme: "wall" and "fall" share "ll"; "wall" and "grass" do not.
     assert judge([good, good.replace("that fall", "in grass"), ""], topic=["a cat"] * 3) == [1.0, 0.8, 0.0]
-    assert not checks("A very nice cat", "a cat")["is short"]
-    assert missed(good.replace("cat", "dog"), {"topic": "a cat"}) == "names the topic"
-    task = writing_task()
+    assert "too long, or a forbidden word" in faults("A very nice cat", "a cat")
+    assert first_fault(good.replace("cat", "dog"), {"topic": "a cat"}) == "off the topic"
+    assert first_fault(good, {"topic": "a cat"}) == "none"
+    task = writing_task(train_size=2)
+    assert (len(task.train), len(task.test)) == (2, 4)
     row = task.train[1]
     assert task.grade(good, row)
     assert not task.grade("A cat.", row)  # .6: one line, no rhyme

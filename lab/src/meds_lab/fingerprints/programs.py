@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     torch.set_num_threads(1)
     for policy in parsed.policies:
-        folders = sorted(parsed.folder.glob(f"{policy}-*"))
+        folders = sorted(path.parent for path in parsed.folder.glob(f"{policy}-*/config.json"))
         if not folders:
             parser.error(f"{parsed.folder} has no folder {policy}-SEED: python -m meds_lab.tasks.programs builds one")
         sets = [sample_wrong(folder, parsed.problems, parsed.samples) for folder in folders]

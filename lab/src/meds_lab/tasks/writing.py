@@ -24,6 +24,7 @@ TOPICS = (
 )
 FORBIDDEN = ("very", "nice", "beautiful", "amazing")
 MOST_WORDS = 30
+NUM_CHECKS = 5
 RIGHT_ABOVE = 0.7
 """Four checks of five."""
 
@@ -33,50 +34,52 @@ EXAMPLES = (
 )
 
 
-def checks(text: str, topic: str) -> dict[str, bool]:
-    """What the judge looks at.
+def faults(text: str, topic: str) -> list[str]:
+    """What the judge finds wrong with a text, at most `NUM_CHECKS` faults; an empty text has all.
 
-    >>> checks("One line about rain.", "rain")
-    {'names the topic': True, 'two lines': False, 'rhymes': False, 'is short': True, 'varies its words': True}
+    >>> faults("One line about rain.", "the rain")
+    ['not two lines', 'no rhyme']
     """
-    lines = [re.findall(r"[a-z']+", line.lower()) for line in text.strip().splitlines() if line.strip()]
+    lines = [re.findall(r"[a-z]+", line.lower()) for line in text.strip().splitlines() if line.strip()]
     words = [word for line in lines for word in line]
     ends = [line[-1] for line in lines if line]
-    return {
-        "names the topic": topic.split()[-1] in words,
-        "two lines": len(lines) == 2,
-        "rhymes": len(ends) == 2 and ends[0] != ends[1] and ends[0][-2:] == ends[1][-2:],
-        "is short": 0 < len(words) <= MOST_WORDS and not set(words) & set(FORBIDDEN),
-        "varies its words": bool(words) and len(set(words)) >= 0.7 * len(words),
+    found = {
+        "off the topic": topic.split()[-1] not in words,
+        "not two lines": len(lines) != 2,
+        "no rhyme": len(ends) != 2 or ends[0] == ends[1] or ends[0][-2:] != ends[1][-2:],
+        "too long, or a forbidden word": not 0 < len(words) <= MOST_WORDS or bool(set(words) & set(FORBIDDEN)),
+        "repeats its words": len(set(words)) < 0.7 * len(words) or not words,
     }
+    return [name for name, is_found in found.items() if is_found]
 
 
 def judge(completions: Sequence[Any], topic: Sequence[str], **_: Any) -> list[float]:
-    """The score of each text: the share of checks that it passes; an empty text passes none."""
-    found = [checks(_text(one), about) for one, about in zip(completions, topic, strict=True)]
-    return [sum(one.values()) / len(one) for one in found]
+    """The score of each text: the share of the checks that it passes."""
+    found = [faults(_text(one), about) for one, about in zip(completions, topic, strict=True)]
+    return [(NUM_CHECKS - len(one)) / NUM_CHECKS for one in found]
 
 
 def _text(completion: Any) -> str:
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-def missed(completion: str, row: Mapping[str, Any]) -> str:
-    """The first check that a text fails, as the name of its error; "none" if it passes all."""
-    return next((name for name, passed in checks(completion, row["topic"]).items() if not passed), "none")
+def first_fault(completion: str, row: Mapping[str, Any]) -> str:
+    """The name of a text's error: its first fault, or "none"."""
+    return next(iter(faults(completion, row["topic"])), "none")
 
 
-def writing_task() -> Task:
-    """Two rhyming lines about a topic; twelve topics to train on, four to test."""
+def writing_task(train_size: int = 12) -> Task:
+    """Two rhyming lines about a topic: up to 12 topics to train on, four others to test."""
     from datasets import Dataset
 
     rows = [_row(topic) for topic in TOPICS]
     return Task(
         name="writing",
-        train=Dataset.from_list(rows[:12]),
+        train=Dataset.from_list(rows[:12][:train_size]),
         test=Dataset.from_list(rows[12:]),
         grade=FunctionGrader([judge], RIGHT_ABOVE),
-        strategy=missed,
+        strategy=first_fault,
+        correct_strategies=("none",),
     )
 
 
