@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from datasets import Dataset
@@ -90,6 +91,25 @@ def test_bad_data_sets_are_refused_in_words(columns, message):
 def test_unknown_tasks_are_refused_with_what_is_allowed(name, message):
     with pytest.raises(ValueError, match=message):
         load_task(name)
+
+
+def two_sums(size=2, **columns):
+    rows = [{"prompt": f"{n} + 1?", "prompt_id": str(n), "answer": str(n + 1), **columns} for n in range(size)]
+    return Task("sums", Dataset.from_list(rows), None, grade=bool)
+
+
+def test_a_task_by_import_path_gets_its_options(monkeypatch):
+    monkeypatch.setitem(sys.modules, "own_tasks", SimpleNamespace(two_sums=two_sums, size=3, other=lambda: 3))
+    task = load_task("own_tasks.two_sums", size=3, level="easy")
+    assert task.train["answer"] == ["1", "2", "3"]
+    assert task.train["level"] == ["easy"] * 3
+    for name, message in (
+        ("own_tasks.three_sums", r"'own_tasks.three_sums' cannot be imported"),
+        ("own_tasks.size", r"'own_tasks.size' is not a function but int"),
+        ("own_tasks.other", r"'own_tasks.other' must return a Task; it returned int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_task(name)
 
 
 def test_unknown_options_are_refused_with_what_is_allowed():

@@ -8,17 +8,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from meds_rl.tasks.base import Task, Verdict, check_dataset, prompt_id
+from meds_rl.tasks.base import Task, Verdict, check_dataset, import_function, prompt_id
 
 __all__ = ["Task", "Verdict", "check_dataset", "load_task", "prompt_id"]
 
-TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "code")
+TASK_NAMES = ("pocket", "reasoning_gym:<dataset>", "math", "code", "<package.module.function>")
 
 
 def load_task(name: str, **options: Any) -> Task:
-    """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math" or "code".
+    """Load a task by name: "pocket", "reasoning_gym:<dataset>", "math", "code", or the import path of a function.
 
-    The `options` go to the task's own function: `pocket_task`, `reasoning_gym_task`, `math_task` or `code_task`.
+    The `options` go to the task's function: `pocket_task`, `reasoning_gym_task`, `math_task`, `code_task`, or yours.
 
     ValueError for an unknown name or option, with those allowed; ImportError, with the pip command, for a package that
     is missing; OSError for "code" where bubblewrap, which runs the programs, does not work.
@@ -36,13 +36,19 @@ def load_task(name: str, **options: Any) -> Task:
         from meds_rl.tasks.reasoning_gym import reasoning_gym_task as make_task
 
         arguments = [dataset]
+    elif "." in family:
+        make_task = import_function(family)
     else:
         raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
-    allowed = list(inspect.signature(make_task).parameters)[len(arguments) :]
+    parameters = list(inspect.signature(make_task).parameters.values())[len(arguments) :]
+    allowed = [one.name for one in parameters]
     unknown = [option for option in options if option not in allowed]
-    if unknown:
+    if unknown and all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
         raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
-    return make_task(*arguments, **options)
+    task = make_task(*arguments, **options)
+    if not isinstance(task, Task):
+        raise ValueError(f"the function {name!r} must return a Task; it returned {type(task).__name__}")
+    return task
 
 
 def _did_you_mean(family: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -120,6 +123,20 @@ def chat_messages(prompt: Any) -> list[Mapping[str, Any]]:
         if not {"role", "content"} <= message.keys():
             raise ValueError(f"a chat message needs role and content, got {', '.join(message) or 'nothing'}")
     return messages
+
+
+def import_function(path: str) -> Any:
+    """The function with this import path; ValueError if there is none. Modules in the current folder count."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as TRL's script does, for a module beside the recipe
+    module, _, name = path.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"The function {path!r} cannot be imported ({error}); give package.module.function.") from None
+    if not callable(function):
+        raise ValueError(f"{path!r} is not a function but {type(function).__name__}.")
+    return function
 
 
 def check_dataset(

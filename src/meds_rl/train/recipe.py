@@ -27,7 +27,7 @@ class RunArguments:
     The fields are described by their help, which ``docs/start-trl.md`` lists too.
     """
 
-    task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset>, math or code."})
+    task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset>, math, code, or an import path."})
     task_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the task, a mapping (JSON on the command line)."}
     )

@@ -1,10 +1,8 @@
 """One run from a recipe: check it, load the model, evaluate, train, evaluate again; all files go to the run folder."""
 
-import importlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +20,7 @@ from meds_rl.engines.trl.run import open_run, recipe_text, refuse_existing, resu
 from meds_rl.engines.trl.trainer import MEDSTrainer
 from meds_rl.rollouts import RunFolder
 from meds_rl.tasks import Task, load_task
+from meds_rl.tasks.base import import_function
 from meds_rl.tasks.grading import AccuracyReward, FunctionGrader
 from meds_rl.tasks.models import model_location
 from meds_rl.train.callbacks import EverySteps, ProgressBar
@@ -181,7 +180,7 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
     """The functions that the recipe names, or the task's grader."""
     if not recipe.run.reward_funcs:
         return [AccuracyReward(task)]
-    return [_import(path) for path in recipe.run.reward_funcs]
+    return [import_function(path) for path in recipe.run.reward_funcs]
 
 
 def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
@@ -189,7 +188,7 @@ def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
     if recipe.run.correctness is None:
         return None
     names = {getattr(function, "__name__", ""): function for function in functions}
-    return [_import(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
+    return [import_function(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
 
 
 def _graded_as_trained(recipe: Recipe, task: Task) -> Task:
@@ -200,19 +199,6 @@ def _graded_as_trained(recipe: Recipe, task: Task) -> Task:
     above = recipe.training.correct_above
     grade = FunctionGrader(functions, RIGHT_ABOVE if above is None else above)
     return replace(task, grade=grade, grade_may_hang=False, grade_in_threads=False)
-
-
-def _import(path: str) -> Any:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as TRL's script does, for a module beside the recipe
-    module, _, name = path.rpartition(".")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"The function {path!r} cannot be imported ({error}); give package.module.function.") from None
-    if not callable(function):
-        raise ValueError(f"{path!r} is not a function but {type(function).__name__}.")
-    return function
 
 
 # ---- Checks before the model is loaded.

@@ -23,10 +23,11 @@ PIECE = r"\\boxed\{|[0-9]| ?[-+*=?] ?| ?[a-z]+ ?|[.,;:] ?|\}|\n"
 
 def vocabulary() -> list[str]:
     """Return all tokens, special ones first, in a fixed order."""
-    pieces = {*map(str, range(10)), "-", "\\boxed{", "}", "\n", "what ", "?"}
-    for text in all_texts():
-        pieces.update(_pieces(text))
-    return [PAD, EOS, UNKNOWN, *sorted(pieces)]
+    return _vocabulary([*map(str, range(10)), "-", "\\boxed{", "}", "\n", "what ", "?", *all_texts()], PIECE)
+
+
+def _vocabulary(texts: Iterable[str], piece: str) -> list[str]:
+    return [PAD, EOS, UNKNOWN, *sorted({found for text in texts for found in re.findall(piece, text)})]
 
 
 def before_numbers() -> list[str]:
@@ -44,11 +45,20 @@ def _pieces(text: str) -> Iterable[str]:
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Make the tokenizer from nothing."""
+    return _tokenizer(vocabulary(), PIECE)
+
+
+def tokenizer_of(texts: Iterable[str], piece: str) -> PreTrainedTokenizerFast:
+    """Make a tokenizer of another task: its tokens are the matches of the expression `piece` in the texts."""
+    return _tokenizer(_vocabulary(texts, piece), piece)
+
+
+def _tokenizer(tokens: list[str], piece: str) -> PreTrainedTokenizerFast:
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(vocabulary())}, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(PIECE), behavior="isolated")
+    tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(piece), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()  # without it decoding puts a space between any two tokens
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from meds_lab.tasks.checkpoints import SEEDS, checkpoint_path
 from meds_lab.tasks.mixture import VARIANTS, Mixture
@@ -79,42 +79,37 @@ def config_of(variant: str, seed: int) -> WarmupConfig:
     return WarmupConfig(seed=seed, variant=variant, steps=800, learning_rate=4e-3, plain_share=0.0)
 
 
-class Warmup:
-    """Trains a new model, or for a variant a plain one, step by step.
+Draw: TypeAlias = Callable[[bool], tuple[str, str]]
+"""From whether the wording is the barest one to a prompt and a completion."""
 
-    Iterate for the losses, then take `model` and `tokenizer`.
 
-    Sets torch's global seed and number of threads.
+class Training:
+    """Supervised training of a tiny model on drawn texts, step by step.
+
+    Iterate for the losses, then take `model` and `tokenizer`. Sets torch's number of threads.
 
     Args:
-        config: how to train.
-        base: folder of the plain model that a variant continues from; by default that of its seed in
-            ``lab/checkpoints``.
-
-    Raises:
-        ValueError: a base for a plain model, or none for a variant of a seed whose plain model is not kept.
+        config: how to train; its variant is not read.
+        model: changed in place.
+        tokenizer: of the model.
+        draw: draws the texts.
+        weighed: tokens; what comes after them counts more.
     """
 
-    def __init__(self, config: WarmupConfig, base: Path | None = None) -> None:
-        if base is not None and config.variant == "plain":
-            raise ValueError("a plain model starts from random weights: base goes with a variant")
-        if config.variant != "plain" and base is None:
-            if config.seed not in SEEDS["plain"]:
-                raise ValueError(
-                    f"a variant continues from a plain model, and the one with seed {config.seed} is not kept. Build "
-                    f"it with meds-lab pocket --seed {config.seed} --output DIR and name it with --base DIR"
-                )
-            base = checkpoint_path(config.seed)
+    def __init__(
+        self,
+        config: WarmupConfig,
+        model: Qwen3ForCausalLM,
+        tokenizer: PreTrainedTokenizerFast,
+        draw: Draw,
+        weighed: Sequence[str],
+    ) -> None:
         import torch
 
         torch.set_num_threads(config.threads)
-        self.config = config
-        self.model: Qwen3ForCausalLM
-        self.tokenizer: PreTrainedTokenizerFast
-        self.model, self.tokenizer = new_model(config.seed) if base is None else load_folder(base)
-        self._mixture = Mixture(config.seed, held_out=reserved(), variant=VARIANTS[config.variant])
-        self._weights = torch.ones(len(self.tokenizer))
-        self._weights[self.tokenizer.convert_tokens_to_ids(before_numbers())] = _ARITHMETIC_WEIGHT
+        self.config, self.model, self.tokenizer, self._draw = config, model, tokenizer, draw
+        self._weights = torch.ones(len(tokenizer))
+        self._weights[tokenizer.convert_tokens_to_ids(list(weighed))] = _ARITHMETIC_WEIGHT
         self._rng = random.Random(f"batches {config.seed}")
 
     def __iter__(self) -> Iterator[float]:
@@ -172,10 +167,42 @@ class Warmup:
             yield from batches
 
     def _text(self, is_plain: bool) -> tuple[list[int], int]:
-        problem, _, completion = self._mixture.draw(is_plain=is_plain)
-        prompt_ids = self.tokenizer(problem.prompt)["input_ids"]
+        prompt, completion = self._draw(is_plain)
+        prompt_ids = self.tokenizer(prompt)["input_ids"]
         completion_ids = self.tokenizer(completion)["input_ids"]
         return [*prompt_ids, *completion_ids, self.tokenizer.eos_token_id], len(prompt_ids)
+
+
+class Warmup(Training):
+    """Trains a new pocket model, or for a variant a plain one. Sets torch's global seed, too.
+
+    Args:
+        config: how to train.
+        base: folder of the plain model that a variant continues from; by default that of its seed in
+            ``lab/checkpoints``.
+
+    Raises:
+        ValueError: a base for a plain model, or none for a variant of a seed whose plain model is not kept.
+    """
+
+    def __init__(self, config: WarmupConfig, base: Path | None = None) -> None:
+        if base is not None and config.variant == "plain":
+            raise ValueError("a plain model starts from random weights: base goes with a variant")
+        if config.variant != "plain" and base is None:
+            if config.seed not in SEEDS["plain"]:
+                raise ValueError(
+                    f"a variant continues from a plain model, and the one with seed {config.seed} is not kept. Build "
+                    f"it with meds-lab pocket --seed {config.seed} --output DIR and name it with --base DIR"
+                )
+            base = checkpoint_path(config.seed)
+        model, tokenizer = new_model(config.seed) if base is None else load_folder(base)
+        mixture = Mixture(config.seed, held_out=reserved(), variant=VARIANTS[config.variant])
+
+        def draw(is_plain: bool) -> tuple[str, str]:
+            problem, _, completion = mixture.draw(is_plain=is_plain)
+            return problem.prompt, completion
+
+        super().__init__(config, model, tokenizer, draw, before_numbers())
 
 
 def _optimizers(model: Qwen3ForCausalLM, config: WarmupConfig) -> list[Optimizer]:

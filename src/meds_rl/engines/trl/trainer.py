@@ -283,7 +283,7 @@ class MEDSTrainer(GRPOTrainer):
             self.reward_funcs, self.reward_func_names, self.reward_weights = original
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
-            warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes)
+            warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes and self.args.fingerprint != "text")
         self._replace_advantages(self._batch, output)
         mask_fillers(self._batch, output, self.accelerator)
         self._write_rollouts(self._batch, output)
