@@ -30,14 +30,13 @@ def test_equal_outcomes_have_equal_unit_vectors_and_others_do_not():
     assert (np.abs(cosines[~np.eye(4, dtype=bool)]) < 0.5).all()  # the place of an item counts
 
 
-def test_a_vector_is_the_sum_of_its_items():
-    # With the signs a of (0, "ok"), b of (1, "ok") and c of (1, "no"): the outcomes are a + b and a + c, divided by
-    # their lengths. One of two items differs: the cosine is near 1/2. a alone is a unit vector of entries 1/sqrt(128).
-    both, other, first = outcome_vectors([("ok", "ok"), ("ok", "no"), "ok"])
-    np.testing.assert_allclose(np.abs(first), 128**-0.5, rtol=1e-6)
-    assert 0.3 < both @ other < 0.7
-    second = both / np.abs(both).max() * 2 - np.sign(first)  # (a + b) - a = b
-    assert set(np.round(second, 5).tolist()) == {-1.0, 1.0}
+def test_a_vector_is_of_the_items_and_of_the_whole():
+    # One of two items differs, and the whole: the cosine of the items is 1/2 and that of the wholes 0, so the cosine of
+    # the sums is near 1/4, and they are near sqrt(1 + 1/2) = 1.22 apart. Of a hundred items one differs: near 1 apart.
+    both, other = outcome_vectors([("ok", "ok"), ("ok", "no")])
+    assert np.linalg.norm(both - other) == pytest.approx(1.22, abs=0.15)
+    most, all_but_one = outcome_vectors([("wrong",) * 100, ("got 5", *("wrong",) * 99)])
+    assert np.linalg.norm(most - all_but_one) == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize(

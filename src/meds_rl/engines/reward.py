@@ -89,16 +89,17 @@ class RepeatedErrorPenalty:
         alpha, beta, no_answer: as in `RewardShaper`.
         all_wrong: as in `RewardShaper`; "center" acts as "shape", because the trainer makes the advantages. None:
             "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
-        fingerprint: what errors are compared by. "answer" counts equal answers; "steps" clusters by the steps of the
-            working, "text" by its wording, "outcome" by what `correctness` logs by ``log_extra("outcome", ...)`` or
-            the column ``outcome`` has; or a function (prompts=, completions=, answers=, **columns) -> (n, D).
+        fingerprint: what errors are compared by. "answer" counts equal answers, "outcome" equal outcomes (the column
+            ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``); "steps" clusters by the steps
+            of the working, "text" by its wording; or a function (prompts=, completions=, answers=, **columns) -> (n, D).
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
         answer_finder: "boxed", "answer_tag", "hashes", "code", or a function from a completion's text to its answer.
-        max_distance: as in `RewardShaper`. None: 0 for "answer", else the recommended 0.25; 2 is no bound.
-        memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and clusters
-            by the recommended HDBSCAN for every other fingerprint.
+        max_distance: as in `RewardShaper`. None: 0 for "answer" and "outcome", else the recommended
+            0.25; 2 is no bound.
+        memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and
+            "outcome", and clusters by the recommended HDBSCAN for every other fingerprint.
 
     Attributes:
         shaper: the `RewardShaper`.
@@ -145,7 +146,7 @@ class RepeatedErrorPenalty:
         memory: ErrorMemory | None = None,
     ) -> None:
         _check_arguments(correctness, fingerprint, correct_above, answer_finder)
-        counts = fingerprint == "answer"
+        counts = fingerprint in ("answer", OUTCOME)
         if memory is None:
             recommended = {name: SETTINGS[name].value("recommended") for name in MEMORY_SETTINGS}
             memory = ErrorMemory(equal_vectors) if counts else make_memory(recommended)

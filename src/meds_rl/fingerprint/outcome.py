@@ -24,10 +24,12 @@ SEPARATOR = ", "
 def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
     """Unit vectors (B, D) float32 that are equal for equal outcomes; a row of NaN for no outcome (None).
 
-    A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is the sum
-    over items of the random signs (1 or -1) of hash(place, item), divided by its length. Two outcomes of n items that
-    differ in m of them are about sqrt(2 m / n) apart. Items are compared as texts (`outcome_text`), so a vector is the
-    same on every machine.
+    A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is a + b,
+    divided by its length: a is the unit vector of the sum over items of the random signs (1 or -1) of hash(place, item),
+    b that of the signs of hash(whole outcome). Two outcomes of n items that differ in m of them are about
+    sqrt(1 + m / n) apart: within the recommended `max_distance` of .25 only equal ones count together. Without b, programs
+    that fail all of many tests would be one error (lab/evidence/fingerprints.md, "Programs"). Items are compared as texts
+    (`outcome_text`), so a vector is the same on every machine.
 
     Raises:
         TypeError: an outcome is not hashable, or has no text of its own.
@@ -38,19 +40,30 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
         >>> round(float(a @ a), 3), bool(a @ b > a @ c)
         (1.0, True)
     """
-    places: dict[tuple[int, str], int] = {}  # (place, item) -> row of `of_item`; a batch has the same few many times
+    hashes: dict[tuple[int, str], int] = {}
     rows = [
-        None if outcome is None else [places.setdefault(pair, len(places)) for pair in enumerate(_items(outcome))]
+        None if outcome is None else [hashes.setdefault(pair, _hash(*pair)) for pair in _pairs(outcome)]
         for outcome in outcomes
     ]
-    hashes = np.array([_hash(*pair) for pair in places], dtype=np.uint64)
-    of_item = signs(hashes, num_features).astype(np.int32)
+    of_hash = signs(np.array(list(hashes.values()), dtype=np.uint64), num_features).astype(np.int32)
+    place_of = {value: place for place, value in enumerate(hashes.values())}
     vectors = np.full((len(rows), num_features), np.nan, dtype=np.float32)
     for row, found in enumerate(rows):
         if found is not None:
-            total = of_item[found].sum(axis=0)
-            vectors[row] = total / np.linalg.norm(total)
+            *items, whole = (place_of[value] for value in found)
+            vectors[row] = _unit(_unit(of_hash[items].sum(axis=0)) + _unit(of_hash[whole]))
     return vectors
+
+
+def _pairs(outcome: Hashable) -> list[tuple[int, str]]:
+    """What is hashed: each item with its place, and the whole at place -1."""
+    items = _items(outcome)
+    return [*enumerate(items), (-1, SEPARATOR.join(items))]
+
+
+def _unit(vector: NDArray[Any]) -> NDArray[np.float64]:
+    """Of length 1; a vector of zeros unchanged, as the signs of two items may cancel out."""
+    return np.asarray(vector / max(np.linalg.norm(vector), np.finfo(np.float64).tiny))
 
 
 def outcome_text(outcome: Hashable | None) -> str | None:
