@@ -25,11 +25,11 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
     """Unit vectors (B, D) float32 that are equal for equal outcomes; a row of NaN for no outcome (None).
 
     A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is a + b,
-    divided by its length: a is the unit vector of the sum over items of the random signs (1 or -1) of hash(place, item),
-    b that of the signs of hash(whole outcome). Two outcomes of n items that differ in m of them are about
-    sqrt(1 + m / n) apart: within the recommended `max_distance` of .25 only equal ones count together. Without b, programs
-    that fail all of many tests would be one error (lab/evidence/fingerprints.md, "Programs"). Items are compared as texts
-    (`outcome_text`), so a vector is the same on every machine.
+    divided by its length. a is the unit vector of the sum over items of the random signs (1 or -1) of
+    hash(place, item), b that of the signs of hash(whole outcome). Two outcomes of n items that differ in m of them are
+    about sqrt(1 + m / n) apart, so within the recommended `max_distance` of .25 only equal ones count together. Without
+    b, programs that fail all of many tests would be one error (lab/evidence/fingerprints.md, "Programs"). Items are
+    compared as texts (`outcome_text`), so a vector is the same on every machine.
 
     Raises:
         TypeError: an outcome is not hashable, or has no text of its own.
