@@ -16,7 +16,16 @@ from collections.abc import Callable
 import torch
 import transformers
 
-from meds_rl.fingerprint import AnswerPosition, AnswerStates, Fingerprint, LayerLogits, PooledLogits, extract
+from meds_rl.fingerprint import (
+    AnswerPosition,
+    AnswerStates,
+    Fingerprint,
+    LayerLogits,
+    PooledLogits,
+    Projected,
+    WorkingStates,
+    extract,
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -89,6 +98,8 @@ def main() -> None:
         "extract, layer_logits of all layers": fingerprint(LayerLogits("all")),
         "extract, answer_states": fingerprint(AnswerStates()),
         "extract, pooled_logits": fingerprint(PooledLogits()),
+        "extract, working_states": fingerprint(WorkingStates()),
+        "extract, working_states at a width of 128": fingerprint(Projected(WorkingStates(), 128)),
     }
     print(f"{arguments.completions} completions of {arguments.length} tokens, answer at token {p}, {arguments.device}")
     costs = median_milliseconds(runs, arguments.repeats)

