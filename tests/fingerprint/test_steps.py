@@ -280,6 +280,7 @@ def test_fingerprints_by_name(fingerprint: str) -> None:
         prompts=["what is 7 + 3?", None, None],
         completions=["7 + 3 = 11", "no idea", "no idea at all"],
         answers=["11", "4", None],
+        outcomes=["lost", "lost by timeout", None],
     )
     assert features.shape == (3, TEXT_FINGERPRINTS[fingerprint])
     assert not np.isnan(features[:2]).any()
@@ -287,7 +288,7 @@ def test_fingerprints_by_name(fingerprint: str) -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(ValueError, match="one of answer_string, steps, text; got 'states'"):
+    with pytest.raises(ValueError, match="one of answer_string, steps, text, outcome; got 'states'"):
         text_fingerprints("states", prompts=[], completions=[], answers=[])
 
 

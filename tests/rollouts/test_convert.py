@@ -51,6 +51,36 @@ def test_a_plain_table(tmp_path):
     ]
 
 
+def test_outcomes_beside_the_reward(tmp_path):
+    outcomes = [["ok", "got [1, 2]"], "ok, IndexError", {"no": "outcome"}, None, 1]
+    rows = [
+        {"prompt": "p", "completion": f"c{place}", "reward": 0, "outcome": outcome}
+        for place, outcome in enumerate(outcomes)
+    ]
+    table = read(write(tmp_path / "mine.jsonl", rows))
+    assert table["outcome"].tolist()[:2] == ["ok, got [1,2]", "ok, IndexError"]
+    assert table["outcome"].isna().tolist() == [False, False, True, True, True]
+    graded = [{**row, "outcome": "wrong"} for row in rows]
+    assert read(write(tmp_path / "graded.jsonl", graded), columns={"reward": "outcome"})["outcome"].isna().all()
+
+
+def test_outcomes_that_trl_and_verl_have_logged(tmp_path):
+    row = {"step": 1, "prompt": "p", "completion": "\\boxed{1}", "reward_func": 0.0, "advantage": 0.0}
+    pq.write_table(
+        pa.Table.from_pylist(
+            [{**row, "outcome": ["ok", "IndexError"]}, {**row, "completion": "\\boxed{2}", "outcome": None}]
+        ),
+        tmp_path / "completions_00001.parquet",
+    )
+    table = read(tmp_path / "completions_00001.parquet")
+    assert table.attrs["source"][0].startswith("completions_00001.parquet: TRL completions")
+    assert table["outcome"].dropna().tolist() == ["ok, IndexError"]
+    verl = {"input": "p", "output": "c", "score": 0.0, "step": 1, "uid": "u_0_0", "outcome": "lost by timeout"}
+    table = read(write(tmp_path / "1.jsonl", [verl]))
+    assert table["outcome"].tolist() == ["lost by timeout"]
+    assert not any("No answers were found" in note for note in table.attrs["source"])  # outcomes name errors
+
+
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 CSV = b'prompt,completion,reward\n2 + 2?,"so, then\n\\boxed{4}",1\n2 + 2?,so \\boxed{5},0\n3 + 3?,no idea,0\n'
 FILES = {

@@ -146,11 +146,11 @@ _SHARED: dict[str, Setting] = {
     "fingerprint": Setting(
         (
             *("layer_logits", "layer_logits_diff", "pooled_logits", "answer_states", "working_states"),
-            *("answer_string", "steps", "text"),
+            *("answer_string", "steps", "text", "outcome"),
         ),
         "layer_logits",
         "What completions are compared by: states of the model; or, read from the text, the answer, the steps of the "
-        "working, or its wording.",
+        "working, or its wording; or the outcome that a grader reports.",
         "working_states",
     ),
     "fingerprint_layers": Setting(

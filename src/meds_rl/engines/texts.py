@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from meds_rl.fingerprint.outcome import outcome_text
 from meds_rl.tasks.base import prompt_id
+
+OUTCOME = "outcome"
+"""The name under which reward functions report outcomes, and the column that the rollouts have of them."""
 
 
 def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
@@ -54,3 +58,18 @@ def _without_images(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     return [{"type": "image"} if part.get("type") == "image" else part for part in content]
+
+
+def outcome_texts(values: Sequence[Any], num_rows: int) -> list[str | None]:
+    """The outcomes of a batch as texts, for the log, the rollouts and the fingerprint (`outcome_text`).
+
+    Raises:
+        TypeError: an outcome is not hashable.
+        ValueError: there is not one for each row.
+    """
+    if len(values) != num_rows:
+        raise ValueError(
+            f"outcome has {len(values)} values for {num_rows} completions: one function may report outcomes, one value "
+            "for each completion and None for no outcome"
+        )
+    return [outcome_text(value) for value in values]

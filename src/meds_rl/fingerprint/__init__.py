@@ -19,6 +19,7 @@ from meds_rl.fingerprint.answer import (
     written_runs,
 )
 from meds_rl.fingerprint.locate import Tokenizer
+from meds_rl.fingerprint.outcome import outcome_text, outcome_vectors
 
 if TYPE_CHECKING:
     from meds_rl.fingerprint.answer_states import AnswerStates
@@ -55,6 +56,8 @@ __all__ = [
     "make_fingerprint",
     "num_forwards",
     "num_tokens_read",
+    "outcome_text",
+    "outcome_vectors",
     "record",
     "reference_model",
     "written_runs",

@@ -1,8 +1,8 @@
-"""Fingerprints that are read from the text, without a model: of the answer, the steps, or the wording."""
+"""Fingerprints without a model: of the answer, the steps, the wording, or the outcome that a grader reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cache
 from hashlib import shake_256
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_rl.fingerprint.outcome import outcome_vectors
 from meds_rl.fingerprint.steps import Prompt, signs, step_vectors
 
 if TYPE_CHECKING:
@@ -20,14 +21,19 @@ NUM_FEATURES = 32
 MAX_CHARACTERS = 20_000
 """Characters of a completion that `text_vectors` reads, from its end."""
 
-TextFingerprint: TypeAlias = Literal["answer_string", "steps", "text"]
+TextFingerprint: TypeAlias = Literal["answer_string", "steps", "text", "outcome"]
 
-TEXT_FINGERPRINTS: dict[str, int] = {"answer_string": NUM_FEATURES, "steps": 128, "text": 128}
-"""The fingerprints of the text by name, with D."""
+TEXT_FINGERPRINTS: dict[str, int] = {"answer_string": NUM_FEATURES, "steps": 128, "text": 128, "outcome": 128}
+"""The fingerprints without a model by name, with D."""
 
 
 def text_fingerprints(
-    name: str, *, prompts: Sequence[Prompt | None], completions: Sequence[str], answers: Sequence[str | None]
+    name: str,
+    *,
+    prompts: Sequence[Prompt | None],
+    completions: Sequence[str],
+    answers: Sequence[str | None],
+    outcomes: Sequence[Hashable | None] | None = None,
 ) -> NDArray[np.float32]:
     """The fingerprints (B, D) float32 with this name in the settings; a row of NaN where there is nothing to read.
 
@@ -38,12 +44,18 @@ def text_fingerprints(
         prompts: B texts or chat messages; None for an unknown one. Only "steps" reads them.
         completions: B texts.
         answers: B answers; None for no answer.
+        outcomes: B outcomes; None for no outcome. Only "outcome" reads them.
 
     Raises:
-        ValueError: an unknown name.
+        TypeError: an outcome is not hashable.
+        ValueError: an unknown name, or "outcome" without outcomes.
     """
     if name not in TEXT_FINGERPRINTS:
         raise ValueError(f"fingerprint must be one of {', '.join(TEXT_FINGERPRINTS)}; got {name!r}")
+    if name == "outcome":
+        if outcomes is None:
+            raise ValueError("fingerprint 'outcome' needs outcomes, one for each completion")
+        return outcome_vectors(outcomes)
     if name == "text":
         return text_vectors(completions)
     if name == "answer_string":

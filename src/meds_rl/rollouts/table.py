@@ -36,10 +36,11 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "memory_id": ("int64", "identity of the remembered completion; -1 where it was not remembered"),
     "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
     "group_id": ("string", "which completions were compared with each other; null: those of one prompt in one batch"),
+    "outcome": ("string", "what the grader reports beside right or wrong, such as ok, IndexError, got 5; else null"),
 }
 """One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-OPTIONAL = ("group_id",)
+OPTIONAL = ("group_id", "outcome")
 """Columns that a writer may leave out, and that are null then."""
 
 NEVER_NULL = ("step", "generation", "prompt_id", "cluster", "memory_id")

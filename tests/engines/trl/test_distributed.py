@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from meds_rl import ErrorMemory, RewardShaper
+from meds_rl.fingerprint import outcome_vectors
 from meds_rl.rollouts import RunFolder
 
 from .two_processes import SEAMS, SETTINGS
@@ -128,6 +129,25 @@ def test_every_seam_ends_with_the_same_model_in_both_processes(model_path, tmp_p
         models = [torch.load(folder / f"model-{rank}.pt", weights_only=True) for rank in (0, 1)]
         assert all(torch.equal(value, models[1][key]) for key, value in models[0].items()), name
         assert (RunFolder(folder).rollouts()["penalty"] > 0).any(), name
+
+
+def test_outcomes_stay_with_their_completions(model_path, tmp_path):
+    run_two("outcomes", model_path, tmp_path)
+    for sampling in (False, True):
+        folder = tmp_path / str(sampling)
+        rollouts = RunFolder(folder).rollouts()
+        known = rollouts[rollouts["outcome"].notna()]
+        assert 0 < len(known) < len(rollouts)
+        assert known["outcome"].tolist() == [f"lost by {len(text)}" for text in known["completion"]]
+        remembered = known[known["memory_id"] >= 0]
+        vectors = outcome_vectors(remembered["outcome"].tolist())
+        of_id = dict(zip(remembered["memory_id"].tolist(), vectors, strict=True))
+        memory = ErrorMemory.load(folder / "memory-0.safetensors")
+        kept = [entry for prompt in memory.prompt_ids if (entry := memory.entry(prompt)) is not None]
+        assert any(len(entry.ids) for entry in kept)
+        for entry in kept:
+            for number, vector in zip(entry.ids.tolist(), entry.vectors, strict=True):
+                np.testing.assert_allclose(vector, of_id[number], atol=1e-6)
 
 
 def test_method_trl_equals_grpo_trainer_in_two_processes(model_path, tmp_path):

@@ -46,7 +46,9 @@ def third_token(completion_ids, _tokenizer):
     return AnswerPosition(2, completion_ids[3]) if len(completion_ids) > 3 else None
 
 
-def make_trainer(model_path: str, output: str, arguments: dict | None = None, **fields) -> MEDSTrainer:
+def make_trainer(
+    model_path: str, output: str, arguments: dict | None = None, reward=mostly_wrong, **fields
+) -> MEDSTrainer:
     defaults = dict(
         method="meds",
         per_device_train_batch_size=6,  # 12 rows, 3 groups of 4: the second group lies across both processes
@@ -70,7 +72,7 @@ def make_trainer(model_path: str, output: str, arguments: dict | None = None, **
     prompts = ["abc", "bcd", "cde", "def", "efg", "fgh", "ghi", "hij", "ijk"]
     dataset = Dataset.from_dict({"prompt": prompts, "prompt_id": [f"p{i}" for i in range(len(prompts))]})
     arguments = {"answer_finder": third_token, **(arguments or {})}
-    return MEDSTrainer(model_path, mostly_wrong, args, dataset, **arguments)
+    return MEDSTrainer(model_path, reward, args, dataset, **arguments)
 
 
 def record_calls(trainer: MEDSTrainer) -> list:
@@ -167,6 +169,23 @@ def train_with_seams(model_path: str, output: str) -> None:
     end_together(trainer.accelerator)
 
 
+def played(completion_ids, completions, log_extra, **_):
+    """Some processes log no outcome in some batches."""
+    if sum(map(len, completions)) % 3:
+        log_extra("outcome", [f"lost by {len(text)}" for text in completions])
+    return mostly_wrong(completion_ids)
+
+
+def train_with_outcomes(model_path: str, output: str) -> None:
+    """With and without dynamic sampling."""
+    for sampling in (False, True):
+        fields = {"fingerprint": "outcome", "dynamic_sampling": sampling, "meds_max_distance": 0.0}
+        trainer = make_trainer(model_path, f"{output}/{sampling}", reward=played, **fields)
+        trainer.train()
+        save_all(trainer, f"{output}/{sampling}")
+    end_together(trainer.accelerator)
+
+
 def train_as_trl(model_path: str, output: str) -> None:
     """Method "trl" with a memory that only watches, and TRL's own trainer: each process saves both models."""
     fields = {"method": "trl", "meds_all_wrong": None, "meds_alpha": 0.0, "overlong_buffer": None}
@@ -197,6 +216,11 @@ def main(model_path: str, output: str) -> None:
 if __name__ == "__main__":
     # Processes that wait for each other for ever say where, and end.
     faulthandler.dump_traceback_later(240, exit=True)
-    {"main": main, "resume": train_and_resume, "seams": train_with_seams, "trl": train_as_trl}[sys.argv[1]](
-        *sys.argv[2:]
-    )
+    runs = {
+        "main": main,
+        "resume": train_and_resume,
+        "seams": train_with_seams,
+        "outcomes": train_with_outcomes,
+        "trl": train_as_trl,
+    }
+    runs[sys.argv[1]](*sys.argv[2:])

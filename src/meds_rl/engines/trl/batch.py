@@ -38,6 +38,8 @@ class Batch:
         rewards: raw rewards r, (B,); NaN where no reward function graded the row.
         is_correct: (B,) bool.
         is_graded: (B,) bool, rows with a finite reward and a grade; only they are shaped and remembered.
+        outcomes: one text a row, None for no outcome (`meds_rl.fingerprint.outcome_text`); None if no reward function
+            logs outcomes.
         group_size: rows of a group, TRL's `num_generations`; a prompt may have several groups.
         num_fillers: rows at the end that only fill the batch (dynamic sampling).
         knows_right: False if no reward function says right or wrong (all rows with a finite reward then count as graded
@@ -58,6 +60,7 @@ class Batch:
     is_correct: NDArray[np.bool_]
     is_graded: NDArray[np.bool_]
     group_size: int
+    outcomes: list[str | None] | None = None
     num_fillers: int = 0
     knows_right: bool = True
     shaped: ShapedBatch | None = None
@@ -208,10 +211,15 @@ def all_wrong_has_signal(advantage: AdvantageFunction | None, group_size: int) -
     return advantage is not None and bool(np.any(advantage(zeros, zeros.astype(np.int64), zeros.astype(np.bool_))))
 
 
-def warn_of_first_batch(batch: Batch) -> None:
-    """Warn where the first batch suggests that a setting is not what the user meant."""
+def warn_of_first_batch(batch: Batch, *, reads_answers: bool) -> None:
+    """Warn where the first batch suggests that a setting is not what the user meant.
+
+    Args:
+        batch: the batch.
+        reads_answers: whether the fingerprint is one of the answer, or taken at its place.
+    """
     found = sum(answer is not None for answer in batch.answers)
-    if found < len(batch) / 10:
+    if reads_answers and found < len(batch) / 10:
         first, last = (shorten(batch.completions[row]) for row in (0, -1))
         logger.warning(
             f"{found} of {len(batch)} completions of the first batch have an answer, so the memory can hardly tell "
@@ -319,6 +327,7 @@ def rollout_columns(
         "answer": batch.answers,
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
+        **({} if batch.outcomes is None else {"outcome": batch.outcomes}),
         **{name: batch.column(name) for name in memory_columns},
     }
 

@@ -100,6 +100,7 @@ class MEDSConfig(GRPOConfig):
             "answer_string",
             "steps",
             "text",
+            "outcome",
         ]
         | None
     ) = field_of("trl", "fingerprint")

@@ -342,7 +342,7 @@ def make_source(
 
 
 def _of_text(name: str, finder: Finder, tokenizer: Any) -> TextFingerprints:
-    def function(prompts: Any, completions: Any, answers: Any, **_: Any) -> ArrayLike:
-        return text_fingerprints(name, prompts=prompts, completions=completions, answers=answers)
+    def function(prompts: Any, completions: Any, answers: Any, outcome: Any = None, **_: Any) -> ArrayLike:
+        return text_fingerprints(name, prompts=prompts, completions=completions, answers=answers, outcomes=outcome)
 
     return TextFingerprints(function, finder, tokenizer, TEXT_FINGERPRINTS[name])

@@ -30,7 +30,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.settings import make_advantage
-from meds_rl.engines.texts import has_images, prompt_id_of, prompt_text, text_of
+from meds_rl.engines.texts import OUTCOME, has_images, outcome_texts, prompt_id_of, prompt_text, text_of
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.batch import (
     Batch,
@@ -108,7 +108,8 @@ class MEDSTrainer(GRPOTrainer):
         fingerprint: instead of ``args.fingerprint``. An object with the members of ``Fingerprint``, or a function that
             is called like a reward function, in each process with its rows: f(prompts=, completions=, answers=,
             **columns of the data set) -> (B, D). Completions and answers are texts. An answer may be None; return a row
-            of NaN for it.
+            of NaN for it. If a reward function logs outcomes by ``log_extra("outcome", ...)``, their texts are the
+            column ``outcome``.
         penalty: instead of min(alpha ln(|C| + 1), beta): a function (cluster_sizes (B,), group_sizes (B,)) -> (B,),
             see :class:`~meds_rl.RewardShaper`.
         advantage: instead of ``args.advantage`` and ``scale_rewards``: a function (rewards (B,), group_ids (B,),
@@ -190,6 +191,8 @@ class MEDSTrainer(GRPOTrainer):
         self._run_files = RunFiles()
         self.add_callback(self._run_files)
         self._num_generations_done = 0
+        self._reads_outcomes = args.uses_memory and fingerprint is None and args.fingerprint == OUTCOME
+        self._logs_outcomes = False  # whether a reward function has
         self._train_sampler: Any = None
         # Of the generation batch in progress.
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
@@ -280,7 +283,7 @@ class MEDSTrainer(GRPOTrainer):
             self.reward_funcs, self.reward_func_names, self.reward_weights = original
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
-            warn_of_first_batch(self._batch)
+            warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes)
         self._replace_advantages(self._batch, output)
         mask_fillers(self._batch, output, self.accelerator)
         self._write_rollouts(self._batch, output)
@@ -413,6 +416,7 @@ class MEDSTrainer(GRPOTrainer):
         A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
+        self._read_outcomes(len(prompts))
         ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
         warn_of_rows_without_reward(rewards, ungraded)
         if self.model.training:
@@ -452,10 +456,34 @@ class MEDSTrainer(GRPOTrainer):
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
             is_graded=graded.numpy(),
+            outcomes=self._gather_outcomes(),
             group_size=self.num_generations,
             num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
             knows_right=knows_right,
         )
+
+    def _read_outcomes(self, size: int) -> None:
+        """Turn the outcomes of this process's rows in TRL's log into texts.
+
+        From the first batch with outcomes on, every process logs them in every batch, as TRL's table needs them.
+        """
+        logged = self._pending_extra_logs
+        self._logs_outcomes |= any(gather_object([OUTCOME in logged]))
+        if self._logs_outcomes:
+            logged[OUTCOME] = outcome_texts(logged.get(OUTCOME, [None] * size), size)
+
+    def _gather_outcomes(self) -> list[str | None] | None:
+        """The outcomes of all processes; None if no function logs any."""
+        if self._logs_outcomes:
+            outcomes: list[str | None] = gather_object(self._pending_extra_logs[OUTCOME])
+            return outcomes
+        if self._reads_outcomes:
+            raise ValueError(
+                'fingerprint="outcome" needs a reward function that logs outcomes: log_extra("outcome", values), one '
+                "value for each completion, None for no outcome. None did in this batch. Tasks log theirs if their "
+                "grade returns a Verdict with an outcome."
+            )
+        return None
 
     def _answers(self, texts: Sequence[str], ids: Sequence[Any], written: Sequence[Any]) -> list[str | None]:
         rows = zip(texts, ids, written, strict=True)
@@ -471,7 +499,11 @@ class MEDSTrainer(GRPOTrainer):
 
     def _shape_and_log(self, batch: Batch, shaper: RewardShaper, inputs: list[dict[str, Any]]) -> None:
         self._fingerprint_seconds, start = 0.0, time.perf_counter()
-        self.shape(batch, partial(self._features, inputs))
+        local = slice_of(self.accelerator, len(inputs))
+        rows: Sequence[Mapping[str, Any]] = inputs
+        if batch.outcomes is not None:
+            rows = [{**row, OUTCOME: one} for row, one in zip(inputs, batch.outcomes[local], strict=True)]
+        self.shape(batch, partial(self._features, rows))
         if not batch.knows_right or self.args.multi_objective_aggregation != "sum_then_normalize":
             batch.only_watch()
         seconds = time.perf_counter() - start - self._fingerprint_seconds
@@ -482,7 +514,6 @@ class MEDSTrainer(GRPOTrainer):
         if shaper.anneal is not None:
             figures["alpha"] = shaper.alpha_at(self._progress)
         self._log("meds/", figures)
-        local = slice_of(self.accelerator, len(inputs))
         # One short column: TRL's table in the terminal has few letters for each, and it shows the penalty as a reward.
         taken = "cluster" in self._pending_extra_logs  # by a reward function's log_extra
         words = cluster_words(batch.column("cluster"), batch.column("cluster_size"))
@@ -507,14 +538,14 @@ class MEDSTrainer(GRPOTrainer):
         """Share of training that is done; at most 1, as a run that resumes after its last step gets one batch more."""
         return min(1.0, self.state.global_step / self.state.max_steps)
 
-    def _features(self, inputs: list[dict[str, Any]], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(B, D) over all processes; each computes the fingerprints of its rows, ``inputs``."""
+    def _features(self, rows: Sequence[Mapping[str, Any]], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """(B, D) over all processes; each computes the fingerprints of its ``rows``."""
         if self._source is None:
             raise RuntimeError("without a memory there are no fingerprints")
         start = time.perf_counter()
-        local = wanted[slice_of(self.accelerator, len(inputs))]
+        local = wanted[slice_of(self.accelerator, len(rows))]
         with self.accelerator.autocast():
-            features = self._source.features(local, inputs, self.model, self.accelerator)
+            features = self._source.features(local, rows, self.model, self.accelerator)
         gathered: torch.Tensor = self.accelerator.gather(torch.as_tensor(features, device=self.accelerator.device))
         self._fingerprint_seconds += time.perf_counter() - start
         return gathered.cpu().numpy()
