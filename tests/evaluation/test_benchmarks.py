@@ -10,7 +10,9 @@ import datasets
 import pytest
 
 from meds_rl.evaluation import packages
+from meds_rl.evaluation.evaluate import EvaluationSettings, evaluate
 from meds_rl.evaluation.problems import check_names, load_benchmark, select
+from meds_rl.rollouts import read_samples
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.mathematics import SYSTEM_PROMPT
 
@@ -219,6 +221,16 @@ def test_the_packages_themselves():
         whole = [row["prompt"] + row["canonical_solution"] for row in rows]
         for answers in (rest, whole):
             assert all(grader(list(zip(answers, problems, strict=True))))
+
+
+@pytest.mark.slow
+def test_a_real_model_writes_programs(tmp_path):
+    settings = EvaluationSettings("smollm2", benchmarks=("humaneval",), problems=2, samples=1, max_new_tokens=96)
+    result = evaluate(settings, tmp_path / "out")
+    (group,) = result.groups
+    assert (group.num_problems, group.num_samples) == (2, 1)
+    answers = read_samples(tmp_path / "out" / "samples.parquet").column("answer").to_pylist()
+    assert any("def " in answer for answer in answers if answer)
 
 
 def test_bad_input(tmp_path):

@@ -394,6 +394,8 @@ def test_functions_are_called_by_what_they_take():
             "So:\n```python\nx = 1\n```\nor\n```py\nx = 2\n\n```\nIt prints\n```\n2\n```",
             "x = 2",
         ),  # the last one in Python
+        # a block that only calls what the block before it defines
+        ("```python\ndef f(x):\n    return x\n```\nUse it:\n```python\nf(1)\n```", "def f(x):\n    return x"),
         ("```\nx = 1\n```", "x = 1"),
         ("```\nx = 1\n```\nRun it:\n```bash\npython x.py\n```", "x = 1"),
         ("```bash\npython x.py\n```", None),

@@ -250,6 +250,11 @@ def test_a_policy_that_says_the_same_at_every_step_is_not_taken_for_a_batch_logg
     assert len(read(tmp_path)) == 6
 
 
+def test_answers_that_are_programs(tmp_path):
+    rows = [{"prompt": "p", "completion": f"So:\n```python\nx = {n}\n```", "reward": 0} for n in (1, 2)]
+    assert list(read(write(tmp_path / "a.jsonl", rows), answer_marker="code")["answer"]) == ["x = 1", "x = 2"]
+
+
 def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
     texts = ["<answer>1</answer>", "so 7 or 8 <answer>2</answer>", "#### 3"]
     path = write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": text, "reward": 0} for text in texts])
@@ -260,12 +265,13 @@ def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
 
     assert answers() == ["1", "2", None]  # the marker that most have
     assert answers(answer_marker="hashes") == [None, None, "3"]
+    assert answers(answer_marker="code") == [None] * 3
     assert answers(answer_pattern="[0-9]") == ["1", "2", "3"]  # the last match
     assert answers(answer_pattern="so ([0-9]) or ([0-9])") == [None, "7", None]  # its first group
     assert answers(answer_pattern="(a+)+$") == [None] * 3  # linear time
     with pytest.raises(ValueError, match="is no regular expression of RE2"):
         answers(answer_pattern="(?=x)")
-    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes; got 'x'"):
+    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes, code; got 'x'"):
         answers(answer_marker="x")
     with pytest.raises(ValueError, match="--answer-marker or --answer-pattern, not both"):
         answers(answer_marker="boxed", answer_pattern="x")

@@ -110,6 +110,13 @@ def test_humaneval_is_split_at_its_asserts(tmp_path):
     assert tests.before == "from typing import List\n\ndef half(x):\n    return x / 2"
 
 
+def test_humaneval_with_a_helper_that_asserts_is_one_test(tmp_path):
+    loop = "for x, y in [([1], 1)]:\n    same(candidate(x), y)"
+    check = "def check(candidate):\n" + "".join(f"    {line}\n" for line in loop.splitlines())
+    _, tests = found_in(tmp_path, {**HUMANEVAL, "test": f"def same(a, b):\n    assert a == b\n\n{check}"})
+    assert tests.tests == [loop]
+
+
 @pytest.mark.parametrize("row", [MBPP, SANITIZED])
 def test_mbpp_shows_its_tests_and_calls_what_they_name(tmp_path, row):
     asked, tests = found_in(tmp_path, row)

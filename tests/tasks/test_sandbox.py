@@ -19,7 +19,8 @@ from meds_rl.tasks.sandbox_inside import NotPlainError, decode, encode
 
 needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
-LIMITS = Limits(test_seconds=1.0, seconds=3.0)
+LIMITS = Limits(test_seconds=30.0, seconds=60.0)  # a busy machine is slow
+SHORT = Limits(test_seconds=2.0, seconds=6.0)  # for programs that may never end
 TWICE = Calls(["assert answer() == 42"] * 2, {"answer": "answer"})
 
 
@@ -85,7 +86,7 @@ def test_what_happens_in_each_test_is_told(attack):
 def test_a_program_that_was_ended_starts_again_for_the_next_test(attack):
     calls = Calls([f"assert f({x}) == {x}" for x in (1, 2, 3, 4)], {"f": "f"})
     program = "import os\ndef f(x):\n    while x == 1: pass\n    if x == 3: os._exit(0)\n    return x"
-    assert attack(program, calls) == ["timeout", "ok", "exit", "ok"]
+    assert attack(program, calls, Limits(2, 30)) == ["timeout", "ok", "exit", "ok"]
 
 
 @needs_bwrap
@@ -140,6 +141,10 @@ def test_dataclasses_and_sets_work_and_sets_have_one_order(attack):
         ("print(3); raise IndexError", ["IndexError"] * 3),
         ("import sys; print(3); sys.exit(1)", ["exit"] * 3),
         ("import sys; sys.stderr.write('ok\\n'); print(3); sys.exit(2)", ["exit"] * 3),
+        (
+            "import os\nfor fd in range(3, 9):\n    try: os.write(fd, b'ok')\n    except OSError: pass\nos._exit(1)",
+            ["exit"] * 3,
+        ),
     ],
 )
 def test_programs_that_read_and_write(program, outcome):
@@ -237,7 +242,7 @@ ATTACKS = {
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_fails_in_a_call(attack, name):
     program, outcome = ATTACKS[name]
-    first, second = attack(program)
+    first, second = attack(program, limits=SHORT)
     if outcome is not None:
         assert first == outcome
     assert "ok" not in (first, second)
@@ -249,7 +254,7 @@ def test_an_attack_fails_in_a_call(attack, name):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_fails_in_a_script(name):
     program, _ = ATTACKS[name]
-    (outcome,) = run_inputs([f"{program}\nprint(answer())"], [("", "42")], LIMITS)
+    (outcome,) = run_inputs([f"{program}\nprint(answer())"], [("", "42")], SHORT)
     assert outcome != "ok"
 
 
@@ -274,7 +279,7 @@ def test_an_attack_fails_in_a_script(name):
     ],
 )
 def test_scripts_that_do_not_end_well(program, outcomes):
-    (outcome,) = run_inputs([program], [("", "42")], LIMITS)
+    (outcome,) = run_inputs([program], [("", "42")], SHORT)
     assert outcome in outcomes
 
 

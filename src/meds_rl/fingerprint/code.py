@@ -23,6 +23,7 @@ MAX_CHARACTERS = 20_000
 
 _FENCED = re.compile(r"^([ \t]*)```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _LANGUAGES = ("python", "python3", "py")
+_DEFINES = re.compile(r"^(?:async +def|def|class)\b", re.MULTILINE)
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 _NEXT, _HEADER = 211, 223
@@ -31,9 +32,10 @@ _NEXT, _HEADER = 211, 223
 def find_program(completion: str) -> str | None:
     r"""The program that a completion gives as its answer, without blank lines around it; None if there is none.
 
-    It is the last block that is fenced as Python, else the last fenced block without a language; one that is not closed
-    goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and more
-    than names and values.
+    It is the last block that is fenced as Python, else the last fenced block without a language; of several the last
+    one that defines a function or class, as models often add a block that shows how to call it. A block that is not
+    closed goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and
+    more than names and values.
 
     >>> find_program("So:\n```python\nprint(1)\n```\nIt prints\n```\n1\n```")
     'print(1)'
@@ -44,8 +46,10 @@ def find_program(completion: str) -> str | None:
     """
     fenced = _FENCED.findall(completion)
     if fenced:
-        blocks = [one for one in fenced if one[1].lower() in _LANGUAGES] or [one for one in fenced if not one[1]]
-        return _trimmed(_moved_left(blocks[-1][2], blocks[-1][0])) if blocks else None
+        tagged = [one for one in fenced if one[1].lower() in _LANGUAGES] or [one for one in fenced if not one[1]]
+        blocks = [_moved_left(text, indent) for indent, _, text in tagged]
+        defining = [block for block in blocks if _DEFINES.search(block)]
+        return _trimmed((defining or blocks)[-1]) if blocks else None
     if len(completion) <= MAX_CHARACTERS and (_does_something(completion) or _does_something(f"if 1:\n{completion}")):
         return _trimmed(completion)
     return None

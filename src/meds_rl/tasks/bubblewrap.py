@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def command() -> tuple[str, ...]:
     links = [Path(name) for name in ("/lib", "/lib64", "/bin") if Path(name).exists()]
     options = ["--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"]
     options += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
-    options += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp"]
+    options += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp"] if _limits_size() else ["--dir", "/tmp"]
     for path in dict.fromkeys(bound):
         options += ["--ro-bind", path, path]
     for link in links:
@@ -46,6 +47,11 @@ def command() -> tuple[str, ...]:
     # One order of sets in every run, and no 64 MiB of address space for each thread's heap.
     options += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "MALLOC_ARENA_MAX", "1"]
     return (shutil.which("bwrap") or "bwrap", *options)
+
+
+def _limits_size() -> bool:
+    """Whether /tmp can have a limit; not before bubblewrap 0.7 (Ubuntu 22.04's is 0.6.1), where it is read-only."""
+    return b" --size " in subprocess.run(["bwrap", "--help"], capture_output=True, check=False).stdout
 
 
 def interpreter() -> list[str]:

@@ -37,7 +37,7 @@ def code_task(
     messages is used unchanged; all else becomes the user's message, after the system prompt. Repeated prompts are taken
     once.
 
-    The program is the last ```python block of a completion (`extract_answer` with "code"). One that begins indented, as
+    The program of a completion is found by `fingerprint.code.find_program`. One that begins indented, as
     a base model writes it, is the rest of HumanEval's prompt. Else the prompt's imports and helpers run before it.
 
     The verdict's outcome has an item for each test: "ok", or what went wrong (`sandbox.run_calls`).

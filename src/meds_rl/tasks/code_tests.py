@@ -154,7 +154,8 @@ LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Found]] = {
 def split_tests(body: Sequence[ast.stmt]) -> list[str]:
     """The statements of a test function, one text for each that asserts, with those before it that it may need.
 
-    A loop with its asserts is one test. An assert of a constant is left out. A body that returns stays whole.
+    A loop with its asserts is one test. An assert of a constant is left out. Calls after the last assert are a test,
+    too: a helper may assert.
 
     >>> split_tests(ast.parse("assert True\\nx = 1\\nassert f(x) == 2\\nfor i in range(3): assert f(i)").body)
     ['x = 1\\nassert f(x) == 2', 'for i in range(3):\\n    assert f(i)']
@@ -169,6 +170,8 @@ def split_tests(body: Sequence[ast.stmt]) -> list[str]:
         if not defines and any(isinstance(node, ast.Assert) for node in ast.walk(statement)):
             tests.append(_text(waiting))
             waiting = []
+    if any(isinstance(node, ast.Call) for statement in waiting for node in ast.walk(statement)):
+        tests.append(_text(waiting))
     return tests
 
 
