@@ -18,6 +18,7 @@ import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from meds_lab.tasks.programs.bugs import BUGS, bug
 from meds_lab.tasks.programs.task import NUM_DIGITS, Problem, grade, problems
 from meds_lab.tasks.programs.warmup import MAX_COMPLETION_LENGTH
 from meds_rl.evaluation.agreement import adjusted_rand
+from meds_rl.evaluation.sampling import Completion
 from meds_rl.fingerprint import answer_finder, extract, extract_answer, outcome_vectors
 from meds_rl.fingerprint.steps import step_vectors
 from meds_rl.fingerprint.text import answer_vectors, text_vectors
@@ -99,37 +101,46 @@ def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
     torch.manual_seed(0)
     model, tokenizer = load_folder(folder)
     chosen = problems("hard")[:num_problems]
-    rows, longer_rows = ([one.row("hard") for one in tested] for tested in (chosen, map(with_more_tests, chosen)))
-    prompts = [row["prompt"] for row in rows]
     sampled = sample_completions(
-        model, tokenizer, prompts, num_samples=num_samples, max_new_tokens=MAX_COMPLETION_LENGTH, batch_size=256
+        model,
+        tokenizer,
+        [problem.prompt for problem in chosen],
+        num_samples=num_samples,
+        max_new_tokens=MAX_COMPLETION_LENGTH,
+        batch_size=256,
     )
-    find, readers = answer_finder("code"), {name: reader(name) for name in FROM_MODEL}
-    errors, num_right, num_unnamed = [], 0, 0
-    for row, longer, completions in zip(rows, longer_rows, sampled, strict=True):
-        verdicts = [grade(one.text, row) for one in completions]
-        names = [bug(one.text, row) for one in completions]
-        kept = [i for i, name in enumerate(names) if name in BUGS]
-        num_right += sum(map(bool, verdicts))
-        num_unnamed += len(names) - sum(map(bool, verdicts)) - len(kept)
-        if len(kept) < 2 * VISIT:
-            continue
-        texts, ids = [completions[i].text for i in kept], [completions[i].token_ids for i in kept]
-        bugs = [names[i] for i in kept]
-        prompt_ids = [tokenizer(row["prompt"])["input_ids"]] * len(ids)
-        answers = [find(one, tokenizer) for one in ids]
-        features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
-        features |= {
-            "bug": answer_vectors(bugs),
-            "program": answer_vectors([extract_answer(text, "code") for text in texts]),
-            "outcome": outcome_vectors([verdicts[i].outcome for i in kept]),
-            "outcome of 60 tests": outcome_vectors(many := [grade(text, longer).outcome for text in texts]),
-            "items and whole of 60 tests": items_and_whole(many),
-            "steps": step_vectors([row["prompt"]] * len(texts), texts),
-            "text": text_vectors(texts),
-        }
-        errors.append(Errors(bugs, features))
-    return Wrong(folder.name, errors, num_samples * num_problems, num_right, num_unnamed)
+    errors, num_right, num_compared = [], 0, 0
+    for problem, completions in zip(chosen, sampled, strict=True):
+        row = problem.row("hard")
+        named = [one for one in completions if bug(one.text, row) in BUGS]
+        num_right += sum(bool(grade(one.text, row)) for one in completions)
+        if len(named) >= 2 * VISIT:
+            num_compared += len(named)
+            bugs = [bug(one.text, row) for one in named]
+            errors.append(Errors(bugs, features_of(model, tokenizer, problem, named) | {"bug": answer_vectors(bugs)}))
+    num_sampled = num_samples * num_problems
+    return Wrong(folder.name, errors, num_sampled, num_right, num_sampled - num_right - num_compared)
+
+
+def features_of(
+    model: Any, tokenizer: Any, problem: Problem, completions: Sequence[Completion]
+) -> dict[str, np.ndarray]:
+    """Each fingerprint of the completions of one problem, (N, D) by name."""
+    texts, ids = [one.text for one in completions], [one.token_ids for one in completions]
+    find, prompt_ids = answer_finder("code"), [tokenizer(problem.prompt)["input_ids"]] * len(ids)
+    answers = [find(one, tokenizer) for one in ids]
+    few, many = (
+        [grade(text, tested.row("hard")).outcome for text in texts] for tested in (problem, with_more_tests(problem))
+    )
+    return {
+        **{name: extract(model, reader(name), prompt_ids, ids, answers) for name in FROM_MODEL},
+        "program": answer_vectors([extract_answer(text, "code") for text in texts]),
+        "outcome": outcome_vectors(few),
+        "outcome of 60 tests": outcome_vectors(many),
+        "items and whole of 60 tests": items_and_whole(many),
+        "steps": step_vectors([problem.prompt] * len(texts), texts),
+        "text": text_vectors(texts),
+    }
 
 
 def with_more_tests(problem: Problem) -> Problem:
