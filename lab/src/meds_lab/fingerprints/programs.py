@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,15 @@ from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.memory.clustering import NO_TREE
 from meds_rl.tasks.pocket.model import load_folder
 
+EQUAL = {"max_distance": 0.0, "cluster_selection_epsilon": 0.0}
 SETTINGS = (
     Setting("planted bug, counted", "bug", COUNTED),
     Setting("program's text, counted", "program", COUNTED),
     Setting("outcome, counted", "outcome", COUNTED),
     Setting("outcome, within .25", "outcome", {}),
     Setting("outcome of 60 tests, within .25", "outcome of 60 tests", {}),
-    Setting("items and whole of 60 tests, within .25", "items and whole of 60 tests", {}),
+    Setting("outcome of 60 tests, counted", "outcome of 60 tests", COUNTED),
+    Setting("outcome of 60 tests, HDBSCAN of equal ones", "outcome of 60 tests", EQUAL),
     Setting("steps, counted", "steps", COUNTED),
     Setting("steps, within .25", "steps", {}),
     Setting("steps, within .5", "steps", {"max_distance": 0.5}),
@@ -137,7 +139,6 @@ def features_of(
         "program": answer_vectors([extract_answer(text, "code") for text in texts]),
         "outcome": outcome_vectors(few),
         "outcome of 60 tests": outcome_vectors(many),
-        "items and whole of 60 tests": items_and_whole(many),
         "steps": step_vectors([problem.prompt] * len(texts), texts),
         "text": text_vectors(texts),
     }
@@ -148,11 +149,6 @@ def with_more_tests(problem: Problem) -> Problem:
     rng = random.Random(problem.prompt)
     more = (tuple(rng.sample(range(10), NUM_DIGITS)) for _ in range(54))
     return replace(problem, inputs=(*problem.inputs, *more))
-
-
-def items_and_whole(outcomes: Sequence[Hashable]) -> np.ndarray:
-    """`outcome_vectors` of the items plus that of the whole: different outcomes are at least 1 apart."""
-    return _unit(outcome_vectors(outcomes) + outcome_vectors([repr(one) for one in outcomes])).astype(np.float32)
 
 
 def print_sets(policy: str, sets: Sequence[Wrong]) -> None:
