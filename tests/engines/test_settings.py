@@ -96,8 +96,7 @@ def test_a_preset_sets_only_what_has_no_default_of_its_own():
         ({"anneal": [0.5, 2]}, r"meds\.anneal must be two .* in order"),
         ({"half_life": -1}, r"meds\.half_life must be None or a finite number above 0; got -1"),
         ({"target": "all"}, r"meds\.target must be one of wrong, right, both; got 'all'"),
-        ({"entropy_advantage": 1}, r"meds\.entropy_advantage must be true or false; got 1"),
-        ({"entropy_advantage_cap": 0}, r"meds\.entropy_advantage_cap must be a finite number above 0; got 0"),
+        ({"entropy_advantage": True}, r"meds\.entropy_advantage must be a finite number of at least 0; got True"),
         ({"correct_above": float("nan")}, r"meds\.correct_above must be None or a finite number; got nan"),
     ],
 )

@@ -85,7 +85,7 @@ def test_rewards_and_dynamic_sampling(name):
     overlong = verl["reward"]["reward_kwargs"]["overlong_buffer_cfg"]
     filtering = verl["algorithm"]["filter_groups"]
     assert (overlong["enable"], overlong["len"]) == (True, trl.overlong_buffer)
-    assert overlong["penalty_factor"] == trl.overlong_factor
+    assert overlong["penalty_factor"] == 1.0
     assert (filtering["enable"], filtering["metric"]) == (trl.dynamic_sampling, "acc")
     assert filtering["max_num_gen_batches"] == trl.max_generation_batches
 

@@ -28,7 +28,7 @@ def test_the_papers_settings(name):
     assert config.vllm_max_model_length == 1024 + completion
     assert (config.learning_rate, config.weight_decay, config.max_grad_norm) == (1e-6, 0.1, 1.0)
     assert (config.temperature, config.top_p, config.top_k) == (1.0, 1.0, 0)
-    assert (config.overlong_buffer, config.overlong_factor, config.max_generation_batches) == (512, 1.0, 10)
+    assert (config.overlong_buffer, config.max_generation_batches) == (512, 10)
     assert (config.epsilon, config.epsilon_high, config.delta, config.beta) == (0.2, 0.28, 10, 0)
     assert config.dynamic_sampling
 

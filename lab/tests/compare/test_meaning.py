@@ -69,7 +69,7 @@ def test_what_does_nothing_or_was_not_there_is_passed_over(recipes):
     (dapo, of_dapo), (meds, _) = recipes.items()
     put(dapo, {**resolved(of_dapo), "meds_beta": 7.0})
     assert PRESETS["recommended"]["beta"] == 2.0
-    as_now = {"entropy_advantage": True, "scale_rewards": "none", "meds_anneal": [0.333, 0.666]}
+    as_now = {"entropy_advantage": 0.4, "scale_rewards": "none", "meds_anneal": [0.333, 0.666]}
     put(meds, {"meds_beta": 2, **as_now})  # a whole number is the same number
     refuse_changed_meaning(recipes)
 

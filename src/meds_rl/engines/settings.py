@@ -186,9 +186,13 @@ _SHARED: dict[str, Setting] = {
         "with it.",
     ),
     "advantage_k": Setting(int, 4, "k of pass_at_k, at most the group's size.", least=1),
-    "entropy_advantage": Setting(bool, False, "Add token entropies, A += min(a * H, |A| / k).", True),
-    "entropy_advantage_coef": Setting(float, 0.4, "a in that formula.", least=0),
-    "entropy_advantage_cap": Setting(float, 2.0, "k in that formula.", above=0),
+    "entropy_advantage": Setting(
+        float,
+        0.0,
+        "a of the entropy advantage, A += min(a * H, |A| / 2) with a token's entropy H; 0: none.",
+        0.4,
+        least=0,
+    ),
 }
 _TRL: dict[str, Setting] = {
     "method": Setting(
@@ -208,7 +212,6 @@ _TRL: dict[str, Setting] = {
         "A method sets at most a quarter of max_completion_length.",
         least=0,
     ),
-    "overlong_factor": Setting(float, 1.0, "Weight of the overlong punishment.", least=0),
     "log_rollouts": Setting(
         bool, True, "Write training completions to output_dir/rollouts, one parquet file per generation batch."
     ),
@@ -242,7 +245,7 @@ _BY_METHOD: dict[str, tuple[Any, ...]] = {
     "scale_rewards": (_TRL_DEFAULT, "group", "group", "group", _BY_PRESET),
     "dynamic_sampling": (False, False, False, True, True),
     "overlong_buffer": (0, 0, 0, 512, 512),
-    "entropy_advantage": (False, False, True, False, _BY_PRESET),
+    "entropy_advantage": (0.0, 0.0, 0.4, 0.0, _BY_PRESET),
 }
 METHODS: dict[str, dict[str, Any]] = {
     method: {name: row[i] for name, row in _BY_METHOD.items() if row[i] not in (_BY_PRESET, _TRL_DEFAULT)}

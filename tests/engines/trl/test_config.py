@@ -32,7 +32,7 @@ def kind_of(hint: Any) -> Any:
 
 def test_the_fields_are_those_of_the_table_of_settings():
     table = {name_in("trl", name): name for name in settings_of("trl")}
-    assert len(OURS) == 30
+    assert len(OURS) == 27
     assert set(OURS) | {"scale_rewards"} == set(table)
     hints = get_type_hints(MEDSConfig)
     for field in fields(MEDSConfig):
@@ -84,7 +84,7 @@ def test_methods_as_the_paper_tells(tmp_path):
             0.28,
             10.0,
         )
-        assert (dapo.dynamic_sampling, dapo.overlong_buffer, dapo.overlong_factor) == (True, 512, 1.0)
+        assert (dapo.dynamic_sampling, dapo.overlong_buffer) == (True, 512)
         assert dapo.max_generation_batches == 10
     assert config(tmp_path, method="meds").uses_memory
     assert config(tmp_path, method="grpo-entropy").entropy_advantage
@@ -100,10 +100,10 @@ def test_what_the_user_gives_wins(tmp_path):
         0.3,
         4.0,
     )
-    given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=True)
-    assert (given.dynamic_sampling, given.overlong_buffer, given.entropy_advantage) == (False, 0, True)
-    assert not config(tmp_path, method="grpo-entropy", entropy_advantage=False).entropy_advantage
-    assert not config(tmp_path, method="meds", preset="recommended", entropy_advantage=False).entropy_advantage
+    given = config(tmp_path, method="dapo", dynamic_sampling=False, overlong_buffer=0, entropy_advantage=0.4)
+    assert (given.dynamic_sampling, given.overlong_buffer, given.entropy_advantage) == (False, 0, 0.4)
+    assert not config(tmp_path, method="grpo-entropy", entropy_advantage=0).entropy_advantage
+    assert not config(tmp_path, method="meds", preset="recommended", entropy_advantage=0).entropy_advantage
 
 
 def test_a_preset_sets_what_the_user_does_not(tmp_path):
@@ -135,7 +135,7 @@ def test_the_preset_gives_the_entropy_advantage_to_meds_alone(tmp_path):
         ("grpo-entropy", "paper"),
         ("grpo-entropy", "recommended"),
     }
-    assert set(found.values()) == {True, False}
+    assert set(found.values()) == {0.0, 0.4}
 
 
 def test_the_recommended_preset_leaves_rewards_undivided_for_meds_alone(tmp_path):
@@ -235,7 +235,7 @@ def test_a_field_that_contradicts_the_memory_handed_in_is_refused(tmp_path, aske
         ({"fingerprint_layers": 0}, "at least 1; got 0"),
         ({"overlong_buffer": 512}, "below max_completion_length"),
         ({"max_generation_batches": 0}, "max_generation_batches"),
-        ({"entropy_advantage_cap": 0.0}, "above 0"),
+        ({"entropy_advantage": -0.1}, "at least 0"),
         ({"advantage": "gae"}, "advantage must be one of trl, undivided, maxrl, pass_at_k, f_grpo; got 'gae'"),
         ({"advantage_k": 0}, "advantage_k must be a whole number of at least 1"),
         ({"advantage": "pass_at_k", "advantage_k": 9}, r"advantage_k must be at most num_generations \(8\).*got 9"),

@@ -352,15 +352,15 @@ def test_a_fingerprint_of_ones_own(model_path, dataset, make_config):
 def test_entropy_advantage_changes_the_update(model_path, dataset, make_config):
     plain = train(model_path, dataset, make_config(method="grpo"))
     entropy = train(model_path, dataset, make_config(method="grpo-entropy"))
-    none = train(model_path, dataset, make_config(method="grpo-entropy", entropy_advantage_coef=0.0))
+    none = train(model_path, dataset, make_config(method="grpo-entropy", entropy_advantage=0.0))
     assert_same_bits(none, plain)
-    assert_same_bits(train(model_path, dataset, make_config(method="grpo", entropy_advantage=True)), entropy)
+    assert_same_bits(train(model_path, dataset, make_config(method="grpo", entropy_advantage=0.4)), entropy)
     assert any(not torch.equal(parameters(entropy)[name], value) for name, value in parameters(plain).items())
 
 
 def test_the_entropy_advantage_goes_together_with_the_memory(model_path, dataset, make_config):
     same = {"method": "meds", "preset": "recommended", "max_steps": 4, "dynamic_sampling": False}
-    plain = train(model_path, dataset, make_config(**same, entropy_advantage=False))
+    plain = train(model_path, dataset, make_config(**same, entropy_advantage=0.0))
     both = train(model_path, dataset, make_config(**same))
     assert len(both.memory) > 0
     assert any(not torch.equal(parameters(both)[name], value) for name, value in parameters(plain).items())

@@ -124,7 +124,7 @@ def test_entropies_are_added_last(monkeypatch, all_wrong):
     queue, plain = Queue(), Queue()
     rng = np.random.default_rng(0)
     entropies = {f"{uid}_{i}_0": torch.tensor(rng.uniform(0, 3, 2 + i)) for uid in "ab" for i in range(3)}
-    for each, added in ((plain, {}), (queue, {"entropy_advantage": True, "entropy_advantage_coef": 0.3})):
+    for each, added in ((plain, {}), (queue, {"entropy_advantage": 0.3})):
         made = make_trainer(monkeypatch, each, all_wrong=all_wrong, **added)
         for uid, last in (("a", 1.0), ("b", 0.0)):
             rows = {key: value | {"entropy": entropies[key]} for key, value in group(uid, [0.0, 0.0, last]).items()}

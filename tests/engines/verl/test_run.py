@@ -168,7 +168,7 @@ def test_what_the_trl_adapter_finds(inputs, tmp_path):
 def test_dynamic_sampling(inputs, tmp_path, all_wrong):
     settings = ["algorithm.filter_groups.enable=True", "algorithm.filter_groups.metric=acc"]
     steps = ["trainer.total_training_steps=3", f"meds.all_wrong={all_wrong}", "trainer.save_freq=3"]
-    steps.append("meds.entropy_advantage=True")  # reads the entropies that verl itself has put into the queue
+    steps.append("meds.entropy_advantage=0.4")  # reads the entropies that verl itself has put into the queue
     run = ran(PocketRun(inputs, tmp_path, [*settings, *steps]))
     right = defaultdict(list)
     for step in run.metrics:

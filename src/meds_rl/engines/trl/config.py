@@ -32,7 +32,7 @@ from meds_rl.tasks.base import check_dataset
 
 @dataclass
 class MEDSConfig(GRPOConfig):
-    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 30 more.
+    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 27 more.
 
     ``method`` and ``preset`` set the fields whose default is None; a value given explicitly always wins. What a field
     means and which values are allowed is in ``docs/settings.md`` and ``meds_rl.engines.settings``. ``meds_*`` fields
@@ -112,12 +112,9 @@ class MEDSConfig(GRPOConfig):
     dynamic_sampling: bool | None = field_of("trl", "dynamic_sampling")
     max_generation_batches: int = field_of("trl", "max_generation_batches")
     overlong_buffer: int | None = field_of("trl", "overlong_buffer")
-    overlong_factor: float = field_of("trl", "overlong_factor")
     advantage: Literal["trl", "undivided", "maxrl", "pass_at_k", "f_grpo"] = field_of("trl", "advantage")
     advantage_k: int = field_of("trl", "advantage_k")
-    entropy_advantage: bool | None = field_of("trl", "entropy_advantage")
-    entropy_advantage_coef: float = field_of("trl", "entropy_advantage_coef")
-    entropy_advantage_cap: float = field_of("trl", "entropy_advantage_cap")
+    entropy_advantage: float | None = field_of("trl", "entropy_advantage")
 
     log_rollouts: bool = field_of("trl", "log_rollouts")
 
@@ -309,7 +306,7 @@ def add_rewards(
     punishment = None
     if args.overlong_buffer:
         punishment = get_soft_overlong_punishment(args.max_completion_length, args.overlong_buffer)
-        columns[punishment.__name__] = args.overlong_factor
+        columns[punishment.__name__] = 1.0
     if args.uses_memory:
         columns["meds_penalty"] = 1.0
     own = [one for one in correctness if callable(one) and not any(one is given for given in functions)]

@@ -373,8 +373,8 @@ class MEDSTrainer(GRPOTrainer):
                 return parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._loss_inputs is not None and with_gradient:
-            coef, cap = self.args.entropy_advantage_coef, self.args.entropy_advantage_cap
-            self._loss_inputs["advantages"] = entropy_advantage(self._loss_inputs["advantages"], entropies, coef, cap)
+            plain, coef = self._loss_inputs["advantages"], self.args.entropy_advantage
+            self._loss_inputs["advantages"] = entropy_advantage(plain, entropies, coef)
         return logps, entropies, aux_loss
 
     @property

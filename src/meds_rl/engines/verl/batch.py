@@ -219,12 +219,12 @@ def write_advantages(meta: Any, sessions: Mapping[str, float]) -> None:
     _write(meta, keys, advantages=values, returns=values)
 
 
-def add_entropies(meta: Any, coef: float, cap: float) -> None:
-    """Add min(coef * H, |A| / cap) to the advantages A, with H in nats from the old-log-probability forward."""
+def add_entropies(meta: Any, coef: float) -> None:
+    """Add min(coef * H, |A| / 2) to the advantages A, with H in nats from the old-log-probability forward."""
     names = ("advantages", "entropy", "response_mask")
     data = read_fields(meta, meta.keys, names)
     values = [
-        entropy_advantage(advantages[None], entropies[None], coef, cap)[0] * mask
+        entropy_advantage(advantages[None], entropies[None], coef)[0] * mask
         for advantages, entropies, mask in zip(*(data[name].unbind() for name in names), strict=True)
     ]
     _write(meta, meta.keys, advantages=values)

@@ -37,7 +37,6 @@ _NOT_IN_VERL = {
     "dynamic_sampling": "verl's own setting is algorithm.filter_groups.enable",
     "max_generation_batches": "verl's own setting is algorithm.filter_groups.max_num_gen_batches",
     "overlong_buffer": "verl's own setting is reward.reward_kwargs.overlong_buffer_cfg",
-    "overlong_factor": "verl's own setting is reward.reward_kwargs.overlong_buffer_cfg",
     "log_rollouts": "verl's own setting is trainer.rollout_data_dir",
 }
 
@@ -181,7 +180,7 @@ def _about_forward(config: Any, settings: MEDSConfig) -> Iterator[str]:
         yield (
             "algorithm.rollout_correction.bypass_mode=True leaves out the old-log-probability forward, in which "
             f"{' and '.join(needed)} are taken. Set it to False"
-            + (", or meds.entropy_advantage=false." if settings.reads_text else ".")
+            + (", or meds.entropy_advantage=0." if settings.reads_text else ".")
         )
 
 

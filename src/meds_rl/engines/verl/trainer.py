@@ -139,7 +139,7 @@ class MEDSTrainer(PPOTrainerSync):
         if advantage is not None or self.config.algorithm.get("norm_adv_by_std_in_grpo", True):
             write_advantages(batch, completions.advantages(advantage))
         if self._settings.entropy_advantage:
-            add_entropies(batch, self._settings.entropy_advantage_coef, self._settings.entropy_advantage_cap)
+            add_entropies(batch, self._settings.entropy_advantage)
         return batch
 
     def shape(self, batch: Batch, features: Features) -> None:
