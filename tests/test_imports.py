@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str] | None] = {
         "memory",
         "fingerprint.answer",
         "fingerprint.locate",
+        "fingerprint.outcome",
         "fingerprint.text",
         "tasks.base",
     },

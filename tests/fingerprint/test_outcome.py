@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meds_rl.fingerprint import outcome_text, outcome_vectors
-from meds_rl.fingerprint.outcome import MAX_ITEMS, items_of
+from meds_rl.fingerprint.outcome import MAX_ITEMS
 from meds_rl.fingerprint.text import text_fingerprints
 
 
@@ -44,7 +46,7 @@ def test_a_vector_is_the_sum_of_its_items():
         (None, None),
         (("ok", "IndexError", "got 5"), "ok, IndexError, got 5"),
         (("ok", "got [1, 2]"), "ok, got [1,2]"),  # ", " only stands between items
-        ("lost, by timeout", "lost,by timeout"),
+        ("ok, got [1,2]", "ok, got [1,2]"),
         ("two\nlines  of it", "two lines of it"),
         ((), "()"),
         (frozenset({"b", "a", "c"}), "{'a','b','c'}"),
@@ -56,7 +58,18 @@ def test_a_vector_is_the_sum_of_its_items():
 def test_the_text_of_an_outcome_has_its_vector(outcome, text):
     assert outcome_text(outcome) == text
     if text is not None:
-        np.testing.assert_array_equal(outcome_vectors([outcome]), outcome_vectors([items_of(text)]))
+        np.testing.assert_array_equal(*outcome_vectors([outcome, text]))
+        assert outcome_text(text) == text
+
+
+ITEMS = st.text(st.sampled_from("a, \n\u2003") | st.characters(), max_size=8).map(lambda text: text * 40)
+
+
+@given(st.lists(ITEMS, min_size=1, max_size=4).map(tuple) | ITEMS | st.frozensets(st.integers()))
+def test_a_text_is_its_own_text_and_has_the_same_vector(outcome):
+    text = outcome_text(outcome)
+    assert outcome_text(text) == text
+    np.testing.assert_array_equal(*outcome_vectors([outcome, text]))
 
 
 @pytest.mark.parametrize(

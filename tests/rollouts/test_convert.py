@@ -51,6 +51,36 @@ def test_a_plain_table(tmp_path):
     ]
 
 
+def test_outcomes_beside_the_reward(tmp_path):
+    outcomes = [["ok", "got [1, 2]"], "ok, IndexError", {"no": "outcome"}, None, 1]
+    rows = [
+        {"prompt": "p", "completion": f"c{place}", "reward": 0, "outcome": outcome}
+        for place, outcome in enumerate(outcomes)
+    ]
+    table = read(write(tmp_path / "mine.jsonl", rows))
+    assert table["outcome"].tolist()[:2] == ["ok, got [1,2]", "ok, IndexError"]
+    assert table["outcome"].isna().tolist() == [False, False, True, True, True]
+    graded = [{**row, "outcome": "wrong"} for row in rows]
+    assert read(write(tmp_path / "graded.jsonl", graded), columns={"reward": "outcome"})["outcome"].isna().all()
+
+
+def test_outcomes_that_trl_and_verl_have_logged(tmp_path):
+    row = {"step": 1, "prompt": "p", "completion": "\\boxed{1}", "reward_func": 0.0, "advantage": 0.0}
+    pq.write_table(
+        pa.Table.from_pylist(
+            [{**row, "outcome": ["ok", "IndexError"]}, {**row, "completion": "\\boxed{2}", "outcome": None}]
+        ),
+        tmp_path / "completions_00001.parquet",
+    )
+    table = read(tmp_path / "completions_00001.parquet")
+    assert table.attrs["source"][0].startswith("completions_00001.parquet: TRL completions")
+    assert table["outcome"].dropna().tolist() == ["ok, IndexError"]
+    verl = {"input": "p", "output": "c", "score": 0.0, "step": 1, "uid": "u_0_0", "outcome": "lost by timeout"}
+    table = read(write(tmp_path / "1.jsonl", [verl]))
+    assert table["outcome"].tolist() == ["lost by timeout"]
+    assert not any("No answers were found" in note for note in table.attrs["source"])  # outcomes name errors
+
+
 TEXT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 CSV = b'prompt,completion,reward\n2 + 2?,"so, then\n\\boxed{4}",1\n2 + 2?,so \\boxed{5},0\n3 + 3?,no idea,0\n'
 FILES = {
@@ -220,6 +250,11 @@ def test_a_policy_that_says_the_same_at_every_step_is_not_taken_for_a_batch_logg
     assert len(read(tmp_path)) == 6
 
 
+def test_answers_that_are_programs(tmp_path):
+    rows = [{"prompt": "p", "completion": f"So:\n```python\nx = {n}\n```", "reward": 0} for n in (1, 2)]
+    assert list(read(write(tmp_path / "a.jsonl", rows), answer_marker="code")["answer"]) == ["x = 1", "x = 2"]
+
+
 def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
     texts = ["<answer>1</answer>", "so 7 or 8 <answer>2</answer>", "#### 3"]
     path = write(tmp_path / "a.jsonl", [{"prompt": "p", "completion": text, "reward": 0} for text in texts])
@@ -230,12 +265,13 @@ def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
 
     assert answers() == ["1", "2", None]  # the marker that most have
     assert answers(answer_marker="hashes") == [None, None, "3"]
+    assert answers(answer_marker="code") == [None] * 3
     assert answers(answer_pattern="[0-9]") == ["1", "2", "3"]  # the last match
     assert answers(answer_pattern="so ([0-9]) or ([0-9])") == [None, "7", None]  # its first group
     assert answers(answer_pattern="(a+)+$") == [None] * 3  # linear time
     with pytest.raises(ValueError, match="is no regular expression of RE2"):
         answers(answer_pattern="(?=x)")
-    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes; got 'x'"):
+    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes, code; got 'x'"):
         answers(answer_marker="x")
     with pytest.raises(ValueError, match="--answer-marker or --answer-pattern, not both"):
         answers(answer_marker="boxed", answer_pattern="x")

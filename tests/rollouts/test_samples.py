@@ -37,7 +37,7 @@ def test_round_trip_with_nulls_where_a_row_is_silent(tmp_path):
     rows = [ROW, {**ROW, "sample": 1, "answer": None, "fingerprint": None, "is_exact": False}]
     write_samples(tmp_path / "deep" / "s.parquet", samples_table(rows))
     back = read_samples(tmp_path / "deep" / "s.parquet").to_pylist()
-    assert back[0] == {**ROW, "strategy": None, "is_exact": None}
+    assert back[0] == {**ROW, "strategy": None, "is_exact": None, "outcome": None}
     assert (back[1]["answer"], back[1]["fingerprint"], back[1]["is_exact"]) == (None, None, False)
 
 

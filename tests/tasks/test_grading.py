@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from datasets import Dataset
 
-from meds_rl.tasks import Task
-from meds_rl.tasks.grading import AccuracyReward, MathGrader, bare, math_grade
+from meds_rl.tasks import Task, Verdict
+from meds_rl.tasks.grading import AccuracyReward, FunctionGrader, MathGrader, bare, math_grade
 
 SAME = [  # given, gold
     (r"\frac12", r"\frac{1}{2}"),
@@ -149,6 +149,30 @@ def test_reward_of_unusual_messages(task):
         {"role": "assistant", "content": r"\boxed{1}"},
     ]
     assert AccuracyReward(task)([parts, tool_call, [], after_tool], answer=["1"] * 4) == [1.0, 0.0, 0.0, 1.0]
+
+
+def lost(completion, row):
+    return Verdict(True) if completion == row["answer"] else Verdict(False, ("ok", f"got {completion}"))
+
+
+def test_the_outcomes_of_verdicts_are_logged():
+    logged = []
+    reward = AccuracyReward(Task("game", None, None, lost))
+    given = {"answer": ["1", "1"], "log_extra": lambda name, values: logged.append((name, values))}
+    assert reward(["1", "2"], **given) == [1.0, 0.0]
+    reward(["1", "1"], **given)  # the column is there again, as TRL's table of completions needs it
+    assert logged == [("outcome", [None, ("ok", "got 2")]), ("outcome", [None, None])]
+    assert reward(["1", "2"], answer=["1", "1"]) == [1.0, 0.0]
+
+
+def test_a_reward_function_that_logs_outcomes_gives_verdicts():
+    def played(completions, log_extra, **_):
+        log_extra("outcome", [f"lost by {completions[0]}"])
+        return [0.0]
+
+    row = {"prompt": "p"}
+    assert FunctionGrader([played], 0.5)("timeout", row) == Verdict(False, "lost by timeout")
+    assert FunctionGrader([lambda **_: [1.0]], 0.5)("timeout", row) is True
 
 
 def test_reward_is_picklable_without_the_data(task):

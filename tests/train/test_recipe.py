@@ -1,12 +1,11 @@
 """Recipes: every shipped one loads; mistakes are one sentence."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from trl.rewards import accuracy_reward
 
-from meds_rl.tasks import load_task
+from meds_rl.tasks import Task, load_task
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
 from meds_rl.train.run import _correctness, _graded_as_trained, _recipe_text, reward_functions
 
@@ -160,7 +159,7 @@ def test_every_bound_is_of_a_field():
 
 def test_reward_functions_by_import_path(tmp_path):
     path = write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\n")
-    task = SimpleNamespace(grade=None, grade_may_hang=False, name="t")
+    task = Task("t", None, None, grade=None)
     named = ["trl.rewards.accuracy_reward", "trl.rewards.think_format_reward"]
     recipe = load_recipe(path, ["--reward_funcs", *named])
     assert [function.__name__ for function in reward_functions(recipe, task)] == [

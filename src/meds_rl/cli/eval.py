@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to evaluate, on what, how, and where the results go."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="hub name, folder, pocket, smollm2, or a run folder")
-    add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset> or math; default: the run's own")
+    add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset>, math or code; default: the run's own")
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")
     add(
         "--benchmark",
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME",
-        help="aime24, aime25, amc23, math500, ...",
+        help="aime24, math500, champ, humaneval, ...",
     )
     add("--data", metavar="FILE", help="local copy of the benchmark: a file, or a folder of them")
     add("--samples", type=int, metavar="N", help="completions of each problem (default: the run's, else 16)")

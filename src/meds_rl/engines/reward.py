@@ -12,6 +12,7 @@ import math
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +39,7 @@ from meds_rl.engines.reward_rows import (
     warn_of_first_batch,
 )
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
-from meds_rl.engines.texts import prompt_id_of, prompt_text
+from meds_rl.engines.texts import OUTCOME, outcome_texts, prompt_id_of, prompt_text
 from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
 from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.text import answer_vectors, text_fingerprints
@@ -52,7 +53,7 @@ RewardFunction: TypeAlias = Callable[..., Sequence[float | None]]
 FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 """f(prompts=, completions=, answers=, **columns) -> (n, D), completions and answers as texts; NaN for no answer."""
 
-FINGERPRINTS = ("answer", "steps", "text")
+FINGERPRINTS = ("answer", "steps", "text", OUTCOME)
 
 LOOKED_AT, MOSTLY_SKIPPED = 32, 0.5
 """After so many groups it warns if at least this share of them is left out."""
@@ -87,7 +88,8 @@ class RepeatedErrorPenalty:
         all_wrong: as in `RewardShaper`; "center" acts as "shape", because the trainer makes the advantages. None:
             "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
         fingerprint: what errors are compared by. "answer" counts equal answers; "steps" clusters by the steps of the
-            working, "text" by its wording; or a function (prompts=, completions=, answers=, **columns) -> (n, D).
+            working, "text" by its wording, "outcome" by what `correctness` logs by ``log_extra("outcome", ...)`` or
+            the column ``outcome`` has; or a function (prompts=, completions=, answers=, **columns) -> (n, D).
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
@@ -130,7 +132,7 @@ class RepeatedErrorPenalty:
         correctness: RewardFunction | str,
         alpha: float = 0.1,
         beta: float = 0.2,
-        fingerprint: Literal["answer", "steps", "text"] | FingerprintFunction = "answer",
+        fingerprint: Literal["answer", "steps", "text", "outcome"] | FingerprintFunction = "answer",
         all_wrong: Literal["skip", "center", "shape"] | None = None,
         folder: str | os.PathLike[str] | None = None,
         *,
@@ -227,21 +229,26 @@ class RepeatedErrorPenalty:
         texts = [completion_text(completion, row) for row, completion in enumerate(given["completions"])]
         answers = self._answers(texts)
         ids = [{"prompt_id": name} for name in given["prompt_id"]] if "prompt_id" in given else [{}] * num_rows
-        grades, start = self._grades(given), time.perf_counter()
-        features = check_features(self._features(given, texts, answers), num_rows)
+        grades, outcomes = self._grades(given)
+        start = time.perf_counter()
+        features = check_features(self._features(given, texts, answers, outcomes), num_rows)
         return Rows(
             prompt_ids=[str(prompt_id_of(row, prompt)) for row, prompt in zip(ids, prompts, strict=True)],
             prompts=[prompt_text(prompt) for prompt in prompts],
             completions=texts,
             answers=answers,
+            outcomes=outcomes,
             num_tokens=[len(tokens) for tokens in given.get("completion_ids", [()] * num_rows)],
             grades=grades,
             features=features,
             seconds=time.perf_counter() - start,
         )
 
-    def _grades(self, given: Mapping[str, Any]) -> NDArray[np.float64]:
-        """(n,) grades, NaN for None."""
+    def _grades(self, given: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str | None] | None]:
+        """(n,) grades, NaN for None; and n outcomes as texts, None if there are none."""
+        # A trainer's column is the data set's: it may be anything.
+        is_reported = self.fingerprint == OUTCOME or "trainer_state" not in given
+        num_rows, outcomes = len(given["prompts"]), given.get(OUTCOME) if is_reported else None
         if isinstance(self.correctness, str):
             if self.correctness not in given:
                 names = ", ".join(sorted(columns_of(given))) or "none"
@@ -252,18 +259,30 @@ class RepeatedErrorPenalty:
             grades = given[self.correctness]
         else:
             # The trainer calls it too, and then it logs; it must not log twice.
-            silent = {name: ignore for name in ("log_metric", "log_extra") if name in given}
-            grades = self.correctness(**{**given, **silent})
-        return checked_grades(grades, len(given["prompts"]))
+            caught: dict[str, list[Any]] = defaultdict(list)
+            catching = {"log_metric": ignore, "log_extra": lambda name, values: caught[name].extend(values)}
+            needed = ("log_extra",) if self.fingerprint == OUTCOME and outcomes is None else ()
+            grades = self.correctness(**{**given, **{n: f for n, f in catching.items() if n in (*given, *needed)}})
+            outcomes = caught.get(OUTCOME, outcomes)
+        return checked_grades(grades, num_rows), None if outcomes is None else outcome_texts(outcomes, num_rows)
 
     def _answers(self, texts: list[str]) -> list[str | None]:
         return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]
 
-    def _features(self, given: Mapping[str, Any], texts: list[str], answers: list[str | None]) -> ArrayLike:
+    def _features(
+        self, given: Mapping[str, Any], texts: list[str], answers: list[str | None], outcomes: list[str | None] | None
+    ) -> ArrayLike:
+        if self.fingerprint == OUTCOME and outcomes is None:
+            raise ValueError(
+                'fingerprint="outcome" needs outcomes: a column outcome, or a correctness that logs them by '
+                'log_extra("outcome", values), one value for each completion and None for no outcome.'
+            )
         if self.fingerprint == "answer":
             return answer_vectors(answers)
         if isinstance(self.fingerprint, str):
-            return text_fingerprints(self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers)
+            return text_fingerprints(
+                self.fingerprint, prompts=given["prompts"], completions=texts, answers=answers, outcomes=outcomes
+            )
         return self.fingerprint(prompts=given["prompts"], completions=texts, answers=answers, **columns_of(given))
 
     # ---- Score, remember and write, in the first process.
@@ -312,7 +331,9 @@ class RepeatedErrorPenalty:
     def _remember_again(self, rollouts: Mapping[str, Sequence[Any]]) -> None:
         """Remember a batch again, from its rollouts."""
         given = {"prompts": rollouts["prompt"], "completions": rollouts["completion"]}
-        features = check_features(self._features(given, list(rollouts["completion"]), list(rollouts["answer"])))
+        outcomes = list(rollouts[OUTCOME]) if self.fingerprint == OUTCOME else None
+        texts, answers = list(rollouts["completion"]), list(rollouts["answer"])
+        features = check_features(self._features(given, texts, answers, outcomes))
         graded = np.array(
             [reward is not None and math.isfinite(reward) for reward in rollouts["reward"]], dtype=np.bool_
         )
@@ -376,7 +397,7 @@ class RepeatedErrorPenalty:
         answers = self._answers(texts)
         # TRL's table of completions needs its columns for these rows, too.
         self._log_columns(given, answers, [None] * len(texts), [None] * len(texts))
-        return [0.0 if math.isfinite(grade) else None for grade in self._grades(given).tolist()]
+        return [0.0 if math.isfinite(grade) else None for grade in self._grades(given)[0].tolist()]
 
     def _log_columns(
         self, given: Mapping[str, Any], answers: Sequence[Any], clusters: Sequence[Any], sizes: Sequence[Any]

@@ -33,7 +33,7 @@ CHEAP_SECONDS = 0.1
 TIMES_ITS_COST = 20
 """A larger one is written again after this many times what the last write took: at most 1/20 of the time."""
 
-REMEMBERED_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "reward", "is_correct")
+REMEMBERED_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "reward", "is_correct", "outcome")
 
 RememberAgain: TypeAlias = Callable[[Mapping[str, Sequence[Any]]], None]
 """Remembers a batch again, from the `REMEMBERED_COLUMNS` of its rollouts."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from meds_rl.checks import is_number
 from meds_rl.engines.figures import batch_figures
-from meds_rl.engines.texts import text_of
+from meds_rl.engines.texts import OUTCOME, text_of
 from meds_rl.labels import NOT_SCORED
 from meds_rl.memory.entry import MemoryEntry
 from meds_rl.memory.memory import ErrorMemory
@@ -96,6 +96,7 @@ class Rows:
 
     Attributes:
         prompt_ids, prompts, completions, answers, num_tokens: one value per row.
+        outcomes: one text per row, None for no outcome (`meds_rl.fingerprint.outcome_text`); None if there are none.
         grades: (B,), NaN without a grade.
         features: (B, D) fingerprints.
         seconds: time that the fingerprints took.
@@ -105,6 +106,7 @@ class Rows:
     prompts: list[str]
     completions: list[str]
     answers: list[str | None]
+    outcomes: list[str | None] | None
     num_tokens: list[int]
     grades: NDArray[np.float64]
     features: NDArray[np.float32]
@@ -122,11 +124,20 @@ class Rows:
             prompts=list(chain.from_iterable(part.prompts for part in parts)),
             completions=list(chain.from_iterable(part.completions for part in parts)),
             answers=list(chain.from_iterable(part.answers for part in parts)),
+            outcomes=_joined_outcomes(parts),
             num_tokens=list(chain.from_iterable(part.num_tokens for part in parts)),
             grades=np.concatenate([part.grades for part in parts]),
             features=np.concatenate([part.features for part in parts]),
             seconds=max(part.seconds for part in parts),
         )
+
+
+def _joined_outcomes(parts: Sequence[Rows]) -> list[str | None] | None:
+    """A process whose function has logged no outcome has None for each of its rows."""
+    if all(part.outcomes is None for part in parts):
+        return None
+    listed = ([None] * len(part) if part.outcomes is None else part.outcomes for part in parts)
+    return list(chain.from_iterable(listed))
 
 
 @dataclass
@@ -170,6 +181,7 @@ def rollout_columns(rows: Rows, shaped: ShapedBatch, graded: NDArray[np.bool_]) 
         "reason": _spread(shaped.reasons, graded, NOT_GRADED),
         "memory_id": _spread(shaped.memory_ids.tolist(), graded, -1),
         "in_loss": [True] * size,
+        **({} if rows.outcomes is None else {OUTCOME: rows.outcomes}),
     }
 
 

@@ -150,7 +150,7 @@ _SHARED: dict[str, Setting] = {
         ),
         "layer_logits",
         "What completions are compared by: states of the model; or, read from the text, the answer, the steps of the "
-        "working, or its wording; or the outcome that a reward function reports.",
+        "working, or its wording; or the outcome that a grader reports.",
         "working_states",
     ),
     "fingerprint_layers": Setting(

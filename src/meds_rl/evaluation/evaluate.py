@@ -206,5 +206,5 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
 
 def _hash(problems: Sequence[Problem]) -> str:
     """Changes when the data set does, so that `resume` notices."""
-    names = [f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row['answer']}" for p in problems]
+    names = [f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row.get('tests', p.row['answer'])}" for p in problems]
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]

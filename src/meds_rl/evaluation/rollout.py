@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
-from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer
+from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer, outcome_text
 from meds_rl.rollouts.samples import samples_table
 from meds_rl.tasks.base import Verdict
 from meds_rl.tasks.grader import Grader
@@ -112,8 +112,9 @@ class Rollout:
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
         verdicts = _graded(asked, completions, graders)
-        for row, problem, *made in zip(chunk, asked, completions, verdicts, fingerprints, strict=True):
-            yield _row(problem, row.sample, *made)
+        made = zip(completions, verdicts, fingerprints, strict=True)
+        for row, problem, (completion, verdict, fingerprint) in zip(chunk, asked, made, strict=True):
+            yield _row(problem, row.sample, completion, verdict, fingerprint)
 
 
 def _graded(
@@ -145,5 +146,6 @@ def _row(
         "is_correct": right,
         "strategy": strategy,
         "is_exact": right and strategy in task.correct_strategies if task.correct_strategies else None,
+        "outcome": outcome_text(verdict.outcome) if isinstance(verdict, Verdict) else None,
         "fingerprint": None if answer is None else fingerprint,
     }

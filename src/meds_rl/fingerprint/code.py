@@ -21,8 +21,9 @@ from meds_rl.fingerprint.roles import Working, mix, text_hash
 MAX_CHARACTERS = 20_000
 """A longer program is not read."""
 
-_FENCED = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^([ \t]*)```[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _LANGUAGES = ("python", "python3", "py")
+_DEFINES = re.compile(r"^(?:async +def|def|class)\b", re.MULTILINE)
 _BEGINS = re.compile(r"^(?:def|class|import|from|for|while|async|return|if|@)\b", re.MULTILINE)
 _BUILTINS = frozenset(dir(builtins))
 _NEXT, _HEADER = 211, 223
@@ -31,9 +32,10 @@ _NEXT, _HEADER = 211, 223
 def find_program(completion: str) -> str | None:
     r"""The program that a completion gives as its answer, without blank lines around it; None if there is none.
 
-    It is the last block that is fenced as Python, else the last fenced block without a language; one that is not closed
-    goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and more
-    than names and values.
+    It is the last block that is fenced as Python, else the last fenced block without a language; of several the last
+    one that defines a function or class, as models often add a block that shows how to call it. A block that is not
+    closed goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and
+    more than names and values.
 
     >>> find_program("So:\n```python\nprint(1)\n```\nIt prints\n```\n1\n```")
     'print(1)'
@@ -42,13 +44,20 @@ def find_program(completion: str) -> str | None:
     >>> find_program("I do not know.") is None
     True
     """
-    fenced = [(name.lower(), text) for name, text in _FENCED.findall(completion)]
-    blocks = [text for name, text in fenced if name in _LANGUAGES] or [text for name, text in fenced if not name]
+    fenced = _FENCED.findall(completion)
     if fenced:
-        return _trimmed(blocks[-1]) if blocks else None
+        tagged = [one for one in fenced if one[1].lower() in _LANGUAGES] or [one for one in fenced if not one[1]]
+        blocks = [_moved_left(text, indent) for indent, _, text in tagged]
+        defining = [block for block in blocks if _DEFINES.search(block)]
+        return _trimmed((defining or blocks)[-1]) if blocks else None
     if len(completion) <= MAX_CHARACTERS and (_does_something(completion) or _does_something(f"if 1:\n{completion}")):
         return _trimmed(completion)
     return None
+
+
+def _moved_left(block: str, indent: str) -> str:
+    """A block in a list is indented as a whole, with its fence."""
+    return re.sub(f"^{indent}", "", block, flags=re.MULTILINE) if indent else block
 
 
 def _trimmed(program: str) -> str | None:
@@ -97,8 +106,8 @@ def read_code(completion: str) -> Working | None:
     return Working(name, name, key, (*own, *neighbours))
 
 
-def _is_tagged(fenced: list[tuple[str, str]]) -> bool:
-    return any(name.lower() in _LANGUAGES for name, _ in fenced)
+def _is_tagged(fenced: list[tuple[str, str, str]]) -> bool:
+    return any(name.lower() in _LANGUAGES for _, name, _ in fenced)
 
 
 class _Renamed(ast.NodeTransformer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -17,15 +18,16 @@ MAX_ITEMS, MAX_CHARACTERS = 1_000, 200
 """Items of an outcome that are read, and characters of each."""
 
 SEPARATOR = ", "
-"""Stands between items, and in none: an item's own commas have no space after them."""
+"""Stands between the items of a text, and in no item: an item's own commas have no space after them."""
 
 
 def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
     """Unit vectors (B, D) float32 that are equal for equal outcomes; a row of NaN for no outcome (None).
 
-    A tuple has items, any other value is one item. The vector is the sum over items of the random signs (1 or -1) of
-    hash(place, item), divided by its length. Two outcomes of n items that differ in m of them are about sqrt(2 m / n)
-    apart. Items are compared as texts (`outcome_text`), so a vector is the same on every machine.
+    A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is the sum
+    over items of the random signs (1 or -1) of hash(place, item), divided by its length. Two outcomes of n items that
+    differ in m of them are about sqrt(2 m / n) apart. Items are compared as texts (`outcome_text`), so a vector is the
+    same on every machine.
 
     Raises:
         TypeError: an outcome is not hashable, or has no text of its own.
@@ -36,17 +38,17 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
         >>> round(float(a @ a), 3), bool(a @ b > a @ c)
         (1.0, True)
     """
-    hashes: dict[tuple[int, str], int] = {}
+    places: dict[tuple[int, str], int] = {}  # (place, item) -> row of `of_item`; a batch has the same few many times
     rows = [
-        None if outcome is None else [hashes.setdefault(pair, _hash(*pair)) for pair in enumerate(_items(outcome))]
+        None if outcome is None else [places.setdefault(pair, len(places)) for pair in enumerate(_items(outcome))]
         for outcome in outcomes
     ]
-    of_hash = signs(np.array(list(hashes.values()), dtype=np.uint64), num_features).astype(np.int32)
-    place_of = {value: place for place, value in enumerate(hashes.values())}
+    hashes = np.array([_hash(*pair) for pair in places], dtype=np.uint64)
+    of_item = signs(hashes, num_features).astype(np.int32)
     vectors = np.full((len(rows), num_features), np.nan, dtype=np.float32)
     for row, found in enumerate(rows):
         if found is not None:
-            total = of_hash[[place_of[value] for value in found]].sum(axis=0)
+            total = of_item[found].sum(axis=0)
             vectors[row] = total / np.linalg.norm(total)
     return vectors
 
@@ -54,7 +56,7 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
 def outcome_text(outcome: Hashable | None) -> str | None:
     """An outcome in the rollouts table: its items, at most `MAX_ITEMS` of `MAX_CHARACTERS`; None for None.
 
-    `outcome_vectors` gives the items of the text (`items_of`) the vector of the outcome itself.
+    The text has the vector of the outcome (`outcome_vectors`), and is its own text.
 
     Raises:
         TypeError: it is not hashable, or has no text of its own.
@@ -66,11 +68,6 @@ def outcome_text(outcome: Hashable | None) -> str | None:
     return None if outcome is None else SEPARATOR.join(_items(outcome))
 
 
-def items_of(text: str) -> tuple[str, ...]:
-    """The items of an outcome from `outcome_text`."""
-    return tuple(text.split(SEPARATOR))
-
-
 def _items(outcome: Hashable) -> list[str]:
     """At least one item."""
     try:
@@ -80,13 +77,21 @@ def _items(outcome: Hashable) -> list[str]:
             f"an outcome must be hashable (text, a number, a tuple of them); got {type(outcome).__name__} "
             f"{repr(outcome)[:80]}"
         ) from None
-    items = outcome[:MAX_ITEMS] if isinstance(outcome, tuple) and outcome else (outcome,)
-    return [_item(item) for item in items]
+    items: Sequence[Any] = (outcome,)
+    if isinstance(outcome, str):
+        items = outcome[: MAX_ITEMS * (MAX_CHARACTERS + len(SEPARATOR))].split(SEPARATOR)
+    elif isinstance(outcome, tuple) and outcome:
+        items = outcome
+    return [_item(item) for item in items[:MAX_ITEMS]]
 
 
 def _item(item: Any) -> str:
-    text = item if isinstance(item, str) else _canonical(item)
-    line = " ".join(text[: 4 * MAX_CHARACTERS].split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS]
+    return _line(item[: 4 * MAX_CHARACTERS] if isinstance(item, str) else _canonical(item)[: 4 * MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=4096)
+def _line(text: str) -> str:
+    line = " ".join(text.split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS].rstrip()
     return line.encode("utf-8", "replace").decode()  # half a surrogate pair can neither be hashed nor written
 
 
@@ -100,7 +105,7 @@ def _canonical(value: Any) -> str:
         return "(" + SEPARATOR.join(map(_canonical, value[:MAX_ITEMS])) + ")"
     if type(value) is int and value.bit_length() > 8 * MAX_CHARACTERS:
         return hex(value)  # Python refuses to write very long numbers in decimals
-    if type(value).__repr__ is object.__repr__:
+    if "__repr__" not in {name for kind in type(value).__mro__[:-1] for name in vars(kind)}:
         raise TypeError(f"an outcome must have a text of its own; got a {type(value).__name__} without __repr__")
     return repr(value)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meds_rl.report.outcomes import in_words
 from meds_rl.report.source import RunData
 from meds_rl.report.text import finite, prompt_words, shortened
 from meds_rl.rollouts.table import RunFolderError, read_batch
@@ -75,7 +76,9 @@ class Completions:
         order = list(self._places)
         texts = self._texts("completion", order)
         rows = self._rows(order)
-        columns: dict[str, list[Any]] = {name: [] for name in ("run", "prompt", "text", "answer", *COPIED, "why")}
+        columns: dict[str, list[Any]] = {
+            name: [] for name in ("run", "prompt", "text", "answer", "outcome", *COPIED, "why")
+        }
         spent = left_out = 0
         for place in order:
             row, text = rows[place], texts.get(place)
@@ -87,6 +90,9 @@ class Completions:
                 "prompt": self._prompts[row.prompt_id],
                 "text": text if fits else None,
                 "answer": None if row.answer is None else shortened(str(row.answer)),
+                "outcome": None
+                if row.outcome is None
+                else shortened(in_words(row.outcome, self._runs[place[0]].has_tests)),
                 **{name: getattr(row, name) for name in COPIED},
                 "why": why(self._runs[place[0]], row),
             }

@@ -45,6 +45,11 @@ STEPS_HELP = (
     "are its names; in a text without numbers a, b, … are the prompt's names."
 )
 
+OUTCOMES_HELP = (
+    "By outcome: what the grader reports beside right or wrong, here the first test or item that is not ok. All wrong "
+    "outputs are one kind, which may be many errors. "
+)
+
 MAX_WAY_PROMPTS = 5
 """Prompts of a way that the page leads to."""
 
@@ -126,7 +131,9 @@ def report_data(
         "errors": error_rows,
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
-        "ways_help": WAYS_HELP + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
+        "ways_help": WAYS_HELP
+        + (OUTCOMES_HELP if any(run.outcomes_known for run in read) else "")
+        + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
         "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},
         "headlines": [
             {"run": run.id, **headline._asdict()}
@@ -173,8 +180,8 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
 
 
 def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    """The growth of the largest way that grows."""
-    rising = growing([way for way in found if is_error(way)])
+    """The growth of the largest way that grows. An outcome may be many errors: it is none."""
+    rising = growing([way for way in found if is_error(way) and way["by"] != "outcome"])
     growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
     return growth
 

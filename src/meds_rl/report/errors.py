@@ -1,15 +1,16 @@
 """The errors of a run: how often each was made, when it appeared, and whether it died out.
 
-An error is a group of wrong completions of one prompt, grouped by cluster of the memory, by final answer, or by working
-(`meds_rl.report.workings`). Noise (completions in no cluster) is not an error; it is a kind of its own. A *way* of
-going wrong is an error over all prompts: a strategy that the task names, or steps that workings share.
+An error is a group of wrong completions of one prompt, grouped by cluster of the memory, by outcome
+(`meds_rl.report.outcomes`), by final answer, or by working (`meds_rl.report.workings`). Noise (completions in no
+cluster) is not an error; it is a kind of its own. A *way* of going wrong is an error over all prompts: a strategy that
+the task names, a kind of outcome, or steps that workings share.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -21,19 +22,20 @@ from numpy.typing import NDArray
 from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
+from meds_rl.report.outcomes import failed_tests, in_words, kind_of
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
-By: TypeAlias = Literal["cluster", "answer", "working", "states"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "answer", "working", "wording", "unread"]
+By: TypeAlias = Literal["cluster", "outcome", "answer", "working", "states"]
+Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "unread"]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
 
 MAX_ANSWERS = 5
-"""Answers and strategies that are listed of an error: the most frequent."""
+"""Answers, outcomes and strategies that are listed of an error: the most frequent."""
 
 MAX_WAYS = 30
-"""Ways that are listed by strategy, and by steps: the most frequent."""
+"""Ways that are listed by strategy, by outcome, and by steps: the most frequent."""
 
 LEAST_TRACED, TRACED = 20, 0.02
 """A way with fewer completions, or a smaller share of the wrong ones, is not said to grow or to have died out."""
@@ -73,8 +75,8 @@ class Error:
     Attributes:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
-        kind: "cluster", "noise", "no_answer", "answer", "working" (alike by steps or states), "wording" (similar
-            texts), or "unread" (in no group).
+        kind: "cluster", "noise", "no_answer", "outcome", "answer", "working" (alike by steps or states), "wording"
+            (similar texts), or "unread" (in no group).
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         share, share_of_prompt: n as a fraction of all wrong completions of the run, and of the prompt.
@@ -111,6 +113,7 @@ class Error:
             "share_of_prompt": self.share_of_prompt,
             **self.life.to_dict(),
             "answers": counts(rollouts["answer"]),
+            "outcomes": counts(rollouts["outcome"], lambda outcome: in_words(outcome, self.run.has_tests)),
             "strategies": counts(rollouts["strategy"]),
             "penalty_mean": float(penalties.mean()),
             "penalty_last": float(penalties[newest].mean()),
@@ -136,10 +139,10 @@ def find_errors(run: RunData, limit: int, workings: Sequence[Workings] = ()) -> 
     return errors, left_out
 
 
-def counts(values: pd.Series) -> list[list[Any]]:
-    """The most frequent values and their counts; long values are shortened."""
+def counts(values: pd.Series, words: Callable[[str], str] = str) -> list[list[Any]]:
+    """The most frequent values in words and their counts; long ones are shortened."""
     common = Counter(value for value in values if value is not None).most_common(MAX_ANSWERS)
-    return [[shortened(str(value)), count] for value, count in common]
+    return [[shortened(words(value)), count] for value, count in common]
 
 
 def _groupings(
@@ -150,6 +153,9 @@ def _groupings(
     if run.clusters is not None:
         kept = run.wrong[run.clusters[run.wrong] != NOT_KEPT]
         found.append(("cluster", kept, run.clusters[kept], None))
+    if run.outcomes_known:
+        codes, _ = pd.factorize(run.rollouts["outcome"].iloc[run.wrong], use_na_sentinel=True)
+        found.append(("outcome", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64), None))
     codes, _ = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=True)
     found.append(("answer", run.wrong, np.where(codes < 0, NO_ANSWER, codes).astype(np.int64), None))
     there = [read for read in workings if read.by is not None]
@@ -213,16 +219,19 @@ def _kind(by: By, key: int, workings: Workings | None) -> Kind:
         return "no_answer"
     if by == "cluster":
         return "noise" if key == NOISE else "cluster"
-    return "answer"
+    return "outcome" if by == "outcome" else "answer"
 
 
 def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: Workings | None) -> str:
     kind = _kind(by, key, workings)
     if kind == "answer":
         return shortened(str(run.rollouts["answer"].iat[members[0]]))
+    if kind == "outcome":
+        return shortened(in_words(str(run.rollouts["outcome"].iat[members[0]]), run.has_tests))
     if kind in ("working", "wording") and workings is not None:
         return shortened(workings.names[key])
-    names = {"no_answer": "no answer", "noise": "in no cluster", "unread": "like no other"}
+    nothing = "no outcome" if by == "outcome" else "no answer"
+    names = {"no_answer": nothing, "noise": "in no cluster", "unread": "like no other"}
     return names.get(kind, f"cluster {key}")
 
 
@@ -232,7 +241,7 @@ class Way:
 
     Attributes:
         run: the run.
-        by: "strategy", of the task's names, or "steps", read from the workings.
+        by: "strategy", of the task's names, "outcome", of what the grader reports, or "steps", read from the workings.
         name, meaning: for the reader; the meaning may be empty.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         scale: completions of the run per completion that was read; above 1 if only a sample was read.
@@ -240,7 +249,7 @@ class Way:
     """
 
     run: RunData
-    by: Literal["strategy", "steps"]
+    by: Literal["strategy", "outcome", "steps"]
     name: str
     meaning: str
     rows: NDArray[np.int64]
@@ -302,8 +311,10 @@ class Way:
 
 
 def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
-    """The most frequent ways of going wrong: first by strategy, if the task names any, then by steps, if `workings` has
-    any. A way by steps has at least two prompts. Equal answers to different prompts are not a way.
+    """The most frequent ways of going wrong: by strategy, if the task names any; by outcome, if most wrong completions
+    have one; by steps, if `workings` has any.
+
+    A way by outcome or steps has at least two prompts. Equal answers to different prompts are not a way.
     """
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
@@ -311,6 +322,7 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     for name, _ in Counter(strategies[known].tolist()).most_common(MAX_WAYS):
         found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
     found = _with_steps(run, found)
+    found += itertools.islice((way for way in _by_outcome(run) if len(way.prompts) > 1), MAX_WAYS)
     if workings is not None and workings.over_prompts:
         by_steps = [
             Way(
@@ -327,6 +339,19 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
         shared = (way for way in by_steps if len(way.prompts) > 1)
         found += itertools.islice(shared, MAX_WAYS)
     return found
+
+
+def _by_outcome(run: RunData) -> Iterator[Way]:
+    """The ways by the kind of their outcome (`kind_of`), the most frequent first."""
+    if not run.outcomes_known:
+        return
+    outcomes = run.rollouts["outcome"].to_numpy()[run.wrong]
+    known = np.flatnonzero([outcome is not None for outcome in outcomes])
+    kinds = np.array([kind_of(outcome) for outcome in outcomes[known]], dtype=object)
+    for kind, _ in Counter(kinds.tolist()).most_common():
+        members = known[kinds == kind]
+        meaning = failed_tests(outcomes[members]) if run.has_tests else ""
+        yield Way(run, "outcome", kind, meaning, run.wrong[members])
 
 
 def _with_steps(run: RunData, found: Sequence[Way]) -> list[Way]:

@@ -34,6 +34,9 @@ LEAST_SKIPPED = 0.5
 MAX_TRACED = 2
 """Ways in the sentence on what grew or died out, of each the largest."""
 
+MAX_NEXT = 3
+"""Outcomes that are named after the most frequent one."""
+
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
 
@@ -106,7 +109,7 @@ def _most_repeated_way(
         most = f"The most repeated error is no answer at all: {_how_often(none, num_wrong, num_prompts)}"
         if way is None:
             return Headline(most + "."), None
-        kind = "the strategy " if way["by"] == "strategy" else ""
+        kind = {"strategy": "the strategy ", "outcome": "the outcome "}.get(way["by"], "")
         then = f"; then {kind}{_called(way)}: {way['count']:,} ({percent(way['share'])}){_as_in(way, prompt_text)}."
         then += _legend(way)
         return Headline(most + then, len(most)), {**way}  # a copy: "this error" is no answer
@@ -115,7 +118,13 @@ def _most_repeated_way(
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
-    most = f"The most repeated error is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
+    # Wrong outputs are many errors of one kind.
+    what = "most frequent outcome of wrong completions" if way["by"] == "outcome" else "most repeated error"
+    most = f"The {what} is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
+    if way["by"] == "outcome":
+        others = [each for each in named if each["by"] == "outcome" and each is not way][:MAX_NEXT]
+        then = ", ".join(f"{_called(each)} ({percent(each['share'])})" for each in others)
+        return Headline(most + (f"; then {then}." if then else "."), len(most) + (not then)), way
     example = _as_in(way, prompt_text)
     return Headline(f"{most}{example}.{_legend(way)}", len(most) + (not example)), way
 
@@ -126,8 +135,8 @@ def _called(way: Mapping[str, Any]) -> str:
     >>> _called({"by": "strategy", "name": "left_to_right"}), _called({"by": "steps", "name": "a∘b=x", "written": "x"})
     ('“left_to_right”', 'one way of working')
     """
-    if way["by"] == "strategy":
-        return f"“{way['name']}”"
+    if way["by"] != "steps":
+        return f"“{shortened(way['name'], LONGEST)}”"
     return f"the working “{way['name']}”" if way.get("written") is None else "one way of working"
 
 
@@ -144,7 +153,7 @@ def _legend(way: Mapping[str, Any]) -> str:
     >>> _legend({"by": "steps", "name": "a b, not c", "written": None})
     " Here a, b, … are the prompt's names in order."
     """
-    if way["by"] == "strategy" or way.get("written") is not None:
+    if way["by"] != "steps" or way.get("written") is not None:
         return ""
     is_program = re.search(r"\bv1\b", str(way["name"])) is not None
     letters = "v1, v2, … are the program's names" if is_program else "a, b, … are the prompt's names"
@@ -157,7 +166,7 @@ def _prompt(text: str) -> str:
 
 def _unknown_answers(run: RunData) -> list[Headline]:
     """That answers were not found, and which option says how they are marked."""
-    if run.answers_known:
+    if run.answers_known or run.outcomes_known:
         return []
     share = float(run.rollouts["answer"].notna().mean())
     if run.folder.source is not None:
@@ -186,7 +195,8 @@ def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None
 def _traced(way: Mapping[str, Any], is_most: bool) -> str:
     name = f"“{shortened(way['written'] if way['by'] == 'steps' and way['written'] else way['name'], LONGEST)}”"
     before, last = way["growth"]
-    return f"{'this error' if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
+    this = "this outcome" if way["by"] == "outcome" else "this error"
+    return f"{this if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
 
 
 def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
@@ -252,8 +262,8 @@ def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
 
 
 def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> str:
-    single = [error for error in errors if error.by == "answer"]
-    if not any(error.kind == "answer" for error in single):
+    single = [error for error in errors if error.by == "outcome"] or [error for error in errors if error.by == "answer"]
+    if not any(error.kind in ("outcome", "answer") for error in single):
         single = [error for error in errors if error.kind in ("working", "wording")] or single
     if not single:
         return ""
@@ -264,7 +274,12 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
         once = not error.run.rollouts["prompt_id"].iloc[error.run.wrong].duplicated().any()
         return "No prompt was answered wrong twice." if once else "No prompt got the same error twice."
     name = f"“{shortened(_name(error), LONGEST)}”"
-    done = {"no_answer": "gave no answer", "working": f"gave the working {name}", "wording": f"wrote words like {name}"}
+    done = {
+        "no_answer": "had no outcome" if error.by == "outcome" else "gave no answer",
+        "outcome": f"had the outcome {name}",
+        "working": f"gave the working {name}",
+        "wording": f"wrote words like {name}",
+    }
     what = done.get(error.kind, f"gave the answer {name}")
     sentence = (
         f"The largest single error: to “{_prompt(prompt_text[error.prompt_id])}” the policy {what} {_of_prompt(error)}"
@@ -319,7 +334,7 @@ def _in_memory(error: Error) -> str:
 
 def _repeats(run: RunData, lines: Course) -> list[str]:
     """How much is repeated in the last third, compared with the middle third: in the first, little can repeat."""
-    points = lines.get(("repeated", "answer"), {})
+    points = _repeated_outcomes(run) if run.outcomes_known else lines.get(("repeated", "answer"), {})
     if len(points) < LEAST_BATCHES:
         return []
     steps = sorted(points)
@@ -329,12 +344,21 @@ def _repeats(run: RunData, lines: Course) -> list[str]:
     if min(num_middle, num_last) < LEAST_SHARE:
         return []
     values = np.array([points[step] for step in steps])
-    return [_repeated(float(values[end:].mean()), float(values[begin:end].mean()))]
+    what = "an outcome that their prompt had in" if run.outcomes_known else "a wrong answer of"
+    return [_repeated(float(values[end:].mean()), float(values[begin:end].mean()), what)]
 
 
-def _repeated(last: float, middle: float) -> str:
+def _repeated_outcomes(run: RunData) -> dict[int, float]:
+    """By step: the fraction of the wrong completions whose prompt had the same outcome, wrong, in an earlier batch."""
+    wrong = run.rollouts.iloc[run.wrong]
+    first = wrong.groupby(["prompt_id", "outcome"])["generation"].transform("min")  # NaN without an outcome
+    shares = (wrong["generation"] > first).groupby(wrong["step"]).mean()
+    return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
+
+
+def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
     return (
-        f"In the last third of training {percent(last)} of the wrong completions repeated a wrong answer of an "
+        f"In the last third of training {percent(last)} of the wrong completions repeated {what} an "
         f"earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 

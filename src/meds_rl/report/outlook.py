@@ -77,9 +77,10 @@ SENTENCES: Mapping[Regime, str] = {
 
 HELP = (
     "From the rollouts alone. A group is the completions of one prompt in one batch. Two wrong completions of a prompt "
-    "make the same error if the steps of their workings are alike or, where no steps can be read, if their final "
-    "answers are equal. No answer counts as an error, too, unless hardly any completion has one. The sentence "
-    "describes the run; it does not promise that a penalty helps."
+    "make the same error if their outcomes are equal (what a grader reports, such as failed tests). Without outcomes, "
+    "if the steps of their workings are alike or, where no steps can be read, if their final answers are equal. No "
+    "answer counts as an error, too, unless hardly any completion has one. The sentence describes the run; it does not "
+    "promise that a penalty helps."
 )
 
 
@@ -280,10 +281,14 @@ def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
     """(n,) a number for the error of each wrong completion (``run.wrong``); compare it within a prompt only.
 
-    If the workings of all of them were read, errors are compared by steps, and by final answer where there are no
-    steps. If only a sample was read, they are compared by final answer alone: a sample does not show which errors came
-    before. -1 where answers are unknown (`RunData.answers_known`) and no steps were read.
+    If outcomes are known, they name the errors. Else, if the workings of all of them were read, errors are compared by
+    steps, and by final answer where there are no steps. If only a sample was read, they are compared by final answer
+    alone: a sample does not show which errors came before. -1 where answers are unknown (`RunData.answers_known`) and
+    no steps were read.
     """
+    if run.outcomes_known:
+        outcomes, _ = pd.factorize(run.rollouts["outcome"].iloc[run.wrong], use_na_sentinel=False)
+        return outcomes.astype(np.int64)
     answers, names = pd.factorize(run.rollouts["answer"].iloc[run.wrong], use_na_sentinel=False)
     groups = _groups_of_workings(run, workings)
     if not run.answers_known:
@@ -301,7 +306,9 @@ def _groups_of_workings(run: RunData, workings: Workings | None) -> Ints:
 
 
 def _unnamed(run: RunData, workings: Workings | None) -> float:
-    """Fraction of the wrong completions that have neither an answer nor steps."""
+    """Fraction of the wrong completions that have neither an answer nor steps; 0 if outcomes name errors."""
+    if run.outcomes_known:
+        return 0.0
     none = run.rollouts["answer"].iloc[run.wrong].isna().to_numpy()
     return float((none & (_groups_of_workings(run, workings) < 0)).mean())
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from meds_rl.memory.entry import MemoryEntry
 from meds_rl.memory.file import MemoryFileError
 from meds_rl.memory.memory import ErrorMemory
+from meds_rl.report.outcomes import has_tests
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.remembered import NOT_FOUND, Remembered, remembered
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward", "advantage", "is_correct"),
-    *("answer", "strategy", "cluster", "cluster_size", "penalty", "reason", "memory_id", "group_id"),
+    *("answer", "strategy", "cluster", "cluster_size", "penalty", "reason", "memory_id", "group_id", "outcome"),
 )
 """All columns of the rollouts except the texts, which are read later, for the few completions that are shown."""
 
 UNKNOWN_ANSWERS = 0.9
 """From this share of completions, right and wrong, without an answer on, answers are unknown: they are probably marked
 in another way, and "no answer" is no error."""
+
+KNOWN_OUTCOMES = 0.5
+"""From this share of the wrong completions with an outcome on, outcomes name errors."""
 
 MAX_NAMED = 3
 """Damaged files that the note names."""
@@ -59,7 +63,7 @@ def read_rollouts(folder: RunFolder) -> tuple[pd.DataFrame, list[tuple[Path, int
         files.append((path, len(table)))
     joined = pa.concat_tables(tables) if tables else rollout_schema(COLUMNS).empty_table()
     rollouts: pd.DataFrame = joined.to_pandas()
-    for name in ("answer", "strategy", "prompt_id", "reason"):
+    for name in ("answer", "strategy", "prompt_id", "reason", "outcome"):
         values = rollouts[name].astype(object)
         rollouts[name] = values.where(values.notna(), None)
     return rollouts, files, _note(damages, len(files))
@@ -124,6 +128,17 @@ class RunData:
     def answers_known(self) -> bool:
         """Whether answers were found, so that a wrong completion without one is an error."""
         return not len(self.rollouts) or bool(self.rollouts["answer"].isna().mean() < UNKNOWN_ANSWERS)
+
+    @cached_property
+    def outcomes_known(self) -> bool:
+        """Whether outcomes name errors: what the grader reports beside right or wrong, such as failed tests."""
+        wrong = self.rollouts["outcome"].iloc[self.wrong]
+        return bool(len(wrong)) and bool(wrong.notna().mean() >= KNOWN_OUTCOMES)
+
+    @cached_property
+    def has_tests(self) -> bool:
+        """Whether the items of outcomes are tests (`meds_rl.report.outcomes`)."""
+        return has_tests(self.rollouts["outcome"].dropna().unique())
 
     @cached_property
     def clusters(self) -> NDArray[np.int64] | None:

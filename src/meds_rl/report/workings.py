@@ -120,7 +120,7 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
         found = _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
         return replace(found, meanings=_with_right(run, found, workings, rng))
     note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
-    if answers_name_errors(run):
+    if run.outcomes_known or answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
     groups = by_wording(prompt_ids, [completions[row] for row in rows.tolist()])
     return Workings("text", rows, groups, *_excerpts(groups, rows, completions), len(run.wrong), False, note)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import encodable
+from meds_rl.fingerprint.outcome import outcome_text
 from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
@@ -84,6 +85,7 @@ class Collected:
         rewards: name -> (N,) values.
         answers: how they were found -> N answers.
         groups: N names of groups, null where there is none.
+        outcomes: N texts of outcomes, null where there is none.
     """
 
     def __init__(self) -> None:
@@ -91,6 +93,7 @@ class Collected:
         self._rewards: list[tuple[int, dict[str, Numbers]]] = []
         self._answers: dict[str, list[Any]] = {}
         self._groups: list[Any] = []
+        self._outcomes: list[Any] = []
 
     def add(
         self,
@@ -98,6 +101,7 @@ class Collected:
         rewards: dict[str, Numbers],
         answers: Mapping[str, Values],
         groups: Values,
+        outcomes: Values,
     ) -> None:
         """Add n rows."""
         import pyarrow as pa
@@ -108,6 +112,7 @@ class Collected:
         for label, found in answers.items():
             self._answers.setdefault(label, []).append(pa.array(found, pa.string()))
         self._groups.append(pa.array(groups, pa.string()))
+        self._outcomes.append(pa.array(outcomes, pa.string()))
 
     def __len__(self) -> int:
         """N."""
@@ -139,6 +144,13 @@ class Collected:
         import pyarrow as pa
 
         return pa.chunked_array(self._groups, pa.string())
+
+    @property
+    def outcomes(self) -> pa.ChunkedArray:
+        """N texts of outcomes."""
+        import pyarrow as pa
+
+        return pa.chunked_array(self._outcomes, pa.string())
 
 
 class Collector:
@@ -289,6 +301,7 @@ class Collector:
             {name: self._grades(name, values, num)[whole] for name, values in rows.rewards.items()},
             self._answers(rows.answers, [written for _, written in kept], whole),
             list(compress(groups, whole)),
+            list(compress(map(_outcome, rows.outcomes or [None] * num), whole)),
         )
         return shown
 
@@ -400,6 +413,20 @@ def _number(value: Any) -> float:
 def _is_nothing(value: Any) -> bool:
     """Whether it is an empty value; the only float that is no number is NaN."""
     return value is None or value == "" or isinstance(value, float)
+
+
+def _outcome(value: Any) -> str | None:
+    """An outcome as text; none for a grade, and for what is neither text nor a list of plain values.
+
+    Example:
+        >>> _outcome(["ok", "got 5"]), _outcome("lost by timeout"), _outcome("wrong"), _outcome(1.0)
+        ('ok, got 5', 'lost by timeout', None, None)
+    """
+    if isinstance(value, str) and value.strip().lower() not in ("", *GRADES):
+        return outcome_text(value)
+    if isinstance(value, list) and value and all(isinstance(item, str | int | float | None) for item in value):
+        return outcome_text(tuple(value))
+    return None
 
 
 def _answer(value: Any) -> str | None:

@@ -121,7 +121,7 @@ class Conversion:
         self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
         self._written = settled
         sentence = _sentence(self._collector, settled, self._dump)
-        notes = [*_no_answers(settled), sentence, *_notes(self._collector, settled)]
+        notes = [*_no_answers(self._collector, settled), sentence, *_notes(self._collector, settled)]
         source = {"path": str(self._dump.path), "name": self._dump.name, "notes": notes}
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
@@ -384,6 +384,7 @@ class _Columns:
         taken = pa.array(order)
         self._answers = None if settled.answers is None else rows.answers[settled.answers].combine_chunks().take(taken)
         self._groups = rows.groups.combine_chunks().take(taken)
+        self._outcomes = rows.outcomes.combine_chunks().take(taken)
 
     def table(self, start: int, stop: int, completions: pa.Array) -> pa.Table:
         """Rows `start` to `stop` as a table of rollouts."""
@@ -417,6 +418,7 @@ class _Columns:
             "is_correct": pa.array(self._correct[start:stop] == 1, mask=~graded),
             "answer": pa.nulls(n, pa.string()) if self._answers is None else self._answers.slice(start, n),
             "group_id": self._groups.slice(start, n),
+            "outcome": self._outcomes.slice(start, n),
             **nothing,
         }
         schema = rollout_schema()
@@ -440,9 +442,10 @@ def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
     )
 
 
-def _no_answers(settled: _Settled) -> list[str]:
-    """The note that comes first if no answer was found: what is said of answers then means nothing."""
-    if settled.answer_share:
+def _no_answers(collector: Collector, settled: _Settled) -> list[str]:
+    """The note that comes first if nothing names errors: what is said of answers then means nothing."""
+    outcomes = collector.rows.outcomes
+    if settled.answer_share or outcomes.null_count < len(outcomes):
         return []
     return ["No answers were found: name them with --answer-marker, --answer-pattern or --answer."]
 

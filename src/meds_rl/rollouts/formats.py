@@ -30,6 +30,7 @@ class Rows:
         total: the name among `rewards` that is the reward; empty for their sum.
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
+        outcomes: what the grader reports beside its grade, texts or lists.
         filters: which of several gradings of the same completion a row is.
         references: the `Reference` of a document with several samples; None for none.
         first_step: what the program calls the step at which no optimiser step was done.
@@ -45,6 +46,7 @@ class Rows:
     groups: Values = field(default_factory=list)
     lengths: Values = field(default_factory=list)
     advantages: Values = field(default_factory=list)
+    outcomes: Values = field(default_factory=list)
     filters: Values = field(default_factory=list)
     references: Sequence[Reference | None] = field(default_factory=list)
     first_step: int = 0
@@ -102,6 +104,7 @@ def _trl(block: Block) -> Rows:
         rewards=floats or numbers,
         steps=block.column("step"),
         advantages=block.column("advantage"),
+        outcomes=_first_of(block, ("outcome",)),
         first_step=1,  # it is logged after the optimiser step
     )
 
@@ -132,6 +135,7 @@ def _verl(block: Block) -> Rows:
         steps=block.column("step"),
         answers=_first_of(block, ("pred",)),
         groups=groups if "uid" in block.names else [],
+        outcomes=_first_of(block, ("outcome",)),
         first_step=0 if "reward" in block.names else 1,  # only validation has it, which follows the update
     )
 
@@ -395,6 +399,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "group": ("group_id",),
     "length": ("num_tokens", "completion_length", "response_length", "completion_tokens"),
     "advantage": ("advantage",),
+    "outcome": ("outcome",),
 }
 """What a plain table usually calls each thing. A column `answer` is mostly the right answer, not the model's."""
 
@@ -425,6 +430,7 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
             groups=found["group"],
             lengths=found["length"],
             advantages=found["advantage"],
+            outcomes=found["outcome"],
         )
 
     return Format("plain table", (), read)

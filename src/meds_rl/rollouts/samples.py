@@ -32,6 +32,7 @@ SAMPLE_COLUMNS: dict[str, tuple[str, str]] = {
     "is_correct": ("bool", "whether the grader calls it right"),
     "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
     "is_exact": ("bool", "right answer and right working, where the task can tell; else null"),
+    "outcome": ("string", "what the grader reports beside right or wrong, such as ok, IndexError, got 5; else null"),
     "fingerprint": ("list<float32>", "features of the completion; null without an answer, or where none were taken"),
 }
 """Name -> (Arrow type, meaning)."""

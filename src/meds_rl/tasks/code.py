@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,12 +11,16 @@ from meds_rl.tasks.code_tests import LAYOUTS, Found, ProgramTests, find_layout
 from meds_rl.tasks.mathematics import chat_prompt
 from meds_rl.tasks.reasoning_gym import SCORED
 from meds_rl.tasks.sandbox import LIMITS, Calls, Limits, check_sandbox, run_calls, run_inputs
+from meds_rl.tasks.sandbox_inside import MAX_BYTES
 from meds_rl.tasks.sources import read_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SYSTEM_PROMPT = "Answer with one complete Python program, with its imports, in a ```python block."
+
+MAX_CHARACTERS = 100_000
+"""A longer program is not run."""
 
 
 def code_task(
@@ -35,9 +37,8 @@ def code_task(
     messages is used unchanged; all else becomes the user's message, after the system prompt. Repeated prompts are taken
     once.
 
-    The program is the last ```python block of a completion (`extract_answer` with "code"). A program that does not
-    define HumanEval's function, as a base model writes it, is tried as the rest of the prompt. The prompt's imports and
-    helpers run before every program.
+    The program of a completion is found by `fingerprint.code.find_program`. One that begins indented, as
+    a base model writes it, is the rest of HumanEval's prompt. Else the prompt's imports and helpers run before it.
 
     The verdict's outcome has an item for each test: "ok", or what went wrong (`sandbox.run_calls`).
 
@@ -54,10 +55,10 @@ def code_task(
         raise ValueError("task 'code' needs the option 'path': a file, folder or hub data set with prompts and tests")
     train = load_programs(path, system_prompt)
     test = None if test_path is None else load_programs(test_path, system_prompt)
-    return task_of("code", train, test, Limits(test_seconds, seconds))
+    return program_task("code", train, test, Limits(test_seconds, seconds))
 
 
-def task_of(name: str, train: Dataset, test: Dataset | None = None, limits: Limits = LIMITS) -> Task:
+def program_task(name: str, train: Dataset, test: Dataset | None = None, limits: Limits = LIMITS) -> Task:
     """The task of loaded problems; OSError where bubblewrap does not work."""
     check_sandbox()
     return Task(name, train, test, CodeGrader(limits), answer_marker="code", grade_in_threads=True)
@@ -96,6 +97,8 @@ def _row(
         asked, tests = read(raw)
         if not tests.tests and not tests.inputs:
             raise ValueError("there is no test")
+        if len(tests.text()) > MAX_BYTES and not tests.inputs:
+            raise ValueError("the tests have more than 1 MiB")
         prompt = chat_prompt(asked, system_prompt) if isinstance(asked, str) else _messages(asked)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{where}: {error}") from None
@@ -117,7 +120,7 @@ class CodeGrader:
 
         tests = ProgramTests.of(row["tests"])
         program = extract_answer(completion, "code")
-        if program is None:
+        if program is None or len(program) > MAX_CHARACTERS:
             return Verdict(False)
         outcome = self._outcome(_pieces(program, tests), tests)
         return Verdict(all(one == "ok" for one in outcome), tuple(outcome))
@@ -130,25 +133,5 @@ class CodeGrader:
 
 def _pieces(program: str, tests: ProgramTests) -> list[str]:
     """What runs: the problem's helpers and the program, or the problem's start with the program as its rest."""
-    if tests.start and not _defines(program, tests.entry_point):
-        continued = tests.start + program
-        if _defines(continued, tests.entry_point):
-            return [continued]
-    return [tests.before, program]
-
-
-def _defines(program: str, name: str) -> bool:
-    """Whether the program gives the name a meaning; of one that is no Python, whether it seems to."""
-    from meds_rl.fingerprint.code import parse
-
-    tree = parse(program)
-    if tree is None:
-        return re.search(rf"^(?:async +def|def|class) +{re.escape(name)}\b", program, re.MULTILINE) is not None
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and statement.name == name:
-            return True
-        if isinstance(statement, ast.Assign | ast.ImportFrom) and re.search(
-            rf"\b{re.escape(name)}\b", ast.unparse(statement)
-        ):
-            return True
-    return False
+    is_rest = bool(tests.start) and program[:1].isspace()
+    return [tests.start + program] if is_rest else [tests.before, program]

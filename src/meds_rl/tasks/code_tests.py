@@ -28,15 +28,13 @@ class ProgramTests:
 
     Attributes:
         before: Python that runs before the program, in its namespace: the imports and helpers of the problem.
-        start: Python that the completion may continue; "" if it may not.
-        entry_point: the function that `start` begins.
+        start: the beginning of a function that a program may continue; "" if there is none.
         tests, functions, prelude: as in `sandbox.Calls`.
         inputs: pairs of standard input and the right output.
     """
 
     before: str = ""
     start: str = ""
-    entry_point: str = ""
     tests: Sequence[str] = ()
     functions: Mapping[str, str] = field(default_factory=dict)
     prelude: str = ""
@@ -77,12 +75,11 @@ def read_humaneval(row: Mapping[str, Any]) -> Found:
         raise ValueError("the test has no function check(candidate)")
     others = [statement for statement in tree.body if statement is not check]
     tests = ProgramTests(
-        before=ast.unparse([one for one in started.body if one is not function]),
+        before=_text(one for one in started.body if one is not function),
         start=prompt if prompt.endswith("\n") else f"{prompt}\n",
-        entry_point=name,
         tests=split_tests(check.body),
         functions={check.args.args[0].arg: name, name: name},
-        prelude=ast.unparse([*started.body, *others]),
+        prelude=_text([*started.body, *others]),
     )
     return f"Complete this function:\n\n```python\n{prompt.strip()}\n```", tests
 
@@ -157,21 +154,29 @@ LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Found]] = {
 def split_tests(body: Sequence[ast.stmt]) -> list[str]:
     """The statements of a test function, one text for each that asserts, with those before it that it may need.
 
-    A loop with its asserts is one test. An assert of a constant is left out. A body that returns stays whole.
+    A loop with its asserts is one test. An assert of a constant is left out. Calls after the last assert are a test,
+    too: a helper may assert.
 
     >>> split_tests(ast.parse("assert True\\nx = 1\\nassert f(x) == 2\\nfor i in range(3): assert f(i)").body)
     ['x = 1\\nassert f(x) == 2', 'for i in range(3):\\n    assert f(i)']
     """
-    tests, waiting = [], []
+    tests: list[str] = []
+    waiting: list[ast.stmt] = []
     for statement in body:
         if isinstance(statement, ast.Assert) and isinstance(statement.test, ast.Constant) and statement.test.value:
             continue
         waiting.append(statement)
         defines = isinstance(statement, ast.FunctionDef | ast.ClassDef)
         if not defines and any(isinstance(node, ast.Assert) for node in ast.walk(statement)):
-            tests.append(ast.unparse(waiting))
+            tests.append(_text(waiting))
             waiting = []
+    if any(isinstance(node, ast.Call) for statement in waiting for node in ast.walk(statement)):
+        tests.append(_text(waiting))
     return tests
+
+
+def _text(statements: Iterable[ast.stmt]) -> str:
+    return ast.unparse(ast.Module(list(statements), []))
 
 
 def _of_asserts(lines: Sequence[str], setup: str, name: str = "") -> ProgramTests:

@@ -78,8 +78,8 @@ class Grader:
         self.num_ended = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        where = {"in_process": self._in_process, "in_threads": self._in_threads}
-        return partial(Grader, **where, limit=self._limit, name=self._name), (self._grade,)
+        make = partial(Grader, in_process=self._in_process, in_threads=self._in_threads, limit=self._limit)
+        return partial(make, name=self._name), (self._grade,)
 
     def __enter__(self) -> Grader:
         return self

@@ -95,20 +95,26 @@ class MathGrader:
 class FunctionGrader:
     """TRL reward functions in the form of `Task.grade`: the first that returns a number decides.
 
+    What a function logs as ``outcome`` is the outcome.
+
     Args:
-        functions: called with one prompt, one completion and the row's columns; they get no ``completion_ids``.
+        functions: called with one prompt, one completion, the row's columns and ``log_extra``; they get no
+            ``completion_ids``.
         above: a completion is right if the number is above it.
     """
 
     def __init__(self, functions: Sequence[Callable[..., Sequence[float | None]]], above: float) -> None:
         self._functions, self._above = list(functions), above
 
-    def __call__(self, completion: str, row: Mapping[str, Any]) -> bool:
+    def __call__(self, completion: str, row: Mapping[str, Any]) -> bool | Verdict:
         is_text = isinstance(row["prompt"], str)
         given = completion if is_text else [{"role": "assistant", "content": completion}]
         columns = {name: [value] for name, value in row.items() if name != "prompt"}
-        values = (function(prompts=[row["prompt"]], completions=[given], **columns)[0] for function in self._functions)
-        return next((value > self._above for value in values if value is not None), False)
+        logged: dict[str, Any] = {}
+        call = {"prompts": [row["prompt"]], "completions": [given], **columns, "log_extra": logged.__setitem__}
+        values = (function(**call)[0] for function in self._functions)
+        right = bool(next((value > self._above for value in values if value is not None), False))
+        return Verdict(right, logged["outcome"][0]) if "outcome" in logged else right
 
 
 class AccuracyReward:
@@ -119,12 +125,13 @@ class AccuracyReward:
 
     A task that may hang is graded in a process of its own, in which each answer has `limit` seconds. One that takes
     longer is wrong; the first is logged, and `grader/timeouts` (their number in a batch) goes to TRL's `log_metric`.
-    If the grader gives verdicts with an outcome, TRL's `log_extra` gets them under the name `outcome`.
+    If the grader gives verdicts, TRL's `log_extra` gets their outcomes under the name `outcome`.
     """
 
     __name__ = "accuracy"
 
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
+        self._gives_verdicts = False
         self._may_hang = task.grade_may_hang
         where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
         self._grader = Grader(task.grade, **where, limit=limit, name=task.name)
@@ -147,9 +154,10 @@ class AccuracyReward:
         right = self._grader(list(zip(map(_text, completions), rows, strict=True)))
         if self._may_hang and log_metric is not None:  # 0, too: all ranks must log the same names
             log_metric("grader/timeouts", float(self._grader.num_ended - before))
-        outcomes = [one.outcome if isinstance(one, Verdict) else None for one in right]
-        if log_extra is not None and any(outcome is not None for outcome in outcomes):
-            log_extra("outcome", outcomes)
+        # Also in a batch without outcomes: the columns of TRL's table of completions have one length.
+        self._gives_verdicts |= any(isinstance(one, Verdict) for one in right)
+        if self._gives_verdicts and log_extra is not None:
+            log_extra("outcome", [one.outcome if isinstance(one, Verdict) else None for one in right])
         return [float(bool(one)) for one in right]
 
 

@@ -62,20 +62,24 @@ def math_task(
 
 def load_problems(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str = "train") -> Dataset:
     """The rows of a source with the columns prompt, prompt_id, answer, solution; errors as `math_task`."""
+    return to_problems(read_source(path, split=split), path, system_prompt)
+
+
+def to_problems(source: Dataset, name: str, system_prompt: str = SYSTEM_PROMPT) -> Dataset:
+    """The rows of a loaded data set; `name` is for messages."""
     from datasets import Dataset, Features, Value
 
-    source = read_source(path, split=split)
-    check_columns(source.column_names, path)
+    check_columns(source.column_names, name)
     try:
-        rows = _rows(source, path, system_prompt)
+        rows = _rows(source, name, system_prompt)
     except UnicodeDecodeError as error:  # Arrow checks bytes only when they are read as text
-        raise ValueError(f"{path} is not UTF-8: {error}") from None
+        raise ValueError(f"{name} is not UTF-8: {error}") from None
     if not rows:
-        raise ValueError(f"{path} is empty: 0 rows")
+        raise ValueError(f"{name} is empty: 0 rows")
     text = Value("string")
     types = {"prompt": [{"role": text, "content": text}], "prompt_id": text, "answer": text, "solution": text}
     dataset = Dataset.from_list(rows, features=Features(types))
-    check_dataset(dataset, name=path)
+    check_dataset(dataset, name=name)
     return dataset
 
 

@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import builtins
 import os
-import platform
 import select
-import shutil
-import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -29,9 +25,8 @@ from types import TracebackType
 from typing import IO, cast
 
 from meds_rl.tasks import sandbox_inside
+from meds_rl.tasks.bubblewrap import command, filter_pipe, interpreter, missing
 from meds_rl.tasks.sandbox_inside import MAX_BYTES, SHOWN_CHARACTERS
-
-INSTALL = "apt-get install bubblewrap"
 
 START_SECONDS = 60.0
 """For a sandbox and its interpreter on a busy machine; no program runs yet."""
@@ -39,8 +34,10 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 1.0
 """For a test to report the time-out of a call."""
 
-TMP_BYTES = 16 << 20
 OUTPUT_BYTES = 1 << 20
+MAX_THREADS = 100
+LOOK_SECONDS = 0.05
+"""How often threads are counted. The kernel's own limit does not hold for root."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +72,28 @@ class Calls:
     prelude: str = ""
 
 
+@cache
+def check_sandbox() -> None:
+    """Raise an OSError unless programs can be run here; it says what to install, or bubblewrap's own reason."""
+    refused = "programs of a model run in bubblewrap only"
+    if why := missing():
+        raise OSError(f"{refused}; {why}")
+    try:
+        outcomes = run_inputs(["print(1)"], [("", "1")], Limits(30, 30))
+    except ChildProcessError as error:
+        raise OSError(
+            f"{refused}, and it does not work here. {error}. In a container it needs user namespaces: allow them, as "
+            "by docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+        ) from None
+    if outcomes != ["ok"]:
+        raise OSError(f"the sandbox for programs does not work here: print(1) ended with {outcomes[0]!r}")
+
+
 def run_calls(program: Sequence[str], calls: Calls, limits: Limits = LIMITS) -> list[str]:
     """What happened in each test: "ok", or in short what went wrong.
 
     That is the kind of an exception, "got ..." for the first wrong value and "wrong" for later ones, "timeout",
-    "memory", "exit", "crash", "output" (a value of more than 1 MiB), "returned ..." for a value that is not plain, or
+    "memory", "threads", "exit", "crash", "output" (more than 1 MiB), "returned ..." for a value that is not plain, or
     "not run".
 
     Args:
@@ -230,7 +244,7 @@ def _same_word(word: str, right: str) -> bool:
 
 
 class _EndedError(Exception):
-    """A process that does not answer: "timeout", "output" (too much of it), "exit" or "crash"."""
+    """A process that does not answer: "timeout", "output" (too much of it), "threads", "exit" or "crash"."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why)
@@ -241,9 +255,9 @@ class _Process:
     """An interpreter in a sandbox that runs a part of `sandbox_inside`; gone, with all it had, after `end`."""
 
     def __init__(self, kind: str) -> None:
-        with _filter_pipe() as seccomp:
+        with filter_pipe() as seccomp:
             self._process = subprocess.Popen(
-                [*_command(), "--seccomp", str(seccomp), *_interpreter(), kind],
+                [*command(), "--seccomp", str(seccomp), *interpreter(), kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -255,6 +269,7 @@ class _Process:
         )
         self._received = bytearray()
         self._unsent = bytearray()
+        self._next_count = 0.0
         self.has_ended = False
         for pipe in (self._in, self._out, self._errors):
             os.set_blocking(pipe.fileno(), False)
@@ -294,10 +309,10 @@ class _Process:
 
     def status(self, until: float) -> tuple[int, str]:
         """The exit status, and the kind of exception."""
-        try:
-            status = self._process.wait(max(until - time.monotonic(), 0.01))
-        except subprocess.TimeoutExpired:
-            raise _EndedError("timeout") from None
+        while (status := self._status_within(LOOK_SECONDS)) is None:
+            self._count_threads()
+            if time.monotonic() > until:
+                raise _EndedError("timeout")
         return status, self._said()
 
     def end(self) -> None:
@@ -338,7 +353,8 @@ class _Process:
             left = until - time.monotonic()
             if left <= 0:
                 raise _EndedError("timeout")
-            for descriptor, _ in poll.poll(left * 1000):
+            self._count_threads()
+            for descriptor, _ in poll.poll(min(left, LOOK_SECONDS) * 1000):
                 if descriptor == self._out.fileno():
                     self._collect()
                 elif not self._send():
@@ -350,7 +366,8 @@ class _Process:
         with suppress(BlockingIOError):
             content = os.read(self._out.fileno(), 1 << 16)
             if not content:
-                raise _ClosedError("crash" if self._status_soon() > 128 else "exit")
+                status = self._status_within(0.2)  # None where it has only closed its output
+                raise _ClosedError("crash" if status is not None and status > 128 else "exit")
             self._received += content
 
     def _send(self) -> bool:
@@ -364,11 +381,20 @@ class _Process:
         del self._unsent[:sent]
         return bool(self._unsent)
 
-    def _status_soon(self) -> int:
-        try:
-            return self._process.wait(0.2)
-        except subprocess.TimeoutExpired:  # it has only closed its output
-            return 0
+    def _status_within(self, seconds: float) -> int | None:
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def _count_threads(self) -> None:
+        now, pid = time.monotonic(), self._process.pid
+        if now < self._next_count:
+            return
+        self._next_count = now + LOOK_SECONDS
+        with suppress(OSError, IndexError):  # it has just ended
+            interpreter = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            if Path(f"/proc/{interpreter}/task").stat().st_nlink - 2 > MAX_THREADS:
+                raise _EndedError("threads")
 
     def _said(self) -> str:
         """What bubblewrap, or the interpreter before the program ran, wrote to standard error."""
@@ -379,115 +405,3 @@ class _Process:
 
 class _ClosedError(_EndedError):
     """The process has closed its output."""
-
-
-# ---- bubblewrap.
-
-
-@cache
-def check_sandbox() -> None:
-    """Raise an OSError unless programs can be run here; it says what to install, or bubblewrap's own reason."""
-    if sys.platform != "linux" or platform.machine() not in _SYSTEM_CALLS:
-        raise OSError(
-            "programs of a model run in bubblewrap only, on Linux on x86_64 or aarch64; this is "
-            f"{sys.platform} on {platform.machine()}"
-        )
-    if shutil.which("bwrap") is None:
-        raise OSError(f"programs of a model run in bubblewrap only, and there is no bwrap here: {INSTALL}")
-    try:
-        outcomes = run_inputs(["print(1)"], [("", "1")], Limits(30, 30))
-    except ChildProcessError as error:
-        raise OSError(
-            f"programs of a model run in bubblewrap only, and it does not work here. {error}. In a container it needs "
-            "user namespaces: allow them, as by docker run --security-opt seccomp=unconfined --security-opt "
-            "apparmor=unconfined"
-        ) from None
-    if outcomes != ["ok"]:
-        raise OSError(f"the sandbox for programs does not work here: print(1) ended with {outcomes[0]!r}")
-
-
-@cache
-def _command() -> tuple[str, ...]:
-    """bubblewrap with the interpreter, the system's libraries and an empty /tmp; all else is read-only or absent."""
-    bound = ["/usr", *_outside_usr(Path(sys.base_prefix)), *_outside_usr(_python())]
-    links = [Path(name) for name in ("/lib", "/lib64", "/bin") if Path(name).exists()]
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"]
-    options += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
-    for path in dict.fromkeys(bound):
-        options += ["--ro-bind", path, path]
-    for link in links:
-        is_link = link.is_symlink()
-        options += ["--symlink" if is_link else "--ro-bind", str(link.readlink() if is_link else link), str(link)]
-    options += ["--ro-bind", sandbox_inside.__file__, "/inside.py", "--dev-bind", os.devnull, os.devnull]
-    options += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
-    # One order of sets in every run, and no 64 MiB of address space for each thread's heap.
-    options += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "MALLOC_ARENA_MAX", "1"]
-    return (shutil.which("bwrap") or "bwrap", *options)
-
-
-def _interpreter() -> list[str]:
-    return [str(_python()), "-s", "-S", "-B", "-X", "utf8", "/inside.py"]
-
-
-def _python() -> Path:
-    """The interpreter itself: a virtual environment's python is a link to it."""
-    return Path(sys._base_executable).resolve()
-
-
-def _outside_usr(path: Path) -> list[str]:
-    return [] if path.is_relative_to("/usr") else [str(path)]
-
-
-# ---- The filter of system calls, as the kernel's BPF program.
-
-_SYSTEM_CALLS: dict[str, tuple[int, dict[str, int]]] = {
-    "x86_64": (
-        0xC000003E,
-        {"clone": 56, "clone3": 435, "fork": 57, "vfork": 58, "socket": 41, "ptrace": 101, "process_vm_readv": 310}
-        | {"process_vm_writev": 311, "shmget": 29, "msgget": 68, "semget": 64, "unshare": 272, "setns": 308}
-        | {"mount": 165, "bpf": 321, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425}
-        | {"keyctl": 250, "add_key": 248, "request_key": 249, "memfd_create": 319},
-    ),
-    "aarch64": (
-        0xC00000B7,
-        {"clone": 220, "clone3": 435, "socket": 198, "ptrace": 117, "process_vm_readv": 270}
-        | {"process_vm_writev": 271, "shmget": 194, "msgget": 186, "semget": 190, "unshare": 97, "setns": 268}
-        | {"mount": 40, "bpf": 280, "perf_event_open": 241, "userfaultfd": 282, "io_uring_setup": 425}
-        | {"keyctl": 219, "add_key": 217, "request_key": 218, "memfd_create": 279},
-    ),
-}
-"""Machine -> the kernel's number of its architecture, and those of the system calls that are refused."""
-
-_CLONE_THREAD = 0x10000
-_X32 = 0x40000000
-_EPERM, _ENOSYS = 1, 38
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-
-
-@cache
-def _filter() -> bytes:
-    """Refuses the system calls above; of clone only what makes a process, and no thread."""
-    architecture, calls = _SYSTEM_CALLS[platform.machine()]
-    steps = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    steps += [(_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _REFUSE | _ENOSYS)]  # x86's second set of numbers
-    for name, number in calls.items():
-        if name != "clone":  # glibc makes a thread by clone where there is no clone3
-            refuse = _REFUSE | (_ENOSYS if name == "clone3" else _EPERM)
-            steps += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, refuse)]
-    steps += [(_EQUAL, 0, 3, calls["clone"]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _CLONE_THREAD)]
-    steps += [(_RETURN, 0, 0, _REFUSE | _EPERM), (_RETURN, 0, 0, _ALLOW)]
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
-
-
-class _filter_pipe:  # noqa: N801
-    """The read end of a pipe with the filter, which bubblewrap reads to its end."""
-
-    def __enter__(self) -> int:
-        self._reads, writes = os.pipe()
-        os.write(writes, _filter())
-        os.close(writes)
-        return self._reads
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._reads)

@@ -77,9 +77,10 @@ def _list_in(text: str) -> list[str] | None:
 def read_source(source: str, *, split: str = "train") -> Dataset:
     """Load a local parquet, jsonl, json or csv file, a local folder, or a hub data set: the rows of one split.
 
-    If a data set has several configurations, "all" or "default" is read, else all of them (EleutherAI's MATH has one
-    per subject). `split` applies to folders and hub data sets, so that test data is not read by accident; a file is
-    read whole. ValueError if there is no such file or split, or if it cannot be read; ImportError without `datasets`.
+    If a data set has several configurations, "all", "default" or "full" (MBPP's) is read, else all of them
+    (EleutherAI's MATH has one per subject). `split` applies to folders and hub data sets, so that test data is not read
+    by accident; a file is read whole. ValueError if there is no such file or split, or if it cannot be read;
+    ImportError without `datasets`.
     """
     try:
         import datasets
@@ -98,7 +99,7 @@ def read_source(source: str, *, split: str = "train") -> Dataset:
             return datasets.load_dataset(builder, data_files=str(path), split="train")
         location = str(path) if path.is_dir() else source
         names = datasets.get_dataset_config_names(location)
-        preferred = [name for name in ("all", "default") if name in names]
+        preferred = [name for name in ("all", "default", "full") if name in names]
         parts = [datasets.load_dataset(location, name) for name in (preferred[:1] or names)]
     except Exception as error:  # many types, most of them without the name of the source
         why = error.__cause__ or error

@@ -27,7 +27,7 @@ class RunArguments:
     The fields are described by their help, which ``docs/start-trl.md`` lists too.
     """
 
-    task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset>, math, or an import path."})
+    task: str = field(default="", metadata={"help": "pocket, reasoning_gym:<dataset>, math, code, or an import path."})
     task_options: dict[str, Any] | str | None = field(
         default=None, metadata={"help": "Options of the task, a mapping (JSON on the command line)."}
     )
@@ -60,7 +60,7 @@ class RunArguments:
             setattr(self, name, [given] if isinstance(given, str) else given)
         self.task = str(self.task)  # YAML reads some names as numbers
         if not self.task:
-            raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset> or math.")
+            raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset>, math or code.")
         if isinstance(self.task_options, str):
             try:
                 self.task_options = json.loads(self.task_options)

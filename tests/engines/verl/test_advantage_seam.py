@@ -274,6 +274,38 @@ def test_fingerprints_of_the_text_need_no_worker(monkeypatch, fingerprint):
     assert len(made.memory) == 2
 
 
+def test_the_memory_compares_outcomes(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, fingerprint="outcome", max_distance=0.0)
+    ends = [("ok", "IndexError"), ("got 5", "ok"), "ok, IndexError", "got 5, ok", ("got 5", "ok"), None, ("ok", "ok")]
+
+    def visit(uid):
+        rows = group(uid, [0.0] * 6 + [1.0])
+        for value, outcome in zip(rows.values(), ends, strict=True):
+            del value["meds_features"]
+            value["extra_fields"]["reward_extra_info"]["outcome"] = outcome
+        step(made, queue, rows)
+        return [made._columns[key] for key in rows]
+
+    visit("a")
+    seen = visit("b")
+    # Remembered are two that end with "ok, IndexError", three with "got 5, ok", and one without an outcome.
+    assert [columns[1] for columns in seen] == [2, 3, 2, 3, 3, 1, 0]
+    first, second = "ok, IndexError", "got 5, ok"
+    assert [columns[-2] for columns in seen] == [first, second, first, second, second, None, "ok, ok"]
+
+
+def test_outcomes_that_the_reward_function_does_not_report(monkeypatch):
+    queue = Queue()
+    made = make_trainer(monkeypatch, queue, fingerprint="outcome")
+    with pytest.raises(ValueError, match="Return a dict with score, acc and outcome"):
+        step(made, queue, group("a", [0.0, 1.0]))
+    rows = group("b", [0.0, 1.0])
+    rows["b_0_0"]["extra_fields"]["reward_extra_info"]["outcome"] = ["a list"]
+    with pytest.raises(TypeError, match="an outcome must be hashable"):
+        step(made, queue, rows)
+
+
 GROUPS = st.lists(
     st.lists(st.tuples(st.sampled_from([0.0, 1.0, 0.3, -0.5]), st.integers(0, 2)), min_size=2, max_size=5),
     min_size=1,

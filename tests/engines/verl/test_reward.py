@@ -10,7 +10,9 @@ pytest.importorskip("verl")
 import ray
 from verl.utils.import_utils import load_extern_object
 
+from meds_rl.engines.verl import reward
 from meds_rl.engines.verl.reward import compute_score
+from meds_rl.tasks import Verdict
 
 pytestmark = pytest.mark.verl
 
@@ -39,3 +41,12 @@ def test_a_worker_grades_and_no_answer_stops_it(worker):
 
 def test_verl_awaits_it_rather_than_calling_it_in_a_thread():
     assert inspect.iscoroutinefunction(partial(compute_score))
+
+
+def test_a_verdict_has_an_outcome(monkeypatch):
+    def game(jobs):
+        return [Verdict(text == row["answer"], ("ok", f"got {text}")) for text, row in jobs]
+
+    monkeypatch.setattr(reward, "_grader", lambda _marker: game)
+    graded = asyncio.run(compute_score("8", "7"))
+    assert graded == {"score": 0.0, "acc": 0.0, "outcome": "ok, got 8"}

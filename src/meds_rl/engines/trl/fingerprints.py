@@ -34,7 +34,6 @@ from meds_rl.fingerprint import (
     written_runs,
 )
 from meds_rl.fingerprint.extraction import evaluating
-from meds_rl.fingerprint.outcome import items_of
 from meds_rl.fingerprint.text import TEXT_FINGERPRINTS, text_fingerprints
 
 logger = get_logger("meds_rl")
@@ -344,7 +343,6 @@ def make_source(
 
 def _of_text(name: str, finder: Finder, tokenizer: Any) -> TextFingerprints:
     def function(prompts: Any, completions: Any, answers: Any, outcome: Any = None, **_: Any) -> ArrayLike:
-        outcomes = None if outcome is None else [None if text is None else items_of(text) for text in outcome]
-        return text_fingerprints(name, prompts=prompts, completions=completions, answers=answers, outcomes=outcomes)
+        return text_fingerprints(name, prompts=prompts, completions=completions, answers=answers, outcomes=outcome)
 
     return TextFingerprints(function, finder, tokenizer, TEXT_FINGERPRINTS[name])

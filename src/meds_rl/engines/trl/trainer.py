@@ -416,8 +416,7 @@ class MEDSTrainer(GRPOTrainer):
         A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
-        if OUTCOME in self._pending_extra_logs:
-            self._pending_extra_logs[OUTCOME] = outcome_texts(self._pending_extra_logs[OUTCOME], len(prompts))
+        self._read_outcomes(len(prompts))
         ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
         warn_of_rows_without_reward(rewards, ungraded)
         if self.model.training:
@@ -457,18 +456,26 @@ class MEDSTrainer(GRPOTrainer):
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
             is_graded=graded.numpy(),
-            outcomes=self._gather_outcomes(len(inputs)),
+            outcomes=self._gather_outcomes(),
             group_size=self.num_generations,
             num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
             knows_right=knows_right,
         )
 
-    def _gather_outcomes(self, size: int) -> list[str | None] | None:
-        """The outcomes of all processes, ``size`` rows each, from TRL's log; None if no function logs any."""
-        self._logs_outcomes |= any(gather_object([OUTCOME in self._pending_extra_logs]))
+    def _read_outcomes(self, size: int) -> None:
+        """Turn the outcomes of this process's rows in TRL's log into texts.
+
+        From the first batch with outcomes on, every process logs them in every batch, as TRL's table needs them.
+        """
+        logged = self._pending_extra_logs
+        self._logs_outcomes |= any(gather_object([OUTCOME in logged]))
         if self._logs_outcomes:
-            values = self._pending_extra_logs.get(OUTCOME, [None] * size)
-            outcomes: list[str | None] = gather_object(values)
+            logged[OUTCOME] = outcome_texts(logged.get(OUTCOME, [None] * size), size)
+
+    def _gather_outcomes(self) -> list[str | None] | None:
+        """The outcomes of all processes; None if no function logs any."""
+        if self._logs_outcomes:
+            outcomes: list[str | None] = gather_object(self._pending_extra_logs[OUTCOME])
             return outcomes
         if self._reads_outcomes:
             raise ValueError(

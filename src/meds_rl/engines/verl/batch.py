@@ -19,17 +19,18 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from meds_rl.checks import PromptId
+from meds_rl.engines.texts import OUTCOME, outcome_texts
 from meds_rl.shaping.advantage import AdvantageFunction, advantages_by, entropy_advantage, group_advantages
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 from meds_rl.tasks.base import prompt_id
 
-_FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id", "acc")
+_FIELDS = ("responses", "response_mask", "rm_scores", "extra_fields", "raw_prompt", "prompt_id", "acc", OUTCOME)
 
 Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
 
-COLUMNS = ("cluster", "cluster_size", "penalty", "reason", "prompt_id", "is_correct")
+COLUMNS = ("cluster", "cluster_size", "penalty", "reason", "prompt_id", OUTCOME, "is_correct")
 """Columns that dumps of rollouts have for each completion."""
 
 
@@ -47,6 +48,8 @@ class Batch:
         prompts: (B,) the prompts' messages; None where the queue does not have them.
         completion_ids: (B,) tensors of token ids that the model wrote.
         token_scores: (B,) tensors (T,), the raw reward at the last token.
+        outcomes: (B,) texts, None for no outcome (`meds_rl.fingerprint.outcome_text`); None if the reward function
+            reports none.
         shaped: what the memory made of the rewards; None before `shape`.
         shaped_rewards: (B,) float64, r_s; r before `shape`.
     """
@@ -58,6 +61,7 @@ class Batch:
     prompts: list[Any]
     completion_ids: list[Tensor]
     token_scores: list[Tensor]
+    outcomes: list[str | None] | None = None
     shaped: ShapedBatch | None = None
     shaped_rewards: NDArray[np.float64] = field(init=False)
 
@@ -114,7 +118,8 @@ class Batch:
         if shaped is None:
             return {}
         counts = (shaped.clusters.tolist(), shaped.cluster_sizes.tolist(), shaped.penalties.tolist())
-        rows = zip(*counts, shaped.reasons, self.prompt_ids, self.is_correct.tolist(), strict=True)
+        outcomes = [None] * len(self) if self.outcomes is None else self.outcomes
+        rows = zip(*counts, shaped.reasons, self.prompt_ids, outcomes, self.is_correct.tolist(), strict=True)
         return dict(zip(self.keys, rows, strict=True))
 
 
@@ -149,6 +154,7 @@ def read_batch(meta: Any, correct_above: float) -> Batch:
         prompts=_as_list(data["raw_prompt"]) if "raw_prompt" in set(data.keys()) else [None] * len(keys),
         completion_ids=[ids[mask.bool()] for ids, mask in completions],
         token_scores=token_scores,
+        outcomes=_outcomes(data),
     )
 
 
@@ -179,8 +185,25 @@ def _accuracies(data: Any, rewards: NDArray[np.float64]) -> list[float]:
 
 def _accuracy(extra_fields: Any, reward: float) -> float:
     """`acc`; else the reward function's score, before the reward manager adds the overlong punishment."""
-    graded = (extra_fields or {}).get("reward_extra_info") or {}
+    graded = _reported(extra_fields)
     return float(graded.get("acc", graded.get("score", reward)))
+
+
+def _outcomes(data: Any) -> list[str | None] | None:
+    """(B,) outcomes as texts; None if no row has one."""
+    if OUTCOME in set(data.keys()):
+        values = _as_list(data[OUTCOME])
+    else:
+        reported = [_reported(extra) for extra in _as_list(data["extra_fields"])]
+        if not any(OUTCOME in graded for graded in reported):
+            return None
+        values = [graded.get(OUTCOME) for graded in reported]
+    return outcome_texts(values, len(values))
+
+
+def _reported(extra_fields: Any) -> dict[str, Any]:
+    """What the reward function returned of a row beside its score."""
+    return (extra_fields or {}).get("reward_extra_info") or {}
 
 
 def _prompt_ids(data: Any) -> list[PromptId]:

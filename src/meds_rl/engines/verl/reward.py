@@ -10,13 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+from meds_rl.engines.texts import OUTCOME
+from meds_rl.fingerprint import outcome_text
+from meds_rl.tasks.base import Verdict
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import MathGrader
 
 
 async def compute_score(
     solution_str: str, ground_truth: str, *, answer_marker: str = "boxed", **_: Any
-) -> dict[str, float]:
+) -> dict[str, float | str | None]:
     r"""Grade one completion: verl's `reward.custom_reward_function`.
 
     An answer can keep a computer algebra system busy for ever, so each of verl's reward workers grades in a process of
@@ -31,7 +34,7 @@ async def compute_score(
 
     Returns:
         `score`, 1.0 for right and 0.0 for wrong, and `acc`, the same. The reward manager adds length punishments to the
-        score; they do not change `acc`.
+        score; they do not change `acc`. If the grader returns a `Verdict`, also `outcome`, as text.
 
     Raises:
         ImportError: math-verify is not installed.
@@ -39,7 +42,8 @@ async def compute_score(
     # Not in the worker's own loop: one hard answer must not delay the others' results.
     jobs = [(solution_str, {"answer": ground_truth})]
     (right,) = await asyncio.get_running_loop().run_in_executor(_thread(), _grader(answer_marker), jobs)
-    return {"score": float(right), "acc": float(right)}
+    graded: dict[str, float | str | None] = {"score": float(bool(right)), "acc": float(bool(right))}
+    return graded | {OUTCOME: outcome_text(right.outcome)} if isinstance(right, Verdict) else graded
 
 
 @cache

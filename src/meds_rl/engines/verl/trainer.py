@@ -27,6 +27,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.config import omega_conf_to_dataclass
 
 from meds_rl.engines.settings import make_advantage, make_shaper
+from meds_rl.engines.texts import OUTCOME
 from meds_rl.engines.verl.batch import (
     COLUMNS,
     Batch,
@@ -121,8 +122,15 @@ class MEDSTrainer(PPOTrainerSync):
             decode, marker = self.tokenizer.decode, self._settings.answer_marker
             texts = [decode(ids.tolist(), skip_special_tokens=True) for ids in batch.completion_ids]
             answers = [extract_answer(text, marker) for text in texts]
-            name = self._settings.fingerprint
-            features = text_fingerprints(name, prompts=batch.prompts, completions=texts, answers=answers)
+            name, outcomes = self._settings.fingerprint, batch.outcomes
+            if name == OUTCOME and outcomes is None:
+                raise ValueError(
+                    "meds.fingerprint=outcome needs outcomes, and the reward function reports none. Return a dict with "
+                    "score, acc and outcome for each completion: a text (meds_rl.fingerprint.outcome_text) or None."
+                )
+            features = text_fingerprints(
+                name, prompts=batch.prompts, completions=texts, answers=answers, outcomes=outcomes
+            )
         else:
             features = features_from(read_fields(meta, batch.keys, [FEATURES]))
         return lambda _: features

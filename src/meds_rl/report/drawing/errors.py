@@ -31,6 +31,7 @@ MAX_STRETCHES = 20
 
 KINDS = {
     "cluster": "error clusters",
+    "outcome": "repeated outcomes",
     "answer": "repeated wrong answers",
     "working": "repeated wrong workings",
     "states": "errors by states",
@@ -103,6 +104,8 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
 
 def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) -> str:
     prompt = one_line(words_of(data["prompts"][error["prompt"]]), 34)
+    if error["kind"] == "outcome":
+        return f"{rank}. {one_line(error['name'], 24)}: {prompt}"
     answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else ""
     return f"{rank}. {prompt}{answer}"
 
@@ -122,7 +125,7 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
 
 
 def way_kind(way: Mapping[str, Any]) -> str:
-    """How ways were grouped: by "strategy" or by "steps"."""
+    """How ways were grouped: by "strategy", "outcome" or "steps"."""
     return str(way.get("by", "strategy"))
 
 

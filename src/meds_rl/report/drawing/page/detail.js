@@ -27,6 +27,7 @@ function facts(report, row) {
   if (report.runs.length > 1) add("Run", runTitle(report, row.runOf));
   add("Step", number(row.step));
   add("Answer", row.answer ?? (row.runOf.answers_known === false ? "not found" : "none"));
+  add("Outcome", row.outcome);
   add("Right answer", row.promptOf.gold);
   add("Strategy", row.strategy);
   add("Penalty", row.runOf.has_memory ? number(row.penalty, 3) : null);

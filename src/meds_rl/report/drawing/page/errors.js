@@ -2,14 +2,15 @@
 "use strict";
 
 const PAGE = 25;
-const KINDS = { answer: "By answer", working: "By working", cluster: "By cluster", states: "By states" };
+const KINDS = { outcome: "By outcome", answer: "By answer", working: "By working", cluster: "By cluster", states: "By states" };
 
 function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, "First over all prompts, then prompt by prompt: by final answer, by working (the text before the answer), or by the memory's clusters, several of which may be one error."));
+  const byOutcome = report.errors.some((error) => error.by === "outcome") ? "by outcome (what the grader reports), " : "";
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, `First over all prompts, then prompt by prompt: ${byOutcome}by final answer, by working (the text before the answer), or by the memory's clusters, several of which may be one error.`));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
-  const state = { run: String(first.id), kind: "answer", wanted: "answer", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
+  const state = { run: String(first.id), kind: "answer", wanted: "", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
   const body = el("div");
   const controls = el("div", { class: "controls" });
   const show = () => {
@@ -39,9 +40,10 @@ function kindsOf(report, run) {
   return Object.keys(KINDS).filter((kind) => there.has(kind));
 }
 
-const WAYS_BY = { strategy: "By strategy", steps: "By steps" };
+const WAYS_BY = { strategy: "By strategy", outcome: "By outcome", steps: "By steps" };
 const NO_WAYS = "Errors are shown by prompt only: equal answers to different prompts are not one error. If you pass strategy=, a function that names what went wrong, this page counts its names over all prompts.";
 const FIRST_WAYS = 6;
+const LONG_ANSWER = 60;
 
 function waysCard(report, state) {
   const all = report.ways.filter((way) => String(way.run) === state.run);
@@ -234,7 +236,7 @@ function compare(a, b) {
 
 // The text that is searched, made once for each error.
 function searchable(report, error) {
-  error.searchable ??= [report.prompts[error.prompt].text, error.name, error.state, ...error.answers.map(([answer]) => answer ?? "no answer"), ...error.strategies.map(([name]) => name),
+  error.searchable ??= [report.prompts[error.prompt].text, error.name, error.state, ...error.answers.map(([answer]) => answer ?? "no answer"), ...error.strategies.map(([name]) => name), ...error.outcomes.map(([outcome]) => outcome),
     ...error.examples.map((index) => report.completions.text[index] ?? "")].join("\n").toLowerCase();
   return error.searchable;
 }
@@ -299,7 +301,9 @@ function errorRows(report, state, error, query, fill) {
   });
   const chips = el("span", { class: "sub" });
   if (error.kind !== "answer") chips.append(chip(plain(error.name, 60)));
-  error.answers.slice(0, 3).forEach(([answer, count]) => chips.append(chip(answer === null ? "no answer" : `= ${plain(answer, 40)}`, count)));
+  if (error.kind !== "outcome") error.outcomes.slice(0, 1).forEach(([outcome, count]) => chips.append(chip(plain(outcome, 60), count)));
+  const answers = error.kind === "answer" ? error.answers : error.answers.filter(([answer]) => answer === null || answer.length <= LONG_ANSWER); // a program is no name
+  answers.slice(0, 3).forEach(([answer, count]) => chips.append(chip(answer === null ? "no answer" : `= ${plain(answer, 40)}`, count)));
   error.strategies.slice(0, 2).forEach(([name, count]) => chips.append(chip(plain(name, 40), count)));
   const cell = (attributes, ...children) => el("td", attributes, ...children);
   const row = el("tr", { class: "row" },
