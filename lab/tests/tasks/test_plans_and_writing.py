@@ -4,18 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from datasets import Dataset
 
 from meds_lab.cli import main as lab_main
 from meds_lab.tasks.planning import outcome_of, paths_task
 from meds_lab.tasks.writing import RIGHT_ABOVE, faults, first_fault, judge, writing_task
-from meds_lab.train import load_fields
 from meds_rl.cli.main import main
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.tasks import Verdict
+from meds_rl.tasks import Verdict, load_task
 from meds_rl.tasks.grading import AccuracyReward
 from meds_rl.tasks.pocket.model import load_pocket_model
+from meds_rl.train.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 GRID = ["*", "O", "O"], ["X", "O", "#"]
@@ -77,11 +76,14 @@ def test_the_judge_counts_checks():
     assert row["topic"] == "a cat"
 
 
-@pytest.mark.parametrize("name", ["shortest-path", "writing"])
-def test_the_recipes_load(name):
-    recipe = load_fields(yaml.safe_load((RECIPES / f"{name}.yaml").read_text()))
+@pytest.mark.parametrize(
+    ("name", "fingerprint"), [("shortest-path", "outcome"), ("writing", "text"), ("programs", "outcome")]
+)
+def test_the_recipes_load(name, fingerprint):
+    recipe = load_recipe(RECIPES / f"{name}.yaml")
     assert recipe.training.method == "meds"
-    assert recipe.training.fingerprint == {"shortest-path": "outcome", "writing": "text"}[name]
+    assert recipe.training.fingerprint == fingerprint
+    assert len(load_task(recipe.run.task, **recipe.run.options).train) >= 4
 
 
 @pytest.mark.slow

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from meds_lab.tasks.programs.bugs import BUGS, bug
 from meds_lab.tasks.programs.task import NUM_DIGITS, Problem, grade, problems
 from meds_lab.tasks.programs.warmup import MAX_COMPLETION_LENGTH
 from meds_rl.evaluation.agreement import adjusted_rand
+from meds_rl.evaluation.sampling import Completion
 from meds_rl.fingerprint import answer_finder, extract, extract_answer, outcome_vectors
 from meds_rl.fingerprint.steps import step_vectors
 from meds_rl.fingerprint.text import answer_vectors, text_vectors
@@ -36,13 +38,15 @@ from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.memory.clustering import NO_TREE
 from meds_rl.tasks.pocket.model import load_folder
 
+EQUAL = {"max_distance": 0.0, "cluster_selection_epsilon": 0.0}
 SETTINGS = (
     Setting("planted bug, counted", "bug", COUNTED),
     Setting("program's text, counted", "program", COUNTED),
     Setting("outcome, counted", "outcome", COUNTED),
     Setting("outcome, within .25", "outcome", {}),
     Setting("outcome of 60 tests, within .25", "outcome of 60 tests", {}),
-    Setting("items and whole of 60 tests, within .25", "items and whole of 60 tests", {}),
+    Setting("outcome of 60 tests, counted", "outcome of 60 tests", COUNTED),
+    Setting("outcome of 60 tests, HDBSCAN of equal ones", "outcome of 60 tests", EQUAL),
     Setting("steps, counted", "steps", COUNTED),
     Setting("steps, within .25", "steps", {}),
     Setting("steps, within .5", "steps", {"max_distance": 0.5}),
@@ -99,37 +103,45 @@ def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
     torch.manual_seed(0)
     model, tokenizer = load_folder(folder)
     chosen = problems("hard")[:num_problems]
-    rows, longer_rows = ([one.row("hard") for one in tested] for tested in (chosen, map(with_more_tests, chosen)))
-    prompts = [row["prompt"] for row in rows]
     sampled = sample_completions(
-        model, tokenizer, prompts, num_samples=num_samples, max_new_tokens=MAX_COMPLETION_LENGTH, batch_size=256
+        model,
+        tokenizer,
+        [problem.prompt for problem in chosen],
+        num_samples=num_samples,
+        max_new_tokens=MAX_COMPLETION_LENGTH,
+        batch_size=256,
     )
-    find, readers = answer_finder("code"), {name: reader(name) for name in FROM_MODEL}
-    errors, num_right, num_unnamed = [], 0, 0
-    for row, longer, completions in zip(rows, longer_rows, sampled, strict=True):
-        verdicts = [grade(one.text, row) for one in completions]
-        names = [bug(one.text, row) for one in completions]
-        kept = [i for i, name in enumerate(names) if name in BUGS]
-        num_right += sum(map(bool, verdicts))
-        num_unnamed += len(names) - sum(map(bool, verdicts)) - len(kept)
-        if len(kept) < 2 * VISIT:
-            continue
-        texts, ids = [completions[i].text for i in kept], [completions[i].token_ids for i in kept]
-        bugs = [names[i] for i in kept]
-        prompt_ids = [tokenizer(row["prompt"])["input_ids"]] * len(ids)
-        answers = [find(one, tokenizer) for one in ids]
-        features = {name: extract(model, one, prompt_ids, ids, answers) for name, one in readers.items()}
-        features |= {
-            "bug": answer_vectors(bugs),
-            "program": answer_vectors([extract_answer(text, "code") for text in texts]),
-            "outcome": outcome_vectors([verdicts[i].outcome for i in kept]),
-            "outcome of 60 tests": outcome_vectors(many := [grade(text, longer).outcome for text in texts]),
-            "items and whole of 60 tests": items_and_whole(many),
-            "steps": step_vectors([row["prompt"]] * len(texts), texts),
-            "text": text_vectors(texts),
-        }
-        errors.append(Errors(bugs, features))
-    return Wrong(folder.name, errors, num_samples * num_problems, num_right, num_unnamed)
+    errors, num_right, num_compared = [], 0, 0
+    for problem, completions in zip(chosen, sampled, strict=True):
+        row = problem.row("hard")
+        named = [one for one in completions if bug(one.text, row) in BUGS]
+        num_right += sum(bool(grade(one.text, row)) for one in completions)
+        if len(named) >= 2 * VISIT:
+            num_compared += len(named)
+            bugs = [bug(one.text, row) for one in named]
+            errors.append(Errors(bugs, features_of(model, tokenizer, problem, named) | {"bug": answer_vectors(bugs)}))
+    num_sampled = num_samples * num_problems
+    return Wrong(folder.name, errors, num_sampled, num_right, num_sampled - num_right - num_compared)
+
+
+def features_of(
+    model: Any, tokenizer: Any, problem: Problem, completions: Sequence[Completion]
+) -> dict[str, np.ndarray]:
+    """Each fingerprint of the completions of one problem, (N, D) by name."""
+    texts, ids = [one.text for one in completions], [one.token_ids for one in completions]
+    find, prompt_ids = answer_finder("code"), [tokenizer(problem.prompt)["input_ids"]] * len(ids)
+    answers = [find(one, tokenizer) for one in ids]
+    few, many = (
+        [grade(text, tested.row("hard")).outcome for text in texts] for tested in (problem, with_more_tests(problem))
+    )
+    return {
+        **{name: extract(model, reader(name), prompt_ids, ids, answers) for name in FROM_MODEL},
+        "program": answer_vectors([extract_answer(text, "code") for text in texts]),
+        "outcome": outcome_vectors(few),
+        "outcome of 60 tests": outcome_vectors(many),
+        "steps": step_vectors([problem.prompt] * len(texts), texts),
+        "text": text_vectors(texts),
+    }
 
 
 def with_more_tests(problem: Problem) -> Problem:
@@ -137,11 +149,6 @@ def with_more_tests(problem: Problem) -> Problem:
     rng = random.Random(problem.prompt)
     more = (tuple(rng.sample(range(10), NUM_DIGITS)) for _ in range(54))
     return replace(problem, inputs=(*problem.inputs, *more))
-
-
-def items_and_whole(outcomes: Sequence[Hashable]) -> np.ndarray:
-    """`outcome_vectors` of the items plus that of the whole: different outcomes are at least 1 apart."""
-    return _unit(outcome_vectors(outcomes) + outcome_vectors([repr(one) for one in outcomes])).astype(np.float32)
 
 
 def print_sets(policy: str, sets: Sequence[Wrong]) -> None:
