@@ -103,7 +103,7 @@ def training(policy: str, seed: int, base: Path | None = None, steps: int | None
         policy: one of `POLICIES`.
         seed: of weights and texts.
         base: folder of the plain model.
-        steps: optimiser steps; by default those of this page's numbers.
+        steps: optimiser steps; `STEPS` by default.
 
     Raises:
         ValueError: no such policy; a base for the plain one, or none for another.
@@ -112,7 +112,8 @@ def training(policy: str, seed: int, base: Path | None = None, steps: int | None
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}; got {policy!r}")
     if (base is None) != (policy == "plain"):
         raise ValueError(f"policy {policy!r} {'starts from random weights: no base' if base else 'needs a base'}")
-    config = WarmupConfig(seed=seed, steps=steps or STEPS[base is None], plain_share=0.4 if base is None else 0.0)
+    steps = STEPS[base is None] if steps is None else steps
+    config = WarmupConfig(seed=seed, steps=steps, plain_share=0.4 if base is None else 0.0)
     if base is not None:
         config = replace(config, learning_rate=4e-3)
     model, tokenizer = new_model(seed) if base is None else load_folder(base)
