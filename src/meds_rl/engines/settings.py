@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from meds_rl.memory.clustering import HDBSCANClustering
+from meds_rl.memory.clustering import Clustering, HDBSCANClustering, equal_vectors
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import (
     AdvantageFunction,
@@ -150,7 +150,7 @@ _SHARED: dict[str, Setting] = {
         ),
         "layer_logits",
         "What completions are compared by: states of the model; or, read from the text, the answer, the steps of the "
-        "working, or its wording; or the outcome that a grader reports.",
+        "working, or its wording; or the outcome that a grader reports (equal ones are counted, without HDBSCAN).",
         "working_states",
     ),
     "fingerprint_layers": Setting(
@@ -325,10 +325,12 @@ def shapes_all_wrong(values: Mapping[str, Any]) -> bool:
 
 
 def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
-    """An empty memory."""
-    clustering = HDBSCANClustering(
-        min_cluster_size=values["min_cluster_size"], cluster_selection_epsilon=values["cluster_selection_epsilon"]
-    )
+    """An empty memory: by HDBSCAN; outcomes are counted, because HDBSCAN calls the first equal ones noise."""
+    clustering: Clustering = equal_vectors
+    if values.get("fingerprint") != "outcome":
+        clustering = HDBSCANClustering(
+            min_cluster_size=values["min_cluster_size"], cluster_selection_epsilon=values["cluster_selection_epsilon"]
+        )
     return ErrorMemory(clustering, capacity=values["capacity"], half_life=values["half_life"])
 
 

@@ -1,5 +1,6 @@
 """Outcomes: from a reward function's log to the memory, TRL's table of completions and the rollouts."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,22 @@ def test_the_memory_compares_outcomes(model_path, dataset, make_config, caplog):
         without = rollouts[rollouts["completion"].map(outcome_of).isna() & ~rollouts["is_correct"]]
         assert set(without["cluster"]) <= {-2, -4}  # no answer, or not scored
     assert not [text for text in warnings_of(caplog) if "have an answer" in text]
+
+
+def test_equal_outcomes_are_counted(model_path, dataset, make_config):
+    # With the recommended max_distance: two outcomes, each counted from its first completion on.
+    args = make_config(
+        method="trl", fingerprint="outcome", max_steps=6, meds_all_wrong="shape", meds_beta=9.0, meds_anneal=[1, 1]
+    )
+    rollouts = rollouts_of(train(model_path, dataset, args, reward=played))
+    seen = Counter()
+    for _, batch in rollouts.groupby("generation", sort=True):
+        scored = batch[(batch["cluster"] != -4) & batch["outcome"].notna()]
+        names = list(zip(scored["prompt_id"], scored["outcome"], strict=True))
+        assert scored["cluster_size"].tolist() == [seen[name] for name in names]
+        np.testing.assert_allclose(scored["penalty"], [0.1 * np.log1p(seen[name]) for name in names])
+        seen.update(names)
+    assert max(seen.values()) > 2
 
 
 def test_a_task_logs_its_verdicts(model_path, make_config):

@@ -38,15 +38,13 @@ from meds_rl.memory import HDBSCANClustering, equal_vectors
 from meds_rl.memory.clustering import NO_TREE
 from meds_rl.tasks.pocket.model import load_folder
 
-EQUAL = {"max_distance": 0.0, "cluster_selection_epsilon": 0.0}
 SETTINGS = (
     Setting("planted bug, counted", "bug", COUNTED),
     Setting("program's text, counted", "program", COUNTED),
     Setting("outcome, counted", "outcome", COUNTED),
-    Setting("outcome, within .25", "outcome", {}),
-    Setting("outcome of 60 tests, within .25", "outcome of 60 tests", {}),
     Setting("outcome of 60 tests, counted", "outcome of 60 tests", COUNTED),
-    Setting("outcome of 60 tests, HDBSCAN of equal ones", "outcome of 60 tests", EQUAL),
+    Setting("outcome, HDBSCAN", "outcome", {}),
+    Setting("outcome of 60 tests, HDBSCAN", "outcome of 60 tests", {}),
     Setting("steps, counted", "steps", COUNTED),
     Setting("steps, within .25", "steps", {}),
     Setting("steps, within .5", "steps", {"max_distance": 0.5}),
