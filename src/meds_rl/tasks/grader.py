@@ -28,7 +28,7 @@ LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
 # Address space of the grading process, if the system can limit it: a tower of powers can fill all memory.
 MEMORY_BYTES = 8 << 30
-# Of a pickled verdict, as a program's output can be of any length. A longer outcome is cut to the beginning of its text.
+# Of a pickled verdict, as a program's output can be of any length. Of a longer one the beginning of its text remains.
 OUTCOME_BYTES = 1 << 20
 
 # Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
