@@ -90,15 +90,14 @@ class RepeatedErrorPenalty:
         all_wrong: as in `RewardShaper`; "center" acts as "shape", because the trainer makes the advantages. None:
             "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
         fingerprint: what errors are compared by. "answer" counts equal answers, "outcome" equal outcomes (the column
-            ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``); "steps" clusters by the steps
-            of the working, "text" by its wording; or a function (prompts=, completions=, answers=, **columns)
-            -> (n, D).
+            ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``). "steps" clusters by the steps
+            of the working, "text" by its wording. Or a function (prompts=, completions=, answers=, **columns) -> (n, D).
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
         answer_finder: "boxed", "answer_tag", "hashes", "code", or a function from a completion's text to its answer.
-        max_distance: as in `RewardShaper`. None: 0 for "answer" and "outcome", else the recommended
-            0.25; 2 is no bound.
+        max_distance: as in `RewardShaper`. None: 0 for "answer" and "outcome", else the recommended 0.25; 2 is no
+            bound.
         memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and
             "outcome", and clusters by the recommended HDBSCAN for every other fingerprint.
 
@@ -107,8 +106,8 @@ class RepeatedErrorPenalty:
         memory: its memory. With several processes, only that of the first process is filled.
 
     Notes:
-        A process that is killed loses at most the batch in progress. When a trainer resumes from a checkpoint, folder
-        and memory drop the batches after that checkpoint. A trainer that starts at step 0 in a folder with a run gets
+        A process that is killed loses at most the batch in progress. When TRL's trainer resumes from a checkpoint,
+        folder and memory drop the batches after that checkpoint. If it starts at step 0 in a folder with a run, it gets
         ``folder/run-2``. A loop without TRL's ``trainer_state`` always continues the run.
 
         Keep TRL's ``multi_objective_aggregation="sum_then_normalize"`` with ``alpha > 0``: "normalize_then_sum" scales
