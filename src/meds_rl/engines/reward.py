@@ -91,7 +91,8 @@ class RepeatedErrorPenalty:
             "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
         fingerprint: what errors are compared by. "answer" counts equal answers, "outcome" equal outcomes (the column
             ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``). "steps" clusters by the steps
-            of the working, "text" by its wording. Or a function (prompts=, completions=, answers=, **columns) -> (n, D).
+            of the working, "text" by its wording. Or a function (prompts=, completions=, answers=, **columns) that
+            returns (n, D).
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
