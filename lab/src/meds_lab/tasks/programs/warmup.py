@@ -103,7 +103,7 @@ def training(policy: str, seed: int, base: Path | None = None, steps: int | None
         policy: one of `POLICIES`.
         seed: of weights and texts.
         base: folder of the plain model.
-        steps: optimiser steps; by default `STEPS`.
+        steps: optimiser steps; `STEPS` by default.
 
     Raises:
         ValueError: no such policy; a base for the plain one, or none for another.
