@@ -7,8 +7,8 @@ PIP := $(INSTALL) --constraint constraints.txt
 
 # verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 VERL := .venv-verl
-VERIFIERS := .venv-verifiers
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
+VERIFIERS := .venv-verifiers
 
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -22,7 +22,7 @@ help:
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
-	@echo "make test-verifiers       the reward function in TRL's AsyncGRPOTrainer and in verifiers"
+	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow   those of them that take longer: four ranks"
 	@echo "make test-gpu         the tests that need a CUDA device"

@@ -5,13 +5,13 @@
     python benchmarks/step.py --prompts 8 --generations 8 --wrong 4 --completion 256    # on a GPU, which is found
 
 `MEDSTrainer` with the preset "recommended" and TRL's `GRPOTrainer` take turns, step by step, on equally long
-completions; a step is generation, rewards, fingerprints, memory and update. Half of the completions are wrong, or
-as many as `--wrong` says. Prints medians, and the ratio of each pair of turns, in two settings of TRL:
+completions. A step is generation, rewards, fingerprints, memory and update. `--wrong` completions of each group are
+wrong, by default half of them. It prints medians, and the ratio of each pair of turns, in two settings of TRL:
 
 - forward: TRL computes no old log-probabilities, so the fingerprint needs a forward of its own.
 - listens: TRL computes them, and the fingerprint is read in that forward.
 
-Seconds are of the processor (one thread) without a GPU, so that other work on the machine counts little.
+Without a GPU, seconds are processor time of one thread, so that other work on the machine matters little.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def trainers(
 
 
 class Clock(transformers.TrainerCallback):
-    """The seconds between the begin of a training's first step and the end of its last."""
+    """Seconds from the start of a training to the end of its last step."""
 
     seconds = 0.0
 
@@ -125,7 +125,7 @@ def now() -> float:
 
 
 def take_turns(pair: tuple[GRPOTrainer, MEDSTrainer], repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of each trainer's turns; the first turns, which pay for caches, are left out."""
+    """Seconds of each trainer's turns, without the first ones, which fill caches."""
     clocks = [Clock() for _ in pair]
     for trainer, clock in zip(pair, clocks, strict=True):
         trainer.remove_callback(transformers.PrinterCallback)
@@ -133,7 +133,7 @@ def take_turns(pair: tuple[GRPOTrainer, MEDSTrainer], repeats: int) -> tuple[lis
     seconds: tuple[list[float], list[float]] = ([], [])
     for turn in range(repeats + 1):
         for trainer, clock, found in list(zip(pair, clocks, seconds, strict=True))[:: 1 if turn % 2 else -1]:
-            with contextlib.redirect_stdout(io.StringIO()):  # each training says what it does
+            with contextlib.redirect_stdout(io.StringIO()):  # each training prints its log
                 trainer.train()
             if turn:
                 found.append(clock.seconds)

@@ -87,12 +87,12 @@ def found_in(tmp_path, row) -> tuple[str, ProgramTests]:
     (loaded,) = load_programs(jsonl(tmp_path / "rows.jsonl", row))
     system, user = loaded["prompt"]
     assert system == {"role": "system", "content": SYSTEM_PROMPT}
-    return user["content"], ProgramTests.of(loaded["tests"])
+    return user["content"], ProgramTests.from_json(loaded["tests"])
 
 
 def again(tests: ProgramTests) -> ProgramTests:
     """With lists, as it comes out of a data set."""
-    return ProgramTests.of(tests.text())
+    return ProgramTests.from_json(tests.to_json())
 
 
 # ---- Layouts.
@@ -161,11 +161,11 @@ def test_tests_of_ones_own(tmp_path):
     [
         (
             {"prompt": "x", "answer": "3"},
-            r"has no tests: needed are the columns prompt, test, entry_point; or test_list; or .*found: prompt, answer",
+            r"has no tests: it needs the columns prompt, test, entry_point; or test_list; or .*found: prompt, answer",
         ),
-        ({"prompt": "x", "tests": []}, "row 0: tests must be a list with one test at least"),
-        ({"prompt": "x", "tests": "[1"}, "row 0: tests is no JSON"),
-        ({"prompt": "x", "tests": ["assert f(1"]}, r"row 0: a test is no Python: 'assert f\(1'"),
+        ({"prompt": "x", "tests": []}, "row 0: tests must be a list of at least one test"),
+        ({"prompt": "x", "tests": "[1"}, "row 0: tests is not JSON"),
+        ({"prompt": "x", "tests": ["assert f(1"]}, r"row 0: a test is not Python: 'assert f\(1'"),
         ({"prompt": "x", "tests": ["assert len([]) == 0"]}, "row 0: the tests call no function of the program"),
         ({"prompt": "x", "tests": [{"input": "1"}]}, "row 0: tests must be lines with assert, or mappings"),
         ({"prompt": " ", "tests": ["assert f()"]}, "empty prompt in 1 row"),
@@ -174,7 +174,7 @@ def test_tests_of_ones_own(tmp_path):
         ({**HUMANEVAL, "test": "def check(candidate): pass"}, "row 0: there is no test"),
         ({**LIVE, "public_test_cases": "[]"}, "row 0: public_test_cases has no test"),
         ({**LEETCODE, "metadata": "{}"}, "row 0: metadata has no func_name"),
-        ({"prompt": "x", "tests": ["assert f() == " + repr("x" * 2**20)]}, "row 0: the tests have more than 1 MiB"),
+        ({"prompt": "x", "tests": ["assert f() == " + repr("x" * 2**20)]}, "row 0: the tests are larger than 1 MiB"),
     ],
 )
 def test_rows_that_cannot_be_used(tmp_path, row, message):

@@ -42,7 +42,7 @@ def test_outcomes_follow_the_bugs_within_a_prompt_only(folder, capsys):
     assert float(right["planted bug, counted"]) == 1
     assert float(right["outcome, counted"]) > 0.9
     assert float(right["program's text, counted"]) < 0.5
-    assert "144 completions: 0 right, 0 with no planted bug, 144 compared" in out
+    assert "144 completions: 0 right, 0 left out, 144 compared" in out
     chance, outcome = (
         [float(cell) for cell in re.search(rf"^\| {name} \| ([\d.]+) \| ([\d.]+) \|$", out, re.MULTILINE).groups()]
         for name in ("chance", "outcome")

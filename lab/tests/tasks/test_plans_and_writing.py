@@ -31,7 +31,7 @@ SMALL = {"min_rows": 2, "max_rows": 3, "min_cols": 2, "max_cols": 3, "p_blocked"
         ("right down", ("stops before the goal",)),
         ("", ("stops before the goal",)),
         ("right right left down right", ("a detour", "2 moves too long")),
-        ("infeasible", ("gives up, there is a path",)),
+        ("infeasible", ("gives up where there is a path",)),
     ],
 )
 def test_what_breaks_first_in_a_plan(plan, outcome):
@@ -40,7 +40,7 @@ def test_what_breaks_first_in_a_plan(plan, outcome):
 
 
 def test_a_path_where_there_is_none():
-    assert outcome_of("right", GRID, None) == ("a path, there is none",)
+    assert outcome_of("right", GRID, None) == ("a path where there is none",)
 
 
 def test_the_data_sets_scorer_decides():
@@ -48,7 +48,7 @@ def test_the_data_sets_scorer_decides():
     for row in task.train:
         assert task.grade(f"\\boxed{{{row['answer']}}}", row) == Verdict(True, ("right",))
         assert task.grade("\\boxed{}", row) == Verdict(False, None)
-        assert task.grade("\\boxed{$\\text{north}$}", row).outcome[0] in ("no direction", "a path, there is none")
+        assert task.grade("\\boxed{$\\text{north}$}", row).outcome[0] in ("no direction", "a path where there is none")
 
 
 def test_outcomes_come_out_of_the_graders_process():

@@ -56,7 +56,7 @@ FingerprintFunction: TypeAlias = Callable[..., ArrayLike]
 FINGERPRINTS = ("answer", "steps", "text", OUTCOME)
 
 FIRST_ROWS = 32
-"""After so many graded completions it warns if they look as if a setting is wrong."""
+"""After so many graded completions it warns if a setting seems wrong."""
 LOOKED_AT, MOSTLY_SKIPPED = 32, 0.5
 """After so many groups it warns if at least this share of them is left out."""
 
@@ -90,15 +90,15 @@ class RepeatedErrorPenalty:
         all_wrong: as in `RewardShaper`; "center" acts as "shape", because the trainer makes the advantages. None:
             "skip", but "shape" with ``alpha=0``, so that a watcher also remembers prompts without a right answer.
         fingerprint: what errors are compared by. "answer" counts equal answers, "outcome" equal outcomes (the column
-            ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``); "steps" clusters by the steps
-            of the working, "text" by its wording; or a function (prompts=, completions=, answers=, **columns)
-            -> (n, D).
+            ``outcome``, or what `correctness` logs by ``log_extra("outcome", values)``). "steps" clusters by the steps
+            of the working, "text" by its wording. Or a function (prompts=, completions=, answers=, **columns) that
+            returns (n, D).
         folder: a run folder for ``meds report`` and ``meds watch``; it may be the trainer's ``output_dir``. It is
             written after every batch. The notes say when a run in it is continued.
         correct_above: a grade above it is right. None: grades must be 0 and 1 (or True and False).
         answer_finder: "boxed", "answer_tag", "hashes", "code", or a function from a completion's text to its answer.
-        max_distance: as in `RewardShaper`. None: 0 for "answer" and "outcome", else the recommended
-            0.25; 2 is no bound.
+        max_distance: as in `RewardShaper`. None: 0 for "answer" and "outcome", else the recommended 0.25; 2 is no
+            bound.
         memory: an `ErrorMemory` to start with. None: an empty one, which counts equal vectors for "answer" and
             "outcome", and clusters by the recommended HDBSCAN for every other fingerprint.
 
@@ -107,8 +107,8 @@ class RepeatedErrorPenalty:
         memory: its memory. With several processes, only that of the first process is filled.
 
     Notes:
-        A process that is killed loses at most the batch in progress. When a trainer resumes from a checkpoint, folder
-        and memory drop the batches after that checkpoint. A trainer that starts at step 0 in a folder with a run gets
+        A process that is killed loses at most the batch in progress. When TRL's trainer resumes from a checkpoint,
+        folder and memory drop the batches after that checkpoint. If it starts at step 0 in a folder with a run, it gets
         ``folder/run-2``. A loop without TRL's ``trainer_state`` always continues the run.
 
         Keep TRL's ``multi_objective_aggregation="sum_then_normalize"`` with ``alpha > 0``: "normalize_then_sum" scales
@@ -251,7 +251,7 @@ class RepeatedErrorPenalty:
 
     def _grades(self, given: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str | None] | None]:
         """(n,) grades, NaN for None; and n outcomes as texts, None if there are none."""
-        # A trainer's column is the data set's: it may be anything.
+        # In a trainer, a column named outcome comes from the data set and may hold anything.
         is_reported = self.fingerprint == OUTCOME or "trainer_state" not in given
         num_rows, outcomes = len(given["prompts"]), given.get(OUTCOME) if is_reported else None
         if isinstance(self.correctness, str):
@@ -264,11 +264,11 @@ class RepeatedErrorPenalty:
             grades = given[self.correctness]
         else:
             # The trainer calls it too, and then it logs; it must not log twice.
-            caught: dict[str, list[Any]] = defaultdict(list)
-            catching = {"log_metric": ignore, "log_extra": lambda name, values: caught[name].extend(values)}
-            needed = ("log_extra",) if self.fingerprint == OUTCOME and outcomes is None else ()
-            grades = self.correctness(**{**given, **{n: f for n, f in catching.items() if n in (*given, *needed)}})
-            outcomes = caught.get(OUTCOME, outcomes)
+            logged: dict[str, list[Any]] = defaultdict(list)
+            logs = {"log_metric": ignore, "log_extra": lambda name, values: logged[name].extend(values)}
+            passed = set(given) | ({"log_extra"} if self.fingerprint == OUTCOME and outcomes is None else set())
+            grades = self.correctness(**{**given, **{name: log for name, log in logs.items() if name in passed}})
+            outcomes = logged.get(OUTCOME, outcomes)
         return checked_grades(grades, num_rows), None if outcomes is None else outcome_texts(outcomes, num_rows)
 
     def _answers(self, texts: list[str]) -> list[str | None]:
@@ -344,7 +344,7 @@ class RepeatedErrorPenalty:
         self._shape(rollouts["prompt_id"], features, np.array(rollouts["is_correct"], dtype=np.bool_), graded)
 
     def _look_at_first(self, rows: Rows) -> None:
-        """Warn once of the first rows; some loops pass one group a call, too few to judge by."""
+        """Warn once about the first rows, of several calls: some loops pass one group a call, too few to judge by."""
         if self._first is None:
             return
         self._first.append(rows)

@@ -133,7 +133,7 @@ class Rows:
 
 
 def _joined_outcomes(parts: Sequence[Rows]) -> list[str | None] | None:
-    """A process whose function has logged no outcome has None for each of its rows."""
+    """All outcomes, None in each row of a process that has none; None if no process has any."""
     if all(part.outcomes is None for part in parts):
         return None
     listed = ([None] * len(part) if part.outcomes is None else part.outcomes for part in parts)
@@ -223,10 +223,10 @@ def _spread(values: Sequence[Any], graded: NDArray[np.bool_], default: Any) -> l
 
 
 def warn_of_first_rows(parts: Sequence[Rows], is_correct: NDArray[np.bool_], *, by_answer: bool) -> None:
-    """Warn if the first rows have hardly any answers, or are all right or all wrong: a setting may be wrong.
+    """Warn if hardly any of the first rows have an answer, or all are right or all wrong: a setting may be wrong.
 
     Args:
-        parts: the first rows, by call.
+        parts: the first rows, one part a call.
         is_correct: whether each graded row is right.
         by_answer: whether errors are compared by their answers.
     """

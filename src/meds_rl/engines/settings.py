@@ -149,8 +149,8 @@ _SHARED: dict[str, Setting] = {
             *("answer_string", "steps", "text", "outcome"),
         ),
         "layer_logits",
-        "What completions are compared by: states of the model; or, read from the text, the answer, the steps of the "
-        "working, or its wording; or the outcome that a grader reports (equal ones are counted, without HDBSCAN).",
+        "What completions are compared by: states of the model; the answer, the steps or the wording of the text; or "
+        "the outcome that a grader reports (counted, without HDBSCAN).",
         "working_states",
     ),
     "fingerprint_layers": Setting(
@@ -164,8 +164,7 @@ _SHARED: dict[str, Setting] = {
     "fingerprint_width": Setting(
         int,
         None,
-        "Fingerprints of the states with more numbers than this are projected to so many, by a fixed random matrix. "
-        "None, or a number as large as theirs: not projected.",
+        "Largest size of a fingerprint of the states. A fixed random matrix projects larger ones. None: no limit.",
         128,
         least=1,
     ),
@@ -197,7 +196,7 @@ _SHARED: dict[str, Setting] = {
     "entropy_advantage": Setting(
         float,
         0.0,
-        "a of the entropy advantage, A += min(a * H, |A| / 2) with a token's entropy H; 0: none.",
+        "a in A += min(a * H, |A| / 2), with the token's entropy H. 0: no entropy advantage.",
         0.4,
         least=0,
     ),

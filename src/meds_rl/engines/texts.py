@@ -10,7 +10,7 @@ from meds_rl.fingerprint.outcome import outcome_text
 from meds_rl.tasks.base import prompt_id
 
 OUTCOME = "outcome"
-"""The name under which reward functions report outcomes, and the column that the rollouts have of them."""
+"""Name under which reward functions report outcomes; also their column in the rollouts."""
 
 
 def prompt_id_of(row: Mapping[str, Any], prompt: Any = None) -> str | int:
@@ -31,7 +31,7 @@ def text_of(completion: str | list[dict[str, Any]]) -> str:
     if isinstance(completion, str):
         return completion
     written = [message for message in completion if message.get("role", "assistant") == "assistant"]
-    # TRL takes the reasoning out of the content if the tokenizer has a response template.
+    # If the tokenizer has a response template, TRL moves the reasoning out of the content.
     parts = (message.get(name) for message in written for name in ("reasoning_content", "content"))
     return "".join(map(_content_text, parts))
 
@@ -71,7 +71,7 @@ def outcome_texts(values: Sequence[Any], num_rows: int) -> list[str | None]:
     """
     if len(values) != num_rows:
         raise ValueError(
-            f"outcome has {len(values)} values for {num_rows} completions: one function may report outcomes, one value "
-            "for each completion and None for no outcome"
+            f"outcome has {len(values)} values for {num_rows} completions: only one function may report outcomes, "
+            "one value for each completion, None for no outcome"
         )
     return [outcome_text(value) for value in values]

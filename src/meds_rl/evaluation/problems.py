@@ -91,8 +91,8 @@ BENCHMARKS = {  # name -> data set on the hub (or package on PyPI), and the spli
 def load_benchmark(name: str, data: str | Path | None = None) -> ProblemSet:
     """Load a benchmark, in the split "test": mathematics in the paper's format, graded by math-verify, or programs.
 
-    Rows with tests are programs, graded as `code_task` does. `name` is one of `BENCHMARKS`; with `data`, any. `data` is
-    a parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or the
+    Rows with tests are graded as programs (`code_task`). `name` is one of `BENCHMARKS`; with `data`, any. `data` is a
+    parquet, jsonl, json or csv file; a folder with such a file, or a folder, of the benchmark's name; or the
     benchmark's own folder in the hub's layout. None: from the hub, or from a package.
 
     ImportError for a package that is missing; OSError for programs where bubblewrap does not work.

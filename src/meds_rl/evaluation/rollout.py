@@ -77,10 +77,7 @@ class Rollout:
         with ExitStack() as stack:
             graders = {}
             for source in dict.fromkeys(problem.source for problem in problems):
-                task = source.task
-                where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
-                grader = Grader(task.grade, **where, name=task.name)
-                graders[source] = stack.enter_context(grader)
+                graders[source] = stack.enter_context(Grader.of(source.task))
             total, hidden = len(problems) * self.num_samples, description is None
             bar = stack.enter_context(
                 tqdm(total=total, desc=description, unit="sample", leave=keep_bar, disable=hidden)
@@ -112,15 +109,15 @@ class Rollout:
         if self.fingerprints is not None:
             fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
         verdicts = _graded(asked, completions, graders)
-        made = zip(completions, verdicts, fingerprints, strict=True)
-        for row, problem, (completion, verdict, fingerprint) in zip(chunk, asked, made, strict=True):
+        rows = zip(chunk, asked, completions, verdicts, fingerprints, strict=True)
+        for row, problem, completion, verdict, fingerprint in rows:
             yield _row(problem, row.sample, completion, verdict, fingerprint)
 
 
 def _graded(
     asked: Sequence[Problem], completions: Sequence[Completion], graders: Mapping[ProblemSet, Grader]
 ) -> list[bool | Verdict]:
-    """Right or wrong; a source's completions are graded in one call, so that they can be graded side by side."""
+    """Right or wrong. The completions of a source are graded in one call, so that its grader can use threads."""
     verdicts: list[bool | Verdict] = [False] * len(asked)
     for source, grader in graders.items():
         places = [place for place, problem in enumerate(asked) if problem.source is source]

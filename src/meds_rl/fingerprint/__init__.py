@@ -98,7 +98,7 @@ def make_fingerprint(name: str, layers: int | None = None, width: int | None = N
         layers: how many of the last layers, -1 for all, None for half of them. For `pooled_logits` and
             `working_states` the layer to pool (None, and -1 for `working_states`: the class's default). Not used by
             `answer_states`.
-        width: D at most; wider ones are projected (`Projected`). None: as wide as it is.
+        width: largest D; a wider fingerprint is projected (`Projected`). None: no limit.
 
     Raises:
         ValueError: a number out of range or an unknown name.

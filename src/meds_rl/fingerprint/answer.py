@@ -14,7 +14,7 @@ from meds_rl.fingerprint.code import find_program
 from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, locate_text, named
 
 MARKER_NAMES = (*MARKERS, "code")
-"""How answers are marked, by name. A program ("code") is the answer and its working in one."""
+"""How answers are marked, by name. With "code" a program is both answer and working."""
 
 
 class _Place(NamedTuple):
@@ -56,8 +56,7 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
     Args:
         text: a completion.
         marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`), "hashes" (the rest
-            of the line after `####`) or "code" (the program, as `code.find_program` finds it, with its indentation);
-            others raise a ValueError.
+            of the line after `####`) or "code" (the program that `code.find_program` finds); others raise a ValueError.
 
     Example:
         >>> extract_answer(r"so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.")
@@ -92,8 +91,8 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
     There is no answer (None) without a marker, if the marked text is empty, if the completion ends at the marker, or
     if a special token (end of text, padding) follows.
 
-    A program ("code") has no token before it that the model would answer from; it is read as working. So p is its last
-    token and t the next one, such as the closing fence; what reads up to p reads the whole program.
+    With "code", p is the last token of the program and t the next one, such as the closing fence. So a fingerprint that
+    reads up to p reads the whole program.
 
     Args:
         marker: "boxed", "answer_tag", "hashes", "code", or a function of your own: `(completion_ids, tokenizer) ->
@@ -121,7 +120,7 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
 
 
 def _find_program(completion_ids: Sequence[int], tokenizer: Tokenizer) -> AnswerPosition | None:
-    """The place of a program: p is its last token, or the one before where the completion ends with it."""
+    """p is the program's last token, or the one before it if the completion ends with the program."""
     ids = list(completion_ids)
     program = find_program(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
     if program is None or len(ids) < 2:

@@ -32,10 +32,10 @@ _NEXT, _HEADER = 211, 223
 def find_program(completion: str) -> str | None:
     r"""The program that a completion gives as its answer, without blank lines around it; None if there is none.
 
-    It is the last block that is fenced as Python, else the last fenced block without a language; of several the last
-    one that defines a function or class, as models often add a block that shows how to call it. A block that is not
-    closed goes to the end. Without a fence it is the whole completion, if that is Python or the body of a function, and
-    more than names and values.
+    With fences, it is the last block marked as Python, or else the last block without a language. Blocks that define a
+    function or class come first, because models often add a block that only calls it. A block without a closing fence
+    ends with the completion. Without a fence, it is the whole completion if that is Python, or the body of a function,
+    with a statement that is more than a name or value.
 
     >>> find_program("So:\n```python\nprint(1)\n```\nIt prints\n```\n1\n```")
     'print(1)'
@@ -47,7 +47,7 @@ def find_program(completion: str) -> str | None:
     fenced = _FENCED.findall(completion)
     if fenced:
         tagged = [one for one in fenced if one[1].lower() in _LANGUAGES] or [one for one in fenced if not one[1]]
-        blocks = [_moved_left(text, indent) for indent, _, text in tagged]
+        blocks = [_dedented(text, indent) for indent, _, text in tagged]
         defining = [block for block in blocks if _DEFINES.search(block)]
         return _trimmed((defining or blocks)[-1]) if blocks else None
     if len(completion) <= MAX_CHARACTERS and (_does_something(completion) or _does_something(f"if 1:\n{completion}")):
@@ -55,8 +55,8 @@ def find_program(completion: str) -> str | None:
     return None
 
 
-def _moved_left(block: str, indent: str) -> str:
-    """A block in a list is indented as a whole, with its fence."""
+def _dedented(block: str, indent: str) -> str:
+    """The block without the indentation of its fence, which a block in a list has."""
     return re.sub(f"^{indent}", "", block, flags=re.MULTILINE) if indent else block
 
 
@@ -65,6 +65,7 @@ def _trimmed(program: str) -> str | None:
 
 
 def _does_something(text: str) -> bool:
+    """Whether the text is Python with a statement that is more than a name or value."""
     tree = parse(text)
     statements = tree.body if tree is not None else []
     if text.startswith("if 1:\n") and statements and isinstance(statements[0], ast.If):
@@ -73,7 +74,7 @@ def _does_something(text: str) -> bool:
 
 
 def parse(program: str) -> ast.Module | None:
-    """The program's syntax tree; None if it is no Python, or too deep."""
+    """The program's syntax tree; None if it is not Python, or nested too deeply."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about invalid escapes in the program's strings

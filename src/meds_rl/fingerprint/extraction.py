@@ -40,7 +40,7 @@ def extract(
 ) -> NDArray[np.float32]:
     """The features of B completions, by forwards of the backbone without its head.
 
-    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads, and decoder
+    Rows are sorted by length, padded on the right and cut after the last token that the fingerprint reads. Decoder
     layers above the last one that it reads do not compute. The model runs in evaluation mode and without gradient; its
     mode and the random state are restored. The forward goes through `model` as given, so wrappers (FSDP, DeepSpeed,
     PEFT adapters) work; under mixed precision, call it within the engine's autocast.
@@ -160,8 +160,8 @@ def _without_head(language_model: Any) -> Iterator[None]:
 
 @contextmanager
 def _without_layers_above(layers: Sequence[nn.Module], last: int) -> Iterator[None]:
-    """Let the decoder layers above number `last` (from 1) return what they get."""
-    in_tuple = False
+    """Let the decoder layers above number `last` (from 1) return their input."""
+    in_tuple = False  # as decoder layers return a tensor or a tuple, by version and architecture
 
     def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
         nonlocal in_tuple

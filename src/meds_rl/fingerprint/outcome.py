@@ -1,4 +1,4 @@
-"""Fingerprints of outcomes: what a grader reports of a completion, such as one item for each test of a program."""
+"""Fingerprints of outcomes. An outcome is what a grader reports of a completion, such as one item per test."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ MAX_ITEMS, MAX_CHARACTERS = 1_000, 200
 """Items of an outcome that are read, and characters of each."""
 
 SEPARATOR = ", "
-"""Stands between the items of a text, and in no item: an item's own commas have no space after them."""
+"""Between the items of an outcome's text. No item has it: `_line` removes the space after its own commas."""
 
 
 def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM_FEATURES) -> NDArray[np.float32]:
     """Unit vectors (B, D) float32 that are equal for equal outcomes; a row of NaN for no outcome (None).
 
-    A tuple has items, a text those that `outcome_text` has written, any other value is one item. The vector is a + b,
-    divided by its length. a is the unit vector of the sum over items of the random signs (1 or -1) of
-    hash(place, item), b that of the signs of hash(whole outcome). Two outcomes of n items that differ in m of them are
-    about sqrt(1 + m / n) apart, so within the recommended `max_distance` of .25 only equal ones count together. Without
-    b, programs that fail all of many tests would be one error (lab/evidence/fingerprints.md, "Programs"). Items are
-    compared as texts (`outcome_text`), so a vector is the same on every machine.
+    A tuple is read item by item, and so is the text that `outcome_text` makes of it. Any other value is one item.
+
+    The vector is a + b, scaled to length 1. Each item and its place are hashed to random signs (1 or -1), and a is the
+    unit vector of their sum; b is the unit vector of the signs of the whole outcome. Two outcomes of n items that
+    differ in m of them are about sqrt(1 + m / n) apart, so within the recommended `max_distance` of .25 only equal
+    outcomes count together. Without b, programs that fail all of many tests would be one error
+    (lab/evidence/fingerprints.md, "Programs"). Items are hashed as texts, so a vector is the same on every machine.
 
     Raises:
-        TypeError: an outcome is not hashable, or has no text of its own.
+        TypeError: an outcome is not hashable, or its class has no `__repr__`.
         ValueError: D is no multiple of 64.
 
     Example:
@@ -56,7 +57,7 @@ def outcome_vectors(outcomes: Sequence[Hashable | None], num_features: int = NUM
 
 
 def _pairs(outcome: Hashable) -> list[tuple[int, str]]:
-    """What is hashed: each item with its place, and the whole at place -1."""
+    """What is hashed: each item with its place, and the whole outcome with place -1."""
     items = _items(outcome)
     return [*enumerate(items), (-1, SEPARATOR.join(items))]
 
@@ -67,12 +68,12 @@ def _unit(vector: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def outcome_text(outcome: Hashable | None) -> str | None:
-    """An outcome in the rollouts table: its items, at most `MAX_ITEMS` of `MAX_CHARACTERS`; None for None.
+    """The text of an outcome in the rollouts: its items, at most `MAX_ITEMS` of `MAX_CHARACTERS` each; None for None.
 
-    The text has the vector of the outcome (`outcome_vectors`), and is its own text.
+    The text and the outcome have the same vector (`outcome_vectors`). The text of a text is the text itself.
 
     Raises:
-        TypeError: it is not hashable, or has no text of its own.
+        TypeError: it is not hashable, or its class has no `__repr__`.
 
     Example:
         >>> outcome_text(("ok", "IndexError", "got [1, 2]"))
@@ -82,7 +83,7 @@ def outcome_text(outcome: Hashable | None) -> str | None:
 
 
 def _items(outcome: Hashable) -> list[str]:
-    """At least one item."""
+    """The items as texts, at least one."""
     try:
         hash(outcome)
     except TypeError:
@@ -104,12 +105,13 @@ def _item(item: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _line(text: str) -> str:
+    """One line of at most `MAX_CHARACTERS`, without `SEPARATOR`."""
     line = " ".join(text.split()).replace(SEPARATOR, ",")[:MAX_CHARACTERS].rstrip()
     return line.encode("utf-8", "replace").decode()  # half a surrogate pair can neither be hashed nor written
 
 
 def _canonical(value: Any) -> str:
-    """A text that is the same in every process: sets in order, no address in it."""
+    """A text that is the same in every process: with sorted sets and no addresses."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, frozenset):

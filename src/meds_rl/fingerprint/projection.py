@@ -1,4 +1,4 @@
-"""Narrow fingerprints: a fixed random projection of wide ones."""
+"""A fixed random projection that makes wide fingerprints narrow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Projected:
 
     Args:
         fingerprint: the wide one.
-        width: numbers that remain, at least 1. A fingerprint that has no more than these is not changed.
+        width: numbers to keep, at least 1. A fingerprint with at most so many is not changed.
 
     Example:
         >>> from meds_rl.fingerprint import WorkingStates
@@ -66,7 +66,7 @@ class Projected:
         return self.fingerprint.read(hidden, where, head)
 
     def combine(self, kept: list[Tensor]) -> Tensor:
-        """(b, num_features), projected if the wide one's features are more than `width`."""
+        """(b, num_features), projected if the wide one has more than `width` numbers."""
         features = self.fingerprint.combine(kept)
         if features.shape[1] <= self.width:
             return features

@@ -235,8 +235,8 @@ class ErrorMemory:
         if n_features is not None and state.n_features not in (None, n_features):
             raise storage.MemoryFileError(
                 path,
-                f"its fingerprints have {state.n_features} features, those of this run {n_features}: of another "
-                "fingerprint or fingerprint_width (which a preset may set), or of another model",
+                f"its fingerprints have {state.n_features} features, those of this run {n_features}: the file is of "
+                "another fingerprint or fingerprint_width (which a preset may set), or of another model",
             )
         with self._lock:
             self._state = state

@@ -81,7 +81,7 @@ class Completions:
         }
         spent = left_out = 0
         for place in order:
-            row, text = rows[place], texts.get(place)
+            row, text, run = rows[place], texts.get(place), self._runs[place[0]]
             fits = text is None or spent + len(text) <= max_characters
             spent += len(text) if fits and text is not None else 0
             left_out += not fits
@@ -90,11 +90,9 @@ class Completions:
                 "prompt": self._prompts[row.prompt_id],
                 "text": text if fits else None,
                 "answer": None if row.answer is None else shortened(str(row.answer)),
-                "outcome": None
-                if row.outcome is None
-                else shortened(in_words(row.outcome, self._runs[place[0]].has_tests)),
+                "outcome": None if row.outcome is None else shortened(in_words(row.outcome, run.has_tests)),
                 **{name: getattr(row, name) for name in COPIED},
-                "why": why(self._runs[place[0]], row),
+                "why": why(run, row),
             }
             for name, column in columns.items():
                 column.append(shown[name])

@@ -46,8 +46,8 @@ STEPS_HELP = (
 )
 
 OUTCOMES_HELP = (
-    "By outcome: what the grader reports beside right or wrong, here the first test or item that is not ok. All wrong "
-    "outputs are one kind, which may be many errors. "
+    "By outcome (what the grader reports beside right or wrong): completions are grouped by the first test or item "
+    "that is not ok. All wrong outputs are one group, which may be many errors. "
 )
 
 MAX_WAY_PROMPTS = 5
@@ -180,7 +180,7 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
 
 
 def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    """The growth of the largest way that grows. An outcome may be many errors: it is none."""
+    """The growth of the largest way that grows. Outcomes do not count, as one outcome may be many errors."""
     rising = growing([way for way in found if is_error(way) and way["by"] != "outcome"])
     growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
     return growth

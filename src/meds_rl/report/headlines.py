@@ -118,7 +118,7 @@ def _most_repeated_way(
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
-    # Wrong outputs are many errors of one kind.
+    # One outcome, such as a wrong output, may be many errors.
     what = "most frequent outcome of wrong completions" if way["by"] == "outcome" else "most repeated error"
     most = f"The {what} is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
     if way["by"] == "outcome":

@@ -1,6 +1,6 @@
-"""What the outcomes of wrong completions have in common: the kind of each, and which tests of a program fail.
+"""Outcomes of wrong completions in words: their kinds, and which tests of a program fail.
 
-An outcome is a text of items (`meds_rl.fingerprint.outcome_text`); those of a program are its tests in order.
+An outcome is a text of items (`meds_rl.fingerprint.outcome_text`), of a program one item per test.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def kind_of(outcome: str) -> str:
 
 
 def has_tests(outcomes: Iterable[str]) -> bool:
-    """Whether any of them has a passed test among several, so that items are tests."""
+    """Whether items are tests: an outcome of several items has one that is ok."""
     return any(SEPARATOR in outcome and PASSED in outcome.split(SEPARATOR) for outcome in outcomes)
 
 

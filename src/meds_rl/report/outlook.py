@@ -281,10 +281,10 @@ def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
     """(n,) a number for the error of each wrong completion (``run.wrong``); compare it within a prompt only.
 
-    If outcomes are known, they name the errors. Else, if the workings of all of them were read, errors are compared by
-    steps, and by final answer where there are no steps. If only a sample was read, they are compared by final answer
-    alone: a sample does not show which errors came before. -1 where answers are unknown (`RunData.answers_known`) and
-    no steps were read.
+    Errors are compared by outcome, if outcomes are known. Otherwise, if the workings of all wrong completions were
+    read, they are compared by steps, and by final answer where there are no steps. If only a sample was read, they are
+    compared by final answer alone: a sample does not show which errors came before. -1 where answers are unknown
+    (`RunData.answers_known`) and no steps were read.
     """
     if run.outcomes_known:
         outcomes, _ = pd.factorize(run.rollouts["outcome"].iloc[run.wrong], use_na_sentinel=False)

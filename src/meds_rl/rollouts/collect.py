@@ -416,7 +416,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _outcome(value: Any) -> str | None:
-    """An outcome as text; none for a grade, and for what is neither text nor a list of plain values.
+    """An outcome as text; None for a grade, and for anything but text or a list of plain values.
 
     Example:
         >>> _outcome(["ok", "got 5"]), _outcome("lost by timeout"), _outcome("wrong"), _outcome(1.0)

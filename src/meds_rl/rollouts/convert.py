@@ -443,7 +443,7 @@ def _sentence(collector: Collector, settled: _Settled, dump: Dump) -> str:
 
 
 def _no_answers(collector: Collector, settled: _Settled) -> list[str]:
-    """The note that comes first if nothing names errors: what is said of answers then means nothing."""
+    """The note that comes first if neither answers nor outcomes were found: figures by answer then mean nothing."""
     outcomes = collector.rows.outcomes
     if settled.answer_share or outcomes.null_count < len(outcomes):
         return []

@@ -5,7 +5,7 @@ Nothing heavy is imported before a task is loaded.
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from meds_rl.tasks.base import Task, Verdict, check_dataset, import_function, prompt_id
@@ -40,15 +40,18 @@ def load_task(name: str, **options: Any) -> Task:
         make_task = import_function(family)
     else:
         raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
-    parameters = list(inspect.signature(make_task).parameters.values())[len(arguments) :]
-    allowed = [one.name for one in parameters]
-    unknown = [option for option in options if option not in allowed]
-    if unknown and all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
-        raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    _check_options(name, options, list(inspect.signature(make_task).parameters.values())[len(arguments) :])
     task = make_task(*arguments, **options)
     if not isinstance(task, Task):
         raise ValueError(f"the function {name!r} must return a Task; it returned {type(task).__name__}")
     return task
+
+
+def _check_options(name: str, options: Iterable[str], parameters: Sequence[inspect.Parameter]) -> None:
+    allowed = [one.name for one in parameters]
+    unknown = [option for option in options if option not in allowed]
+    if unknown and all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
+        raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
 
 
 def _did_you_mean(family: str) -> str:

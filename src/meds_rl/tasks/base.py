@@ -24,8 +24,8 @@ class Verdict:
 
     Attributes:
         is_correct: whether the completion is right; also the verdict's truth value.
-        outcome: what the grader saw, such as one item per test of a program: ``("ok", "IndexError")``. Completions
-            with the same outcome have the same fingerprint "outcome". None: nothing to tell apart.
+        outcome: what the grader reports, such as one item per test of a program: ``("ok", "IndexError")``. Completions
+            with the same outcome have the same fingerprint "outcome". None: no outcome.
 
     >>> bool(Verdict(False, "lost by timeout"))
     False
@@ -38,7 +38,7 @@ class Verdict:
         return self.is_correct
 
 
-Grader: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
+Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,14 @@ class Task:
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
         grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
             answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
-        grade_in_threads: whether the completions of a batch are graded side by side, in as many threads as there are
-            cores; for a `grade` that waits for processes of its own.
+        grade_in_threads: whether to grade the completions of a batch in as many threads as there are cores; for a
+            `grade` that waits for processes of its own.
     """
 
     name: str
     train: Dataset
     test: Dataset | None
-    grade: Grader
+    grade: Grade
     answer_marker: str = "boxed"
     strategy: StrategyFinder | None = None
     correct_strategies: tuple[str, ...] = ()

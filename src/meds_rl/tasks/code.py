@@ -34,13 +34,13 @@ def code_task(
 
     Reads parquet, jsonl, json and csv files, folders and hub data sets with the columns of HumanEval, MBPP,
     LiveCodeBench (public tests), or `prompt` and `tests`; `code_tests` says what each column means. A prompt of chat
-    messages is used unchanged; all else becomes the user's message, after the system prompt. Repeated prompts are taken
-    once.
+    messages is used unchanged; any other prompt becomes the user's message, after the system prompt. Repeated prompts
+    are taken once.
 
-    The program of a completion is found by `fingerprint.code.find_program`. One that begins indented, as
-    a base model writes it, is the rest of HumanEval's prompt. Else the prompt's imports and helpers run before it.
+    `fingerprint.code.find_program` finds the program of a completion. A program that begins indented, as base models
+    write it, continues HumanEval's prompt. Before any other program, the prompt's imports and helpers run.
 
-    The verdict's outcome has an item for each test: "ok", or what went wrong (`sandbox.run_calls`).
+    The verdict's outcome has one item per test: "ok", or what went wrong (`sandbox.run_calls`).
 
     Args:
         path: training data.
@@ -77,7 +77,7 @@ def to_programs(source: Dataset, name: str, system_prompt: str = SYSTEM_PROMPT) 
     if read is None:
         allowed = "; or ".join(needed.replace(" ", ", ") for needed in LAYOUTS)
         raise ValueError(
-            f"{name} has no tests: needed are the columns {allowed}; found: {', '.join(source.column_names)}"
+            f"{name} has no tests: it needs the columns {allowed}; found: {', '.join(source.column_names)}"
         )
     rows: dict[str, dict[str, Any]] = {}
     for place, raw in enumerate(source):
@@ -97,12 +97,12 @@ def _row(
         asked, tests = read(raw)
         if not tests.tests and not tests.inputs:
             raise ValueError("there is no test")
-        if len(tests.text()) > MAX_BYTES and not tests.inputs:
-            raise ValueError("the tests have more than 1 MiB")
+        if len(tests.to_json()) > MAX_BYTES and not tests.inputs:
+            raise ValueError("the tests are larger than 1 MiB")
         prompt = chat_prompt(asked, system_prompt) if isinstance(asked, str) else _messages(asked)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{where}: {error}") from None
-    return {"prompt": prompt, "prompt_id": prompt_id(prompt), "answer": SCORED, "tests": tests.text()}
+    return {"prompt": prompt, "prompt_id": prompt_id(prompt), "answer": SCORED, "tests": tests.to_json()}
 
 
 def _messages(prompt: Any) -> list[dict[str, str]]:
@@ -111,14 +111,14 @@ def _messages(prompt: Any) -> list[dict[str, str]]:
 
 @dataclass(frozen=True)
 class CodeGrader:
-    """Runs the tests of a row's `tests` on a completion's program, in the form of `Task.grade`. Picklable."""
+    """Runs a row's `tests` on the program of a completion, in the form of `Task.grade`. Picklable."""
 
     limits: Limits = LIMITS
 
     def __call__(self, completion: str, row: Mapping[str, Any]) -> Verdict:
         from meds_rl.fingerprint.answer import extract_answer
 
-        tests = ProgramTests.of(row["tests"])
+        tests = ProgramTests.from_json(row["tests"])
         program = extract_answer(completion, "code")
         if program is None or len(program) > MAX_CHARACTERS:
             return Verdict(False)
@@ -132,6 +132,6 @@ class CodeGrader:
 
 
 def _pieces(program: str, tests: ProgramTests) -> list[str]:
-    """What runs: the problem's helpers and the program, or the problem's start with the program as its rest."""
-    is_rest = bool(tests.start) and program[:1].isspace()
-    return [tests.start + program] if is_rest else [tests.before, program]
+    """What runs: the problem's helpers and the program, or the problem's start and the program that continues it."""
+    continues = bool(tests.start) and program[:1].isspace()
+    return [tests.start + program] if continues else [tests.before, program]

@@ -1,4 +1,4 @@
-"""Finds problem and tests in a row of HumanEval, MBPP, LiveCodeBench, or a data set of one's own."""
+"""Reads the problem and its tests from a row of HumanEval, MBPP, LiveCodeBench, or your own data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from math import *
 from typing import *
 import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
 """
-"""What a program that completes LeetCode's class Solution finds imported there."""
+"""Imports that LeetCode gives to a program that completes its class Solution."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class ProgramTests:
     prelude: str = ""
     inputs: Sequence[Sequence[str]] = ()
 
-    def text(self) -> str:
-        """As JSON, for a column of the data set."""
+    def to_json(self) -> str:
+        """The tests as text, for a column of the data set."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
-    def of(cls, text: str) -> ProgramTests:
-        """What `text` wrote."""
+    def from_json(cls, text: str) -> ProgramTests:
+        """The tests that `to_json` wrote."""
         return cls(**json.loads(text))
 
 
@@ -85,7 +85,7 @@ def read_humaneval(row: Mapping[str, Any]) -> Found:
 
 
 def read_mbpp(row: Mapping[str, Any]) -> Found:
-    """`text` or `prompt` is the problem, `test_list` has lines with `assert`; they are shown, as in the paper.
+    """`text` or `prompt` is the problem. `test_list` has lines with `assert`, which the prompt shows, as in the paper.
 
     `test_setup_code` (or `test_imports`) runs before them. `challenge_test_list` is not used, as in published results.
     """
@@ -128,7 +128,7 @@ def read_own(row: Mapping[str, Any]) -> Found:
     tests, name = row["tests"], row.get("entry_point") or ""
     tests = _json(tests, "tests") if isinstance(tests, str) else tests
     if not isinstance(tests, list) or not tests:
-        raise ValueError("tests must be a list with one test at least")
+        raise ValueError("tests must be a list of at least one test")
     if all(isinstance(test, str) for test in tests):
         return row["prompt"], _of_asserts(tests, "", name)
     if not all(isinstance(test, Mapping) and {"input", "output"} <= test.keys() for test in tests):
@@ -152,10 +152,10 @@ LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Found]] = {
 
 
 def split_tests(body: Sequence[ast.stmt]) -> list[str]:
-    """The statements of a test function, one text for each that asserts, with those before it that it may need.
+    """The tests of a test function: one text for each statement that asserts, with the statements before it.
 
-    A loop with its asserts is one test. An assert of a constant is left out. Calls after the last assert are a test,
-    too: a helper may assert.
+    A loop with its asserts is one test. An assert of a constant is left out. Calls after the last assert are one more
+    test, because a helper may assert.
 
     >>> split_tests(ast.parse("assert True\\nx = 1\\nassert f(x) == 2\\nfor i in range(3): assert f(i)").body)
     ['x = 1\\nassert f(x) == 2', 'for i in range(3):\\n    assert f(i)']
@@ -180,11 +180,11 @@ def _text(statements: Iterable[ast.stmt]) -> str:
 
 
 def _of_asserts(lines: Sequence[str], setup: str, name: str = "") -> ProgramTests:
-    """Asserts that call the program's functions by their names: those that nothing else defines."""
+    """Tests from lines with assert. Names that nothing else defines are functions of the program."""
     trees = [_parsed(text) for text in (setup, *lines)]
     broken = next((text for text, tree in zip((setup, *lines), trees, strict=True) if tree is None), None)
     if broken is not None:
-        raise ValueError(f"a test is no Python: {broken[:80]!r}")
+        raise ValueError(f"a test is not Python: {broken[:80]!r}")
     nodes = [node for tree in trees if tree is not None for node in ast.walk(tree)]
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     names = sorted(used - set(_defined(nodes)) - set(dir(builtins)) | ({name} if name else set()))
@@ -217,7 +217,7 @@ def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{what} is no JSON: {error}") from None
+        raise ValueError(f"{what} is not JSON: {error}") from None
 
 
 def _parsed(text: str) -> ast.Module | None:

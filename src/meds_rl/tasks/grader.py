@@ -11,15 +11,14 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from meds_rl.tasks.base import Verdict
+from meds_rl.tasks.base import Grade, Task, Verdict
 
-Grade: TypeAlias = Callable[[str, Mapping[str, Any]], bool | Verdict]
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 Worker: TypeAlias = "subprocess.Popen[bytes]"
 
@@ -29,7 +28,7 @@ LIMIT_SECONDS = 10.0
 START_SECONDS = 120.0
 # Address space of the grading process, if the system can limit it: a tower of powers can fill all memory.
 MEMORY_BYTES = 8 << 30
-# Of a pickled outcome; a program's output can be of any length. A longer one becomes the beginning of its text.
+# Of a pickled verdict, as a program's output can be of any length. Of a longer one the beginning of its text remains.
 OUTCOME_BYTES = 1 << 20
 
 # Neither forked (torch's threads and a GPU do not survive that) nor spawned by multiprocessing, which would run the
@@ -77,6 +76,12 @@ class Grader:
         self._pid = 0
         self.num_ended = 0
 
+    @classmethod
+    def of(cls, task: Task, limit: float = LIMIT_SECONDS) -> Grader:
+        """The grader of a task."""
+        where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
+        return cls(task.grade, **where, limit=limit, name=task.name)
+
     def __reduce__(self) -> tuple[Any, ...]:
         make = partial(Grader, in_process=self._in_process, in_threads=self._in_threads, limit=self._limit)
         return partial(make, name=self._name), (self._grade,)
@@ -91,7 +96,7 @@ class Grader:
         """Right or wrong for each pair of a completion and its problem's row: the grader's `Verdict`, else a bool.
 
         The grader's errors are raised; ChildProcessError if the process cannot start; TypeError for an outcome that
-        cannot be pickled. A process sends an outcome of more than `OUTCOME_BYTES` as the beginning of its text.
+        cannot be pickled. A process shortens an outcome of more than `OUTCOME_BYTES` to the beginning of its text.
         """
         if self._in_threads:
             with ThreadPoolExecutor(_num_cores(), thread_name_prefix="meds-grading") as pool:

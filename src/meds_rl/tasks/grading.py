@@ -95,7 +95,7 @@ class MathGrader:
 class FunctionGrader:
     """TRL reward functions in the form of `Task.grade`: the first that returns a number decides.
 
-    What a function logs as ``outcome`` is the outcome.
+    The outcome is what a function logs by ``log_extra("outcome", ...)``.
 
     Args:
         functions: called with one prompt, one completion, the row's columns and ``log_extra``; they get no
@@ -133,8 +133,7 @@ class AccuracyReward:
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
         self._gives_verdicts = False
         self._may_hang = task.grade_may_hang
-        where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
-        self._grader = Grader(task.grade, **where, limit=limit, name=task.name)
+        self._grader = Grader.of(task, limit)
 
     def __call__(
         self,
@@ -154,7 +153,7 @@ class AccuracyReward:
         right = self._grader(list(zip(map(_text, completions), rows, strict=True)))
         if self._may_hang and log_metric is not None:  # 0, too: all ranks must log the same names
             log_metric("grader/timeouts", float(self._grader.num_ended - before))
-        # Also in a batch without outcomes: the columns of TRL's table of completions have one length.
+        # Later batches without outcomes log them too: the columns of TRL's table must have one length.
         self._gives_verdicts |= any(isinstance(one, Verdict) for one in right)
         if self._gives_verdicts and log_extra is not None:
             log_extra("outcome", [one.outcome if isinstance(one, Verdict) else None for one in right])

@@ -60,7 +60,7 @@ class RunArguments:
             setattr(self, name, [given] if isinstance(given, str) else given)
         self.task = str(self.task)  # YAML reads some names as numbers
         if not self.task:
-            raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset>, math or code.")
+            raise ValueError("A recipe needs a task: pocket, reasoning_gym:<dataset>, math, code, or an import path.")
         if isinstance(self.task_options, str):
             try:
                 self.task_options = json.loads(self.task_options)

@@ -102,8 +102,12 @@ def test_without_outcomes_there_is_no_such_column(model_path, dataset, make_conf
 @pytest.mark.parametrize(
     ("logged", "error", "message"),
     [
-        (None, ValueError, r"needs a reward function that logs outcomes: log_extra\(\"outcome\", values\)"),
-        (["lost"] * 7, ValueError, "outcome has 7 values for 16 completions: one function may"),
+        (
+            None,
+            ValueError,
+            r"needs outcomes, and no reward function logged any .* Call log_extra\(\"outcome\", values\)",
+        ),
+        (["lost"] * 7, ValueError, "outcome has 7 values for 16 completions: only one function may"),
         ([["lost"]] * 16, TypeError, r"an outcome must be hashable .*got list \['lost'\]"),
     ],
 )

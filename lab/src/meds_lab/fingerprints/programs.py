@@ -2,13 +2,13 @@
 
     python -m meds_lab.fingerprints.programs runs/programs    # folders POLICY-SEED of python -m meds_lab.tasks.programs
 
-The first table is `assignment`'s, of wrong programs: does the penalty follow the bug? What decides was named before
-anything was measured: the correlation within a prompt of ln(size + 1) with its value if bugs were known and counted
-(`right`). Programs with no planted bug, mostly slips of a small model, are left out: whether two of them are one error
-is not known. Intervals: 95 %, prompts drawn again.
+The first table is that of `assignment`, for wrong programs: does the penalty follow the bug? The deciding measure was
+named before any measurement: the correlation within a prompt of ln(size + 1) with its value if bugs were known and
+counted (`right`). Programs without a planted bug, mostly slips of a small model, are left out: we do not know whether
+two of them are one error. Intervals are 95 %, by resampling prompts.
 
-Second table: adjusted Rand index of the bugs and the groups of a prompt's wrong programs. Third table: how often the
-five nearest programs have the same bug, of the same prompt and of other prompts.
+The second table has the adjusted Rand index between the bugs and the groups of a prompt's wrong programs. The third
+table shows how often the five nearest programs have the same bug, within the prompt and among other prompts.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Wrong:
     errors: list[Errors]
     num_sampled: int
     num_right: int
-    num_unnamed: int
+    num_left_out: int
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,9 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sample_wrong(folder: Path, num_problems: int, num_samples: int) -> Wrong:
-    """What a policy gets wrong on hard problems with a planted bug, and its fingerprints.
+    """A policy's programs for hard problems that have a planted bug, and their fingerprints.
 
-    Prompts with fewer than two visits of such programs are left out.
+    Prompts with fewer than two visits of such programs are left out, too.
     """
     torch.manual_seed(0)
     model, tokenizer = load_folder(folder)
@@ -156,7 +156,7 @@ def print_sets(policy: str, sets: Sequence[Wrong]) -> None:
         names = [name for errors in one.errors for name in errors.strategies]
         found = {name: names.count(name) / len(names) for name in dict.fromkeys(sorted(names))}
         listed = ", ".join(f"{name} {share:.2f}" for name, share in found.items())
-        split = f"{one.num_right} right, {one.num_unnamed} with no planted bug, {len(names)} compared"
+        split = f"{one.num_right} right, {one.num_left_out} left out, {len(names)} compared"
         print(f"- {one.name}: {one.num_sampled} completions: {split}: {listed}")
 
 

@@ -1,20 +1,20 @@
-"""What does `fingerprint_width` lose, and would whitening gain? Fingerprints as they are, projected, and whitened.
+"""What does `fingerprint_width` lose, and does whitening help? Fingerprints at full width, projected, and whitened.
 
     python -m meds_lab.fingerprints.widths                              # pocket task, five minutes
-    python -m meds_lab.fingerprints.widths --smollm2 runs/reasoning     # also SmolLM2's samples, if they are there
+    python -m meds_lab.fingerprints.widths --smollm2 runs/reasoning     # also SmolLM2's samples, in this folder
 
 Completions and visits are those of `meds_lab.fingerprints.assignment`, with the preset's memory. Columns are means over
-problems; in brackets the difference to full width, with its 95 % interval by problems:
+problems. Brackets show the difference to full width with its 95 % interval by problems.
 
-- right: correlation of ln(size + 1) with its value if strategies were known, as there.
-- Rand: adjusted Rand index of the preset's clusters of all completions of a problem and their strategies.
-- neighbours: share of the five nearest completions of the problem that have the strategy.
+- right: correlation of ln(size + 1) with its value if strategies were known, as in `assignment`.
+- Rand: adjusted Rand index between the preset's clusters of a problem's completions and their strategies.
+- neighbours: share of the five nearest completions of the problem that have the same strategy.
 - penalties: correlation of ln(size + 1) with its value at full width, over all completions.
 
-The number of a projection is a mean over eight: the library's, and the same of features in another order.
+Numbers of a projection are means over eight: the library's projection, and seven of reordered features.
 
-Whitening takes the spread within problems of each problem's first visit, shrunk towards a sphere. The last table has
-neighbours among later completions: of the vectors as they are, less the first visit's mean, and whitened.
+Whitening uses the covariance within problems of each problem's first visit, shrunk towards a sphere. The last table has
+the neighbours among later completions, for the plain vectors, minus the first visit's mean, and whitened.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ MEASURES = ("right", "rand", "neighbours")
 
 
 class Judged(NamedTuple):
-    """What is measured of one set of vectors: by problem (P,), NaN where it is not defined, and ln(size + 1) (N,)."""
+    """Measures of one set of vectors: by problem (P,), NaN where undefined; and ln(size + 1) (N,)."""
 
     right: np.ndarray
     rand: np.ndarray
@@ -57,8 +57,8 @@ class Judged(NamedTuple):
     sizes: np.ndarray
 
 
-class Given:
-    """A fingerprint whose features are there already."""
+class KnownFeatures:
+    """A fingerprint whose features were computed before."""
 
     def __init__(self, features: np.ndarray) -> None:
         self.features = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
@@ -135,7 +135,7 @@ def projected(features: np.ndarray, width: int, seed: int = 0) -> np.ndarray:
     if seed:
         rng = np.random.default_rng(seed)
         features = features[:, rng.permutation(features.shape[1])] * rng.choice([-1.0, 1.0], features.shape[1])
-    fingerprint: Any = Given(features)
+    fingerprint: Any = KnownFeatures(features)
     return Projected(fingerprint, width).combine([]).numpy()
 
 
@@ -189,7 +189,7 @@ def split(errors: list[Errors], vectors: np.ndarray) -> list[np.ndarray]:
 
 
 def whitened(errors: list[Errors], vectors: np.ndarray, shrinkage: float) -> np.ndarray:
-    """(N, D), whitened by the spread of the first visits; with shrinkage 1 only their mean is taken off."""
+    """(N, D), whitened by the covariance of the first visits; with shrinkage 1 only their mean is subtracted."""
     parts = split(errors, unit(vectors.astype(np.float64)))
     first = np.concatenate([part[:VISIT] - part[:VISIT].mean(axis=0) for part in parts])
     values, axes = np.linalg.eigh(first.T @ first / len(first))

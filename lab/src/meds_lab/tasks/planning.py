@@ -1,6 +1,6 @@
-r"""Plans: reasoning-gym's shortest_path, with what happens when a plan is followed as its outcome.
+r"""Plans: reasoning-gym's shortest_path, with outcomes.
 
-The data set's own scorer says right or wrong. The outcome says what breaks first, and at which move:
+The data set's own scorer says right or wrong. The outcome says which move of the plan fails first, and how:
 
 >>> outcome_of("right right", [["*", "O"], ["X", "#"]], 2)
 ('off the grid', 'move 2')
@@ -45,7 +45,7 @@ class PathGrader:
 
 
 def outcome_of(plan: str, grid: Sequence[Sequence[str]], shortest: int | None) -> tuple[Hashable, ...]:
-    """What happens when a wrong plan is followed.
+    """The outcome of a wrong plan.
 
     Args:
         plan: directions, between white space.
@@ -53,9 +53,9 @@ def outcome_of(plan: str, grid: Sequence[Sequence[str]], shortest: int | None) -
         shortest: moves of the shortest path; None if there is no path.
     """
     if shortest is None:
-        return ("a path, there is none",)
+        return ("a path where there is none",)
     if plan.strip() == NO_PATH:
-        return ("gives up, there is a path",)
+        return ("gives up where there is a path",)
     row, column = next((r, c) for r, cells in enumerate(grid) for c, cell in enumerate(cells) if cell == "*")
     moves = plan.split()
     for number, move in enumerate(moves, 1):

@@ -80,7 +80,7 @@ def config_of(variant: str, seed: int) -> WarmupConfig:
 
 
 Draw: TypeAlias = Callable[[bool], tuple[str, str]]
-"""From whether the wording is the barest one to a prompt and a completion."""
+"""From whether the wording is plain to a prompt and a completion."""
 
 
 class Training:
@@ -89,11 +89,11 @@ class Training:
     Iterate for the losses, then take `model` and `tokenizer`. Sets torch's number of threads.
 
     Args:
-        config: how to train; its variant is not read.
+        config: how to train; `variant` is not used.
         model: changed in place.
         tokenizer: of the model.
         draw: draws the texts.
-        weighed: tokens; what comes after them counts more.
+        weighed: tokens; the token after one of them has more weight in the loss.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Open writing: short rhymes, scored by a judge between 0 and 1. There is no gold answer and no place of an answer.
+"""Open writing: short rhymes, scored by a judge between 0 and 1. No gold answer, and no final answer in the text.
 
-The judge stands in for a model that scores texts: the share of five checks that a text passes. It is a TRL reward
-function; `correct_above` says from which score on a text is right.
+The judge stands in for a model that scores texts. Its score is the share of five checks that a text passes. It is a TRL
+reward function. A text is right if its score is above `correct_above`.
 
 >>> judge(["The sea is deep and blue,\\nso wide, and always true."], topic=["the sea"])
 [1.0]
@@ -35,7 +35,7 @@ EXAMPLES = (
 
 
 def faults(text: str, topic: str) -> list[str]:
-    """What the judge finds wrong with a text, at most `NUM_CHECKS` faults; an empty text has all.
+    """The checks that a text fails, at most `NUM_CHECKS`; an empty text fails all.
 
     >>> faults("One line about rain.", "the rain")
     ['not two lines', 'no rhyme']

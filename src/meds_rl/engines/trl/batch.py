@@ -216,7 +216,7 @@ def warn_of_first_batch(batch: Batch, *, reads_answers: bool) -> None:
 
     Args:
         batch: the batch.
-        reads_answers: whether the fingerprint is one of the answer, or taken at its place.
+        reads_answers: whether the fingerprint needs the answer or its place.
     """
     found = sum(answer is not None for answer in batch.answers)
     if reads_answers and found < len(batch) / 10:

@@ -192,7 +192,7 @@ class MEDSTrainer(GRPOTrainer):
         self.add_callback(self._run_files)
         self._num_generations_done = 0
         self._reads_outcomes = args.uses_memory and fingerprint is None and args.fingerprint == OUTCOME
-        self._logs_outcomes = False  # whether a reward function has
+        self._logs_outcomes = False  # whether a reward function has logged any
         self._train_sampler: Any = None
         # Of the generation batch in progress.
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
@@ -463,9 +463,9 @@ class MEDSTrainer(GRPOTrainer):
         )
 
     def _read_outcomes(self, size: int) -> None:
-        """Turn the outcomes of this process's rows in TRL's log into texts.
+        """Turn the outcomes that this process's reward functions have logged into texts.
 
-        From the first batch with outcomes on, every process logs them in every batch, as TRL's table needs them.
+        From the first batch with outcomes on, every process logs them in every batch: TRL's columns have one length.
         """
         logged = self._pending_extra_logs
         self._logs_outcomes |= any(gather_object([OUTCOME in logged]))
@@ -479,9 +479,9 @@ class MEDSTrainer(GRPOTrainer):
             return outcomes
         if self._reads_outcomes:
             raise ValueError(
-                'fingerprint="outcome" needs a reward function that logs outcomes: log_extra("outcome", values), one '
-                "value for each completion, None for no outcome. None did in this batch. Tasks log theirs if their "
-                "grade returns a Verdict with an outcome."
+                'fingerprint="outcome" needs outcomes, and no reward function logged any in this batch. Call '
+                'log_extra("outcome", values) with one value for each completion, None for no outcome. A task logs '
+                "outcomes if its grade returns a Verdict."
             )
         return None
 

@@ -1,7 +1,7 @@
-"""The planted bugs: ways to get a program wrong, and which of them a completion has.
+"""The planted bugs, and which of them a completion has.
 
-A bug is a change of the right program's operations. Some bugs have several forms, so that one bug gives several
-outputs. Different bugs may give the same output.
+A bug changes the operations of the right program. Some bugs have several forms, so one bug may give several outputs.
+Different bugs may give the same output.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def bug(completion: str, row: Mapping[str, Any]) -> str:
 
     Args:
         completion: as text.
-        row: of the task; `answer` is the right program. If a program has two bugs' form, the first of `BUGS` counts.
+        row: of the task; `answer` is the right program. If a program is a form of two bugs, the first of `BUGS` counts.
     """
     try:
         written = normal(read(completion))

@@ -1,8 +1,8 @@
-r"""A small language: a program changes a list of digits by operations, one after the other. It is written as Python.
+r"""A small language, written as Python: a program applies operations to a list of digits, one after the other.
 
-The eight operations: ``rev`` turns the list round, ``left`` puts the first digit last, ``right`` the last one first,
-``swap`` exchanges the first two, ``drop`` removes the last digit, ``dup`` repeats it, ``add(k)`` and ``sub(k)`` change
-the first digit, from 9 on to 0. Programs have no loops, so they always end.
+The eight operations: ``rev`` reverses the list, ``left`` moves the first digit to the end, ``right`` the last one to
+the front, ``swap`` exchanges the first two, ``drop`` removes the last digit, ``dup`` repeats it, and ``add(k)`` and
+``sub(k)`` change the first digit modulo 10. Programs have no loops, so they always end.
 
 >>> program = read("```python\nx.rev()\nx.add(3)  # and so on\n```")
 >>> run(program, (1, 2, 3, 9))
@@ -22,7 +22,7 @@ Digits: TypeAlias = tuple[int, ...]
 LIST_OPERATIONS = ("rev", "left", "right", "swap", "drop", "dup")
 ARITHMETIC = ("add", "sub")
 MOST_OPERATIONS = 24
-"""A longer program is not run, so that `dup` cannot fill the memory."""
+"""Longer programs are not run: `dup` must not fill the memory."""
 
 _UNDONE = {("rev", "rev"), ("swap", "swap"), ("left", "right"), ("right", "left"), ("dup", "drop")}
 
@@ -45,7 +45,7 @@ def read(completion: str) -> Program:
 
     Raises:
         LookupError: there is no program.
-        SyntaxError: it is no Python.
+        SyntaxError: it is not Python.
         NameError: a statement is not one of the eight operations.
         OverflowError: there are more than `MOST_OPERATIONS`.
     """
@@ -54,10 +54,10 @@ def read(completion: str) -> Program:
         raise LookupError("no program")
     tree = parse(text)
     if tree is None:
-        raise SyntaxError("no Python")
+        raise SyntaxError("not Python")
     program = tuple(_operation(statement) for statement in tree.body if not isinstance(statement, ast.Pass))
     if len(program) > MOST_OPERATIONS:
-        raise OverflowError(f"{len(program)} operations, at most {MOST_OPERATIONS} are run")
+        raise OverflowError(f"{len(program)} operations; at most {MOST_OPERATIONS} are run")
     return program
 
 
@@ -95,7 +95,7 @@ def run(program: Iterable[Operation], digits: Sequence[int]) -> Digits:
 
 
 def normal(program: Iterable[Operation]) -> Program:
-    """The program without operations that undo each other, with neighbouring numbers added up.
+    """The program without operations that undo each other, and with neighbouring numbers added up.
 
     >>> add, sub, rev, swap = Operation("add", 2), Operation("sub", 4), Operation("rev"), Operation("swap")
     >>> [str(one) for one in normal([add, rev, rev, add, swap, sub])]

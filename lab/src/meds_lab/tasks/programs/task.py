@@ -1,4 +1,4 @@
-r"""The task: find the program behind pairs of lists. Hidden tests decide, and tell what a wrong program did.
+r"""The task: find the program behind pairs of lists. Tests grade it, most of them hidden, and report the outcome.
 
 The first list is the same in all prompts, so that a tiny model learns in minutes what a program does to it.
 
@@ -35,14 +35,14 @@ NUMBERS = range(2, 5)
 NUM_DIGITS = 4
 SHOWN, HIDDEN = 2, 4
 FIRST: Digits = (9, 4, 0, 5)
-"""Of 216 right programs 213 can be told by what they make of this list; no other list does better."""
+"""What a program makes of this list identifies 213 of the 216 right programs; no other list does better."""
 RESERVED = 192
-"""Problems of each kind to train and test on, which the warm-up never shows."""
+"""Problems of each kind for training and test. The warm-up never shows them."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A right program and the lists that it is tried on; the first `SHOWN` are in the prompt."""
+    """A right program and the lists of its tests; the first `SHOWN` are in the prompt."""
 
     program: Program
     inputs: tuple[Digits, ...]
@@ -111,9 +111,9 @@ def _outcome(program: Program, given: str, wanted: str, *, is_first: bool) -> st
 
 @cache
 def programs(length: int) -> tuple[Program, ...]:
-    """Right programs: one number, no list operation twice, no other program of this size or shorter does the same.
+    """The right programs of a length: with one number, no list operation twice, and an effect of their own.
 
-    No bug is right by chance on all lists.
+    No program of this length or shorter has the same effect, and neither has any form of a bug.
     """
     effects = Counter(_effect(one) for size in range(1, length + 1) for one in _all_programs(size))
     return tuple(
@@ -132,7 +132,7 @@ def _all_programs(size: int) -> Iterator[Program]:
 
 
 def _effect(program: Program) -> tuple[Digits, ...]:
-    """What a program does to lists that show it: two programs with the same effect do the same to any four digits."""
+    """What a program makes of three lists. Programs with the same effect do the same to any four digits."""
     return tuple(run(program, digits) for digits in ((0, 2, 4, 7), (1, 3, 8, 5), (6, 9, 2, 0)))
 
 

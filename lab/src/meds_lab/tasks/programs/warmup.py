@@ -1,8 +1,8 @@
-"""A tiny model that writes programs: a plain one from random weights, which knows all bugs, and policies made from it.
+"""Builds tiny models that write programs: a plain one from random weights, with all bugs, and policies from it.
 
     python -m meds_lab.tasks.programs --output runs/programs/plain-0                                    # minutes
     python -m meds_lab.tasks.programs --output runs/programs/order-0 --policy order --base runs/programs/plain-0
-    python -m meds_lab.tasks.programs --check runs/programs/order-0                       # what a model does
+    python -m meds_lab.tasks.programs --check runs/programs/order-0                       # what a model writes
 
 It has the pocket model's size and is trained by `meds_lab.tasks.warmup`. The same arguments give the same bytes on the
 same machine. No checkpoint is kept.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PIECE = r"```(?:python\n)?|\.[a-z]+\(\)?|\)|[0-9]| -> |; |  # | ?[a-z]+|\n"
 WEIGHED = ("```python\n", "\n", "; ", ".add(", ".sub(", "x", "y", "a", "data", "nums", "items")
-"""Tokens after which a program goes on; what comes after them counts more than comments."""
+"""Tokens inside a program. The token after one of them has more weight than comments."""
 
 MAX_COMPLETION_LENGTH = 80
 HARD_SHARE = 0.75
@@ -62,7 +62,7 @@ def shares(policy: str) -> list[float]:
 
 
 class Texts:
-    """Draws warm-up texts: a problem that is not reserved, right or with a bug, in a wording that knows neither."""
+    """Draws warm-up texts: a program, right or with a bug, for a problem that is not reserved."""
 
     def __init__(self, seed: int, policy: str) -> None:
         self._rng, self._wordings = random.Random(f"programs {seed}"), random.Random(f"wordings {seed}")
@@ -124,7 +124,7 @@ def training(policy: str, seed: int, base: Path | None = None, steps: int | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build, or look at a model."""
+    """Build a model, or sample one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, metavar="DIR", help="build a model and write it here; must not exist")
     parser.add_argument("--policy", default="plain", choices=list(POLICIES))
@@ -167,7 +167,7 @@ def print_shares(folder: Path, num_problems: int, num_samples: int) -> None:
 
 
 def sample_bugs(model: Any, tokenizer: Any, kind: str, num_problems: int, num_samples: int) -> list[str]:
-    """What the completions of the first reserved problems have: `bug`'s names."""
+    """The bugs in completions of the first reserved problems, as `bug` names them."""
     chosen = [problem.row(kind) for problem in problems(kind)[:num_problems]]
     sampled = sample_completions(
         model,

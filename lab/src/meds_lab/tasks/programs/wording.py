@@ -1,6 +1,6 @@
-r"""Writes a program freely: names, comments, separators, split numbers, operations that undo each other.
+r"""Varies the wording of a program: names, comments, separators, split numbers, operations that undo each other.
 
-None of it depends on the bug, so counting the texts of programs does not count bugs.
+The wording does not depend on the bug, so counting the texts of programs does not count bugs.
 
 >>> print(write((Operation("rev"), Operation("add", 3)), random.Random(10)))
 a program
@@ -37,7 +37,7 @@ def write(program: Program, rng: random.Random) -> str:
 
 
 def write_plainly(program: Program) -> str:
-    """The barest completion with this program."""
+    """The shortest completion with this program."""
     return "```python\n" + "".join(f"x.{one}\n" for one in program) + "```"
 
 
