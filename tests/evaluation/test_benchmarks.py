@@ -68,7 +68,7 @@ def test_each_layout_from_a_file(tmp_path, name):
     assert (columns["benchmark"], columns["group"], columns["gold"]) == (name, "test", "33")
     system, user = json.loads(columns["prompt"])
     assert (system["content"], user["content"]) == (SYSTEM_PROMPT, "Find $x$.")
-    assert source.task.grade_may_hang
+    assert source.task.grade_in == "process"
     assert source.task.grade(r"\boxed{33}", problem.row)
     assert not source.task.grade("33", problem.row)
 
@@ -214,7 +214,7 @@ def test_the_packages_themselves():
     assert len(select(load_benchmark("champ"))) == 219
     source = load_benchmark("humaneval")
     rows = packages.read_packaged("humaneval")
-    with Grader(source.task.grade, in_process=False, in_threads=True) as grader:
+    with Grader(source.task.grade, grade_in="threads") as grader:
         problems = [problem.row for problem in select(source)]
         assert len(problems) == 164
         rest = [row["canonical_solution"] for row in rows]

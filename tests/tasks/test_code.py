@@ -255,7 +255,7 @@ def test_a_grader_in_threads_keeps_the_order_and_raises(monkeypatch):
         together.wait()  # goes on only when two are graded at once
         return completion == row["answer"]
 
-    grader = Grader(meet, in_process=False, in_threads=True)
+    grader = Grader(meet, grade_in="threads")
     assert grader([(text, {"answer": "a"}) for text in "abaa"]) == [True, False, True, True]
     with pytest.raises(KeyError, match="answer"):
         grader([("a", {}), ("a", {})])

@@ -22,19 +22,19 @@ ROW = {"answer": "7"}
 
 
 def reward(limit=1.0, **options) -> AccuracyReward:
-    return AccuracyReward(Task("planted", None, None, grade, **{"grade_may_hang": True, **options}), limit=limit)
+    return AccuracyReward(Task("planted", None, None, grade, **{"grade_in": "process", **options}), limit=limit)
 
 
 def test_here_and_in_a_process_it_is_the_same():
     jobs = [("7", ROW), ("8", ROW)]
-    with Grader(grade, in_process=False) as here, Grader(grade, in_process=True) as there:
+    with Grader(grade, grade_in=None) as here, Grader(grade, grade_in="process") as there:
         assert here(jobs) == there(jobs) == [True, False]
         assert there.num_ended == 0
 
 
-@pytest.mark.parametrize("in_process", [False, True])
-def test_verdicts_come_back_as_they_are(in_process):
-    with Grader(play, in_process=in_process) as grader:
+@pytest.mark.parametrize("where", [None, "process"])
+def test_verdicts_come_back_as_they_are(where):
+    with Grader(play, grade_in=where) as grader:
         graded = grader([("7", ROW), ("timeout", ROW), ("tests", ROW)])
     assert graded == [
         Verdict(True, "lost by 7"),
@@ -44,38 +44,41 @@ def test_verdicts_come_back_as_they_are(in_process):
 
 
 def test_an_outcome_that_no_process_can_send():
-    with Grader(play, in_process=True) as grader, pytest.raises(TypeError, match="make it of text, numbers and tuples"):
+    with (
+        Grader(play, grade_in="process") as grader,
+        pytest.raises(TypeError, match="make it of text, numbers and tuples"),
+    ):
         grader([("lock", ROW)])
 
 
 def test_a_long_outcome_is_sent_as_the_beginning_of_its_text():
-    with Grader(play, in_process=True) as grader:
+    with Grader(play, grade_in="process") as grader:
         (verdict,) = grader([("long", ROW)])  # pickled, 2 bytes for each of two million items
     assert verdict == Verdict(False, str(("x",) * 1000)[:1000])
 
 
 def test_what_hangs_or_dies_is_wrong_and_the_rest_is_graded():
-    with Grader(grade, in_process=True, limit=1.0) as grader:
+    with Grader(grade, grade_in="process", limit=1.0) as grader:
         jobs = [(text, ROW) for text in ("7", "hang", "7", "die", "7", "memory")]
         assert grader(jobs) == [True, False, True, False, True, False]
         assert grader.num_ended == 2  # the grader itself answered for the memory
 
 
 def test_a_bug_in_a_grader_is_not_hidden():
-    with Grader(grade, in_process=True) as grader:
+    with Grader(grade, grade_in="process") as grader:
         with pytest.raises(KeyError, match="no such column"):
             grader([("bug", ROW), ("7", ROW)])
         assert grader([("8", ROW)]) == [False]  # not what was left of the batch before
 
 
 def test_what_a_grader_prints_is_no_answer():
-    with Grader(grade, in_process=True) as grader:
+    with Grader(grade, grade_in="process") as grader:
         assert grader([("print", ROW), ("7", ROW)]) == [False, True]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_copies_grade_in_a_process_of_their_own():
-    grader = Grader(grade, in_process=True)
+    grader = Grader(grade, grade_in="process")
     assert grader([("7", ROW)]) == [True]
     mine = grader._worker.pid
     copy = pickle.loads(pickle.dumps(grader))
@@ -90,7 +93,7 @@ def test_copies_grade_in_a_process_of_their_own():
 
 
 def test_a_process_that_was_killed_between_batches_is_replaced():
-    with Grader(grade, in_process=True) as grader:
+    with Grader(grade, grade_in="process") as grader:
         assert grader([("7", ROW)]) == [True]
         grader._worker.kill()
         grader._worker.wait()
@@ -101,7 +104,7 @@ def test_a_process_that_was_killed_between_batches_is_replaced():
 def test_a_process_that_cannot_start_is_an_error_and_not_a_wrong_answer(monkeypatch):
     monkeypatch.setattr("meds_rl.tasks.grader._WORKER", "raise SystemExit(1)")
     with pytest.raises(ChildProcessError, match="process that grades pocket ended before its first reply"):
-        Grader(grade, in_process=True, name="pocket")([("7", ROW)])
+        Grader(grade, grade_in="process", name="pocket")([("7", ROW)])
 
 
 @pytest.mark.long
@@ -109,7 +112,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "from meds_rl.tasks.grader import Grader\nfrom meds_rl.tasks.grading import MathGrader\nprint('once')\n"
-        r"print(Grader(MathGrader(), in_process=True)([(r'\boxed{7.0}', {'answer': '7'})]))"
+        r"print(Grader(MathGrader(), grade_in='process')([(r'\boxed{7.0}', {'answer': '7'})]))"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["once", "[True]"]
@@ -121,7 +124,7 @@ def test_the_process_ends_with_its_parent_even_while_it_hangs(tmp_path):
     script.write_text(
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from tests.tasks.graders import grade\nfrom meds_rl.tasks.grader import Grader\n"
-        "grader = Grader(grade, in_process=True, limit=2.0)\ngrader([('7', {'answer': '7'})])\n"
+        "grader = Grader(grade, grade_in='process', limit=2.0)\ngrader([('7', {'answer': '7'})])\n"
         "print(grader._worker.pid, flush=True)\ngrader([('hang', {'answer': '7'})])\n"
     )
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
@@ -142,7 +145,7 @@ def _runs(pid: int) -> bool:
 
 @pytest.mark.long
 def test_a_tower_of_powers_does_not_stop_math_verify():
-    with Grader(MathGrader(), in_process=True) as grader:
+    with Grader(MathGrader(), grade_in="process") as grader:
         jobs = [(rf"so \boxed{{{answer}}}", ROW) for answer in ("9^{9^{9^9}}", "7.0", "8")]
         assert grader(jobs) == [False, True, False]
 
@@ -169,7 +172,7 @@ def test_the_reward_counts_what_hangs_and_warns_once(caplog):
 
 
 def test_the_reward_of_a_task_that_cannot_hang_starts_no_process():
-    accuracy = reward(grade_may_hang=False)
+    accuracy = reward(grade_in=None)
     assert accuracy(["7", "8"], answer=["7", "7"], log_metric=pytest.fail) == [1.0, 0.0]
     assert accuracy._grader._worker is None
 
@@ -201,7 +204,7 @@ def test_a_tower_of_powers_freezes_no_training(name):
 
 @pytest.mark.long
 def test_math_answers_are_graded_with_a_limit_off_the_main_thread():
-    accuracy = AccuracyReward(Task("math", None, None, MathGrader(), grade_may_hang=True), limit=3.0)
+    accuracy = AccuracyReward(Task("math", None, None, MathGrader(), grade_in="process"), limit=3.0)
     texts = [r"\boxed{\frac12}", r"\boxed{9^{9^{9^{9}}}}", r"\boxed{0.5}"]
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(accuracy, texts, answer=["0.5"] * 3).result() == [1.0, 0.0, 1.0]

@@ -123,7 +123,7 @@ def _problem_set(name: str, rows: Dataset, source: str) -> ProblemSet:
         programs = to_programs(rows, source)
         return ProblemSet(name, program_task(name, programs), {"test": programs})
     problems = to_problems(rows, source)
-    task = Task(name=name, train=problems, test=None, grade=MathGrader(), grade_may_hang=True)
+    task = Task(name=name, train=problems, test=None, grade=MathGrader(), grade_in="process")
     return ProblemSet(name, task, {"test": problems})
 
 

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
+GradeIn: TypeAlias = Literal["process", "threads"] | None
 StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 
 
@@ -55,10 +56,10 @@ class Task:
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
-        grade_may_hang: whether a completion can make `grade` run for ever (a computer algebra system reads the
-            answer); training and evaluation then grade in a separate process, with a time limit (`tasks.grader`).
-        grade_in_threads: whether to grade the completions of a batch in as many threads as there are cores; for a
-            `grade` that waits for processes of its own.
+        grade_in: where training and evaluation grade (`tasks.grader`). "process": in a separate process with a time
+            limit, as a completion can make `grade` run for ever (a computer algebra system reads the answer).
+            "threads": the completions of a batch in as many threads as there are cores, as `grade` waits for processes
+            of its own. None: directly.
     """
 
     name: str
@@ -68,8 +69,7 @@ class Task:
     answer_marker: str = "boxed"
     strategy: StrategyFinder | None = None
     correct_strategies: tuple[str, ...] = ()
-    grade_may_hang: bool = False
-    grade_in_threads: bool = False
+    grade_in: GradeIn = None
 
 
 def prompt_id(prompt: Prompt) -> str:

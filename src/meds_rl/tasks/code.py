@@ -61,7 +61,7 @@ def code_task(
 def program_task(name: str, train: Dataset, test: Dataset | None = None, limits: Limits = LIMITS) -> Task:
     """The task of loaded problems; OSError where bubblewrap does not work."""
     check_sandbox()
-    return Task(name, train, test, CodeGrader(limits), answer_marker="code", grade_in_threads=True)
+    return Task(name, train, test, CodeGrader(limits), answer_marker="code", grade_in="threads")
 
 
 def load_programs(path: str, system_prompt: str = SYSTEM_PROMPT, *, split: str = "train") -> Dataset:

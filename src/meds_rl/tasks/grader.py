@@ -17,7 +17,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, cast
 
-from meds_rl.tasks.base import Grade, Task, Verdict
+from meds_rl.tasks.base import Grade, GradeIn, Task, Verdict
 
 Job: TypeAlias = tuple[str, Mapping[str, Any]]
 Worker: TypeAlias = "subprocess.Popen[bytes]"
@@ -50,9 +50,9 @@ class Grader:
     and with the parent process. Works from any thread, and in a copy (pickled or forked), which starts its own process.
 
     Args:
-        grade: the grader; importable by name, or a picklable callable, if `in_process`.
-        in_process: whether to grade in a process of its own.
-        in_threads: whether to grade the jobs of a call side by side, in as many threads as this process has cores.
+        grade: the grader; importable by name, or a picklable callable, for a process of its own.
+        grade_in: "process": in a process of its own; "threads": the jobs of a call side by side, in as many threads as
+            this process has cores; None: one after the other in this thread.
         limit: seconds for one completion.
         name: the task, for messages.
 
@@ -64,13 +64,11 @@ class Grader:
         self,
         grade: Grade,
         *,
-        in_process: bool,
-        in_threads: bool = False,
+        grade_in: GradeIn,
         limit: float = LIMIT_SECONDS,
         name: str = "the task",
     ) -> None:
-        self._grade, self._in_process, self._limit, self._name = grade, in_process, limit, name
-        self._in_threads = in_threads
+        self._grade, self._grade_in, self._limit, self._name = grade, grade_in, limit, name
         self._lock = threading.Lock()
         self._worker: Worker | None = None
         self._pid = 0
@@ -79,12 +77,11 @@ class Grader:
     @classmethod
     def of(cls, task: Task, limit: float = LIMIT_SECONDS) -> Grader:
         """The grader of a task."""
-        where = {"in_process": task.grade_may_hang, "in_threads": task.grade_in_threads}
-        return cls(task.grade, **where, limit=limit, name=task.name)
+        return cls(task.grade, grade_in=task.grade_in, limit=limit, name=task.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        make = partial(Grader, in_process=self._in_process, in_threads=self._in_threads, limit=self._limit)
-        return partial(make, name=self._name), (self._grade,)
+        make = partial(Grader, grade_in=self._grade_in, limit=self._limit, name=self._name)
+        return make, (self._grade,)
 
     def __enter__(self) -> Grader:
         return self
@@ -98,10 +95,10 @@ class Grader:
         The grader's errors are raised; ChildProcessError if the process cannot start; TypeError for an outcome that
         cannot be pickled. A process shortens an outcome of more than `OUTCOME_BYTES` to the beginning of its text.
         """
-        if self._in_threads:
+        if self._grade_in == "threads":
             with ThreadPoolExecutor(_num_cores(), thread_name_prefix="meds-grading") as pool:
                 return list(pool.map(lambda job: _verdict(self._grade(*job)), jobs))
-        if not self._in_process:
+        if self._grade_in is None:
             return [_verdict(self._grade(completion, row)) for completion, row in jobs]
         with self._lock:
             try:

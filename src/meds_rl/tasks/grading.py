@@ -132,7 +132,7 @@ class AccuracyReward:
 
     def __init__(self, task: Task, limit: float = LIMIT_SECONDS) -> None:
         self._gives_verdicts = False
-        self._may_hang = task.grade_may_hang
+        self._may_hang = task.grade_in == "process"
         self._grader = Grader.of(task, limit)
 
     def __call__(

@@ -56,7 +56,7 @@ def math_task(
         test=None if test_path is None else load_problems(test_path, system_prompt),
         grade=MathGrader(answer_marker),
         answer_marker=answer_marker,
-        grade_may_hang=True,
+        grade_in="process",
     )
 
 

@@ -137,7 +137,7 @@ def reasoning_gym_task(
         train=Dataset.from_list(train),
         test=Dataset.from_list(test) if test else None,
         grade=ReasoningGymGrader(dataset, json.dumps(options, sort_keys=True)),
-        grade_may_hang=True,  # some scorers use sympy
+        grade_in="process",  # some scorers use sympy
     )
 
 

@@ -198,7 +198,7 @@ def _graded_as_trained(recipe: Recipe, task: Task) -> Task:
         return task
     above = recipe.training.correct_above
     grade = FunctionGrader(functions, RIGHT_ABOVE if above is None else above)
-    return replace(task, grade=grade, grade_may_hang=False, grade_in_threads=False)
+    return replace(task, grade=grade, grade_in=None)
 
 
 # ---- Checks before the model is loaded.

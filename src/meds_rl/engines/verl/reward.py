@@ -51,4 +51,4 @@ def _thread() -> ThreadPoolExecutor:
 @cache
 def _grader(marker: str) -> Grader:
     """Never closed: its process is a daemon and ends with the worker."""
-    return Grader(MathGrader(marker), in_process=True, name="math")
+    return Grader(MathGrader(marker), grade_in="process", name="math")
