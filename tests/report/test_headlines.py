@@ -325,3 +325,26 @@ def test_answers_that_another_programs_rollouts_lack_are_no_error(tmp_path):
     warning, largest = sentences(tmp_path)
     assert "--answer-pattern" in warning
     assert largest.startswith("The largest single error")
+
+
+def lengthen(run, tokens):
+    """Give the completions of the first batch these lengths."""
+    _, path = next(iter(run.rollout_files()))
+    table = pq.read_table(path)
+    place = table.column_names.index("num_tokens")
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array(tokens)), path)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "found"),
+    [
+        ([64, 64, 40, 30], True),
+        ([64, 64, 40, 64], False),  # the right one is as long
+        ([12, 12, 10, 9], False),  # too short for a limit
+        ([64, 64, 64, 64], False),
+    ],
+)
+def test_wrong_completions_that_were_probably_cut_off(tmp_path, tokens, found):
+    lengthen(write_run(tmp_path, [BATCH]), tokens)
+    expected = "2 of 3 wrong completions (67 %) have 64 tokens, the most of all: they were probably cut off."
+    assert (expected in sentences(tmp_path)) is found

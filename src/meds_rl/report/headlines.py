@@ -28,6 +28,10 @@ WORTH_SAYING = 0.1
 LEAST_SHARE = 8
 """Completions from which a share of them is given in percent."""
 
+CUT_OFF, LEAST_TOKENS = 0.2, 16
+"""From this share of the wrong completions with the greatest length on, and of at least so many tokens, these were
+probably cut off by the limit of length."""
+
 LEAST_SKIPPED = 0.5
 """Share of the wrong completions in groups left out (``all_wrong="skip"``) that is named beside a penalty."""
 
@@ -87,7 +91,7 @@ def headlines(
         ]
     most, way = _most_repeated_way(run, ways, prompt_text)
     rest = [_over_time(ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
-    found = [most, *_unknown_answers(run), *(Headline(sentence) for sentence in rest)]
+    found = [most, *_unknown_answers(run), *_cut_off(run), *(Headline(sentence) for sentence in rest)]
     return [headline for headline in found if headline.text]
 
 
@@ -177,6 +181,19 @@ def _unknown_answers(run: RunData) -> list[Headline]:
         option = "the setting answer_marker or the argument answer_finder says how answers are marked"
     found = f"only {percent(share)} of the completions have one" if share else "no completion has one"
     return [Headline(f"Answers were not found ({found}), so nothing is counted by answer: {option}.", 0, True)]
+
+
+def _cut_off(run: RunData) -> list[Headline]:
+    """That the limit of length probably cut wrong completions off: many of them, and few right ones, are the longest."""
+    lengths = run.rollouts["num_tokens"].to_numpy(dtype=np.float64)
+    longest = np.max(lengths, initial=0, where=np.isfinite(lengths))
+    is_longest, is_right = lengths == longest, run.rollouts["is_correct"].to_numpy(dtype=bool)
+    share = float(is_longest[run.wrong].mean())
+    of_right = float(is_longest[is_right].mean()) if is_right.any() else 0.0
+    if longest < LEAST_TOKENS or is_longest.all() or share < max(CUT_OFF, 2 * of_right):
+        return []
+    counted = f"{is_longest[run.wrong].sum():,} of {len(run.wrong):,} wrong completions ({percent(share)})"
+    return [Headline(f"{counted} have {longest:,.0f} tokens, the most of all: they were probably cut off.", 0, True)]
 
 
 def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
