@@ -283,6 +283,25 @@ def test_scripts_that_do_not_end_well(program, outcomes):
     assert outcome in outcomes
 
 
+LOST_SIGNALS = {
+    "undone": "import ctypes\ndef answer():\n    ctypes.CDLL(None).prctl(1, 0)\n    while True: pass",
+    # A thread has no parent-death signal of its own; execve makes it the process.
+    "exec in a thread": (
+        "import os, sys, threading, time\n"
+        "def answer():\n"
+        "    line = [sys.executable, *sys.orig_argv[1:3], '-S', '-c', 'while True: pass']\n"
+        "    threading.Thread(target=os.execv, args=(sys.executable, line)).start()\n"
+        "    time.sleep(99)"
+    ),
+}
+
+
+@needs_bwrap
+@pytest.mark.parametrize("name", LOST_SIGNALS)
+def test_a_program_without_a_parent_death_signal_ends_too(attack, name):
+    assert attack(LOST_SIGNALS[name], limits=SHORT)[0] == "timeout"
+
+
 @needs_bwrap
 def test_what_a_program_writes_into_the_channel_is_no_result(attack):
     for content in ("b'r1ok'", "b'\\0\\0\\0\\4r1ok'", "b'\\xff' * 99", "b'\\0\\0\\0\\1v'"):
@@ -325,18 +344,20 @@ def test_the_home_folder_holds_at_most_the_interpreter(attack):
 
 
 @needs_bwrap
-def test_nothing_runs_on_when_this_process_is_killed(mark):
+@pytest.mark.parametrize("program", [function("while True: pass"), *LOST_SIGNALS.values()])
+def test_nothing_runs_on_when_this_process_is_killed(mark, program):
     script = (
         "from meds_rl.tasks import sandbox\n"
         f"given = sandbox.interpreter()\nsandbox.interpreter = lambda: [given[0], '-X', {mark!r}, *given[1:]]\n"
         "print('on', flush=True)\n"
-        "calls = sandbox.Calls(['f()'], {'f': 'f'})\n"
-        "sandbox.run_calls(['def f():\\n    while True: pass'], calls, sandbox.Limits(60, 60))"
+        "calls = sandbox.Calls(['answer()'], {'answer': 'answer'})\n"
+        f"sandbox.run_calls([{program!r}], calls, sandbox.Limits(60, 60))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     process.stdout.readline()
-    while len(running(mark)) < 4:  # two sandboxes, of bubblewrap and an interpreter each; this one's line has it, too
+    while len(running(mark)) < 7:  # in each of two sandboxes bubblewrap (twice) and python; and the script itself
         time.sleep(0.05)
+    time.sleep(1)  # for the program
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()

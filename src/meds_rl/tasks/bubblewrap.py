@@ -34,7 +34,7 @@ def command() -> tuple[str, ...]:
     """bubblewrap with the interpreter, the system's libraries and an empty /tmp; all else is read-only or absent."""
     bound = ["/usr", *_outside_usr(Path(sys.base_prefix)), *_outside_usr(_python())]
     links = [Path(name) for name in ("/lib", "/lib64", "/bin") if Path(name).exists()]
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"]
+    options = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     options += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     options += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp"] if _limits_size() else ["--dir", "/tmp"]
     for path in dict.fromkeys(bound):

@@ -4,8 +4,9 @@ A program runs in a sandbox of its own, and the tests that call it in a second o
 lists, ...) travel between the two, through this process, which does not read them. So a program can neither see nor
 change its tests, and an early exit is a failed test.
 
-In a sandbox there is one process: a filter of system calls (seccomp) refuses new ones, and also sockets, tracing and
-shared memory. So the limit of memory holds for the whole program, and nothing can outlive it.
+In a sandbox the program is one process: a filter of system calls (seccomp) refuses new ones, and also sockets, tracing
+and shared memory. So the limit of memory holds for the whole program. Process 1 there is bubblewrap's. It dies with
+ours, and the program with it: a program can undo only its own parent-death signal.
 """
 
 from __future__ import annotations
@@ -323,7 +324,7 @@ class _Process:
         if self.has_ended:
             return
         self.has_ended = True
-        self._process.kill()  # the rest dies with it, by --die-with-parent and the namespace of processes
+        self._process.kill()  # process 1 inside dies with it (--die-with-parent), and with that the rest
         self._in.close()
         os.set_blocking(self._out.fileno(), True)
         while os.read(self._out.fileno(), 1 << 16):
@@ -395,7 +396,7 @@ class _Process:
             return
         self._next_count = now + LOOK_SECONDS
         with suppress(OSError, IndexError):  # it has just ended
-            interpreter = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            interpreter = _child(_child(pid))  # between them is process 1
             if Path(f"/proc/{interpreter}/task").stat().st_nlink - 2 > MAX_THREADS:
                 raise _EndedError("threads")
 
@@ -404,6 +405,10 @@ class _Process:
         with suppress(BlockingIOError, ValueError):
             return os.read(self._errors.fileno(), 4096).decode("utf-8", "replace").strip()[-500:]
         return ""
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 class _ClosedError(_EndedError):
