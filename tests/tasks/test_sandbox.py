@@ -106,6 +106,54 @@ def test_tests_may_expect_an_exception_and_use_helpers_of_their_own(attack):
 
 
 @needs_bwrap
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        ("import os\ndef f(x): os._exit(0)", "exit"),
+        ("def f(x):\n    while True: pass", "timeout"),
+        ("def f(x): return bytearray(10**10)", "memory"),
+        ("def f(x): return f", "returned function"),
+    ],
+)
+def test_a_test_that_catches_all_does_not_hide_a_program_that_ended(attack, program, outcome):
+    calls = Calls(["try:\n    f(-1)\nexcept:\n    pass"], {"f": "f"})
+    assert attack(program, calls, SHORT) == [outcome]
+
+
+@needs_bwrap
+def test_a_test_may_expect_the_programs_own_assertion(attack):
+    test = "try:\n    f(-1)\nexcept AssertionError:\n    pass\nelse:\n    raise ValueError"
+    calls = Calls([test, "assert f(-2) == 2"], {"f": "f"})
+    # The program's own assertion is no wrong value.
+    assert attack("def f(x):\n    assert x > 0", calls) == ["ok", "AssertionError"]
+    assert attack("def f(x): return x", calls) == ["ValueError", "got -2"]
+
+
+@needs_bwrap
+def test_a_program_cannot_end_the_loops_of_its_tests(attack):
+    # In Python all(map(...)) is True if the first call raises StopIteration.
+    calls = Calls(["assert all(map(lambda x: f(x) == x, [1, 2]))"], {"f": "f"})
+    assert attack("def f(x): raise StopIteration", calls) == ["StopIteration"]
+
+
+@needs_bwrap
+def test_arguments_are_changed_in_place_by_functions_without_a_value(attack):
+    calls = Calls(
+        [
+            "x = [3, 1]\nf(x)\nassert x == [1, 3]",
+            "x = {'a': 1}\nf(values=x)\nassert x == {}",
+            "x = [{2}, [[0]]]\nf(x)\nassert x == [[[0]], {2}]",
+        ],
+        {"f": "f"},
+    )
+    program = "def f(values): values.clear() if isinstance(values, dict) else values.sort(key=str)"
+    assert attack(program, calls) == ["ok", "ok", "ok"]
+    # With a value they are not: an emptied list would make [] its sorted form.
+    calls = Calls(["x = [3, 1]\nassert f(x) == sorted(x)"], {"f": "f"})
+    assert attack("def f(values):\n    values.clear()\n    return []", calls) == ["got []"]
+
+
+@needs_bwrap
 @pytest.mark.usefixtures("mark")
 def test_a_method_of_a_class_and_a_program_in_pieces():
     calls = Calls(["assert candidate([3, 1]) == 4"], {"candidate": "Solution.add"})
