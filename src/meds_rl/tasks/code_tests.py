@@ -238,8 +238,8 @@ def _inputs(tests: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for value in (one for pair in pairs for one in pair):
         if not isinstance(value, str | int | float):
             raise ValueError(
-                f"standard input and output are texts, got {type(value).__name__} {repr(value)[:80]}; for the arguments "
-                "and the value of a function, name it in entry_point"
+                f"standard input and output are texts, got {type(value).__name__} {repr(value)[:80]}; for a "
+                "function's arguments and value, name it in entry_point"
             )
     return [(str(given), str(right)) for given, right in pairs]
 
