@@ -186,6 +186,7 @@ def test_dataclasses_and_sets_work_and_sets_have_one_order(attack):
         ("import os\nprint(float(sum(map(int, os.read(0, 99).split()))))", ["ok", "ok", "got 7.0"]),
         ("a, b = input().split()\nprint(int(a) + int(b) + 1)", ["got 4", "wrong", "ok"]),
         ("def main(): print(3)\nif __name__ == '__main__': main(); exit()", ["ok", "got 3", "wrong"]),
+        ("import sys\nif len(sys.argv) > 1: sys.stdin = open(sys.argv[1])\nprint(3)", ["ok", "got 3", "wrong"]),
         ("print(3); raise IndexError", ["IndexError"] * 3),
         ("import sys; print(3); sys.exit(1)", ["exit"] * 3),
         ("import sys; sys.stderr.write('ok\\n'); print(3); sys.exit(2)", ["exit"] * 3),
@@ -411,6 +412,17 @@ def test_nothing_runs_on_when_this_process_is_killed(mark, program):
     process.stdout.close()
     while running(mark):
         time.sleep(0.05)
+
+
+@needs_bwrap
+@pytest.mark.usefixtures("mark")
+def test_a_fork_that_holds_a_pipe_open_does_not_stop_the_end(monkeypatch):
+    monkeypatch.setattr(sandbox, "END_SECONDS", 0.1)
+    with sandbox._Process("program") as process:
+        process.ready()
+        held = os.open(f"/proc/{process._process.pid}/fd/1", os.O_WRONLY)  # as a fork in another thread may
+    os.close(held)
+    assert process.has_ended
 
 
 # ---- Plain values.

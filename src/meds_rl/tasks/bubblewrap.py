@@ -111,12 +111,12 @@ def _filter() -> bytes:
 
 
 @contextmanager
-def filter_pipe() -> Iterator[int]:
-    """The read end of a pipe with the filter, which bubblewrap reads to its end."""
-    reads, writes = os.pipe()
+def filter_file() -> Iterator[int]:
+    """A file with the filter, in memory. Of a pipe bubblewrap would wait for the end, which a fork may hold open."""
+    descriptor = os.memfd_create("seccomp")
     try:
-        os.write(writes, _filter())
-        os.close(writes)
-        yield reads
+        os.write(descriptor, _filter())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
     finally:
-        os.close(reads)
+        os.close(descriptor)

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import IO, cast
 
 from meds_rl.tasks import sandbox_inside
-from meds_rl.tasks.bubblewrap import command, filter_pipe, interpreter, missing
+from meds_rl.tasks.bubblewrap import command, filter_file, interpreter, missing
 from meds_rl.tasks.sandbox_inside import MAX_BYTES, SHOWN_CHARACTERS
 
 START_SECONDS = 60.0
@@ -34,6 +34,9 @@ START_SECONDS = 60.0
 
 GRACE_SECONDS = 1.0
 """For a test to report the time-out of a call."""
+
+END_SECONDS = 10.0
+"""For the processes of a sandbox to be gone."""
 
 OUTPUT_BYTES = 1 << 20
 MAX_THREADS = 100
@@ -259,7 +262,7 @@ class _Process:
     """An interpreter in a sandbox that runs a part of `sandbox_inside`; gone, with all it had, after `end`."""
 
     def __init__(self, kind: str) -> None:
-        with filter_pipe() as seccomp:
+        with filter_file() as seccomp:
             self._process = subprocess.Popen(
                 [*command(), "--seccomp", str(seccomp), *interpreter(), kind],
                 stdin=subprocess.PIPE,
@@ -320,14 +323,16 @@ class _Process:
         return status, self._said()
 
     def end(self) -> None:
-        """End it. Its output is closed only when every process in the sandbox is gone."""
+        """End it, and wait until its output is closed: then every process in the sandbox is gone."""
         if self.has_ended:
             return
         self.has_ended = True
         self._process.kill()  # process 1 inside dies with it (--die-with-parent), and with that the rest
         self._in.close()
-        os.set_blocking(self._out.fileno(), True)
-        while os.read(self._out.fileno(), 1 << 16):
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        # A process that another thread has forked meanwhile may hold the pipe open for as long as it runs.
+        while poll.poll(END_SECONDS * 1000) and os.read(self._out.fileno(), 1 << 16):
             pass
         self._process.wait()
         self._out.close()

@@ -389,6 +389,7 @@ def _limit() -> None:
 def main(kind: str) -> NoReturn:
     """Set the limits, move the channel away from the program's own files, and work."""
     _limit()
+    del sys.argv[1:]  # many programs read a file if there is an argument
     sys.path[:] = [folder for folder in sys.path if folder != "/"]
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # `site`, which makes them, is not loaded
     writes = os.dup(1)
