@@ -193,6 +193,20 @@ def test_outcomes_that_are_missing_or_a_column_of_the_data_set(tmp_path):
     assert RunFolder(tmp_path).rollouts()["outcome"].isna().all()
 
 
+def test_something_else_that_is_logged_as_outcome(tmp_path):
+    def logs(completions, log_extra, **_):
+        log_extra("outcome", [{"of": "the user"}] * len(completions))
+        return [0.0] * len(completions)
+
+    given = {"prompts": ["p"], "completions": ["a"], "log_extra": lambda *_: None}
+    watcher = RepeatedErrorPenalty(logs, alpha=0, folder=tmp_path)
+    watcher(**given, trainer_state=at(0))
+    watcher.close()
+    assert RunFolder(tmp_path).rollouts()["outcome"].isna().all()
+    with pytest.raises(TypeError, match="an outcome must be hashable"):
+        RepeatedErrorPenalty(logs, fingerprint="outcome")(**given)
+
+
 def test_a_prompt_is_known_by_its_id_or_its_content():
     penalty = RepeatedErrorPenalty("right")
     penalty(**both(batch("42", "13", prompt="a"), batch("42", "13", prompt="b")))

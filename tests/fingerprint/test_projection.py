@@ -47,6 +47,15 @@ def test_the_product_by_hand():
     assert found.tolist() == [[3.5, 2.5, -2.5, -3.5]]
 
 
+def test_infinite_states_stay_infinite():
+    # float16 overflows to them. inf - inf is NaN, and a row of NaN would be a completion without an answer.
+    wide = np.zeros((2, 300), dtype=np.float32)
+    wide[0, ::2] = np.inf
+    found = projected(wide, 64)
+    assert torch.isinf(found[0]).all()
+    assert found[1].tolist() == [0.0] * 64
+
+
 @pytest.mark.parametrize("num_features", [65, 300])
 def test_the_signs_are_those_of_a_second_implementation(num_features):
     found = projected(np.eye(num_features, dtype=np.float32), 64) * 8  # sqrt(64)

@@ -74,7 +74,7 @@ REGIMES = {
     ),
     "new errors": (
         [rows("p", "ab"), rows("p", "cd"), rows("p", "ef")],
-        "hardly help: 0 % of the errors were made before.",
+        "hardly help: of prompts that came again, 0 % of the errors were made before.",
     ),
     "solved": (
         [*[rows("p", "", 4)] * 4, rows("p", "a", 3)],
@@ -97,7 +97,8 @@ REGIMES = {
     ),
     "repeats": (
         [rows("p", "aabb")] * 3,
-        "Errors repeat: 100 % of them were made before, and 100 % of the groups are all wrong;",
+        "Errors repeat: of prompts that came again, 100 % of the errors were made before, and 100 % of the groups are all "
+        "wrong;",
     ),
 }
 

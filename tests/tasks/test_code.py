@@ -11,7 +11,7 @@ from meds_rl.tasks import Verdict, load_task
 from meds_rl.tasks import code as code_module
 from meds_rl.tasks import grader as grader_module
 from meds_rl.tasks.code import SYSTEM_PROMPT, load_programs
-from meds_rl.tasks.code_tests import ProgramTests
+from meds_rl.tasks.code_tests import NUMBERS, ProgramTests
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import AccuracyReward
 
@@ -127,6 +127,15 @@ def test_mbpp_shows_its_tests_and_calls_what_they_name(tmp_path, row):
     assert (tests.prelude, len(tests.tests)) == ("import math", 3)
 
 
+def test_a_function_named_as_a_builtin_and_modules_that_only_the_tests_need(tmp_path):
+    _, tests = found_in(tmp_path, {**MBPP, "test_list": ["assert sum(10, 15) == 6"], "test_setup_code": ""})  # 126
+    assert (tests.functions, tests.prelude) == ({"sum": "sum"}, "")
+    _, tests = found_in(tmp_path, {**MBPP, "test_list": ["assert size(1) == sys.getsizeof(1)"], "test_setup_code": ""})
+    assert (tests.functions, tests.prelude) == ({"size": "size"}, "import sys\n")
+    _, tests = found_in(tmp_path, {**SANITIZED, "test_imports": "import math"})
+    assert tests == found_in(tmp_path, MBPP)[1]
+
+
 def test_livecodebench_reads_and_writes_or_completes_a_class(tmp_path):
     asked, tests = found_in(tmp_path, LIVE)
     assert asked == "Print the sum.\n\nThe program reads standard input and writes standard output."
@@ -146,7 +155,9 @@ def test_tests_of_ones_own(tmp_path):
         again(ProgramTests(tests=["assert double(2) == 4"], functions={"double": "double"})),
     )
     pairs = {"prompt": "Double it.", "entry_point": "double", "tests": [{"input": [2], "output": 4}]}
-    expected = again(ProgramTests(tests=["assert candidate(2) == 4"], functions={"candidate": "double"}))
+    expected = again(
+        ProgramTests(tests=["assert candidate(2) == 4"], functions={"candidate": "double"}, prelude=NUMBERS)
+    )
     assert found_in(tmp_path, pairs)[1] == expected
     assert found_in(tmp_path, {**pairs, "tests": '[{"input": 2, "output": 4}]'})[1] == expected
     script = {"prompt": "Double it.", "tests": [{"input": "2", "output": "4"}]}
@@ -166,7 +177,20 @@ def test_tests_of_ones_own(tmp_path):
         ({"prompt": "x", "tests": []}, "row 0: tests must be a list of at least one test"),
         ({"prompt": "x", "tests": "[1"}, "row 0: tests is not JSON"),
         ({"prompt": "x", "tests": ["assert f(1"]}, r"row 0: a test is not Python: 'assert f\(1'"),
-        ({"prompt": "x", "tests": ["assert len([]) == 0"]}, "row 0: the tests call no function of the program"),
+        ({"prompt": "x", "tests": ["assert [].x == 0"]}, "row 0: the tests call no function of the program"),
+        (
+            {"prompt": "x", "tests": ["assert f() == 1" + "+1" * 20_000]},
+            r"row 0: a test is not Python: 'assert f\(\) == 1",
+        ),
+        (
+            {"prompt": "x", "tests": [{"input": None, "output": "1"}]},
+            "row 0: standard input and output .* got NoneType",
+        ),
+        ({"prompt": "x", "tests": [{"input": [1], "output": "1"}]}, r"got list \[1\]; for a function's .* entry_point"),
+        ({**HUMANEVAL, "test": None}, "row 0 is not as read_humaneval needs it: TypeError"),
+        ({**MBPP, "text": None}, "row 0: there is no text"),
+        ({**LIVE, "public_test_cases": "[" * 100_000}, "row 0: public_test_cases is not JSON"),
+        ({**LIVE, "public_test_cases": '[{"input": "1"}]'}, "row 0 is not as read_livecodebench needs it: KeyError"),
         ({"prompt": "x", "tests": [{"input": "1"}]}, "row 0: tests must be lines with assert, or mappings"),
         ({"prompt": " ", "tests": ["assert f()"]}, "empty prompt in 1 row"),
         ({**HUMANEVAL, "entry_point": "sum"}, "row 0: the prompt does not begin a function sum"),
@@ -225,6 +249,12 @@ def test_verdicts_of_the_other_layouts(verdicts):
     assert verdicts(LIVE, "```python\nprint(3)\n```") == Verdict(False, ("ok", "got 3"))
     solution = f"```python\n{LEETCODE['starter_code']}return [x + y for x in xs]\n```"
     assert verdicts(LEETCODE, solution) == Verdict(True, ("ok",))
+
+
+@needs_bwrap
+def test_numbers_of_json_that_python_writes_otherwise(verdicts):
+    row = {"prompt": "x", "entry_point": "f", "tests": '[{"input": [Infinity], "output": -Infinity}]'}
+    assert verdicts(row, "```python\ndef f(x):\n    return -x\n```") == Verdict(True, ("ok",))
 
 
 @needs_bwrap

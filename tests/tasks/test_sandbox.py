@@ -106,6 +106,54 @@ def test_tests_may_expect_an_exception_and_use_helpers_of_their_own(attack):
 
 
 @needs_bwrap
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        ("import os\ndef f(x): os._exit(0)", "exit"),
+        ("def f(x):\n    while True: pass", "timeout"),
+        ("def f(x): return bytearray(10**10)", "memory"),
+        ("def f(x): return f", "returned function"),
+    ],
+)
+def test_a_test_that_catches_all_does_not_hide_a_program_that_ended(attack, program, outcome):
+    calls = Calls(["try:\n    f(-1)\nexcept:\n    pass"], {"f": "f"})
+    assert attack(program, calls, SHORT) == [outcome]
+
+
+@needs_bwrap
+def test_a_test_may_expect_the_programs_own_assertion(attack):
+    test = "try:\n    f(-1)\nexcept AssertionError:\n    pass\nelse:\n    raise ValueError"
+    calls = Calls([test, "assert f(-2) == 2"], {"f": "f"})
+    # The program's own assertion is no wrong value.
+    assert attack("def f(x):\n    assert x > 0", calls) == ["ok", "AssertionError"]
+    assert attack("def f(x): return x", calls) == ["ValueError", "got -2"]
+
+
+@needs_bwrap
+def test_a_program_cannot_end_the_loops_of_its_tests(attack):
+    # In Python all(map(...)) is True if the first call raises StopIteration.
+    calls = Calls(["assert all(map(lambda x: f(x) == x, [1, 2]))"], {"f": "f"})
+    assert attack("def f(x): raise StopIteration", calls) == ["StopIteration"]
+
+
+@needs_bwrap
+def test_arguments_are_changed_in_place_by_functions_without_a_value(attack):
+    calls = Calls(
+        [
+            "x = [3, 1]\nf(x)\nassert x == [1, 3]",
+            "x = {'a': 1}\nf(values=x)\nassert x == {}",
+            "x = [{2}, [[0]]]\nf(x)\nassert x == [[[0]], {2}]",
+        ],
+        {"f": "f"},
+    )
+    program = "def f(values): values.clear() if isinstance(values, dict) else values.sort(key=str)"
+    assert attack(program, calls) == ["ok", "ok", "ok"]
+    # With a value they are not: an emptied list would make [] its sorted form.
+    calls = Calls(["x = [3, 1]\nassert f(x) == sorted(x)"], {"f": "f"})
+    assert attack("def f(values):\n    values.clear()\n    return []", calls) == ["got []"]
+
+
+@needs_bwrap
 @pytest.mark.usefixtures("mark")
 def test_a_method_of_a_class_and_a_program_in_pieces():
     calls = Calls(["assert candidate([3, 1]) == 4"], {"candidate": "Solution.add"})
@@ -138,6 +186,7 @@ def test_dataclasses_and_sets_work_and_sets_have_one_order(attack):
         ("import os\nprint(float(sum(map(int, os.read(0, 99).split()))))", ["ok", "ok", "got 7.0"]),
         ("a, b = input().split()\nprint(int(a) + int(b) + 1)", ["got 4", "wrong", "ok"]),
         ("def main(): print(3)\nif __name__ == '__main__': main(); exit()", ["ok", "got 3", "wrong"]),
+        ("import sys\nif len(sys.argv) > 1: sys.stdin = open(sys.argv[1])\nprint(3)", ["ok", "got 3", "wrong"]),
         ("print(3); raise IndexError", ["IndexError"] * 3),
         ("import sys; print(3); sys.exit(1)", ["exit"] * 3),
         ("import sys; sys.stderr.write('ok\\n'); print(3); sys.exit(2)", ["exit"] * 3),
@@ -283,6 +332,25 @@ def test_scripts_that_do_not_end_well(program, outcomes):
     assert outcome in outcomes
 
 
+LOST_SIGNALS = {
+    "undone": "import ctypes\ndef answer():\n    ctypes.CDLL(None).prctl(1, 0)\n    while True: pass",
+    # A thread has no parent-death signal of its own; execve makes it the process.
+    "exec in a thread": (
+        "import os, sys, threading, time\n"
+        "def answer():\n"
+        "    line = [sys.executable, *sys.orig_argv[1:3], '-S', '-c', 'while True: pass']\n"
+        "    threading.Thread(target=os.execv, args=(sys.executable, line)).start()\n"
+        "    time.sleep(99)"
+    ),
+}
+
+
+@needs_bwrap
+@pytest.mark.parametrize("name", LOST_SIGNALS)
+def test_a_program_without_a_parent_death_signal_ends_too(attack, name):
+    assert attack(LOST_SIGNALS[name], limits=SHORT)[0] == "timeout"
+
+
 @needs_bwrap
 def test_what_a_program_writes_into_the_channel_is_no_result(attack):
     for content in ("b'r1ok'", "b'\\0\\0\\0\\4r1ok'", "b'\\xff' * 99", "b'\\0\\0\\0\\1v'"):
@@ -325,23 +393,36 @@ def test_the_home_folder_holds_at_most_the_interpreter(attack):
 
 
 @needs_bwrap
-def test_nothing_runs_on_when_this_process_is_killed(mark):
+@pytest.mark.parametrize("program", [function("while True: pass"), *LOST_SIGNALS.values()])
+def test_nothing_runs_on_when_this_process_is_killed(mark, program):
     script = (
         "from meds_rl.tasks import sandbox\n"
         f"given = sandbox.interpreter()\nsandbox.interpreter = lambda: [given[0], '-X', {mark!r}, *given[1:]]\n"
         "print('on', flush=True)\n"
-        "calls = sandbox.Calls(['f()'], {'f': 'f'})\n"
-        "sandbox.run_calls(['def f():\\n    while True: pass'], calls, sandbox.Limits(60, 60))"
+        "calls = sandbox.Calls(['answer()'], {'answer': 'answer'})\n"
+        f"sandbox.run_calls([{program!r}], calls, sandbox.Limits(60, 60))"
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     process.stdout.readline()
-    while len(running(mark)) < 4:  # two sandboxes, of bubblewrap and an interpreter each; this one's line has it, too
+    while len(running(mark)) < 7:  # in each of two sandboxes bubblewrap (twice) and python; and the script itself
         time.sleep(0.05)
+    time.sleep(1)  # for the program
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
     while running(mark):
         time.sleep(0.05)
+
+
+@needs_bwrap
+@pytest.mark.usefixtures("mark")
+def test_a_fork_that_holds_a_pipe_open_does_not_stop_the_end(monkeypatch):
+    monkeypatch.setattr(sandbox, "END_SECONDS", 0.1)
+    with sandbox._Process("program") as process:
+        process.ready()
+        held = os.open(f"/proc/{process._process.pid}/fd/1", os.O_WRONLY)  # as a fork in another thread may
+    os.close(held)
+    assert process.has_ended
 
 
 # ---- Plain values.

@@ -32,4 +32,5 @@ def run(args: argparse.Namespace) -> int:
     console().print(f"The run is in {result.folder}", soft_wrap=True)
     if recipe.training.uses_memory:
         console().print(f"What it remembered: meds inspect {result.folder}", soft_wrap=True)
+    console().print(f"What it keeps getting wrong: meds report {result.folder}", soft_wrap=True)
     return 0

@@ -268,8 +268,18 @@ class RepeatedErrorPenalty:
             logs = {"log_metric": ignore, "log_extra": lambda name, values: logged[name].extend(values)}
             passed = set(given) | ({"log_extra"} if self.fingerprint == OUTCOME and outcomes is None else set())
             grades = self.correctness(**{**given, **{name: log for name, log in logs.items() if name in passed}})
-            outcomes = logged.get(OUTCOME, outcomes)
+            if OUTCOME in logged:
+                outcomes = self._logged_outcomes(logged[OUTCOME], num_rows)
         return checked_grades(grades, num_rows), None if outcomes is None else outcome_texts(outcomes, num_rows)
+
+    def _logged_outcomes(self, logged: list[Any], num_rows: int) -> list[str | None] | None:
+        """As texts; None for something else that the user logs under this name, unless the memory needs outcomes."""
+        try:
+            return outcome_texts(logged, num_rows)
+        except (TypeError, ValueError):
+            if self.fingerprint == OUTCOME:
+                raise
+            return None
 
     def _answers(self, texts: list[str]) -> list[str | None]:
         return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]

@@ -399,13 +399,18 @@ def page() -> str:
                 for name, setting in (_SHARED | _MEMORY).items()
             ],
         ),
-        trl=_table(head, [[f"`{name}`", *_cells(setting)[:3]] for name, setting in _TRL.items()]),
+        trl=_table(head, [[f"`{name}`", *_cells(setting)[:2], _default(name)] for name, setting in _TRL.items()]),
         verl=_table(head, [[f"`{name}`", *_cells(setting)[:3]] for name, setting in _VERL.items()]),
         methods=_table(
             ["field", *(f"`{method}`" for method in METHODS)],
             [[f"`{name}`", *map(_value, row)] for name, row in _BY_METHOD.items()],
         ),
     )
+
+
+def _default(name: str) -> str:
+    """The default of a setting that only TRL has."""
+    return "by method" if name in _BY_METHOD else _value(SETTINGS[name].value("paper"))
 
 
 def _cells(setting: Setting) -> list[str]:

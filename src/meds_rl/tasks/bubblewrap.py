@@ -34,7 +34,7 @@ def command() -> tuple[str, ...]:
     """bubblewrap with the interpreter, the system's libraries and an empty /tmp; all else is read-only or absent."""
     bound = ["/usr", *_outside_usr(Path(sys.base_prefix)), *_outside_usr(_python())]
     links = [Path(name) for name in ("/lib", "/lib64", "/bin") if Path(name).exists()]
-    options = ["--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv", "--cap-drop", "ALL"]
+    options = ["--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     options += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
     options += ["--size", str(TMP_BYTES), "--tmpfs", "/tmp"] if _limits_size() else ["--dir", "/tmp"]
     for path in dict.fromkeys(bound):
@@ -111,12 +111,12 @@ def _filter() -> bytes:
 
 
 @contextmanager
-def filter_pipe() -> Iterator[int]:
-    """The read end of a pipe with the filter, which bubblewrap reads to its end."""
-    reads, writes = os.pipe()
+def filter_file() -> Iterator[int]:
+    """A file with the filter, in memory. Of a pipe bubblewrap would wait for the end, which a fork may hold open."""
+    descriptor = os.memfd_create("seccomp")
     try:
-        os.write(writes, _filter())
-        os.close(writes)
-        yield reads
+        os.write(descriptor, _filter())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
     finally:
-        os.close(reads)
+        os.close(descriptor)

@@ -100,8 +100,10 @@ def _row(
         if len(tests.to_json()) > MAX_BYTES and not tests.inputs:
             raise ValueError("the tests are larger than 1 MiB")
         prompt = chat_prompt(asked, system_prompt) if isinstance(asked, str) else _messages(asked)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{where} is not as {read.__name__} needs it: {type(error).__name__}: {error}") from None
     return {"prompt": prompt, "prompt_id": prompt_id(prompt), "answer": SCORED, "tests": tests.to_json()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ from typing import *
 import bisect, collections, functools, heapq, itertools, math, operator, random, re, string
 """
 """Imports that LeetCode gives to a program that completes its class Solution."""
+
+NUMBERS = "from math import inf, nan"
+"""For numbers out of JSON: it may have Infinity and NaN, which Python writes as inf and nan."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,12 @@ def read_mbpp(row: Mapping[str, Any]) -> Found:
 
     `test_setup_code` (or `test_imports`) runs before them. `challenge_test_list` is not used, as in published results.
     """
-    setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
-    shown = "\n".join(row["test_list"])
-    text = f"{row.get('text') or row.get('prompt')}\n\nThe program must pass these tests:\n\n```python\n{shown}\n```"
+    imports = row.get("test_imports") or ()
+    setup = row.get("test_setup_code") or (imports if isinstance(imports, str) else "\n".join(imports))
+    asked, shown = row.get("text") or row.get("prompt"), "\n".join(row["test_list"])
+    if not asked:
+        raise ValueError("there is no text")
+    text = f"{asked}\n\nThe program must pass these tests:\n\n```python\n{shown}\n```"
     return text, _of_asserts(row["test_list"], setup)
 
 
@@ -105,7 +112,7 @@ def read_livecodebench(row: Mapping[str, Any]) -> Found:
         raise ValueError("public_test_cases has no test")
     if cases[0]["testtype"] == "stdin":
         text = f"{row['question_content']}\n\nThe program reads standard input and writes standard output."
-        return text, ProgramTests(inputs=[(case["input"], case["output"]) for case in cases])
+        return text, ProgramTests(inputs=_inputs(cases))
     name = (_json(row.get("metadata") or "{}", "metadata")).get("func_name")
     if not name:
         raise ValueError("metadata has no func_name")
@@ -116,7 +123,7 @@ def read_livecodebench(row: Mapping[str, Any]) -> Found:
         for case in cases
     ]
     text = f"{row['question_content']}\n\nBegin with:\n\n```python\n{starter.rstrip()}\n```"
-    return text, ProgramTests(before=LEETCODE, tests=tests, functions={"candidate": path})
+    return text, ProgramTests(before=LEETCODE, tests=tests, functions={"candidate": path}, prelude=NUMBERS)
 
 
 def read_own(row: Mapping[str, Any]) -> Found:
@@ -135,8 +142,8 @@ def read_own(row: Mapping[str, Any]) -> Found:
         raise ValueError("tests must be lines with assert, or mappings with input and output")
     if name:
         calls = [_assertion(_as_list(test["input"]), json.dumps(test["output"])) for test in tests]
-        return row["prompt"], ProgramTests(tests=calls, functions={"candidate": name})
-    return row["prompt"], ProgramTests(inputs=[(str(test["input"]), str(test["output"])) for test in tests])
+        return row["prompt"], ProgramTests(tests=calls, functions={"candidate": name}, prelude=NUMBERS)
+    return row["prompt"], ProgramTests(inputs=_inputs(tests))
 
 
 LAYOUTS: dict[str, Callable[[Mapping[str, Any]], Found]] = {
@@ -180,17 +187,33 @@ def _text(statements: Iterable[ast.stmt]) -> str:
 
 
 def _of_asserts(lines: Sequence[str], setup: str, name: str = "") -> ProgramTests:
-    """Tests from lines with assert. Names that nothing else defines are functions of the program."""
+    """Tests from lines with assert, which call the program's functions by their names: those that nothing else defines.
+
+    If there are none, the program redefines a function of Python's: MBPP's problem 126 is `sum`. Modules that are used
+    without an import (problem 596) are imported, as a right program may have none of it.
+    """
     trees = [_parsed(text) for text in (setup, *lines)]
     broken = next((text for text, tree in zip((setup, *lines), trees, strict=True) if tree is None), None)
     if broken is not None:
         raise ValueError(f"a test is not Python: {broken[:80]!r}")
     nodes = [node for tree in trees if tree is not None for node in ast.walk(tree)]
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    names = sorted(used - set(_defined(nodes)) - set(dir(builtins)) | ({name} if name else set()))
+    unknown = used - set(_defined(nodes)) - set(dir(builtins))
+    modules = unknown & {_base(node) for node in nodes} & sys.stdlib_module_names
+    names = sorted((unknown - modules) | ({name} if name else set()) or _called(nodes) & set(dir(builtins)))
     if not names:
         raise ValueError("the tests call no function of the program")
-    return ProgramTests(tests=list(lines), functions={one: one for one in names}, prelude=setup)
+    prelude = "\n".join([*(f"import {module}" for module in sorted(modules)), setup])
+    return ProgramTests(tests=list(lines), functions={one: one for one in names}, prelude=prelude)
+
+
+def _called(nodes: Iterable[ast.AST]) -> set[str]:
+    return {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+
+def _base(node: ast.AST) -> str:
+    """The name before the dot of `math.pi`; "" for another node."""
+    return node.value.id if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else ""
 
 
 def _defined(nodes: Iterable[ast.AST]) -> Iterable[str]:
@@ -209,6 +232,18 @@ def _assertion(arguments: Sequence[Any], output: str) -> str:
     return f"assert candidate({', '.join(map(repr, arguments))}) == {_json(output, 'output')!r}"
 
 
+def _inputs(tests: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Standard inputs and outputs; numbers as texts."""
+    pairs = [(test["input"], test["output"]) for test in tests]
+    for value in (one for pair in pairs for one in pair):
+        if not isinstance(value, str | int | float):
+            raise ValueError(
+                f"standard input and output are texts, got {type(value).__name__} {repr(value)[:80]}; for a "
+                "function's arguments and value, name it in entry_point"
+            )
+    return [(str(given), str(right)) for given, right in pairs]
+
+
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -216,14 +251,14 @@ def _as_list(value: Any) -> list[Any]:
 def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{what} is not JSON: {error}") from None
 
 
 def _parsed(text: str) -> ast.Module | None:
     try:
         return ast.parse(text)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: it is nested too deeply
         return None
 
 

@@ -4,8 +4,9 @@ A program runs in a sandbox of its own, and the tests that call it in a second o
 lists, ...) travel between the two, through this process, which does not read them. So a program can neither see nor
 change its tests, and an early exit is a failed test.
 
-In a sandbox there is one process: a filter of system calls (seccomp) refuses new ones, and also sockets, tracing and
-shared memory. So the limit of memory holds for the whole program, and nothing can outlive it.
+In a sandbox the program is one process: a filter of system calls (seccomp) refuses new ones, and also sockets, tracing
+and shared memory. So the limit of memory holds for the whole program. Process 1 there is bubblewrap's. It dies with
+ours, and the program with it: a program can undo only its own parent-death signal.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from types import TracebackType
 from typing import IO, cast
 
 from meds_rl.tasks import sandbox_inside
-from meds_rl.tasks.bubblewrap import command, filter_pipe, interpreter, missing
+from meds_rl.tasks.bubblewrap import command, filter_file, interpreter, missing
 from meds_rl.tasks.sandbox_inside import MAX_BYTES, SHOWN_CHARACTERS
 
 START_SECONDS = 60.0
@@ -33,6 +34,9 @@ START_SECONDS = 60.0
 
 GRACE_SECONDS = 1.0
 """For a test to report the time-out of a call."""
+
+END_SECONDS = 10.0
+"""For the processes of a sandbox to be gone."""
 
 OUTPUT_BYTES = 1 << 20
 MAX_THREADS = 100
@@ -258,7 +262,7 @@ class _Process:
     """An interpreter in a sandbox that runs a part of `sandbox_inside`; gone, with all it had, after `end`."""
 
     def __init__(self, kind: str) -> None:
-        with filter_pipe() as seccomp:
+        with filter_file() as seccomp:
             self._process = subprocess.Popen(
                 [*command(), "--seccomp", str(seccomp), *interpreter(), kind],
                 stdin=subprocess.PIPE,
@@ -319,14 +323,16 @@ class _Process:
         return status, self._said()
 
     def end(self) -> None:
-        """End it. Its output is closed only when every process in the sandbox is gone."""
+        """End it, and wait until its output is closed: then every process in the sandbox is gone."""
         if self.has_ended:
             return
         self.has_ended = True
-        self._process.kill()  # the rest dies with it, by --die-with-parent and the namespace of processes
+        self._process.kill()  # process 1 inside dies with it (--die-with-parent), and with that the rest
         self._in.close()
-        os.set_blocking(self._out.fileno(), True)
-        while os.read(self._out.fileno(), 1 << 16):
+        poll = select.poll()
+        poll.register(self._out, select.POLLIN)
+        # A process that another thread has forked meanwhile may hold the pipe open for as long as it runs.
+        while poll.poll(END_SECONDS * 1000) and os.read(self._out.fileno(), 1 << 16):
             pass
         self._process.wait()
         self._out.close()
@@ -395,7 +401,7 @@ class _Process:
             return
         self._next_count = now + LOOK_SECONDS
         with suppress(OSError, IndexError):  # it has just ended
-            interpreter = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            interpreter = _child(_child(pid))  # between them is process 1
             if Path(f"/proc/{interpreter}/task").stat().st_nlink - 2 > MAX_THREADS:
                 raise _EndedError("threads")
 
@@ -404,6 +410,10 @@ class _Process:
         with suppress(BlockingIOError, ValueError):
             return os.read(self._errors.fileno(), 4096).decode("utf-8", "replace").strip()[-500:]
         return ""
+
+
+def _child(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 class _ClosedError(_EndedError):

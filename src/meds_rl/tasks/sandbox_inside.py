@@ -17,7 +17,7 @@ import builtins
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 MAX_BYTES = 1 << 20
@@ -199,7 +199,7 @@ def serve_program(channel: Channel) -> None:
     channel.send(_answer(lambda: _run(parts, names)))
     while True:
         name, arguments, keywords = decode(channel.receive())
-        channel.send(_answer(lambda: _find(name, names)(*arguments, **keywords)))  # noqa: B023  # called at once
+        channel.send(_answer(lambda: _called(_find(name, names), arguments, keywords)))  # noqa: B023  # called at once
 
 
 def _answer(call: Callable[[], Any]) -> bytes:
@@ -209,6 +209,12 @@ def _answer(call: Callable[[], Any]) -> bytes:
         return b"k" + str(error)[:SHOWN_CHARACTERS].encode("utf-8", "replace")
     except BaseException as error:
         return b"e" + kind_of(error).encode()
+
+
+def _called(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    """The value; with None also the arguments, as functions without a value change them (`x.sort()`)."""
+    value = function(*arguments, **keywords)
+    return value, None if value is not None else [*arguments, *keywords.values()]
 
 
 def _find(path: str, names: dict[str, Any]) -> Callable[..., Any]:
@@ -224,7 +230,7 @@ def _find(path: str, names: dict[str, Any]) -> Callable[..., Any]:
 
 
 class FailedError(BaseException):
-    """A call that cannot be answered; no `except Exception` of a test catches it."""
+    """A call that cannot be answered; the test fails, even one that catches it."""
 
 
 class Calls:
@@ -232,37 +238,73 @@ class Calls:
 
     Attributes:
         returned: the last value that a call returned.
+        raised: the last exception of a call.
+        failed: the first call that could not be answered.
     """
 
     def __init__(self, channel: Channel) -> None:
-        self._channel, self.returned = channel, NotImplemented
+        self._channel = channel
+        self.start_test()
+
+    def start_test(self) -> None:
+        """Forget the calls of the test before."""
+        self.returned: Any = NotImplemented
+        self.raised: BaseException | None = None
+        self.failed: FailedError | None = None
 
     def function(self, name: str) -> Callable[..., Any]:
-        """The program's function of this name: its arguments and its value are copied."""
+        """The program's function of this name. It gets copies, which are copied back only if it returns None.
+
+        Else a program could make a wrong value right: by emptying a list that is then compared with its value.
+        """
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             try:
-                self._channel.send(b"c" + encode((name, arguments, keywords)))
-            except NotPlainError as error:
-                raise FailedError(f"cannot pass {error}") from None
-            self.returned = self._value(self._channel.receive())
+                self.returned = self._call(name, arguments, keywords)
+            except FailedError as error:
+                self.failed = self.failed or error
+                raise
+            except Exception as error:
+                self.raised = error
+                raise
             return self.returned
 
         return call
 
-    def _value(self, reply: bytes) -> Any:
+    def _call(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        try:
+            self._channel.send(b"c" + encode((name, arguments, keywords)))
+        except NotPlainError as error:
+            raise FailedError(f"cannot pass {error}") from None
+        value, changed = self._value(self._channel.receive())
+        for argument, new in zip([*arguments, *keywords.values()], changed or (), strict=False):
+            _replace(argument, new)
+        return value
+
+    def _value(self, reply: bytes) -> tuple[Any, Any]:
         source, kind, content = reply[:1], reply[1:2], reply[2:]
         if source == b"h":  # from outside: the program was ended
             raise FailedError(reply[1:].decode())
         if kind == b"v":
             try:
-                return decode(content)
-            except NotPlainError:
+                value, changed = decode(content)
+            except (NotPlainError, TypeError, ValueError):
                 raise FailedError("exit") from None  # the program wrote into the channel
+            return value, changed if value is None and isinstance(changed, list) else None
         text = "".join(character for character in content.decode("utf-8", "replace") if character.isprintable())
         if kind == b"e":
             raise _raised(text)
         raise FailedError(f"returned {text[:SHOWN_CHARACTERS]}")
+
+
+def _replace(value: Any, new: Any) -> None:
+    if type(value) is not type(new):
+        return
+    if isinstance(value, list):
+        value[:] = new
+    elif isinstance(value, dict | set):
+        value.clear()
+        value.update(new)
 
 
 def _raised(name: str) -> BaseException:
@@ -270,7 +312,8 @@ def _raised(name: str) -> BaseException:
     kind = vars(builtins).get(name)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         return FailedError("Exception")
-    if not issubclass(kind, Exception) or issubclass(kind, AssertionError | MemoryError):
+    # The end of an iteration would end one of the test's: all(map(f, ...)).
+    if not issubclass(kind, Exception) or issubclass(kind, MemoryError | StopIteration | StopAsyncIteration):
         return FailedError({"MemoryError": "memory", "SystemExit": "exit"}.get(name, name))
     try:
         return kind()
@@ -285,7 +328,7 @@ def run_tests(channel: Channel) -> None:
     problem = _problem_of(lambda: _run([prelude], names))
     names.update({name: calls.function(path) for name, path in functions.items()})
     for test in all_tests:
-        calls.returned = NotImplemented
+        calls.start_test()
         outcome = f"tests: {problem}" if problem else _result(test, names, calls)
         channel.send(b"r" + (b"0" if outcome else b"1") + (outcome or "ok").encode("utf-8", "backslashreplace"))
 
@@ -300,15 +343,13 @@ def _problem_of(call: Callable[[], None]) -> str | None:
 
 def _result(test: str, names: dict[str, Any], calls: Calls) -> str | None:
     """None for a test that passes, else what happened: "got ..." for a wrong value."""
+    outcome = None
     try:
         _run([test], names)
-    except AssertionError:
-        return f"got {_shown(calls.returned)}"
-    except FailedError as error:
-        return str(error)
     except BaseException as error:
-        return "memory" if isinstance(error, MemoryError) else kind_of(error)
-    return None
+        is_wrong = isinstance(error, AssertionError) and error is not calls.raised
+        outcome = f"got {_shown(calls.returned)}" if is_wrong else kind_of(error).replace("MemoryError", "memory")
+    return outcome if calls.failed is None else str(calls.failed)
 
 
 def _shown(value: Any) -> str:
@@ -348,6 +389,7 @@ def _limit() -> None:
 def main(kind: str) -> NoReturn:
     """Set the limits, move the channel away from the program's own files, and work."""
     _limit()
+    del sys.argv[1:]  # many programs read a file if there is an argument
     sys.path[:] = [folder for folder in sys.path if folder != "/"]
     builtins.exit = builtins.quit = sys.exit  # type: ignore[assignment]  # `site`, which makes them, is not loaded
     writes = os.dup(1)

@@ -123,6 +123,18 @@ def test_what_is_no_outcome(model_path, dataset, make_config, logged, error, mes
         train(model_path, dataset, args, reward=logs)
 
 
+@pytest.mark.parametrize("logged", [[{"a": 1}] * 16, ["a", ["b"]] * 8])
+@pytest.mark.parametrize("sampling", [False, True])
+def test_something_else_of_that_name_stays_as_the_user_logs_it(model_path, dataset, make_config, logged, sampling):
+    def logs(completion_ids, log_extra, **_):
+        log_extra("outcome", logged)
+        return mostly_wrong(completion_ids)
+
+    trainer = train(model_path, dataset, make_config(dynamic_sampling=sampling, max_steps=1), reward=logs)
+    assert rollouts_of(trainer)["outcome"].isna().all()
+    assert list(trainer._logs["extra"]["outcome"])[:2] == logged[:2]
+
+
 @pytest.mark.long
 def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_path):
     fields = {"max_steps": 5, "save_strategy": "steps", "save_steps": 3, "lr_scheduler_type": "constant"}

@@ -304,6 +304,11 @@ def test_outcomes_that_the_reward_function_does_not_report(monkeypatch):
     rows["b_0_0"]["extra_fields"]["reward_extra_info"]["outcome"] = ["a list"]
     with pytest.raises(TypeError, match="an outcome must be hashable"):
         step(made, queue, rows)
+    rows = group("c", [0.0, 1.0])
+    rows["c_0_0"]["extra_fields"]["reward_extra_info"]["outcome"] = ["something else of the user's"]
+    states = make_trainer(monkeypatch, queue)
+    step(states, queue, rows)
+    assert [states._columns[key][-2] for key in rows] == [None, None]
 
 
 GROUPS = st.lists(

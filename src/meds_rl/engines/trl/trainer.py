@@ -456,7 +456,7 @@ class MEDSTrainer(GRPOTrainer):
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
             is_graded=graded.numpy(),
-            outcomes=self._gather_outcomes(),
+            outcomes=self._gather_outcomes(len(prompts)),
             group_size=self.num_generations,
             num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
             knows_right=knows_right,
@@ -469,13 +469,22 @@ class MEDSTrainer(GRPOTrainer):
         """
         logged = self._pending_extra_logs
         self._logs_outcomes |= any(gather_object([OUTCOME in logged]))
-        if self._logs_outcomes:
-            logged[OUTCOME] = outcome_texts(logged.get(OUTCOME, [None] * size), size)
+        if not self._logs_outcomes:
+            return
+        logged.setdefault(OUTCOME, [None] * size)
+        try:
+            logged[OUTCOME] = outcome_texts(logged[OUTCOME], size)
+        except (TypeError, ValueError):
+            if self._reads_outcomes:
+                raise
+            # Else the user logs something else under this name.
 
-    def _gather_outcomes(self) -> list[str | None] | None:
+    def _gather_outcomes(self, size: int) -> list[str | None] | None:
         """The outcomes of all processes; None if no function logs any."""
         if self._logs_outcomes:
-            outcomes: list[str | None] = gather_object(self._pending_extra_logs[OUTCOME])
+            logged = self._pending_extra_logs[OUTCOME]
+            are_outcomes = len(logged) == size and all(one is None or isinstance(one, str) for one in logged)
+            outcomes: list[str | None] = gather_object(logged if are_outcomes else [None] * size)
             return outcomes
         if self._reads_outcomes:
             raise ValueError(

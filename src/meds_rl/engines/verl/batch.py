@@ -136,10 +136,11 @@ def session_of(key: str) -> str:
 # ---- Read from the queue.
 
 
-def read_batch(meta: Any, correct_above: float) -> Batch:
+def read_batch(meta: Any, correct_above: float, *, needs_outcomes: bool = False) -> Batch:
     """Read a batch that has been generated and graded.
 
     A completion is right if its `acc`, or its raw score where the reward function gave none, is above `correct_above`.
+    TypeError if it `needs_outcomes` and one is not hashable; else such values are something else of the user's.
     """
     keys = _last_outputs(meta)
     data = read_fields(meta, keys, _FIELDS)
@@ -154,7 +155,7 @@ def read_batch(meta: Any, correct_above: float) -> Batch:
         prompts=_as_list(data["raw_prompt"]) if "raw_prompt" in set(data.keys()) else [None] * len(keys),
         completion_ids=[ids[mask.bool()] for ids, mask in completions],
         token_scores=token_scores,
-        outcomes=_outcomes(data),
+        outcomes=_outcomes(data, needs_outcomes),
     )
 
 
@@ -189,7 +190,7 @@ def _accuracy(extra_fields: Any, reward: float) -> float:
     return float(graded.get("acc", graded.get("score", reward)))
 
 
-def _outcomes(data: Any) -> list[str | None] | None:
+def _outcomes(data: Any, are_needed: bool) -> list[str | None] | None:
     """(B,) outcomes as texts; None if no row has one."""
     if OUTCOME in set(data.keys()):
         values = _as_list(data[OUTCOME])
@@ -198,7 +199,12 @@ def _outcomes(data: Any) -> list[str | None] | None:
         if not any(OUTCOME in graded for graded in reported):
             return None
         values = [graded.get(OUTCOME) for graded in reported]
-    return outcome_texts(values, len(values))
+    try:
+        return outcome_texts(values, len(values))
+    except TypeError:
+        if are_needed:
+            raise
+        return None
 
 
 def _reported(extra_fields: Any) -> dict[str, Any]:

@@ -136,7 +136,8 @@ class MEDSTrainer(PPOTrainerSync):
         return lambda _: features
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        completions = read_batch(batch, self._settings.correct_above)
+        needs_outcomes = self._settings.fingerprint == OUTCOME
+        completions = read_batch(batch, self._settings.correct_above, needs_outcomes=needs_outcomes)
         features = self._features(batch, completions)
         start = time.perf_counter()
         self.shape(completions, features)
