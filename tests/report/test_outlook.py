@@ -97,8 +97,8 @@ REGIMES = {
     ),
     "repeats": (
         [rows("p", "aabb")] * 3,
-        "Errors repeat: of prompts that came again, 100 % of the errors were made before, and 100 % of the groups are all "
-        "wrong;",
+        "Errors repeat: of prompts that came again, 100 % of the errors were made before, and 100 % of the groups are "
+        "all wrong;",
     ),
 }
 

@@ -40,7 +40,7 @@ def test_shipped_recipes_are_found_from_any_folder(name, tmp_path, monkeypatch):
 
 def test_a_recipe_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RecipeError, match=r"Shipped recipes: pocket\.yaml, .*smollm2\.yaml\."):
+    with pytest.raises(RecipeError, match=r"Shipped recipes: code\.yaml, pocket\.yaml, .*smollm2\.yaml\."):
         find_recipe("poket.yaml")
 
 
@@ -218,3 +218,16 @@ def test_the_recipe_that_a_run_writes_can_be_run_again(tmp_path):
     recipe = load_recipe("pocket.yaml", CPU)
     again = load_recipe(write(tmp_path, _recipe_text(recipe)))
     assert again.training.to_dict() == recipe.training.to_dict()
+
+
+def test_a_preset_that_the_recipe_overrides(caplog):
+    machine = ["--use_cpu", "true", "--bf16", "false"]
+    load_recipe("qwen3-8b.yaml", [*machine, "--preset", "recommended"])
+    (warning,) = caplog.messages
+    assert warning.startswith("--preset recommended does not change what the recipe sets itself: ")
+    assert "fingerprint: layer_logits" in warning
+    assert warning.endswith("Delete these lines for the preset's values.")
+    caplog.clear()
+    load_recipe("pocket.yaml", ["--preset", "recommended"])
+    load_recipe("qwen3-8b.yaml", machine)
+    assert not caplog.messages

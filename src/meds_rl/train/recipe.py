@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +17,11 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type
 from huggingface_hub.dataclasses import type_validator
 from trl import ModelConfig, TrlParser
 
+from meds_rl.engines.settings import PRESETS, name_in
 from meds_rl.engines.trl.config import MEDSConfig
 from meds_rl.files import load_yaml
+
+logger = logging.getLogger("meds_rl")
 
 
 @dataclass
@@ -134,9 +138,23 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     arguments = ["--config", str(path), *_without(overrides, parser.nulls)]
     run, training, model = parser.parse_args_and_config(arguments)
     lora = sorted(name for name in everything if name.startswith("lora_"))
+    _warn_of_mixed_preset(given, overridden)
     if lora and "use_peft" not in everything:
         raise RecipeError(f"{', '.join(lora)} does nothing without use_peft: true.")
     return Recipe(run, training, model, everything)
+
+
+def _warn_of_mixed_preset(given: dict[str, Any], overridden: dict[str, Any]) -> None:
+    """Warn if the command line asks for a preset and the recipe itself sets fields of the preset otherwise."""
+    preset = PRESETS.get(str(overridden.get("preset")), {})
+    fields_of_preset = {name_in("trl", name): value for name, value in preset.items()}
+    kept = [name for name in given if name not in overridden and fields_of_preset.get(name, given[name]) != given[name]]
+    if kept:
+        logger.warning(
+            "--preset %s does not change what the recipe sets itself: %s. Delete these lines for the preset's values.",
+            overridden["preset"],
+            ", ".join(f"{name}: {given[name]}" for name in kept),
+        )
 
 
 def field_names() -> list[str]:
