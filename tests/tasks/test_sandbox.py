@@ -148,6 +148,7 @@ def test_arguments_are_changed_in_place_by_functions_without_a_value(attack):
     )
     program = "def f(values): values.clear() if isinstance(values, dict) else values.sort(key=str)"
     assert attack(program, calls) == ["ok", "ok", "ok"]
+    assert attack("def f(x): x.append(f)", Calls(["assert f([]) is None"], {"f": "f"})) == ["ok"]
     # With a value they are not: an emptied list would make [] its sorted form.
     calls = Calls(["x = [3, 1]\nassert f(x) == sorted(x)"], {"f": "f"})
     assert attack("def f(values):\n    values.clear()\n    return []", calls) == ["got []"]

@@ -214,7 +214,16 @@ def _answer(call: Callable[[], Any]) -> bytes:
 def _called(function: Callable[..., Any], arguments: Sequence[Any], keywords: dict[str, Any]) -> Any:
     """The value; with None also the arguments, as functions without a value change them (`x.sort()`)."""
     value = function(*arguments, **keywords)
-    return value, None if value is not None else [*arguments, *keywords.values()]
+    changed = [*arguments, *keywords.values()]
+    return value, changed if value is None and _is_plain(changed) else None
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        encode(value)
+    except NotPlainError:
+        return False
+    return True
 
 
 def _find(path: str, names: dict[str, Any]) -> Callable[..., Any]:
