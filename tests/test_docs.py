@@ -76,7 +76,7 @@ def test_the_readme_is_short():
 
 def test_the_pages_are_short():
     words = {path.name: len(path.read_text("utf-8").split()) for path in (ROOT / "docs").glob("*.md")}
-    assert sum(words.values()) <= 16_800, words
+    assert sum(words.values()) <= 16_900, words
 
 
 def test_every_page_is_on_the_map():
