@@ -41,7 +41,6 @@ TRAINED = [
     ("nsr", {"method": "dapo"}),
     ("w_reinforce", {"method": "dapo"}),
     ("rep_exp", REFERENCE),
-    ("no_all_wrong_entropy", {"preset": "recommended"}),
 ]
 
 
@@ -115,19 +114,6 @@ def test_named_strategies_are_counted_exactly(model_path, dataset, make_config):
 def test_strategies_without_names_cannot_be_counted(model_path, dataset, make_config):
     with pytest.raises(ValueError, match="give the trainer a strategy="):
         make(model_path, dataset, make_config(), rival="named")
-
-
-def test_entropies_are_left_out_where_nothing_is_right(model_path, dataset, make_config):
-    def never(completion_ids, **_):
-        return [0.0] * len(completion_ids)
-
-    same = {"preset": "recommended", "max_steps": 4, "dynamic_sampling": False, "meds_anneal": [1, 1]}
-    for reward, alike in ((never, True), (even_length, False)):
-        rival = train(model_path, dataset, make_config(**same), reward, rival="no_all_wrong_entropy")
-        plain = train(model_path, dataset, make_config(**same, entropy_advantage=0.0), reward)
-        full = train(model_path, dataset, make_config(**same), reward)
-        equal = [all(map(np.array_equal, parameters(rival), parameters(one))) for one in (plain, full)]
-        assert equal == ([True, False] if alike else [False, True])
 
 
 @pytest.mark.parametrize(
