@@ -239,10 +239,13 @@ def test_a_command_that_is_ended_leaves_no_temporary_folder(trl, tmp_path, monke
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr("meds_rl.report.data.report_data", end)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     try:
         status = main(["report", str(trl)])
     except SystemExit as error:
         status = error.code
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert status == 128 + number
     assert len(folders) == 1
     assert not list(tmp_path.glob("meds-rollouts-*"))

@@ -346,6 +346,7 @@ LOST_SIGNALS = {
 }
 
 
+@pytest.mark.long
 @needs_bwrap
 @pytest.mark.parametrize("name", LOST_SIGNALS)
 def test_a_program_without_a_parent_death_signal_ends_too(attack, name):
