@@ -65,7 +65,7 @@ def test_a_memory_of_another_width_is_refused(model_path, dataset, make_config, 
     args = make_config(**fields, fingerprint_width=8)
     trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
     with pytest.raises(
-        ValueError, match=r"16 features, those of this run 8: of another fingerprint or fingerprint_width"
+        ValueError, match=r"16 features, those of this run 8: the file is of another fingerprint or fingerprint_width"
     ):
         trainer.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-1"))
 
