@@ -212,7 +212,7 @@ def test_outputs_are_compared_by_words_and_numbers_by_value():
     assert run_inputs(["print('1.5 a');print('b')"], given, LIMITS) == ["ok", "ok", "got 1.5 a / b", "wrong"]
 
 
-# ---- Attacks. 41 stands for a wrong answer: whoever gets "ok" with it has won.
+# ---- Attacks. The right answer is 42. An attack that returns 41 succeeds if a test says "ok".
 
 
 ATTACKS = {

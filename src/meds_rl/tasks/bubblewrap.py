@@ -25,8 +25,8 @@ def missing() -> str | None:
     if sys.platform != "linux" or platform.machine() not in _SYSTEM_CALLS:
         return f"it needs Linux on x86_64 or aarch64, and this is {sys.platform} on {platform.machine()}"
     if Path(os.environ.get("HOME") or "/").is_relative_to(sys.base_prefix):
-        return f"the interpreter's folder {sys.base_prefix} would show programs the home folder"
-    return None if shutil.which("bwrap") else f"there is no bwrap here: {INSTALL}"
+        return f"the interpreter's folder {sys.base_prefix} is above the home folder, so programs could read it"
+    return None if shutil.which("bwrap") else f"bubblewrap is not installed: {INSTALL}"
 
 
 @cache
@@ -61,7 +61,7 @@ def interpreter() -> list[str]:
 
 def _python() -> Path:
     """The interpreter itself: a virtual environment's python is a link to it."""
-    return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # typeshed has it not
+    return Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # not in typeshed
 
 
 def _outside_usr(path: Path) -> list[str]:

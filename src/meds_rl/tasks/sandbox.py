@@ -259,7 +259,7 @@ class _EndedError(Exception):
 
 
 class _Process:
-    """An interpreter in a sandbox that runs a part of `sandbox_inside`; gone, with all it had, after `end`."""
+    """An interpreter in a sandbox that runs a part of `sandbox_inside`; `end` removes it and its files."""
 
     def __init__(self, kind: str) -> None:
         with filter_file() as seccomp:

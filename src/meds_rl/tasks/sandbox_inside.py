@@ -7,8 +7,8 @@ content. The first frame out says that the interpreter is ready; the first frame
     program   runs the program, then answers calls:    in (name, arguments, keywords), out "v" value or "e" kind
     tests     runs the tests, and calls the program:   out "c" call, in "p" answer or "h" reason; out "r" result
 
-Only plain values travel between program and tests, in the form of `encode`. No object of the program comes near the
-tests.
+Only plain values travel between program and tests, in the form of `encode`. The tests get no object of the
+program.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OPEN_FILES = 64
 
 
 class NotPlainError(Exception):
-    """A value that cannot be sent, or bytes that are none; the message is the name of its type, or what is wrong."""
+    """A value that cannot be sent, or bytes that encode none; the message is the name of its type, or what is wrong."""
 
 
 def encode(value: Any) -> bytes:
