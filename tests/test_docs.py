@@ -49,6 +49,9 @@ def page(name: str) -> str:
 
 def pages() -> Iterator[Path]:
     for folder, subfolders, names in os.walk(ROOT):
+        if "pyvenv.cfg" in names:  # a user's virtual environment in the clone
+            subfolders.clear()
+            continue
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and name not in NOT_OURS]
         yield from (Path(folder) / name for name in sorted(names) if name.endswith(".md"))
 
