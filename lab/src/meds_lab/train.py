@@ -16,6 +16,9 @@ import yaml
 if TYPE_CHECKING:
     from meds_rl.train.recipe import Recipe
 
+SKILLS = "meds_lab.skills.task.skills_task"
+"""The task whose policies are probed in training (`meds_lab.skills.probe`)."""
+
 RIVAL_FIELDS = ("rival", "rival_options")
 """Fields of the lab's recipes that those of the library do not have."""
 
@@ -38,7 +41,12 @@ def run(args: argparse.Namespace) -> int:
 
     fields = _fields_of(find_recipe(args.recipe))
     recipe = load_fields(fields, args.overrides)
-    result = train(recipe, trainer=trainer_of(fields.get("rival"), fields.get("rival_options")))
+    make = trainer_of(fields.get("rival"), fields.get("rival_options"))
+    if recipe.run.task == SKILLS:
+        from meds_lab.skills.probe import probed
+
+        make = probed(make, recipe.run.options["seed"])
+    result = train(recipe, trainer=make)
     if not result.is_main_process:
         return 0
     if result.before or result.after:

@@ -1,0 +1,166 @@
+"""The skills of a starting policy, and their problems. Everything follows from its seed."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+
+from meds_lab.skills.rules import RULES, Numbers, Rule
+
+RIGHT_SHARE = 0.003
+"""Of the completions of a hard skill: about one in 320, the samples of a skill in training (`SAMPLES`)."""
+
+HABITS = {6: 0.84, 30: 0.6}
+"""Number of rare wrong rules -> share of the habit. The rare ones share the rest evenly."""
+
+SAMPLES = 320
+"""Completions of a skill in training: 2 problems, 20 visits, groups of 8."""
+
+NUM_EACH, NUM_OWN = 6, 4
+"""Hard skills of each kind (6 or 30 rare rules, answers that tell or not), and easy skills of their own."""
+
+TRAINED, HELD_OUT = 2, 2
+"""Problems of a hard skill."""
+
+OWN_SHARE = 0.8
+"""Share of the right rule in easy skills of their own; six others share the rest."""
+
+ALL_NUMBERS: list[Numbers] = list(itertools.permutations(range(2, 10), 3))
+_SYLLABLES = [x + y for x in "bdfgklmnprstvz" for y in ("a", "i", "o", "u")]
+FREE_ANSWERS = range(200, 300)
+"""Of wrong workings where answers do not tell: drawn at random, never right."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """An operator.
+
+    Attributes:
+        name: the operator's word.
+        right: its rule.
+        others: the wrong rules; the first one is the habit.
+        shares: of `right` and `others` in the starting policy, sum 1.
+        tells: whether a wrong working ends in its own result; else in a random number.
+        is_hard: whether the right rule is rare.
+    """
+
+    name: str
+    right: Rule
+    others: tuple[Rule, ...]
+    shares: tuple[float, ...]
+    tells: bool
+    is_hard: bool
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The right one, then the others."""
+        return (self.right, *self.others)
+
+    @property
+    def habit(self) -> Rule:
+        """The most frequent rule."""
+        return self.others[0] if self.is_hard else self.right
+
+    def prompt(self, numbers: Numbers) -> str:
+        """The problem with these numbers.
+
+        >>> skills_of(0)[0].prompt((3, 5, 7))
+        '3 gavo 5 gavo 7?'
+        """
+        return f" {self.name} ".join(map(str, numbers)) + "?"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A skill and three numbers.
+
+    Attributes:
+        kind: "hard": only the right rule gives the right answer, and no other rule gives the habit's; "habit": a hard
+            skill's problem on which the habit gives the right answer; "own": of an easy skill.
+    """
+
+    skill: Skill
+    numbers: Numbers
+    kind: str
+
+    @property
+    def prompt(self) -> str:
+        """Its text."""
+        return self.skill.prompt(self.numbers)
+
+    @property
+    def answer(self) -> int:
+        """The right one."""
+        return self.skill.right.result(self.numbers)
+
+
+@lru_cache(maxsize=32)
+def skills_of(seed: int) -> tuple[Skill, ...]:
+    """24 hard skills, six of each kind in turn, then 4 easy ones.
+
+    A hard skill has at least four problems of kind "hard", and if its answers tell at least one of kind "habit".
+    """
+    rng = random.Random(f"skills {seed}")
+    words = iter(rng.sample([x + y for x in _SYLLABLES for y in _SYLLABLES if x[0] != y[0]], 4 * NUM_EACH + NUM_OWN))
+    kinds = [(rare, tells) for _ in range(NUM_EACH) for rare in HABITS for tells in (True, False)]
+    hard = [_hard(rng, next(words), rare, tells) for rare, tells in kinds]
+    return (*hard, *(_own(rng, next(words)) for _ in range(NUM_OWN)))
+
+
+def _hard(rng: random.Random, name: str, num_rare: int, tells: bool) -> Skill:
+    habit_share = HABITS[num_rare]
+    rest = (1 - RIGHT_SHARE - habit_share) / num_rare
+    while True:
+        right, *others = rng.sample(RULES, num_rare + 2)
+        skill = Skill(name, right, tuple(others), (RIGHT_SHARE, habit_share, *[rest] * num_rare), tells, True)
+        kinds = [kind_of(skill, numbers) for numbers in ALL_NUMBERS]
+        if kinds.count("hard") >= TRAINED + HELD_OUT and (not tells or "habit" in kinds):
+            return skill
+
+
+def _own(rng: random.Random, name: str) -> Skill:
+    while True:
+        right, *others = rng.sample(RULES, 7)
+        skill = Skill(name, right, tuple(others), (OWN_SHARE, *[(1 - OWN_SHARE) / 6] * 6), True, False)
+        if sum(kind_of(skill, numbers) == "own" for numbers in ALL_NUMBERS) >= 2:
+            return skill
+
+
+def kind_of(skill: Skill, numbers: Numbers) -> str | None:
+    """The kind of a problem; None where another rule gives the right answer, or the habit's, by chance."""
+    right, habit, *rare = (_results(rule)[numbers] for rule in skill.rules)
+    if right in rare:
+        return None
+    if not skill.is_hard:
+        return "own" if right != habit else None
+    if right == habit:
+        return "habit" if skill.tells else None
+    return "hard" if habit not in rare else None
+
+
+@lru_cache
+def _results(rule: Rule) -> dict[Numbers, int]:
+    return {numbers: rule.result(numbers) for numbers in ALL_NUMBERS}
+
+
+@lru_cache(maxsize=32)
+def problems_of(seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """Those to train on (48 hard ones, a "habit" one for each of the 12 skills whose answers tell, 4 "own"), and held-out
+    ones (the same numbers of them)."""
+    rng = random.Random(f"problems {seed}")
+    train, test = [], []
+    for skill in skills_of(seed):
+        by_kind: dict[str | None, list[Numbers]] = {}
+        for numbers in rng.sample(ALL_NUMBERS, len(ALL_NUMBERS)):
+            by_kind.setdefault(kind_of(skill, numbers), []).append(numbers)
+        if skill.is_hard:
+            chosen = by_kind["hard"][: TRAINED + HELD_OUT]
+            train += [Problem(skill, numbers, "hard") for numbers in chosen[:TRAINED]]
+            test += [Problem(skill, numbers, "hard") for numbers in chosen[TRAINED:]]
+        for kind in ("habit", "own"):
+            easy = by_kind.get(kind, [])
+            train += [Problem(skill, numbers, kind) for numbers in easy[:1]]
+            test += [Problem(skill, numbers, kind) for numbers in easy[-1:]]
+    return tuple(train), tuple(test)

@@ -1,0 +1,77 @@
+"""The task of a starting policy's skills, for recipes: ``task: meds_lab.skills.task.skills_task``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from meds_lab.skills.rules import RULES, Numbers, Rule, Step, read
+from meds_lab.skills.skills import Problem, problems_of, skills_of
+from meds_rl.tasks import Task
+from meds_rl.tasks.base import prompt_id
+
+RIGHT = "right"
+
+
+def skills_task(seed: int) -> Task:
+    """The skills of the starting policy with this seed.
+
+    The columns are `prompt`, `prompt_id`, `answer`, `kind` ("hard", "habit" or "own"), `skill` and `seed`. The true
+    name of a working is its rule, or "right".
+    """
+    from datasets import Dataset
+
+    train, test = problems_of(seed)
+    return Task(
+        name="skills",
+        train=Dataset.from_list([_row(problem, seed) for problem in _mixed(train)]),
+        test=Dataset.from_list([_row(problem, seed) for problem in test]),
+        grade=grade,
+        answer_marker="boxed",
+        strategy=strategy,
+        correct_strategies=(RIGHT,),
+    )
+
+
+def _mixed(problems: Sequence[Problem]) -> list[Problem]:
+    """Easy problems spread evenly among the hard ones."""
+    parts = [[one for one in problems if (one.kind == "hard") is is_hard] for is_hard in (True, False)]
+    keyed = [((index + 0.5) / len(part), problem) for part in parts for index, problem in enumerate(part)]
+    return [problem for _, problem in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _row(problem: Problem, seed: int) -> dict[str, Any]:
+    return {
+        "prompt": problem.prompt,
+        "prompt_id": prompt_id(problem.prompt),
+        "answer": str(problem.answer),
+        "kind": problem.kind,
+        "skill": problem.skill.name,
+        "seed": seed,
+    }
+
+
+def grade(completion: str, row: Mapping[str, Any]) -> bool:
+    """Whether the answer is right."""
+    return str(read(completion)[1]) == row["answer"]
+
+
+def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
+    """The rule that the steps follow: "right", or the rule's name; None if they follow none of the 54."""
+    steps, _ = read(completion)
+    first, _, second, _, third = row["prompt"].removesuffix("?").split(" ")
+    rule = rule_of(steps, (int(first), int(second), int(third)))
+    if rule is None:
+        return None
+    skill = next(one for one in skills_of(row["seed"]) if one.name == row["skill"])
+    return RIGHT if rule == skill.right else str(rule)
+
+
+def rule_of(steps: Sequence[Step], numbers: Numbers) -> Rule | None:
+    """The rule that takes these steps with these numbers, in whatever order they are added or multiplied."""
+    found = [_unordered(step) for step in steps]
+    return next((rule for rule in RULES if [_unordered(step) for step in rule.steps(numbers)] == found), None)
+
+
+def _unordered(step: Step) -> Step:
+    return step if step.sign == "-" else Step(min(step.x, step.y), step.sign, max(step.x, step.y), step.result)
