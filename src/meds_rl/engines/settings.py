@@ -210,6 +210,13 @@ _TRL: dict[str, Setting] = {
     "fingerprint_from": Setting(
         ("policy", "reference"), "policy", "The model that is read: the policy, or the model before training."
     ),
+    "meds_recall": Setting(
+        int,
+        0,
+        "How many groups in a row without a right answer take in a right completion that the memory keeps of their "
+        "prompt (docs/method.md). 0: none.",
+        least=0,
+    ),
     "dynamic_sampling": Setting(bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."),
     "max_generation_batches": Setting(int, 10, "Most rounds of generation to fill one batch.", least=1),
     "overlong_buffer": Setting(
