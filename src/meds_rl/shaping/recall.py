@@ -1,9 +1,10 @@
 """Recall: a remembered right completion joins a group that has none, in place of its most repeated error.
 
 A group without a right answer teaches at most what to avoid. Recall shows it what was right: the completion takes the
-place of the wrong one with the largest cluster |C|, the first of equal ones, and counts as right. Its advantage gets
-the weight `WEIGHT`, as an old text teaches less than a fresh one. The memory decides which completions are kept and how
-often in a row one is recalled (`meds_rl.memory.recall`).
+place of the wrong one with the largest cluster |C|, and counts as right. Of equal ones the first makes way, so also
+where the shaper skips groups without a right answer (|C| is 0). The completion's advantage gets the weight `WEIGHT`, as
+an old text teaches less than a fresh one. The memory decides which completions are kept and how often in a row one is
+recalled (`meds_rl.memory.recall`).
 
 The old log-probability of a recalled row is that of the policy of the day, so its ratio begins at 1. With the
 probability it was sampled with, the ratio would vanish exactly where the policy has forgotten it.

@@ -92,7 +92,7 @@ def _whole_completions(trainer: MEDSTrainer, output: Mapping[str, Any], wanted: 
     found = [
         (row, RightCompletion(tokens.cpu().numpy(), batch.rewards[row] - overlong(tokens)))
         for row, tokens in rows.items()
-        if wanted[row] and tokens[-1].item() in ends
+        if wanted[row] and len(tokens) and tokens[-1].item() in ends
     ]
     return dict(gather_object(found))
 
