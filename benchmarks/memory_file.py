@@ -61,7 +61,7 @@ def drawn(arguments: argparse.Namespace) -> ErrorMemory:
             next_cluster=50,
         )
     memory = ErrorMemory()
-    memory._state = MemoryState(entries, step=visits, next_id=visits * prompts * m, n_features=D)
+    memory._state = MemoryState(entries, step=visits, next_id=visits * prompts * m, n_features=D, kept={})
     return memory
 
 

@@ -206,7 +206,7 @@ def test_a_newer_version(tmp_path):
     filled(n_batches=1).save(path)
     header, tensors = contents(path)
     write_with_digest(path, header | {"schema_version": storage.SCHEMA_VERSION + 1}, tensors)
-    with pytest.raises(MemoryFileError, match="schema version 4 and this meds-rl reads version 3"):
+    with pytest.raises(MemoryFileError, match="schema version 5 and this meds-rl reads version 4"):
         ErrorMemory.load(path)
 
 

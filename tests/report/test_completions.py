@@ -3,10 +3,13 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.completions import Completions
 from meds_rl.report.source import read_run
+from meds_rl.rollouts import RunFolder
 
 from .runs import RIGHT, WRONG, write_run
 
@@ -111,3 +114,25 @@ def test_why_without_a_memory(tmp_path):
     chosen.place(run, 0)
     assert chosen.table(1000)[0]["why"] == ["This run has no memory of past errors."]
     assert np.isfinite(chosen.table(1000)[0]["reward"]).all()
+
+
+def test_why_says_what_made_way(tmp_path):
+    write_run(tmp_path, [[("p", "2", WRONG), ("p", "3", WRONG)]])
+    ((_, path),) = RunFolder(tmp_path).rollout_files()
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("made_way")
+    pq.write_table(table.set_column(place, table.schema.field(place), pa.array([True, False])), path)
+    run = read_run(tmp_path)
+    chosen = Completions([run])
+    for row in (0, 1):
+        chosen.place(run, row)
+    why = chosen.table(1000)[0]["why"]
+    assert why[0] == f"{why[1]} A recalled right completion took its place in the update."
+
+
+def test_runs_of_before_recall_are_read(tmp_path):
+    write_run(tmp_path, [[("p", "2", WRONG)]])
+    ((_, path),) = RunFolder(tmp_path).rollout_files()
+    pq.write_table(pq.read_table(path).drop_columns(["made_way"]), path)
+    assert RunFolder(tmp_path).rollouts()["made_way"].isna().all()
+    assert read_run(tmp_path).rollouts["made_way"].tolist() == [None]

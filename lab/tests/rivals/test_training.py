@@ -16,8 +16,9 @@ from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.rep_exp import elliptical_bonus, sparse_projection
 from meds_lab.rivals.single import one_cluster
+from meds_rl import ErrorMemory
 from meds_rl.engines.trl.checkpoint import save_memory
-from meds_rl.memory import HDBSCANClustering, equal_vectors
+from meds_rl.memory import GroupVisit, HDBSCANClustering, RightCompletion, equal_vectors
 from meds_rl.rollouts import RunFolder
 
 from .conftest import even_length, mostly_wrong, third_token
@@ -36,6 +37,7 @@ TRAINED = [
     ("global_memory", {}),
     ("batch_memory", {}),
     ("remember", {"meds_all_wrong": "center"}),
+    ("replay", {"meds_all_wrong": "center", "meds_recall": 2}),
     ("outcome", OUTCOME),
     ("outcome_batch", OUTCOME),
     ("nsr", {"method": "dapo"}),
@@ -109,6 +111,28 @@ def test_named_strategies_are_counted_exactly(model_path, dataset, make_config):
         seen.update(names)
     assert len(trainer.memory) == sum(seen.values()) > 20
     assert len(seen) > 8
+
+
+def test_replay_recalls_in_place_of_the_first_and_penalises_nothing(model_path, dataset, make_config):
+    kept = RightCompletion(np.array([9, 9, 4, 9, 1]), 1.0)
+    memory = ErrorMemory()
+    memory.recall_batch([GroupVisit(f"p{i}", 4, 1, (kept,)) for i in range(8)], most=1)
+    args = make_config(max_steps=4, dynamic_sampling=False, meds_all_wrong="shape", meds_recall=1)
+    trainer = train(model_path, dataset, args, mostly_wrong, rival="replay", memory=memory)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    groups = rollouts.groupby(["generation", "prompt_id"], sort=False)
+    took_in = [group for _, group in groups if group["made_way"].any()]
+    assert len(took_in) > 3
+    for group in took_in:
+        assert not group["is_correct"].any()
+        assert group["made_way"].tolist() == [True, False, False, False]
+    assert (rollouts["penalty"] == 0).all()
+    assert len(trainer.memory) == len(rollouts.query("not is_correct"))
+
+
+def test_replay_needs_recall(model_path, dataset, make_config):
+    with pytest.raises(ValueError, match="needs meds_recall of at least 1"):
+        make(model_path, dataset, make_config(), rival="replay")
 
 
 def test_strategies_without_names_cannot_be_counted(model_path, dataset, make_config):

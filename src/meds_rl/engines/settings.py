@@ -210,6 +210,12 @@ _TRL: dict[str, Setting] = {
     "fingerprint_from": Setting(
         ("policy", "reference"), "policy", "The model that is read: the policy, or the model before training."
     ),
+    "meds_recall": Setting(
+        int,
+        0,
+        "Groups in a row without a right answer that take in an earlier right completion of their prompt. 0: none.",
+        least=0,
+    ),
     "dynamic_sampling": Setting(bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."),
     "max_generation_batches": Setting(int, 10, "Most rounds of generation to fill one batch.", least=1),
     "overlong_buffer": Setting(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from meds_rl.checks import PromptId, check_bool, check_prompt_id
+from meds_rl.memory.recall import Kept
 
 ClusterSizes: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 """|C|: a count (int64), or with a half-life the sum of the members' weights (float64)."""
@@ -157,12 +158,19 @@ class MemoryState(NamedTuple):
         step: number of batches remembered.
         next_id: the id of the next completion.
         n_features: D, None before the first fingerprint.
+        kept: right completions to recall, one item per prompt that has any.
     """
 
     entries: dict[EntryKey, MemoryEntry]
     step: int
     next_id: int
     n_features: int | None
+    kept: dict[PromptId, Kept]
+
+    @classmethod
+    def empty(cls) -> "MemoryState":
+        """The state before the first batch."""
+        return cls(entries={}, step=0, next_id=0, n_features=None, kept={})
 
     def entry(self, key: EntryKey) -> MemoryEntry | None:
         """One entry, or None."""

@@ -1,8 +1,9 @@
 """The memory's file: one safetensors file, written atomically, entry by entry, and checked in full when read.
 
 The arrays of all E entries are concatenated into one column each. `entry_sizes` (E, 5) says how to cut them: the
-entry's numbers of fingerprints, runs, runs without an answer and numbers in the tree; and its next cluster. The last
-column is the SHA-256 of everything before it.
+entry's numbers of fingerprints, runs, runs without an answer and numbers in the tree; and its next cluster. Of the K
+prompts with right completions `kept_sizes` (K, 1 + MOST_KEPT) has the recalls and the length of each one, 0 for none.
+The last column is the SHA-256 of everything before it.
 """
 
 import hashlib
@@ -18,17 +19,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.checks import check_prompt_id
+from meds_rl.checks import PromptId, check_prompt_id
 from meds_rl.files import atomic_file
 from meds_rl.memory.clustering import NO_TREE, check_tree
 from meds_rl.memory.entry import NO_RUNS, EntryKey, MemoryEntry, MemoryState, Runs, length
+from meds_rl.memory.recall import MOST_KEPT, Kept, right_completion
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _HEADER = "meds_rl.error_memory"
 _DIGEST = "sha256"
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
     "I32": np.dtype(np.int32),
     "I64": np.dtype(np.int64),
     "U8": np.dtype(np.uint8),
@@ -87,6 +90,25 @@ def _columns(state: MemoryState) -> list[Column]:
         Column("no_answer_runs", np.int64, (k, 3), (entry.no_answer_runs for entry in entries)),
         Column("entry_sizes", np.int64, sizes.shape, [sizes]),
         Column("entry_keys", np.uint8, keys.shape, [keys]),
+        *_kept_columns(state),
+    ]
+
+
+def _kept_columns(state: MemoryState) -> list[Column]:
+    all_kept = list(state.kept.values())
+    sizes = np.zeros((len(all_kept), 1 + MOST_KEPT), dtype=np.int64)
+    rewards = np.zeros((len(all_kept), MOST_KEPT), dtype=np.float64)
+    for place, kept in enumerate(all_kept):
+        n = len(kept.completions)
+        sizes[place, : 1 + n] = [kept.recalls, *(len(one.token_ids) for one in kept.completions)]
+        rewards[place, :n] = [one.reward for one in kept.completions]
+    tokens = (one.token_ids for kept in all_kept for one in kept.completions)
+    keys = np.frombuffer(json.dumps(list(state.kept)).encode(), dtype=np.uint8)
+    return [
+        Column("kept_sizes", np.int64, sizes.shape, [sizes]),
+        Column("kept_rewards", np.float64, rewards.shape, [rewards]),
+        Column("kept_tokens", np.int32, (int(sizes[:, 1:].sum()),), tokens),
+        Column("kept_keys", np.uint8, keys.shape, [keys]),
     ]
 
 
@@ -229,8 +251,15 @@ def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
         raise ValueError("entry_sizes is not (E, 5) counts")
     n, r, k, t = sizes[:, :4].T.tolist()
     parts = {"entry_sizes": [sizes]}
+    for name in ("kept_rewards", "kept_sizes"):
+        parts[name] = file.read(name)
+    (kept_sizes,) = parts["kept_sizes"]
+    if kept_sizes.dtype != np.int64 or kept_sizes.shape[1:] != (1 + MOST_KEPT,) or (kept_sizes < 0).any():
+        raise ValueError(f"kept_sizes is not (K, {1 + MOST_KEPT}) counts")
+    lengths_of_kept = kept_sizes[:, 1:].ravel().tolist()
     for name, lengths in (
-        ("no_answer_runs", k), ("runs", r), ("clusters", n), ("tree", t), ("vectors", n), ("entry_keys", None)
+        ("no_answer_runs", k), ("runs", r), ("clusters", n), ("kept_tokens", lengths_of_kept), ("tree", t),
+        ("vectors", n), ("entry_keys", None), ("kept_keys", None),
     ):  # fmt: skip
         parts[name] = file.read(name, lengths)
     file.check_digest()
@@ -241,7 +270,7 @@ def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
 
 
 def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> MemoryState:
-    state = MemoryState({}, header["step"], header["next_id"], header["n_features"])
+    state = MemoryState({}, header["step"], header["next_id"], header["n_features"], _kept(parts))
     pairs = json.loads(parts["entry_keys"][0].tobytes())
     if not all(isinstance(is_correct, bool) for _, is_correct in pairs):
         raise ValueError("an entry key is not a pair of a prompt id and true or false")
@@ -263,6 +292,21 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         state.entries[key] = entry
     _check_ids([runs for one in state.entries.values() for runs in (one.runs, one.no_answer_runs)], state)
     return state
+
+
+def _kept(parts: dict[str, list[NDArray[Any]]]) -> dict[PromptId, Kept]:
+    keys = [check_prompt_id(prompt_id) for prompt_id in json.loads(parts["kept_keys"][0].tobytes())]
+    (sizes,), (rewards,) = parts["kept_sizes"], parts["kept_rewards"]
+    if len(set(keys)) != len(keys) or len(keys) != len(sizes):
+        raise ValueError(f"{len(set(keys))} different prompts for {len(sizes)} with right completions")
+    if rewards.dtype != np.float64 or rewards.shape != (len(keys), MOST_KEPT) or not sizes[:, 1].all():
+        raise ValueError("kept_rewards is not one number for each right completion, or a prompt has none")
+    tokens = iter(parts["kept_tokens"])
+    kept = {}
+    for key, (recalls, *_), row in zip(keys, sizes.tolist(), rewards.tolist(), strict=True):
+        pairs = [(next(tokens), reward) for reward in row]
+        kept[key] = Kept(tuple(right_completion(ids, reward) for ids, reward in pairs if len(ids)), recalls)
+    return kept
 
 
 def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:

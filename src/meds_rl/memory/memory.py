@@ -5,10 +5,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from os import PathLike
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from meds_rl.checks import (
 from meds_rl.memory import file as storage
 from meds_rl.memory.clustering import PAPER_CLUSTERING, Clustering, incremental
 from meds_rl.memory.entry import Assigned, EntryKey, MemoryEntry, MemoryState, Visit
+from meds_rl.memory.recall import GroupVisit, Kept, RightCompletion, check_visits, visited
 from meds_rl.memory.update import Arrival, remembered_visits, updated
 from meds_rl.memory.vote import assign, canonical_order
 
@@ -79,7 +81,7 @@ class ErrorMemory:
         self.capacity = None if capacity is None else check_positive_int("capacity", capacity)
         self.half_life = check_half_life(half_life)
         self.num_threads = None if num_threads is None else check_positive_int("num_threads", num_threads)
-        self._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
+        self._state = MemoryState.empty()
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -116,7 +118,13 @@ class ErrorMemory:
     @property
     def nbytes(self) -> int:
         """Bytes of all arrays; Python's own few hundred bytes a prompt are not counted."""
-        return sum(entry.nbytes for entry in self._state.entries.values())
+        state = self._state
+        return sum(one.nbytes for part in (state.entries, state.kept) for one in part.values())
+
+    @property
+    def kept(self) -> Mapping[PromptId, Kept]:
+        """The right completions that `recall_batch` keeps, by prompt."""
+        return MappingProxyType(self._state.kept)
 
     def __len__(self) -> int:
         """Number of remembered completions, those without an answer included."""
@@ -198,7 +206,7 @@ class ErrorMemory:
                 arrivals[key], ids = _arrival(rows, next_id)
                 next_id += len(rows)
                 all_ids.append(ids)
-            self._state = MemoryState(self._updated(arrivals), state.step + 1, next_id, n_features)
+            self._state = MemoryState(self._updated(arrivals), state.step + 1, next_id, n_features, state.kept)
             return all_ids
 
     def _updated(self, arrivals: dict[EntryKey, Arrival]) -> dict[EntryKey, MemoryEntry]:
@@ -213,6 +221,34 @@ class ErrorMemory:
             num_threads=self.num_threads,
         )
         return state.entries | dict(zip(keys, entries, strict=True))
+
+    def recall_batch(self, visits: Sequence[GroupVisit], most: int) -> list[RightCompletion | None]:
+        """Keep right completions of prompts that are rarely solved, and recall them; on an error nothing changes.
+
+        Args:
+            visits: the groups of a batch, in order. A prompt may have several.
+            most: groups in a row that take one in, >= 1.
+
+        Returns for each group the completion that joins it, or None (`meds_rl.memory.recall.visited`).
+
+        Example:
+            >>> memory = ErrorMemory()
+            >>> found = GroupVisit("2 + 2", group_size=8, n_right=1, whole=(RightCompletion([7, 4, 1], 1.0),))
+            >>> none = GroupVisit("2 + 2", group_size=8, n_right=0)
+            >>> recalled = memory.recall_batch([none, found, none, none], most=1)
+            >>> [one and one.token_ids.tolist() for one in recalled]
+            [None, None, [7, 4, 1], None]
+        """
+        check_positive_int("most", most)
+        with self._lock:
+            kept, recalled = dict(self._state.kept), []
+            for visit in check_visits(visits):
+                rest, chosen = visited(kept.pop(visit.prompt_id, None), visit, most)
+                if rest is not None:
+                    kept[visit.prompt_id] = rest
+                recalled.append(chosen)
+            self._state = self._state._replace(kept=kept)
+            return recalled
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the memory to one file: at any moment its path holds the old file or the new one, whole.
@@ -245,7 +281,8 @@ class ErrorMemory:
         """Become the memory that this one was after its first `step` batches, equal to the last bit.
 
         The batches are remembered again from what is stored of them. What `capacity` has dropped stays dropped, so a
-        memory that had reached its capacity becomes a smaller one. ValueError unless `step` is 0 to `self.step`.
+        memory that had reached its capacity becomes a smaller one. Right completions are not kept. ValueError unless
+        `step` is 0 to `self.step`.
 
         Example:
             >>> memory = ErrorMemory()
@@ -262,7 +299,7 @@ class ErrorMemory:
                 return
             batches = remembered_visits(self._state)
             again = copy.copy(self)
-            again._state = MemoryState(entries={}, step=0, next_id=0, n_features=None)
+            again._state = MemoryState.empty()
             for number in range(step):
                 again.remember_batch(batches.get(number, []))
             self._state = again._state

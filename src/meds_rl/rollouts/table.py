@@ -22,7 +22,10 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "num_tokens": ("int64", "length of the completion in tokens; null where it is not known"),
     "reward": ("float64", "the raw reward r: all reward functions, weighted"),
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
-    "advantage": ("float64", "what the update was weighted with, before token-level terms"),
+    "advantage": (
+        "float64",
+        "what the update was weighted with, before token-level terms; where it made way, that of the recalled one",
+    ),
     "is_correct": ("bool", "whether it is right; null where no function says right or wrong, and read as not graded"),
     "answer": ("string", "text of the final answer; null where there is none"),
     "strategy": ("string", "the strategy that was followed, where the task can tell; else null"),
@@ -37,10 +40,11 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
     "group_id": ("string", "which completions were compared with each other; null: those of one prompt in one batch"),
     "outcome": ("string", "what the grader reports beside right or wrong, such as ok, IndexError, got 5; else null"),
+    "made_way": ("bool", "true where a recalled right completion took its place in the update; null without recall"),
 }
 """One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-OPTIONAL = ("group_id", "outcome")
+OPTIONAL = ("group_id", "outcome", "made_way")
 """Columns that a writer may leave out, and that are null then."""
 
 NEVER_NULL = ("step", "generation", "prompt_id", "cluster", "memory_id")
@@ -98,7 +102,7 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
                 raise RunFolderError(f"{path} has no column {', '.join(needed)}.")
             table = file.read([name for name in schema.names if name not in missing])
             for name in missing:
-                table = table.append_column(name, pa.nulls(len(table), pa.string()))
+                table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
             # A run that an older version began and this one resumed has files of both.
             table = table.select(schema.names).cast(schema)
         table.validate(full=True)  # finds texts that are not UTF-8

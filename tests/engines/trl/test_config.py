@@ -32,7 +32,7 @@ def kind_of(hint: Any) -> Any:
 
 def test_the_fields_are_those_of_the_table_of_settings():
     table = {name_in("trl", name): name for name in settings_of("trl")}
-    assert len(OURS) == 28
+    assert len(OURS) == 29
     assert set(OURS) | {"scale_rewards"} == set(table)
     hints = get_type_hints(MEDSConfig)
     for field in fields(MEDSConfig):

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3ForCausalLM
 
 from meds_rl import ErrorMemory, RewardShaper
 from meds_rl.fingerprint import outcome_vectors
 from meds_rl.rollouts import RunFolder
 
-from .two_processes import SEAMS, SETTINGS
+from .two_processes import KEPT, SEAMS, SETTINGS
 
 pytestmark = pytest.mark.long
 
@@ -156,3 +157,39 @@ def test_method_trl_equals_grpo_trainer_in_two_processes(model_path, tmp_path):
         ours, theirs = (torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True) for name in ("meds", "trl"))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_recalled_rows_are_in_their_processes(model_path, tmp_path):
+    run_two("recall", model_path, tmp_path)
+    models = [torch.load(tmp_path / f"model-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
+    rows = RunFolder(tmp_path).rollouts()
+    made_way = rows["made_way"].to_numpy().reshape(-1, 3, 4)
+    assert (made_way.sum(axis=2) == 1).all()
+    start = Qwen3ForCausalLM.from_pretrained(model_path).eval()
+    for generation in range(3):
+        outputs = [torch.load(tmp_path / f"output-{generation + 1}-{rank}.pt") for rank in (0, 1)]
+        recalled = torch.cat([one["recalled"] for one in outputs])
+        assert recalled.tolist() == made_way[generation].ravel().tolist()
+        tokens = sum(int(one["completion_mask"].sum()) for one in outputs)
+        assert [int(one["num_items_in_batch"]) for one in outputs] == [tokens] * 2
+        for one in outputs:
+            _check_recalled(one, start, is_first=generation == 0)
+    used = rows[rows["made_way"] & (rows["generation"] == 2)]
+    sizes = rows[rows["generation"] == 2].groupby("prompt_id")["cluster_size"].max()
+    assert used.set_index("prompt_id")["cluster_size"].to_dict() == sizes.to_dict()
+
+
+def _check_recalled(output, start, *, is_first: bool) -> None:
+    """The recalled rows of one process have the kept text, and the log-probabilities that models give it."""
+    for row in torch.nonzero(output["recalled"]).ravel().tolist():
+        ids, mask = output["completion_ids"][row], output["completion_mask"][row].bool()
+        assert ids[mask].tolist() == KEPT
+        prompt = output["prompt_ids"][row][output["prompt_mask"][row].bool()]
+        text = torch.cat([prompt, torch.tensor(KEPT)])
+        with torch.no_grad():
+            logps = start(text.unsqueeze(0)).logits[0, :-1].log_softmax(-1)
+        expected = logps.gather(1, text[1:].unsqueeze(1)).ravel()[-len(KEPT) :]
+        torch.testing.assert_close(output["ref_per_token_logps"][row][mask], expected, rtol=1e-4, atol=1e-5)
+        if is_first:  # the policy has not been trained yet
+            torch.testing.assert_close(output["old_per_token_logps"][row][mask], expected, rtol=1e-4, atol=1e-5)

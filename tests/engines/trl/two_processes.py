@@ -18,7 +18,7 @@ from trl import GRPOConfig, GRPOTrainer
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.fingerprint import AnswerPosition
-from meds_rl.memory import HDBSCANClustering
+from meds_rl.memory import GroupVisit, HDBSCANClustering, RightCompletion
 from meds_rl.train.run import end_together
 
 SHARED = [
@@ -47,7 +47,7 @@ def third_token(completion_ids, _tokenizer):
 
 
 def make_trainer(
-    model_path: str, output: str, arguments: dict | None = None, reward=mostly_wrong, **fields
+    model_path: str, output: str, arguments: dict | None = None, reward=mostly_wrong, kind=MEDSTrainer, **fields
 ) -> MEDSTrainer:
     defaults = dict(
         method="meds",
@@ -72,7 +72,7 @@ def make_trainer(
     prompts = ["abc", "bcd", "cde", "def", "efg", "fgh", "ghi", "hij", "ijk"]
     dataset = Dataset.from_dict({"prompt": prompts, "prompt_id": [f"p{i}" for i in range(len(prompts))]})
     arguments = {"answer_finder": third_token, **(arguments or {})}
-    return MEDSTrainer(model_path, reward, args, dataset, **arguments)
+    return kind(model_path, reward, args, dataset, **arguments)
 
 
 def record_calls(trainer: MEDSTrainer) -> list:
@@ -201,6 +201,36 @@ def train_as_trl(model_path: str, output: str) -> None:
     end_together(trainer.accelerator)
 
 
+KEPT = [9, 9, 4, 9, 5, 1]
+"""A right completion that the memory keeps of every prompt."""
+
+
+class Watched(MEDSTrainer):
+    """Saves what each generation batch hands to TRL in this process."""
+
+    def _generate_and_score_completions(self, inputs):
+        output = super()._generate_and_score_completions(inputs)
+        name = f"{self._num_generations_done}-{self.accelerator.process_index}.pt"
+        torch.save({key: value.clone() for key, value in output.items()}, f"{self.args.output_dir}/output-{name}")
+        return output
+
+
+def never(completion_ids, **_):
+    return [0.0] * len(completion_ids)
+
+
+def train_with_recall(model_path: str, output: str) -> None:
+    """Nothing sampled is right: every group takes in what the memory keeps."""
+    memory = ErrorMemory(**SETTINGS)
+    one = RightCompletion(np.array(KEPT), 1.0)
+    memory.recall_batch([GroupVisit(f"p{i}", 4, 1, (one,)) for i in range(9)], most=1)
+    fields = {"meds_recall": 4, "num_iterations": 2, "beta": 0.1, "dynamic_sampling": False}
+    trainer = make_trainer(model_path, output, {"memory": memory}, never, kind=Watched, **fields)
+    trainer.train()
+    save_all(trainer, output)
+    end_together(trainer.accelerator)
+
+
 def main(model_path: str, output: str) -> None:
     trainer = make_trainer(model_path, output)
     calls = record_calls(trainer)
@@ -222,5 +252,6 @@ if __name__ == "__main__":
         "seams": train_with_seams,
         "outcomes": train_with_outcomes,
         "trl": train_as_trl,
+        "recall": train_with_recall,
     }
     runs[sys.argv[1]](*sys.argv[2:])

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
+from meds_rl.memory.recall import RightCompletion
 from meds_rl.shaping.advantage import AdvantageFunction, advantages_by, group_advantages
+from meds_rl.shaping.recall import WEIGHT
 from meds_rl.shaping.result import ShapedBatch
 from meds_rl.shaping.shaper import RewardShaper
 
@@ -47,6 +49,7 @@ class Batch:
         shaped: clusters, penalties and rewards of the graded rows; None before `shape` and without a memory.
         shaped_rewards: r_s, (B,); r before `shape` and for rows that are not graded.
         features: (B, D), the fingerprints that `shape` took; None without a memory.
+        recalled: by the row that made way for it, the right completion that the update uses; None without recall.
         fingerprint_age: mean age, in generation batches, of the remembered fingerprints that were compared with.
     """
 
@@ -67,6 +70,7 @@ class Batch:
     shaped_rewards: NDArray[np.float64] = field(init=False)
     features: NDArray[np.float32] | None = None
     fingerprint_age: float = 0.0
+    recalled: dict[int, RightCompletion] | None = None
 
     def __post_init__(self) -> None:
         self.shaped_rewards = self.rewards.copy()
@@ -144,28 +148,41 @@ class Batch:
         count = sum(len(entry.vectors) for entry in entries)
         return memory.step - sum(int(entry.steps.sum()) for entry in entries) / count if count else 0.0
 
-    def advantages(self, function: AdvantageFunction | None = None) -> NDArray[np.float64]:
+    def advantages(
+        self, function: AdvantageFunction | None = None, scale_rewards: str | None = "group"
+    ) -> NDArray[np.float64]:
         """(B,) advantages that replace TRL's; NaN for rows that keep TRL's.
+
+        A recalled completion counts in its group with its reward and as right; its own advantage gets `WEIGHT`.
 
         Args:
             function: gives them for all rows with a finite reward; other rows get 0. None: r_s - mean for the groups
-                that are penalised and not divided by their deviation (`meds_all_wrong="center"`), NaN for all others.
+                that are penalised and not divided by their deviation (`meds_all_wrong="center"`), what TRL would give
+                for those that took in a recalled completion, NaN for all others.
+            scale_rewards: as in TRL, for groups with a recalled completion: what r_s - mean is divided by. The
+                deviation of the batch is that of what was sampled, as for all other groups.
 
         Raises:
             ValueError: the function does not return one finite number for each row.
         """
+        finite, recalled = np.isfinite(self.rewards), self.recalled or {}
+        rewards, is_correct = self.shaped_rewards.copy(), self.is_correct.copy()
+        for row, one in recalled.items():
+            rewards[row], is_correct[row] = one.reward, True
         if function is None:
             advantages = np.full(len(self), np.nan)
-            rows = self._centred_rows()
+            took_in = finite & np.isin(self.group_ids, self.group_ids[list(recalled)])
+            divided = took_in & (scale_rewards == "group")
+            rows = took_in | self._centred_rows()
             advantages[rows] = group_advantages(
-                self.shaped_rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=False
+                rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=divided[rows]
             )
-            return advantages
-        rows = np.isfinite(self.rewards)
-        advantages = np.zeros(len(self))
-        advantages[rows] = advantages_by(
-            function, self.shaped_rewards[rows], self.group_ids[rows], self.is_correct[rows]
-        )
+            if scale_rewards == "batch":
+                advantages[took_in] /= np.std(self.shaped_rewards[finite], ddof=1) + 1e-4
+        else:
+            advantages = np.zeros(len(self))
+            advantages[finite] = advantages_by(function, rewards[finite], self.group_ids[finite], is_correct[finite])
+        advantages[list(recalled)] *= WEIGHT
         return advantages
 
     def _centred_rows(self) -> NDArray[np.bool_]:
@@ -328,6 +345,7 @@ def rollout_columns(
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
         **({} if batch.outcomes is None else {"outcome": batch.outcomes}),
+        **({} if batch.recalled is None else {"made_way": [row in batch.recalled for row in range(len(batch))]}),
         **{name: batch.column(name) for name in memory_columns},
     }
 

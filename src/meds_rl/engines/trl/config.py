@@ -32,7 +32,7 @@ from meds_rl.tasks.base import check_dataset
 
 @dataclass
 class MEDSConfig(GRPOConfig):
-    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 28 more.
+    """Configuration of :class:`~meds_rl.engines.trl.trainer.MEDSTrainer`: every field of ``GRPOConfig``, and 29 more.
 
     ``method`` and ``preset`` set the fields whose default is None; a value given explicitly always wins. What a field
     means and which values are allowed is in ``docs/settings.md`` and ``meds_rl.engines.settings``. ``meds_*`` fields
@@ -89,6 +89,7 @@ class MEDSConfig(GRPOConfig):
     meds_cluster_selection_epsilon: float | None = field_of("trl", "cluster_selection_epsilon")
     meds_capacity: int | None = field_of("trl", "capacity")
     meds_half_life: float | None = field_of("trl", "half_life")
+    meds_recall: int = field_of("trl", "meds_recall")
 
     fingerprint: (
         Literal[
@@ -200,9 +201,15 @@ class MEDSConfig(GRPOConfig):
     def needs_correctness(self) -> bool:
         """Whether training needs a function that says right or wrong.
 
-        Dynamic sampling, the penalties of "meds", and advantages by the share of right answers need one.
+        Dynamic sampling, the penalties of "meds", recall, and advantages by the share of right answers need one.
         """
-        return bool(self.dynamic_sampling) or self.method == "meds" or self.advantage not in ("trl", "undivided")
+        by_share = self.advantage not in ("trl", "undivided")
+        return bool(self.dynamic_sampling) or self.method == "meds" or self.recalls or by_share
+
+    @property
+    def recalls(self) -> bool:
+        """Whether groups without a right answer take in recalled ones."""
+        return self.uses_memory and self.meds_recall > 0
 
     @property
     def shapes_all_wrong(self) -> bool:
@@ -367,6 +374,8 @@ def check_arguments(
         check_reference_sees(_has_images(train_dataset))
     if args.dynamic_sampling:
         _check_dynamic_sampling(train_dataset, trl_arguments)
+    if args.recalls:
+        _check_recall(args, train_dataset, trl_arguments)
 
 
 def _check_prompt_ids(train_dataset: Dataset) -> None:
@@ -404,6 +413,21 @@ def _check_dynamic_sampling(train_dataset: Dataset | None, trl_arguments: Mappin
         raise ValueError(f"dynamic_sampling cannot be used with images. {off}")
 
 
+def _check_recall(args: MEDSConfig, train_dataset: Dataset | None, trl_arguments: Mapping[str, Any]) -> None:
+    """Refuse what a recalled row cannot bring along, or how its advantage is not known."""
+    off = "Set meds_recall=0."
+    for name in ("tools", "environment_factory"):
+        if trl_arguments.get(name):
+            raise ValueError(f"meds_recall cannot be used with {name}: the memory keeps one turn of the policy. {off}")
+    if isinstance(train_dataset, Dataset) and _has_images(train_dataset):
+        raise ValueError(f"meds_recall cannot be used with images, which the memory does not keep. {off}")
+    if args.multi_objective_aggregation != "sum_then_normalize":
+        raise ValueError(
+            "meds_recall needs multi_objective_aggregation='sum_then_normalize', as the memory keeps one reward of a "
+            f"completion; got {args.multi_objective_aggregation!r}. {off}"
+        )
+
+
 def _has_images(dataset: Dataset) -> bool:
     """Whether the prompts have images, in a column or in the messages of the first one."""
     in_column = bool({"image", "images"} & set(dataset.column_names))
@@ -426,5 +450,7 @@ def opening_lines(args: MEDSConfig) -> str:
         effect = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}; with meds_alpha=0 it only watches"
         if args.meds_alpha == 0:
             effect = "only watches, as meds_alpha is 0"
+        if args.recalls:
+            effect += f", and {args.meds_recall} groups in a row may take in a right completion of an earlier one"
         lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {effect}.")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ groups without signal fill the rest of the batch, and `mask_fillers` takes them 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,6 +181,7 @@ class DynamicSampler:
         num_processes: each generates the same number of rows.
         max_batches: most rounds of generation.
         keep_all_wrong: whether a group without a right answer has signal.
+        can_recall: the prompts of which such a group has signal in any case, as it takes in a recalled completion.
     """
 
     generate: Callable[[Sequence[Row]], list[Rollout]]
@@ -191,6 +192,7 @@ class DynamicSampler:
     num_processes: int
     max_batches: int
     keep_all_wrong: bool
+    can_recall: Container[str | int] = ()
 
     def fill(self, rows: Sequence[Row]) -> FilledBatch:
         """Fill a batch of the size of ``rows`` (all processes' rows, group after group), starting with these."""
@@ -220,7 +222,9 @@ class DynamicSampler:
 
     def _has_signal(self, group: list[Rollout]) -> bool:
         num_correct = sum(map(self.is_correct, group))
-        return 0 < num_correct < len(group) or (num_correct == 0 and self.keep_all_wrong)
+        if num_correct == 0:
+            return self.keep_all_wrong or self.prompt_id(group[0].inputs) in self.can_recall
+        return num_correct < len(group)
 
     def _new_rows(self, missing: int, tried: set[str | int]) -> list[Row]:
         """Rows for the missing groups, rounded up so that every process gets the same number."""

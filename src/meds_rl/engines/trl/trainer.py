@@ -17,7 +17,7 @@ The overridden methods in the order of the calls; none copies TRL's code:
 
 import inspect
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from trl import GRPOConfig, GRPOTrainer
 
+from meds_rl.checks import PromptId
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.settings import make_advantage
 from meds_rl.engines.texts import OUTCOME, has_images, outcome_texts, prompt_id_of, prompt_text, text_of
@@ -68,12 +69,14 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
+from meds_rl.engines.trl.recall import RECALLED, recall_into
 from meds_rl.engines.trl.reference import copy_as_reference
 from meds_rl.engines.trl.run import RunFiles, open_run
 from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
 from meds_rl.memory.memory import NOTICED_SECONDS, ErrorMemory, compile_kernels
 from meds_rl.rollouts import RunFolder
 from meds_rl.shaping.advantage import AdvantageFunction, entropy_advantage
+from meds_rl.shaping.recall import can_recall
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
 
 StrategyFinder = Callable[[str, Mapping[str, Any]], str | None]
@@ -284,6 +287,8 @@ class MEDSTrainer(GRPOTrainer):
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes and self.args.fingerprint != "text")
+        if self.args.recalls:
+            recall_into(self, output)
         self._replace_advantages(self._batch, output)
         mask_fillers(self._batch, output, self.accelerator)
         self._write_rollouts(self._batch, output)
@@ -299,10 +304,17 @@ class MEDSTrainer(GRPOTrainer):
             num_processes=self.accelerator.num_processes,
             max_batches=self.args.max_generation_batches,
             keep_all_wrong=self.args.shapes_all_wrong or all_wrong_has_signal(self._advantage, self.num_generations),
+            can_recall=self._can_recall(),
         )
         filled = sampler.fill(gather_object(list(inputs)))
         self._log("dynamic_sampling/", filled.metrics())
         return filled
+
+    def _can_recall(self) -> Collection[PromptId]:
+        memory, most = self.memory, self.args.meds_recall
+        if memory is None or not most:
+            return ()
+        return on_main_process(self.accelerator, lambda: can_recall(memory, most))
 
     def _generate_rollouts(self, rows: Sequence[Mapping[str, Any]]) -> list[Rollout]:
         """Generate and grade ``rows`` (of all processes), each process its part; all processes get all rollouts."""
@@ -374,7 +386,10 @@ class MEDSTrainer(GRPOTrainer):
         logps, entropies, aux_loss = parent(model, input_ids, attention_mask, logits_to_keep, *args, **kwargs)
         if self._loss_inputs is not None and with_gradient:
             plain, coef = self._loss_inputs["advantages"], self.args.entropy_advantage
-            self._loss_inputs["advantages"] = entropy_advantage(plain, entropies, coef)
+            added = entropies
+            if RECALLED in self._loss_inputs:  # a recalled completion says nothing of how the policy explores
+                added = entropies.masked_fill(self._loss_inputs[RECALLED].unsqueeze(1), 0.0)
+            self._loss_inputs["advantages"] = entropy_advantage(plain, added, coef)
         return logps, entropies, aux_loss
 
     @property
@@ -584,7 +599,7 @@ class MEDSTrainer(GRPOTrainer):
 
     def _replace_advantages(self, batch: Batch, output: dict[str, Any]) -> None:
         """Replace TRL's advantages by those of `Batch.advantages`, for the update and in TRL's log."""
-        values = on_main_process(self.accelerator, lambda: batch.advantages(self._advantage))
+        values = on_main_process(self.accelerator, lambda: batch.advantages(self._advantage, self.args.scale_rewards))
         replaced = ~np.isnan(values)
         logged = self._logs["advantages"]
         for row in np.flatnonzero(replaced):

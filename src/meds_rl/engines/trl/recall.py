@@ -1,0 +1,161 @@
+"""Put recalled completions into TRL's generation batch (``meds_recall``). `meds_rl.shaping.recall` chooses them.
+
+A recalled row replaces token ids, mask and log-probabilities of the row that makes way, before TRL shuffles and splits
+the batch. Its old and its sampling log-probabilities are those of the policy that has just sampled, so its ratios begin
+at 1, and its KL term is that of its own text. It gets neither entropy advantage nor overlong punishment. What is
+logged, written and counted by the memory is the completion that was sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from trl import GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import use_adapter
+
+from meds_rl.engines.trl.batch import Batch, on_main_process, slice_of
+from meds_rl.memory.recall import RightCompletion
+from meds_rl.shaping.recall import recall, rows_to_keep
+from meds_rl.shaping.shaper import Group, GroupKind, groups_of
+
+if TYPE_CHECKING:
+    from meds_rl.engines.trl.trainer import MEDSTrainer
+
+RECALLED = "recalled"
+"""Name, in a batch of TRL's, of (B,) bool: the recalled rows."""
+
+_OF_THE_POLICY = ("old_per_token_logps", "sampling_per_token_logps")
+_OF_THE_REFERENCE = "ref_per_token_logps"
+_RATIO = "importance_sampling_ratio"  # vLLM's correction
+
+
+def recall_into(trainer: MEDSTrainer, output: dict[str, Any]) -> None:
+    """Recall completions for the trainer's batch, and put them into TRL's output, in all processes together.
+
+    Raises:
+        ValueError: completions have tokens that the policy did not write, or images.
+    """
+    refused = sorted({"tool_mask", "num_images"} & output.keys())
+    if refused:
+        raise ValueError(
+            "meds_recall needs completions that the policy wrote alone, of prompts without images; this batch has "
+            f"{', '.join(refused)}. Set meds_recall=0."
+        )
+    batch, memory = trainer._batch, trainer.memory
+    groups = _groups(batch)
+    whole = _whole_completions(trainer, output, rows_to_keep(groups, batch.is_correct))
+    sizes = np.array(batch.column("cluster_size"), dtype=np.float64)
+
+    def keep_and_recall() -> tuple[dict[int, RightCompletion], int]:
+        if memory is None:
+            return {}, 0
+        return recall(memory, trainer.args.meds_recall, groups, batch.is_correct, sizes, whole), len(memory.kept)
+
+    batch.recalled, num_prompts = on_main_process(trainer.accelerator, keep_and_recall)
+    trainer._log("recall/", {"groups": len(batch.recalled), "prompts": num_prompts})
+    size = len(output["completion_ids"])
+    output[RECALLED] = torch.zeros(size, dtype=torch.bool, device=output["completion_ids"].device)
+    if batch.recalled:
+        first = slice_of(trainer.accelerator, size).start
+        local = {row - first: one for row, one in batch.recalled.items() if 0 <= row - first < size}
+        output[RECALLED][list(local)] = True
+        _put_tokens(trainer, output, local)
+        _put_logps(trainer, output, list(local), most=max(np.bincount([row // size for row in batch.recalled])))
+
+
+def _groups(batch: Batch) -> list[Group]:
+    """The groups by their graded rows, without those that take part in nothing: fillers without a right answer."""
+    if not batch.knows_right:
+        return []
+    graded = np.flatnonzero(batch.is_graded)
+    ids = [batch.prompt_ids[row] for row in graded.tolist()]
+    groups = groups_of(ids, batch.group_ids[graded].tolist(), batch.is_correct[graded])
+    groups = [group._replace(rows=graded[group.rows]) for group in groups]
+    return [one for one in groups if batch.in_loss[one.rows[0]] or one.kind is not GroupKind.ALL_WRONG]
+
+
+def _whole_completions(trainer: MEDSTrainer, output: Mapping[str, Any], wanted: np.ndarray) -> dict[int, Any]:
+    """By row, over all processes: the wanted completions that the policy has ended itself."""
+    batch, ids = trainer._batch, output["completion_ids"]
+    local = slice_of(trainer.accelerator, len(ids))
+    ends, punishment = end_ids(trainer), trainer._added.punishment
+
+    def overlong(tokens: torch.Tensor) -> float:
+        return 0.0 if punishment is None else punishment(completion_ids=[tokens])[0]
+
+    rows = {row: ids[row - local.start, : batch.num_tokens[row]] for row in range(local.start, local.stop)}
+    found = [
+        (row, RightCompletion(tokens.cpu().numpy(), batch.rewards[row] - overlong(tokens)))
+        for row, tokens in rows.items()
+        if wanted[row] and len(tokens) and tokens[-1].item() in ends
+    ]
+    return dict(gather_object(found))
+
+
+def end_ids(trainer: MEDSTrainer) -> set[int]:
+    """The tokens that end a completion."""
+    given = trainer.model.generation_config.eos_token_id
+    return {trainer._tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])} - {None}
+
+
+def _put_tokens(trainer: MEDSTrainer, output: dict[str, Any], rows: Mapping[int, RightCompletion]) -> None:
+    """Replace rows of this process; a longer completion widens the batch."""
+    length = output["completion_ids"].size(1)
+    longest = max([length, *(len(one.token_ids) for one in rows.values())])
+    multiple = trainer.pad_to_multiple_of or 1
+    num_added = -(-longest // multiple) * multiple - length if longest > length else 0
+    paddings = {"completion_ids": trainer._tokenizer.pad_token_id, "completion_mask": 0, _OF_THE_REFERENCE: 0.0}
+    paddings |= dict.fromkeys(_OF_THE_POLICY, 0.0)
+    if _RATIO in output and trainer.vllm_importance_sampling_mode.startswith("token"):
+        paddings[_RATIO] = 1.0
+    for name in paddings.keys() & output.keys() if num_added else ():
+        output[name] = torch.nn.functional.pad(output[name], (0, num_added), value=paddings[name])
+    for row, one in rows.items():
+        ids, mask = output["completion_ids"], output["completion_mask"]
+        ids[row], mask[row] = paddings["completion_ids"], 0
+        ids[row, : len(one.token_ids)] = torch.as_tensor(np.array(one.token_ids), device=ids.device)
+        mask[row, : len(one.token_ids)] = 1
+    tokens = output["completion_mask"].sum()
+    output["num_items_in_batch"] = trainer.accelerator.gather(tokens).sum()
+
+
+def _put_logps(trainer: MEDSTrainer, output: dict[str, Any], rows: list[int], most: int) -> None:
+    """Replace the log-probabilities of these rows by those of their new texts, where TRL has computed any."""
+    # A forward of a sharded model runs in all processes, over as many rows in each: `most` of them.
+    read = (rows + [0] * most)[:most]
+    parts = {name: output[name][read] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
+    input_ids = torch.cat([parts["prompt_ids"], parts["completion_ids"]], dim=1)
+    mask = torch.cat([parts["prompt_mask"], parts["completion_mask"]], dim=1)
+
+    def logps(model: Any) -> torch.Tensor:
+        # TRL's own method: ours would record fingerprints.
+        forward = GRPOTrainer._get_per_token_logps_and_entropies
+        size = trainer.args.per_device_train_batch_size
+        values: torch.Tensor = forward(trainer, model, input_ids, mask, parts["completion_ids"].size(1), size)[0]
+        return values[: len(rows)]
+
+    settings = trainer.args.gradient_checkpointing_kwargs
+    with torch.no_grad(), disable_gradient_checkpointing(trainer.model, settings):
+        of_the_policy = [name for name in _OF_THE_POLICY if name in output]
+        if of_the_policy:
+            values = logps(trainer.model)
+            for name in of_the_policy:
+                output[name][rows] = values.to(output[name].dtype)
+        if _OF_THE_REFERENCE in output:
+            output[_OF_THE_REFERENCE][rows] = _by_reference(trainer, logps)
+    if _RATIO in output:
+        output[_RATIO][output[RECALLED]] = 1.0
+
+
+def _by_reference(trainer: MEDSTrainer, logps: Callable[[Any], torch.Tensor]) -> torch.Tensor:
+    """Log-probabilities by TRL's reference: a model of its own, or the policy without its adapter."""
+    if trainer.ref_model is not None:
+        return logps(trainer.ref_model)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
+        return logps(trainer.model)

@@ -1,0 +1,120 @@
+"""Right completions of prompts that are rarely solved: which ones are kept, and when one is recalled.
+
+A right answer that a policy finds once in a hundred samples is soon forgotten again. So the memory keeps its token ids,
+and groups of its prompt without a right answer take it in (`meds_rl.shaping.recall`).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from meds_rl.checks import PromptId, check_positive_int, check_prompt_id
+
+MOST_KEPT = 2
+"""Right completions kept of a prompt."""
+
+
+class RightCompletion(NamedTuple):
+    """A right completion: its token ids (T,) int32, T >= 1, and its reward without any penalty."""
+
+    token_ids: NDArray[np.int32]
+    reward: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Kept:
+    """What is kept of one prompt: `MOST_KEPT` right completions at most, the newest first.
+
+    `recalls` counts the groups that have taken one in since a right answer was sampled.
+    """
+
+    completions: tuple[RightCompletion, ...]
+    recalls: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the token ids."""
+        return sum(one.token_ids.nbytes for one in self.completions)
+
+
+class GroupVisit(NamedTuple):
+    """A group of one prompt: its size, how many of it are right, and those that may be kept (whole, not cut off)."""
+
+    prompt_id: PromptId
+    group_size: int
+    n_right: int
+    whole: tuple[RightCompletion, ...] = ()
+
+
+def is_rare(n_right: int, group_size: int) -> bool:
+    """Whether right answers of a group are worth keeping: one, or at most one in eight.
+
+    Example:
+        >>> is_rare(1, 8), is_rare(2, 8), is_rare(2, 16), is_rare(0, 8)
+        (True, False, True, False)
+    """
+    return 0 < n_right <= max(1, group_size // 8)
+
+
+def visited(kept: Kept | None, visit: GroupVisit, most: int) -> tuple[Kept | None, RightCompletion | None]:
+    """What is kept after a group, and the completion that joins it.
+
+    A group with a right answer takes none in and restarts the count of recalls. Its right completions are kept if they
+    are rare (`is_rare`); if more than half of it is right, the prompt is solved and nothing is kept. A group without a
+    right answer takes one in, unless `most` groups have done so since the last right answer; two take turns.
+    """
+    if visit.n_right == 0:
+        if kept is None or kept.recalls >= most:
+            return kept, None
+        chosen = kept.completions[kept.recalls % len(kept.completions)]
+        return Kept(kept.completions, kept.recalls + 1), chosen
+    if 2 * visit.n_right > visit.group_size:
+        return None, None
+    completions = () if kept is None else kept.completions
+    if is_rare(visit.n_right, visit.group_size):
+        completions = _newest(visit.whole, completions)
+    return (Kept(completions) if completions else None), None
+
+
+def _newest(new: Iterable[RightCompletion], old: Iterable[RightCompletion]) -> tuple[RightCompletion, ...]:
+    """The first `MOST_KEPT` different ones."""
+    different: dict[bytes, RightCompletion] = {}
+    for one in (*new, *old):
+        different.setdefault(one.token_ids.tobytes(), one)
+    return tuple(different.values())[:MOST_KEPT]
+
+
+def check_visits(visits: Sequence[GroupVisit]) -> list[GroupVisit]:
+    """The visits with their types made plain; TypeError or ValueError for one that is not possible."""
+    checked = []
+    for visit in visits:
+        size = check_positive_int("group_size", visit.group_size)
+        if not 0 <= visit.n_right <= size or len(visit.whole) > visit.n_right:
+            raise ValueError(f"{visit.n_right} of {size} are right, and {len(visit.whole)} of those may be kept")
+        whole = tuple(right_completion(*one) for one in visit.whole)
+        checked.append(GroupVisit(check_prompt_id(visit.prompt_id), size, int(visit.n_right), whole))
+    return checked
+
+
+def right_completion(token_ids: ArrayLike, reward: float) -> RightCompletion:
+    """A right completion with its own, read-only copy of the ids.
+
+    Raises:
+        TypeError, ValueError: the ids are not (T,) whole numbers from 0 to 2^31 - 1, T >= 1; the reward is not finite.
+    """
+    ids = np.asarray(token_ids)
+    if ids.ndim != 1 or not len(ids):
+        raise ValueError(f"token_ids must be (T,) with T of at least 1, got shape {ids.shape}")
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"token_ids must be whole numbers, got dtype {ids.dtype}")
+    if ids.min() < 0 or ids.max() >= 2**31:
+        raise ValueError(f"token_ids must be from 0 to 2^31 - 1, got {ids.min()} to {ids.max()}")
+    if not math.isfinite(reward):
+        raise ValueError(f"the reward must be finite, got {reward}")
+    own = ids.astype(np.int32)
+    own.setflags(write=False)
+    return RightCompletion(own, float(reward))

@@ -1,0 +1,71 @@
+"""Recall: a remembered right completion joins a group that has none, in place of its most repeated error.
+
+A group without a right answer teaches at most what to avoid. Recall shows it what was right: the completion takes the
+place of the wrong one with the largest cluster |C|, and counts as right. Of equal ones the first makes way, so also
+where the shaper skips groups without a right answer (|C| is 0). The completion's advantage gets the weight `WEIGHT`, as
+an old text teaches less than a fresh one. The memory decides which completions are kept and how often in a row one is
+recalled (`meds_rl.memory.recall`).
+
+The old log-probability of a recalled row is that of the policy of the day, so its ratio begins at 1. With the
+probability it was sampled with, the ratio would vanish exactly where the policy has forgotten it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meds_rl.checks import PromptId
+from meds_rl.memory.memory import ErrorMemory
+from meds_rl.memory.recall import GroupVisit, RightCompletion, is_rare
+from meds_rl.shaping.shaper import Group
+
+WEIGHT = 0.5
+"""Weight of a recalled completion's advantage."""
+
+
+def rows_to_keep(groups: Sequence[Group], is_correct: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(B,) bool: the right rows of groups in which right answers are rare."""
+    keep = np.zeros(len(is_correct), dtype=np.bool_)
+    for group in groups:
+        if is_rare(int(is_correct[group.rows].sum()), len(group.rows)):
+            keep[group.rows] = is_correct[group.rows]
+    return keep
+
+
+def recall(
+    memory: ErrorMemory,
+    most: int,
+    groups: Sequence[Group],
+    is_correct: NDArray[np.bool_],
+    cluster_sizes: NDArray[np.float64],
+    whole: Mapping[int, RightCompletion],
+) -> dict[int, RightCompletion]:
+    """Let the memory keep a batch's right completions, and recall those of earlier ones.
+
+    Args:
+        memory: changed by the batch.
+        most: groups in a row of a prompt that take one in, >= 1.
+        groups: the batch's groups, in order.
+        is_correct: (B,) bool.
+        cluster_sizes: (B,) |C| of each completion.
+        whole: by row the completions of `rows_to_keep` that were not cut off.
+
+    Returns:
+        By the row that makes way, the completion that takes its place.
+    """
+    visits = []
+    for group in groups:
+        found = tuple(whole[row] for row in group.rows.tolist() if row in whole)
+        visits.append(GroupVisit(group.prompt_id, len(group.rows), int(is_correct[group.rows].sum()), found))
+    recalled = memory.recall_batch(visits, most)
+    return {
+        int(group.rows[np.argmax(cluster_sizes[group.rows])]): one
+        for group, one in zip(groups, recalled, strict=True)
+        if one is not None
+    }
+
+
+def can_recall(memory: ErrorMemory, most: int) -> set[PromptId]:
+    """The prompts whose next group takes one in if it has no right answer."""
+    return {prompt_id for prompt_id, kept in memory.kept.items() if kept.recalls < most}
