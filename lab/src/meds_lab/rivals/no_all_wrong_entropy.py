@@ -42,7 +42,8 @@ class NoEntropyWhereAllWrong(GRPOTrainer):
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self.no_entropy = inputs.get("all_wrong")
-        return super()._compute_loss(model, inputs)
+        loss: torch.Tensor = super()._compute_loss(model, inputs)
+        return loss
 
 
 class NoAllWrongEntropyTrainer(MEDSTrainer, NoEntropyWhereAllWrong):
