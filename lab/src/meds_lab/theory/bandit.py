@@ -181,7 +181,8 @@ def summed(labels: NDArray[np.intp], values: NDArray[np.float64], num_labels: in
     """Values (R, G) summed by label, (R, num_labels)."""
     rows = np.arange(len(labels))[:, None] * num_labels
     size = len(labels) * num_labels
-    return np.bincount((rows + labels).ravel(), values.ravel(), size).reshape(-1, num_labels)
+    total: NDArray[np.float64] = np.bincount((rows + labels).ravel(), values.ravel(), size).astype(np.float64)
+    return total.reshape(-1, num_labels)
 
 
 @dataclass
@@ -208,7 +209,7 @@ class _State:
 
     def remember(self, prompt: int, modes: Modes) -> None:
         """Count a group's errors, after it was scored."""
-        self.counts[:, prompt] += summed(modes, (modes > 0) * 1.0, self.counts.shape[2])
+        self.counts[:, prompt] += summed(modes, (modes > 0).astype(np.float64), self.counts.shape[2])
 
 
 def _penalties(
@@ -227,7 +228,7 @@ def _penalties(
     elif arm.penalises == "answers":
         shown = rng.integers(0, NUM_ANSWERS, modes.shape)
         sizes = state.answers[rows, prompt, shown]
-        state.answers[:, prompt] += summed(shown, (modes > 0) * 1.0, NUM_ANSWERS)
+        state.answers[:, prompt] += summed(shown, (modes > 0).astype(np.float64), NUM_ANSWERS)
     else:
         sizes = state.counts[rows, prompt, modes]
     found = penalty(sizes, setting.alpha, CAP)
