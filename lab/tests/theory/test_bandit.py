@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from meds_lab.theory.bandit import Arm, Outcome, Regime, Setting, centred, draw, move, simulate
+from meds_lab.theory.bandit import Arm, Outcome, Regime, Setting, centred, draw, move, simulate, without_penalties
 from meds_lab.theory.entropy_bonus import expected_batch_gradient, felt_contrast
+from meds_rl.shaping.advantage import f_grpo_advantages, undivided_advantages
 
 SMALL = Regime(0.6, 4)
 SETTING = Setting(lr=6.0)
@@ -56,6 +57,15 @@ def test_alpha_0_is_no_penalty(penalises):
     np.testing.assert_allclose(run(Arm(penalises, recall=True), off), run(Arm(recall=True)))
     assert (run(Arm(penalises)) != run(Arm())).any()
     np.testing.assert_array_equal(run(Arm(penalises, times=2.0)), run(Arm(penalises), Setting(lr=6.0, alpha=0.2)))
+
+
+def test_other_advantages_by_the_number_that_is_right():
+    modes = np.array([[0, 1, 1, 2], [1, 1, 1, 1], [0, 0, 0, 0]])
+    # F-GRPO: (1 - 1/4) (1 - 1/4) / (1/2 + 1e-4) = 1.125 and -.375.
+    expected = [[1.125, -0.375, -0.375, -0.375], [0] * 4, [0] * 4]
+    np.testing.assert_allclose(without_penalties(f_grpo_advantages, modes), expected, atol=1e-3)
+    np.testing.assert_allclose(without_penalties(undivided_advantages, modes), centred(modes, np.zeros(modes.shape)))
+    np.testing.assert_allclose(run(Arm(advantage=undivided_advantages)), run(Arm()))
 
 
 def test_recall_that_may_not_join_is_none():

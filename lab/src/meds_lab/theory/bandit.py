@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl import penalty
+from meds_rl.shaping.advantage import AdvantageFunction
 from meds_rl.shaping.penalty import strength
 
 Logits: TypeAlias = NDArray[np.float64]
@@ -70,11 +71,13 @@ class Arm:
         times: factor of alpha.
         recall: a right completion is remembered and joins the next groups of its prompt that have none, at most
             `most` in a row, in the place of the wrong one with the largest penalty; its advantage counts `weight`.
+        advantage: in place of the reward less the group's mean; without penalties and recall.
     """
 
     penalises: Literal["none", "memory", "batch", "surprisal", "random", "answers"] = "none"
     times: float = 1.0
     recall: bool = False
+    advantage: AdvantageFunction | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ def simulate(regime: Regime, arm: Arm, setting: Setting, num_replicates: int = 4
         prompt = step % regime.num_prompts
         penalties = _penalties(arm, replace(setting, alpha=now), state, prompt, modes, other)
         trained, advantages = modes, centred(modes, penalties)
+        if arm.advantage is not None:
+            advantages = without_penalties(arm.advantage, modes)
         if arm.recall:
             trained, advantages = _recall(state, prompt, modes, penalties, setting)
         advantages = advantages + setting.entropy * np.abs(advantages)
@@ -168,6 +173,24 @@ def centred(modes: Modes, penalties: NDArray[np.float64]) -> NDArray[np.float64]
     """Advantages (R, G): reward less the group's mean; right is mode 0, and only wrong ones are penalised."""
     rewards = np.where(modes == 0, 1.0, -penalties)
     return np.asarray(rewards - rewards.mean(axis=1, keepdims=True))
+
+
+def without_penalties(advantage: AdvantageFunction, modes: Modes) -> NDArray[np.float64]:
+    """Advantages (R, G) of rewards 0 and 1, which depend on how many of the group are right.
+
+    Example:
+        >>> from meds_rl.shaping.advantage import maxrl_advantages
+        >>> without_penalties(maxrl_advantages, np.array([[0, 1, 1, 2]])).tolist()
+        [[3.0, -1.0, -1.0, -1.0]]
+    """
+    size = modes.shape[1]
+    of_number = np.zeros((size + 1, 2))  # number right, whether right
+    for number in range(size + 1):
+        right = np.arange(size) < number
+        values = np.asarray(advantage(right.astype(np.float64), np.zeros(size, dtype=np.int64), right))
+        of_number[number] = values[-1], values[0]
+    right = modes == 0
+    return np.asarray(of_number[right.sum(axis=1, keepdims=True), right.astype(np.intp)])
 
 
 def move(logits: Logits, modes: Modes, advantages: NDArray[np.float64], lr: float) -> Logits:

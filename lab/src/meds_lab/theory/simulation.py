@@ -17,9 +17,12 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meds_lab.theory.bandit import ANNEAL, Arm, Regime, Setting, simulate
 from meds_lab.theory.entropy_bonus import expected_batch_gradient, expected_gradient, expected_log_count
+from meds_rl.shaping import group_advantages
+from meds_rl.shaping.advantage import f_grpo_advantages, maxrl_advantages, pass_at_k_advantages
 from meds_rl.shaping.penalty import strength
 
 
@@ -76,6 +79,11 @@ REGIMES = {
 }
 
 
+def divided(rewards: NDArray[np.float64], group_ids: NDArray[np.int64], _: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """GRPO's advantages."""
+    return group_advantages(rewards, prompt_ids=group_ids.tolist())
+
+
 def arms_of(regime: Regime) -> dict[str, Arm]:
     """The arms of the table."""
     batch, surprisal = matched(regime, "batch"), matched(regime, "surprisal")
@@ -90,6 +98,10 @@ def arms_of(regime: Regime) -> dict[str, Arm]:
         "answers that tell nothing": Arm("answers"),
         "replay": Arm(recall=True),
         "recall: replay and memory": Arm("memory", recall=True),
+        "GRPO (divided by the deviation)": Arm(advantage=divided),
+        "MaxRL": Arm(advantage=maxrl_advantages),
+        "F-GRPO": Arm(advantage=f_grpo_advantages),
+        "pass@4": Arm(advantage=pass_at_k_advantages),
     }
 
 
