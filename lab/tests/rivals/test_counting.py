@@ -13,7 +13,7 @@ from meds_lab.rivals.global_memory import ALL_PROMPTS, GlobalMemory
 from meds_lab.rivals.outcome import inverse_sqrt_penalty
 from meds_lab.rivals.remember import without_mixed
 from meds_rl import ErrorMemory, RewardShaper
-from meds_rl.fingerprint.text import answer_vectors
+from meds_rl.fingerprint.text import answer_vectors, text_fingerprints
 from meds_rl.labels import UNSEEN
 from meds_rl.memory import equal_vectors
 
@@ -128,3 +128,19 @@ def test_a_group_with_a_right_answer_may_be_remembered_only():
     np.testing.assert_allclose(shaped.penalties, [0, 0, 0, 0.160944, 0.160944], atol=5e-7)
     assert shaped.cluster_sizes.tolist() == [4, 4, 0, 4, 4]
     assert len(shaper.memory) == 8
+
+
+def test_batch_counts_are_alpha_ln_n_of_equal_steps():
+    """Three workings that take 7 - 3 for a sum in their own words, one that multiplies: ln 3 three times and ln 1."""
+    texts = [
+        "7 - 3 = 10. \\boxed{10}",
+        "we get 7 minus 3 is 10, \\boxed{10}",
+        "7 take away 3 gives 10 so \\boxed{10}",
+        "7 times 3 = 21. \\boxed{21}",
+    ]
+    answers = ["10", "10", "10", "21"]
+    features = text_fingerprints("steps", prompts=["what is 7 - 3?"] * 4, completions=texts, answers=answers)
+    shaper = counter(BatchMemory, alpha=0.1, beta=2.0)
+    for _ in range(2):  # nothing is remembered
+        shaped = shaper.shape([0.0] * 4, prompt_ids=["x"] * 4, features=features, is_correct=[False] * 4)
+        np.testing.assert_allclose(shaped.penalties, 0.1 * np.log([3, 3, 3, 1]), atol=1e-12)

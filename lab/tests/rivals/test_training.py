@@ -12,6 +12,7 @@ from trl import GRPOConfig
 from meds_lab.rivals import rival_names, text_embedding, trainer_of
 from meds_lab.rivals.agglomerative import Agglomerative
 from meds_lab.rivals.dbscan import DBSCAN
+from meds_lab.rivals.edas import error_diversity
 from meds_lab.rivals.kmeans import KMeans
 from meds_lab.rivals.random_labels import RandomLabels
 from meds_lab.rivals.rep_exp import elliptical_bonus, sparse_projection
@@ -19,6 +20,7 @@ from meds_lab.rivals.single import one_cluster
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl.checkpoint import save_memory
 from meds_rl.memory import GroupVisit, HDBSCANClustering, RightCompletion, equal_vectors
+from meds_rl.memory.clustering import incremental
 from meds_rl.rollouts import RunFolder
 
 from .conftest import even_length, mostly_wrong, third_token
@@ -27,6 +29,8 @@ TRL_FIELDS = {field.name for field in fields(GRPOConfig)}
 COUNTING = {"fingerprint": "answer_string", "meds_max_distance": 0.0}
 OUTCOME = {**COUNTING, "meds_target": "both", "meds_all_wrong": "center"}
 REFERENCE = {"fingerprint_from": "reference"}
+SURPRISAL = {"preset": "recommended", "fingerprint": "answer_string"}
+EDAS = {"fingerprint": "answer_string", "meds_alpha": 0.0}
 TRAINED = [
     ("count", COUNTING),
     ("single", {}),
@@ -43,6 +47,9 @@ TRAINED = [
     ("nsr", {"method": "dapo"}),
     ("w_reinforce", {"method": "dapo"}),
     ("rep_exp", REFERENCE),
+    ("surprisal", SURPRISAL),
+    ("edas", EDAS),
+    ("no_all_wrong_entropy", {"preset": "recommended", **COUNTING}),
 ]
 
 
@@ -135,6 +142,21 @@ def test_replay_needs_recall(model_path, dataset, make_config):
         make(model_path, dataset, make_config(), rival="replay")
 
 
+def test_named_strategies_are_counted_within_the_batch(model_path, dataset, make_config):
+    def by_length(text, _row):
+        return f"length {len(text) % 3}"
+
+    args = make_config(dynamic_sampling=False, preset="recommended", meds_alpha=0.16, meds_anneal=[1.0, 1.0])
+    options = {"batch_only": True}
+    trainer = train(model_path, dataset, args, mostly_wrong, rival="named", options=options, strategy=by_length)
+    rollouts = RunFolder(args.output_dir).rollouts()
+    wrong = rollouts[rollouts.reason == "cluster"]
+    n_k = wrong.groupby(["generation", "prompt_id", "strategy"])["strategy"].transform("size")
+    np.testing.assert_allclose(wrong.penalty, 0.16 * np.log(n_k), atol=1e-9)
+    assert n_k.max() > 1
+    assert len(trainer.memory) == 0
+
+
 def test_strategies_without_names_cannot_be_counted(model_path, dataset, make_config):
     with pytest.raises(ValueError, match="give the trainer a strategy="):
         make(model_path, dataset, make_config(), rival="named")
@@ -157,6 +179,7 @@ def test_strategies_without_names_cannot_be_counted(model_path, dataset, make_co
             {"preset": "recommended"},
             RandomLabels(HDBSCANClustering(cluster_selection_epsilon=0.2)),
         ),
+        ("random_labels", {"clustering": "count"}, COUNTING, RandomLabels(incremental(equal_vectors))),
         ("outcome", {}, OUTCOME, equal_vectors),
         ("batch_memory", {"clustering": "count"}, COUNTING, equal_vectors),
     ],
@@ -206,6 +229,92 @@ def test_a_resumed_run_equals_one_that_was_not_interrupted(model_path, dataset, 
             save_memory(trainer, tmp_path / name)
         files = [(tmp_path / name / "memory.safetensors").read_bytes() for name in "ab"]
         assert files[0] == files[1]
+
+
+def test_surprisal_of_texts_worked_out_apart(model_path, dataset, make_config):
+    """alpha (ln pi(y) - the group's least), log-probabilities computed here, at the sampling temperature."""
+    sampled = []
+
+    def never_right(prompts, completion_ids, **_):
+        sampled.extend(zip(prompts, completion_ids, strict=True))
+        return [0.0] * len(prompts)
+
+    args = make_config(max_steps=1, temperature=2.0, **SURPRISAL)
+    trainer = train(model_path, dataset, args, never_right, rival="surprisal")
+    rollouts = RunFolder(args.output_dir).rollouts()
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(model_path), AutoTokenizer.from_pretrained(model_path)
+    logps = []
+    for prompt, ids in sampled[: len(rollouts)]:
+        start = tokenizer(prompt).input_ids
+        with torch.no_grad():
+            logits = model(torch.tensor([start + list(ids)])).logits[0, len(start) - 1 : -1] / 2.0
+        logps.append(logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(list(ids))].sum().item())
+    rollouts["logp"] = logps
+    groups = rollouts.groupby("prompt_id")["logp"]
+    np.testing.assert_allclose(rollouts.penalty, 0.1 * (rollouts.logp - groups.transform("min")), atol=1e-5)
+    # The advantage: alpha (-ln pi less the mean); none is divided.
+    expected = 0.1 * (groups.transform("mean") - rollouts.logp)
+    np.testing.assert_allclose(rollouts.advantage, expected, atol=1e-5)
+    assert rollouts.penalty.max() > 0.1
+    assert len(trainer.memory) == 0
+
+
+def test_surprisal_leaves_groups_with_a_right_answer_alone_and_is_annealed(model_path, dataset, make_config):
+    args = make_config(max_steps=4, dynamic_sampling=False, **SURPRISAL)
+    train(model_path, dataset, args, mostly_wrong, rival="surprisal")
+    rollouts = RunFolder(args.output_dir).rollouts()
+    right = rollouts.groupby(["generation", "prompt_id"])["is_correct"].transform("any")
+    assert right.any()
+    assert (rollouts.penalty[right] == 0).all()
+    largest = rollouts.groupby("step")["penalty"].max()
+    assert largest[0] > 0
+    assert largest[3] == 0  # 3/4 of training is after 0.666
+
+
+def test_surprisal_needs_groups_without_a_right_answer(model_path, dataset, make_config):
+    with pytest.raises(ValueError, match="surprisal needs meds_all_wrong='center', got 'skip'"):
+        make(model_path, dataset, make_config(), rival="surprisal")
+
+
+@pytest.mark.parametrize("scale", ["group", "none"])
+def test_edas_shapes_wrong_answers_of_mixed_groups(model_path, dataset, make_config, scale):
+    args = make_config(max_steps=4, dynamic_sampling=False, scale_rewards=scale, **EDAS)
+    train(model_path, dataset, args, mostly_wrong, rival="edas", options={"alpha": 0.3})
+    moved = 0
+    for _, group in RunFolder(args.output_dir).rollouts().groupby(["generation", "prompt_id"]):
+        rewards, wrong = group.reward.to_numpy(), ~group.is_correct.to_numpy()
+        plain = rewards - rewards.mean()
+        plain /= (rewards.std(ddof=1) + 1e-4) if scale == "group" else 1
+        errors = group.answer.fillna("none").to_numpy()[wrong]
+        expected = plain.copy()
+        expected[wrong] = error_diversity(plain[wrong], errors, alpha=0.3)
+        np.testing.assert_allclose(group.advantage, expected, atol=1e-5)
+        if wrong.all():
+            assert (group.advantage == 0).all()
+        moved += (expected != plain).any()
+    assert moved > 1
+
+
+def test_edas_needs_a_kappa_that_keeps_signs(model_path, dataset, make_config):
+    with pytest.raises(ValueError, match="kappa must be above 1, got 1"):
+        make(model_path, dataset, make_config(**EDAS), rival="edas", options={"kappa": 1})
+
+
+def test_entropies_add_nothing_where_all_are_wrong(model_path, dataset, make_config):
+    def never_right(completion_ids, **_):
+        return [0.0] * len(completion_ids)
+
+    def trained(reward, rival, entropy):
+        fields = {"preset": "recommended", "meds_anneal": [1.0, 1.0], "entropy_advantage": entropy, **COUNTING}
+        args = make_config(max_steps=3, **fields)
+        return parameters(train(model_path, dataset, args, reward, rival=rival))
+
+    def differ(one, other):
+        return any((a != b).any() for a, b in zip(one, other, strict=True))
+
+    assert differ(trained(never_right, "count", 0.4), trained(never_right, "count", 0.0))
+    assert not differ(trained(never_right, "no_all_wrong_entropy", 0.4), trained(never_right, "count", 0.0))
+    assert differ(trained(even_length, "no_all_wrong_entropy", 0.4), trained(even_length, "count", 0.0))
 
 
 @pytest.mark.parametrize(("rival", "weight"), [("nsr", 0.0), ("w_reinforce", 0.1)])

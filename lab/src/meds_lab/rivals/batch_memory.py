@@ -1,6 +1,9 @@
 """The batch only: a completion is compared with the other scored completions of its group. No memory.
 
-With HDBSCAN on a group of eight nearly nothing is seen; ``clustering: count`` counts equal fingerprints.
+With HDBSCAN on a group of eight nearly nothing is seen. ``clustering: count`` counts equal fingerprints: these are
+*batch counts*. n_k errors of the group have the fingerprint k and |C| = n_k - 1 (own copy left out), so the penalty
+min(alpha ln(|C| + 1), beta) is min(alpha ln n_k, beta). Use it with a fingerprint that is equal for equal errors:
+``answer_string``, ``steps`` or ``outcome``; for true names, ``rival: named`` has ``batch_only``.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,8 @@
 
 Only a task that planted its errors can name them. It is no upper bound: names are coarse ("other" is one, "arithmetic
 slip" another, whatever the slip), and a policy that is rewarded for rare names may learn slips. A completion without an
-answer counts under the name of its working, too. Use it with ``meds_max_distance: 0``.
+answer counts under the name of its working, too. Use it with ``meds_max_distance: 0``. With ``batch_only`` the names
+are counted within the group, without a memory (`meds_lab.rivals.batch_memory`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +12,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_lab.rivals.batch_memory import BatchMemory, BatchTrainer
 from meds_rl import ErrorMemory
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.fingerprint.text import answer_vectors
 from meds_rl.memory import equal_vectors
 
 
-def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
+def trainer(
+    model: Any,
+    reward_funcs: Any,
+    args: MEDSConfig,
+    train_dataset: Any,
+    *,
+    batch_only: bool = False,
+    **kwargs: Any,
+) -> MEDSTrainer:
     """`MEDSTrainer` that counts names.
+
+    Args:
+        model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
+        batch_only: count names within the group only.
 
     Raises:
         ValueError: the task names no strategies.
@@ -32,5 +46,9 @@ def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any,
         rows = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
         return answer_vectors([strategy(text, row) for text, row in zip(completions, rows, strict=True)])
 
+    kwargs["fingerprint"] = fingerprint
+    if batch_only:
+        memory: ErrorMemory = BatchMemory(equal_vectors)
+        return BatchTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)
     memory = ErrorMemory(equal_vectors, capacity=args.meds_capacity, half_life=args.meds_half_life)
-    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, fingerprint=fingerprint, **kwargs)
+    return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -1,18 +1,20 @@
-"""Control: cluster labels drawn at random, with the sizes of HDBSCAN's clusters and noise.
+"""Control: cluster labels drawn at random, with the sizes of HDBSCAN's clusters and noise, or of equal fingerprints.
 
 The vote then knows nothing of the errors. With ``meds_max_distance: 2`` every completion gets one of the labels.
 """
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl import ErrorMemory
+from meds_rl.checks import check_choice
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.memory import HDBSCANClustering, IncrementalClustering, Refit
+from meds_rl.memory import HDBSCANClustering, IncrementalClustering, Refit, equal_vectors
+from meds_rl.memory.clustering import incremental
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,26 @@ class RandomLabels(IncrementalClustering):
         return Refit(np.random.default_rng(seed).permutation(labels), tree)
 
 
-def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
-    """`MEDSTrainer` with random labels of the sizes that the settings' HDBSCAN finds."""
-    sizes_of = HDBSCANClustering(
+def trainer(
+    model: Any,
+    reward_funcs: Any,
+    args: MEDSConfig,
+    train_dataset: Any,
+    *,
+    clustering: Literal["hdbscan", "count"] = "hdbscan",
+    **kwargs: Any,
+) -> MEDSTrainer:
+    """`MEDSTrainer` with random labels.
+
+    Args:
+        model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
+        clustering: whose sizes: "hdbscan" with the settings of ``args``, or "count", as `meds_lab.rivals.count`.
+    """
+    check_choice("clustering", clustering, ("hdbscan", "count"))
+    hdbscan = HDBSCANClustering(
         min_cluster_size=args.meds_min_cluster_size,
         cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
     )
+    sizes_of = incremental(equal_vectors) if clustering == "count" else hdbscan
     memory = ErrorMemory(RandomLabels(sizes_of), capacity=args.meds_capacity, half_life=args.meds_half_life)
     return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -143,11 +143,11 @@ def read(completion: str) -> tuple[tuple[Step, ...], int | None]:
     >>> read("a + b then - c\n3 + 5 = 8\nsubtracting 7 from 8 gives 2\n\\boxed{2}")
     ((Step(x=3, sign='+', y=5, result=8), Step(x=8, sign='-', y=7, result=2)), 2)
     """
-    _, *lines, last = completion.strip().split("\n") if completion.count("\n") else ("", completion)
-    steps = [_read_line(line) for line in lines]
+    *lines, last = completion.strip().split("\n")
+    steps = [_read_line(line) for line in lines[1:]]
     answer = _ANSWER.fullmatch(last)
     read_all = [step for step in steps if step is not None]
-    return tuple(read_all) if len(read_all) == len(lines) else (), int(answer[1]) if answer else None
+    return tuple(read_all) if len(read_all) == len(lines) - 1 else (), int(answer[1]) if answer else None
 
 
 def _read_line(line: str) -> Step | None:

@@ -12,8 +12,11 @@ from meds_lab.skills.rules import RULES, Numbers, Rule
 RIGHT_SHARE = 0.003
 """Of the completions of a hard skill: about one in 320, the samples of a skill in training (`SAMPLES`)."""
 
-HABITS = {6: 0.84, 30: 0.6}
-"""Number of rare wrong rules -> share of the habit. The rare ones share the rest evenly."""
+HABITS = {6: 0.84, 30: 0.3}
+"""Number of rare wrong rules -> share of the habit."""
+
+ZIPF = {6: 0.0, 30: 1.0}
+"""Number of rare wrong rules -> s: the nth of them has a share as n ** -s."""
 
 SAMPLES = 320
 """Completions of a skill in training: 2 problems, 20 visits, groups of 8."""
@@ -104,17 +107,18 @@ def skills_of(seed: int) -> tuple[Skill, ...]:
     """
     rng = random.Random(f"skills {seed}")
     words = iter(rng.sample([x + y for x in _SYLLABLES for y in _SYLLABLES if x[0] != y[0]], 4 * NUM_EACH + NUM_OWN))
-    kinds = [(rare, tells) for _ in range(NUM_EACH) for rare in HABITS for tells in (True, False)]
-    hard = [_hard(rng, next(words), rare, tells) for rare, tells in kinds]
+    kinds = [(num_rare, tells) for _ in range(NUM_EACH) for num_rare in HABITS for tells in (True, False)]
+    hard = [_hard(rng, next(words), *kind) for kind in kinds]
     return (*hard, *(_own(rng, next(words)) for _ in range(NUM_OWN)))
 
 
 def _hard(rng: random.Random, name: str, num_rare: int, tells: bool) -> Skill:
     habit_share = HABITS[num_rare]
-    rest = (1 - RIGHT_SHARE - habit_share) / num_rare
+    weights = [number ** -ZIPF[num_rare] for number in range(1, num_rare + 1)]
+    rare = [(1 - RIGHT_SHARE - habit_share) * weight / sum(weights) for weight in weights]
     while True:
         right, *others = rng.sample(RULES, num_rare + 2)
-        skill = Skill(name, right, tuple(others), (RIGHT_SHARE, habit_share, *[rest] * num_rare), tells, True)
+        skill = Skill(name, right, tuple(others), (RIGHT_SHARE, habit_share, *rare), tells, True)
         kinds = [kind_of(skill, numbers) for numbers in ALL_NUMBERS]
         if kinds.count("hard") >= TRAINED + HELD_OUT and (not tells or "habit" in kinds):
             return skill
