@@ -1,0 +1,1 @@
+"""The task `skills`: invented operators with one right rule each, which a starting policy rarely follows."""
