@@ -33,17 +33,18 @@ from statsmodels.stats.multitest import multipletests
 from meds_lab.skills.questions import BASELINE, QUESTIONS, Question
 
 KEYS = ("checkpoint", "seed", "method", "kind", "skill")
-COLUMNS = (*KEYS, "rules", "tells", "lam", "p_right_0", "p_right", "logp_right_10", "found")
-"""Of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Only hard skills need `lam`,
-`logp_right_10` and `found`."""
+SECOND = "logp_right_10"
+"""The second endpoint: mean change of ln p(right working) over the first 10 updates, nats."""
+
+NUMBERS = ("lam", "p_right_0", "p_right", SECOND, "found")
+COLUMNS = (*KEYS, "rules", "tells", *NUMBERS)
+"""Of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Easy problems need
+no `lam`, `logp_right_10` and `found`."""
 
 UNKNOWN = (float("nan"),) * 3
 """An interval and a p value that cannot be computed."""
 
 KINDS = ("hard", "habit", "own")
-SECOND = "logp_right_10"
-"""The second endpoint: mean change of ln p(right working) over the first 10 updates, nats."""
-
 FACTORS = ("rules == 6", "rules == 30", "tells", "not tells")
 
 
@@ -78,7 +79,7 @@ class Estimate:
 
 
 def check_table(table: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
-    """The table, with `found` as numbers.
+    """The table, its numbers as floats.
 
     Args:
         table: with the columns `COLUMNS`.
@@ -96,10 +97,11 @@ def check_table(table: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFram
         raise ValueError(f"{again.sum()} rows repeat a training and skill, the first is {first}: give one row each.")
     if absent := [name for name in methods if name not in set(table["method"])]:
         raise ValueError(f"The table has no training of {absent}; its methods are {sorted(set(table['method']))}.")
-    hard = table["kind"] == "hard"
-    _check_values(table[hard])
-    _check_cells(table[hard])
-    return table.assign(found=table["found"].where(hard).astype(float), tells=table["tells"].eq(True))
+    table = table.astype(dict.fromkeys(NUMBERS, float))
+    hard = table[table["kind"] == "hard"]
+    _check_values(hard)
+    _check_cells(hard)
+    return table.assign(tells=table["tells"].eq(True))  # of easy problems it may be missing
 
 
 def _check_values(hard: pd.DataFrame) -> None:
@@ -202,10 +204,13 @@ def discovery_ratio(rows: pd.DataFrame, method: str, other: str) -> Estimate:
         family=Binomial(CLogLog()),
         offset=np.log(pairs["lam"].to_numpy(dtype=float)),
     ).fit(cov_type="bias_reduced")
-    b, error, df = fit.params[1], fit.bse[1], num_checkpoints - 1
-    half = stats.t.ppf(0.975, df) * error
-    value, low, high = np.exp([b, b - half, b + half])
-    return Estimate(value, low, high, 2 * stats.t.sf(abs(b) / error, df), num_checkpoints, num_pairs)
+    b, variance, df = float(fit.params[1]), float(fit.cov_params()[1, 1]), num_checkpoints - 1
+    if variance < 1e-12:  # all checkpoints found the same
+        return Estimate(float(np.exp(b)), *UNKNOWN, num_checkpoints, num_pairs)
+    half = stats.t.ppf(0.975, df) * np.sqrt(variance)
+    value, low, high = (float(x) for x in np.exp([b, b - half, b + half]))
+    p = float(2 * stats.t.sf(abs(b) / np.sqrt(variance), df))
+    return Estimate(value, low, high, p, num_checkpoints, num_pairs)
 
 
 def _rows_of_pairs(rows: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
