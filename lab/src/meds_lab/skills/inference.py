@@ -8,9 +8,10 @@ starting policy (checkpoint). Methods are compared on pairs: trainings from the 
 The test is Student's t over checkpoints, of differences averaged over seeds. The ratio of discovery m comes from a
 complementary log-log model of `found` with the offset ln lambda, P(found) = 1 - exp(-c lambda m). It is fitted by
 generalised estimating equations, clustered by checkpoint, with the variance that Mancl and DeRouen (2001) correct for
-few clusters, and t with C - 1 degrees of freedom. It is also the sensitivity analysis of the test, in place of a mixed
-model: statsmodels has Gaussian ones only. On balanced pairs these return the t test's estimate, with a normal interval
-that is too narrow for 16 checkpoints.
+few clusters, and t with C - 1 degrees of freedom.
+It is also the sensitivity analysis of the test, in place of a mixed model: statsmodels' `MixedLM` is Gaussian and on
+balanced pairs returns the t test's estimate, with a normal interval that is too narrow for 16 checkpoints; its binomial
+mixed model has no complementary log-log.
 """
 
 from __future__ import annotations
@@ -46,7 +47,6 @@ UNKNOWN = (float("nan"),) * 3
 
 KINDS = ("hard", "habit", "own")
 FACTORS = ("rules == 6", "rules == 30", "tells", "not tells")
-
 
 Row = dict[str, Any]
 """Of a table: column -> cell."""
