@@ -1,1 +1,1 @@
-"""The task `skills`: invented operators with one right rule each, so rarely followed that training may or may not find it."""
+"""The task `skills`: invented operators with one right rule each, which a starting policy rarely follows."""

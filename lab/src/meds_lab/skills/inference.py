@@ -1,0 +1,361 @@
+"""Inference for the grid `skills`: the named questions, then every method beside the penalty of 0.
+
+    python -m meds_lab.skills.inference TABLE.parquet --predictions PREDICTIONS.json
+
+Prints Markdown. TABLE has one row for each training and skill, with the columns `COLUMNS`. The unit of inference is the
+starting policy (checkpoint). Methods are compared on pairs: trainings from the same checkpoint with the same seed.
+
+The test is Student's t over checkpoints, of differences averaged over seeds. The ratio of discovery m comes from a
+complementary log-log model of `found` with the offset ln lambda, P(found) = 1 - exp(-c lambda m). It is fitted by
+generalised estimating equations, clustered by checkpoint, with the variance that Mancl and DeRouen (2001) correct for
+few clusters, and t with C - 1 degrees of freedom.
+It is also the sensitivity analysis of the test, in place of a mixed model: statsmodels' `MixedLM` is Gaussian and on
+balanced pairs returns the t test's estimate, with a normal interval that is too narrow for 16 checkpoints; its binomial
+mixed model has no complementary log-log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.families.links import CLogLog
+from statsmodels.genmod.generalized_estimating_equations import GEE
+from statsmodels.stats.multitest import multipletests
+
+from meds_lab.skills.questions import BASELINE, QUESTIONS, Question
+
+KEYS = ("checkpoint", "seed", "method", "kind", "skill")
+SECOND = "logp_right_10"
+"""The second endpoint: mean change of ln p(right working) over the first 10 updates, nats."""
+
+NUMBERS = ("lam", "p_right_0", "p_right", SECOND, "found")
+COLUMNS = (*KEYS, "rules", "tells", *NUMBERS)
+"""Of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Easy problems need
+no `lam`, `logp_right_10` and `found`."""
+
+UNKNOWN = (float("nan"),) * 3
+"""An interval and a p value that cannot be computed."""
+
+KINDS = ("hard", "habit", "own")
+FACTORS = ("rules == 6", "rules == 30", "tells", "not tells")
+
+Row = dict[str, Any]
+"""Of a table: column -> cell."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval. NaN where there is nothing to estimate it from.
+
+    Attributes:
+        value, low, high: the estimate and its interval.
+        p: two-sided, of no difference.
+        num_checkpoints, num_pairs: that it rests on.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    num_checkpoints: int
+    num_pairs: int
+
+    def __str__(self) -> str:
+        if np.isnan(self.low):
+            return "–" if np.isnan(self.value) else f"{self.value:.3f} [–]"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+# ---- The table.
+
+
+def check_table(table: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFrame:
+    """The table, its numbers as floats.
+
+    Args:
+        table: with the columns `COLUMNS`.
+        methods: that it must have.
+
+    Raises:
+        ValueError: a column, a skill of a training or a method is missing, a row repeats, or a value is not possible.
+    """
+    if lacking := [name for name in COLUMNS if name not in table.columns]:
+        raise ValueError(f"The table lacks the columns {lacking}; it has {list(table.columns)}.")
+    if unknown := set(table["kind"]) - set(KINDS):
+        raise ValueError(f"kind must be one of {list(KINDS)}, got {sorted(map(str, unknown))}.")
+    if (again := table.duplicated(list(KEYS))).any():
+        first = table.loc[again, list(KEYS)].iloc[0].to_dict()
+        raise ValueError(f"{again.sum()} rows repeat a training and skill, the first is {first}: give one row each.")
+    if absent := [name for name in methods if name not in set(table["method"])]:
+        raise ValueError(f"The table has no training of {absent}; its methods are {sorted(set(table['method']))}.")
+    table = table.astype(dict.fromkeys(NUMBERS, float))
+    hard = table[table["kind"] == "hard"]
+    _check_values(hard)
+    _check_cells(hard)
+    return table.assign(tells=table["tells"].eq(True))  # of easy problems it may be missing
+
+
+def _check_values(hard: pd.DataFrame) -> None:
+    possible = {
+        "lam": hard["lam"].between(0, np.inf, inclusive="neither"),
+        SECOND: hard[SECOND].between(-np.inf, np.inf, inclusive="neither"),
+        "found": hard["found"].isin([0, 1]),
+        "tells": hard["tells"].isin([True, False]),
+    }
+    for name, right in possible.items():
+        if not right.all():
+            first = hard.loc[~right, [*KEYS, name]].iloc[0].to_dict()
+            raise ValueError(f"{name} is missing or impossible in {(~right).sum()} rows of hard skills, first {first}.")
+
+
+def _check_cells(hard: pd.DataFrame) -> None:
+    """All trainings of a checkpoint have the same hard skills."""
+    for checkpoint, rows in hard.groupby("checkpoint"):
+        skills = set(rows["skill"])
+        for training, own in rows.groupby(["seed", "method"])["skill"]:
+            if lacking := sorted(skills - set(own)):
+                raise ValueError(
+                    f"The training (seed, method) = {training} from the checkpoint {checkpoint!r} lacks the skills "
+                    f"{lacking}, which others of the checkpoint have."
+                )
+
+
+def hard_skills(table: pd.DataFrame, subset: str = "") -> pd.DataFrame:
+    """Rows of hard skills, those that `subset` selects.
+
+    Raises:
+        ValueError: there is none.
+    """
+    rows = table[table["kind"] == "hard"]
+    rows = rows.query(subset) if subset else rows
+    if rows.empty:
+        raise ValueError(f"The table has no hard skill{f' where {subset!r}' if subset else ''}.")
+    return rows
+
+
+# ---- Estimates.
+
+
+def paired_differences(rows: pd.DataFrame, column: str, method: str, other: str) -> pd.Series[float]:
+    """Mean of `column` over the rows of each training, `method` minus `other`, by checkpoint and seed; pairs only.
+
+    Raises:
+        ValueError: there is no pair.
+    """
+    means = _rows_of_pairs(rows, method, other).groupby(["checkpoint", "seed", "method"])[column].mean().unstack()
+    if means.empty:
+        raise ValueError(f"{method!r} and {other!r} share no checkpoint and seed.")
+    return (means[method] - means[other]).dropna()
+
+
+def over_checkpoints(values: pd.Series[float], level: float = 0.95) -> Estimate:
+    """Mean over checkpoints of the mean over seeds, with Student's t interval.
+
+    Args:
+        values: indexed by checkpoint and seed.
+        level: of the interval.
+
+    Returns:
+        The estimate. Without an interval if there is one checkpoint, or if all are the same.
+
+    Example:
+        >>> index = pd.MultiIndex.from_product([[0, 1, 2], [0, 1]], names=["checkpoint", "seed"])
+        >>> print(over_checkpoints(pd.Series([0.0, 0.2, 0.1, 0.3, 0.3, 0.3], index)))
+        0.200 [-0.048, 0.448]
+    """
+    means = values.groupby("checkpoint").mean()
+    if np.ptp(means) < 1e-12:
+        return Estimate(float(means.mean()), *UNKNOWN, len(means), len(values))
+    result = stats.ttest_1samp(means, 0.0)
+    low, high = result.confidence_interval(level)
+    return Estimate(float(means.mean()), float(low), float(high), float(result.pvalue), len(means), len(values))
+
+
+def discovery_ratio(rows: pd.DataFrame, method: str, other: str) -> Estimate:
+    """By how much `method` multiplies the rate of discovery of `other`, on pairs.
+
+    exp(b) of P(found) = 1 - exp(-lambda exp(a + b [method])), population-averaged.
+
+    Args:
+        rows: of hard skills.
+        method, other: as the table names them.
+
+    Returns:
+        The estimate. NaN if there is one checkpoint, or if a method found all skills or none.
+    """
+    pairs = _rows_of_pairs(rows, method, other)
+    num_checkpoints, num_pairs = pairs["checkpoint"].nunique(), len(pairs[["checkpoint", "seed"]].drop_duplicates())
+    share = pairs.groupby("method")["found"].mean()
+    if num_checkpoints < 2 or not share.between(0, 1, inclusive="neither").all():
+        return Estimate(float("nan"), *UNKNOWN, num_checkpoints, num_pairs)
+    fit = GEE(
+        pairs["found"].to_numpy(),
+        np.column_stack([np.ones(len(pairs)), pairs["method"] == method]),
+        groups=pairs["checkpoint"].to_numpy(),
+        family=Binomial(CLogLog()),
+        offset=np.log(pairs["lam"].to_numpy(dtype=float)),
+    ).fit(cov_type="bias_reduced")
+    b, variance, df = float(fit.params[1]), float(fit.cov_params()[1, 1]), num_checkpoints - 1
+    if variance < 1e-12:  # all checkpoints found the same
+        return Estimate(float(np.exp(b)), *UNKNOWN, num_checkpoints, num_pairs)
+    half = stats.t.ppf(0.975, df) * np.sqrt(variance)
+    value, low, high = (float(x) for x in np.exp([b, b - half, b + half]))
+    p = float(2 * stats.t.sf(abs(b) / np.sqrt(variance), df))
+    return Estimate(value, low, high, p, num_checkpoints, num_pairs)
+
+
+def _rows_of_pairs(rows: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
+    both = rows[rows["method"].isin([method, other])]
+    return both[both.groupby(["checkpoint", "seed"])["method"].transform("nunique") == 2]
+
+
+# ---- The report.
+
+
+def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS) -> list[Row]:
+    """The differences in the share found, with Holm's correction over the questions. The other columns are described.
+
+    A p value that cannot be computed counts as 1 in the correction.
+    """
+    rows: list[Row] = []
+    for one in questions:
+        hard = hard_skills(table, one.subset)
+        differences = paired_differences(hard, "found", one.method, one.other)
+        estimate = over_checkpoints(differences)
+        rows.append(
+            {
+                "question": one.name,
+                "difference": f"{one.method} - {one.other}",
+                "skills": one.subset or "all",
+                "checkpoints": estimate.num_checkpoints,
+                "pairs": estimate.num_pairs,
+                "share found [95 %]": estimate,
+                "p": estimate.p,
+                "p (Holm)": float("nan"),
+                "as good as": _as_good(over_checkpoints(differences, level=0.9), one.margin),
+                "ratio of discovery [95 %]": discovery_ratio(hard, one.method, one.other),
+                "ln p after 10 updates [95 %]": _difference(hard, SECOND, one.method, one.other),
+            }
+        )
+    corrected = multipletests([1.0 if np.isnan(row["p"]) else row["p"] for row in rows], method="holm")[1]
+    return [row | {"p (Holm)": float(p)} for row, p in zip(rows, corrected, strict=True)]
+
+
+def _as_good(narrow: Estimate, margin: float | None) -> str:
+    """Two one-sided tests at .05: the 90 % interval lies within +-margin."""
+    if margin is None:
+        return "–"
+    within = -margin < narrow.low and narrow.high < margin
+    return f"{'yes' if within else 'not shown'}: [{narrow.low:.3f}, {narrow.high:.3f}] of ±{margin:g}"
+
+
+def method_rows(table: pd.DataFrame, predictions: Mapping[str, float]) -> list[Row]:
+    """Each method on all hard skills; `predictions` are multipliers of discovery by method."""
+    hard, rows = hard_skills(table), list[Row]()
+    for method in _methods(table):
+        found = hard[hard["method"] == method].groupby(["checkpoint", "seed"])["found"].mean()
+        share, row = over_checkpoints(found), Row()
+        if method != BASELINE:
+            row = {
+                "multiplier [95 %]": discovery_ratio(hard, method, BASELINE),
+                "predicted": predictions.get(method, float("nan")),
+                f"minus {BASELINE} [95 %]": _difference(hard, "found", method),
+                f"ln p after 10 updates, minus {BASELINE} [95 %]": _difference(hard, SECOND, method),
+            }
+        rows.append({"method": method, "trainings": share.num_pairs, "share found [95 %]": share, **row})
+    return rows
+
+
+def factor_rows(table: pd.DataFrame) -> list[Row]:
+    """The multiplier over the baseline by kind of hard skill."""
+    hard = hard_skills(table)
+    parts = {name: rows for name in FACTORS if not (rows := hard.query(name)).empty}
+    return [
+        {"method": method, **{name: discovery_ratio(rows, method, BASELINE) for name, rows in parts.items()}}
+        for method in _methods(table)
+        if method != BASELINE
+    ]
+
+
+def easy_rows(table: pd.DataFrame) -> list[Row]:
+    """pass@1 of easy problems, those that the habit solves and those with a rule of their own."""
+    rows: list[Row] = []
+    for kind, easy in table[table["kind"] != "hard"].groupby("kind"):
+        for method in _methods(table):
+            before, after = easy.loc[easy["method"] == method, ["p_right_0", "p_right"]].mean()
+            row: Row = {"method": method, "easy by": kind, "before": before, "after": after}
+            if method != BASELINE:
+                row[f"minus {BASELINE} [95 %]"] = _difference(easy, "p_right", method)
+            rows.append(row)
+    return rows
+
+
+def _methods(table: pd.DataFrame) -> list[str]:
+    """The baseline first."""
+    return sorted(set(table["method"]), key=lambda name: (name != BASELINE, name))
+
+
+def _difference(rows: pd.DataFrame, column: str, method: str, other: str = BASELINE) -> Estimate:
+    return over_checkpoints(paired_differences(rows, column, method, other))
+
+
+def markdown(title: str, rows: Sequence[Row]) -> str:
+    """A table under its title; its columns are the keys of the last row.
+
+    Example:
+        >>> print(markdown("Methods", [{"method": "none"}, {"method": "memory", "multiplier": 1.4732}]))
+        ## Methods
+        <BLANKLINE>
+        | method | multiplier |
+        | :-- | --: |
+        | none |  |
+        | memory | 1.47 |
+    """
+    columns = list(rows[-1])
+    cells = [[_cell(row.get(name, "")) for name in columns] for row in rows]
+    lines = [columns, [":--", *["--:"] * (len(columns) - 1)], *cells]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "–" if np.isnan(value) else f"{value:.3g}"
+
+
+def report(
+    table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS, predictions: Mapping[str, float] | None = None
+) -> str:
+    """All tables, as Markdown."""
+    parts = {
+        "Questions": question_rows(table, questions),
+        "Methods, on hard skills": method_rows(table, predictions or {}),
+        f"Multiplier of discovery over {BASELINE}, by kind of skill [95 %]": factor_rows(table),
+        "Easy problems: pass@1": easy_rows(table),
+    }
+    return "\n\n".join(markdown(title, rows) for title, rows in parts.items() if rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, help="parquet")
+    parser.add_argument("--predictions", type=Path, help="JSON: method -> predicted multiplier of discovery")
+    parsed = parser.parse_args(argv)
+    predictions = json.loads(parsed.predictions.read_text(encoding="utf-8")) if parsed.predictions else {}
+    named = [BASELINE, *(name for one in QUESTIONS for name in (one.method, one.other)), *predictions]
+    print(report(check_table(pd.read_parquet(parsed.table), list(dict.fromkeys(named))), QUESTIONS, predictions))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
