@@ -1,59 +1,33 @@
-"""How likely a policy is to follow the right rule: exact, over all wordings, without a sample."""
+"""How likely a policy is to follow the right rule: exact, without a sample."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
-from meds_lab.skills.models import PIECE
-from meds_lab.skills.rules import WORDINGS, Rule, write
-from meds_lab.skills.skills import Problem, problems_of, skills_of
+from meds_lab.skills.models import rule_ids, token_ids, train_only_rules
+from meds_lab.skills.rules import RULES
+from meds_lab.skills.skills import Problem, problems_of
 from meds_rl.files import write_atomically
 from meds_rl.tasks.base import prompt_id
 
 
-def log_probabilities(
-    model: Any, tokenizer: Any, problems: Sequence[Problem], rules: Sequence[Rule], batch_size: int = 1024
-) -> NDArray[np.float64]:
-    """(N, W) log-probabilities of the two steps of a rule, each wording of `WORDINGS` in turn; the answer left out.
-
-    Args:
-        model, tokenizer: of the task.
-        problems: N.
-        rules: N, the rule of each problem.
-    """
+def rule_probabilities(model: Any, tokenizer: Any, problems: Sequence[Problem]) -> NDArray[np.float64]:
+    """(N, 54) the probability of each rule's word after each prompt."""
     import torch
 
-    ids = tokenizer.get_vocab()
-    rows = []
-    for problem, rule in zip(problems, rules, strict=True):
-        prompt = [ids[piece] for piece in re.findall(PIECE, problem.prompt)]
-        for wording in WORDINGS:
-            text = write(rule, problem.numbers, wording, 0).rpartition("\\boxed{")[0]
-            rows.append((prompt, [ids[piece] for piece in re.findall(PIECE, text)]))
-    longest = max(len(prompt) + len(text) for prompt, text in rows)
-    input_ids = torch.full((len(rows), longest), tokenizer.pad_token_id)
-    is_text = torch.zeros((len(rows), longest), dtype=torch.bool)
-    for row, (prompt, text) in enumerate(rows):
-        input_ids[row, : len(prompt) + len(text)] = torch.tensor([*prompt, *text])
-        is_text[row, len(prompt) : len(prompt) + len(text)] = True
-    found = []
+    input_ids = torch.tensor([token_ids(tokenizer, problem.prompt) for problem in problems])
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        for start in range(0, len(rows), batch_size):
-            chunk = slice(start, start + batch_size)
-            logits = model(input_ids=input_ids[chunk]).logits[:, :-1].float()
-            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), input_ids[chunk, 1:], reduction="none")
-            found.append(-(losses * is_text[chunk, 1:]).sum(1))
+        logits = model(input_ids=input_ids.to(model.device)).logits[:, -1].double()
     model.train(was_training)
-    return torch.cat(found).double().numpy().reshape(len(problems), len(WORDINGS))
+    return logits.softmax(-1)[:, rule_ids(tokenizer)].cpu().numpy()
 
 
 STEPS = (0, 5, 10, 20, 30, 40)
@@ -71,8 +45,11 @@ def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, An
     """
     train, test = problems_of(seed)
     problems = [*train, *test]
-    right = log_probabilities(model, tokenizer, problems, [one.skill.right for one in problems])
-    habit = log_probabilities(model, tokenizer, problems, [one.skill.habit for one in problems])
+    shares = rule_probabilities(model, tokenizer, problems)
+    right, habit = (
+        shares[range(len(problems)), [RULES.index(rule) for rule in rules]]
+        for rules in ([one.skill.right for one in problems], [one.skill.habit for one in problems])
+    )
     return [
         {
             "step": step,
@@ -82,9 +59,9 @@ def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, An
             "kind": problem.kind,
             "rules": len(problem.skill.others) - 1,
             "tells": problem.skill.tells,
-            "p_right": float(np.exp(right[number]).sum()),
-            "logp_right": float(right[number].mean()),
-            "p_habit": float(np.exp(habit[number]).sum()),
+            "p_right": float(right[number]),
+            "logp_right": float(np.log(right[number])),
+            "p_habit": float(habit[number]),
         }
         for number, problem in enumerate(problems)
     ]
@@ -121,29 +98,16 @@ def probed(make: Callable[..., Any], seed: int) -> Callable[..., Any]:
     """What makes the same trainer, with a `Probe`."""
 
     def made(*args: Any, **kwargs: Any) -> Any:
-        import os
-        if os.environ.get("OPS"):
-            model, tok = args[0], kwargs["processing_class"]
-            if isinstance(model, str):
-                from transformers import AutoModelForCausalLM, AutoTokenizer
-                tok = AutoTokenizer.from_pretrained(model)
-                model = AutoModelForCausalLM.from_pretrained(model)
-                args = (model, *args[1:]); kwargs["processing_class"] = tok
-            train_only_operators(model, tok, seed)
+        model = kwargs.pop("model", None) or args[0]
+        tokenizer = kwargs["processing_class"]
+        if isinstance(model, str):
+            tokenizer = AutoTokenizer.from_pretrained(model)
+            model = AutoModelForCausalLM.from_pretrained(model)
+        train_only_rules(model, tokenizer)
+        kwargs["processing_class"] = tokenizer
+        args = (model, *args[1:])
         trainer = make(*args, **kwargs)
         trainer.add_callback(Probe(trainer, seed))
         return trainer
 
     return made
-
-
-def train_only_operators(model: Any, tokenizer: Any, seed: int) -> None:
-    import torch
-
-    model.requires_grad_(False)
-    rows = model.get_input_embeddings().weight
-    ids = tokenizer.get_vocab()
-    mask = torch.zeros(len(rows), 1)
-    mask[[ids[f" {skill.name} "] for skill in skills_of(seed)]] = 1
-    rows.requires_grad_(True)
-    rows.register_hook(lambda gradient: gradient * mask)

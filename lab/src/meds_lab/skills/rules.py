@@ -6,9 +6,9 @@ A rule names numbers by their place, so it goes with any three numbers:
 >>> str(rule), rule.steps((3, 5, 7))
 ('a+b, *c', (Step(x=3, sign='+', y=5, result=8), Step(x=8, sign='*', y=7, result=56)))
 >>> print(write(rule, (3, 5, 7), WORDINGS[-1], 56))
-i take a plus b then times c
-adding 3 and 5 gives 8
-multiplying 8 by 7 gives 56
+[ab+ c*]
+first adding 3 and 5 gives 8
+then multiplying 8 by 7 gives 56
 \boxed{56}
 
 Of a difference the larger number comes first: no result is below 0, and none is above 162.
@@ -49,6 +49,11 @@ class Rule:
     def __str__(self) -> str:
         return f"{self.x}{self.sign}{self.y}, {self.then}{self.z}"
 
+    @property
+    def token(self) -> str:
+        """The word that announces it, one token of the policy: ``[ab+ c*]``."""
+        return f"[{self.x}{self.y}{self.sign} {self.z}{self.then}]"
+
     def steps(self, numbers: Numbers) -> tuple[Step, Step]:
         """Its two steps with these numbers."""
         at = dict(zip(PLACES, numbers, strict=True))
@@ -83,12 +88,7 @@ RULES = _rules()
 
 # ---- Texts.
 
-_LEADS = ("", "i take ")
-_PLANS = (
-    {"+": "{x} + {y}", "-": "{x} - {y}", "*": "{x} * {y}"},
-    {"+": "{x} plus {y}", "-": "{x} minus {y}", "*": "{x} times {y}"},
-)
-_THEN = ({"+": " then + {z}", "-": " then - {z}", "*": " then * {z}"}, {"+": " then plus {z}", "-": " then minus {z}", "*": " then times {z}"})
+_LEADS = (("", "first "), ("", "then "))
 _PHRASES = (
     {"+": "{x} + {y} = {z}", "-": "{x} - {y} = {z}", "*": "{x} * {y} = {z}"},
     {"+": "{x} plus {y} is {z}", "-": "{x} minus {y} is {z}", "*": "{x} times {y} is {z}"},
@@ -99,36 +99,30 @@ _PHRASES = (
     },
 )
 
-Wording = tuple[str, int, int, int]
-"""Lead and phrase of the plan, phrases of the first and the second step."""
+Wording = tuple[str, int, str, int]
+"""Lead and phrase of the first step, lead and phrase of the second one."""
 
 WORDINGS: list[Wording] = list(
-    itertools.product(_LEADS, range(len(_PLANS)), range(len(_PHRASES)), range(len(_PHRASES)))
+    itertools.product(_LEADS[0], range(len(_PHRASES)), _LEADS[1], range(len(_PHRASES)))
 )
-"""All 36. A policy draws one without a look at the rule."""
-
-
-def plan(rule: Rule, wording: Wording) -> str:
-    """The first line of a completion."""
-    lead, phrase, *_ = wording
-    first = _PLANS[phrase][rule.sign].format(x=rule.x, y=rule.y)
-    return lead + first + _THEN[phrase][rule.then].format(z=rule.z)
+"""All 36. A starting policy draws one without a look at the rule."""
 
 
 def write(rule: Rule, numbers: Numbers, wording: Wording, answer: int) -> str:
-    """The completion that follows a rule in a wording and gives an answer."""
+    """The completion that follows a rule in a wording and gives an answer. Its first token is the rule."""
+    first, phrase, then, other = wording
     lines = [
-        _PHRASES[phrase][step.sign].format(x=step.x, y=step.y, z=step.result)
-        for step, phrase in zip(rule.steps(numbers), wording[2:], strict=True)
+        lead + _PHRASES[number][step.sign].format(x=step.x, y=step.y, z=step.result)
+        for step, lead, number in zip(rule.steps(numbers), (first, then), (phrase, other), strict=True)
     ]
-    return "\n".join([plan(rule, wording), *lines, f"\\boxed{{{answer}}}"])
+    return "\n".join([rule.token, *lines, f"\\boxed{{{answer}}}"])
 
 
 _NUMBER = r"(\d+)"
 _READ = {
     sign: re.compile(
         "|".join(
-            re.escape(row[sign]).replace(r"\{x\}", r"(\d+)").replace(r"\{y\}", r"(\d+)").replace(r"\{z\}", r"(\d+)")
+            "(?:first |then )?" + re.escape(row[sign]).replace(r"\{x\}", r"(\d+)").replace(r"\{y\}", r"(\d+)").replace(r"\{z\}", r"(\d+)")
             for row in _PHRASES
         )
     )
@@ -140,7 +134,7 @@ _ANSWER = re.compile(r"\\boxed\{(\d+)\}")
 def read(completion: str) -> tuple[tuple[Step, ...], int | None]:
     r"""The steps and the answer of a completion; no step if a line is none.
 
-    >>> read("a + b then - c\n3 + 5 = 8\nsubtracting 7 from 8 gives 2\n\\boxed{2}")
+    >>> read("[ab+ c-]\n3 + 5 = 8\nsubtracting 7 from 8 gives 2\n\\boxed{2}")
     ((Step(x=3, sign='+', y=5, result=8), Step(x=8, sign='-', y=7, result=2)), 2)
     """
     *lines, last = completion.strip().split("\n")
@@ -155,7 +149,7 @@ def _read_line(line: str) -> Step | None:
         found = expression.fullmatch(line)
         if found:
             x, y, z = (int(number) for number in found.groups() if number is not None)
-            if line.startswith("subtracting"):
+            if "subtracting" in line:
                 x, y = y, x
             return Step(x, sign, y, z)
     return None

@@ -21,7 +21,7 @@ ZIPF = {6: 0.0, 30: 1.0}
 SAMPLES = 320
 """Completions of a skill in training: 2 problems, 20 visits, groups of 8."""
 
-NUM_EACH, NUM_OWN = 6, 4
+NUM_EACH, NUM_OWN = 6, 8
 """Hard skills of each kind (6 or 30 rare rules, answers that tell or not), and easy skills of their own."""
 
 TRAINED, HELD_OUT = 2, 2
@@ -101,7 +101,7 @@ class Problem:
 
 @lru_cache(maxsize=32)
 def skills_of(seed: int) -> tuple[Skill, ...]:
-    """24 hard skills, six of each kind in turn, then 4 easy ones.
+    """24 hard skills, six of each kind in turn, then 8 easy ones.
 
     A hard skill has at least four problems of kind "hard", and if its answers tell at least one of kind "habit".
     """
@@ -151,20 +151,20 @@ def _results(rule: Rule) -> dict[Numbers, int]:
 
 @lru_cache(maxsize=32)
 def problems_of(seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Those to train on (48 hard ones, a "habit" one for each of the 12 skills whose answers tell, 4 "own"), and held-out
-    ones (the same numbers of them)."""
+    """Those to train on (48 hard ones, 8 of kind "own") and held-out ones (the same numbers, and one of kind "habit" for
+    each of the 12 skills whose answers tell).
+
+    None of kind "habit" is trained on: its reward would teach a skill its habit.
+    """
     rng = random.Random(f"problems {seed}")
-    train, test = [], []
+    train: list[Problem] = []
+    test: list[Problem] = []
     for skill in skills_of(seed):
-        by_kind: dict[str | None, list[Numbers]] = {}
+        by_kind: dict[str | None, list[Problem]] = {}
         for numbers in rng.sample(ALL_NUMBERS, len(ALL_NUMBERS)):
-            by_kind.setdefault(kind_of(skill, numbers), []).append(numbers)
-        if skill.is_hard:
-            chosen = by_kind["hard"][: TRAINED + HELD_OUT]
-            train += [Problem(skill, numbers, "hard") for numbers in chosen[:TRAINED]]
-            test += [Problem(skill, numbers, "hard") for numbers in chosen[TRAINED:]]
-        for kind in ("habit", "own"):
-            easy = by_kind.get(kind, [])
-            train += [Problem(skill, numbers, kind) for numbers in easy[:1]]
-            test += [Problem(skill, numbers, kind) for numbers in easy[-1:]]
+            kind = kind_of(skill, numbers)
+            by_kind.setdefault(kind, []).append(Problem(skill, numbers, str(kind)))
+        train += by_kind.get("hard", [])[:TRAINED] + by_kind.get("own", [])[:1]
+        test += by_kind.get("hard", [])[TRAINED : TRAINED + HELD_OUT] + by_kind.get("own", [])[1:2]
+        test += by_kind.get("habit", [])[:1]
     return tuple(train), tuple(test)
