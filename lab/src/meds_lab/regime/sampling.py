@@ -1,0 +1,180 @@
+"""Samples the problems in rounds of 64 completions each; a folder of samples can be continued at any time.
+
+    OUT/
+      round-00/samples/part-000000.parquet   the finished chunks of the first 64 completions of every problem
+      round-01/...
+
+A chunk depends on the seed, the round and its number only. So a run that was stopped and continued has the same samples
+as one that was not.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from meds_rl.evaluation.engines import TransformersEngine, plain_generation
+from meds_rl.evaluation.folder import Parts, holds_no_parts
+from meds_rl.evaluation.problems import Problem
+from meds_rl.evaluation.rollout import Rollout
+from meds_rl.evaluation.sampling import Completion, SamplingSettings, chunk_seed
+from meds_rl.rollouts.samples import read_samples
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROUND = 64
+"""Completions of a problem in one round."""
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """What is sampled.
+
+    Attributes:
+        problems: P problems.
+        settings: temperature and length.
+        round_size: completions of each problem in a round.
+        chunk: completions sampled at once; a multiple of `round_size` lets a chunk run each prompt once.
+        seed: of all samples.
+    """
+
+    problems: Sequence[Problem]
+    settings: SamplingSettings
+    round_size: int = ROUND
+    chunk: int = ROUND
+    seed: int = 0
+
+
+class SharedPromptEngine(TransformersEngine):
+    """Runs a prompt once for all its completions. Without it, most of the time goes into the worked examples.
+
+    Rows with the same prompt must follow each other, equally many of each prompt; other batches are sampled as usual.
+    """
+
+    def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
+        """See `SamplingEngine`. The same seed need not give the samples of `TransformersEngine`: rounding differs."""
+        copies = _copies(prompt_ids)
+        if copies == 1:
+            return super().sample(prompt_ids, settings, seed)
+        model, pad = self.model, self.tokenizer.pad_token_id
+        ids, mask = _left_pad(prompt_ids[::copies], pad, model.device)
+        with (
+            torch.random.fork_rng([model.device] if model.device.type == "cuda" else []),
+            torch.no_grad(),
+            plain_generation(model, settings, pad) as plain,
+        ):
+            torch.manual_seed(seed)
+            places = (mask.cumsum(1) - 1).clamp(min=0)
+            begun = model(
+                ids[:, :-1],
+                attention_mask=mask[:, :-1],
+                position_ids=places[:, :-1],
+                use_cache=True,
+                logits_to_keep=1,
+            ).past_key_values
+            begun.batch_repeat_interleave(copies)
+            output = model.generate(
+                input_ids=ids.repeat_interleave(copies, 0),
+                attention_mask=mask.repeat_interleave(copies, 0),
+                past_key_values=begun,
+                generation_config=plain,
+            )
+        return self._completions(output[:, ids.size(1) :].tolist())
+
+    def _completions(self, rows: list[list[int]]) -> list[Completion]:
+        eos = self.model.generation_config.eos_token_id
+        ends = {eos} if isinstance(eos, int) else set(eos or [])
+        ids = []
+        for row in rows:
+            end = next((place for place, token in enumerate(row) if token in ends), len(row))
+            ids.append(row[: end + 1])
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [Completion(text, row, row[-1] in ends) for text, row in zip(texts, ids, strict=True)]
+
+
+def _copies(prompt_ids: Sequence[list[int]]) -> int:
+    """How often each prompt follows itself; 1 if that differs among prompts."""
+    counts = Counter(map(tuple, prompt_ids))
+    copies = len(prompt_ids) // len(counts)
+    is_even = all(row == prompt_ids[place - place % copies] for place, row in enumerate(prompt_ids)) and set(
+        counts.values()
+    ) == {copies}
+    return copies if is_even else 1
+
+
+def _left_pad(prompts: Sequence[list[int]], pad_token_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(map(len, prompts))
+    ids = [[pad_token_id] * (width - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def sample(
+    engine: TransformersEngine,
+    plan: SamplingPlan,
+    folder: Path,
+    *,
+    num_samples: int,
+    go_on: Callable[[int], bool] = lambda _: True,
+) -> int:
+    """Sample `num_samples` of each problem to `folder`, or continue there.
+
+    Args:
+        engine: the model.
+        plan: problems and settings; a folder that was begun with others is refused.
+        folder: of the rounds.
+        num_samples: a multiple of the plan's `round_size`.
+        go_on: called with the number of finished rounds before each round; False ends the sampling.
+
+    Returns:
+        The number of finished rounds.
+
+    Raises:
+        ValueError: `num_samples` is no multiple, or the folder was begun with other settings.
+    """
+    if num_samples < 1 or num_samples % plan.round_size:
+        raise ValueError(f"samples must be a multiple of {plan.round_size}, the size of a round; got {num_samples}.")
+    rounds = num_samples // plan.round_size
+    for number in range(rounds):
+        if not go_on(number):
+            return number
+        _sample_round(engine, plan, folder, number, f"round {number + 1} of {rounds}")
+    return rounds
+
+
+def _sample_round(engine: TransformersEngine, plan: SamplingPlan, folder: Path, number: int, title: str) -> None:
+    path = folder / f"round-{number:02d}"
+    seed = chunk_seed(plan.seed, number)
+    rollout = Rollout(engine, plan.settings, num_samples=plan.round_size, batch_size=plan.chunk, seed=seed)
+    begun = {
+        "problems": [problem.row["prompt_id"] for problem in plan.problems],
+        "settings": [plan.settings.max_new_tokens, plan.settings.temperature, plan.settings.top_p],
+        "round_size": plan.round_size,
+        "chunk": plan.chunk,
+        "seed": seed,
+    }
+    rollout.run(plan.problems, parts=Parts(path, begun, resume=path.exists()), description=title)
+
+
+def read_rounds(folder: Path) -> pa.Table:
+    """All finished chunks of a folder as one table; the samples of a problem are numbered through its rounds.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    import pyarrow as pa
+
+    tables = []
+    for path in sorted(folder.glob("round-*")):
+        if holds_no_parts(path):
+            continue
+        tables += [read_samples(part) for part in sorted(path.glob("samples/part-*.parquet"))]
+    if not tables:
+        raise FileNotFoundError(f"there are no samples in {folder}: run the command sample first")
+    return pa.concat_tables(tables)
