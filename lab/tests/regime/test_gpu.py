@@ -64,12 +64,12 @@ def test_log_probabilities_by_hand():
 
         device = torch.device("cpu")
 
-        def forward(self, input_ids, attention_mask):
-            logits = torch.zeros(*input_ids.shape, 4)
+        def forward(self, input_ids, attention_mask, logits_to_keep):
+            logits = torch.zeros(len(input_ids), logits_to_keep, 4)
             logits[..., 3] = np.log(2)
             return type("Output", (), {"logits": logits})
 
-    texts = [Text("a", [0, 1], [3]), Text("b", [0], [1, 3, 2])]
+    texts = [Text("a", [0, 3, 1], [3]), Text("b", [3, 0], [1, 3, 2])]
     # p(3) = 2 / 5, the others 1 / 5; prompts and padding do not count.
     expected = [np.log(2 / 5), np.log(2 / 125)]
     assert log_probabilities(texts, Uniform(), 1.0, 0, 8) == pytest.approx(expected)

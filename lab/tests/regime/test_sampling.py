@@ -32,6 +32,17 @@ def test_a_prompt_that_runs_once_gives_the_same_completions(pocket, copies):
     assert engine.sample(ids, LENGTH, 3) == TransformersEngine(*pocket).sample(ids, LENGTH, 3)
 
 
+def test_finished_completions_leave_the_batch(pocket):
+    # Nearly no temperature: the most likely token, whatever the random numbers are. The two end at different times.
+    cold = SamplingSettings(96, temperature=1e-4)
+    engine = SharedPromptEngine(*pocket)
+    ids = [engine.encode(prompt) for prompt in ("what is 7 + 3 * 4 - 2?", "what is 9 + 5 - 12?") for _ in range(2)]
+    found = engine.sample(ids, cold, 0)
+    assert found == TransformersEngine(*pocket).sample(ids, cold, 0)
+    assert all(one.finished for one in found)
+    assert len({len(one.token_ids) for one in found}) == 2
+
+
 def test_unequal_copies_are_sampled_as_usual(pocket):
     engine = SharedPromptEngine(*pocket)
     a, b = (engine.encode(f"what is {number} + 3 * 4 - 2?") for number in (7, 8))

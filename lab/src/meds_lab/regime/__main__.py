@@ -23,7 +23,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     for name in ("sample", "table", "gpu"):
         commands.add_parser(name).add_argument("out", type=Path, metavar="OUT", help="folder of the samples")
     commands.choices["sample"].add_argument("--samples", type=int, default=64, help="of each problem; default: 64")
-    commands.choices["sample"].add_argument("--threads", type=int, default=2, help="of torch; default: 2")
+    commands.choices["sample"].add_argument(
+        "--threads", type=int, default=2, help="of torch; default: 2. With others, rounding can change samples"
+    )
     commands.choices["gpu"].add_argument("--dry-run", action="store_true", help="the pocket model, on a CPU")
     return parser.parse_args(arguments)
 

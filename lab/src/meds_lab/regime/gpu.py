@@ -37,6 +37,7 @@ from meds_rl.evaluation.intervals import bootstrap_ratio
 from meds_rl.evaluation.problems import Problem, problems_of, select
 from meds_rl.evaluation.sampling import SamplingSettings
 from meds_rl.files import write_atomically
+from meds_rl.memory.memory import compile_kernels
 from meds_rl.tasks import load_task
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.models import load_language_model
@@ -114,6 +115,7 @@ def run(folder: Path, scale: Scale) -> dict[str, Any]:
     end = time.monotonic() + scale.seconds
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_float32_matmul_precision("high")
+    compile_kernels()  # or the first method would lose the time
     model, tokenizer = load_language_model(scale.model, device=device, dtype="float32")
     finished = sample_in_time(model, tokenizer, scale, folder, end - scale.seconds * (1 - scale.share_of_sampling))
     rows = read_rounds(folder).to_pylist()
@@ -392,9 +394,11 @@ def _of_batch(texts: Sequence[Text], model: Any, temperature: float, pad_token_i
     columns = torch.arange(ids.size(1))
     is_completion = (columns >= lengths[:, :1]) & (columns < lengths[:, 1:])
     mask = (columns < lengths[:, 1:]).long().to(model.device)
-    logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float() / temperature
-    chosen = logits.gather(2, ids[:, 1:, None]).squeeze(2) - logits.logsumexp(2)
-    total: list[float] = (chosen * is_completion[:, 1:].to(model.device)).sum(1).tolist()
+    first = int(lengths[:, 0].min())  # no completion begins earlier, and logits are large
+    keep = ids.size(1) - first + 1
+    logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=keep).logits[:, :-1].float() / temperature
+    chosen = logits.gather(2, ids[:, first:, None]).squeeze(2) - logits.logsumexp(2)
+    total: list[float] = (chosen * is_completion[:, first:].to(model.device)).sum(1).tolist()
     return total
 
 
