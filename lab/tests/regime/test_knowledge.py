@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from meds_lab.regime.figures import RIGHT
-from meds_lab.regime.knowledge import Errors, errors, knowledge, most_visits, within_groups
+from meds_lab.regime.knowledge import SIMULATED, Errors, errors, knowledge, most_visits, simulated, within_groups
 
 
 def rows(problem, group, log_p, batch, memory) -> Errors:
@@ -70,10 +70,14 @@ def test_differences_between_groups_are_not_used_within():
     assert centred.batch.tolist() == [-0.5, 0.5] * 8
 
 
-def test_a_habit_is_seen_by_the_batch_and_many_modes_by_the_memory():
-    rng = np.random.default_rng(0)
-    habit = [rng.choice(3, 512, p=[0.9, 0.05, 0.05]) for _ in range(12)]
-    shares = 1 / np.arange(1, 61)
-    many = [rng.choice(60, 512, p=shares / shares.sum()) for _ in range(12)]
-    gains = [knowledge(errors(one, visits=12, replace=False), within=True).gain.value for one in (habit, many)]
-    assert gains[0] < 0.15 < 0.3 < gains[1]
+def test_a_habit_is_seen_by_the_batch_and_many_errors_by_the_memory():
+    gains = [
+        knowledge(errors(simulated(name, 40, 512), visits=12, replace=False), within=True).gain for name in SIMULATED
+    ]
+    assert gains[0].high < 0.1 < 0.3 < gains[1].low < gains[2].low
+
+
+def test_the_simulated_habit_has_its_share():
+    drawn = np.concatenate(simulated("habit .3, 29 rare", 50, 1000))
+    # 1 / rank of 29 ranks sums to 3.962: the most frequent rare error has .7 / 3.962 = .177.
+    assert [(drawn == mode).mean() for mode in (0, 1)] == pytest.approx([0.3, 0.177], abs=0.01)

@@ -27,3 +27,4 @@ def test_the_report_has_a_row_for_each_problem_set_and_memory():
     assert [shares[2], *shares[4:6]] == ["0.500", "0.250", "0.056"]
     memories = [line for line in lines if line.startswith(("| a | steps | 3 |", "| a | steps | 12 drawn again |"))]
     assert len(memories) == 4
+    assert sum(line.startswith("| simulated |") for line in lines) == 3 * 4

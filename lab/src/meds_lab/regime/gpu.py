@@ -60,10 +60,10 @@ class Arm(NamedTuple):
 
 ARMS = {
     "none": Arm("count", {}, COUNTED | {"meds_alpha": 0.0}),
-    # 1.6 times alpha: at a habit of 7 in 8 the batch then gives the memory's contrast (lab/evidence/theorem.md).
+    # At 1.6 and .7 times the memory's alpha, the contrast between the habit and a rare error is the memory's.
     "batch counts": Arm("batch_memory", {"clustering": "count"}, COUNTED | {"meds_alpha": 0.16}),
     "memory": Arm("count", {}, COUNTED),
-    "surprisal": Arm("surprisal", {}, COUNTED),
+    "surprisal": Arm("surprisal", {}, COUNTED | {"meds_alpha": 0.07}),
     "recall": Arm("count", {}, COUNTED | {"meds_recall": 4}),
 }
 
@@ -406,25 +406,41 @@ def _of_batch(texts: Sequence[Text], model: Any, temperature: float, pad_token_i
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """Markdown: changes of log-probabilities by method after the last update that all have, with intervals."""
+    """Markdown: changes of log-probabilities by method after the last update that all have, with intervals.
+
+    A second table has the differences to the first method, problem by problem.
+    """
     arms = {name: arm for name, arm in results["arms"].items() if "found" in arm}
     lines = [f"{name}: {arm['error']}" for name, arm in results["arms"].items() if "error" in arm]
     shared = set.intersection(*(set(arm["found"]) for arm in arms.values())) if arms else set()
     if not arms or shared <= {"0"}:
         return "\n".join([*lines, "No update was finished."]) + "\n"
-    last = max(shared, key=int)
-    kinds = list(results["texts"])
-    lines += [f"After {last} updates; samples of each problem: {results['samples']}", ""]
-    lines += [f"| method | seconds | {' | '.join(kinds)} |", f"| {' | '.join(['---'] * (2 + len(kinds)))} |"]
-    for name, arm in arms.items():
-        cells = [_change(arm["found"]["0"][kind], arm["found"][last][kind]) for kind in kinds]
-        lines.append(f"| {name} | {arm['seconds']} | {' | '.join(cells)} |")
+    last, kinds = max(shared, key=int), list(results["texts"])
+    changes = {
+        name: {kind: _less(arm["found"][last][kind], arm["found"]["0"][kind]) for kind in kinds}
+        for name, arm in arms.items()
+    }
+    first, *others = changes
+    less = {name: {kind: _less(changes[name][kind], changes[first][kind]) for kind in kinds} for name in others}
+    lines += [f"After {last} updates; samples of each problem: {results['samples']}", "", *_table(changes, kinds)]
+    if others:
+        lines += ["", f"Less `{first}`:", "", *_table(less, kinds)]
     return "\n".join(lines) + "\n"
 
 
-def _change(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    if not before:
+def _less(values: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    return {problem: value - others[problem] for problem, value in values.items()}
+
+
+def _table(by_arm: Mapping[str, Mapping[str, Mapping[str, float]]], kinds: Sequence[str]) -> list[str]:
+    lines = [f"| method | {' | '.join(kinds)} |", f"| {' | '.join(['---'] * (1 + len(kinds)))} |"]
+    return lines + [f"| {name} | {' | '.join(_mean(one[kind]) for kind in kinds)} |" for name, one in by_arm.items()]
+
+
+def _mean(values: Mapping[str, float]) -> str:
+    """The mean over problems with its interval."""
+    if not values:
         return "no text"
-    [found] = bootstrap_ratio([after[one] - before[one] for one in before], 1.0, np.random.default_rng(0))
+    [found] = bootstrap_ratio(list(values.values()), 1.0, np.random.default_rng(0))
     interval = "" if found.low is None else f" [{found.low:.2f}, {found.high:.2f}]"
     return f"{found.value:+.2f}{interval}"

@@ -28,6 +28,17 @@ from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
 DIVISIONS = 20
 FOLDS = 10
 
+SIMULATED: dict[str, tuple[float, int, float]] = {
+    "one habit of .84, 6 rare": (0.84, 6, 0.5),
+    "habit .3, 29 rare": (0.3, 29, 1.0),
+    "habit .2, 99 rare": (0.2, 99, 1.0),
+}
+"""Policies to compare with: the habit's probability, the number of rare errors, and the exponent of their ranks.
+
+In simulated trainings, penalties by a memory find no more than by batch counts with the first, and more with the others
+(pass@16 .90 and .93; .57 and .50; .53 and .41).
+"""
+
 
 class Errors(NamedTuple):
     """The errors of all batches, one row each.
@@ -114,6 +125,21 @@ def _rows(
         np.log(in_batch),
         np.log1p(in_memory),
     )
+
+
+def simulated(name: str, num_problems: int, num_samples: int, seed: int = 0) -> list[NDArray[np.int64]]:
+    """The modes (N,) of P problems of a policy of `SIMULATED`, which is never right.
+
+    Example:
+        >>> [problem] = simulated("one habit of .84, 6 rare", num_problems=1, num_samples=1000)
+        >>> int(np.bincount(problem).argmax()), len(np.unique(problem))
+        (0, 7)
+    """
+    habit, rare, exponent = SIMULATED[name]
+    ranks = np.arange(1, rare + 1) ** -exponent
+    shares = np.concatenate([[habit], (1 - habit) * ranks / ranks.sum()])
+    drawn = np.random.default_rng(seed).choice(rare + 1, (num_problems, num_samples), p=shares)
+    return list(drawn.astype(np.int64))
 
 
 def within_groups(rows: Errors) -> Errors:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meds_lab.regime.figures import DRAWN, GROUP, NAMES, UNDECIDED, VISITS, Sampled, figures, lottery
-from meds_lab.regime.knowledge import Knowledge, errors, knowledge, most_visits
+from meds_lab.regime.knowledge import SIMULATED, Knowledge, errors, knowledge, most_visits, simulated
 from meds_rl.evaluation.intervals import Estimate
 
 WAYS = ("steps", "answer")
@@ -55,34 +56,34 @@ def _lotteries(problems: Sequence[Sampled]) -> Iterator[str]:
 
 def _memories(problems: Sequence[Sampled]) -> Iterator[str]:
     yield "\n## How much of ln p the batch and the memory explain (R squared, cross-validated by problem)\n"
-    yield _row("set", "errors by", "visits", "errors", "batch", "memory", "both", "gain", "alone", "of these known")
+    yield _row("set", "errors by", "visits", "of", "batch", "memory", "both", "gain", "alone", "of these known")
     yield _line(10)
     for name, chosen in by_set(problems):
         for way in WAYS:
-            yield from _memory_rows(name, chosen, way)
+            yield from _memory_rows(name, way, [one.modes[way] for one in chosen if not one.is_correct.all()])
+    size = min(len(one.is_correct) for one in problems)
+    for name in SIMULATED:
+        yield from _memory_rows("simulated", name, simulated(name, len(problems), size))
     yield (
-        f"\nalone: share of errors that are the only one of their kind in the batch of {GROUP}. known: share of these "
-        "that the memory has."
+        f"\nof: all differences of ln p, or those within groups. alone: share of errors that are the only one of their "
+        f"kind in the batch of {GROUP}; known: share of these that the memory has."
     )
 
 
-def _memory_rows(name: str, problems: Sequence[Sampled], way: str) -> Iterator[str]:
-    wrong = [one.modes[way] for one in problems if not one.is_correct.all()]
-    if len(wrong) < 2:
+def _memory_rows(name: str, way: str, modes: Sequence[NDArray[np.int64]]) -> Iterator[str]:
+    if len(modes) < 2:
         return
-    apart = min(VISITS, *(most_visits(len(modes)) for modes in wrong))
+    apart = min(VISITS, *(most_visits(len(one)) for one in modes))
     for visits, replace in dict.fromkeys([(apart, False), (VISITS, apart < VISITS)]):
-        rows = errors(wrong, visits=visits, replace=replace)
+        rows = errors(modes, visits=visits, replace=replace)
         for within in (False, True):
-            yield _memory_row(
-                name, way, f"{visits}{' drawn again' if replace else ''}", within, knowledge(rows, within=within)
-            )
+            cells = [f"{visits}{' drawn again' if replace else ''}", "groups" if within else "all"]
+            yield _row(name, way, *cells, *_known(knowledge(rows, within=within)))
 
 
-def _memory_row(name: str, way: str, visits: str, within: bool, found: Knowledge) -> str:
-    cells = [_number(found.batch.value), _number(found.memory.value), _number(found.both.value), _interval(found.gain)]
-    where = "within groups" if within else "all"
-    return _row(name, way, visits, where, *cells, _number(found.alone), _number(found.known))
+def _known(found: Knowledge) -> list[str]:
+    shares = [_number(one.value) for one in (found.batch, found.memory, found.both)]
+    return [*shares, _interval(found.gain), _number(found.alone), _number(found.known)]
 
 
 def by_set(problems: Sequence[Sampled]) -> Iterator[tuple[str, list[Sampled]]]:
