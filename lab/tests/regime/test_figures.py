@@ -33,7 +33,7 @@ def test_figures_by_hand():
     assert found.modes == pytest.approx(exp(entropy))
     assert found.unseen == pytest.approx(2 / 9)
     assert found.nonsense == 0.3
-    assert found.drawn == pytest.approx(9.6)  # .1 of 12 visits of 8
+    assert found.lam == pytest.approx(9.6)  # .1 of 12 visits of 8
 
 
 def test_a_problem_without_errors_has_no_live_mode():

@@ -63,7 +63,7 @@ class Figures:
         modes: exp of the entropy over errors: how many errors are live; 0 without errors.
         unseen: share of errors that occur once: the chance that the next error is new (Good and Turing).
         nonsense: share of completions without an answer or without steps that can be read.
-        drawn: lambda, eps times `DRAWN`.
+        lam: lambda, eps times `DRAWN`.
     """
 
     eps: float
@@ -71,10 +71,10 @@ class Figures:
     modes: float
     unseen: float
     nonsense: float
-    drawn: float
+    lam: float
 
 
-NAMES = ("eps", "habit", "modes", "unseen", "nonsense", "drawn")
+NAMES = ("eps", "habit", "modes", "unseen", "nonsense", "lam")
 
 
 def sampled(rows: Iterable[Mapping[str, Any]]) -> list[Sampled]:
@@ -108,7 +108,7 @@ def figures(problem: Sampled, by: str) -> Figures:
 
         >>> modes = np.array([-1, -1, 0, 0, 0, 0, 1, 2])
         >>> found = figures(Sampled("x", "y", {"steps": modes}, np.zeros(8, dtype=bool)), "steps")
-        >>> found.eps, found.habit, round(found.modes, 3), round(found.unseen, 3), found.drawn
+        >>> found.eps, found.habit, round(found.modes, 3), round(found.unseen, 3), found.lam
         (0.25, 0.5, 2.381, 0.333, 24.0)
     """
     modes = problem.modes[by]
@@ -121,7 +121,7 @@ def figures(problem: Sampled, by: str) -> Figures:
         modes=float(np.exp(-(shares * np.log(shares)).sum())) if len(counts) else 0.0,
         unseen=float((counts == 1).sum() / max(counts.sum(), 1)),
         nonsense=float(problem.is_nonsense.mean()),
-        drawn=eps * DRAWN,
+        lam=eps * DRAWN,
     )
 
 

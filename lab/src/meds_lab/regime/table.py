@@ -29,12 +29,12 @@ def _problems(problems: Sequence[Sampled]) -> Iterator[str]:
     for one in problems:
         by = [astuple(figures(one, way)) for way in WAYS]
         values = [by[0][0], *(value for found in by for value in found[1:4]), *by[0][4:]]
-        yield _row(one.source, one.problem_id, str(len(one.is_correct)), *map(_number, values))
+        yield _row(_short(one.source), one.problem_id, str(len(one.is_correct)), *map(_number, values))
 
 
 def _quartiles(problems: Sequence[Sampled]) -> Iterator[str]:
-    yield f"\n## Quartiles over problems (lambda of {VISITS} visits of {GROUP})\n"
-    yield _row("set", "errors by", *(name if name != "drawn" else "lambda" for name in NAMES))
+    yield f"\n## Quartiles over problems (lam is lambda of {VISITS} visits of {GROUP})\n"
+    yield _row("set", "errors by", *NAMES)
     yield _line(2 + len(NAMES))
     for name, chosen in by_set(problems):
         for way in WAYS:
@@ -46,7 +46,7 @@ def _quartiles(problems: Sequence[Sampled]) -> Iterator[str]:
 def _lotteries(problems: Sequence[Sampled]) -> Iterator[str]:
     low, high = UNDECIDED
     yield f"\n## Prompts with lambda from {low:g} to {high:g}\n"
-    yield _row("set", "prompts", "as sampled", "fitted", "none right", "then eps is at most", "rule of three", "lambda")
+    yield _row("set", "prompts", "as sampled", "fitted", "none right", "then eps is at most", "rule of three", "lam")
     yield _line(8)
     for name, chosen in by_set(problems):
         found = lottery([int(one.is_correct.sum()) for one in chosen], [len(one.is_correct) for one in chosen])
@@ -90,9 +90,13 @@ def by_set(problems: Sequence[Sampled]) -> Iterator[tuple[str, list[Sampled]]]:
     """The problems of each set, then all."""
     names = list(dict.fromkeys(one.source for one in problems))
     for name in names:
-        yield name.removeprefix("reasoning_gym:"), [one for one in problems if one.source == name]
+        yield _short(name), [one for one in problems if one.source == name]
     if len(names) > 1:
         yield ALL, list(problems)
+
+
+def _short(source: str) -> str:
+    return source.removeprefix("reasoning_gym:")
 
 
 def _interval(estimate: Estimate) -> str:
