@@ -1,6 +1,6 @@
 """The regime of a real model: SmolLM2-135M-Instruct, frozen, on 128 problems of three data sets.
 
-    python -m meds_lab.regime sample OUT     # 64 samples of each problem: an hour on two cores; again to go on
+    python -m meds_lab.regime sample OUT     # 64 samples of each problem: 45 minutes on one core; again to go on
     python -m meds_lab.regime table OUT      # what they show
     python -m meds_lab.regime gpu OUT        # 512 samples, then ten updates of five methods: eight minutes on one GPU
     python -m meds_lab.regime gpu OUT --dry-run   # the same with the pocket model, a minute on a CPU
@@ -24,7 +24,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         commands.add_parser(name).add_argument("out", type=Path, metavar="OUT", help="folder of the samples")
     commands.choices["sample"].add_argument("--samples", type=int, default=64, help="of each problem; default: 64")
     commands.choices["sample"].add_argument(
-        "--threads", type=int, default=2, help="of torch; default: 2. With others, rounding can change samples"
+        "--threads", type=int, default=1, help="of torch; default: 1. With others, rounding can change samples"
     )
     commands.choices["gpu"].add_argument("--dry-run", action="store_true", help="the pocket model, on a CPU")
     return parser.parse_args(arguments)
