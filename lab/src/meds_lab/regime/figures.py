@@ -22,7 +22,7 @@ GROUP = 8
 VISITS = 12
 DRAWN = GROUP * VISITS
 UNDECIDED = (0.3, 3.0)
-"""The lambdas for which penalties can change whether a problem is learned (`THEORY.md`: a lottery of discovery)."""
+"""The lambdas for which penalties can change whether a problem is learned."""
 
 RIGHT = -1
 """The mode of a right completion."""
