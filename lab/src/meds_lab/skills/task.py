@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from meds_lab.skills.rules import RULES, Numbers, Rule, Step, read
@@ -69,8 +70,12 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
 
 def rule_of(steps: Sequence[Step], numbers: Numbers) -> Rule | None:
     """The rule that takes these steps with these numbers, in whatever order they are added or multiplied."""
-    found = [_unordered(step) for step in steps]
-    return next((rule for rule in RULES if [_unordered(step) for step in rule.steps(numbers)] == found), None)
+    return _rules_by_steps(numbers).get(tuple(_unordered(step) for step in steps))
+
+
+@lru_cache(maxsize=512)
+def _rules_by_steps(numbers: Numbers) -> dict[tuple[Step, ...], Rule]:
+    return {tuple(_unordered(step) for step in rule.steps(numbers)): rule for rule in RULES}
 
 
 def _unordered(step: Step) -> Step:

@@ -32,17 +32,19 @@ NUM_ANSWERS = 900
 
 @dataclass(frozen=True)
 class Regime:
-    """The skill before training: eps right, one habit, and rare wrong rules that share the rest alike.
+    """The skill before training: eps right, one habit, and rare wrong rules that share the rest.
 
     Args:
         habit: probability of the habit.
         num_rare: rare wrong rules.
+        zipf: s; the nth rare rule has a share as n ** -s.
         lam: lambda = eps x samples of training.
         num_prompts, num_visits, group_size: P prompts, V visits of each, G completions a visit.
     """
 
     habit: float
     num_rare: int
+    zipf: float = 0.0
     lam: float = 1.0
     num_prompts: int = 2
     num_visits: int = 20
@@ -56,7 +58,8 @@ class Regime:
             [0.0125, 0.5, 0.24375, 0.24375]
         """
         eps = self.lam / (self.num_prompts * self.num_visits * self.group_size)
-        return np.array([eps, self.habit, *[(1 - eps - self.habit) / self.num_rare] * self.num_rare])
+        rare = np.arange(1.0, self.num_rare + 1) ** -self.zipf
+        return np.array([eps, self.habit, *((1 - eps - self.habit) * rare / rare.sum())])
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def matched(regime: Regime, penalises: Literal["batch", "surprisal"]) -> float:
 
 REGIMES = {
     "habit .84, 6 rare rules": Regime(0.84, 6),
-    "habit .6, 30 rare rules": Regime(0.6, 30),
+    "habit .3, 30 rare rules": Regime(0.3, 30, zipf=1),
 }
 
 

@@ -1,0 +1,71 @@
+"""One table of a grid of skills, from the probes of its finished cells.
+
+    python -m meds_lab.skills.collect runs/compare-skills --output lab/evidence/skills.parquet
+
+A row is a training, a kind of problem and a skill. `meds_lab.skills.inference` reads the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from meds_lab.skills.probe import FILE, STEPS
+from meds_lab.skills.skills import SAMPLES
+
+EARLY = 10
+"""Updates after which ln p_right is compared with before."""
+
+FOUND = 0.05
+"""A skill is found if its right rule is more probable than this at the end."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", type=Path, nargs="+", help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
+    parser.add_argument("--output", type=Path, required=True, help="the table, a parquet file")
+    parsed = parser.parse_args(arguments)
+    tables = [read_cell(path.parent) for grid in parsed.grid for path in sorted(grid.glob(f"*/*/seed-*/*/{FILE}"))]
+    tables = [table for table in tables if table is not None]
+    if not tables:
+        parser.error(f"{', '.join(map(str, parsed.grid))}: no finished cell with {FILE}")
+    rows = pd.concat(tables, ignore_index=True)
+    rows.to_parquet(parsed.output, index=False)
+    cells = rows.drop_duplicates(["checkpoint", "seed", "method"])
+    print(f"{parsed.output}: {len(cells)} trainings: {cells['method'].value_counts(sort=False).to_dict()}")
+    return 0
+
+
+def read_cell(folder: Path) -> pd.DataFrame | None:
+    """The rows of one cell; None where its training has not ended."""
+    probes = pd.read_parquet(folder / FILE)
+    if STEPS[-1] not in set(probes["step"]):
+        return None
+    # On a problem of kind "habit" the habit gives the right answer, too.
+    probes["p_right"] += np.where(probes["kind"] == "habit", probes["p_habit"], 0.0)
+    by = ["kind", "skill", "rules", "tells"]
+    trained = probes[probes["split"] == "train"]
+    before, early, after = (probes[probes["step"] == step].groupby(by) for step in (STEPS[0], EARLY, STEPS[-1]))
+    lam = trained[trained["step"] == STEPS[0]].groupby(by)["p_right"].mean() * SAMPLES
+    table = pd.DataFrame(
+        {
+            "lam": lam,
+            "p_right_0": before["p_right"].mean(),
+            "p_right": after["p_right"].mean(),
+            "logp_right_10": early["logp_right"].mean() - before["logp_right"].mean(),
+        }
+    ).reset_index()
+    table["found"] = (table["p_right"] > FOUND).astype(object)
+    is_hard = table["kind"] == "hard"
+    table.loc[~is_hard, ["lam", "logp_right_10", "found"]] = None
+    checkpoint, seed, method = folder.parent.parent.name, int(folder.parent.name.removeprefix("seed-")), folder.name
+    return table.assign(checkpoint=checkpoint, seed=seed, method=method, found=table["found"].astype("boolean"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
