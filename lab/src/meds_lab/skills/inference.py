@@ -352,7 +352,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--predictions", type=Path, help="JSON: method -> predicted multiplier of discovery")
     parsed = parser.parse_args(argv)
     predictions = json.loads(parsed.predictions.read_text(encoding="utf-8")) if parsed.predictions else {}
-    named = [BASELINE, *(name for one in QUESTIONS for name in (one.method, one.other)), *predictions]
+    named = [BASELINE, *(name for one in QUESTIONS for name in (one.method, one.other))]
     print(report(check_table(pd.read_parquet(parsed.table), list(dict.fromkeys(named))), QUESTIONS, predictions))
     return 0
 

@@ -178,7 +178,9 @@ def _overlap(features: Tensor, skills: Tensor) -> Tensor:
     """Mean squared cosine of the features of two skills, and of what two prompts of one skill lack to a cosine of 1."""
     cosines = torch_normal(features) @ torch_normal(features).T
     same = (skills[:, None] == skills[None, :]).float()
-    return (((cosines - same) ** 2) * (1 - same)).sum() / (1 - same).sum() + (((1 - cosines) ** 2) * same).sum() / same.sum()
+    return (((cosines - same) ** 2) * (1 - same)).sum() / (1 - same).sum() + (
+        ((1 - cosines) ** 2) * same
+    ).sum() / same.sum()
 
 
 def torch_normal(features: Tensor) -> Tensor:

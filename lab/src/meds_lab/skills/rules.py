@@ -102,9 +102,7 @@ _PHRASES = (
 Wording = tuple[str, int, str, int]
 """Lead and phrase of the first step, lead and phrase of the second one."""
 
-WORDINGS: list[Wording] = list(
-    itertools.product(_LEADS[0], range(len(_PHRASES)), _LEADS[1], range(len(_PHRASES)))
-)
+WORDINGS: list[Wording] = list(itertools.product(_LEADS[0], range(len(_PHRASES)), _LEADS[1], range(len(_PHRASES))))
 """All 36. A starting policy draws one without a look at the rule."""
 
 
@@ -122,7 +120,8 @@ _NUMBER = r"(\d+)"
 _READ = {
     sign: re.compile(
         "|".join(
-            "(?:first |then )?" + re.escape(row[sign]).replace(r"\{x\}", r"(\d+)").replace(r"\{y\}", r"(\d+)").replace(r"\{z\}", r"(\d+)")
+            "(?:first |then )?"
+            + re.escape(row[sign]).replace(r"\{x\}", r"(\d+)").replace(r"\{y\}", r"(\d+)").replace(r"\{z\}", r"(\d+)")
             for row in _PHRASES
         )
     )
