@@ -32,8 +32,8 @@ class Question:
 
 
 QUESTIONS = (
-    Question("Does history matter?", "memory", "batch", margin=0.07),
-    Question("Does knowing the working matter?", "memory", "answers", subset="not tells", margin=0.07),
-    Question("Do errors add to successes?", "recall", "replay", margin=0.07),
+    Question("Does history matter?", "memory", "batch", margin=0.08),
+    Question("Does knowing the working matter?", "memory", "answers", subset="not tells", margin=0.08),
+    Question("Do errors add to successes?", "recall", "replay", margin=0.08),
 )
 """Tested, with Holm's correction. Everything else is described."""
