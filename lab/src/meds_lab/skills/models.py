@@ -1,11 +1,13 @@
-"""The starting policies of the task: a tiny model that follows each rule of each skill with the share it is meant to.
+"""The starting policies of the task: tiny models that follow each rule of each skill with its intended share.
 
     python -m meds_lab.skills.models --seeds 0 1 2 --output runs/skills-policies
 
-The body is trained on texts of all skills, with rules drawn evenly, and the word that announces a rule on the shares
-themselves, at every prompt. Then training with a reward moves the output rows of these words only
-(`train_only_rules`): the policy is a softmax over 54 rules, linear in features of the skill. The features of two skills
-are made nearly orthogonal, so that skills hardly disturb each other, and 24 skills are nearly 24 trials.
+A completion begins with a word that announces its rule. A policy learns to work by the announced rule from texts in
+which all rules of a skill are equally frequent. It learns the probabilities of the words from the shares themselves.
+
+Training with a reward then changes the output rows of these words only (`train_only_rules`), so the policy is a softmax
+over 54 rules, linear in the features of a prompt. The features of two skills are trained to be orthogonal: then skills
+hardly disturb each other, and 24 skills are nearly 24 independent trials.
 
 Deterministic: a seed gives the same bytes on the same machine with the same version of torch.
 """
@@ -13,7 +15,7 @@ Deterministic: a seed gives the same bytes on the same machine with the same ver
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -229,7 +231,7 @@ def _unit_rows(features: Tensor) -> Tensor:
 
 
 def train_only_rules(model: Any, tokenizer: Any) -> None:
-    """Let training change the output rows of the rules' words only."""
+    """Let training change the output rows of the rules' words only, with an optimiser that has no weight decay."""
     import torch
 
     model.requires_grad_(False)
@@ -240,26 +242,75 @@ def train_only_rules(model: Any, tokenizer: Any) -> None:
     rows.register_hook(lambda gradient: gradient * mask.to(gradient.device))
 
 
+# ---- Files.
+
+
+def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a policy, its weights last."""
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def is_policy(folder: Path) -> bool:
+    """Whether `save_policy` has written one there."""
+    return (folder / "model.safetensors").is_file()
+
+
+def check_policy(location: str | None, options: Mapping[str, Any]) -> None:
+    """Refuse to train on the skills of one seed from what is not the starting policy of this seed.
+
+    Args:
+        location: `model_name_or_path` of a recipe.
+        options: its `task_options`.
+
+    Raises:
+        ValueError: there is no seed, no policy there, or one without the words of the seed's skills.
+    """
+    seed = options.get("seed")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"task_options must be {{seed: N}}, the seed of the starting policy; got {dict(options)!r}")
+    folder = Path(location or f"runs/skills-policies/{seed}").expanduser()
+    if not location or not is_policy(folder):
+        raise ValueError(
+            f"model_name_or_path must be the folder of the starting policy of seed {seed}; got {location!r}. "
+            f"Train it first: python -m meds_lab.skills.models --seeds {seed} --output {folder.parent}"
+        )
+    known = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    for skill in skills_of(seed):
+        if f" {skill.name} " not in known:
+            raise ValueError(
+                f"the policy in {folder} has no word {skill.name!r}, a skill of task_options {{seed: {seed}}}: give "
+                "the seed that it was trained with"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write; a policy that is there is left as it is."""
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of the starting policies")
-    parser.add_argument("--output", type=Path, required=True, help="folder; the policy of seed 3 is written to DIR/3")
+    parser.add_argument("--seeds", type=_seed, nargs="+", required=True, metavar="N", help="of the starting policies")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="policy 3 is written to DIR/3")
     parsed = parser.parse_args(arguments)
-    config = Warmup()
+    config = PolicyConfig()
     for seed in parsed.seeds:
         folder = parsed.output / str(seed)
-        if (folder / "model.safetensors").is_file():
+        if is_policy(folder):
             print(f"{folder} is there.")
             continue
-        for _, model, tokenizer in tqdm(train(seed, config), f"policy {seed}", config.steps, disable=None):
+        tokenizer = build_tokenizer(seed)
+        model = new_model(seed, tokenizer, config)
+        for _ in tqdm(train(model, tokenizer, seed, config), f"policy {seed}", config.steps, disable=None):
             pass
-        tokenizer.save_pretrained(folder)
-        model.save_pretrained(folder)
+        save_policy(model, tokenizer, folder)
         print(f"{folder} is written.")
     return 0
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0; got {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from meds_lab.skills.skills import Problem, problems_of
 from meds_rl.files import write_atomically
 from meds_rl.tasks.base import prompt_id
 
-
 STEPS = (0, 5, 10, 20, 30, 40)
 """Updates after which a policy is probed."""
 
@@ -47,7 +46,7 @@ def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, An
 
     `p_right` and `p_habit` are the probabilities of the words of the right rule and the habit, and `logp_right` is
     ln `p_right`. They stand for the workings: training changes the words only, and what follows a word is its working.
-    `rules` is the number of rare rules.
+    `rules` is the number of rare rules of a hard skill.
     """
     train, test = problems_of(seed)
     problems = [*train, *test]
