@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meds_rl.train.recipe import Recipe
 
 SKILLS = "meds_lab.skills.task.skills_task"
-"""The task whose training changes and probes only a part of the policy (`meds_lab.skills.probe`)."""
+"""The task whose policies are probed in training, which changes some of their rows only (`meds_lab.skills.probe`)."""
 
 RIVAL_FIELDS = ("rival", "rival_options")
 """Fields of the lab's recipes that those of the library do not have."""

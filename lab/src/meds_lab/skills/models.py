@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 PIECE = r"\\boxed\{|\[[^\]]*\]|\d+| ?[-+*=] ?| ?[a-z]+ ?|[}?\n]"
-
+"""A token: a word with the spaces around it, a whole number, a sign, or the word that announces a rule."""
 
 NUM_PROMPT = 6
 """Tokens of a prompt: three numbers, the operator twice, and the question mark."""
