@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from meds_rl.train.recipe import Recipe
 
 SKILLS = "meds_lab.skills.task.skills_task"
-"""The task whose policies are probed in training (`meds_lab.skills.probe`)."""
+"""The task whose policies are probed in training, which changes some of their rows only (`meds_lab.skills.probe`)."""
 
 RIVAL_FIELDS = ("rival", "rival_options")
 """Fields of the lab's recipes that those of the library do not have."""
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if recipe.run.task == SKILLS:
         from meds_lab.skills.probe import probed
 
-        make = probed(make, recipe.run.options["seed"])
+        make = probed(make)
     result = train(recipe, trainer=make)
     if not result.is_main_process:
         return 0
@@ -66,6 +66,7 @@ def load_fields(fields: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rec
     Raises:
         ValueError: a field is unknown, a value is not allowed, or there is no such starting policy.
     """
+    from meds_lab.skills.models import check_policy
     from meds_lab.tasks import model_location
     from meds_rl.train.recipe import load_recipe
 
@@ -76,6 +77,8 @@ def load_fields(fields: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rec
         path.write_text(yaml.safe_dump(ordinary), encoding="utf-8")
         recipe = load_recipe(path, overrides)
     recipe.given.update(own)
+    if recipe.run.task == SKILLS:
+        check_policy(recipe.model.model_name_or_path, recipe.run.options)
     if recipe.model.model_name_or_path:
         recipe.model.model_name_or_path = model_location(recipe.model.model_name_or_path)
     return recipe

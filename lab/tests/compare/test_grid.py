@@ -12,7 +12,9 @@ from meds_lab.compare.command import load_grid
 from meds_lab.compare.grid import KEYS, GridError, read_fields
 
 ROOT = Path(__file__).parents[3]
-SHIPPED = sorted((ROOT / "lab" / "recipes").glob("compare-*.yaml"))
+# The policies of the grids `skills` are not shipped; lab/tests/skills checks these grids.
+GRIDS = sorted((ROOT / "lab" / "recipes").glob("compare-*.yaml"))
+SHIPPED = [path for path in GRIDS if not path.stem.startswith("compare-skills")]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

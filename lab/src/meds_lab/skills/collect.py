@@ -2,7 +2,7 @@
 
     python -m meds_lab.skills.collect runs/compare-skills --output lab/evidence/skills.parquet
 
-A row is a training, a kind of problem and a skill. `meds_lab.skills.inference` reads the table.
+A row is a training, a kind of problem and a skill (`read_cell`). `meds_lab.skills.inference` reads the table.
 """
 
 from __future__ import annotations
@@ -42,7 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_cell(folder: Path) -> pd.DataFrame | None:
-    """The rows of one cell; None where its training has not ended."""
+    """The rows of one cell, one for each kind of problem and skill; None if its training has not ended.
+
+    Args:
+        folder: TASK/CHECKPOINT/seed-N/METHOD, with the probes.
+
+    Returns:
+        `p_right` and `p_right_0` are means over problems at the end and before training. Only hard skills have `lam`,
+        the expected right samples in training if nothing were learned; `logp_right_10`, the change of the mean ln
+        p_right over the first `EARLY` updates; and `found`.
+    """
     probes = pd.read_parquet(folder / FILE)
     if STEPS[-1] not in set(probes["step"]):
         return None

@@ -1,11 +1,13 @@
-"""The starting policies of the task: a tiny model that follows each rule of each skill with the share it is meant to.
+"""The starting policies of the task: tiny models that follow each rule of each skill with its intended share.
 
     python -m meds_lab.skills.models --seeds 0 1 2 --output runs/skills-policies
 
-The body is trained on texts of all skills, with rules drawn evenly, and the word that announces a rule on the shares
-themselves, at every prompt. Then training with a reward moves the output rows of these words only
-(`train_only_rules`): the policy is a softmax over 54 rules, linear in features of the skill. The features of two skills
-are made nearly orthogonal, so that skills hardly disturb each other, and 24 skills are nearly 24 trials.
+A completion begins with a word that announces its rule. A policy learns to work by the announced rule from texts in
+which all rules of a skill are equally frequent. It learns the probabilities of the words from the shares themselves.
+
+Training with a reward then changes the output rows of these words only (`train_only_rules`), so the policy is a softmax
+over 54 rules, linear in the features of a prompt. The features of two skills are trained to be orthogonal: then skills
+hardly disturb each other, and 24 skills are nearly 24 independent trials.
 
 Deterministic: a seed gives the same bytes on the same machine with the same version of torch.
 """
@@ -13,10 +15,10 @@ Deterministic: a seed gives the same bytes on the same machine with the same ver
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,23 +26,38 @@ from typing import TYPE_CHECKING, Any
 from meds_lab.skills.rules import RULES, WORDINGS, write
 from meds_lab.skills.skills import ALL_NUMBERS, FREE_ANSWERS, Skill, skills_of
 from meds_lab.tasks.tokenizer import tokenizer_of
-from meds_lab.tasks.warmup import _optimizers
+from meds_lab.tasks.warmup import cosine_rate, muon_and_adamw
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 PIECE = r"\\boxed\{|\[[^\]]*\]|\d+| ?[-+*=] ?| ?[a-z]+ ?|[}?\n]"
+"""A token: a word with the spaces around it, a whole number, a sign, or the word that announces a rule."""
+
+NUM_PROMPT = 6
+"""Tokens of a prompt: three numbers, the operator twice, and the question mark."""
 
 
 @dataclass(frozen=True)
-class Warmup:
-    """How to train: updates, texts in each, the highest rate of a cosine, and the weights of the two terms beside the
-    texts' own loss."""
+class PolicyConfig:
+    """A starting policy and its training.
+
+    Attributes:
+        steps: updates.
+        batch_size: texts in an update.
+        learning_rate: the highest one, reached after `warmup_steps`; it falls to 0 along a cosine.
+        weight_decay: of the matrices.
+        hidden_size: a multiple of 32.
+        num_layers: at least 1.
+        right_weight: of the squared error of ln p of the right rule's word, which corrects what is rare.
+        orthogonal_weight: of the overlap of skills' features.
+    """
 
     steps: int = 800
     batch_size: int = 96
     learning_rate: float = 8e-3
+    warmup_steps: int = 50
     weight_decay: float = 0.01
     hidden_size: int = 96
     num_layers: int = 2
@@ -49,26 +66,26 @@ class Warmup:
 
 
 def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """Whole words, whole numbers, and a word for each rule."""
+    """The tokenizer of a seed's policy: whole words, whole numbers, and a word for each rule."""
     numbers = [str(number) for number in (*range(163), *FREE_ANSWERS)]
     prompts = [skill.prompt((2, 3, 4)) for skill in skills_of(seed)]
     texts = [write(rule, (2, 3, 4), wording, 0) for rule in RULES for wording in WORDINGS]
     return tokenizer_of([*numbers, *prompts, *texts], PIECE)
 
 
-def token_ids(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    """As the tokenizer's own, only faster."""
-    vocabulary = tokenizer.get_vocab()
+def token_ids(vocabulary: Mapping[str, int], text: str) -> list[int]:
+    """As the tokenizer's own, only faster; KeyError for a token that is not in the vocabulary."""
     return [vocabulary[piece] for piece in re.findall(PIECE, text)]
 
 
 def rule_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The ids of the words of `RULES`."""
-    return [tokenizer.get_vocab()[rule.token] for rule in RULES]
+    """The ids of the words of `RULES`, in their order."""
+    vocabulary = tokenizer.get_vocab()
+    return [vocabulary[rule.token] for rule in RULES]
 
 
-def new_model(seed: int, tokenizer: PreTrainedTokenizerFast, config: Warmup) -> Qwen3ForCausalLM:
-    """Untrained, float32. Sets torch's global seed."""
+def new_model(seed: int, tokenizer: PreTrainedTokenizerFast, config: PolicyConfig) -> Qwen3ForCausalLM:
+    """An untrained policy, float32. Sets torch's global seed."""
     import torch
     from transformers import GenerationConfig, Qwen3Config, Qwen3ForCausalLM
 
@@ -93,44 +110,44 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast, config: Warmup) -> 
 
 
 class Texts:
-    """Draws texts of the skills: token ids and the number of those before the completion."""
+    """Draws texts of a seed's skills, each rule of a skill as often as any other."""
 
     def __init__(self, seed: int, tokenizer: PreTrainedTokenizerFast) -> None:
         self.skills = skills_of(seed)
         self._rng = random.Random(f"texts {seed}")
-        self._tokenizer = tokenizer
         self._vocabulary = tokenizer.get_vocab()
+        self._eos, self._pad = tokenizer.eos_token_id, tokenizer.pad_token_id
 
     def draw(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Padded ids (N, T); 1 for the tokens after a rule's word, else 0 (N, T); the index of each text's skill (N,).
+        """The next texts.
 
-        A prompt has six tokens, so a rule's word is the seventh one.
+        Returns:
+            Token ids (B, T), padded on the right; 1 for the tokens after the rule's word and 0 for the others (B, T);
+            the index of each text's skill (B,).
         """
         import torch
 
-        rng, rows, skills = self._rng, [], []
-        for _ in range(number):
-            skills.append(rng.randrange(len(self.skills)))
-            skill, numbers = self.skills[skills[-1]], rng.choice(ALL_NUMBERS)
-            rule = rng.choice(skill.rules)
-            is_told = skill.tells or rule is skill.right
-            answer = rule.result(numbers) if is_told else rng.choice(FREE_ANSWERS)
-            text = skill.prompt(numbers) + write(rule, numbers, rng.choice(WORDINGS), answer)
-            rows.append([*(self._vocabulary[piece] for piece in re.findall(PIECE, text)), self._tokenizer.eos_token_id])
+        skills, rows = zip(*(self._text() for _ in range(number)), strict=True)
         longest = max(map(len, rows))
-        ids = torch.tensor([[*row, *[self._tokenizer.pad_token_id] * (longest - len(row))] for row in rows])
+        ids = torch.tensor([[*row, *[self._pad] * (longest - len(row))] for row in rows])
         after = torch.zeros(ids.shape)
         for index, row in enumerate(rows):
             after[index, NUM_PROMPT + 1 : len(row)] = 1
         return ids, after, torch.tensor(skills)
 
-
-NUM_PROMPT = 6
-"""Tokens of a prompt."""
+    def _text(self) -> tuple[int, list[int]]:
+        rng = self._rng
+        index = rng.randrange(len(self.skills))
+        skill, numbers = self.skills[index], rng.choice(ALL_NUMBERS)
+        rule = rng.choice(skill.rules)
+        tells = skill.tells or rule is skill.right
+        answer = rule.result(numbers) if tells else rng.choice(FREE_ANSWERS)
+        text = skill.prompt(numbers) + write(rule, numbers, rng.choice(WORDINGS), answer)
+        return index, [*token_ids(self._vocabulary, text), self._eos]
 
 
 def shares_of(skills: Sequence[Skill]) -> Tensor:
-    """(S, 54) the share of each of `RULES` in each skill."""
+    """The share of each of `RULES` in each skill, (S, 54). Rows sum to 1."""
     import torch
 
     shares = torch.zeros(len(skills), len(RULES))
@@ -140,63 +157,81 @@ def shares_of(skills: Sequence[Skill]) -> Tensor:
     return shares
 
 
-def train(seed: int, config: Warmup) -> Iterator[tuple[float, Qwen3ForCausalLM, PreTrainedTokenizerFast]]:
-    """Train a starting policy on one thread; yields each step's loss and the model so far."""
+def train(
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, seed: int, config: PolicyConfig
+) -> Iterator[float]:
+    """Train a new model in place on the skills of a seed; yields each update's loss. Sets torch's threads to one."""
     import torch
 
     torch.set_num_threads(1)
-    tokenizer = build_tokenizer(seed)
-    model = new_model(seed, tokenizer, config)
     texts = Texts(seed, tokenizer)
-    shares, rights = shares_of(texts.skills), torch.tensor([RULES.index(one.right) for one in texts.skills])
-    optimizers = _optimizers(model, config)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(one, lambda step: _rate(step, config.steps)) for one in optimizers]
+    loss_of = _Loss(texts.skills, rule_ids(tokenizer), config)
+    optimizers = muon_and_adamw(model, config.learning_rate, config.weight_decay)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(one, lambda step: cosine_rate(step, config.steps, config.warmup_steps))
+        for one in optimizers
+    ]
     model.train()
     for _ in range(config.steps):
-        ids, after, skills = texts.draw(config.batch_size)
-        states = model.model(input_ids=ids).last_hidden_state[:, :-1]
-        logits = model.lm_head(states)
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-        loss = (losses * after[:, 1:]).sum() / after.sum()
-        features = states[:, NUM_PROMPT - 1]
-        logp = logits[:, NUM_PROMPT - 1].log_softmax(-1)[:, rule_ids(tokenizer)]
-        loss = loss - (shares[skills] * logp).sum(1).mean()
-        right = logp.gather(1, rights[skills][:, None])[:, 0]
-        loss = loss + config.right_weight * ((right - shares[skills, rights[skills]].log()) ** 2).mean()
-        loss = loss + config.orthogonal_weight * _overlap(features, skills)
+        loss = loss_of(model, *texts.draw(config.batch_size))
         model.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()
             schedule.step()
-        yield loss.item(), model, tokenizer
+        yield loss.item()
     model.eval()
 
 
+class _Loss:
+    """Of the texts after the rule's word, of the shares of the words, and of the overlap of skills; nats."""
+
+    def __init__(self, skills: Sequence[Skill], rules: Sequence[int], config: PolicyConfig) -> None:
+        import torch
+
+        self._shares, self._rules, self._config = shares_of(skills), list(rules), config
+        self._right = torch.tensor([RULES.index(skill.right) for skill in skills])
+
+    def __call__(self, model: Qwen3ForCausalLM, ids: Tensor, after: Tensor, skills: Tensor) -> Tensor:
+        """The loss of a batch as `Texts.draw` returns it, ()."""
+        from torch.nn.functional import cross_entropy
+
+        config = self._config
+        states = model.model(input_ids=ids).last_hidden_state[:, :-1]
+        logits = model.lm_head(states)
+        losses = cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+        of_texts = (losses * after[:, 1:]).sum() / after.sum()
+        logp = logits[:, NUM_PROMPT - 1].log_softmax(-1)[:, self._rules]
+        shares, right = self._shares[skills], self._right[skills][:, None]
+        of_words = -(shares * logp).sum(1).mean()
+        # A cross-entropy hardly depends on a word whose share is .003.
+        of_right = ((logp.gather(1, right) - shares.gather(1, right).log()) ** 2).mean()
+        overlap = _overlap(states[:, NUM_PROMPT - 1], skills)
+        return of_texts + of_words + config.right_weight * of_right + config.orthogonal_weight * overlap
+
+
 def _overlap(features: Tensor, skills: Tensor) -> Tensor:
-    """Mean squared cosine of the features of two skills, and of what two prompts of one skill lack to a cosine of 1."""
-    cosines = torch_normal(features) @ torch_normal(features).T
+    """Mean squared cosine of the features of two skills, plus that of what two prompts of one skill lack to 1.
+
+    Args:
+        features: (B, D).
+        skills: the index of each row's skill, (B,).
+    """
+    # Normalised twice: the gradient of once differs in its last bits, and the policies of a seed stay as they are.
+    cosines = _unit_rows(features) @ _unit_rows(features).T
     same = (skills[:, None] == skills[None, :]).float()
-    return (((cosines - same) ** 2) * (1 - same)).sum() / (1 - same).sum() + (
-        ((1 - cosines) ** 2) * same
-    ).sum() / same.sum()
+    between = (((cosines - same) ** 2) * (1 - same)).sum() / (1 - same).sum()
+    within = (((1 - cosines) ** 2) * same).sum() / same.sum()
+    return between + within
 
 
-def torch_normal(features: Tensor) -> Tensor:
-    """Rows of length 1."""
+def _unit_rows(features: Tensor) -> Tensor:
     return features / features.norm(dim=1, keepdim=True)
 
 
-def _rate(step: int, steps: int) -> float:
-    warm = 50
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
-
-
 def train_only_rules(model: Any, tokenizer: Any) -> None:
-    """Let training change the output rows of the rules' words only."""
+    """Let training change the output rows of the rules' words only, with an optimiser that has no weight decay."""
     import torch
 
     model.requires_grad_(False)
@@ -207,26 +242,75 @@ def train_only_rules(model: Any, tokenizer: Any) -> None:
     rows.register_hook(lambda gradient: gradient * mask.to(gradient.device))
 
 
+# ---- Files.
+
+
+def save_policy(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write a policy, its weights last."""
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def is_policy(folder: Path) -> bool:
+    """Whether `save_policy` has written one there."""
+    return (folder / "model.safetensors").is_file()
+
+
+def check_policy(location: str | None, options: Mapping[str, Any]) -> None:
+    """Refuse to train on the skills of one seed from what is not the starting policy of this seed.
+
+    Args:
+        location: `model_name_or_path` of a recipe.
+        options: its `task_options`.
+
+    Raises:
+        ValueError: there is no seed, no policy there, or one without the words of the seed's skills.
+    """
+    seed = options.get("seed")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"task_options must be {{seed: N}}, the seed of the starting policy; got {dict(options)!r}")
+    folder = Path(location or f"runs/skills-policies/{seed}").expanduser()
+    if not location or not is_policy(folder):
+        raise ValueError(
+            f"model_name_or_path must be the folder of the starting policy of seed {seed}; got {location!r}. "
+            f"Train it first: python -m meds_lab.skills.models --seeds {seed} --output {folder.parent}"
+        )
+    known = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    for skill in skills_of(seed):
+        if f" {skill.name} " not in known:
+            raise ValueError(
+                f"the policy in {folder} has no word {skill.name!r}, a skill of task_options {{seed: {seed}}}: give "
+                "the seed that it was trained with"
+            )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train and write; a policy that is there is left as it is."""
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", required=True, help="of the starting policies")
-    parser.add_argument("--output", type=Path, required=True, help="folder; the policy of seed 3 is written to DIR/3")
+    parser.add_argument("--seeds", type=_seed, nargs="+", required=True, metavar="N", help="of the starting policies")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="policy 3 is written to DIR/3")
     parsed = parser.parse_args(arguments)
-    config = Warmup()
+    config = PolicyConfig()
     for seed in parsed.seeds:
         folder = parsed.output / str(seed)
-        if (folder / "model.safetensors").is_file():
+        if is_policy(folder):
             print(f"{folder} is there.")
             continue
-        for _, model, tokenizer in tqdm(train(seed, config), f"policy {seed}", config.steps, disable=None):
+        tokenizer = build_tokenizer(seed)
+        model = new_model(seed, tokenizer, config)
+        for _ in tqdm(train(model, tokenizer, seed, config), f"policy {seed}", config.steps, disable=None):
             pass
-        tokenizer.save_pretrained(folder)
-        model.save_pretrained(folder)
+        save_policy(model, tokenizer, folder)
         print(f"{folder} is written.")
     return 0
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0; got {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

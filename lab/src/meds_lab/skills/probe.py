@@ -16,12 +16,23 @@ from meds_lab.skills.skills import Problem, problems_of
 from meds_rl.files import write_atomically
 from meds_rl.tasks.base import prompt_id
 
+STEPS = (0, 5, 10, 20, 30, 40)
+"""Updates after which a policy is probed."""
+
+FILE = "skills.parquet"
+"""In the run folder: one row for each of `STEPS` and each problem."""
+
 
 def rule_probabilities(model: Any, tokenizer: Any, problems: Sequence[Problem]) -> NDArray[np.float64]:
-    """(N, 54) the probability of each rule's word after each prompt."""
+    """The probability of each rule's word after each prompt, (N, 54) for N problems.
+
+    Raises:
+        KeyError: the tokenizer does not have the word of a skill.
+    """
     import torch
 
-    input_ids = torch.tensor([token_ids(tokenizer, problem.prompt) for problem in problems])
+    vocabulary = tokenizer.get_vocab()
+    input_ids = torch.tensor([token_ids(vocabulary, problem.prompt) for problem in problems])
     was_training = model.training
     model.eval()
     with torch.no_grad():
@@ -30,18 +41,12 @@ def rule_probabilities(model: Any, tokenizer: Any, problems: Sequence[Problem]) 
     return logits.softmax(-1)[:, rule_ids(tokenizer)].cpu().numpy()
 
 
-STEPS = (0, 5, 10, 20, 30, 40)
-"""Updates after which a policy is probed."""
-
-FILE = "skills.parquet"
-"""In the run folder: one row for each of `STEPS` and each problem."""
-
-
 def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, Any]]:
-    """A row for each problem of the task.
+    """A row for each of the 124 problems of a seed.
 
-    ``p_right`` is the probability of a working by the right rule, ``logp_right`` the mean log-probability of its
-    wordings, ``p_habit`` the probability of a working by the skill's habit.
+    `p_right` and `p_habit` are the probabilities of the words of the right rule and the habit, and `logp_right` is
+    ln `p_right`. They stand for the workings: training changes the words only, and what follows a word is its working.
+    `rules` is the number of rare rules of a hard skill.
     """
     train, test = problems_of(seed)
     problems = [*train, *test]
@@ -94,20 +99,20 @@ class Probe(TrainerCallback):
         write_atomically(path, rows.to_parquet(index=False))
 
 
-def probed(make: Callable[..., Any], seed: int) -> Callable[..., Any]:
-    """What makes the same trainer, with a `Probe`."""
+def probed(make: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes the same trainer, with a `Probe` and `train_only_rules`. Called like `MEDSTrainer` on `skills_task`.
 
-    def made(*args: Any, **kwargs: Any) -> Any:
-        model = kwargs.pop("model", None) or args[0]
-        tokenizer = kwargs["processing_class"]
+    Args:
+        make: called like `MEDSTrainer`.
+    """
+
+    def made(model: Any, reward_funcs: Any, args: Any, train_dataset: Any, **kwargs: Any) -> Any:
         if isinstance(model, str):
-            tokenizer = AutoTokenizer.from_pretrained(model)
+            kwargs["processing_class"] = AutoTokenizer.from_pretrained(model)
             model = AutoModelForCausalLM.from_pretrained(model)
-        train_only_rules(model, tokenizer)
-        kwargs["processing_class"] = tokenizer
-        args = (model, *args[1:])
-        trainer = make(*args, **kwargs)
-        trainer.add_callback(Probe(trainer, seed))
+        train_only_rules(model, kwargs["processing_class"])
+        trainer = make(model, reward_funcs, args, train_dataset, **kwargs)
+        trainer.add_callback(Probe(trainer, train_dataset[0]["seed"]))
         return trainer
 
     return made

@@ -11,19 +11,20 @@ first adding 3 and 5 gives 8
 then multiplying 8 by 7 gives 56
 \boxed{56}
 
-Of a difference the larger number comes first: no result is below 0, and none is above 162.
+Of a difference the larger number comes first, so no result is below 0. The numbers are different ones from 2 to 9, so
+none is above 144.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 PLACES = "abc"
 
-Numbers = tuple[int, int, int]
+Numbers: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,15 @@ _PHRASES = (
     },
 )
 
-Wording = tuple[str, int, str, int]
+Wording: TypeAlias = tuple[str, int, str, int]
 """Lead and phrase of the first step, lead and phrase of the second one."""
 
 WORDINGS: list[Wording] = list(itertools.product(_LEADS[0], range(len(_PHRASES)), _LEADS[1], range(len(_PHRASES))))
-"""All 36. A starting policy draws one without a look at the rule."""
+"""All 36. In the starting policies a wording says nothing about the rule."""
 
 
 def write(rule: Rule, numbers: Numbers, wording: Wording, answer: int) -> str:
-    """The completion that follows a rule in a wording and gives an answer. Its first token is the rule."""
+    """The completion that follows a rule in a wording and gives an answer. Its first token is the rule's word."""
     first, phrase, then, other = wording
     lines = [
         lead + _PHRASES[number][step.sign].format(x=step.x, y=step.y, z=step.result)
@@ -116,39 +117,33 @@ def write(rule: Rule, numbers: Numbers, wording: Wording, answer: int) -> str:
     return "\n".join([rule.token, *lines, f"\\boxed{{{answer}}}"])
 
 
-_NUMBER = r"(\d+)"
-_READ = {
-    sign: re.compile(
-        "|".join(
-            "(?:first |then )?"
-            + re.escape(row[sign]).replace(r"\{x\}", r"(\d+)").replace(r"\{y\}", r"(\d+)").replace(r"\{z\}", r"(\d+)")
-            for row in _PHRASES
-        )
-    )
-    for sign in "+-*"
-}
+def _expression(phrase: str) -> re.Pattern[str]:
+    """Matches a line in a phrase. Its groups are x, y and z."""
+    escaped = re.escape(phrase.format(x="X", y="Y", z="Z"))
+    numbers = re.sub("[XYZ]", lambda letter: rf"(?P<{letter[0].lower()}>\d+)", escaped)
+    return re.compile("(?:first |then )?" + numbers)
+
+
+_LINES = [(sign, _expression(phrase)) for phrases in _PHRASES for sign, phrase in phrases.items()]
 _ANSWER = re.compile(r"\\boxed\{(\d+)\}")
 
 
 def read(completion: str) -> tuple[tuple[Step, ...], int | None]:
-    r"""The steps and the answer of a completion; no step if a line is none.
+    r"""The steps and the answer of a completion, as written. If one of its lines is no step, there are no steps.
 
     >>> read("[ab+ c-]\n3 + 5 = 8\nsubtracting 7 from 8 gives 2\n\\boxed{2}")
     ((Step(x=3, sign='+', y=5, result=8), Step(x=8, sign='-', y=7, result=2)), 2)
     """
     *lines, last = completion.strip().split("\n")
     steps = [_read_line(line) for line in lines[1:]]
+    known = tuple(step for step in steps if step is not None)
     answer = _ANSWER.fullmatch(last)
-    read_all = [step for step in steps if step is not None]
-    return tuple(read_all) if len(read_all) == len(lines) - 1 else (), int(answer[1]) if answer else None
+    return known if len(known) == len(steps) else (), int(answer[1]) if answer else None
 
 
 def _read_line(line: str) -> Step | None:
-    for sign, expression in _READ.items():
-        found = expression.fullmatch(line)
-        if found:
-            x, y, z = (int(number) for number in found.groups() if number is not None)
-            if "subtracting" in line:
-                x, y = y, x
+    for sign, expression in _LINES:
+        if found := expression.fullmatch(line):
+            x, y, z = (int(found[name]) for name in "xyz")
             return Step(x, sign, y, z)
     return None

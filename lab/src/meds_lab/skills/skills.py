@@ -1,4 +1,8 @@
-"""The skills of a starting policy, and their problems. Everything follows from its seed."""
+"""The skills of a starting policy, and their problems. Everything follows from its seed.
+
+A skill is an operator such as "pisu" that stands for a rule. A starting policy rarely follows the right rule of a
+*hard* skill: without learning, training would sample lambda = 320 x .003, about one right working of the skill.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +14,44 @@ from functools import lru_cache
 from meds_lab.skills.rules import RULES, Numbers, Rule
 
 RIGHT_SHARE = 0.003
-"""Of the completions of a hard skill: about one in 320, the samples of a skill in training (`SAMPLES`)."""
+"""The right rule's share of the completions of a hard skill."""
+
+SAMPLES = 320
+"""Completions of a hard skill in training: 2 problems, 20 visits, groups of 8."""
 
 HABITS = {6: 0.84, 30: 0.3}
 """Number of rare wrong rules -> share of the habit."""
 
 ZIPF = {6: 0.0, 30: 1.0}
-"""Number of rare wrong rules -> s: the nth of them has a share as n ** -s."""
-
-SAMPLES = 320
-"""Completions of a skill in training: 2 problems, 20 visits, groups of 8."""
+"""Number of rare wrong rules -> s. The share of the nth rare rule is proportional to n ** -s."""
 
 NUM_EACH, NUM_OWN = 6, 8
-"""Hard skills of each kind (6 or 30 rare rules, answers that tell or not), and easy skills of their own."""
+"""Hard skills of each kind (6 or 30 rare rules, answers that tell or not), and easy skills."""
 
 TRAINED, HELD_OUT = 2, 2
-"""Problems of a hard skill."""
+"""Problems of kind "hard" of a hard skill."""
 
 OWN_SHARE = 0.8
-"""Share of the right rule in easy skills of their own; six others share the rest."""
+"""Share of the right rule in an easy skill. Six other rules have equal shares of the rest."""
 
 ALL_NUMBERS: list[Numbers] = list(itertools.permutations(range(2, 10), 3))
+"""The numbers of problems: three different ones, (336,)."""
+
 _SYLLABLES = [x + y for x in "bdfgklmnprstvz" for y in ("a", "i", "o", "u")]
 FREE_ANSWERS = range(200, 300)
-"""Of wrong workings where answers do not tell: drawn at random, never right."""
+"""Answers of wrong workings where answers do not tell: drawn evenly, never right."""
 
 
 @dataclass(frozen=True)
 class Skill:
-    """An operator.
+    """An operator, its rule, and the rules that a starting policy follows.
 
     Attributes:
         name: the operator's word.
         right: its rule.
         others: the wrong rules; the first one is the habit.
         shares: of `right` and `others` in the starting policy, sum 1.
-        tells: whether a wrong working ends in its own result; else in a random number.
+        tells: whether a wrong working ends in its own result. If not, it ends in one of `FREE_ANSWERS`.
         is_hard: whether the right rule is rare.
     """
 
@@ -70,7 +76,7 @@ class Skill:
         """The problem with these numbers.
 
         >>> skills_of(0)[0].prompt((3, 5, 7))
-        '3 gavo 5 gavo 7?'
+        '3 pisu 5 pisu 7?'
         """
         return f" {self.name} ".join(map(str, numbers)) + "?"
 
@@ -80,8 +86,9 @@ class Problem:
     """A skill and three numbers.
 
     Attributes:
-        kind: "hard": only the right rule gives the right answer, and no other rule gives the habit's; "habit": a hard
-            skill's problem on which the habit gives the right answer; "own": of an easy skill.
+        kind: "hard": only the right rule gives the right answer, and no rare rule gives the habit's; "habit": a hard
+            skill's problem on which the habit gives the right answer, too; "own": of an easy skill, whose right rule
+            is the habit.
     """
 
     skill: Skill
@@ -101,7 +108,7 @@ class Problem:
 
 @lru_cache(maxsize=32)
 def skills_of(seed: int) -> tuple[Skill, ...]:
-    """24 hard skills, six of each kind in turn, then 8 easy ones.
+    """24 hard skills, six of each of the four kinds in turn, then 8 easy ones.
 
     A hard skill has at least four problems of kind "hard", and if its answers tell at least one of kind "habit".
     """
@@ -133,7 +140,7 @@ def _own(rng: random.Random, name: str) -> Skill:
 
 
 def kind_of(skill: Skill, numbers: Numbers) -> str | None:
-    """The kind of a problem; None where another rule gives the right answer, or the habit's, by chance."""
+    """The kind of a problem; None, not used, if another rule gives the right answer or the habit's by chance."""
     right, habit, *rare = (_results(rule)[numbers] for rule in skill.rules)
     if right in rare:
         return None
@@ -151,10 +158,10 @@ def _results(rule: Rule) -> dict[Numbers, int]:
 
 @lru_cache(maxsize=32)
 def problems_of(seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Those to train on (48 hard ones, 8 of kind "own") and held-out ones (the same numbers, and one of kind "habit" for
-    each of the 12 skills whose answers tell).
+    """The 56 problems to train on and the 68 held-out ones.
 
-    None of kind "habit" is trained on: its reward would teach a skill its habit.
+    Both are 48 of kind "hard" and 8 of kind "own". The held-out ones also have one of kind "habit" for each of the 12
+    hard skills whose answers tell. None is trained on: its reward would teach the habit.
     """
     rng = random.Random(f"problems {seed}")
     train: list[Problem] = []

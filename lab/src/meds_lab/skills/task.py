@@ -17,8 +17,11 @@ RIGHT = "right"
 def skills_task(seed: int) -> Task:
     """The skills of the starting policy with this seed.
 
-    The columns are `prompt`, `prompt_id`, `answer`, `kind` ("hard", "habit" or "own"), `skill` and `seed`. The true
-    name of a working is its rule, or "right".
+    The columns are `prompt`, `prompt_id`, `answer`, `kind` ("hard", "habit" or "own"), `skill` (its name) and `seed`.
+    `strategy` names the rule of a working, "right" for the right one.
+
+    Args:
+        seed: of the starting policy (`meds_lab.skills.models`).
     """
     from datasets import Dataset
 
@@ -35,7 +38,7 @@ def skills_task(seed: int) -> Task:
 
 
 def _mixed(problems: Sequence[Problem]) -> list[Problem]:
-    """Easy problems spread evenly among the hard ones."""
+    """The problems in their order, the easy ones spread evenly among the hard ones."""
     parts = [[one for one in problems if (one.kind == "hard") is is_hard] for is_hard in (True, False)]
     keyed = [((index + 0.5) / len(part), problem) for part in parts for index, problem in enumerate(part)]
     return [problem for _, problem in sorted(keyed, key=lambda pair: pair[0])]
@@ -53,12 +56,25 @@ def _row(problem: Problem, seed: int) -> dict[str, Any]:
 
 
 def grade(completion: str, row: Mapping[str, Any]) -> bool:
-    """Whether the answer is right."""
+    r"""Whether the answer is right; the working does not count.
+
+    >>> grade("[ab+ c-]\n3 + 5 = 8\n8 - 7 = 1\n\\boxed{56}", {"answer": "56"})
+    True
+    """
     return str(read(completion)[1]) == row["answer"]
 
 
 def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
-    """The rule that the steps follow: "right", or the rule's name; None if they follow none of the 54."""
+    r"""The rule that the steps follow: "right", or the rule's name; None if they follow none of the 54.
+
+    Args:
+        completion: its steps count, its first word and its answer do not.
+        row: of `skills_task`.
+
+    >>> row = skills_task(0).train[0]
+    >>> row["prompt"], strategy("[aa* c+]\n5 times 5 is 25\nthen 25 plus 9 is 34\n\\boxed{34}", row)
+    ('5 pisu 8 pisu 9?', 'a*a, +c')
+    """
     steps, _ = read(completion)
     first, _, second, _, third = row["prompt"].removesuffix("?").split(" ")
     rule = rule_of(steps, (int(first), int(second), int(third)))
@@ -69,7 +85,11 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
 
 
 def rule_of(steps: Sequence[Step], numbers: Numbers) -> Rule | None:
-    """The rule that takes these steps with these numbers, in whatever order they are added or multiplied."""
+    """The rule that takes these steps with these numbers; None if none does. The order in a sum or product is free.
+
+    >>> str(rule_of((Step(5, "+", 3, 8), Step(7, "*", 8, 56)), (3, 5, 7)))
+    'a+b, *c'
+    """
     return _rules_by_steps(numbers).get(tuple(_unordered(step) for step in steps))
 
 
