@@ -99,8 +99,8 @@ def batch_of(rewards, *, is_correct=None, penalties=0.0) -> Batch:
         # The group is 1, 0, 0, 0: mean 1/4, deviation 1/2. The recalled row's .75 gets the weight .5.
         ("none", None, [0.375, -0.25, -0.25, -0.25]),
         ("group", None, [0.375 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001]),
-        # Of the batch as sampled, seven 0 and one 1: mean 1/8, variance (7/64 + 49/64) / 7 = 1/8.
-        ("batch", None, np.array([0.375, -0.25, -0.25, -0.25]) / (0.125**0.5 + 1e-4)),
+        # The batch is six 0 and two 1: mean 1/4, variance (6/16 + 18/16) / 7 = 3/14.
+        ("batch", None, np.array([0.375, -0.25, -0.25, -0.25]) / ((3 / 14) ** 0.5 + 1e-4)),
         # (r - mean) / (1/4): 3, -1, -1, -1.
         ("group", maxrl_advantages, [1.5, -1.0, -1.0, -1.0]),
     ],
@@ -114,6 +114,14 @@ def test_advantages_of_a_group_that_took_one_in(scale, function, expected):
     np.testing.assert_array_equal(after[4:], before[4:])  # the other group's are as before
     batch.recalled = {}
     np.testing.assert_array_equal(batch.advantages(function, scale), before)
+
+
+def test_a_batch_without_a_right_answer_has_a_deviation():
+    # Seven 0 and the recalled 1: variance (7/64 + 49/64) / 7 = 1/8. As sampled it would be 0, and 1e-4 would divide.
+    batch = batch_of([0.0] * 8)
+    batch.recalled = {0: RightCompletion(np.array(KEPT), 1.0)}
+    expected = np.array([0.375, -0.25, -0.25, -0.25]) / (0.125**0.5 + 1e-4)
+    np.testing.assert_allclose(batch.advantages(None, "batch")[:4], expected, rtol=1e-12)
 
 
 def test_penalties_of_the_others_count():
