@@ -20,7 +20,7 @@ MOST_KEPT = 2
 
 
 class RightCompletion(NamedTuple):
-    """A right completion: its token ids (T,) int32, T >= 1, and its reward without any penalty."""
+    """A right completion: its token ids (T,) int32, T >= 1, and its raw reward."""
 
     token_ids: NDArray[np.int32]
     reward: float

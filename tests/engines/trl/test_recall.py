@@ -243,17 +243,15 @@ def test_a_cut_off_one_is_never_kept(model_path, dataset, make_config, fields):
     assert not trainer.memory.kept
 
 
-def test_its_reward_is_without_the_overlong_punishment(model_path, dataset, make_config, fields):
+def test_its_reward_is_the_raw_one(model_path, dataset, make_config, fields):
     def not_short(completion_ids, **_):
         first = next(row for row, ids in enumerate(completion_ids) if 1 < len(ids) < 12 and ids[-1] == 1)
         return [float(row == first) for row in range(len(completion_ids))]
 
-    # Punished are lengths above 12 - 11 = 1, by (length - 1) / 11.
+    # Overlong are lengths above 12 - 11 = 1, by (length - 1) / 11.
     trainer = trained(model_path, dataset, make_config(**fields, overlong_buffer=11), reward=not_short)
     (one,) = next(iter(trainer.memory.kept.values())).completions
-    assert one.reward == pytest.approx(1.0, abs=1e-6)
-    punished = 1 - (len(one.token_ids) - 1) / 11
-    assert rollouts_of(trainer).query("is_correct")["reward"].item() == pytest.approx(punished, abs=1e-6)
+    assert one.reward == pytest.approx(1 - (len(one.token_ids) - 1) / 11, abs=1e-6)
 
 
 # ---- What is logged and written describes what was sampled.

@@ -2,8 +2,8 @@
 
 A recalled row replaces token ids, mask and log-probabilities of the row that makes way, before TRL shuffles and splits
 the batch. Its old and its sampling log-probabilities are those of the policy that has just sampled, so its ratios begin
-at 1, and its KL term is that of its own text. It gets neither entropy advantage nor overlong punishment. What is
-logged, written and counted by the memory is the completion that was sampled.
+at 1, and its KL term is that of its own text: the update is that of the same text sampled, but for the weight of its
+advantage and without an entropy advantage. What is logged, written and counted by the memory is what was sampled.
 """
 
 from __future__ import annotations
@@ -81,23 +81,15 @@ def _groups(batch: Batch) -> list[Group]:
 
 def _whole_completions(trainer: MEDSTrainer, output: Mapping[str, Any], wanted: np.ndarray) -> dict[int, Any]:
     """By row, over all processes: the wanted completions that the policy has ended itself."""
-    batch, ids = trainer._batch, output["completion_ids"]
-    local = slice_of(trainer.accelerator, len(ids))
-    ends, punishment = end_ids(trainer), trainer._added.punishment
-
-    def overlong(tokens: torch.Tensor) -> float:
-        return 0.0 if punishment is None else punishment(completion_ids=[tokens])[0]
-
-    rows = {row: ids[row - local.start, : batch.num_tokens[row]] for row in range(local.start, local.stop)}
-    found = [
-        (row, RightCompletion(tokens.cpu().numpy(), batch.rewards[row] - overlong(tokens)))
-        for row, tokens in rows.items()
-        if wanted[row] and len(tokens) and tokens[-1].item() in ends
-    ]
-    return dict(gather_object(found))
+    batch, ids, ends = trainer._batch, output["completion_ids"], _end_ids(trainer)
+    first = slice_of(trainer.accelerator, len(ids)).start
+    rows = [first + row for row in np.flatnonzero(wanted[first : first + len(ids)]).tolist()]
+    found = [(row, ids[row - first, : batch.num_tokens[row]].cpu().numpy()) for row in rows]
+    whole = [(row, RightCompletion(one, batch.rewards[row])) for row, one in found if len(one) and one[-1] in ends]
+    return dict(gather_object(whole))
 
 
-def end_ids(trainer: MEDSTrainer) -> set[int]:
+def _end_ids(trainer: MEDSTrainer) -> set[int]:
     """The tokens that end a completion."""
     given = trainer.model.generation_config.eos_token_id
     return {trainer._tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])} - {None}
