@@ -366,6 +366,14 @@ def test_refused_at_the_start(model_path, dataset, make_config, fields):
         make_config(**{**fields, "meds_recall": -1})
 
 
+@pytest.mark.parametrize("token_ids", [[3, 4, 5], [3, 24, 1]], ids=["another end", "an unknown token"])
+def test_a_memory_of_another_tokenizer_is_refused(model_path, dataset, make_config, fields, token_ids):
+    memory = memory_of("p0", token_ids=token_ids)
+    with pytest.raises(ValueError, match=r"has 24 tokens, and \[1\] end a completion.*the same tokenizer"):
+        MEDSTrainer(model_path, never, make_config(**fields), dataset, memory=memory)
+    MEDSTrainer(model_path, never, make_config(**{**fields, "meds_recall": 0}), dataset, memory=memory)
+
+
 def test_it_needs_to_know_what_is_right(model_path, dataset, make_config, fields):
     def length(completion_ids, **_):
         return [len(ids) / 4 for ids in completion_ids]

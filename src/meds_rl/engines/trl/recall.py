@@ -19,6 +19,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from meds_rl.engines.trl.batch import Batch, on_main_process, slice_of
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.recall import RightCompletion
 from meds_rl.shaping.recall import recall, rows_to_keep
 from meds_rl.shaping.shaper import Group, GroupKind, groups_of
@@ -34,7 +35,23 @@ _OF_THE_REFERENCE = "ref_per_token_logps"
 _RATIO = "importance_sampling_ratio"  # vLLM's correction
 
 
-def recall_into(trainer: MEDSTrainer, output: dict[str, Any]) -> None:
+def check_kept(trainer: MEDSTrainer, memory: ErrorMemory) -> None:
+    """Refuse a given memory whose right completions are of another tokenizer.
+
+    Raises:
+        ValueError: one has an unknown token, or does not end as this trainer's completions do.
+    """
+    ends, size = _end_ids(trainer), trainer.model.config.get_text_config().vocab_size
+    for one in (one for kept in memory.kept.values() for one in kept.completions):
+        if one.token_ids[-1] not in ends or one.token_ids.max() >= size:
+            raise ValueError(
+                f"The memory keeps a right completion with token ids up to {one.token_ids.max()} and "
+                f"{one.token_ids[-1]} at its end; this model has {size} tokens, and {sorted(ends)} end a completion. "
+                "Take the memory of a run with the same tokenizer, or set meds_recall=0."
+            )
+
+
+def recall_into(trainer: MEDSTrainer, memory: ErrorMemory, output: dict[str, Any]) -> None:
     """Recall completions for the trainer's batch, and put them into TRL's output, in all processes together.
 
     Raises:
@@ -46,14 +63,12 @@ def recall_into(trainer: MEDSTrainer, output: dict[str, Any]) -> None:
             "meds_recall needs completions that the policy wrote alone, of prompts without images; this batch has "
             f"{', '.join(refused)}. Set meds_recall=0."
         )
-    batch, memory = trainer._batch, trainer.memory
+    batch = trainer._batch
     groups = _groups(batch)
     whole = _whole_completions(trainer, output, rows_to_keep(groups, batch.is_correct))
     sizes = np.array(batch.column("cluster_size"), dtype=np.float64)
 
     def keep_and_recall() -> tuple[dict[int, RightCompletion], int]:
-        if memory is None:
-            return {}, 0
         return recall(memory, trainer.args.meds_recall, groups, batch.is_correct, sizes, whole), len(memory.kept)
 
     batch.recalled, num_prompts = on_main_process(trainer.accelerator, keep_and_recall)
