@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3ForCausalLM
 from trl import GRPOTrainer
 
 import meds_rl.engines.trl.trainer as trainer_module
@@ -171,6 +172,25 @@ def test_the_update_is_that_of_the_same_text_sampled(model_path, dataset, make_c
         if name in ("old_per_token_logps", "ref_per_token_logps"):
             mine, value = mine[mask], value[mask]
         torch.testing.assert_close(mine, value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_the_reference_of_an_adapter_is_the_model_without_it(model_path, dataset, make_config, fields):
+    from peft import LoraConfig
+
+    args = make_config(**{**fields, "max_steps": 2, "beta": 0.1})
+    adapter = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    trainer = trained(model_path, dataset, args, memory=memory_of(*EVERY), peft_config=adapter)
+    output = trainer.outputs[1]  # the adapter has been trained once
+    start = Qwen3ForCausalLM.from_pretrained(model_path).eval()
+    for row in torch.nonzero(output["recalled"]).ravel().tolist():
+        prompt = output["prompt_ids"][row][output["prompt_mask"][row].bool()]
+        text = torch.cat([prompt, torch.tensor(KEPT)])
+        with torch.no_grad():
+            logps = start(text.unsqueeze(0)).logits[0, :-1].log_softmax(-1)
+        expected = logps.gather(1, text[1:].unsqueeze(1)).ravel()[-len(KEPT) :]
+        got = output["ref_per_token_logps"][row][: len(KEPT)]
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert output["recalled"].sum() == 2
 
 
 def test_the_ratios_of_vllm_begin_at_one(model_path, dataset, make_config, fields, monkeypatch):
