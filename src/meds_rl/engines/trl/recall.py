@@ -2,8 +2,8 @@
 
 A recalled row replaces token ids, mask and log-probabilities of the row that makes way, before TRL shuffles and splits
 the batch. Its old and its sampling log-probabilities are those of the policy that has just sampled, so its ratios begin
-at 1, and its KL term is that of its own text: the update is that of the same text sampled, but for the weight of its
-advantage and without an entropy advantage. What is logged, written and counted by the memory is what was sampled.
+at 1, and its KL term is that of its own text: the update is that of the same text sampled, with a weight and without a
+penalty or an entropy advantage. What is logged, written and counted by the memory is what was sampled.
 """
 
 from __future__ import annotations
