@@ -85,6 +85,7 @@ def test_errors_are_counted_as_without():
     ("visit", "error"),
     [
         (group(9), "9 of 8 are right"),
+        (group(1.5), "as an integer"),
         (group(1, right(1), right(2)), "2 of those may be kept"),
         (group(1, right()), "T of at least 1"),
         (group(1, right(-1)), "from 0 to"),

@@ -5,6 +5,7 @@ and groups of its prompt without a right answer take it in (`meds_rl.shaping.rec
 """
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +20,7 @@ MOST_KEPT = 2
 
 
 class RightCompletion(NamedTuple):
-    """A right completion: its token ids (T,) int32, T >= 1, and its reward without any penalty."""
+    """A right completion: its token ids (T,) int32, T >= 1, and its raw reward."""
 
     token_ids: NDArray[np.int32]
     reward: float
@@ -92,11 +93,11 @@ def check_visits(visits: Sequence[GroupVisit]) -> list[GroupVisit]:
     """The visits with their types made plain; TypeError or ValueError for one that is not possible."""
     checked = []
     for visit in visits:
-        size = check_positive_int("group_size", visit.group_size)
-        if not 0 <= visit.n_right <= size or len(visit.whole) > visit.n_right:
-            raise ValueError(f"{visit.n_right} of {size} are right, and {len(visit.whole)} of those may be kept")
+        size, n_right = check_positive_int("group_size", visit.group_size), operator.index(visit.n_right)
+        if not 0 <= n_right <= size or len(visit.whole) > n_right:
+            raise ValueError(f"{n_right} of {size} are right, and {len(visit.whole)} of those may be kept")
         whole = tuple(right_completion(*one) for one in visit.whole)
-        checked.append(GroupVisit(check_prompt_id(visit.prompt_id), size, int(visit.n_right), whole))
+        checked.append(GroupVisit(check_prompt_id(visit.prompt_id), size, n_right, whole))
     return checked
 
 

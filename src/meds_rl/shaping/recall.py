@@ -1,13 +1,12 @@
 """Recall: a remembered right completion joins a group that has none, in place of its most repeated error.
 
-A group without a right answer teaches at most what to avoid. Recall shows it what was right: the completion takes the
-place of the wrong one with the largest cluster |C|, and counts as right. Of equal ones the first makes way, so also
-where the shaper skips groups without a right answer (|C| is 0). The completion's advantage gets the weight `WEIGHT`, as
-an old text teaches less than a fresh one. The memory decides which completions are kept and how often in a row one is
-recalled (`meds_rl.memory.recall`).
+A group without a right answer teaches at most what to avoid. The recalled completion takes the place of the wrong one
+with the largest |C|, and counts as right. Of equal ones the first makes way; where the shaper skips groups without a
+right answer, all |C| are 0. Its advantage is multiplied by `WEIGHT`, as today's policy did not sample it. Which
+completions are kept, and how often one is recalled, is in `meds_rl.memory.recall`.
 
 The old log-probability of a recalled row is that of the policy of the day, so its ratio begins at 1. With the
-probability it was sampled with, the ratio would vanish exactly where the policy has forgotten it.
+probability it was sampled with, the ratio would vanish where the policy has forgotten it.
 """
 
 from collections.abc import Mapping, Sequence

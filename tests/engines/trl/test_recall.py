@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import Qwen3ForCausalLM
 from trl import GRPOTrainer
 
 import meds_rl.engines.trl.trainer as trainer_module
@@ -99,8 +100,8 @@ def batch_of(rewards, *, is_correct=None, penalties=0.0) -> Batch:
         # The group is 1, 0, 0, 0: mean 1/4, deviation 1/2. The recalled row's .75 gets the weight .5.
         ("none", None, [0.375, -0.25, -0.25, -0.25]),
         ("group", None, [0.375 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001]),
-        # Of the batch as sampled, seven 0 and one 1: mean 1/8, variance (7/64 + 49/64) / 7 = 1/8.
-        ("batch", None, np.array([0.375, -0.25, -0.25, -0.25]) / (0.125**0.5 + 1e-4)),
+        # The batch is six 0 and two 1: mean 1/4, variance (6/16 + 18/16) / 7 = 3/14.
+        ("batch", None, np.array([0.375, -0.25, -0.25, -0.25]) / ((3 / 14) ** 0.5 + 1e-4)),
         # (r - mean) / (1/4): 3, -1, -1, -1.
         ("group", maxrl_advantages, [1.5, -1.0, -1.0, -1.0]),
     ],
@@ -114,6 +115,14 @@ def test_advantages_of_a_group_that_took_one_in(scale, function, expected):
     np.testing.assert_array_equal(after[4:], before[4:])  # the other group's are as before
     batch.recalled = {}
     np.testing.assert_array_equal(batch.advantages(function, scale), before)
+
+
+def test_a_batch_without_a_right_answer_has_a_deviation():
+    # Seven 0 and the recalled 1: variance (7/64 + 49/64) / 7 = 1/8. As sampled it would be 0, and 1e-4 would divide.
+    batch = batch_of([0.0] * 8)
+    batch.recalled = {0: RightCompletion(np.array(KEPT), 1.0)}
+    expected = np.array([0.375, -0.25, -0.25, -0.25]) / (0.125**0.5 + 1e-4)
+    np.testing.assert_allclose(batch.advantages(None, "batch")[:4], expected, rtol=1e-12)
 
 
 def test_penalties_of_the_others_count():
@@ -163,6 +172,25 @@ def test_the_update_is_that_of_the_same_text_sampled(model_path, dataset, make_c
         if name in ("old_per_token_logps", "ref_per_token_logps"):
             mine, value = mine[mask], value[mask]
         torch.testing.assert_close(mine, value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_the_reference_of_an_adapter_is_the_model_without_it(model_path, dataset, make_config, fields):
+    from peft import LoraConfig
+
+    args = make_config(**{**fields, "max_steps": 2, "beta": 0.1})
+    adapter = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    trainer = trained(model_path, dataset, args, memory=memory_of(*EVERY), peft_config=adapter)
+    output = trainer.outputs[1]  # the adapter has been trained once
+    start = Qwen3ForCausalLM.from_pretrained(model_path).eval()
+    for row in torch.nonzero(output["recalled"]).ravel().tolist():
+        prompt = output["prompt_ids"][row][output["prompt_mask"][row].bool()]
+        text = torch.cat([prompt, torch.tensor(KEPT)])
+        with torch.no_grad():
+            logps = start(text.unsqueeze(0)).logits[0, :-1].log_softmax(-1)
+        expected = logps.gather(1, text[1:].unsqueeze(1)).ravel()[-len(KEPT) :]
+        got = output["ref_per_token_logps"][row][: len(KEPT)]
+        torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert output["recalled"].sum() == 2
 
 
 def test_the_ratios_of_vllm_begin_at_one(model_path, dataset, make_config, fields, monkeypatch):
@@ -235,17 +263,15 @@ def test_a_cut_off_one_is_never_kept(model_path, dataset, make_config, fields):
     assert not trainer.memory.kept
 
 
-def test_its_reward_is_without_the_overlong_punishment(model_path, dataset, make_config, fields):
+def test_its_reward_is_the_raw_one(model_path, dataset, make_config, fields):
     def not_short(completion_ids, **_):
         first = next(row for row, ids in enumerate(completion_ids) if 1 < len(ids) < 12 and ids[-1] == 1)
         return [float(row == first) for row in range(len(completion_ids))]
 
-    # Punished are lengths above 12 - 11 = 1, by (length - 1) / 11.
+    # Overlong are lengths above 12 - 11 = 1, by (length - 1) / 11.
     trainer = trained(model_path, dataset, make_config(**fields, overlong_buffer=11), reward=not_short)
     (one,) = next(iter(trainer.memory.kept.values())).completions
-    assert one.reward == pytest.approx(1.0, abs=1e-6)
-    punished = 1 - (len(one.token_ids) - 1) / 11
-    assert rollouts_of(trainer).query("is_correct")["reward"].item() == pytest.approx(punished, abs=1e-6)
+    assert one.reward == pytest.approx(1 - (len(one.token_ids) - 1) / 11, abs=1e-6)
 
 
 # ---- What is logged and written describes what was sampled.
@@ -358,6 +384,14 @@ def test_refused_at_the_start(model_path, dataset, make_config, fields):
         MEDSTrainer(model_path, never, make_config(**fields), with_images)
     with pytest.raises(ValueError, match="meds_recall must be a whole number of at least 0"):
         make_config(**{**fields, "meds_recall": -1})
+
+
+@pytest.mark.parametrize("token_ids", [[3, 4, 5], [3, 24, 1]], ids=["another end", "an unknown token"])
+def test_a_memory_of_another_tokenizer_is_refused(model_path, dataset, make_config, fields, token_ids):
+    memory = memory_of("p0", token_ids=token_ids)
+    with pytest.raises(ValueError, match=r"has 24 tokens, and \[1\] end a completion.*the same tokenizer"):
+        MEDSTrainer(model_path, never, make_config(**fields), dataset, memory=memory)
+    MEDSTrainer(model_path, never, make_config(**{**fields, "meds_recall": 0}), dataset, memory=memory)
 
 
 def test_it_needs_to_know_what_is_right(model_path, dataset, make_config, fields):

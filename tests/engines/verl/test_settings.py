@@ -50,6 +50,7 @@ def test_a_preset_sets_what_the_user_does_not(preset):
         ),
         ({"fingerprint_from": "reference"}, "fingerprints of the policy only"),
         ({"method": "dapo"}, "run verl itself"),
+        ({"meds_recall": 4}, r"meds\.meds_recall is not a setting in verl: a recalled .* second forward pass; TRL's"),
         ({"preset": "best"}, r"meds\.preset must be one of paper, recommended; got 'best'"),
         ({"target": "all"}, r"meds\.target must be one of wrong, right, both; got 'all'"),
         ({"fingerprint": "strategy"}, r"meds\.fingerprint must be one of layer_logits, .*; got 'strategy'"),

@@ -160,7 +160,7 @@ class Batch:
                 that are penalised and not divided by their deviation (`meds_all_wrong="center"`), what TRL would give
                 for those that took in a recalled completion, NaN for all others.
             scale_rewards: as in TRL, for groups with a recalled completion: what r_s - mean is divided by. The
-                deviation of the batch is that of what was sampled, as for all other groups.
+                deviation of the batch is taken with the recalled rewards: without, it is 0 if all of it is wrong.
 
         Raises:
             ValueError: the function does not return one finite number for each row.
@@ -178,7 +178,7 @@ class Batch:
                 rewards[rows], prompt_ids=self.group_ids[rows].tolist(), normalize_by_std=divided[rows]
             )
             if scale_rewards == "batch":
-                advantages[took_in] /= np.std(self.shaped_rewards[finite], ddof=1) + 1e-4
+                advantages[took_in] /= np.std(rewards[finite], ddof=1) + 1e-4
         else:
             advantages = np.zeros(len(self))
             advantages[finite] = advantages_by(function, rewards[finite], self.group_ids[finite], is_correct[finite])

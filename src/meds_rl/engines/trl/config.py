@@ -451,6 +451,6 @@ def opening_lines(args: MEDSConfig) -> str:
         if args.meds_alpha == 0:
             effect = "only watches, as meds_alpha is 0"
         if args.recalls:
-            effect += f", and {args.meds_recall} groups in a row may take in a right completion of an earlier one"
+            effect += f"; {args.meds_recall} groups in a row without a right answer may take in an earlier one"
         lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {effect}.")
     return "\n".join(lines)

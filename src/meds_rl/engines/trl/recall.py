@@ -2,8 +2,8 @@
 
 A recalled row replaces token ids, mask and log-probabilities of the row that makes way, before TRL shuffles and splits
 the batch. Its old and its sampling log-probabilities are those of the policy that has just sampled, so its ratios begin
-at 1, and its KL term is that of its own text. It gets neither entropy advantage nor overlong punishment. What is
-logged, written and counted by the memory is the completion that was sampled.
+at 1, and its KL term is that of its own text: the update is that of the same text sampled, with a weight and without a
+penalty or an entropy advantage. What is logged, written and counted by the memory is what was sampled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import use_adapter
 
 from meds_rl.engines.trl.batch import Batch, on_main_process, slice_of
+from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.recall import RightCompletion
 from meds_rl.shaping.recall import recall, rows_to_keep
 from meds_rl.shaping.shaper import Group, GroupKind, groups_of
@@ -34,7 +35,23 @@ _OF_THE_REFERENCE = "ref_per_token_logps"
 _RATIO = "importance_sampling_ratio"  # vLLM's correction
 
 
-def recall_into(trainer: MEDSTrainer, output: dict[str, Any]) -> None:
+def check_kept(trainer: MEDSTrainer, memory: ErrorMemory) -> None:
+    """Refuse a given memory whose right completions are of another tokenizer.
+
+    Raises:
+        ValueError: one has an unknown token, or does not end as this trainer's completions do.
+    """
+    ends, size = _end_ids(trainer), trainer.model.config.get_text_config().vocab_size
+    for one in (one for kept in memory.kept.values() for one in kept.completions):
+        if one.token_ids[-1] not in ends or one.token_ids.max() >= size:
+            raise ValueError(
+                f"The memory keeps a right completion with token ids up to {one.token_ids.max()} and "
+                f"{one.token_ids[-1]} at its end; this model has {size} tokens, and {sorted(ends)} end a completion. "
+                "Take the memory of a run with the same tokenizer, or set meds_recall=0."
+            )
+
+
+def recall_into(trainer: MEDSTrainer, memory: ErrorMemory, output: dict[str, Any]) -> None:
     """Recall completions for the trainer's batch, and put them into TRL's output, in all processes together.
 
     Raises:
@@ -46,14 +63,12 @@ def recall_into(trainer: MEDSTrainer, output: dict[str, Any]) -> None:
             "meds_recall needs completions that the policy wrote alone, of prompts without images; this batch has "
             f"{', '.join(refused)}. Set meds_recall=0."
         )
-    batch, memory = trainer._batch, trainer.memory
+    batch = trainer._batch
     groups = _groups(batch)
     whole = _whole_completions(trainer, output, rows_to_keep(groups, batch.is_correct))
     sizes = np.array(batch.column("cluster_size"), dtype=np.float64)
 
     def keep_and_recall() -> tuple[dict[int, RightCompletion], int]:
-        if memory is None:
-            return {}, 0
         return recall(memory, trainer.args.meds_recall, groups, batch.is_correct, sizes, whole), len(memory.kept)
 
     batch.recalled, num_prompts = on_main_process(trainer.accelerator, keep_and_recall)
@@ -81,23 +96,15 @@ def _groups(batch: Batch) -> list[Group]:
 
 def _whole_completions(trainer: MEDSTrainer, output: Mapping[str, Any], wanted: np.ndarray) -> dict[int, Any]:
     """By row, over all processes: the wanted completions that the policy has ended itself."""
-    batch, ids = trainer._batch, output["completion_ids"]
-    local = slice_of(trainer.accelerator, len(ids))
-    ends, punishment = end_ids(trainer), trainer._added.punishment
-
-    def overlong(tokens: torch.Tensor) -> float:
-        return 0.0 if punishment is None else punishment(completion_ids=[tokens])[0]
-
-    rows = {row: ids[row - local.start, : batch.num_tokens[row]] for row in range(local.start, local.stop)}
-    found = [
-        (row, RightCompletion(tokens.cpu().numpy(), batch.rewards[row] - overlong(tokens)))
-        for row, tokens in rows.items()
-        if wanted[row] and len(tokens) and tokens[-1].item() in ends
-    ]
-    return dict(gather_object(found))
+    batch, ids, ends = trainer._batch, output["completion_ids"], _end_ids(trainer)
+    first = slice_of(trainer.accelerator, len(ids)).start
+    rows = [first + row for row in np.flatnonzero(wanted[first : first + len(ids)]).tolist()]
+    found = [(row, ids[row - first, : batch.num_tokens[row]].cpu().numpy()) for row in rows]
+    whole = [(row, RightCompletion(one, batch.rewards[row])) for row, one in found if len(one) and one[-1] in ends]
+    return dict(gather_object(whole))
 
 
-def end_ids(trainer: MEDSTrainer) -> set[int]:
+def _end_ids(trainer: MEDSTrainer) -> set[int]:
     """The tokens that end a completion."""
     given = trainer.model.generation_config.eos_token_id
     return {trainer._tokenizer.eos_token_id, *(given if isinstance(given, list) else [given])} - {None}

@@ -69,7 +69,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
-from meds_rl.engines.trl.recall import RECALLED, recall_into
+from meds_rl.engines.trl.recall import RECALLED, check_kept, recall_into
 from meds_rl.engines.trl.reference import copy_as_reference
 from meds_rl.engines.trl.run import RunFiles, open_run
 from meds_rl.fingerprint import AnswerFinder, Fingerprint, TextAnswerFinder
@@ -220,6 +220,8 @@ class MEDSTrainer(GRPOTrainer):
                 f"{self.num_features}. Take the memory of a run with the same model, fingerprint and "
                 "fingerprint_width, or start with an empty one."
             )
+        if self.args.recalls:
+            check_kept(self, self.shaper.memory)
         if (seconds := compile_kernels()) > NOTICED_SECONDS:
             self.accelerator.print(f"Compiling or loading the clustering took {seconds:.0f} s; it is kept on disk.")
 
@@ -287,8 +289,8 @@ class MEDSTrainer(GRPOTrainer):
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
             warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes and self.args.fingerprint != "text")
-        if self.args.recalls:
-            recall_into(self, output)
+        if self.args.recalls and self.memory is not None:
+            recall_into(self, self.memory, output)
         self._replace_advantages(self._batch, output)
         mask_fillers(self._batch, output, self.accelerator)
         self._write_rollouts(self._batch, output)

@@ -38,7 +38,7 @@ _NOT_IN_VERL = {
     "max_generation_batches": "verl's own setting is algorithm.filter_groups.max_num_gen_batches",
     "overlong_buffer": "verl's own setting is reward.reward_kwargs.overlong_buffer_cfg",
     "log_rollouts": "verl's own setting is trainer.rollout_data_dir",
-    "recall": "only the TRL trainer can recall (MEDSConfig(meds_recall=...))",
+    "recall": "a recalled completion would need a second forward pass; TRL's trainer can recall (meds_recall)",
 }
 
 
