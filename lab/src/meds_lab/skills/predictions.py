@@ -3,7 +3,7 @@
     python -m meds_lab.skills.predictions --output lab/evidence/skills-predictions.json
 
 The simulated learning rate is that of lab/recipes/skills.yaml: an advantage A of one completion in a group of G moves
-its rule's logit by rate |h|^2 A / T, h the features of the skill (|h|^2 = 185) and T the tokens of a batch (224 x 18.2).
+its rule's logit by rate |h|^2 A / T: h the features of the skill (|h|^2 = 185), T the tokens of a batch (224 x 18.2).
 Each method is simulated on the four kinds of hard skills; what it finds is the mean over them.
 """
 
