@@ -30,7 +30,7 @@ def counted() -> Make:
                 "lam": 1.0,
                 "p_right_0": 0.003,
                 "p_right": 0.9 if skill < number else 0.0,
-                "logp_right_10": float(number),
+                "early_logp": float(number),
                 "found": skill < number,
             }
             for method, numbers in found.items()
@@ -64,6 +64,6 @@ def simulated() -> Make:
                     found = norm.cdf(level) < -np.expm1(-0.42 * lam * m)
                     skills = pd.DataFrame({"skill": range(24), "rules": [6, 30] * 12, "lam": lam, "found": found})
                     frames.append(skills.assign(checkpoint=checkpoint, seed=seed, method=method, kind="hard"))
-        return pd.concat(frames).assign(tells=True, p_right_0=0.003, p_right=0.5, logp_right_10=0.0)
+        return pd.concat(frames).assign(tells=True, p_right_0=0.003, p_right=0.5, early_logp=0.0)
 
     return make

@@ -6,7 +6,7 @@ import pytest
 
 from meds_lab.skills.collect import main
 from meds_lab.skills.inference import COLUMNS, check_table
-from meds_lab.skills.probe import FILE, STEPS
+from meds_lab.skills.probe import FILE
 
 
 def row(step, split, kind, p_right, p_habit=0.5, skill="pisu"):
@@ -21,7 +21,7 @@ def write(folder, last=40):
     trained = {0: 0.001, 5: 0.002, 10: 0.004, 20: 0.01, 30: 0.02, 40: 0.03}
     rows = [
         one
-        for step in STEPS
+        for step in trained
         if step <= last
         for one in (
             row(step, "train", "hard", trained[step]),
@@ -65,7 +65,7 @@ def test_a_hard_skill(table):
     # Means of p and 3 p: 2 x .001, 2 x .03.
     assert (first["p_right_0"], first["p_right"]) == pytest.approx((0.002, 0.06))
     # From .001 to .004 on both problems: ln 4.
-    assert first["logp_right_10"] == pytest.approx(np.log(4))
+    assert first["early_logp"] == pytest.approx(np.log(4))
     assert first["found"] == True  # noqa: E712  # .06 is above .05
 
 
@@ -76,7 +76,7 @@ def test_easy_problems(table):
     # The habit is the right rule. Means of .8 and .6, less .4 at the end.
     assert (own["p_right_0"], own["p_right"]) == pytest.approx((0.7, 0.3))
     for one in (habit, own):
-        assert one[["lam", "logp_right_10", "found"]].isna().all()
+        assert one[["lam", "early_logp", "found"]].isna().all()
 
 
 def test_a_grid_without_finished_cells_is_refused(tmp_path, capsys):

@@ -31,8 +31,8 @@ def test_t_over_checkpoints(counted):
     assert (found.value, found.low, found.high) == pytest.approx((0.2, -0.0484, 0.4484), abs=1e-4)
     assert row["p"] == pytest.approx(0.0742, abs=1e-4)
     assert (row["checkpoints"], row["pairs"]) == (3, 6)
-    # logp_right_10 is the number found, so its differences are ten times as large.
-    assert row["ln p after 10 updates [95 %]"].high == pytest.approx(4.484, abs=1e-3)
+    # early_logp is the number found, so its differences are ten times as large.
+    assert row["ln p after a quarter [95 %]"].high == pytest.approx(4.484, abs=1e-3)
 
 
 def test_only_pairs_count(counted):
@@ -137,7 +137,7 @@ def easy(table, kind, after):
     """One easy row for each training, `after` by method."""
     one = table[table["skill"] == "skill-0"]
     values = one["method"].map(after) + 0.01 * one["seed"]
-    return one.assign(kind=kind, skill=None, lam=None, found=None, logp_right_10=None, p_right_0=0.8, p_right=values)
+    return one.assign(kind=kind, skill=None, lam=None, found=None, early_logp=None, p_right_0=0.8, p_right=values)
 
 
 def test_easy_problems_of_both_kinds(counted):
@@ -185,7 +185,7 @@ def test_the_command_prints_all_tables(counted, tmp_path, capsys):
         (lambda table: table[1:], r"= \(0, 'none'\) from the checkpoint 'start-0' lacks the skills \['skill-0'\]"),
         (lambda table: table.assign(lam=0.0), "lam is missing or impossible in 120 rows"),
         (lambda table: table.assign(found=table["found"].where(table["seed"] == 0)), "found is missing .* 60 rows"),
-        (lambda table: table.assign(logp_right_10=-np.inf), "logp_right_10 is missing"),
+        (lambda table: table.assign(early_logp=-np.inf), "early_logp is missing"),
         (lambda table: table[table["method"] == "none"], r"no training of \['memory'\]; its methods are \['none'\]"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_deviation_of_0_is_refused():
 def test_the_command_reads_a_pilot(simulated, tmp_path, capsys):
     rng = np.random.default_rng(0)
     pilot = simulated(rng, {"none": (1, 1), "memory": (2, 2)}, 4, 2)
-    pilot = pilot.assign(tells=pilot["skill"] < 12, logp_right_10=rng.normal(size=len(pilot)))
+    pilot = pilot.assign(tells=pilot["skill"] < 12, early_logp=rng.normal(size=len(pilot)))
     pilot.to_parquet(tmp_path / "pilot.parquet")
     assert main([str(tmp_path / "pilot.parquet"), "--checkpoints", "12", "16", "--seeds", "3"]) == 0
     printed = capsys.readouterr().out

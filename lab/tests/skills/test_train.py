@@ -43,7 +43,7 @@ def test_two_updates(tmp_path):
     small = ["--max_steps", "2", "--per_device_train_batch_size", "16", "--eval_samples", "0", "--disable_tqdm", "true"]
     assert main([*options(tmp_path), *small, "--fingerprint", "steps"]) == 0
     rows = pd.read_parquet(tmp_path / "run/skills.parquet")
-    assert rows.groupby("step").size().to_dict() == {0: 124}
+    assert rows.groupby("step").size().to_dict() == {0: 124, 1: 124, 2: 124}
     before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("policies/0", "run/model"))
     changed = {name: before[name] != after[name] for name in before}
     assert [name for name, values in changed.items() if values.any()] == ["lm_head.weight"]

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from meds_lab.skills.probe import FILE, STEPS
+from meds_lab.skills.probe import FILE, PARTS
 from meds_lab.skills.skills import SAMPLES
 
-EARLY = 10
-"""Updates after which ln p_right is compared with before."""
+EARLY = PARTS.index(0.25)
+"""The probe that is compared with the one before training."""
 
 FOUND = 0.05
 """A skill is found if its right rule is more probable than this at the end."""
@@ -49,29 +49,30 @@ def read_cell(folder: Path) -> pd.DataFrame | None:
 
     Returns:
         `p_right` and `p_right_0` are means over problems at the end and before training. Only hard skills have `lam`,
-        the expected right samples in training if nothing were learned; `logp_right_10`, the change of the mean ln
-        p_right over the first `EARLY` updates; and `found`.
+        the expected right samples in training if nothing were learned; `early_logp`, the change of the mean ln
+        p_right over the first quarter of training; and `found`.
     """
     probes = pd.read_parquet(folder / FILE)
-    if STEPS[-1] not in set(probes["step"]):
+    steps = sorted(set(probes["step"]))
+    if len(steps) < len(PARTS):
         return None
     # On a problem of kind "habit" the habit gives the right answer, too.
     probes["p_right"] += np.where(probes["kind"] == "habit", probes["p_habit"], 0.0)
     by = ["kind", "skill", "rules", "tells"]
     trained = probes[probes["split"] == "train"]
-    before, early, after = (probes[probes["step"] == step].groupby(by) for step in (STEPS[0], EARLY, STEPS[-1]))
-    lam = trained[trained["step"] == STEPS[0]].groupby(by)["p_right"].mean() * SAMPLES
+    before, early, after = (probes[probes["step"] == step].groupby(by) for step in (steps[0], steps[EARLY], steps[-1]))
+    lam = trained[trained["step"] == steps[0]].groupby(by)["p_right"].mean() * SAMPLES
     table = pd.DataFrame(
         {
             "lam": lam,
             "p_right_0": before["p_right"].mean(),
             "p_right": after["p_right"].mean(),
-            "logp_right_10": early["logp_right"].mean() - before["logp_right"].mean(),
+            "early_logp": early["logp_right"].mean() - before["logp_right"].mean(),
         }
     ).reset_index()
     table["found"] = (table["p_right"] > FOUND).astype(object)
     is_hard = table["kind"] == "hard"
-    table.loc[~is_hard, ["lam", "logp_right_10", "found"]] = None
+    table.loc[~is_hard, ["lam", "early_logp", "found"]] = None
     checkpoint, seed, method = folder.parent.parent.name, int(folder.parent.name.removeprefix("seed-")), folder.name
     return table.assign(checkpoint=checkpoint, seed=seed, method=method, found=table["found"].astype("boolean"))
 

@@ -34,13 +34,13 @@ from statsmodels.stats.multitest import multipletests
 from meds_lab.skills.questions import BASELINE, QUESTIONS, Question
 
 KEYS = ("checkpoint", "seed", "method", "kind", "skill")
-SECOND = "logp_right_10"
-"""The second endpoint: mean change of ln p(right working) over the first 10 updates, nats."""
+SECOND = "early_logp"
+"""The second endpoint: mean change of ln p(right working) over the first quarter of training, nats."""
 
 NUMBERS = ("lam", "p_right_0", "p_right", SECOND, "found")
 COLUMNS = (*KEYS, "rules", "tells", *NUMBERS)
 """Of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Easy problems need
-no `lam`, `logp_right_10` and `found`."""
+no `lam`, `early_logp` and `found`."""
 
 UNKNOWN = (float("nan"),) * 3
 """An interval and a p value that cannot be computed."""
@@ -243,7 +243,7 @@ def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS
                 "p (Holm)": float("nan"),
                 "as good as": _as_good(over_checkpoints(differences, level=0.9), one.margin),
                 "ratio of discovery [95 %]": discovery_ratio(hard, one.method, one.other),
-                "ln p after 10 updates [95 %]": _difference(hard, SECOND, one.method, one.other),
+                "ln p after a quarter [95 %]": _difference(hard, SECOND, one.method, one.other),
             }
         )
     corrected = multipletests([1.0 if np.isnan(row["p"]) else row["p"] for row in rows], method="holm")[1]
@@ -269,7 +269,7 @@ def method_rows(table: pd.DataFrame, predictions: Mapping[str, float]) -> list[R
                 "multiplier [95 %]": discovery_ratio(hard, method, BASELINE),
                 "predicted": predictions.get(method, float("nan")),
                 f"minus {BASELINE} [95 %]": _difference(hard, "found", method),
-                f"ln p after 10 updates, minus {BASELINE} [95 %]": _difference(hard, SECOND, method),
+                f"ln p after a quarter, minus {BASELINE} [95 %]": _difference(hard, SECOND, method),
             }
         rows.append({"method": method, "trainings": share.num_pairs, "share found [95 %]": share, **row})
     return rows

@@ -16,11 +16,11 @@ from meds_lab.skills.skills import Problem, problems_of
 from meds_rl.files import write_atomically
 from meds_rl.tasks.base import prompt_id
 
-STEPS = (0, 5, 10, 20, 30, 40)
-"""Updates after which a policy is probed."""
+PARTS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
+"""Of the training, after which a policy is probed."""
 
 FILE = "skills.parquet"
-"""In the run folder: one row for each of `STEPS` and each problem."""
+"""In the run folder: one row for each of `PARTS` and each problem."""
 
 
 def rule_probabilities(model: Any, tokenizer: Any, problems: Sequence[Problem]) -> NDArray[np.float64]:
@@ -80,16 +80,18 @@ class Probe(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Before the first update."""
-        self._probe(state.global_step)
+        self._probe(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """After an update."""
-        self._probe(state.global_step)
+        self._probe(state)
 
-    def _probe(self, step: int) -> None:
+    def _probe(self, state: Any) -> None:
         import pandas as pd
 
-        if step not in STEPS or not self._trainer.accelerator.is_main_process:
+        step = state.global_step
+        steps = {round(part * state.max_steps) for part in PARTS}
+        if step not in steps or not self._trainer.accelerator.is_main_process:
             return
         path = Path(self._trainer.args.output_dir) / FILE
         rows = pd.DataFrame(probe(self._trainer.model, self._trainer.processing_class, self._seed, step))
