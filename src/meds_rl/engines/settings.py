@@ -213,7 +213,8 @@ _TRL: dict[str, Setting] = {
     "meds_recall": Setting(
         int,
         0,
-        "Groups in a row without a right answer that take in an earlier right completion of their prompt. 0: none.",
+        "Most groups in a row without a right answer that take in an earlier right completion of their prompt. "
+        "0: none.",
         least=0,
     ),
     "dynamic_sampling": Setting(bool, True, "Replace groups of raw accuracy 0 or 1 by groups of new prompts."),

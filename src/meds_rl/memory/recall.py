@@ -1,7 +1,7 @@
 """Right completions of prompts that are rarely solved: which ones are kept, and when one is recalled.
 
-A right answer that a policy finds once in a hundred samples is soon forgotten again. So the memory keeps its token ids,
-and groups of its prompt without a right answer take it in (`meds_rl.shaping.recall`).
+If a policy is right once in a hundred samples, few groups of the prompt teach it the right answer. So the memory keeps
+the token ids of right completions, and later groups without one take one in (`meds_rl.shaping.recall`).
 """
 
 import math
@@ -28,9 +28,9 @@ class RightCompletion(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Kept:
-    """What is kept of one prompt: `MOST_KEPT` right completions at most, the newest first.
+    """The right completions kept of one prompt: at most `MOST_KEPT`, the newest first.
 
-    `recalls` counts the groups that have taken one in since a right answer was sampled.
+    `recalls` is the number of groups that have taken one in since the last right answer was sampled.
     """
 
     completions: tuple[RightCompletion, ...]
@@ -43,7 +43,7 @@ class Kept:
 
 
 class GroupVisit(NamedTuple):
-    """A group of one prompt: its size, how many of it are right, and those that may be kept (whole, not cut off)."""
+    """A group of one prompt: its size, how many are right, and which of these may be kept (`whole`: not cut off)."""
 
     prompt_id: PromptId
     group_size: int
@@ -52,7 +52,7 @@ class GroupVisit(NamedTuple):
 
 
 def is_rare(n_right: int, group_size: int) -> bool:
-    """Whether right answers of a group are worth keeping: one, or at most one in eight.
+    """Whether a group has so few right answers that they are kept: one, or at most one in eight.
 
     Example:
         >>> is_rare(1, 8), is_rare(2, 8), is_rare(2, 16), is_rare(0, 8)
@@ -62,11 +62,12 @@ def is_rare(n_right: int, group_size: int) -> bool:
 
 
 def visited(kept: Kept | None, visit: GroupVisit, most: int) -> tuple[Kept | None, RightCompletion | None]:
-    """What is kept after a group, and the completion that joins it.
+    """What is kept of a prompt after a group of it, and the completion that joins the group.
 
-    A group with a right answer takes none in and restarts the count of recalls. Its right completions are kept if they
-    are rare (`is_rare`); if more than half of it is right, the prompt is solved and nothing is kept. A group without a
-    right answer takes one in, unless `most` groups have done so since the last right answer; two take turns.
+    A group with a right answer takes none in and sets the count of recalls to 0. Its right completions are kept if they
+    are rare (`is_rare`). If more than half of it is right, the prompt is solved and nothing is kept. A group without a
+    right answer takes one in, unless `most` groups have done so since the last right answer. If two are kept, they
+    alternate.
     """
     if visit.n_right == 0:
         if kept is None or kept.recalls >= most:
@@ -82,7 +83,7 @@ def visited(kept: Kept | None, visit: GroupVisit, most: int) -> tuple[Kept | Non
 
 
 def _newest(new: Iterable[RightCompletion], old: Iterable[RightCompletion]) -> tuple[RightCompletion, ...]:
-    """The first `MOST_KEPT` different ones."""
+    """The first `MOST_KEPT` different completions."""
     different: dict[bytes, RightCompletion] = {}
     for one in (*new, *old):
         different.setdefault(one.token_ids.tobytes(), one)
@@ -90,7 +91,7 @@ def _newest(new: Iterable[RightCompletion], old: Iterable[RightCompletion]) -> t
 
 
 def check_visits(visits: Sequence[GroupVisit]) -> list[GroupVisit]:
-    """The visits with their types made plain; TypeError or ValueError for one that is not possible."""
+    """The visits with checked and converted values; TypeError or ValueError for an impossible one."""
     checked = []
     for visit in visits:
         size, n_right = check_positive_int("group_size", visit.group_size), operator.index(visit.n_right)
@@ -102,7 +103,7 @@ def check_visits(visits: Sequence[GroupVisit]) -> list[GroupVisit]:
 
 
 def right_completion(token_ids: ArrayLike, reward: float) -> RightCompletion:
-    """A right completion with its own, read-only copy of the ids.
+    """A right completion with a read-only copy of the ids.
 
     Raises:
         TypeError, ValueError: the ids are not (T,) whole numbers from 0 to 2^31 - 1, T >= 1; the reward is not finite.

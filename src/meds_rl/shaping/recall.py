@@ -1,12 +1,12 @@
 """Recall: a remembered right completion joins a group that has none, in place of its most repeated error.
 
-A group without a right answer teaches at most what to avoid. The recalled completion takes the place of the wrong one
-with the largest |C|, and counts as right. Of equal ones the first makes way; where the shaper skips groups without a
-right answer, all |C| are 0. Its advantage is multiplied by `WEIGHT`, as today's policy did not sample it. Which
-completions are kept, and how often one is recalled, is in `meds_rl.memory.recall`.
+A group without a right answer teaches at most what to avoid. The recalled completion replaces the wrong one with the
+largest |C| (the first of equal ones; all are 0 if the shaper skips such groups) and counts as right. Its advantage is
+multiplied by `WEIGHT`, as the current policy did not sample it. `meds_rl.memory.recall` decides which completions are
+kept, and how often one is recalled.
 
-The old log-probability of a recalled row is that of the policy of the day, so its ratio begins at 1. With the
-probability it was sampled with, the ratio would vanish where the policy has forgotten it.
+The old log-probability of a recalled row is the current policy's, so its ratio starts at 1. With that of the policy
+that sampled it, the ratio would be near 0 if the completion has become much less likely since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,18 +40,18 @@ def recall(
     cluster_sizes: NDArray[np.float64],
     whole: Mapping[int, RightCompletion],
 ) -> dict[int, RightCompletion]:
-    """Let the memory keep a batch's right completions, and recall those of earlier ones.
+    """Keep a batch's rare right completions in the memory, and recall those of earlier groups.
 
     Args:
-        memory: changed by the batch.
-        most: groups in a row of a prompt that take one in, >= 1.
+        memory: what it keeps changes.
+        most: the largest number of groups of a prompt in a row that take one in, >= 1.
         groups: the batch's groups, in order.
         is_correct: (B,) bool.
         cluster_sizes: (B,) |C| of each completion.
-        whole: by row the completions of `rows_to_keep` that were not cut off.
+        whole: row -> completion, of those of `rows_to_keep` that were not cut off.
 
     Returns:
-        By the row that makes way, the completion that takes its place.
+        Row that is replaced -> the completion that replaces it.
     """
     visits = []
     for group in groups:

@@ -1,7 +1,7 @@
-"""How a frozen policy goes wrong at each problem: right answers, the habit, live errors, and lambda.
+"""How often a frozen policy is right and wrong on each problem: right answers, the habit, live errors, and lambda.
 
-Lambda is the number of right answers that a training would see if the policy stood still: eps times the samples drawn
-of a prompt, 12 visits of 8. Below .3 a training sees none; above 3 it sees enough without help.
+Lambda is the number of right answers that training would sample if the policy did not change: eps times the samples of
+a prompt, 12 visits of 8. Below .3 most trainings sample none; above 3 most sample enough without help.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Sampled:
     Attributes:
         source: the data set's name.
         problem_id: of the prompt.
-        modes: name -> (N,) int, the error of each completion; `RIGHT` for a right one. "steps": the steps as the
-            fingerprint `steps` compares them, the answer where none can be read; "answer": the normalised answer.
-            Completions with neither are one error.
-        is_nonsense: (N,) bool, no answer or no step that can be read.
+        modes: name -> (N,) int, the error of each completion; `RIGHT` for a right one. By "steps", errors are equal
+            if the fingerprint `steps` is, or the answer where no steps can be read; by "answer", if the normalised
+            answer is. Completions without either are one error.
+        is_nonsense: (N,) bool, true without an answer or without steps that can be read.
     """
 
     source: str
@@ -55,13 +55,14 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one problem and one way to name errors.
+    """The figures of one problem, with errors named in one way.
 
     Attributes:
         eps: share of right completions.
         habit: share of the most frequent error among all completions.
-        modes: exp of the entropy over errors: how many errors are live; 0 without errors.
-        unseen: share of errors that occur once: the chance that the next error is new (Good and Turing).
+        modes: effective number of errors, exp of the entropy over them; 0 without errors.
+        unseen: share of wrong completions whose error occurs once, which estimates the probability that the next error
+            is new (Good and Turing).
         nonsense: share of completions without an answer or without steps that can be read.
         lam: lambda, eps times `DRAWN`.
     """
@@ -75,10 +76,11 @@ class Figures:
 
 
 NAMES = ("eps", "habit", "modes", "unseen", "nonsense", "lam")
+"""The fields of `Figures`."""
 
 
 def sampled(rows: Iterable[Mapping[str, Any]]) -> list[Sampled]:
-    """The problems of a samples table, in the table's order; `rows` are its rows as mappings."""
+    """The problems of a samples table, in its order; `rows` are its rows as mappings."""
     by_problem: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         by_problem.setdefault((row["benchmark"], row["problem_id"]), []).append(row)
@@ -130,15 +132,15 @@ def figures(problem: Sampled, by: str) -> Figures:
 
 @dataclass(frozen=True)
 class Lottery:
-    """Which prompts are undecided.
+    """How many prompts are undecided.
 
     Attributes:
         undecided: share of prompts whose sampled lambda is in `UNDECIDED`.
-        fitted: the same share by a beta distribution of eps over the prompts, fitted to the counts; it also spreads
-            prompts with none right over small lambdas.
+        fitted: the same share under a beta distribution of eps over prompts, fitted to the counts. It also counts
+            prompts without a right sample, whose lambda may still be in `UNDECIDED`.
         none_right: share of prompts without a right sample.
-        upper: the largest eps of such a prompt, by its exact interval of 95 %.
-        rule_of_three: the same, one-sided: 3 / N.
+        upper: upper end of the exact 95 % interval of eps for such a prompt.
+        rule_of_three: the one-sided 95 % limit of the same, 3 / N.
     """
 
     undecided: float
@@ -149,7 +151,7 @@ class Lottery:
 
 
 def lottery(right: Sequence[int], sizes: Sequence[int]) -> Lottery:
-    """From the right samples and all samples of P prompts."""
+    """The shares of P prompts, from the numbers (P,) of right samples and of all samples."""
     k, n = np.asarray(right), np.asarray(sizes)
     drawn, low, high = k / n * DRAWN, *UNDECIDED
     a, b = beta_of(k, n)
@@ -175,7 +177,7 @@ def clopper_pearson(right: int, size: int, level: float = 0.95) -> tuple[float, 
 
 
 def beta_of(right: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[float, float]:
-    """The two parameters of the beta distribution of eps with the largest likelihood, each within e^-7 to e^7."""
+    """The parameters a and b, from e^-7 to e^7, of the beta distribution of eps with the largest likelihood."""
 
     def loss(logs: NDArray[np.float64]) -> float:
         a, b = np.exp(logs)

@@ -1,14 +1,14 @@
-"""On one GPU, in eight minutes: the same samples, 512 of each problem, then ten updates of five methods side by side.
+"""On one GPU, in eight minutes: 512 samples of each problem, then ten updates with each of five methods.
 
-Every method starts from the sampled policy and trains on the same hard problems: few of their samples are right, and
-some are. What is measured is how the policy's log-probability of texts that it sampled before changes:
+Every method starts from the sampled policy and trains on the same hard problems, of which few samples are right, but at
+least one. The measure is the change of the policy's log-probability of texts that were sampled before training:
 
 - right, trained on: right completions of the problems that are trained on.
-- right, held out: right completions of equally hard problems that are not.
+- right, held out: right completions of equally hard problems that are not trained on.
 - habit: completions with the most frequent error of the problems that are trained on.
 - right, easy: right completions of the easiest problems, which are not trained on.
 
-Each stage ends when its time is over, and `gpu.json` has what is finished. Run it again to go on.
+Each stage has a time limit, and `gpu.json` has what was finished in it. Run the script again to continue.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.models import load_language_model
 
 SECONDS = 440.0
-"""Of the whole script once Python has started; the rest of eight minutes is for imports."""
+"""Time limit of the whole script without its imports, for which the rest of eight minutes is left."""
 
 RESULTS = "gpu.json"
 LEARNING_RATE = 2e-5
@@ -60,7 +60,7 @@ class Arm(NamedTuple):
 
 ARMS = {
     "none": Arm("count", {}, COUNTED | {"meds_alpha": 0.0}),
-    # At 1.6 and .7 times the memory's alpha, the contrast between the habit and a rare error is the memory's.
+    # With 1.6 and .7 times the memory's alpha, batch counts and surprisal have its contrast of habit to rare errors.
     "batch counts": Arm("batch_memory", {"clustering": "count"}, COUNTED | {"meds_alpha": 0.16}),
     "memory": Arm("count", {}, COUNTED),
     "surprisal": Arm("surprisal", {}, COUNTED | {"meds_alpha": 0.07}),
@@ -76,12 +76,12 @@ class Scale:
         model: as `load_language_model` names it.
         plan: what is sampled.
         samples: of each problem.
-        trained: most problems that are trained on; as many are held out, and as many easy ones.
-        texts: most completions of a problem and kind whose log-probability is measured.
+        trained: the largest number of problems to train on; as many are held out, and as many are easy.
+        texts: the largest number of completions of a problem and kind whose log-probability is measured.
         updates: of each method.
-        rows: completions in one forward of the update.
-        share_of_sampling: of all seconds.
-        seconds: of everything.
+        rows: completions in one forward, of the update and of the measurement.
+        share_of_sampling: fraction of `seconds` for sampling.
+        seconds: time limit of everything.
     """
 
     model: str
@@ -101,7 +101,7 @@ def full_scale() -> Scale:
 
 
 def dry_scale() -> Scale:
-    """The pocket model on a CPU: every stage in a minute."""
+    """The pocket model on a CPU: all stages in a minute."""
     task = load_task("pocket", train_hard=24, train_easy=4, test_hard=0, test_easy=0)
     plan = SamplingPlan(select(problems_of(task)), SamplingSettings(96), round_size=32, chunk=256)
     return Scale("pocket", plan, samples=64, trained=2, texts=2, updates=2, rows=16)
@@ -115,7 +115,7 @@ def run(folder: Path, scale: Scale) -> dict[str, Any]:
     end = time.monotonic() + scale.seconds
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_float32_matmul_precision("high")
-    compile_kernels()  # or the first method would lose the time
+    compile_kernels()  # otherwise in the first method's time
     model, tokenizer = load_language_model(scale.model, device=device, dtype="float32")
     finished = sample_in_time(model, tokenizer, scale, folder, end - scale.seconds * (1 - scale.share_of_sampling))
     rows = read_rounds(folder).to_pylist()
@@ -137,7 +137,7 @@ def run(folder: Path, scale: Scale) -> dict[str, Any]:
 
 
 def sample_in_time(model: Any, tokenizer: Any, scale: Scale, folder: Path, deadline: float) -> int:
-    """Sample rounds until a further one may not end before the deadline; the first one always runs."""
+    """Sample rounds as long as the next one should end before the deadline; the first one always runs."""
     policy = copy.deepcopy(model).to(torch.bfloat16) if model.device.type == "cuda" else model
     started: list[float] = []
 
@@ -159,9 +159,9 @@ class Chosen(NamedTuple):
 
 
 def choose(found: Sequence[Sampled], most: int) -> Chosen:
-    """Hard problems by turns to train on and to hold out, the rarest right answers first, and the easiest ones.
+    """The hardest problems, alternately to train on and to hold out, and the easiest ones.
 
-    Problems without a right sample are left out: there is no right text to measure.
+    Problems without a right sample are left out, as they have no right text to measure.
 
     Raises:
         ValueError: fewer than three problems have a right sample.
@@ -183,7 +183,7 @@ class Text(NamedTuple):
 
 
 def texts_of(rows: Sequence[Mapping[str, Any]], chosen: Chosen, tokenizer: Any, scale: Scale) -> dict[str, list[Text]]:
-    """Different finished completions by kind, at most `scale.texts` of a problem."""
+    """Kind -> different finished completions, at most `scale.texts` of a problem."""
     samples: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         samples.setdefault(row["problem_id"], []).append(row)
@@ -222,12 +222,12 @@ def _habit(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @dataclass
 class Watch(TrainerCallback):
-    """Measures before training and after every second update, and ends training when its time is over.
+    """Measures before training and after every second update, and ends training at the deadline.
 
     Attributes:
-        measure: from the model to a log-probability of each problem by kind.
+        measure: model -> kind -> problem -> log-probability.
         deadline: in seconds of the monotonic clock.
-        found: update -> what was measured.
+        found: update -> the result of `measure`.
     """
 
     measure: Callable[[Any], dict[str, dict[str, float]]]
@@ -255,7 +255,7 @@ class Setup:
         tokenizer: its tokenizer.
         scale: see `Scale`.
         trained: the problems that are trained on.
-        texts: by kind, what is measured.
+        texts: kind -> texts whose log-probability is measured.
     """
 
     model: Any
@@ -266,12 +266,13 @@ class Setup:
 
     def measure(self, policy: Any) -> dict[str, dict[str, float]]:
         """Kind -> problem -> the mean of its texts' log-probabilities."""
-        heat, pad = self.scale.plan.settings.temperature, self.tokenizer.pad_token_id
-        return {kind: by_problem(found, policy, heat, pad, self.scale.rows) for kind, found in self.texts.items()}
+        temperature, pad = self.scale.plan.settings.temperature, self.tokenizer.pad_token_id
+        rows = self.scale.rows
+        return {kind: by_problem(texts, policy, temperature, pad, rows) for kind, texts in self.texts.items()}
 
 
 def train(arm: Arm, setup: Setup, *, deadline: float) -> dict[str, Any]:
-    """One method's result; a method that cannot be trained has its error there, so that the others still run."""
+    """One method's result. If its training fails, the result has the error, so that the other methods still run."""
     watch, start = Watch(setup.measure, deadline), time.monotonic()
     try:
         with ExitStack() as stack:
@@ -294,7 +295,7 @@ def train(arm: Arm, setup: Setup, *, deadline: float) -> dict[str, Any]:
 
 
 def config(arm: Arm, scale: Scale, num_problems: int, output_dir: str) -> MEDSConfig:
-    """All problems in every update, full strength throughout, and no entropy advantage."""
+    """All problems in every update, alpha constant, and no entropy advantage."""
     size = num_problems * GROUP
     rows = next(rows for rows in range(min(scale.rows, size), 0, -1) if size % rows == 0)
     on_gpu = torch.cuda.is_available()
@@ -330,8 +331,8 @@ class Accuracy:
     """The reward: 1 if the problem's own task calls a completion right, else 0.
 
     Args:
-        problems: may be of several tasks.
-        stack: ends the graders' processes.
+        problems: of one or several tasks.
+        stack: closes the graders, which have processes of their own.
     """
 
     __name__ = "accuracy"
@@ -394,7 +395,7 @@ def _of_batch(texts: Sequence[Text], model: Any, temperature: float, pad_token_i
     columns = torch.arange(ids.size(1))
     is_completion = (columns >= lengths[:, :1]) & (columns < lengths[:, 1:])
     mask = (columns < lengths[:, 1:]).long().to(model.device)
-    first = int(lengths[:, 0].min())  # no completion begins earlier, and logits are large
+    first = int(lengths[:, 0].min())  # no completion begins before, so these large logits are not needed
     keep = ids.size(1) - first + 1
     logits = model(input_ids=ids, attention_mask=mask, logits_to_keep=keep).logits[:, :-1].float() / temperature
     chosen = logits.gather(2, ids[:, first:, None]).squeeze(2) - logits.logsumexp(2)
@@ -406,9 +407,9 @@ def _of_batch(texts: Sequence[Text], model: Any, temperature: float, pad_token_i
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """Markdown: changes of log-probabilities by method after the last update that all have, with intervals.
+    """Markdown: each method's changes of log-probability up to the last update that all have, with intervals.
 
-    A second table has the differences to the first method, problem by problem.
+    A second table has the paired differences to the first method, problem by problem.
     """
     arms = {name: arm for name, arm in results["arms"].items() if "found" in arm}
     lines = [f"{name}: {arm['error']}" for name, arm in results["arms"].items() if "error" in arm]

@@ -1,14 +1,14 @@
-"""What a memory of earlier visits knows of an error's probability beyond the batch.
+"""How much a memory of earlier visits adds to the batch in predicting an error's probability.
 
-For each problem the samples are divided at random: half estimate p, the probability of each error; a group of 8 is the
+The samples of each problem are divided at random: half estimate p, the probability of each error; a group of 8 is the
 batch; the rest are visits of 8, the memory. For each error of the batch, ln p is regressed on ln n, with n the error's
 count in the batch, and on ln(|C| + 1), with |C| its count in the memory. R squared is cross-validated by problem.
 
-A penalty is less the group's mean before it trains, so differences within a group are what it can use: "within" centres
-ln p and both predictors by group.
+Training subtracts the group's mean, so only differences within a group matter: "within" centres ln p and both
+predictors by group.
 
-With 64 samples only 3 visits of 8 remain. They are counted as they are. 12 visits are also drawn from these 24 with
-replacement: this memory still knows 24 samples, so it is a lower bound of what 12 real visits know.
+With 64 samples, only 3 visits of 8 remain for the memory. A second memory of 12 visits is drawn from these 24 samples
+with replacement. It has only their information, so its R squared is a lower bound of that of 12 real visits.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SIMULATED: dict[str, tuple[float, int, float]] = {
     "habit .3, 29 rare": (0.3, 29, 1.0),
     "habit .2, 99 rare": (0.2, 99, 1.0),
 }
-"""Policies to compare with: the habit's probability, the number of rare errors, and the exponent of their ranks.
+"""Policies to compare with: the habit's share, the number of rare errors, and s; their shares are as n ** -s.
 
-In simulated trainings, penalties by a memory find no more than by batch counts with the first, and more with the others
-(pass@16 .90 and .93; .57 and .50; .53 and .41).
+In simulated trainings, penalties by a memory reach a pass@16 of .90, .57 and .53 on the three, those by batch counts
+.93, .50 and .41.
 """
 
 
@@ -44,8 +44,8 @@ class Errors(NamedTuple):
     """The errors of all batches, one row each.
 
     Attributes:
-        problem, group: (R,) numbers.
-        log_p: (R,) of the error's probability, (count + 1/2) / (size + 1) in the half that estimates.
+        problem, group: (R,) numbers of the row's problem and group.
+        log_p: (R,) ln p, with p = (count + 1/2) / (size + 1) in the half that estimates it.
         batch: (R,) ln n.
         memory: (R,) ln(|C| + 1).
     """
@@ -65,8 +65,8 @@ class Knowledge:
         batch: of ln n alone.
         memory: of ln(|C| + 1) alone.
         both: of the two.
-        gain: `both` less `batch`.
-        alone: share of errors that are the only one of their kind in the batch, so that the batch says nothing.
+        gain: `both` minus `batch`.
+        alone: share of errors that occur once in the batch, which the batch cannot tell apart.
         known: share of these that the memory has.
     """
 
@@ -79,7 +79,7 @@ class Knowledge:
 
 
 def errors(problems: Sequence[NDArray[np.int64]], *, visits: int, replace: bool, seed: int = 0) -> Errors:
-    """Divide each problem's samples `DIVISIONS` times.
+    """The errors of `DIVISIONS` random divisions of each problem's samples.
 
     Args:
         problems: the modes (N,) of each problem's samples, `RIGHT` for a right one.
@@ -104,7 +104,7 @@ def errors(problems: Sequence[NDArray[np.int64]], *, visits: int, replace: bool,
 
 
 def most_visits(samples: int) -> int:
-    """Whole visits that remain of N samples without the half that estimates and the batch.
+    """Whole visits that remain of `samples` after half of them and the batch are taken.
 
     >>> most_visits(64), most_visits(512)
     (3, 31)
@@ -128,7 +128,7 @@ def _rows(
 
 
 def simulated(name: str, num_problems: int, num_samples: int, seed: int = 0) -> list[NDArray[np.int64]]:
-    """The modes (N,) of P problems of a policy of `SIMULATED`, which is never right.
+    """The modes (N,) of P problems, drawn from a policy of `SIMULATED`; it is never right.
 
     Example:
         >>> [problem] = simulated("one habit of .84, 6 rare", num_problems=1, num_samples=1000)
@@ -143,7 +143,7 @@ def simulated(name: str, num_problems: int, num_samples: int, seed: int = 0) -> 
 
 
 def within_groups(rows: Errors) -> Errors:
-    """The same with ln p and both predictors less their group's mean."""
+    """The rows, with ln p and both predictors minus their group's mean."""
 
     def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
         _, group, counts = np.unique(rows.group, return_inverse=True, return_counts=True)
@@ -153,11 +153,11 @@ def within_groups(rows: Errors) -> Errors:
 
 
 def knowledge(rows: Errors, *, within: bool, seed: int = 0) -> Knowledge:
-    """How well the batch, the memory and both predict ln p of problems that were not fitted.
+    """How well the batch, the memory and both predict ln p on held-out problems.
 
     Args:
-        rows: of two problems or more.
-        within: only differences within a group.
+        rows: of at least two problems.
+        within: whether only differences within a group count.
         seed: of the intervals.
     """
     used = within_groups(rows) if within else rows
@@ -177,7 +177,7 @@ def knowledge(rows: Errors, *, within: bool, seed: int = 0) -> Knowledge:
 
 
 def _squared_errors(rows: Errors, predictors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(R,) of linear regressions, each row predicted by one that did not see its problem."""
+    """(R,) squared errors of linear regressions; each row is predicted by one fitted without its problem."""
     folds = GroupKFold(min(FOLDS, len(np.unique(rows.problem))))
     predicted = cross_val_predict(LinearRegression(), predictors, rows.log_p, groups=rows.problem, cv=folds)
     return np.asarray((rows.log_p - predicted) ** 2)

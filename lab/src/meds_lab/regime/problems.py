@@ -1,7 +1,7 @@
 """The 128 problems: three data sets of reasoning-gym with short workings, and four worked examples for each set.
 
-Six data sets were tried, with 16 samples of six problems each. A set was to have 5 to 70 % right samples, and at least
-80 % with a boxed answer and steps that can be read, within 48 tokens. Means over all samples, right and readable:
+Six data sets were tried, with 16 samples of six problems each. Required were 5 to 70 % right samples, and at least 80 %
+readable ones: a boxed answer and steps that can be read, within 48 tokens. Shares of samples, right and readable:
 
     chain_sum, 2 or 3 terms          .13   .98
     products, 1 or 2 digits          .17   .85
@@ -12,7 +12,7 @@ Six data sets were tried, with 16 samples of six problems each. A set was to hav
     leg_counting, 2 animals          .01   .56
     simple_equations, 2 terms        .02   .71
 
-Lambda, the habit and the number of errors played no part, and no single problem was chosen or left out.
+The choice did not use lambda, the habit or the number of errors, and no single problem was chosen or left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from meds_rl.evaluation.problems import Problem, problems_of, select
 from meds_rl.evaluation.sampling import SamplingSettings
 from meds_rl.tasks import load_task
 
-# As in recipes/smollm2.yaml: at temperature 1 too many of this model's completions are no answers.
+# As in recipes/smollm2.yaml: at temperature 1 too many of this model's completions have no answer.
 SETTINGS = SamplingSettings(max_new_tokens=48, temperature=0.7)
 
 
@@ -34,8 +34,8 @@ class Set(NamedTuple):
     Attributes:
         size: number of problems.
         config: its options.
-        question: how it asks.
-        examples: what is asked, and the steps, of each worked example.
+        question: its prompt, with {} for what is asked.
+        examples: what is asked -> the steps, for each worked example.
     """
 
     size: int

@@ -1,10 +1,10 @@
-"""Samples the problems in rounds of 64 completions each; a folder of samples can be continued at any time.
+"""Samples the problems in rounds of 64 completions of each; sampling to a folder can be continued at any time.
 
     OUT/
       round-00/samples/part-000000.parquet   the finished chunks of the first 64 completions of every problem
       round-01/...
 
-A chunk depends on the seed, the round and its number only. So a run that was stopped and continued has the same samples
+A chunk depends only on the seed, the round and its number. So a run that was stopped and continued has the same samples
 as one that was not.
 """
 
@@ -40,7 +40,7 @@ class SamplingPlan:
         problems: P problems.
         settings: temperature and length.
         round_size: completions of each problem in a round.
-        chunk: completions sampled at once; a multiple of `round_size` lets a chunk run each prompt once.
+        chunk: completions sampled at once. If it is a multiple of `round_size`, each prompt runs once in a chunk.
         seed: of all samples.
     """
 
@@ -52,10 +52,10 @@ class SamplingPlan:
 
 
 class SharedPromptEngine(TransformersEngine):
-    """Runs a prompt once for all its completions, and leaves out those that are finished.
+    """Runs each prompt once for all its completions, and drops completions from the batch as they end.
 
-    On SmolLM2's prompts of 300 tokens this halves the time. Rows with the same prompt must follow each other, equally
-    many of each prompt; other batches are sampled as usual.
+    On SmolLM2's prompts of 300 tokens this halves the time. It needs batches with the same number of consecutive rows
+    for each prompt; other batches are sampled as usual.
     """
 
     def sample(self, prompt_ids: Sequence[list[int]], settings: SamplingSettings, seed: int) -> list[Completion]:
@@ -109,7 +109,7 @@ class SharedPromptEngine(TransformersEngine):
 
 
 def _copies(prompt_ids: Sequence[list[int]]) -> int:
-    """How often each prompt follows itself; 1 if that differs among prompts."""
+    """The number of consecutive rows of each prompt; 1 if it differs between prompts or rows are not consecutive."""
     counts = Counter(map(tuple, prompt_ids))
     copies = len(prompt_ids) // len(counts)
     is_even = all(row == prompt_ids[place - place % copies] for place, row in enumerate(prompt_ids)) and set(
@@ -140,13 +140,13 @@ def sample(
         plan: problems and settings; a folder that was begun with others is refused.
         folder: of the rounds.
         num_samples: a multiple of the plan's `round_size`.
-        go_on: called with the number of finished rounds before each round; False ends the sampling.
+        go_on: called before each round with the number of finished ones; False ends the sampling.
 
     Returns:
         The number of finished rounds.
 
     Raises:
-        ValueError: `num_samples` is no multiple, or the folder was begun with other settings.
+        ValueError: `num_samples` is not a multiple, or the folder was begun with other settings.
     """
     if num_samples < 1 or num_samples % plan.round_size:
         raise ValueError(f"samples must be a multiple of {plan.round_size}, the size of a round; got {num_samples}.")
@@ -176,7 +176,7 @@ def read_rounds(folder: Path) -> pa.Table:
     """All finished chunks of a folder as one table; the samples of a problem are numbered through its rounds.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there are none.
     """
     import pyarrow as pa
 

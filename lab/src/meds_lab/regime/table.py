@@ -1,4 +1,4 @@
-"""Prints the figures of a folder of samples: each problem, their quartiles, lambda, and what a memory knows."""
+"""The tables of a folder of samples: figures of each problem, their quartiles, lambda, and what a memory adds."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def _memories(problems: Sequence[Sampled]) -> Iterator[str]:
 def _memory_rows(name: str, way: str, modes: Sequence[NDArray[np.int64]]) -> Iterator[str]:
     if len(modes) < 2:
         return
-    apart = min(VISITS, *(most_visits(len(one)) for one in modes))
-    for visits, replace in dict.fromkeys([(apart, False), (VISITS, apart < VISITS)]):
+    available = min(VISITS, *(most_visits(len(one)) for one in modes))
+    for visits, replace in dict.fromkeys([(available, False), (VISITS, available < VISITS)]):
         rows = errors(modes, visits=visits, replace=replace)
         for within in (False, True):
             cells = [f"{visits}{' drawn again' if replace else ''}", "groups" if within else "all"]

@@ -1,9 +1,10 @@
 """The batch only: a completion is compared with the other scored completions of its group. No memory.
 
-With HDBSCAN on a group of eight nearly nothing is seen. ``clustering: count`` counts equal fingerprints: these are
-*batch counts*. n_k errors of the group have the fingerprint k and |C| = n_k - 1 (own copy left out), so the penalty
-min(alpha ln(|C| + 1), beta) is min(alpha ln n_k, beta). Use it with a fingerprint that is equal for equal errors:
-``answer_string``, ``steps`` or ``outcome``; for true names, ``rival: named`` has ``batch_only``.
+HDBSCAN finds almost no clusters among eight completions. ``clustering: count`` counts equal fingerprints, which gives
+*batch counts*: if n_k errors of the group have the fingerprint k, then |C| = n_k - 1 (the completion itself is not
+counted), and the penalty min(alpha ln(|C| + 1), beta) is min(alpha ln n_k, beta). Use it with a fingerprint that is
+equal for equal errors: ``answer_string``, ``steps`` or ``outcome``. For true names, ``rival: named`` has
+``batch_only``.
 """
 
 from collections.abc import Sequence
@@ -21,10 +22,10 @@ from meds_rl.memory import Assigned, HDBSCANClustering, Visit, equal_vectors
 
 
 class BatchMemory(ErrorMemory):
-    """Remembers nothing and compares the rows of a visit with each other, each one's own copy left out.
+    """Remembers nothing, and compares the rows of a visit with each other.
 
-    The rows are clustered together, without a vote. |C| is the number of the others in a row's cluster; noise counts
-    as one cluster, and so do rows without an answer.
+    The rows are clustered together, without a vote. |C| is the number of other rows in a row's cluster. Noise counts as
+    one cluster, and so do rows without an answer.
 
     Example:
         >>> rows = np.array([[1, 0], [0, 1], [1, 0], [np.nan, np.nan]], dtype=np.float32)
@@ -39,14 +40,14 @@ class BatchMemory(ErrorMemory):
         return [self._compared(check_features(visit.features)) for visit in visits]
 
     def remember_batch(self, visits: Sequence[Visit]) -> list[NDArray[np.int64]]:
-        """Ids of -1: nothing is remembered."""
+        """Ids of -1, as nothing is remembered."""
         return [np.full(len(check_features(visit.features)), -1, dtype=np.int64) for visit in visits]
 
     def _compared(self, rows: NDArray[np.float32]) -> Assigned:
         clusters = np.full(len(rows), NO_ANSWER, dtype=np.int64)
         answered = np.flatnonzero(has_answer(rows))
         if len(answered):
-            # A memory of its own, filled once: its clusters do not depend on the order of the rows.
+            # A new memory, filled once: its clusters do not depend on the order of the rows.
             fresh = ErrorMemory(self.clustering, num_threads=1)
             ids = fresh.remember("x", rows[answered])
             entry = fresh.entry("x")

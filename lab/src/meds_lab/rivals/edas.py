@@ -1,12 +1,12 @@
 """EDAS, Error Diversity Advantage Shaping (arXiv 2605.17333), by the formula of the authors' repository.
 
-After the group's normalisation, each wrong completion's advantage moves by at most |A| / kappa: up for an error that is
-rare in its group, down for a frequent one; all down by beta where the wrong ones are all alike. A group without a right
-answer has advantages of 0, so it stays as it is. No memory.
+After the group's normalisation, the advantage A of each wrong completion changes by at most |A| / kappa: up for an
+error that is rare in its group, down for a frequent one. If all errors of the group are equal, all change by -beta
+times their mean |A|. A group without a right answer has advantages of 0, so nothing changes. No memory.
 
-The authors' error is the answer: use it with ``method: meds``, ``meds_alpha: 0`` and ``fingerprint: answer_string``;
-another fingerprint compares errors by it. With ``scale_rewards: none`` the advantages before it are not divided. Their
-warm-up is not described and left out.
+The authors compare errors by their answers: use it with ``method: meds``, ``meds_alpha: 0`` and ``fingerprint:
+answer_string``, or another fingerprint to compare by. With ``scale_rewards: none`` the advantages are not divided by
+the group's deviation. The authors do not describe their warm-up, so it is left out.
 """
 
 from typing import Any
@@ -27,8 +27,9 @@ def error_diversity(
 ) -> NDArray[np.float64]:
     """The advantages of one group's wrong completions, shaped.
 
-    A + sgn(D) min(|D|, |A| / kappa). With N wrong completions, the share p of those with the same error, H the entropy
-    of these shares and S the mean of |A|: D = alpha S (-ln p - H) / ln N; -beta S if all errors are alike; 0 if N < 2.
+    A + sgn(D) min(|D|, |A| / kappa), with D = alpha S (-ln p - H) / ln N. N is the number of wrong completions, p the
+    share of them with the same error, H the entropy of these shares and S the mean of |A|. If all errors are equal,
+    D = -beta S; if N < 2, D = 0.
 
     Args:
         advantages: (N,) A of the wrong completions.
@@ -61,7 +62,7 @@ def error_diversity(
 
 
 class EDASTrainer(BatchTrainer):
-    """`BatchTrainer` that remembers which completions of the batch in progress have the same error.
+    """`BatchTrainer` that notes which completions of the batch in progress have the same error.
 
     Attributes:
         errors: one number for each row with a finite reward.
@@ -70,7 +71,7 @@ class EDASTrainer(BatchTrainer):
     errors: NDArray[np.int64]
 
     def shape(self, batch: Batch, features: Features) -> None:
-        """Number the errors; the penalties are 0 if ``meds_alpha`` is."""
+        """Shape as usual (``meds_alpha: 0`` gives no penalty), and number the errors."""
         super().shape(batch, features)
         self.errors = np.array(batch.column("cluster"))[np.isfinite(batch.rewards)]
 
@@ -91,7 +92,8 @@ def trainer(
     Raises:
         ValueError: `kappa` is not above 1.
     """
-    check_non_negative("alpha", alpha), check_non_negative("beta", beta)
+    check_non_negative("alpha", alpha)
+    check_non_negative("beta", beta)
     if check_non_negative("kappa", kappa) <= 1:
         raise ValueError(f"kappa must be above 1, got {kappa!r}")
     divided = args.scale_rewards != "none"
@@ -101,7 +103,7 @@ def trainer(
     ) -> NDArray[np.float64]:
         values = group_advantages(rewards, prompt_ids=group_ids.tolist(), normalize_by_std=divided)
         if not values.any():
-            return values  # the trainer also asks what a group of equal rewards gets, before there is a batch
+            return values  # also where the trainer tries the function, before the first batch
         for group in np.unique(group_ids):
             rows = np.flatnonzero((group_ids == group) & ~is_correct)
             values[rows] = error_diversity(values[rows], made.errors[rows], alpha, beta, kappa)

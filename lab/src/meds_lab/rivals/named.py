@@ -1,7 +1,7 @@
 """Control: counts the planted strategy that a working follows. It shows what a perfect fingerprint would gain.
 
 Only a task that planted its errors can name them. It is no upper bound: names are coarse ("other" is one, "arithmetic
-slip" another, whatever the slip), and a policy that is rewarded for rare names may learn slips. A completion without an
+slip" another, for any slip), and a policy that is rewarded for rare names may learn slips. A completion without an
 answer counts under the name of its working, too. Use it with ``meds_max_distance: 0``. With ``batch_only`` the names
 are counted within the group, without a memory (`meds_lab.rivals.batch_memory`).
 """

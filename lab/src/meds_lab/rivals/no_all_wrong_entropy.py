@@ -1,7 +1,7 @@
 """`meds_lab.rivals.count` without the entropy advantage in groups that have no right answer.
 
-The entropy term adds up to |A| / 2 and never takes away. In a group of wrong answers, where the advantages of the
-penalties sum to 0, it therefore rewards errors on balance.
+The entropy term adds up to |A| / 2 to an advantage A and never lowers it. In an all-wrong group the advantages by
+penalties sum to 0, so with the entropy term their sum is above 0: errors are rewarded on balance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def all_wrong(group_ids: NDArray[np.int64], is_correct: NDArray[np.bool_]) -> ND
 
 
 class NoEntropyWhereAllWrong(GRPOTrainer):
-    """Entropies are 0 in the rows `no_entropy` (b,) of the update in progress. The logged entropy has these 0s, too."""
+    """Sets entropies to 0 in the rows `no_entropy` (b,) of the current update. The logged entropy has these 0s, too."""
 
     no_entropy: torch.Tensor | None = None
 
@@ -47,12 +47,12 @@ class NoEntropyWhereAllWrong(GRPOTrainer):
 
 
 class NoAllWrongEntropyTrainer(MEDSTrainer, NoEntropyWhereAllWrong):
-    """`MEDSTrainer` on top of it: where an entropy is 0, it adds nothing."""
+    """`MEDSTrainer` on top of it: an entropy of 0 adds nothing to the advantage."""
 
     wrong_groups: NDArray[np.bool_]
 
     def shape(self, batch: Batch, features: Features) -> None:
-        """As MEDS does; also note which groups are all wrong."""
+        """Shape as usual, and note which groups are all wrong."""
         super().shape(batch, features)
         self.wrong_groups = all_wrong(batch.group_ids, batch.is_correct)
 

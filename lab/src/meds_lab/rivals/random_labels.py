@@ -1,6 +1,6 @@
 """Control: cluster labels drawn at random, with the sizes of HDBSCAN's clusters and noise, or of equal fingerprints.
 
-The vote then knows nothing of the errors. With ``meds_max_distance: 2`` every completion gets one of the labels.
+So the vote does not depend on the errors. With ``meds_max_distance: 2`` every completion gets one of the labels.
 """
 
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from meds_rl.memory.clustering import incremental
 class RandomLabels(IncrementalClustering):
     """As many clusters of the same sizes as another clustering finds, with members drawn at random.
 
-    The draw is seeded by the points, so by what is remembered of the prompt: it does not depend on process, thread or
-    resume. It is drawn again at every visit.
+    The remembered points seed the draw, so it is the same in every process and thread and after a resume. Each visit
+    draws again.
 
     Args:
         sizes_of: the clustering whose sizes (noise included) are kept.

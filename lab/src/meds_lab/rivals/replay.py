@@ -1,7 +1,7 @@
 """Plain replay: right completions are recalled as with ``meds_recall``, without penalties and without clusters.
 
-The completion that makes way is the first of its group, whatever its error. So "recall less replay" is what the memory
-of errors adds to the memory of successes. RLEP (arXiv 2507.07451) adds old completions to the group instead.
+The recalled completion replaces the first of its group, whatever its error. So recall minus replay is what the memory
+of errors adds to the memory of right completions. RLEP (arXiv 2507.07451) adds old completions to the group instead.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 
 
 def no_fingerprints(completions: list[str], **_: Any) -> NDArray[np.float64]:
-    """(B, 1) NaN: no completion is told from another.
+    """(B, 1) NaN: completions are not compared.
 
     >>> no_fingerprints(["a", "b"]).shape
     (2, 1)

@@ -1,13 +1,13 @@
-"""Surprisal: rare errors get more, by the policy's own probability of the text. No memory and no clusters.
+"""Surprisal: the less likely the policy finds the text of an error, the more it gets. No memory and no clusters.
 
-In a group without a right answer the advantage is alpha (-ln pi(y) - the group's mean of it), alpha = ``meds_alpha``
-annealed by ``meds_anneal``. This is the gradient of alpha times the entropy over whole texts, so -ln pi(y) is the sum
-over the completion's tokens, at the sampling temperature: a mean over tokens would be no entropy's gradient. Groups
-with a right answer are left alone. ``meds_beta`` does not apply. Use it with ``meds_all_wrong: center`` (or
-``preset: recommended``).
+In a group without a right answer the advantage is alpha (-ln pi(y) - the group's mean of it), with ``meds_alpha`` as
+annealed by ``meds_anneal``. This gives the gradient of alpha times the entropy over whole texts. So -ln pi(y) is the
+sum over the completion's tokens, at the sampling temperature; the mean over tokens would not give the gradient of an
+entropy. Groups with a right answer get no penalty. ``meds_beta`` does not apply. Use it with ``meds_all_wrong: center``
+(or ``preset: recommended``).
 
-The log-probabilities are those of TRL's old-log-probability forward, which runs for every batch (TRL would skip it
-where each batch is used once).
+The log-probabilities are those of TRL's forward for the old ones. It runs for every batch here; TRL would skip it where
+each batch is used once.
 """
 
 from dataclasses import replace
@@ -27,9 +27,9 @@ from meds_rl.shaping import ShapedBatch
 def surprisal_penalties(
     logps: ArrayLike, groups: ArrayLike, is_correct: ArrayLike, alpha: float
 ) -> NDArray[np.float64]:
-    """alpha (ln pi(y) - the least of the group) in groups without a right answer, 0 in others.
+    """alpha (ln pi(y) - the smallest of the group) in groups without a right answer, 0 in others.
 
-    Less the group's mean, its negative is the advantage.
+    The advantage is the group's mean penalty minus the completion's.
 
     Args:
         logps: (B,) ln pi(y) of whole completions.

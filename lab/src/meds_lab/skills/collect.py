@@ -2,7 +2,7 @@
 
     python -m meds_lab.skills.collect runs/compare-skills --output lab/evidence/skills.parquet
 
-A row is a training, a kind of problem and a skill (`read_cell`). `meds_lab.skills.inference` reads the table.
+It has a row for each training, kind of problem and skill (`read_cell`). `meds_lab.skills.inference` reads it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from meds_lab.skills.probe import FILE, PARTS
 from meds_lab.skills.skills import SAMPLES
 
 EARLY = PARTS.index(0.25)
-"""The probe that is compared with the one before training."""
+"""Index of the probe that `early_logp` compares with the one before training."""
 
 FOUND = 0.05
 """A skill is found if its right rule is more probable than this at the end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, write."""
+    """Read the cells and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("grid", type=Path, nargs="+", help="folder of a grid: TASK/CHECKPOINT/seed-N/METHOD")
     parser.add_argument("--output", type=Path, required=True, help="the table, a parquet file")
@@ -48,9 +48,9 @@ def read_cell(folder: Path) -> pd.DataFrame | None:
         folder: TASK/CHECKPOINT/seed-N/METHOD, with the probes.
 
     Returns:
-        `p_right` and `p_right_0` are means over problems at the end and before training. Only hard skills have `lam`,
-        the expected right samples in training if nothing were learned; `early_logp`, the change of the mean ln
-        p_right over the first quarter of training; and `found`.
+        `p_right` and `p_right_0` are means over all problems of the row, at the end and before training. Only rows of
+        kind "hard" have `lam`, the expected number of right samples in training if nothing were learned; `early_logp`,
+        the change of the mean ln p_right over the first quarter of training, in nats; and `found`.
     """
     probes = pd.read_parquet(folder / FILE)
     steps = sorted(set(probes["step"]))

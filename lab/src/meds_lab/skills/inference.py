@@ -2,16 +2,19 @@
 
     python -m meds_lab.skills.inference TABLE.parquet --predictions PREDICTIONS.json
 
-Prints Markdown. TABLE has one row for each training and skill, with the columns `COLUMNS`. The unit of inference is the
-starting policy (checkpoint). Methods are compared on pairs: trainings from the same checkpoint with the same seed.
+Prints Markdown. TABLE has one row for each training, kind of problem and skill, with the columns `COLUMNS`. The unit of
+inference is the starting policy (checkpoint). Methods are compared in pairs: trainings from the same checkpoint with
+the same seed.
 
-The test is Student's t over checkpoints, of differences averaged over seeds. The ratio of discovery m comes from a
-complementary log-log model of `found` with the offset ln lambda, P(found) = 1 - exp(-c lambda m). It is fitted by
-generalised estimating equations, clustered by checkpoint, with the variance that Mancl and DeRouen (2001) correct for
-few clusters, and t with C - 1 degrees of freedom.
-It is also the sensitivity analysis of the test, in place of a mixed model: statsmodels' `MixedLM` is Gaussian and on
-balanced pairs returns the t test's estimate, with a normal interval that is too narrow for 16 checkpoints; its binomial
-mixed model has no complementary log-log.
+The test is Student's t over checkpoints, of differences averaged over seeds.
+
+The ratio of discovery m comes from a complementary log-log model of `found` with the offset ln lambda:
+P(found) = 1 - exp(-c lambda m). It is fitted by generalised estimating equations, clustered by checkpoint, with the
+variance of Mancl and DeRouen (2001), which is corrected for few clusters, and t with C - 1 degrees of freedom.
+
+This model is also the sensitivity analysis of the test, in place of a mixed model. statsmodels' `MixedLM` is Gaussian:
+on balanced pairs it gives the t test's estimate, with a normal interval that is too narrow for 16 checkpoints. Its
+binomial mixed model has no complementary log-log link.
 """
 
 from __future__ import annotations
@@ -35,12 +38,12 @@ from meds_lab.skills.questions import BASELINE, QUESTIONS, Question
 
 KEYS = ("checkpoint", "seed", "method", "kind", "skill")
 SECOND = "early_logp"
-"""The second endpoint: mean change of ln p(right working) over the first quarter of training, nats."""
+"""The second endpoint: change of the mean ln p(right working) over the first quarter of training, in nats."""
 
 NUMBERS = ("lam", "p_right_0", "p_right", SECOND, "found")
 COLUMNS = (*KEYS, "rules", "tells", *NUMBERS)
-"""Of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Easy problems need
-no `lam`, `early_logp` and `found`."""
+"""Columns of the table. `kind` is hard, habit or own; `p_right_0` is `p_right` before training. Only rows of kind
+"hard" need `lam`, `early_logp` and `found`."""
 
 UNKNOWN = (float("nan"),) * 3
 """An interval and a p value that cannot be computed."""
@@ -49,17 +52,17 @@ KINDS = ("hard", "habit", "own")
 FACTORS = ("rules == 6", "rules == 30", "tells", "not tells")
 
 Row = dict[str, Any]
-"""Of a table: column -> cell."""
+"""A row of a printed table: column -> cell."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval. NaN where there is nothing to estimate it from.
+    """An estimate with its interval; NaN for what cannot be computed.
 
     Attributes:
-        value, low, high: the estimate and its interval.
-        p: two-sided, of no difference.
-        num_checkpoints, num_pairs: that it rests on.
+        value, low, high: the estimate and the ends of its interval.
+        p: two-sided, of the null hypothesis of no difference.
+        num_checkpoints, num_pairs: how many it is from; of a single method, pairs are trainings.
     """
 
     value: float
@@ -83,7 +86,7 @@ def check_table(table: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFram
 
     Args:
         table: with the columns `COLUMNS`.
-        methods: that it must have.
+        methods: those that it must have.
 
     Raises:
         ValueError: a column, a skill of a training or a method is missing, a row repeats, or a value is not possible.
@@ -101,7 +104,7 @@ def check_table(table: pd.DataFrame, methods: Sequence[str] = ()) -> pd.DataFram
     hard = table[table["kind"] == "hard"]
     _check_values(hard)
     _check_cells(hard)
-    return table.assign(tells=table["tells"].eq(True))  # of easy problems it may be missing
+    return table.assign(tells=table["tells"].eq(True))  # may be missing in rows of easy problems
 
 
 def _check_values(hard: pd.DataFrame) -> None:
@@ -118,7 +121,7 @@ def _check_values(hard: pd.DataFrame) -> None:
 
 
 def _check_cells(hard: pd.DataFrame) -> None:
-    """All trainings of a checkpoint have the same hard skills."""
+    """Check that all trainings of a checkpoint have the same hard skills."""
     for checkpoint, rows in hard.groupby("checkpoint"):
         skills = set(rows["skill"])
         for training, own in rows.groupby(["seed", "method"])["skill"]:
@@ -130,10 +133,10 @@ def _check_cells(hard: pd.DataFrame) -> None:
 
 
 def hard_skills(table: pd.DataFrame, subset: str = "") -> pd.DataFrame:
-    """Rows of hard skills, those that `subset` selects.
+    """The rows of kind "hard" that `subset` selects.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are none.
     """
     rows = table[table["kind"] == "hard"]
     rows = rows.query(subset) if subset else rows
@@ -146,7 +149,7 @@ def hard_skills(table: pd.DataFrame, subset: str = "") -> pd.DataFrame:
 
 
 def paired_differences(rows: pd.DataFrame, column: str, method: str, other: str) -> pd.Series[float]:
-    """Mean of `column` over the rows of each training, `method` minus `other`, by checkpoint and seed; pairs only.
+    """`method` minus `other` in the mean of `column` over a training's rows, for each pair, by checkpoint and seed.
 
     Raises:
         ValueError: there is no pair.
@@ -162,10 +165,10 @@ def over_checkpoints(values: pd.Series[float], level: float = 0.95) -> Estimate:
 
     Args:
         values: indexed by checkpoint and seed.
-        level: of the interval.
+        level: confidence level of the interval.
 
     Returns:
-        The estimate. Without an interval if there is one checkpoint, or if all are the same.
+        The estimate; without an interval if there is one checkpoint, or if all have the same mean.
 
     Example:
         >>> index = pd.MultiIndex.from_product([[0, 1, 2], [0, 1]], names=["checkpoint", "seed"])
@@ -181,16 +184,16 @@ def over_checkpoints(values: pd.Series[float], level: float = 0.95) -> Estimate:
 
 
 def discovery_ratio(rows: pd.DataFrame, method: str, other: str) -> Estimate:
-    """By how much `method` multiplies the rate of discovery of `other`, on pairs.
+    """The rate of discovery of `method` divided by that of `other`, on pairs.
 
-    exp(b) of P(found) = 1 - exp(-lambda exp(a + b [method])), population-averaged.
+    It is exp(b) in P(found) = 1 - exp(-lambda exp(a + b [method])), population-averaged.
 
     Args:
         rows: of hard skills.
         method, other: as the table names them.
 
     Returns:
-        The estimate. NaN if there is one checkpoint, or if a method found all skills or none.
+        The estimate; NaN if there is one checkpoint, or if a method found all skills or none.
     """
     pairs = _rows_of_pairs(rows, method, other)
     num_checkpoints, num_pairs = pairs["checkpoint"].nunique(), len(pairs[["checkpoint", "seed"]].drop_duplicates())
@@ -222,9 +225,10 @@ def _rows_of_pairs(rows: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
 
 
 def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS) -> list[Row]:
-    """The differences in the share found, with Holm's correction over the questions. The other columns are described.
+    """One row for each question: the difference in the share found, with Holm's correction over the questions.
 
-    A p value that cannot be computed counts as 1 in the correction.
+    The ratio of discovery and ln p are described and not tested. A p value that cannot be computed counts as 1 in the
+    correction.
     """
     rows: list[Row] = []
     for one in questions:
@@ -251,7 +255,7 @@ def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS
 
 
 def _as_good(narrow: Estimate, margin: float | None) -> str:
-    """Two one-sided tests at .05: the 90 % interval lies within +-margin."""
+    """Two one-sided tests at .05: "yes" if the 90 % interval lies within +-margin."""
     if margin is None:
         return "–"
     within = -margin < narrow.low and narrow.high < margin
@@ -259,7 +263,7 @@ def _as_good(narrow: Estimate, margin: float | None) -> str:
 
 
 def method_rows(table: pd.DataFrame, predictions: Mapping[str, float]) -> list[Row]:
-    """Each method on all hard skills; `predictions` are multipliers of discovery by method."""
+    """One row for each method, on all hard skills. `predictions`: method -> multiplier of discovery."""
     hard, rows = hard_skills(table), list[Row]()
     for method in _methods(table):
         found = hard[hard["method"] == method].groupby(["checkpoint", "seed"])["found"].mean()
@@ -287,7 +291,7 @@ def factor_rows(table: pd.DataFrame) -> list[Row]:
 
 
 def easy_rows(table: pd.DataFrame) -> list[Row]:
-    """pass@1 of easy problems, those that the habit solves and those with a rule of their own."""
+    """pass@1 of easy problems: of hard skills where the habit is right ("habit"), and of easy skills ("own")."""
     rows: list[Row] = []
     for kind, easy in table[table["kind"] != "hard"].groupby("kind"):
         for method in _methods(table):
@@ -300,7 +304,7 @@ def easy_rows(table: pd.DataFrame) -> list[Row]:
 
 
 def _methods(table: pd.DataFrame) -> list[str]:
-    """The baseline first."""
+    """The methods in the table, the baseline first."""
     return sorted(set(table["method"]), key=lambda name: (name != BASELINE, name))
 
 

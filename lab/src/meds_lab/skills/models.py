@@ -2,14 +2,14 @@
 
     python -m meds_lab.skills.models --seeds 0 1 2 --output runs/skills-policies
 
-A completion begins with a word that announces its rule. A policy learns to work by the announced rule from texts in
-which all rules of a skill are equally frequent. It learns the probabilities of the words from the shares themselves.
+A completion begins with a word that announces its rule. A policy learns to follow the announced rule from texts in
+which all rules of a skill are equally frequent. It learns the words' probabilities directly from the intended shares.
 
-Training with a reward then changes the output rows of these words only (`train_only_rules`), so the policy is a softmax
-over 54 rules, linear in the features of a prompt. The features of two skills are trained to be orthogonal: then skills
-hardly disturb each other, and 24 skills are nearly 24 independent trials.
+Training with a reward then changes only the output rows of these words (`train_only_rules`). So the policy is a
+softmax over 54 rules with logits linear in the features of a prompt. The features of two skills are trained to be
+orthogonal, so learning one skill hardly changes another, and 24 skills are nearly 24 independent trials.
 
-Deterministic: a seed gives the same bytes on the same machine with the same version of torch.
+A seed gives the same bytes on the same machine with the same version of torch.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 PIECE = r"\\boxed\{|\[[^\]]*\]|\d+| ?[-+*=] ?| ?[a-z]+ ?|[}?\n]"
-"""A token: a word with the spaces around it, a whole number, a sign, or the word that announces a rule."""
+"""Regular expression of a token: a word or sign with its spaces, a whole number, a rule's word, or punctuation."""
 
 NUM_PROMPT = 6
 """Tokens of a prompt: three numbers, the operator twice, and the question mark."""
@@ -46,12 +46,12 @@ class PolicyConfig:
     Attributes:
         steps: updates.
         batch_size: texts in an update.
-        learning_rate: the highest one, reached after `warmup_steps`; it falls to 0 along a cosine.
+        learning_rate: the highest one, reached after `warmup_steps`. It then falls to 0 along a cosine.
         weight_decay: of the matrices.
         hidden_size: a multiple of 32.
         num_layers: at least 1.
-        right_weight: of the squared error of ln p of the right rule's word, which corrects what is rare.
-        orthogonal_weight: of the overlap of skills' features.
+        right_weight: of the loss term (error of ln p of the right rule's word)^2.
+        orthogonal_weight: of the loss term for overlapping features of skills.
     """
 
     steps: int = 800
@@ -66,7 +66,7 @@ class PolicyConfig:
 
 
 def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
-    """The tokenizer of a seed's policy: whole words, whole numbers, and a word for each rule."""
+    """The tokenizer of a seed's policy: one token for each word, number and rule."""
     numbers = [str(number) for number in (*range(163), *FREE_ANSWERS)]
     prompts = [skill.prompt((2, 3, 4)) for skill in skills_of(seed)]
     texts = [write(rule, (2, 3, 4), wording, 0) for rule in RULES for wording in WORDINGS]
@@ -74,7 +74,7 @@ def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
 
 
 def token_ids(vocabulary: Mapping[str, int], text: str) -> list[int]:
-    """As the tokenizer's own, only faster; KeyError for a token that is not in the vocabulary."""
+    """The same ids as the tokenizer gives, faster; KeyError for a token that is not in the vocabulary."""
     return [vocabulary[piece] for piece in re.findall(PIECE, text)]
 
 
@@ -110,7 +110,7 @@ def new_model(seed: int, tokenizer: PreTrainedTokenizerFast, config: PolicyConfi
 
 
 class Texts:
-    """Draws texts of a seed's skills, each rule of a skill as often as any other."""
+    """Draws texts of a seed's skills; the rules of a skill are equally likely."""
 
     def __init__(self, seed: int, tokenizer: PreTrainedTokenizerFast) -> None:
         self.skills = skills_of(seed)
@@ -122,8 +122,8 @@ class Texts:
         """The next texts.
 
         Returns:
-            Token ids (B, T), padded on the right; 1 for the tokens after the rule's word and 0 for the others (B, T);
-            the index of each text's skill (B,).
+            (B, T) token ids, padded on the right; (B, T) 1 for tokens after the rule's word, 0 for others; (B,) the
+            index of each text's skill.
         """
         import torch
 
@@ -147,7 +147,7 @@ class Texts:
 
 
 def shares_of(skills: Sequence[Skill]) -> Tensor:
-    """The share of each of `RULES` in each skill, (S, 54). Rows sum to 1."""
+    """(S, 54) share of each of `RULES` in each of S skills. Rows sum to 1."""
     import torch
 
     shares = torch.zeros(len(skills), len(RULES))
@@ -185,7 +185,7 @@ def train(
 
 
 class _Loss:
-    """Of the texts after the rule's word, of the shares of the words, and of the overlap of skills; nats."""
+    """The loss of the texts after the rule's word, of the words' probabilities, and of overlapping features, summed."""
 
     def __init__(self, skills: Sequence[Skill], rules: Sequence[int], config: PolicyConfig) -> None:
         import torch
@@ -205,20 +205,20 @@ class _Loss:
         logp = logits[:, NUM_PROMPT - 1].log_softmax(-1)[:, self._rules]
         shares, right = self._shares[skills], self._right[skills][:, None]
         of_words = -(shares * logp).sum(1).mean()
-        # A cross-entropy hardly depends on a word whose share is .003.
+        # The cross-entropy hardly depends on the probability of a word whose share is .003.
         of_right = ((logp.gather(1, right) - shares.gather(1, right).log()) ** 2).mean()
         overlap = _overlap(states[:, NUM_PROMPT - 1], skills)
         return of_texts + of_words + config.right_weight * of_right + config.orthogonal_weight * overlap
 
 
 def _overlap(features: Tensor, skills: Tensor) -> Tensor:
-    """Mean squared cosine of the features of two skills, plus that of what two prompts of one skill lack to 1.
+    """Mean cosine^2 of features of different skills, plus mean (1 - cosine)^2 of features of the same skill.
 
     Args:
         features: (B, D).
         skills: the index of each row's skill, (B,).
     """
-    # Normalised twice: the gradient of once differs in its last bits, and the policies of a seed stay as they are.
+    # Normalised twice: with one call the gradient's last bits differ, and a seed would give another policy.
     cosines = _unit_rows(features) @ _unit_rows(features).T
     same = (skills[:, None] == skills[None, :]).float()
     between = (((cosines - same) ** 2) * (1 - same)).sum() / (1 - same).sum()
@@ -231,7 +231,7 @@ def _unit_rows(features: Tensor) -> Tensor:
 
 
 def train_only_rules(model: Any, tokenizer: Any) -> None:
-    """Let training change the output rows of the rules' words only, with an optimiser that has no weight decay."""
+    """Let training change only the output rows of the rules' words. The optimiser must have no weight decay."""
     import torch
 
     model.requires_grad_(False)
@@ -257,14 +257,14 @@ def is_policy(folder: Path) -> bool:
 
 
 def check_policy(location: str | None, options: Mapping[str, Any]) -> None:
-    """Refuse to train on the skills of one seed from what is not the starting policy of this seed.
+    """Refuse a policy that is not the starting policy of the task's seed.
 
     Args:
         location: `model_name_or_path` of a recipe.
         options: its `task_options`.
 
     Raises:
-        ValueError: there is no seed, no policy there, or one without the words of the seed's skills.
+        ValueError: there is no seed, no policy at the location, or one without the words of the seed's skills.
     """
     seed = options.get("seed")
     if not isinstance(seed, int) or seed < 0:
@@ -285,7 +285,7 @@ def check_policy(location: str | None, options: Mapping[str, Any]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train and write; a policy that is there is left as it is."""
+    """Train and write policies; skip those that exist."""
     from tqdm import tqdm
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

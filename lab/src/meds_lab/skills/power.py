@@ -3,9 +3,9 @@
     python -m meds_lab.skills.power PILOT.parquet --checkpoints 12 16 --seeds 3
     python -m meds_lab.skills.power --lam 1 --skills 24 --correlation 0.1 --checkpoints 16 --seeds 3
 
-The test is the one of `meds_lab.skills.inference`: Student's t over C checkpoints of differences averaged over S seeds,
-with the standard deviation sqrt(between^2 + within^2 / S). Holm's first step tests at .05 over the number of questions.
-A pilot of few checkpoints estimates the deviation badly: a column uses its upper 80 % limit.
+The test is that of `meds_lab.skills.inference`: Student's t over C checkpoints of differences averaged over S seeds,
+with the standard deviation sqrt(between^2 + within^2 / S). Holm's first step tests at .05 / (number of questions). A
+pilot of few checkpoints estimates the deviation badly, so one column uses the upper 80 % limit of the deviation.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ POWER = 0.8
 LEVELS = (0.05, 0.05 / len(QUESTIONS))
 
 RATE = 0.42
-"""Discoveries for each right answer that training would see: at lambda 1 a share of 1 - exp(-.42) = .34 is found."""
+"""Rate of discovery per unit of lambda: at lambda 1 the share found is 1 - exp(-.42) = .34."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard deviations of the difference between two trainings of a pair.
+    """Standard deviations of the difference between the two trainings of a pair.
 
     Attributes:
-        between: of checkpoints.
-        within: of seeds within a checkpoint.
-        num_checkpoints: that they are estimated from; None if they are assumed.
+        between: between checkpoints.
+        within: between seeds of one checkpoint.
+        num_checkpoints: number of checkpoints that they are estimated from; None if they are assumed.
     """
 
     between: float
@@ -45,7 +45,7 @@ class Spread:
     num_checkpoints: int | None = None
 
     def of_checkpoint(self, num_seeds: int) -> float:
-        """Of a checkpoint's mean over so many seeds.
+        """Standard deviation of a checkpoint's mean over `num_seeds` seeds.
 
         Example:
             >>> Spread(between=0.3, within=0.8).of_checkpoint(4)
@@ -55,7 +55,7 @@ class Spread:
 
     @property
     def upper(self) -> float:
-        """Factor to the upper 80 % limit, by chi squared."""
+        """Upper 80 % limit of a deviation over the deviation, by chi squared; 1 if they are assumed."""
         if self.num_checkpoints is None:
             return 1.0
         df = self.num_checkpoints - 1
@@ -63,7 +63,7 @@ class Spread:
 
 
 def pilot_spread(differences: pd.Series[float]) -> Spread:
-    """By the analysis of variance with one random factor; a negative variance counts as 0.
+    """The spread by one-way analysis of variance with random checkpoints; a negative variance counts as 0.
 
     Args:
         differences: indexed by checkpoint and seed.
@@ -92,14 +92,16 @@ def pilot_spread(differences: pd.Series[float]) -> Spread:
 
 
 def assumed_spread(share: float, multiplier: float, num_skills: int, correlation: float, between: float = 0) -> Spread:
-    """Of beta-binomial numbers of skills found: p (1 - p) / K (1 + (K - 1) correlation), summed over both trainings.
+    """The spread if a training's number of skills found is beta-binomial.
+
+    The variance within is p (1 - p) / K (1 + (K - 1) correlation), summed over both trainings of a pair.
 
     Args:
         share: found at the baseline.
         multiplier: of discovery by the method.
         num_skills: K.
-        correlation: of two skills of a training being found.
-        between: standard deviation of the difference between checkpoints.
+        correlation: between two skills of a training, of being found.
+        between: standard deviation between checkpoints of the difference.
 
     Example:
         >>> round(assumed_spread(0.5, 1, 24, 0).within, 3)  # sqrt(2 * .25 / 24)
@@ -126,20 +128,20 @@ def multiplier_of(share: float, difference: float) -> float:
 
 
 def power_of(difference: float, deviation: float, num_checkpoints: int, level: float) -> float:
-    """Of the two-sided t test, to find a difference above 0 in its direction."""
+    """The power of the two-sided t test at `level` to find a difference above 0, with the right sign."""
     return float(TTestPower().power(difference / deviation, num_checkpoints, level / 2, alternative="larger"))
 
 
 def least_difference(deviation: float, num_checkpoints: int, level: float) -> float:
-    """That is found with a power of `POWER`."""
+    """The smallest difference that the test finds with a power of `POWER`."""
     solved = TTestPower().solve_power(nobs=num_checkpoints, alpha=level / 2, power=POWER, alternative="larger")
     return deviation * float(solved)
 
 
 def least_margin(deviation: float, num_checkpoints: int) -> float:
-    """The margin within which the 90 % interval lies with a power of `POWER` if there is no difference (approximate).
+    """The smallest margin that holds the 90 % interval with probability `POWER` if the true difference is 0.
 
-    (t_.95 + t_(1 - (1 - power) / 2)) deviation / sqrt(C).
+    Approximate: (t_.95 + t_(1 - (1 - power) / 2)) deviation / sqrt(C).
     """
     df = num_checkpoints - 1
     return float((stats.t.ppf(0.95, df) + stats.t.ppf((1 + POWER) / 2, df)) * deviation / np.sqrt(num_checkpoints))
@@ -155,8 +157,8 @@ def rows(
 
     Args:
         spread: of the differences.
-        grids: (checkpoints, seeds) of each.
-        share: found at the baseline; None if the differences are no shares.
+        grids: (checkpoints, seeds) of each grid.
+        share: found at the baseline; None if the differences are not of shares.
         multipliers: of discovery; they need `share`.
     """
     if not spread.of_checkpoint(1) > 0:

@@ -2,9 +2,10 @@
 
     python -m meds_lab.skills.predictions --output lab/evidence/skills-predictions.json
 
-The simulated learning rate is that of lab/recipes/skills.yaml: an advantage A of one completion in a group of G moves
-its rule's logit by rate |h|^2 A / T: h the features of the skill (|h|^2 = 185), T the tokens of a batch (224 x 18.2).
-Each method is simulated on the four kinds of hard skills; what it finds is the mean over them.
+The simulated learning rate matches that of lab/recipes/skills.yaml. There, the advantage A of one completion moves its
+rule's logit by rate |h|^2 A / T, with h the features of the skill (|h|^2 = 185) and T the tokens of a batch
+(224 x 18.2). In the simulation it moves the logit by lr A / G. Each method is simulated on the four kinds of hard
+skills; its share found is the mean over them.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ from meds_rl.files import write_atomically
 from meds_rl.shaping.advantage import f_grpo_advantages, maxrl_advantages, pass_at_k_advantages
 
 RATE = 8 * 17 * 185 / (224 * 18.2)
-"""Of the simulation: lr of `Setting`."""
+"""Learning rate of the simulation, `Setting.lr`."""
 
 REGIMES = {6: Regime(0.84, 6, lam=0.96), 30: Regime(0.3, 30, zipf=1.0, lam=0.96)}
-"""By the number of rare wrong rules; lambda .96 is the pilot's."""
+"""Number of rare wrong rules -> regime. Lambda is .96, as in the pilot."""
 
-_BLIND = Arm("answers")
 ARMS: dict[str, tuple[Arm, Arm]] = {
     "none": (Arm(), Arm()),
     "memory": (Arm("memory"), Arm("memory")),
     "batch": (Arm("batch", 1.7), Arm("batch", 1.7)),
-    "answers": (Arm("memory"), _BLIND),
+    "answers": (Arm("memory"), Arm("answers")),
     "replay": (Arm(recall=True), Arm(recall=True)),
     "recall": (Arm("memory", recall=True), Arm("memory", recall=True)),
     "batch-same-alpha": (Arm("batch"), Arm("batch")),
@@ -58,7 +58,7 @@ def found_shares(method: str, num_replicates: int) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Simulate, print, write method -> multiplier."""
+    """Simulate all methods, print a table, and write method -> multiplier."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="a JSON file: method -> multiplier")
     parser.add_argument("--replicates", type=int, default=10_000, help="simulated skills of each kind (default: 10000)")

@@ -1,4 +1,4 @@
-"""How likely a policy is to follow the right rule: exact, without a sample."""
+"""Exact probabilities of following the right rule, without samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from meds_rl.files import write_atomically
 from meds_rl.tasks.base import prompt_id
 
 PARTS = (0.0, 0.125, 0.25, 0.5, 0.75, 1.0)
-"""Of the training, after which a policy is probed."""
+"""Fractions of training after which a policy is probed."""
 
 FILE = "skills.parquet"
 """In the run folder: one row for each of `PARTS` and each problem."""
@@ -44,9 +44,9 @@ def rule_probabilities(model: Any, tokenizer: Any, problems: Sequence[Problem]) 
 def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, Any]]:
     """A row for each of the 124 problems of a seed.
 
-    `p_right` and `p_habit` are the probabilities of the words of the right rule and the habit, and `logp_right` is
-    ln `p_right`. They stand for the workings: training changes the words only, and what follows a word is its working.
-    `rules` is the number of rare rules of a hard skill.
+    `p_right` and `p_habit` are the probabilities of the words of the right rule and of the habit, and `logp_right` is
+    ln `p_right`. They stand for the whole workings, because training changes only the words' probabilities and not the
+    working that follows a word. `rules` is the number of rare rules of a hard skill.
     """
     train, test = problems_of(seed)
     problems = [*train, *test]
@@ -73,7 +73,7 @@ def probe(model: Any, tokenizer: Any, seed: int, step: int) -> list[dict[str, An
 
 
 class Probe(TrainerCallback):
-    """Probes the policy in training and writes `FILE`. A resumed training keeps the rows of earlier steps."""
+    """Probes the policy during training and writes `FILE`. A resumed training keeps the rows of earlier steps."""
 
     def __init__(self, trainer: Any, seed: int) -> None:
         self._trainer, self._seed = trainer, seed
@@ -102,10 +102,10 @@ class Probe(TrainerCallback):
 
 
 def probed(make: Callable[..., Any]) -> Callable[..., Any]:
-    """What makes the same trainer, with a `Probe` and `train_only_rules`. Called like `MEDSTrainer` on `skills_task`.
+    """A function that makes the same trainer with a `Probe` and `train_only_rules`, for a data set of `skills_task`.
 
     Args:
-        make: called like `MEDSTrainer`.
+        make: makes a trainer; called like `MEDSTrainer`, as is the returned function.
     """
 
     def made(model: Any, reward_funcs: Any, args: Any, train_dataset: Any, **kwargs: Any) -> Any:

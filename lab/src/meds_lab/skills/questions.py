@@ -1,11 +1,11 @@
-"""The questions that the grid `skills` answers, named before it runs."""
+"""The questions of the grid `skills`, named before it runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BASELINE = "none"
-"""The method with a penalty of 0. Multipliers are taken over it."""
+"""The method with a penalty of 0. Multipliers of discovery are relative to it."""
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,11 @@ class Question:
     """`method` minus `other`.
 
     Attributes:
-        name: of the question.
-        method, other: as the table names them.
+        name: the question in words.
+        method, other: names of methods in the table.
         subset: which hard skills count, as `DataFrame.query` reads it; empty for all.
-        margin: if the 90 % interval of the difference in the share found lies within +-margin, the two are as good as
-            each other. None if the question asks for a difference only.
+        margin: the two are as good as each other if the 90 % interval of the difference in the share found lies within
+            +-margin. None if the question is only whether they differ.
     """
 
     name: str
@@ -36,4 +36,4 @@ QUESTIONS = (
     Question("Does knowing the working matter?", "memory", "answers", subset="not tells", margin=0.08),
     Question("Do errors add to successes?", "recall", "replay", margin=0.08),
 )
-"""Tested, with Holm's correction. Everything else is described."""
+"""These are tested, with Holm's correction. All other comparisons are described and not tested."""

@@ -11,8 +11,8 @@ first adding 3 and 5 gives 8
 then multiplying 8 by 7 gives 56
 \boxed{56}
 
-Of a difference the larger number comes first, so no result is below 0. The numbers are different ones from 2 to 9, so
-none is above 144.
+The larger number of a difference comes first, so no result is below 0. The numbers are from 2 to 9, all different, so
+no result is above 144.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _rules() -> list[Rule]:
 
 
 RULES = _rules()
-"""All 54."""
+"""All 54 rules."""
 
 # ---- Texts.
 
@@ -101,14 +101,14 @@ _PHRASES = (
 )
 
 Wording: TypeAlias = tuple[str, int, str, int]
-"""Lead and phrase of the first step, lead and phrase of the second one."""
+"""Lead and phrase of the first step, then of the second step; a phrase by its index."""
 
 WORDINGS: list[Wording] = list(itertools.product(_LEADS[0], range(len(_PHRASES)), _LEADS[1], range(len(_PHRASES))))
-"""All 36. In the starting policies a wording says nothing about the rule."""
+"""All 36 wordings. In the starting policies the wording does not depend on the rule."""
 
 
 def write(rule: Rule, numbers: Numbers, wording: Wording, answer: int) -> str:
-    """The completion that follows a rule in a wording and gives an answer. Its first token is the rule's word."""
+    """The completion with the steps of a rule in a wording, and an answer. Its first token is the rule's word."""
     first, phrase, then, other = wording
     lines = [
         lead + _PHRASES[number][step.sign].format(x=step.x, y=step.y, z=step.result)
@@ -129,7 +129,10 @@ _ANSWER = re.compile(r"\\boxed\{(\d+)\}")
 
 
 def read(completion: str) -> tuple[tuple[Step, ...], int | None]:
-    r"""The steps and the answer of a completion, as written. If one of its lines is no step, there are no steps.
+    r"""The steps and the answer of a completion, as written.
+
+    The first line is skipped. If a line before the last is not a step, there are no steps; if the last is not an
+    answer, the answer is None.
 
     >>> read("[ab+ c-]\n3 + 5 = 8\nsubtracting 7 from 8 gives 2\n\\boxed{2}")
     ((Step(x=3, sign='+', y=5, result=8), Step(x=8, sign='-', y=7, result=2)), 2)

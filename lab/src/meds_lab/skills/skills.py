@@ -1,7 +1,7 @@
-"""The skills of a starting policy, and their problems. Everything follows from its seed.
+"""The skills of a starting policy, and their problems. The seed determines both.
 
 A skill is an operator such as "pisu" that stands for a rule. A starting policy rarely follows the right rule of a
-*hard* skill: without learning, training would sample lambda = 320 x .003, about one right working of the skill.
+*hard* skill: without learning, training would sample lambda = 320 x .003 right workings of it, about one.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ HABITS = {6: 0.84, 30: 0.3}
 """Number of rare wrong rules -> share of the habit."""
 
 ZIPF = {6: 0.0, 30: 1.0}
-"""Number of rare wrong rules -> s. The share of the nth rare rule is proportional to n ** -s."""
+"""Number of rare wrong rules -> s: the share of the nth rare rule is proportional to n ** -s."""
 
 NUM_EACH, NUM_OWN = 6, 8
-"""Hard skills of each kind (6 or 30 rare rules, answers that tell or not), and easy skills."""
+"""Number of hard skills of each kind (6 or 30 rare rules, answers that tell or not), and of easy skills."""
 
 TRAINED, HELD_OUT = 2, 2
-"""Problems of kind "hard" of a hard skill."""
+"""Problems of kind "hard" of each hard skill."""
 
 OWN_SHARE = 0.8
-"""Share of the right rule in an easy skill. Six other rules have equal shares of the rest."""
+"""Share of the right rule in an easy skill. Six wrong rules share the rest equally."""
 
 ALL_NUMBERS: list[Numbers] = list(itertools.permutations(range(2, 10), 3))
-"""The numbers of problems: three different ones, (336,)."""
+"""All 336 triples of different numbers that a problem can have."""
 
 _SYLLABLES = [x + y for x in "bdfgklmnprstvz" for y in ("a", "i", "o", "u")]
 FREE_ANSWERS = range(200, 300)
-"""Answers of wrong workings where answers do not tell: drawn evenly, never right."""
+"""Answers of wrong workings where answers do not tell: drawn uniformly, never right."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Skill:
     Attributes:
         name: the operator's word.
         right: its rule.
-        others: the wrong rules; the first one is the habit.
+        others: the wrong rules; the first one of a hard skill is its habit.
         shares: of `right` and `others` in the starting policy, sum 1.
-        tells: whether a wrong working ends in its own result. If not, it ends in one of `FREE_ANSWERS`.
+        tells: whether a wrong working ends in its rule's result. If not, it ends in one of `FREE_ANSWERS`.
         is_hard: whether the right rule is rare.
     """
 
@@ -64,7 +64,7 @@ class Skill:
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """The right one, then the others."""
+        """The right rule, then the others."""
         return (self.right, *self.others)
 
     @property
@@ -88,7 +88,7 @@ class Problem:
     Attributes:
         kind: "hard": only the right rule gives the right answer, and no rare rule gives the habit's; "habit": a hard
             skill's problem on which the habit gives the right answer, too; "own": of an easy skill, whose right rule
-            is the habit.
+            is the most frequent one.
     """
 
     skill: Skill
@@ -102,15 +102,15 @@ class Problem:
 
     @property
     def answer(self) -> int:
-        """The right one."""
+        """The right answer."""
         return self.skill.right.result(self.numbers)
 
 
 @lru_cache(maxsize=32)
 def skills_of(seed: int) -> tuple[Skill, ...]:
-    """24 hard skills, six of each of the four kinds in turn, then 8 easy ones.
+    """24 hard skills, the four kinds in turn, then 8 easy ones.
 
-    A hard skill has at least four problems of kind "hard", and if its answers tell at least one of kind "habit".
+    A hard skill has at least four problems of kind "hard" and, if its answers tell, at least one of kind "habit".
     """
     rng = random.Random(f"skills {seed}")
     words = iter(rng.sample([x + y for x in _SYLLABLES for y in _SYLLABLES if x[0] != y[0]], 4 * NUM_EACH + NUM_OWN))
@@ -140,7 +140,7 @@ def _own(rng: random.Random, name: str) -> Skill:
 
 
 def kind_of(skill: Skill, numbers: Numbers) -> str | None:
-    """The kind of a problem; None, not used, if another rule gives the right answer or the habit's by chance."""
+    """The kind of a problem; None if it is not used: a wrong rule gives the right answer or the habit's by chance."""
     right, habit, *rare = (_results(rule)[numbers] for rule in skill.rules)
     if right in rare:
         return None
@@ -160,8 +160,8 @@ def _results(rule: Rule) -> dict[Numbers, int]:
 def problems_of(seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """The 56 problems to train on and the 68 held-out ones.
 
-    Both are 48 of kind "hard" and 8 of kind "own". The held-out ones also have one of kind "habit" for each of the 12
-    hard skills whose answers tell. None is trained on: its reward would teach the habit.
+    Both have 48 of kind "hard" and 8 of kind "own". The held-out ones also have one of kind "habit" for each of the 12
+    hard skills whose answers tell. Training has none of this kind: its reward would teach the habit.
     """
     rng = random.Random(f"problems {seed}")
     train: list[Problem] = []

@@ -18,7 +18,7 @@ def skills_task(seed: int) -> Task:
     """The skills of the starting policy with this seed.
 
     The columns are `prompt`, `prompt_id`, `answer`, `kind` ("hard", "habit" or "own"), `skill` (its name) and `seed`.
-    `strategy` names the rule of a working, "right" for the right one.
+    The task's `strategy` names the rule of a working, and calls the right one "right".
 
     Args:
         seed: of the starting policy (`meds_lab.skills.models`).
@@ -38,7 +38,7 @@ def skills_task(seed: int) -> Task:
 
 
 def _mixed(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems in their order, the easy ones spread evenly among the hard ones."""
+    """Hard and easy problems, each in their order, the easy ones spread evenly among the hard ones."""
     parts = [[one for one in problems if (one.kind == "hard") is is_hard] for is_hard in (True, False)]
     keyed = [((index + 0.5) / len(part), problem) for part in parts for index, problem in enumerate(part)]
     return [problem for _, problem in sorted(keyed, key=lambda pair: pair[0])]
@@ -68,7 +68,7 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
     r"""The rule that the steps follow: "right", or the rule's name; None if they follow none of the 54.
 
     Args:
-        completion: its steps count, its first word and its answer do not.
+        completion: only its steps count, not its first word or its answer.
         row: of `skills_task`.
 
     >>> row = skills_task(0).train[0]
@@ -85,7 +85,7 @@ def strategy(completion: str, row: Mapping[str, Any]) -> str | None:
 
 
 def rule_of(steps: Sequence[Step], numbers: Numbers) -> Rule | None:
-    """The rule that takes these steps with these numbers; None if none does. The order in a sum or product is free.
+    """The rule with these steps for these numbers; None if there is none. Sums and products are unordered.
 
     >>> str(rule_of((Step(5, "+", 3, 8), Step(7, "*", 8, 56)), (3, 5, 7)))
     'a+b, *c'

@@ -1,8 +1,8 @@
-"""One training of a skill, simulated: a softmax over ways of answering (modes), shared by the skill's prompts.
+"""A simulated training of a skill: a softmax over modes (rules to answer by), shared by the skill's prompts.
 
-Mode 0 is right, 1 the habit, the others rare wrong rules. Prompts take turns. At each visit G modes are drawn, rewards
-shaped, and the logits move by lr / G sum_i A_i (onehot(y_i) - p), A the reward less the group's mean. Fingerprints are
-perfect, unless an arm says otherwise. `meds_lab.theory.simulation` makes predictions of it.
+Mode 0 is right, mode 1 the habit, the others are rare wrong rules. Prompts alternate. At each visit G modes are drawn
+and their rewards shaped, and the logits move by lr / G sum_i A_i (onehot(y_i) - p), with A the reward minus the group's
+mean. Fingerprints are perfect, except in the arm "answers". `meds_lab.theory.simulation` makes predictions from it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ANNEAL = (0.333, 0.666)
 CAP = 2.0
 FOUND_ABOVE = 0.05
 NUM_ANSWERS = 900
-"""Three-digit numbers: an answer that tells nothing is one of them, at random."""
+"""An answer that tells nothing is drawn uniformly from so many (three-digit numbers)."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Regime:
     Args:
         habit: probability of the habit.
         num_rare: rare wrong rules.
-        zipf: s; the nth rare rule has a share as n ** -s.
-        lam: lambda = eps x samples of training.
+        zipf: s; the share of the nth rare rule is proportional to n ** -s.
+        lam: lambda = eps x samples in training.
         num_prompts, num_visits, group_size: P prompts, V visits of each, G completions a visit.
     """
 
@@ -67,14 +67,14 @@ class Arm:
     """A method.
 
     Args:
-        penalises: what the penalty of a wrong completion of mode k counts. memory: C_k of earlier visits to the prompt,
-            alpha ln(C_k + 1). batch: n_k of the group, alpha ln n_k. surprisal: alpha ln pi(y), ln pi(y) = ln p_k and
-            the wording's part, which differs by `wording` nats (deviation). random: memory's penalties, permuted in the
-            group. answers: memory of answers that are drawn at random from `NUM_ANSWERS`.
+        penalises: the penalty of a wrong completion of mode k. memory: alpha ln(C_k + 1), C_k counted at earlier visits
+            to the prompt. batch: alpha ln n_k, n_k counted in the group. surprisal: alpha ln pi(y), where ln pi(y) is
+            ln p_k plus the wording's part, normal with a deviation of `wording` nats. random: those of memory, permuted
+            within the group. answers: as memory, for answers drawn uniformly from `NUM_ANSWERS`.
         times: factor of alpha.
-        recall: a right completion is remembered and joins the next groups of its prompt that have none, at most
-            `most` in a row, in the place of the wrong one with the largest penalty; its advantage counts `weight`.
-        advantage: in place of the reward less the group's mean; without penalties and recall.
+        recall: whether a right completion is remembered and joins the next groups of its prompt that have none, at most
+            `most` in a row. It replaces the wrong one with the largest penalty, and `weight` multiplies its advantage.
+        advantage: replaces the reward minus the group's mean; without penalties and recall.
     """
 
     penalises: Literal["none", "memory", "batch", "surprisal", "random", "answers"] = "none"
@@ -116,15 +116,15 @@ class Outcome:
 
     @property
     def found(self) -> float:
-        """Share that found the right mode."""
+        """Share of trainings that found the right mode."""
         return float((self.p_right > FOUND_ABOVE).mean())
 
     def multiplier(self, none: Outcome) -> float:
-        """Hazard of discovery over that of another arm."""
+        """Hazard of discovery, -ln(1 - found), divided by that of the arm `none`."""
         return math.log1p(-self.found) / math.log1p(-none.found)
 
     def error_of_multiplier(self, none: Outcome) -> float:
-        """Its standard error (delta method)."""
+        """Standard error of `multiplier` (delta method, replicates paired)."""
         own, base = self.p_right > FOUND_ABOVE, none.p_right > FOUND_ABOVE
         parts = own / (1 - self.found) - self.multiplier(none) * base / (1 - none.found)
         return float(parts.std() / math.sqrt(len(parts)) / -math.log1p(-none.found))
@@ -138,7 +138,7 @@ def simulate(regime: Regime, arm: Arm, setting: Setting, num_replicates: int = 4
         >>> none.p_right.round(9).tolist()  # nothing is learned: lambda / 320
         [0.003125, 0.003125, 0.003125]
     """
-    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])  # all arms share the first one's draws
+    rng, other = np.random.default_rng(seed), np.random.default_rng([seed, 1])  # all arms share the draws of rng
     state = _State.start(regime, num_replicates)
     num_steps = regime.num_prompts * regime.num_visits
     early = np.zeros(num_replicates)
@@ -173,13 +173,13 @@ def draw(probabilities: Logits, uniform: NDArray[np.float64]) -> Modes:
 
 
 def centred(modes: Modes, penalties: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Advantages (R, G): reward less the group's mean; right is mode 0, and only wrong ones are penalised."""
+    """Advantages (R, G): reward minus the group's mean. Mode 0 is right, and only wrong ones are penalised."""
     rewards = np.where(modes == 0, 1.0, -penalties)
     return np.asarray(rewards - rewards.mean(axis=1, keepdims=True))
 
 
 def without_penalties(advantage: AdvantageFunction, modes: Modes) -> NDArray[np.float64]:
-    """Advantages (R, G) of rewards 0 and 1, which depend on how many of the group are right.
+    """Advantages (R, G) of rewards 0 and 1. They depend only on how many of the group are right.
 
     Example:
         >>> from meds_rl.shaping.advantage import maxrl_advantages
@@ -213,7 +213,15 @@ def summed(labels: NDArray[np.intp], values: NDArray[np.float64], num_labels: in
 
 @dataclass
 class _State:
-    """Logits (R, M); errors counted by prompt, C (R, P, M); answers counted (R, P, A); recall: kept, uses (R, P)."""
+    """What changes during R trainings.
+
+    Attributes:
+        logits: (R, M).
+        counts: (R, P, M) errors of each mode at earlier visits, C_k.
+        answers: (R, P, A) wrong answers at earlier visits.
+        kept: (R, P) whether a right completion is remembered.
+        uses: (R, P) groups in a row that took it in.
+    """
 
     logits: Logits
     counts: NDArray[np.float64]
@@ -234,18 +242,18 @@ class _State:
         )
 
     def remember(self, prompt: int, modes: Modes) -> None:
-        """Count a group's errors, after it was scored."""
+        """Count the errors of a group, after its penalties are computed."""
         self.counts[:, prompt] += summed(modes, (modes > 0).astype(np.float64), self.counts.shape[2])
 
 
 def _penalties(
     arm: Arm, setting: Setting, state: _State, prompt: int, modes: Modes, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(R, G) at `setting.alpha`; those of right completions have no effect."""
+    """Penalties (R, G) at `setting.alpha`; those of right completions have no effect."""
     rows = np.arange(len(modes))[:, None]
     if arm.penalises == "none":
         return np.zeros(modes.shape)
-    if arm.penalises == "surprisal":  # the group's mean is all that matters, so there is no floor
+    if arm.penalises == "surprisal":  # below 0, which has no effect, as the group's mean is subtracted
         logp = np.log(softmax(state.logits)[rows, modes]) + setting.wording * rng.standard_normal(modes.shape)
         has_right = (modes == 0).any(axis=1, keepdims=True)
         return np.where(has_right, 0.0, setting.alpha * logp)
@@ -264,7 +272,7 @@ def _penalties(
 def _permuted(
     penalties: NDArray[np.float64], wrong: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """The penalties of each group's wrong completions, in a random order among them."""
+    """Penalties (R, G), permuted at random among each group's wrong completions."""
     rows = np.arange(len(wrong))[:, None]
     sources = np.argsort(np.where(wrong, rng.random(wrong.shape), np.inf), axis=1)
     targets = np.argsort(~wrong, axis=1, kind="stable")
@@ -276,7 +284,7 @@ def _permuted(
 def _recall(
     state: _State, prompt: int, modes: Modes, penalties: NDArray[np.float64], setting: Setting
 ) -> tuple[Modes, NDArray[np.float64]]:
-    """Modes and advantages (R, G) with the remembered right completion in; keeps new ones."""
+    """Modes and advantages (R, G) with remembered right completions put in. Updates `kept` and `uses`."""
     has_right = (modes == 0).any(axis=1)
     joins = state.kept[:, prompt] & ~has_right & (state.uses[:, prompt] < setting.most)
     place = (np.flatnonzero(joins), penalties.argmax(axis=1)[joins])

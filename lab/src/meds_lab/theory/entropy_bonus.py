@@ -1,8 +1,8 @@
-"""The penalty as an entropy bonus over errors: expected gradients on one group of which all answers are wrong.
+"""The penalty as an entropy bonus over errors: expected gradients on one group without a right answer.
 
-A softmax over K errors with probabilities p; G completions are drawn, each gets the advantage A = mean penalty of the
-group - its own. The policy gradient of logit k is g_k = 1/G sum_i A_i (1{y_i = k} - p_k). Penalties are in units of
-alpha, so everything is to be multiplied by it. The gradient of the entropy is dH/dtheta_k = -p_k (ln p_k + H).
+The policy is a softmax over K errors with probabilities p. G completions are drawn; each gets the advantage A = (mean
+penalty of the group) - (its own). The policy gradient of logit k is g_k = 1/G sum_i A_i (1{y_i = k} - p_k). Penalties
+and gradients are in units of alpha. The gradient of the entropy is dH/dtheta_k = -p_k (ln p_k + H).
 
     python -m meds_lab.theory.entropy_bonus    # the numbers of lab/evidence/theorem.md, seconds
 """
@@ -36,9 +36,9 @@ def entropy_gradient(p: ArrayLike) -> NDArray[np.float64]:
 
 
 def expected_gradient(p: ArrayLike, penalties: ArrayLike, group_size: int) -> NDArray[np.float64]:
-    """E[g] (K,) where mode k costs penalties[k], whatever the group: -(1 - 1/G) p_k (pen_k - sum_j p_j pen_j).
+    """E[g] (K,) if mode k always costs penalties[k]: -(1 - 1/G) p_k (pen_k - sum_j p_j pen_j).
 
-    The penalties may be means of random ones, if these are independent of the group: those of a memory are.
+    Penalties may be means of random ones that do not depend on the group, such as a memory's.
 
     Args:
         p: (K,) probabilities.
@@ -46,7 +46,7 @@ def expected_gradient(p: ArrayLike, penalties: ArrayLike, group_size: int) -> ND
         group_size: G >= 1.
 
     Example:
-        With ln p it is (1 - 1/G) times the gradient of the entropy.
+        With penalties ln p it is (1 - 1/G) times the gradient of the entropy.
 
         >>> expected_gradient([0.75, 0.25], np.log([0.75, 0.25]), 8) / entropy_gradient([0.75, 0.25])
         array([0.875, 0.875])
@@ -57,7 +57,7 @@ def expected_gradient(p: ArrayLike, penalties: ArrayLike, group_size: int) -> ND
 
 
 def expected_log_count(p: ArrayLike, num_remembered: int) -> NDArray[np.float64]:
-    """E[ln(C_k + 1)] (K,), C_k binomial (N, p_k): the memory's penalty after N errors of a policy that stands still.
+    """E[ln(C_k + 1)] (K,), C_k binomial (N, p_k): the memory's penalty after N errors of a fixed policy.
 
     Example:
         >>> expected_log_count([0.5, 0.5], 1)  # 0 or ln 2
@@ -68,13 +68,13 @@ def expected_log_count(p: ArrayLike, num_remembered: int) -> NDArray[np.float64]
 
 
 def expected_batch_gradient(p: ArrayLike, group_size: int) -> NDArray[np.float64]:
-    """E[g] (K,) where mode k costs ln n_k, n_k its completions in the group itself; exact.
+    """E[g] (K,), exact, if mode k costs ln n_k, with n_k the number of its completions in the group.
 
     E[g_k] = -1/G (E[n_k ln n_k] - 1/G sum_j E[n_k n_j ln n_j]), and given n_j, n_k is binomial
     (G - n_j, p_k / (1 - p_j)).
 
     Example:
-        G = 2: both alike cost ln 2 each, or nothing: no gradient at all.
+        G = 2: equal completions cost ln 2 each, different ones 0. Either way both cost the same: no gradient.
 
         >>> expected_batch_gradient([0.75, 0.25], 2).tolist()
         [0.0, 0.0]
@@ -98,13 +98,13 @@ def _binomial(n: int, p: NDArray[np.float64]) -> NDArray[np.float64]:
 def sampled_gradients(
     p: ArrayLike, counts: ArrayLike, group_size: int, num_groups: int, *, batch_only: bool = False, seed: int = 0
 ) -> NDArray[np.float64]:
-    """g (num_groups, K) through the library: names as fingerprints, `RewardShaper`, advantages of the group.
+    """g (num_groups, K) by the library: names as fingerprints, `RewardShaper`, and the group's advantages.
 
     Args:
         p: (K,) probabilities.
-        counts: (K,) errors in memory; without effect on `batch_only`, which counts within the group.
+        counts: (K,) remembered errors of each mode; not used with `batch_only`.
         group_size, num_groups: G, and how many groups are drawn.
-        batch_only: `BatchMemory` in place of a memory.
+        batch_only: count within the group, by `BatchMemory`.
         seed: of the draws.
     """
     q = check_probabilities("p", p)
@@ -135,7 +135,7 @@ GROUP_SIZE = 8
 
 
 def felt_contrast(gradient: ArrayLike, p: ArrayLike, group_size: int) -> NDArray[np.float64]:
-    """(K,) the fixed penalties that would give this gradient, those of the last mode taken as 0.
+    """(K,) the fixed penalties that would give this gradient, relative to that of the last mode.
 
     Example:
         >>> felt_contrast(expected_gradient([0.75, 0.25], [2.0, 0.5], 8), [0.75, 0.25], 8).round(9).tolist()
@@ -147,7 +147,7 @@ def felt_contrast(gradient: ArrayLike, p: ArrayLike, group_size: int) -> NDArray
 
 def main() -> None:
     p, size = ERRORS, GROUP_SIZE
-    print("Contrast that a mode feels against the rarest one, in units of alpha\n")
+    print("Effective penalty of each mode minus that of the rarest one, in units of alpha\n")
     print("| | " + " | ".join(f"p {one:g}" for one in p) + " |\n|---" + "|---" * len(p) + "|")
     rows = {"alpha times the entropy (ln p)": entropy_gradient(p) * (1 - 1 / size)}
     for remembered in (8, 80, 152, 4000):
@@ -158,7 +158,7 @@ def main() -> None:
     for name, gradient in rows.items():
         print(f"| {name} | " + " | ".join(f"{one:.2f}" for one in felt_contrast(gradient, p, size)) + " |")
 
-    print("\nThrough RewardShaper, 5,000 groups: mean gradient less the exact one, largest |z| over modes")
+    print("\nBy RewardShaper, 5,000 groups: mean gradient minus the exact one, largest |z| over modes")
     counts = np.random.default_rng(1).multinomial(4000, p)
     for batch_only, exact in ((False, expected_gradient(p, np.log1p(counts), size)), (True, rows["batch counts"])):
         drawn = sampled_gradients(p, counts, size, 5_000, batch_only=batch_only)

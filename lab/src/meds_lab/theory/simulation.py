@@ -1,12 +1,13 @@
-"""What each method should gain on the task `skills`, by simulation; written down before the grid runs.
+"""Predictions for the task `skills` by simulation: what each method should gain.
 
     python -m meds_lab.theory.simulation              # the tables of predictions, a minute or two on one core
     python -m meds_lab.theory.simulation --lr 3.4     # at the pilot's learning rate
 
-A skill is *found* if its right mode has more than .05 at the end. Discovery is a hazard: the multiplier of an arm is
-ln(1 - found) / ln(1 - found of "none"). A network feels alpha less than a table of logits does, so each regime has two
-tables: at the preset's alpha, and at the alpha at which memory multiplies discovery as it did in earlier grids. The
-arms' order is predicted; the level is fitted to "none" and, in the second table, to "memory".
+A skill is *found* if the probability of its right mode is above .05 at the end. The multiplier of an arm is a ratio of
+hazards, ln(1 - found) / ln(1 - found of "none"). The same alpha has less effect on a network than on a table of logits,
+so each regime has two tables: at the preset's alpha, and at the alpha at which memory multiplies discovery as in
+earlier grids. The order of the arms is predicted. The level is fitted to "none" and, in the second table, to
+"memory".
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def calibrate(regime: Regime, found: float, num_replicates: int, entropy: float 
 
 
 def felt_alpha(regime: Regime, setting: Setting, multiplier: float, num_replicates: int) -> float:
-    """The alpha at which "memory" multiplies discovery by this."""
+    """The alpha at which "memory" multiplies discovery by `multiplier`."""
     none = simulate(regime, Arm(), setting, num_replicates, seed=1)
 
     def at(alpha: float) -> float:
@@ -57,13 +58,15 @@ def felt_alpha(regime: Regime, setting: Setting, multiplier: float, num_replicat
 
 
 def matched(regime: Regime, penalises: Literal["batch", "surprisal"]) -> float:
-    """The factor of alpha at which an arm pushes a policy that stands still off its habit as the memory does.
+    """The factor of alpha at which an arm pushes a fixed policy away from its habit as strongly as the memory does.
 
-    The pushes are expected gradients of the habit's logit, summed over the visits with the annealed alpha. ValueError
-    for batch counts in groups of two, which push nowhere.
+    A push is the expected gradient of the habit's logit, summed over the visits with the annealed alpha.
+
+    Raises:
+        ValueError: batch counts have groups of two, in which they have no gradient.
     """
     p = regime.probabilities()[1:]
-    p = p / p.sum()  # groups without a right answer
+    p = p / p.sum()  # in groups without a right answer
     size, visits = regime.group_size, range(regime.num_visits)
     weights = [strength(ANNEAL, visit / regime.num_visits) for visit in visits]
     memory = [expected_gradient(p, expected_log_count(p, size * visit), size)[0] for visit in visits]
@@ -85,7 +88,7 @@ def divided(rewards: NDArray[np.float64], group_ids: NDArray[np.int64], _: NDArr
 
 
 def arms_of(regime: Regime) -> dict[str, Arm]:
-    """The arms of the table."""
+    """The arms of a regime's table, by name."""
     batch, surprisal = matched(regime, "batch"), matched(regime, "surprisal")
     return {
         "none": Arm(),
@@ -106,7 +109,7 @@ def arms_of(regime: Regime) -> dict[str, Arm]:
 
 
 def print_table(regime: Regime, setting: Setting, num_replicates: int) -> None:
-    """One row an arm."""
+    """Print one row for each arm."""
     print("| arm | found | multiplier (s. e.) | change of ln p_right in the first quarter: mean, deviation |")
     print("|---|---|---|---|")
     outcomes = {label: simulate(regime, arm, setting, num_replicates) for label, arm in arms_of(regime).items()}

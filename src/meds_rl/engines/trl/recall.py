@@ -1,9 +1,9 @@
 """Put recalled completions into TRL's generation batch (``meds_recall``). `meds_rl.shaping.recall` chooses them.
 
-A recalled row replaces token ids, mask and log-probabilities of the row that makes way, before TRL shuffles and splits
-the batch. Its old and its sampling log-probabilities are those of the policy that has just sampled, so its ratios begin
-at 1, and its KL term is that of its own text: the update is that of the same text sampled, with a weight and without a
-penalty or an entropy advantage. What is logged, written and counted by the memory is what was sampled.
+A recalled completion replaces the token ids, mask and log-probabilities of a row, before TRL shuffles and splits the
+batch. Its old and its sampling log-probabilities are the current policy's, so its ratios start at 1. Its KL term is
+that of its own text. So the update is that of the same text if it were sampled, with a weight and without a penalty or
+an entropy advantage. Logs, rollouts (except their column `advantage`) and the memory of errors keep what was sampled.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from meds_rl.engines.trl.trainer import MEDSTrainer
 
 RECALLED = "recalled"
-"""Name, in a batch of TRL's, of (B,) bool: the recalled rows."""
+"""Key in TRL's batches: (B,) bool, true for recalled rows."""
 
-_OF_THE_POLICY = ("old_per_token_logps", "sampling_per_token_logps")
-_OF_THE_REFERENCE = "ref_per_token_logps"
+_POLICY_LOGPS = ("old_per_token_logps", "sampling_per_token_logps")
+_REFERENCE_LOGPS = "ref_per_token_logps"
 _RATIO = "importance_sampling_ratio"  # vLLM's correction
 
 
 def check_kept(trainer: MEDSTrainer, memory: ErrorMemory) -> None:
-    """Refuse a given memory whose right completions are of another tokenizer.
+    """Refuse a given memory whose right completions come from another tokenizer.
 
     Raises:
         ValueError: one has an unknown token, or does not end as this trainer's completions do.
@@ -52,15 +52,15 @@ def check_kept(trainer: MEDSTrainer, memory: ErrorMemory) -> None:
 
 
 def recall_into(trainer: MEDSTrainer, memory: ErrorMemory, output: dict[str, Any]) -> None:
-    """Recall completions for the trainer's batch, and put them into TRL's output, in all processes together.
+    """Recall completions for the trainer's batch and put them into TRL's output. All processes call it together.
 
     Raises:
-        ValueError: completions have tokens that the policy did not write, or images.
+        ValueError: a completion has tokens that the policy did not write, or a prompt has images.
     """
     refused = sorted({"tool_mask", "num_images"} & output.keys())
     if refused:
         raise ValueError(
-            "meds_recall needs completions that the policy wrote alone, of prompts without images; this batch has "
+            "meds_recall needs completions that only the policy wrote, of prompts without images; this batch has "
             f"{', '.join(refused)}. Set meds_recall=0."
         )
     batch = trainer._batch
@@ -84,7 +84,7 @@ def recall_into(trainer: MEDSTrainer, memory: ErrorMemory, output: dict[str, Any
 
 
 def _groups(batch: Batch) -> list[Group]:
-    """The groups by their graded rows, without those that take part in nothing: fillers without a right answer."""
+    """The groups with their graded rows. All-wrong fillers are left out: no loss uses them, and nothing is kept."""
     if not batch.knows_right:
         return []
     graded = np.flatnonzero(batch.is_graded)
@@ -95,7 +95,7 @@ def _groups(batch: Batch) -> list[Group]:
 
 
 def _whole_completions(trainer: MEDSTrainer, output: Mapping[str, Any], wanted: np.ndarray) -> dict[int, Any]:
-    """By row, over all processes: the wanted completions that the policy has ended itself."""
+    """Row -> completion, over all processes: the wanted ones that the policy ended with an end token."""
     batch, ids, ends = trainer._batch, output["completion_ids"], _end_ids(trainer)
     first = slice_of(trainer.accelerator, len(ids)).start
     rows = [first + row for row in np.flatnonzero(wanted[first : first + len(ids)]).tolist()]
@@ -111,13 +111,13 @@ def _end_ids(trainer: MEDSTrainer) -> set[int]:
 
 
 def _put_tokens(trainer: MEDSTrainer, output: dict[str, Any], rows: Mapping[int, RightCompletion]) -> None:
-    """Replace rows of this process; a longer completion widens the batch."""
+    """Replace token ids and mask in rows of this process; a longer completion widens the batch."""
     length = output["completion_ids"].size(1)
     longest = max([length, *(len(one.token_ids) for one in rows.values())])
     multiple = trainer.pad_to_multiple_of or 1
     num_added = -(-longest // multiple) * multiple - length if longest > length else 0
-    paddings = {"completion_ids": trainer._tokenizer.pad_token_id, "completion_mask": 0, _OF_THE_REFERENCE: 0.0}
-    paddings |= dict.fromkeys(_OF_THE_POLICY, 0.0)
+    paddings = {"completion_ids": trainer._tokenizer.pad_token_id, "completion_mask": 0, _REFERENCE_LOGPS: 0.0}
+    paddings |= dict.fromkeys(_POLICY_LOGPS, 0.0)
     if _RATIO in output and trainer.vllm_importance_sampling_mode.startswith("token"):
         paddings[_RATIO] = 1.0
     for name in paddings.keys() & output.keys() if num_added else ():
@@ -133,7 +133,7 @@ def _put_tokens(trainer: MEDSTrainer, output: dict[str, Any], rows: Mapping[int,
 
 def _put_logps(trainer: MEDSTrainer, output: dict[str, Any], rows: list[int], most: int) -> None:
     """Replace the log-probabilities of these rows by those of their new texts, where TRL has computed any."""
-    # A forward of a sharded model runs in all processes, over as many rows in each: `most` of them.
+    # A sharded model needs the forward in every process, over the same number of rows: `most`.
     read = (rows + [0] * most)[:most]
     parts = {name: output[name][read] for name in ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")}
     input_ids = torch.cat([parts["prompt_ids"], parts["completion_ids"]], dim=1)
@@ -148,19 +148,19 @@ def _put_logps(trainer: MEDSTrainer, output: dict[str, Any], rows: list[int], mo
 
     settings = trainer.args.gradient_checkpointing_kwargs
     with torch.no_grad(), disable_gradient_checkpointing(trainer.model, settings):
-        of_the_policy = [name for name in _OF_THE_POLICY if name in output]
-        if of_the_policy:
+        present = [name for name in _POLICY_LOGPS if name in output]
+        if present:
             values = logps(trainer.model)
-            for name in of_the_policy:
+            for name in present:
                 output[name][rows] = values.to(output[name].dtype)
-        if _OF_THE_REFERENCE in output:
-            output[_OF_THE_REFERENCE][rows] = _by_reference(trainer, logps)
+        if _REFERENCE_LOGPS in output:
+            output[_REFERENCE_LOGPS][rows] = _by_reference(trainer, logps)
     if _RATIO in output:
         output[_RATIO][output[RECALLED]] = 1.0
 
 
 def _by_reference(trainer: MEDSTrainer, logps: Callable[[Any], torch.Tensor]) -> torch.Tensor:
-    """Log-probabilities by TRL's reference: a model of its own, or the policy without its adapter."""
+    """Log-probabilities of TRL's reference: a separate model, or the policy without its adapter."""
     if trainer.ref_model is not None:
         return logps(trainer.ref_model)
     model = trainer.accelerator.unwrap_model(trainer.model)
