@@ -116,11 +116,11 @@ def test_why_without_a_memory(tmp_path):
     assert np.isfinite(chosen.table(1000)[0]["reward"]).all()
 
 
-def test_why_says_what_made_way(tmp_path):
+def test_why_says_what_replaced(tmp_path):
     write_run(tmp_path, [[("p", "2", WRONG), ("p", "3", WRONG)]])
     ((_, path),) = RunFolder(tmp_path).rollout_files()
     table = pq.read_table(path)
-    place = table.schema.get_field_index("made_way")
+    place = table.schema.get_field_index("replaced")
     pq.write_table(table.set_column(place, table.schema.field(place), pa.array([True, False])), path)
     run = read_run(tmp_path)
     chosen = Completions([run])
@@ -133,6 +133,6 @@ def test_why_says_what_made_way(tmp_path):
 def test_runs_of_before_recall_are_read(tmp_path):
     write_run(tmp_path, [[("p", "2", WRONG)]])
     ((_, path),) = RunFolder(tmp_path).rollout_files()
-    pq.write_table(pq.read_table(path).drop_columns(["made_way"]), path)
-    assert RunFolder(tmp_path).rollouts()["made_way"].isna().all()
-    assert read_run(tmp_path).rollouts["made_way"].tolist() == [None]
+    pq.write_table(pq.read_table(path).drop_columns(["replaced"]), path)
+    assert RunFolder(tmp_path).rollouts()["replaced"].isna().all()
+    assert read_run(tmp_path).rollouts["replaced"].tolist() == [None]

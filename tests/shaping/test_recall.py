@@ -1,4 +1,4 @@
-"""Which completion makes way for a recalled one, and which right ones the memory is offered."""
+"""Which completion a recalled one replaces, and which right ones the memory is offered."""
 
 import numpy as np
 import pytest

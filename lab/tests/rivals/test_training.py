@@ -128,11 +128,11 @@ def test_replay_recalls_in_place_of_the_first_and_penalises_nothing(model_path, 
     trainer = train(model_path, dataset, args, mostly_wrong, rival="replay", memory=memory)
     rollouts = RunFolder(args.output_dir).rollouts()
     groups = rollouts.groupby(["generation", "prompt_id"], sort=False)
-    took_in = [group for _, group in groups if group["made_way"].any()]
+    took_in = [group for _, group in groups if group["replaced"].any()]
     assert len(took_in) > 3
     for group in took_in:
         assert not group["is_correct"].any()
-        assert group["made_way"].tolist() == [True, False, False, False]
+        assert group["replaced"].tolist() == [True, False, False, False]
     assert (rollouts["penalty"] == 0).all()
     assert len(trainer.memory) == len(rollouts.query("not is_correct"))
 

@@ -22,7 +22,7 @@ NO_MEMORY = "no_memory"
 NOT_GRADED = "not_graded"
 _OTHER_REASONS = {NO_MEMORY: "this run has no memory of past errors", NOT_GRADED: "no reward function graded it"}
 
-MADE_WAY = " A recalled right completion took its place in the update."
+REPLACED = " A recalled right completion took its place in the update."
 
 COPIED = (
     *("step", "is_correct", "reward", "shaped_reward", "advantage", "penalty"),
@@ -94,7 +94,7 @@ class Completions:
                 "answer": None if row.answer is None else shortened(str(row.answer)),
                 "outcome": None if row.outcome is None else shortened(in_words(row.outcome, run.has_tests)),
                 **{name: getattr(row, name) for name in COPIED},
-                "why": why(run, row) + (MADE_WAY if row.made_way else ""),
+                "why": why(run, row) + (REPLACED if row.replaced else ""),
             }
             for name, column in columns.items():
                 column.append(shown[name])

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     *("step", "generation", "prompt_id", "num_tokens", "reward", "shaped_reward", "advantage", "is_correct"),
     *("answer", "strategy", "cluster", "cluster_size", "penalty", "reason", "memory_id", "group_id", "outcome"),
-    "made_way",
+    "replaced",
 )
 """All columns of the rollouts except the texts, which are read later, for the few completions that are shown."""
 

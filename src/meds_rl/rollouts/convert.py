@@ -402,7 +402,7 @@ class _Columns:
             "reason": ["no_memory"] * n,
             "memory_id": [-1] * n,
             "in_loss": [True] * n,
-            "made_way": pa.nulls(n, pa.bool_()),
+            "replaced": pa.nulls(n, pa.bool_()),
         }
         length = self._length[start:stop]
         length = np.where((length > 0) & (length <= MAX_TOKENS), length, 0)

@@ -24,7 +24,7 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "shaped_reward": ("float64", "the shaped reward r_s; equal to `reward` without a memory"),
     "advantage": (
         "float64",
-        "what the update was weighted with, before token-level terms; where it made way, that of the recalled one",
+        "what the update was weighted with, before token-level terms; where it was replaced, that of the recalled one",
     ),
     "is_correct": ("bool", "whether it is right; null where no function says right or wrong, and read as not graded"),
     "answer": ("string", "text of the final answer; null where there is none"),
@@ -40,11 +40,11 @@ ROLLOUT_COLUMNS: dict[str, tuple[str, str]] = {
     "in_loss": ("bool", "false for rows that only fill up a batch of dynamic sampling"),
     "group_id": ("string", "which completions were compared with each other; null: those of one prompt in one batch"),
     "outcome": ("string", "what the grader reports beside right or wrong, such as ok, IndexError, got 5; else null"),
-    "made_way": ("bool", "true where a recalled right completion took its place in the update; null without recall"),
+    "replaced": ("bool", "true where a recalled right completion took its place in the update; null without recall"),
 }
 """One row is one completion that training saw. Name -> (Arrow type, meaning)."""
 
-OPTIONAL = ("group_id", "outcome", "made_way")
+OPTIONAL = ("group_id", "outcome", "replaced")
 """Columns that a writer may leave out, and that are null then."""
 
 NEVER_NULL = ("step", "generation", "prompt_id", "cluster", "memory_id")

@@ -164,18 +164,18 @@ def test_recalled_rows_are_in_their_processes(model_path, tmp_path):
     models = [torch.load(tmp_path / f"model-{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert all(torch.equal(value, models[1][name]) for name, value in models[0].items())
     rows = RunFolder(tmp_path).rollouts()
-    made_way = rows["made_way"].to_numpy().reshape(-1, 3, 4)
-    assert (made_way.sum(axis=2) == 1).all()
+    replaced = rows["replaced"].to_numpy().reshape(-1, 3, 4)
+    assert (replaced.sum(axis=2) == 1).all()
     start = Qwen3ForCausalLM.from_pretrained(model_path).eval()
     for generation in range(3):
         outputs = [torch.load(tmp_path / f"output-{generation + 1}-{rank}.pt") for rank in (0, 1)]
         recalled = torch.cat([one["recalled"] for one in outputs])
-        assert recalled.tolist() == made_way[generation].ravel().tolist()
+        assert recalled.tolist() == replaced[generation].ravel().tolist()
         tokens = sum(int(one["completion_mask"].sum()) for one in outputs)
         assert [int(one["num_items_in_batch"]) for one in outputs] == [tokens] * 2
         for one in outputs:
             _check_recalled(one, start, is_first=generation == 0)
-    used = rows[rows["made_way"] & (rows["generation"] == 2)]
+    used = rows[rows["replaced"] & (rows["generation"] == 2)]
     sizes = rows[rows["generation"] == 2].groupby("prompt_id")["cluster_size"].max()
     assert used.set_index("prompt_id")["cluster_size"].to_dict() == sizes.to_dict()
 

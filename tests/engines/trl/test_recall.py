@@ -126,7 +126,7 @@ def test_a_batch_without_a_right_answer_has_a_deviation():
 
 
 def test_penalties_of_the_others_count():
-    # Shaped -.2, -.1, 0, -.1; the first makes way: 1, -.1, 0, -.1 with mean .2.
+    # Shaped -.2, -.1, 0, -.1; the first is replaced: 1, -.1, 0, -.1 with mean .2.
     batch = batch_of([0.0] * 4, penalties=np.array([0.2, 0.1, 0.0, 0.1]))
     batch.recalled = {0: RightCompletion(np.array(KEPT), 1.0)}
     np.testing.assert_allclose(batch.advantages(None, "none"), [0.4, -0.3, -0.2, -0.3], rtol=1e-12)
@@ -166,7 +166,7 @@ def test_the_update_is_that_of_the_same_text_sampled(model_path, dataset, make_c
     for name, value in theirs.items():
         mine = ours[name]
         if value.dim() == 2 and name != "prompt_ids" and name != "prompt_mask":
-            # Ours may be wider, as what made way was longer.
+            # Ours may be wider, as what was replaced was longer.
             assert not ours["completion_mask"][:, mask.size(1) :].any()
             mine = mine[:, : mask.size(1)]
         if name in ("old_per_token_logps", "ref_per_token_logps"):
@@ -282,26 +282,26 @@ def test_the_table_and_the_log(model_path, dataset, make_config, fields):
     trainer = trained(model_path, dataset, args, memory=memory_of(*EVERY))
     rows = rollouts_of(trainer)
     assert not rows["is_correct"].any()
-    assert rows["made_way"].sum() == 8  # two groups in each of four batches: each of eight prompts once
-    assert rows.groupby(["generation", "prompt_id"])["made_way"].sum().eq(1).all()
+    assert rows["replaced"].sum() == 8  # two groups in each of four batches: each of eight prompts once
+    assert rows.groupby(["generation", "prompt_id"])["replaced"].sum().eq(1).all()
     assert (rows["reward"] == 0).all()
-    np.testing.assert_allclose(rows["advantage"], np.where(rows["made_way"], 0.375, -0.25))
+    np.testing.assert_allclose(rows["advantage"], np.where(rows["replaced"], 0.375, -0.25))
     logged = [row for row in trainer.state.log_history if "recall/groups" in row]
     assert [(row["recall/groups"], row["recall/prompts"], row["reward"]) for row in logged] == [(2, 8, 0)] * 4
     assert [kept.recalls for kept in trainer.memory.kept.values()] == [1] * 8
-    assert len(trainer.memory) == 32  # what made way is counted
+    assert len(trainer.memory) == 32  # what was replaced is counted
 
 
-def test_the_most_repeated_error_makes_way_at_most_n_times(model_path, dataset, make_config, fields):
+def test_the_most_repeated_error_is_replaced_at_most_n_times(model_path, dataset, make_config, fields):
     args = make_config(**{**fields, "max_steps": 12, "meds_all_wrong": "shape", "meds_noise": "cluster"})
     trainer = trained(model_path, dataset, args, memory=memory_of(*EVERY))
     rows = rollouts_of(trainer)
-    assert rows.groupby("prompt_id")["made_way"].sum().eq(2).all()  # of three visits
+    assert rows.groupby("prompt_id")["replaced"].sum().eq(2).all()  # of three visits
     groups = rows.groupby(["generation", "prompt_id"])
     for _, group in groups:
-        if group["made_way"].any():
-            assert group.loc[group["made_way"], "cluster_size"].item() == group["cluster_size"].max()
-    assert rows.loc[rows["made_way"], "cluster_size"].max() > 1
+        if group["replaced"].any():
+            assert group.loc[group["replaced"], "cluster_size"].item() == group["cluster_size"].max()
+    assert rows.loc[rows["replaced"], "cluster_size"].max() > 1
 
 
 def test_off_is_as_without(model_path, dataset, make_config, fields):
@@ -310,7 +310,7 @@ def test_off_is_as_without(model_path, dataset, make_config, fields):
     other = make_config(**{**fields, "meds_recall": 0})
     assert_same_bits(plain, trained(model_path, dataset, other, reward=even_length, memory=memory_of(*EVERY)))
     assert "recalled" not in plain.outputs[0]
-    assert rollouts_of(plain)["made_way"].isna().all()
+    assert rollouts_of(plain)["replaced"].isna().all()
     assert not any("recall/groups" in row for row in plain.state.log_history)
 
 
@@ -320,7 +320,7 @@ def test_the_same_is_sampled_until_the_policies_differ(model_path, dataset, make
     without = trained(model_path, dataset, make_config(**{**fields, "meds_recall": 0}))
     ours, theirs = (rollouts_of(trainer).query("generation == 0") for trainer in (with_it, without))
     assert ours["completion"].tolist() == theirs["completion"].tolist()
-    assert ours["made_way"].sum() == 2
+    assert ours["replaced"].sum() == 2
 
 
 # ---- With dynamic sampling.
@@ -333,8 +333,8 @@ def test_a_group_that_takes_one_in_is_not_replaced(model_path, dataset, make_con
     rows = rollouts_of(trainer)
     # Nothing is ever right: only a group of these two has signal, once each; what fills the batches takes none in.
     assert sorted(rows.loc[rows["in_loss"], "prompt_id"].unique()) == ["p1", "p6"]
-    assert rows.groupby("prompt_id")["made_way"].sum().loc[["p1", "p6"]].tolist() == [1, 1]
-    assert rows["made_way"].sum() == 2
+    assert rows.groupby("prompt_id")["replaced"].sum().loc[["p1", "p6"]].tolist() == [1, 1]
+    assert rows["replaced"].sum() == 2
     assert (rows.loc[~rows["in_loss"], "advantage"] == 0).all()
 
 

@@ -49,7 +49,7 @@ class Batch:
         shaped: clusters, penalties and rewards of the graded rows; None before `shape` and without a memory.
         shaped_rewards: r_s, (B,); r before `shape` and for rows that are not graded.
         features: (B, D), the fingerprints that `shape` took; None without a memory.
-        recalled: by the row that made way for it, the right completion that the update uses; None without recall.
+        recalled: by the row that it replaces, the right completion that the update uses; None without recall.
         fingerprint_age: mean age, in generation batches, of the remembered fingerprints that were compared with.
     """
 
@@ -345,7 +345,7 @@ def rollout_columns(
         "strategy": batch.strategies,
         "in_loss": batch.in_loss,
         **({} if batch.outcomes is None else {"outcome": batch.outcomes}),
-        **({} if batch.recalled is None else {"made_way": [row in batch.recalled for row in range(len(batch))]}),
+        **({} if batch.recalled is None else {"replaced": [row in batch.recalled for row in range(len(batch))]}),
         **{name: batch.column(name) for name in memory_columns},
     }
 
