@@ -19,6 +19,7 @@ from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.batch import Batch, Features
 from meds_rl.labels import NO_ANSWER
 from meds_rl.memory import Assigned, HDBSCANClustering, Visit, equal_vectors
+from meds_rl.memory.clustering import Clustering
 
 
 class BatchMemory(ErrorMemory):
@@ -71,6 +72,17 @@ class BatchTrainer(MEDSTrainer):
             batch.prompt_ids = prompt_ids
 
 
+def clustering_of(name: str, args: MEDSConfig) -> Clustering:
+    """HDBSCAN with the settings of ``args``, or for "count" the clusters of equal fingerprints."""
+    check_choice("clustering", name, ("hdbscan", "count"))
+    if name == "count":
+        return equal_vectors
+    return HDBSCANClustering(
+        min_cluster_size=args.meds_min_cluster_size,
+        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
+    )
+
+
 def trainer(
     model: Any,
     reward_funcs: Any,
@@ -86,10 +98,5 @@ def trainer(
         model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
         clustering: "hdbscan" with the settings of ``args``, or "count".
     """
-    check_choice("clustering", clustering, ("hdbscan", "count"))
-    hdbscan = HDBSCANClustering(
-        min_cluster_size=args.meds_min_cluster_size,
-        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
-    )
-    memory = BatchMemory(equal_vectors if clustering == "count" else hdbscan)
+    memory = BatchMemory(clustering_of(clustering, args))
     return BatchTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

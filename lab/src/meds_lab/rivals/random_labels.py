@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from meds_lab.rivals.batch_memory import clustering_of
 from meds_rl import ErrorMemory
-from meds_rl.checks import check_choice
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.memory import HDBSCANClustering, IncrementalClustering, Refit, equal_vectors
+from meds_rl.memory import HDBSCANClustering, IncrementalClustering, Refit
 from meds_rl.memory.clustering import incremental
 
 
@@ -52,11 +52,6 @@ def trainer(
         model, reward_funcs, args, train_dataset, kwargs: as in `MEDSTrainer`.
         clustering: whose sizes: "hdbscan" with the settings of ``args``, or "count", as `meds_lab.rivals.count`.
     """
-    check_choice("clustering", clustering, ("hdbscan", "count"))
-    hdbscan = HDBSCANClustering(
-        min_cluster_size=args.meds_min_cluster_size,
-        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
-    )
-    sizes_of = incremental(equal_vectors) if clustering == "count" else hdbscan
+    sizes_of = incremental(clustering_of(clustering, args))
     memory = ErrorMemory(RandomLabels(sizes_of), capacity=args.meds_capacity, half_life=args.meds_half_life)
     return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -97,8 +97,9 @@ def train(seed: int, method: str, optimizer: Literal["sgd", "adamw"], rng: np.ra
             index, visits = prompt[0], memory[prompt]
             p = _softmax(weights @ features[index])
             rules = rng.choice(len(RULES), GROUP_SIZE, p=p)
-            told = skills[index].tells
-            answers = [] if told else rng.integers(0, len(FREE_ANSWERS), GROUP_SIZE).tolist()
+            answers: list[int] = []
+            if not skills[index].tells:
+                answers = rng.integers(0, len(FREE_ANSWERS), GROUP_SIZE).tolist()
             costs = penalties(method, alpha, visits, rules, answers)
             used, advantages = trained_group(method, visits, rules, right[index], costs)
             pulled = np.bincount(used, advantages, len(RULES)) - p * advantages.sum()

@@ -175,7 +175,7 @@ def train(
     for _ in range(config.steps):
         loss = loss_of(model, *texts.draw(config.batch_size))
         model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, schedule in zip(optimizers, schedules, strict=True):
             optimizer.step()

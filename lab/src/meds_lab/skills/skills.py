@@ -1,7 +1,7 @@
 """The skills of a starting policy, and their problems. The seed determines both.
 
-A skill is an operator such as "pisu" that stands for a rule. A starting policy rarely follows the right rule of a
-*hard* skill: without learning, training would sample lambda = 320 x .003 right workings of it, about one.
+A skill is an invented operator, such as "pisu", with one right rule. A starting policy follows the right rule of a
+*hard* skill in .003 of its completions. Training samples a skill 320 times, so lambda is 320 x .003, about one.
 """
 
 from __future__ import annotations
