@@ -176,6 +176,14 @@ def test_the_command_prints_all_tables(counted, tmp_path, capsys):
     assert all(f"| {one.name} | {one.method} - {one.other} |" in printed for one in QUESTIONS)
 
 
+def test_other_questions_may_be_asked(counted, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    counted({name: rng.integers(2, 9, size=(3, 2)).tolist() for name in ("none", "a", "b")}).to_parquet(tmp_path / "t")
+    assert main([str(tmp_path / "t"), "--ask", "a", "b", "--ask", "b", "none"]) == 0
+    asked = [line for line in capsys.readouterr().out.splitlines() if "?" in line]
+    assert [line.split(" | ")[1] for line in asked] == ["a - b", "b - none"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -57,3 +57,12 @@ def test_a_training():
     assert after.shape == (24,)
     assert ((after > 0) & (after < 1)).all()
     assert joint.train(0, "none", "adamw", np.random.default_rng(0)).tolist() == after.tolist()
+
+
+def test_recall_with_counts_in_the_batch_replaces_the_most_frequent_error():
+    visits = joint.Visits(rules=np.bincount([3, 3, 3], minlength=54).astype(float), is_kept=True)
+    group, none = np.array([1, 1, 1, 2, 2, 3, 3, 4]), np.zeros(8)
+    assert joint.trained_group("recall-batch", visits, group, 9, none)[0].tolist() == [9, 1, 1, 2, 2, 3, 3, 4]
+    assert joint.trained_group("recall", visits, group, 9, none)[0].tolist() == [1, 1, 1, 2, 2, 9, 3, 4]
+    penalties = [joint.penalties(name, 0.1, visits, group, []) for name in ("batch", "recall-batch")]
+    assert penalties[0].tolist() == penalties[1].tolist()

@@ -92,7 +92,7 @@ def test_the_penalties_are_those_of_meds_trainer(make_config, monkeypatch, tmp_p
     assert len(theirs) == GROUPS * same.GROUP
     for name in ("prompt_id", "completion", "answer", "is_correct", "penalty", "cluster_size"):
         assert ours[name].tolist() == theirs[name].tolist(), name  # to the last bit
-    assert ours["penalty"].nunique() >= 3
+    assert ours["penalty"].nunique() >= 2, "no answer repeats, so nothing is compared"
     logged = [row for row in json.loads((tmp_path / "log.json").read_text()) if "loss" in row]
     assert len(logged) == GROUPS // 2
     # The queue keeps the order of scoring, a step trains 8 completions, and TRL's loader logs a batch ahead.

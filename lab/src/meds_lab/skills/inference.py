@@ -34,7 +34,7 @@ from statsmodels.genmod.families.links import CLogLog
 from statsmodels.genmod.generalized_estimating_equations import GEE
 from statsmodels.stats.multitest import multipletests
 
-from meds_lab.skills.questions import BASELINE, QUESTIONS, Question
+from meds_lab.skills.questions import BASELINE, MARGIN, QUESTIONS, Question
 
 KEYS = ("checkpoint", "seed", "method", "kind", "skill")
 SECOND = "early_logp"
@@ -354,10 +354,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, help="parquet")
     parser.add_argument("--predictions", type=Path, help="JSON: method -> predicted multiplier of discovery")
+    parser.add_argument(
+        "--ask", nargs=2, action="append", metavar=("METHOD", "OTHER"), help="instead of the three; may repeat"
+    )
     parsed = parser.parse_args(argv)
+    questions = [Question(f"{one} or {other}?", one, other, margin=MARGIN) for one, other in parsed.ask or ()]
+    questions = questions or list(QUESTIONS)
     predictions = json.loads(parsed.predictions.read_text(encoding="utf-8")) if parsed.predictions else {}
-    named = [BASELINE, *(name for one in QUESTIONS for name in (one.method, one.other))]
-    print(report(check_table(pd.read_parquet(parsed.table), list(dict.fromkeys(named))), QUESTIONS, predictions))
+    named = [BASELINE, *(name for one in questions for name in (one.method, one.other))]
+    print(report(check_table(pd.read_parquet(parsed.table), list(dict.fromkeys(named))), questions, predictions))
     return 0
 
 

@@ -1,6 +1,7 @@
 """Simulates whole trainings of the task: all skills share the weights that are trained, so the optimiser matters.
 
     python -m meds_lab.skills.joint                     # SGD and AdamW at the rates of the grids, 48 trainings each
+    python -m meds_lab.skills.joint --alpha 0.03 --first-policy 16      # those of compare-skills-weak.yaml
 
 `meds_lab.theory.bandit` simulates one skill by itself, with plain steps. Here logits are W h: W the output rows of the
 54 rules, h the features of a skill, orthogonal between skills. AdamW divides each step by the size of recent gradients
@@ -26,7 +27,7 @@ from meds_rl.memory.recall import is_rare
 from meds_rl.shaping.penalty import strength
 
 Array = NDArray[np.float64]
-METHODS = ("none", "answers", "replay", "memory", "batch", "batch-same-alpha", "recall")
+METHODS = ("none", "answers", "replay", "memory", "batch", "batch-same-alpha", "recall", "recall-batch")
 RATES = {"sgd": 17.0, "adamw": 0.005}
 ANNEAL, ALPHA, CAP, MOST, WEIGHT = (0.333, 0.666), 0.1, 2.0, 4, 0.5
 NUM_UPDATES, NUM_PROMPTS, GROUP_SIZE, NUM_TOKENS = 40, 28, 8, 224 * 18.2
@@ -50,8 +51,8 @@ def penalties(method: str, alpha: float, visits: Visits, rules: NDArray[np.intp]
         return np.minimum(alpha * np.log1p(visits.rules[rules]), CAP)
     if method == "answers":
         return np.array([min(alpha * math.log1p(visits.answers[one]), CAP) for one in answers])
-    if method.startswith("batch"):
-        times = 1.7 if method == "batch" else 1.0
+    if method.endswith(("batch", "batch-same-alpha")):
+        times = 1.0 if method == "batch-same-alpha" else 1.7
         return np.asarray(times * alpha * np.log((rules[:, None] == rules[None, :]).sum(axis=1)))
     return np.zeros(len(rules))
 
@@ -62,21 +63,27 @@ def trained_group(
     """The rules that the update uses, and their advantages; keeps and recalls right completions."""
     is_right = rules == right
     rewards, weights, used = np.where(is_right, 1.0, -costs), np.ones(len(rules)), rules.copy()
-    if method in ("replay", "recall"):
+    if method.startswith(("replay", "recall")):
         if is_right.any():
             visits.recalls = 0
             visits.is_kept = 2 * is_right.sum() <= len(rules) and (
                 visits.is_kept or is_rare(is_right.sum(), len(rules))
             )
         elif visits.is_kept and visits.recalls < MOST:
-            place = int(visits.rules[rules].argmax()) if method == "recall" else 0
+            repeated = visits.rules[rules] if method == "recall" else (rules[:, None] == rules[None, :]).sum(axis=1)
+            place = 0 if method == "replay" else int(repeated.argmax())
             visits.recalls += 1
             used[place], rewards[place], weights[place] = right, 1.0, WEIGHT
     return used, (rewards - rewards.mean()) * weights
 
 
-def train(seed: int, method: str, optimizer: Literal["sgd", "adamw"], rng: np.random.Generator) -> Array:
-    """p(right rule) of each hard skill after a training of the starting policy with this seed."""
+def train(
+    seed: int, method: str, optimizer: Literal["sgd", "adamw"], rng: np.random.Generator, alpha: float = ALPHA
+) -> Array:
+    """p(right rule) of each hard skill after a training of the starting policy with this seed.
+
+    ``alpha`` is that of the memory; the batch's is 1.7 times as large.
+    """
     skills = skills_of(seed)
     shares = np.full((len(skills), len(RULES)), 1e-9)
     for row, skill in zip(shares, skills, strict=True):
@@ -91,7 +98,7 @@ def train(seed: int, method: str, optimizer: Literal["sgd", "adamw"], rng: np.ra
     for update in range(NUM_UPDATES):
         epoch = epoch or [prompts[place] for place in rng.permutation(len(prompts))]
         batch, epoch = epoch[:NUM_PROMPTS], epoch[NUM_PROMPTS:]
-        alpha = ALPHA * strength(ANNEAL, update / NUM_UPDATES)
+        now = alpha * strength(ANNEAL, update / NUM_UPDATES)
         gradient = np.zeros_like(weights)
         for prompt in batch:
             index, visits = prompt[0], memory[prompt]
@@ -100,7 +107,7 @@ def train(seed: int, method: str, optimizer: Literal["sgd", "adamw"], rng: np.ra
             answers: list[int] = []
             if not skills[index].tells:
                 answers = rng.integers(0, len(FREE_ANSWERS), GROUP_SIZE).tolist()
-            costs = penalties(method, alpha, visits, rules, answers)
+            costs = penalties(method, now, visits, rules, answers)
             used, advantages = trained_group(method, visits, rules, right[index], costs)
             pulled = np.bincount(used, advantages, len(RULES)) - p * advantages.sum()
             gradient -= np.outer(pulled, features[index]) / NUM_TOKENS
@@ -140,14 +147,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the share found and the multiplier of each method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=3, help="of each of 16 starting policies (default: 3)")
+    parser.add_argument("--alpha", type=float, default=ALPHA, help=f"of the memory (default: {ALPHA})")
+    parser.add_argument("--first-policy", type=int, default=0, metavar="N", help="seed of the first (default: 0)")
     parsed = parser.parse_args(arguments)
     print("| optimizer | method | found | multiplier |\n| :-- | :-- | --: | --: |")
     for optimizer in ("sgd", "adamw"):
         base = 0.0
         for method in METHODS:
             trained = [
-                train(seed, method, optimizer, np.random.default_rng([seed, number]))
-                for seed in range(16)
+                train(seed, method, optimizer, np.random.default_rng([seed, number]), parsed.alpha)
+                for seed in range(parsed.first_policy, parsed.first_policy + 16)
                 for number in range(parsed.trainings)
             ]
             found = float((np.array(trained) > FOUND).mean())
