@@ -227,10 +227,11 @@ def _rows_of_pairs(rows: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
 def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS) -> list[Row]:
     """One row for each question: the difference in the share found, with Holm's correction over the questions.
 
-    The ratio of discovery and ln p are described and not tested. A p value that cannot be computed counts as 1 in the
-    correction.
+    The ratio of discovery, ln p and easy problems that the habit solves are described and not tested. A p value that
+    cannot be computed counts as 1 in the correction.
     """
     rows: list[Row] = []
+    habit = table[table["kind"] == "habit"]
     for one in questions:
         hard = hard_skills(table, one.subset)
         differences = paired_differences(hard, "found", one.method, one.other)
@@ -248,6 +249,7 @@ def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS
                 "as good as": _as_good(over_checkpoints(differences, level=0.9), one.margin),
                 "ratio of discovery [95 %]": discovery_ratio(hard, one.method, one.other),
                 "ln p after a quarter [95 %]": _difference(hard, SECOND, one.method, one.other),
+                **({} if habit.empty else {"pass@1, habit": _difference(habit, "p_right", one.method, one.other)}),
             }
         )
     corrected = multipletests([1.0 if np.isnan(row["p"]) else row["p"] for row in rows], method="holm")[1]
