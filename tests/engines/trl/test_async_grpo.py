@@ -87,12 +87,12 @@ def test_the_penalties_are_those_of_meds_trainer(make_config, monkeypatch, tmp_p
     rollouts = RunFolder(tmp_path / "run").rollouts()
     groups = rollouts.groupby("generation")
     assert set(zip(groups.size(), groups["prompt_id"].nunique(), strict=True)) == {(same.GROUP, 1)}, "a group a call"
-    theirs = by_meds_trainer(rollouts[rollouts["generation"] < GROUPS], make_config)
+    theirs = by_meds_trainer(rollouts[rollouts["generation"] < 2 * GROUPS], make_config)
     ours = rollouts[: len(theirs)]
-    assert len(theirs) == GROUPS * same.GROUP
+    assert len(theirs) >= GROUPS * same.GROUP
     for name in ("prompt_id", "completion", "answer", "is_correct", "penalty", "cluster_size"):
         assert ours[name].tolist() == theirs[name].tolist(), name  # to the last bit
-    assert ours["penalty"].nunique() >= 2, "no answer repeats, so nothing is compared"
+    assert ours["penalty"].nunique() >= 3
     logged = [row for row in json.loads((tmp_path / "log.json").read_text()) if "loss" in row]
     assert len(logged) == GROUPS // 2
     # The queue keeps the order of scoring, a step trains 8 completions, and TRL's loader logs a batch ahead.

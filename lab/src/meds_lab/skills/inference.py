@@ -249,7 +249,11 @@ def question_rows(table: pd.DataFrame, questions: Sequence[Question] = QUESTIONS
                 "as good as": _as_good(over_checkpoints(differences, level=0.9), one.margin),
                 "ratio of discovery [95 %]": discovery_ratio(hard, one.method, one.other),
                 "ln p after a quarter [95 %]": _difference(hard, SECOND, one.method, one.other),
-                **({} if habit.empty else {"pass@1, habit": _difference(habit, "p_right", one.method, one.other)}),
+                **(
+                    {}
+                    if habit.empty
+                    else {"pass@1, habit [95 %]": _difference(habit, "p_right", one.method, one.other)}
+                ),
             }
         )
     corrected = multipletests([1.0 if np.isnan(row["p"]) else row["p"] for row in rows], method="holm")[1]

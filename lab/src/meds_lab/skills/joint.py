@@ -45,15 +45,22 @@ class Visits:
     recalls: int = 0
 
 
+def repeats(method: str, visits: Visits, rules: NDArray[np.intp]) -> Array:
+    """(G,) how often the method has counted each completion's error: in the group, with itself, or in earlier ones."""
+    if "batch" in method:
+        return (rules[:, None] == rules[None, :]).sum(axis=1).astype(np.float64)
+    return visits.rules[rules]
+
+
 def penalties(method: str, alpha: float, visits: Visits, rules: NDArray[np.intp], answers: Sequence[int]) -> Array:
     """Of a group's completions (G,), as if all were wrong; their answers are given where those do not tell."""
     if method in ("memory", "recall") or (method == "answers" and not answers):
-        return np.minimum(alpha * np.log1p(visits.rules[rules]), CAP)
+        return np.minimum(alpha * np.log1p(repeats(method, visits, rules)), CAP)
     if method == "answers":
         return np.array([min(alpha * math.log1p(visits.answers[one]), CAP) for one in answers])
-    if method.endswith(("batch", "batch-same-alpha")):
+    if "batch" in method:
         times = 1.0 if method == "batch-same-alpha" else 1.7
-        return np.asarray(times * alpha * np.log((rules[:, None] == rules[None, :]).sum(axis=1)))
+        return np.asarray(times * alpha * np.log(repeats(method, visits, rules)))
     return np.zeros(len(rules))
 
 
@@ -70,8 +77,7 @@ def trained_group(
                 visits.is_kept or is_rare(is_right.sum(), len(rules))
             )
         elif visits.is_kept and visits.recalls < MOST:
-            repeated = visits.rules[rules] if method == "recall" else (rules[:, None] == rules[None, :]).sum(axis=1)
-            place = 0 if method == "replay" else int(repeated.argmax())
+            place = 0 if method == "replay" else int(repeats(method, visits, rules).argmax())
             visits.recalls += 1
             used[place], rewards[place], weights[place] = right, 1.0, WEIGHT
     return used, (rewards - rewards.mean()) * weights
