@@ -13,7 +13,7 @@ VERIFIERS := .venv-verifiers
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-hostile test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-long        those of them that take many seconds: whole runs, several processes, the page in a browser"
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
+	@echo "make test-hostile     thousands of hostile inputs; prints the table of docs/reliability.md"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
@@ -47,6 +48,10 @@ test-lab: $(VENV)/.dev
 # With pip's index: the build needs hatchling.
 test-wheel: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m wheel
+
+# One process: each input runs under a limit of time.
+test-hostile: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hostile tests/hostile
 
 # TRL moves fast: the adapter's tests against the oldest release that pyproject.toml admits (`test` has the newest).
 test-oldest-trl: $(VENV)/.dev
