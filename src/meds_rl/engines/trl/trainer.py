@@ -31,7 +31,7 @@ from trl import GRPOConfig, GRPOTrainer
 from meds_rl.checks import PromptId
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.settings import make_advantage
-from meds_rl.engines.texts import OUTCOME, has_images, outcome_texts, prompt_id_of, prompt_text, text_of
+from meds_rl.engines.texts import OUTCOME, has_images, prompt_id_of, prompt_text, text_of
 from meds_rl.engines.trl import checkpoint as checkpoints
 from meds_rl.engines.trl.batch import (
     Batch,
@@ -69,6 +69,7 @@ from meds_rl.engines.trl.dynamic_sampling import (
     split_generated,
 )
 from meds_rl.engines.trl.fingerprints import FingerprintFunction, Source, answer_of, make_source
+from meds_rl.engines.trl.outcomes import LoggedOutcomes
 from meds_rl.engines.trl.recall import RECALLED, check_kept, recall_into
 from meds_rl.engines.trl.reference import copy_as_reference
 from meds_rl.engines.trl.run import RunFiles, open_run
@@ -194,8 +195,8 @@ class MEDSTrainer(GRPOTrainer):
         self._run_files = RunFiles()
         self.add_callback(self._run_files)
         self._num_generations_done = 0
-        self._reads_outcomes = args.uses_memory and fingerprint is None and args.fingerprint == OUTCOME
-        self._logs_outcomes = False  # whether a reward function has logged any
+        needs_outcomes = args.uses_memory and fingerprint is None and args.fingerprint == OUTCOME
+        self._outcomes = LoggedOutcomes(required=needs_outcomes)
         self._train_sampler: Any = None
         # Of the generation batch in progress.
         self._template: tuple[Sequence[Any], int] = ((), 0)  # what TRL's _generate returned, for how many rows
@@ -288,7 +289,8 @@ class MEDSTrainer(GRPOTrainer):
             self.reward_funcs, self.reward_func_names, self.reward_weights = original
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
-            warn_of_first_batch(self._batch, reads_answers=not self._reads_outcomes and self.args.fingerprint != "text")
+            reads_answers = not self._outcomes.required and self.args.fingerprint != "text"
+            warn_of_first_batch(self._batch, reads_answers=reads_answers)
         if self.args.recalls and self.memory is not None:
             recall_into(self, self.memory, output)
         self._replace_advantages(self._batch, output)
@@ -433,7 +435,7 @@ class MEDSTrainer(GRPOTrainer):
         A row that no reward function graded is NaN throughout, as in TRL: our columns would make it a 0.
         """
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids)
-        self._read_outcomes(len(prompts))
+        self._outcomes.read(self._pending_extra_logs, len(prompts))
         ungraded = torch.isnan(rewards[:, self._reward_columns]).all(dim=1)
         warn_of_rows_without_reward(rewards, ungraded)
         if self.model.training:
@@ -473,43 +475,11 @@ class MEDSTrainer(GRPOTrainer):
             rewards=rewards.double().cpu().numpy(),
             is_correct=self._correctness.is_correct(rewards_per_func).cpu().numpy(),
             is_graded=graded.numpy(),
-            outcomes=self._gather_outcomes(len(prompts)),
+            outcomes=self._outcomes.gather(self._pending_extra_logs, len(prompts)),
             group_size=self.num_generations,
             num_fillers=self._filled.num_filler_groups * self.num_generations if self._filled else 0,
             knows_right=knows_right,
         )
-
-    def _read_outcomes(self, size: int) -> None:
-        """Turn the outcomes that this process's reward functions have logged into texts.
-
-        From the first batch with outcomes on, every process logs them in every batch: TRL's columns have one length.
-        """
-        logged = self._pending_extra_logs
-        self._logs_outcomes |= any(gather_object([OUTCOME in logged]))
-        if not self._logs_outcomes:
-            return
-        logged.setdefault(OUTCOME, [None] * size)
-        try:
-            logged[OUTCOME] = outcome_texts(logged[OUTCOME], size)
-        except (TypeError, ValueError):
-            if self._reads_outcomes:
-                raise
-            # Else the user logs something else under this name.
-
-    def _gather_outcomes(self, size: int) -> list[str | None] | None:
-        """The outcomes of all processes; None if no function logs any."""
-        if self._logs_outcomes:
-            logged = self._pending_extra_logs[OUTCOME]
-            are_outcomes = len(logged) == size and all(one is None or isinstance(one, str) for one in logged)
-            outcomes: list[str | None] = gather_object(logged if are_outcomes else [None] * size)
-            return outcomes
-        if self._reads_outcomes:
-            raise ValueError(
-                'fingerprint="outcome" needs outcomes, and no reward function logged any in this batch. Call '
-                'log_extra("outcome", values) with one value for each completion, None for no outcome. A task logs '
-                "outcomes if its grade returns a Verdict."
-            )
-        return None
 
     def _answers(self, texts: Sequence[str], ids: Sequence[Any], written: Sequence[Any]) -> list[str | None]:
         rows = zip(texts, ids, written, strict=True)
