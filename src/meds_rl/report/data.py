@@ -13,7 +13,7 @@ from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences
-from meds_rl.report.errors import STATES, Error, Way, find_errors, growing, stretches, ways, wrong_course
+from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, traced, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines, is_error, verdicts
 from meds_rl.report.maps import Map, maps
@@ -181,7 +181,7 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
 
 def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
     """The growth of the largest way that grows. Outcomes do not count, as one outcome may be many errors."""
-    rising = growing([way for way in found if is_error(way) and way["by"] != "outcome"])
+    rising = traced([way for way in found if is_error(way) and way["by"] != "outcome"], "growing")
     growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
     return growth
 

@@ -12,7 +12,7 @@ from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
 from meds_rl.report.course import Course, has_memory
-from meds_rl.report.errors import LEAST_BATCHES, Error, growing, thirds
+from meds_rl.report.errors import LEAST_BATCHES, Error, State, thirds, traced
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
@@ -35,8 +35,9 @@ probably cut off by the limit of length."""
 LEAST_SKIPPED = 0.5
 """Share of the wrong completions in groups left out (``all_wrong="skip"``) that is named beside a penalty."""
 
+STATES_NAMED: tuple[State, ...] = ("growing", "fading", "died out")
 MAX_TRACED = 2
-"""Ways in the sentence on what grew or died out, of each the largest."""
+"""Ways in the sentence on what grew, faded or died out, of each the largest."""
 
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
@@ -197,15 +198,15 @@ def _cut_off(run: RunData) -> list[Headline]:
 
 
 def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
-    """Which ways, of the kind of the most repeated one, grew or died out over all prompts."""
+    """Which ways, of the kind of the most repeated one, grew, faded or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
-    up, gone = growing(of_kind), [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
     sentences: list[str] = []
-    for words, found in (("Growing", up), ("Died out", gone)):
+    for state in STATES_NAMED:
+        found = traced(of_kind, state)
         named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        over = "" if sentences else " over all prompts (shares of the wrong completions)"
-        sentences += [f"{words}{over}: {'; '.join([*named, *more])}."] if named else []
+        over = "" if sentences else " over all prompts (shares of the completions of their prompts)"
+        sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
     return " ".join(sentences)
 
 
@@ -271,10 +272,14 @@ def _no_answers(run: RunData) -> dict[str, Any]:
 
 
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
-    least = "at least " if way.get("is_sample") else ""
+    if way.get("is_sample"):
+        return (
+            f"about {percent(way['share'])} of {num_wrong:,} wrong completions (by a random sample), "
+            f"in at least {way['prompts']:,} of {num_prompts:,} prompts"
+        )
     return (
         f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
-        f"in {least}{way['prompts']:,} of {num_prompts:,} prompts"
+        f"in {way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
