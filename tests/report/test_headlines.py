@@ -33,8 +33,8 @@ def test_a_run_with_a_memory(tmp_path):
         "with all others in none."
     )
     assert repeats == (
-        "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
-        "as much as in the middle third (100 %)."
+        "In the last third of training 100 % of the wrong completions of prompts that came again repeated a wrong "
+        "answer of an earlier batch, as much as in the middle third (100 %)."
     )
     # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
     assert penalty.startswith("The mean penalty of wrong completions was 0.1")
@@ -137,8 +137,8 @@ def test_errors_that_do_not_come_back(tmp_path):
     write_run(tmp_path, [old] * 6 + new, memory=False)
     repeats = sentences(tmp_path)[-1]
     assert repeats == (
-        "In the last third of training 0 % of the wrong completions repeated a wrong answer of an earlier batch, "
-        "less than in the middle third (100 %)."
+        "In the last third of training 0 % of the wrong completions of prompts that came again repeated a wrong "
+        "answer of an earlier batch, less than in the middle third (100 %)."
     )
 
 
@@ -267,7 +267,8 @@ def test_too_little_to_say_that_a_way_grows(tmp_path):
         (
             0.860,
             0.860,
-            "86 % of the wrong completions repeated a wrong answer of an earlier batch, as much as",
+            "86 % of the wrong completions of prompts that came again repeated a wrong answer of an earlier batch, as "
+            "much as",
         ),
         (0.856, 0.854, "about as much as in the middle third (85 %)"),
         (0.849, 0.836, "about as much as in the middle third (84 %)"),
@@ -276,7 +277,8 @@ def test_too_little_to_say_that_a_way_grows(tmp_path):
         (
             0.050,
             0.040,
-            "5.0 % of the wrong completions repeated a wrong answer of an earlier batch, about as much as",
+            "5.0 % of the wrong completions of prompts that came again repeated a wrong answer of an earlier batch, "
+            "about as much as",
         ),
     ],
 )

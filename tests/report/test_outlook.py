@@ -197,7 +197,7 @@ def test_rollouts_of_mixed_groups_only_were_probably_filtered(tmp_path):
         "filter_groups): figures of groups describe only those that were kept, and pass@k is not given."
     ]
     assert found(tmp_path / "few", batches[1:]).notes == []
-    assert found(tmp_path / "one", [*batches, rows("p", "a")]).notes == []  # a group that is all wrong
+    assert found(tmp_path / "one", [*batches, rows("p", "ab")]).notes == []  # a group that is all wrong
 
 
 def test_none_of_many_completions_excludes_a_rate(tmp_path):

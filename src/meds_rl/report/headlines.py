@@ -11,7 +11,7 @@ import numpy as np
 from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
-from meds_rl.report.course import Course, has_memory
+from meds_rl.report.course import Course, came_before, has_memory
 from meds_rl.report.errors import LEAST_BATCHES, Error, State, thirds, traced
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
@@ -355,33 +355,38 @@ def _in_memory(error: Error) -> str:
 
 
 def _repeats(run: RunData, lines: Course) -> list[str]:
-    """How much is repeated in the last third, compared with the middle third: in the first, little can repeat."""
+    """How much is repeated in the last third, compared with the middle third."""
     points = _repeated_outcomes(run) if run.outcomes_known else lines.get(("repeated", "answer"), {})
-    if len(points) < LEAST_BATCHES:
+    steps = run.batch_steps
+    if len(steps) < LEAST_BATCHES:
         return []
-    steps = sorted(points)
     begin, end = thirds(len(steps))
-    of_wrong = run.rollouts["step"].to_numpy()[run.wrong]
-    num_middle, num_last = (int(np.isin(of_wrong, some).sum()) for some in (steps[begin:end], steps[end:]))
-    if min(num_middle, num_last) < LEAST_SHARE:
-        return []
-    values = np.array([points[step] for step in steps])
+    again = run.wrong[came_before(run)[run.wrong]]
+    of_wrong = run.rollouts["step"].to_numpy()[again]
+    shares = []
+    for third in (steps[end:], steps[begin:end]):
+        values = [points[step] for step in third.tolist() if step in points]
+        if not values or np.isin(of_wrong, third).sum() < LEAST_SHARE:
+            return []
+        shares.append(float(np.mean(values)))
     what = "an outcome that their prompt had in" if run.outcomes_known else "a wrong answer of"
-    return [_repeated(float(values[end:].mean()), float(values[begin:end].mean()), what)]
+    last, middle = shares
+    return [_repeated(last, middle, what)]
 
 
 def _repeated_outcomes(run: RunData) -> dict[int, float]:
-    """By step: the fraction of the wrong completions whose prompt had the same outcome, wrong, in an earlier batch."""
+    """By step: of the wrong completions whose prompt came before, the fraction whose outcome it had then."""
     wrong = run.rollouts.iloc[run.wrong]
     first = wrong.groupby(["prompt_id", "outcome"])["generation"].transform("min")  # NaN without an outcome
-    shares = (wrong["generation"] > first).groupby(wrong["step"]).mean()
+    again = came_before(run)[run.wrong]
+    shares = (wrong["generation"] > first)[again].groupby(wrong["step"][again]).mean()
     return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
 
 
 def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
     return (
-        f"In the last third of training {percent(last)} of the wrong completions repeated {what} an "
-        f"earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
+        f"In the last third of training {percent(last)} of the wrong completions of prompts that came again repeated "
+        f"{what} an earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 
 
