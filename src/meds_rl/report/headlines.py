@@ -217,22 +217,24 @@ def _traced(way: Mapping[str, Any], is_most: bool) -> str:
     return f"{this if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
 
 
-def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
-    """One sentence for each variant: on which problems its pass@1 after training is above or below the baseline's.
+def verdicts(differences: Mapping[str, Any] | None, when: str = "after training") -> list[str]:
+    """One sentence for each variant: on which problems its pass@1 is above or below the baseline's.
 
     Args:
-        differences: `meds_rl.report.differences.differences`.
+        differences: `meds_rl.report.differences.differences` or `in_training`.
+        when: words for what is compared.
     """
     rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
     rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
     tests = [row for row in rows if "test" in row["group"]] or rows
+    baseline = str((differences or {"baseline": None})["baseline"])
     return [
-        _verdict(variant, [row for row in tests if row["variant"] == variant], str((differences or {})["baseline"]))
+        f"pass@1 {when}, {variant} against {baseline}: {_verdict([row for row in tests if row['variant'] == variant])}"
         for variant in dict.fromkeys(row["variant"] for row in tests)
     ]
 
 
-def _verdict(variant: str, rows: Sequence[Mapping[str, Any]], baseline: str) -> str:
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [
         f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
         f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
@@ -240,7 +242,7 @@ def _verdict(variant: str, rows: Sequence[Mapping[str, Any]], baseline: str) -> 
     ]
     parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
     alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
-    return f"pass@1 after training, {variant} against {baseline}: {'; '.join(parts)}.{alone}"
+    return f"{'; '.join(parts)}.{alone}"
 
 
 def _points(share: float) -> str:

@@ -227,6 +227,11 @@ def outlook(
     )
 
 
+def drops_groups(run: RunData) -> bool:
+    """Whether groups that are all right or all wrong are missing from a run's rollouts."""
+    return bool(_why_dropped(run, _groups(_Graded(run, None))))
+
+
 _DROPPED = ": figures of groups describe only those that were kept, and pass@k is not given."
 
 
