@@ -186,14 +186,14 @@ def test_a_damaged_evaluation_is_left_out_and_named(tmp_path):
 
 def test_runs_without_evaluations_are_compared_in_training_on_common_prompts(tmp_path):
     # In the last third (batch 3 of 3) p has 1 of 4 right and q 2 of 4 in "a"; 3 and 4 of 4 in "b", which also has z.
-    def last(p, q, more=()):
-        return [*[("p", "1", RIGHT)] * p, *[("p", "2", False)] * (4 - p), *[("q", "1", RIGHT)] * q] + [
-            *[("q", "2", False)] * (4 - q),
-            *more,
+    def last(p, q):
+        rights = (("p", p), ("q", q))
+        return [(name, "1", RIGHT) for name, right in rights for _ in range(right)] + [
+            (name, "2", False) for name, right in rights for _ in range(4 - right)
         ]
 
     early = [("p", "2", False)] * 4 + [("r", "2", False)] * 4
-    for name, batch in {"a": last(1, 2), "b": last(3, 4, [("z", "2", False)] * 4)}.items():
+    for name, batch in {"a": last(1, 2), "b": [*last(3, 4), *[("z", "2", False)] * 4]}.items():
         write_run(tmp_path / name, [early, early, batch], memory=False, fields={"method": name}, given=["method"])
     (sentence,) = report_data([tmp_path / "a", tmp_path / "b"])["verdicts"]
     # (3/4 + 1)/2 = 88 %, (1/4 + 1/2)/2 = 38 %; both prompts differ by 1/2.

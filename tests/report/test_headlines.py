@@ -201,7 +201,7 @@ def test_unknown_answers_are_no_error(tmp_path):
     most, warning, largest = data["headlines"]
     assert most["text"] == (
         "The most repeated error is one way of working: 36 of 36 wrong completions (100 %), in 2 of 2 prompts, as in "
-        "“what is 7 + 1 * 5?”: 7 + 1 = 8, 8 * 5 = 40."
+        "“what is 7 + 1 * 5?”: 7 + 1 = 8, 8 * 5 = 40 (in the table: a+b=x, x*c=y)."
     )
     assert most["text"][: most["lead"]].endswith("in 2 of 2 prompts")
     assert (warning["is_warning"], "answer_marker" in warning["text"]) == (True, True)

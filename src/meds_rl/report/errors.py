@@ -65,7 +65,8 @@ STATES: dict[str, str] = {
     "died out": "its prompt came in the last third of the run's batches, and this error did not",
     "not asked again": "its prompt did not come in the last third of the run's batches",
     "rare": f"made fewer than {LEAST_MADE} times, which is too few to tell",
-    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in their last third only",
+    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in fewer, or in their "
+    "last third only",
 }
 """What each state means. "How often" is a fraction of the prompt's completions, right and wrong, in these batches.
 Batches are counted rather than optimiser steps, because a batch may serve many steps."""
@@ -474,7 +475,7 @@ def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_step
     members_before, asked_before = len(steps) - members, len(prompt_steps) - asked
     if not asked:
         return "not asked again"
-    if not asked_before:
+    if not asked_before or len(np.unique(prompt_steps)) < LEAST_BATCHES:
         return "too short to tell"
     if len(steps) < LEAST_MADE:
         return "rare"

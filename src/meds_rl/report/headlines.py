@@ -149,7 +149,8 @@ def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
     """One worked example of a way."""
     if way.get("written") is None:
         return ""
-    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}"
+    steps = f" (in the table: {shortened(way['name'], LONGEST)})" if way["by"] == "steps" else ""
+    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}{steps}"
 
 
 def _legend(way: Mapping[str, Any]) -> str:
