@@ -6,6 +6,7 @@ import io
 import json
 import re
 import resource
+import signal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.hostile
 REPORTS = 10
 WIDTHS = {"light": 390, "dark": 1280}
 """Of the window, which nothing may exceed."""
+VISIT_SECONDS = 120
+"""Bound for a page, with all that is opened in it."""
 PROMPTS, BATCHES = 5, 5
 """Of a run: 50 completions, two a prompt and batch."""
 
@@ -44,7 +47,10 @@ def write_runs(place: Path, seed: int) -> list[Path]:
     def some(count, large=0.0):
         return [hostile_text(rng, large=large) for _ in range(count)]
 
-    prompts = {f"{number}{text[:300]}": asked for number, (text, asked) in enumerate(zip(some(5), some(5, 0.05)))}
+    prompts = {
+        f"{number}{text[:300]}": asked
+        for number, (text, asked) in enumerate(zip(some(PROMPTS), some(PROMPTS, 0.05), strict=True))
+    }
     if seed % 3 == 1:
         prompts = {name: json.dumps([{"role": "user", "content": asked}]) for name, asked in prompts.items()}
     model, task, groups, gold = hostile_text(rng), hostile_text(rng), some(2), some(PROMPTS)
@@ -157,12 +163,32 @@ def visit(watch, path, data, scheme, rng):
     bad += _texts_differ(page, data)
     _draw_all(page)
     bad += page.evaluate("window.__look('all')")
+    for save in page.locator(".save").all()[:4]:
+        with page.expect_download() as saved:
+            save.evaluate("node => node.click()")
+        ElementTree.parse(saved.value.path())
     bad += [f"console: {message}" for message in seen.messages]
     bad += [f"asked for {url[:80]}" for url in seen.foreign_requests(path)]
     if page.title() != title or page.url != loaded or len(page.frames) != 1 or len(page.context.pages) != 1:
         bad.append(f"went to {page.url}, {page.title()!r}")
     page.context.close()
     return bad
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    """Raise a TimeoutError after so many seconds: a page that computes for ever answers nothing."""
+
+    def end(*_):
+        raise TimeoutError(f"ran longer than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _draw_all(page):
@@ -190,12 +216,34 @@ def _texts_differ(page, data):
     return bad
 
 
+def write_dump(path, rng):
+    """Rollouts of another program: JSON can hold halves of characters."""
+    names = ("prompt", "completion", "answer", "ground_truth")
+    rows = [{name: hostile_text(rng, surrogates=True) for name in names} for _ in range(50)]
+    for number, row in enumerate(rows):
+        row.update(prompt=rows[number % 5]["prompt"], answer=rows[number % 7]["answer"], reward=number % 3 % 2)
+    path.write_text("".join(json.dumps({**row, "step": number // 10}) + "\n" for number, row in enumerate(rows)))
+
+
+def with_names(data):
+    """A report's data in which what the library itself names has hostile names, too."""
+    rng = np.random.default_rng(0)
+    for of in data["maps"]:
+        names = [hostile_text(rng) for _ in range(12)]
+        of["cluster"] = [names[number % len(names)] for number in range(len(of["x"]))]
+    for error in data["errors"]:
+        error.update(name=hostile_text(rng)) if error["by"] == "cluster" else None
+    data["notes"].append(hostile_text(rng))
+    data["verdicts"].append(hostile_text(rng))
+    return data
+
+
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory):
     """The data of ten reports of two runs each: 1,000 completions."""
     place = tmp_path_factory.mktemp("hostile")
     folders = [write_runs(place / str(seed), seed) for seed in range(REPORTS)]
-    return [(paths, report_data(paths, map_prompts=1)) for paths in folders]
+    return [(paths, with_names(report_data(paths, map_prompts=1))) for paths in folders]
 
 
 @pytest.fixture
@@ -204,22 +252,8 @@ def one_library(monkeypatch):
     monkeypatch.setattr(html, "_library", functools.cache(html._library))
 
 
-def test_page(reports, watch, tally, one_library, tmp_path):
-    mishandled = []
-    for number, (_, data) in enumerate(reports):
-        path = tmp_path / f"{number}.html"
-        html.write_page(data, path)
-        for scheme in ("light", "dark"):
-            try:
-                bad = visit(watch, path, data, scheme, np.random.default_rng(number))
-            except Exception as error:
-                bad = [repr(error)]
-            mishandled += [f"report {number}, {scheme}: {what}" for what in bad]
-    tally("completions on the page, light and dark", REPORTS * 100, mishandled, "30 s")
-
-
 def pictured(folder, data, format_):
-    """Draw the figures of a report; each must be a picture of its format, an SVG without anything that runs or loads."""
+    """Draw the figures of a report. Each must be a picture, and an SVG holds nothing that runs or loads."""
     for path in write_pictures(data, folder, format_):
         assert re.fullmatch(r"[A-Za-z0-9@._-]{1,140}", path.name)
         if format_ == "png":
@@ -276,6 +310,7 @@ ERRORS = ("strict", "backslashreplace")
 def shown_in_terminal(paths, folder, encoding, rng):
     """Every command that shows runs, in one encoding."""
     one, other = paths
+    write_dump(folder / "dump.jsonl", rng)
     prompt = str(RunFolder(other).rollouts(["prompt_id"])["prompt_id"].iloc[0])
     commands = [
         ("report", one, other, "--output", folder / "page.html", "--map-prompts", "0"),
@@ -285,6 +320,10 @@ def shown_in_terminal(paths, folder, encoding, rng):
         ("watch", one, "--once"),
         ("watch", other),
         ("diversity", one, other / "evaluation" / "after.parquet"),
+        ("report", folder / "dump.jsonl"),
+        ("inspect", folder / "dump.jsonl"),
+        ("watch", folder / "dump.jsonl", "--once"),
+        ("diversity", folder / "dump.jsonl"),
     ]
     for arguments in commands:
         status, printed, said = typed(*arguments, encoding=encoding)
@@ -311,7 +350,8 @@ def watched_live(path):
     assert not [letter for letter in text if not letter.isprintable() and letter not in "\n\r"]
 
 
-def test_terminal(reports, campaign, one_library, tmp_path):
+@pytest.mark.usefixtures("one_library")
+def test_terminal(reports, campaign, tmp_path):
     def trial(number):
         (tmp_path / str(number)).mkdir()
         encoding = ("utf-8", "ascii", "latin-1", "cp1252")[number % 4]
@@ -319,3 +359,19 @@ def test_terminal(reports, campaign, one_library, tmp_path):
         watched_live(reports[number][0][number % 2])
 
     campaign("completions in the terminal", trial, REPORTS, seconds=120, gigabytes=8, each=100)
+
+
+@pytest.mark.usefixtures("one_library")
+def test_page(reports, watch, tally, tmp_path):
+    mishandled = []
+    for number, (_, data) in enumerate(reports):
+        path = tmp_path / f"{number}.html"
+        html.write_page(data, path)
+        for scheme in ("light", "dark"):
+            try:
+                with at_most(VISIT_SECONDS):
+                    bad = visit(watch, path, data, scheme, np.random.default_rng(number))
+            except Exception as error:
+                bad = [repr(error)]
+            mishandled += [f"report {number}, {scheme}: {what}" for what in bad]
+    tally("completions on the page, light and dark", REPORTS * 200, mishandled, f"{VISIT_SECONDS} s")
