@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -335,8 +335,8 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
     known = np.flatnonzero([name is not None for name in strategies])
-    for name, _ in Counter(strategies[known].tolist()).most_common(MAX_WAYS):
-        found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
+    for name, places in itertools.islice(_by_name(strategies[known]), MAX_WAYS):
+        found.append(Way(run, "strategy", str(name), "", run.wrong[known[places]]))
     found = _with_steps(run, found)
     found += itertools.islice((way for way in _by_outcome(run) if len(way.prompts) > 1), MAX_WAYS)
     if workings is not None and workings.over_prompts:
@@ -363,11 +363,18 @@ def _by_outcome(run: RunData) -> Iterator[Way]:
         return
     outcomes = run.rollouts["outcome"].to_numpy()[run.wrong]
     known = np.flatnonzero([outcome is not None for outcome in outcomes])
-    kinds = np.array([kind_of(outcome) for outcome in outcomes[known]], dtype=object)
-    for kind, _ in Counter(kinds.tolist()).most_common():
-        members = known[kinds == kind]
+    for kind, places in _by_name(kind_of(outcome) for outcome in outcomes[known]):
+        members = known[places]
         meaning = failed_tests(outcomes[members]) if run.has_tests else ""
         yield Way(run, "outcome", kind, meaning, run.wrong[members])
+
+
+def _by_name(names: Iterable[str]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Each name and its places, the most frequent name first; NumPy would take "a" and "a\\0" for equal."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return sorted(((name, np.array(found)) for name, found in places.items()), key=lambda pair: -len(pair[1]))
 
 
 def _with_steps(run: RunData, found: Sequence[Way]) -> list[Way]:
