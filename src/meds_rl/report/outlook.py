@@ -83,11 +83,11 @@ SENTENCES: Mapping[Regime, str] = {
 
 HELP = (
     "A memory lowers the reward of a wrong completion the more often its prompt got the same error before. These "
-    "figures are from the rollouts alone. A group is the completions of one prompt in one batch. Two wrong completions "
-    "of a prompt make the same error if their outcomes are equal (what a grader reports, such as failed tests). Without "
-    "outcomes, if the steps of their workings are alike or, where no steps can be read, if their final answers are "
-    "equal. No answer counts as an error, too, unless hardly any completion has one. The sentence describes the run; it "
-    "does not promise that a penalty helps."
+    "figures are from the rollouts alone. A group is the completions of one prompt in one batch. Two wrong "
+    "completions of a prompt make the same error if their outcomes are equal (what a grader reports, such as failed "
+    "tests). Without outcomes, if the steps of their workings are alike or, where no steps can be read, if their "
+    "final answers are equal. No answer counts as an error, too, unless hardly any completion has one. The sentence "
+    "describes the run; it does not promise that a penalty helps."
 )
 
 
