@@ -116,7 +116,7 @@ def check_rewards(rewards: ArrayLike) -> NDArray[np.float64]:
     if array.size and array.dtype.kind not in "fiu":
         raise TypeError(f"rewards must be numbers, got dtype {array.dtype}")
     with np.errstate(over="ignore"):  # of a wider type: becomes infinite and is refused
-        converted = array.astype(np.float64)
+        converted = array.astype(np.float64) if array.size else np.zeros(0)  # of nothing any type will do
     if not np.isfinite(converted).all():
         row = int(np.flatnonzero(~np.isfinite(converted))[0])
         raise ValueError(f"rewards must be finite, got {converted[row]} in row {row}")
@@ -151,6 +151,8 @@ def check_features(
         raise ValueError(f"features must have shape (B, D), got {array.shape}")
     if array.size and array.dtype.kind not in "fiu":
         raise TypeError(f"features must be floating-point numbers, got dtype {array.dtype}")
+    if not array.size:  # of nothing any type will do
+        array = np.zeros(array.shape, dtype=np.float32)
     if n_rows is not None:
         _check_length("features", array.shape[0], n_rows)
     if array.shape[0] and not array.shape[1]:

@@ -375,6 +375,7 @@ def test_arguments_that_are_refused(arguments, error, message):
         ({"completions": ["a", 5]}, TypeError, "completions must be texts or lists of chat messages; got int in row 1"),
         ({"completions": ["a", None]}, TypeError, "got NoneType in row 1"),
         ({"right": None}, TypeError, "correctness must give 2 grades, one for each completion; got None"),
+        ({"right": [0, 10**400]}, ValueError, "grades of at most 1e+100; got an integer of 1329 bits in row 1"),
         ({"right": ["yes", "no"]}, TypeError, "correctness must give numbers, True, False or None; got 'yes' in row 0"),
     ],
 )

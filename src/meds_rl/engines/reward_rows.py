@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.checks import is_number
+from meds_rl.checks import LARGEST, is_number, shown
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.texts import OUTCOME, text_of
 from meds_rl.labels import NOT_SCORED
@@ -84,6 +84,8 @@ def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, bool | np.bool_) and not is_number(value):
             raise TypeError(f"correctness must give numbers, True, False or None; got {value!r} in row {row}")
+        if isinstance(value, int) and abs(value) > LARGEST:  # 10**400 is no float
+            raise ValueError(f"correctness must give grades of at most {LARGEST:g}; got {shown(value)} in row {row}")
     return np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
 
 
