@@ -1,6 +1,7 @@
 """Strategies for calls of `RewardShaper.shape`: honest arguments, and in the place of some of them odd ones."""
 
 import fractions
+import functools
 import math
 import random
 from typing import Any
@@ -33,7 +34,7 @@ ODD_IDS = (
 )
 
 
-class Boom(Exception):
+class Boom(Exception):  # noqa: N818
     """Raised by a part that a user passes."""
 
 
@@ -64,13 +65,15 @@ def odd_features(rng: np.random.Generator, rows: int, folder: str) -> list[Any]:
     if rows:
         mapped = np.memmap(f"{folder}/features", dtype=np.float32, mode="w+", shape=good.shape)
         mapped[:] = good
-        found += [mapped, [[10**400] * D] * rows, [*lists[:-1], [1.0]], [*lists[:-1], [None] * D], [*lists[:-1], "abc"]]
+        found += [mapped, [[10**400] * D] * rows, [*lists[:-1], [1.0]], [*lists[:-1], [None] * D]]
+        found += [[*lists[:-1], "abc"], good[None], good.T, good * 1e30, good * 1e-42]
     read_only = good.copy()
     read_only.setflags(write=False)
     return [
-        *found, spoiled, spoiled, spoiled, read_only, np.repeat(good, 2, axis=1)[:, ::2], np.asfortranarray(good),
-        good[::-1], np.broadcast_to(np.float32(2), good.shape), good * 0, good[:, :0], good[:, :2], good[:-1], good[0:0],
-        np.concatenate([good, good]), good.ravel(), good[None], good.T, good * 1e30, good * 1e-42, np.ma.masked_array(good),
+        *found, spoiled, spoiled, spoiled, read_only, good[0:0],
+        np.repeat(good, 2, axis=1)[:, ::2], np.asfortranarray(good),
+        good[::-1], np.broadcast_to(np.float32(2), good.shape), good * 0, good[:, :0], good[:, :2], good[:-1],
+        np.concatenate([good, good]), good.ravel(), np.ma.masked_array(good),
         lists, [], [[]] * rows, "abc", None, 3.0, {}, iter(lists), (row for row in lists), Refuses(), object(),
         np.zeros(rows, dtype=[("a", "f4")]), [np.float32(1)] * rows, np.rec.array([(1.0, 2.0, 3.0)] * max(rows, 1)),
     ]  # fmt: skip
@@ -82,7 +85,8 @@ def odd_rewards(rng: np.random.Generator, rows: int) -> list[Any]:
     found = [good.astype(kind) for kind in ("f2", "f4", ">f8", "g", "i4", "?", "O", "c8", "U", "M8[s]")]
     return [
         *found, good.tolist(), (good * 1e50).tolist(), good * 1e99, [*good[:-1], rng.choice(ODD_FLOATS)], good[:, None],
-        good[:-1], [10**400] * rows, [2**63] * rows, [None] * rows, 1.0, None, "x", iter(good), Refuses(), [-(10**5000)],
+        good[:-1], [10**400] * rows, [2**63] * rows, [None] * rows, 1.0, None, "x", iter(good), Refuses(),
+        [-(10**5000)],
     ]  # fmt: skip
 
 
@@ -142,21 +146,13 @@ def clusterings(memory_of: list[ErrorMemory]) -> list[Any]:
         return np.arange(len(points)) % 2
 
     return [
-        *(HDBSCANClustering(), HDBSCANClustering(3, "leaf"), HDBSCANClustering(2, "eom", 0.25), equal_vectors),
-        *(looks_up, remembers, _raises, _writes, lambda p: np.full(len(p), -1), lambda p: np.zeros(len(p), "u1")),
-        *(lambda p: np.full(len(p), 2**64 - 1, "u8"), lambda p: np.full(len(p), 2**63 - 1), lambda p: [0] * len(p)),
-        *(lambda p: np.zeros(len(p)), lambda p: [math.nan] * len(p), lambda p: np.full(len(p), -2), lambda p: None),
-        *(lambda p: [0], lambda p: np.zeros((len(p), 1), int), lambda p: ["a"] * len(p), lambda p: iter(p), len),
-        *(
-            lambda p: [10**400] * len(p),
-            lambda p: [True] * len(p),
-            OddTree(0),
-            OddTree(1),
-            OddTree(2),
-            OddTree(3),
-            OddTree(4),
-        ),
-    ]
+        HDBSCANClustering(), HDBSCANClustering(3, "leaf"), HDBSCANClustering(2, "eom", 0.25), equal_vectors, looks_up,
+        remembers, _raises, _writes, lambda p: np.full(len(p), -1), lambda p: np.zeros(len(p), "u1"),
+        lambda p: np.full(len(p), 2**64 - 1, "u8"), lambda p: np.full(len(p), 2**63 - 1), lambda p: [0] * len(p),
+        lambda p: np.zeros(len(p)), lambda p: [math.nan] * len(p), lambda p: np.full(len(p), -2), lambda _: None,
+        lambda _: [0], lambda p: np.zeros((len(p), 1), int), lambda p: ["a"] * len(p), iter, len,
+        lambda p: [10**400] * len(p), lambda p: [True] * len(p), *map(OddTree, range(5)),
+    ]  # fmt: skip
 
 
 class OddTree(IncrementalClustering):
@@ -174,7 +170,7 @@ class OddTree(IncrementalClustering):
 
 
 def penalties(shaper_of: list[Any]) -> list[Any]:
-    """Good ones and odd ones, each with whether the memory may change although the call is refused."""
+    """None, good ones and odd ones; those that change the memory use the shaper in `shaper_of`."""
 
     def remembers(sizes: Any, _: Any) -> Any:
         shaper_of[0].memory.remember("x", [[1.0] * D])
@@ -189,31 +185,18 @@ def penalties(shaper_of: list[Any]) -> list[Any]:
             shaper.penalty = function
         return sizes * 0.1
 
-    return [
-        *(
-            None,
-            None,
-            None,
-            None,
-            remembers,
-            shapes,
-            _raises,
-            _writes,
-            lambda s, g: s,
-            lambda s, g: s / g,
-            lambda s, g: s > 1,
-        ),
-        *(lambda s, g: s.tolist(), lambda s, g: s[:-1], lambda s, g: s[:, None], lambda s, g: s * math.nan),
-        *(lambda s, g: s - 1, lambda s, g: s + 1e100, lambda s, g: s + 1e300, lambda s, g: [math.inf] * len(s)),
-        *(lambda s, g: [10**400] * len(s), lambda s, g: ["1"] * len(s), lambda s, g: s * 1j, lambda s, g: None, len),
-        *(
-            lambda s, g: [None] * len(s),
-            lambda s, g: iter(s),
-            lambda s, g: s.astype("M8[s]"),
-            lambda s, g: Refuses(),
-            3,
-        ),
-    ]
+    of_sizes = [
+        lambda s: s, lambda s: s > 1, lambda s: s.tolist(), lambda s: s[:-1], lambda s: s[:, None], lambda s: s - 1,
+        lambda s: s * math.nan, lambda s: s + 1e100, lambda s: s + 1e300, lambda s: [math.inf] * len(s), iter, len,
+        lambda s: [10**400] * len(s), lambda s: ["1"] * len(s), lambda s: s * 1j, lambda _: None, lambda _: Refuses(),
+        lambda s: [None] * len(s), lambda s: s.astype("M8[s]"),
+    ]  # fmt: skip
+    odd = [functools.partial(_of_sizes, function) for function in of_sizes]
+    return [None, None, None, None, remembers, shapes, _raises, _writes, lambda s, g: s / g, 3, *odd]
+
+
+def _of_sizes(function: Any, sizes: Any, _group_sizes: Any) -> Any:
+    return function(sizes)
 
 
 # ---- Options.

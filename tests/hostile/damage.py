@@ -319,6 +319,6 @@ def _clusters(rng: random.Random, _: Any, tensors: Tensors) -> None:
 
 
 CHANGES = (
-    _header_field, _header_field, _numbers, _numbers, _numbers, _whole_column, _whole_column, _tree, _tree, _runs, _runs,
-    _unanswered, _sizes, _keys, _clusters,
+    _header_field, _header_field, _numbers, _numbers, _numbers, _whole_column, _whole_column, _tree, _tree, _runs,
+    _runs, _unanswered, _sizes, _keys, _clusters,
 )  # fmt: skip

@@ -73,13 +73,15 @@ def _load_hostile(data: bytes, seed: int) -> ErrorMemory | None:
         try:
             before.restore(path)
         except MemoryFileError as error:
-            assert len(str(error)) < LONGEST_SENTENCE
-            assert _saved(before, folder / "after") == expected
-            _check_other_ways(path, seed, refused=True)
-            return None
-        _check_usable(path, folder, seed)
-        _check_other_ways(path, seed, refused=False)
-        return before
+            refusal = str(error)
+        else:
+            _check_usable(path, folder, seed)
+            _check_other_ways(path, seed, refused=False)
+            return before
+        assert len(refusal) < LONGEST_SENTENCE
+        assert _saved(before, folder / "after") == expected
+        _check_other_ways(path, seed, refused=True)
+        return None
 
 
 def _saved(memory: ErrorMemory, path: Path) -> bytes:

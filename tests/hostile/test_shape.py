@@ -26,6 +26,8 @@ from .calls import MEMORY_OPTIONS, ODD_VALUES, SHAPER_OPTIONS, Boom, D
 pytestmark = pytest.mark.hostile
 
 PER_TRIAL = 100
+PARTS = ["rewards", "features", "ids", "is_correct", "groups", "progress", "options", "memory", "clustering", "penalty"]
+"""What is odd in a call."""
 RAM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 KINDS: collections.Counter[str] = collections.Counter()
 """What has become of the calls of this process: for who changes the strategies."""
@@ -73,7 +75,7 @@ def hostile_calls(draw: Any) -> dict[str, Any]:
     number = draw(st.integers(0, 2**32))
     rng, choices = np.random.default_rng(number), random.Random(number)
     rows = draw(st.sampled_from((0, 1, 2, 4, 4, 8, 8)))
-    odd = draw(st.sets(st.sampled_from(("rewards", "features", "features", "ids", "is_correct", "groups", "progress", "options", "memory", "clustering", "penalty")), max_size=3))  # fmt: skip
+    odd = draw(st.sets(st.sampled_from(PARTS), max_size=3))
     batch = _good_batch(rng, rows) | {"progress": choices.choice((0, 0.5, 1, np.float32(0.25)))}
     makers = {
         "rewards": lambda: calls.odd_rewards(rng, rows),
@@ -124,13 +126,21 @@ def _check_call(call: dict[str, Any]) -> str:
     try:
         shaped = shaper.shape(**call["batch"])
     except (TypeError, ValueError, Boom, RuntimeError) as error:
-        assert type(error) is not RuntimeError or "clustering may not change the memory" in str(error)
-        assert len(str(error)) < 20_000
-        if not calls_back:
-            _check_unchanged(memory)
-        return f"refused: {type(error).__name__}"
+        refusal = error
+    else:
+        return _check_accepted(call, shaper, shaped, None if calls_back else size)
+    assert type(refusal) is not RuntimeError or "clustering may not change the memory" in str(refusal)
+    assert len(str(refusal)) < 20_000
+    if not calls_back:
+        _check_unchanged(memory)
+    return f"refused: {type(refusal).__name__}"
+
+
+def _check_accepted(call: dict[str, Any], shaper: RewardShaper, shaped: Any, size: int | None) -> str:
+    """`size`: of the memory before, None if a part has changed it."""
+    memory = shaper.memory
     _check_shaped(shaper, shaped)
-    if not calls_back and memory.capacity is None:
+    if size is not None and memory.capacity is None:
         free = (shaped.clusters == NO_ANSWER).sum() if shaper.no_answer == "free" else 0
         assert len(memory) == size + (shaped.clusters != NOT_SCORED).sum() - free
     if len(memory) % 5 == 0:
@@ -249,16 +259,17 @@ def test_threads(campaign):
 # ---- The penalty for loops.
 
 TEXTS = ("#### 4", "#### 5", "", "#### \ud800", "x" * 10_000, "#### " + "9" * 5000, "\x00", "#### nan", "no answer")
-ODD_ROWS: tuple[Any, ...] = (
-    *ODD_VALUES,
-    [{"role": "user"}],
-    [{"content": None}],
-    [{"role": "assistant", "content": 3}],
+ODD_CHATS: tuple[Any, ...] = (
+    {"role": "user"},
+    {"content": None},
+    {"content": ["a", {"type": "text"}, None]},
+    {"content": 3},
 )
+ODD_ROWS = (*ODD_VALUES, *([message] for message in ODD_CHATS))
 FINGERPRINTS: tuple[Any, ...] = (
     *("answer", "steps", "text", "outcome", "answers", None, 3),
     *(lambda **_: None, lambda **_: 1 / 0, lambda completions, **_: [[1e400]] * len(completions)),
-    *(lambda completions, **_: np.ones((len(completions), 2)), lambda **_: [[1.0]], lambda: []),
+    *(lambda completions, **_: np.ones((len(completions), 2)), lambda **_: [[1.0]], list),
     *(
         lambda completions, **_: [[10**400]] * len(completions),
         lambda prompts, **_: prompts,

@@ -295,8 +295,11 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
         lambda header, tensors: (header.update(n_features=None), tensors.update(vectors=tensors["vectors"][:, :0])),
         "and n_features is None",
     ),
-    "a next cluster that does not fit": (_set("entry_sizes", lambda a: a + [0, 0, 0, 0, 2**31]), "at most 2.30"),
-    "a run of 2^31": (_set("no_answer_runs", lambda a: a + [0, 0, 2**31]), "the runs are not of"),
+    "a next cluster that does not fit": (
+        _set("entry_sizes", lambda a: a + np.array([0, 0, 0, 0, 2**31])),
+        "at most 2.30",
+    ),
+    "a run of 2^31": (_set("no_answer_runs", lambda a: a + np.array([0, 0, 2**31])), "the runs are not of"),
     "lengths whose sum does not fit": (_set("runs", lambda a: _four_times(a, 2**62)), "the runs are not of"),
     "more without an answer than a file may have": (
         lambda header, tensors: (

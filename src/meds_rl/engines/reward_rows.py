@@ -66,12 +66,15 @@ def check_lengths(given: Mapping[str, Any]) -> None:
 
 def completion_text(completion: Any, row: int) -> str:
     """A completion as text; TypeError if it is neither text nor a list of chat messages."""
-    is_chat = isinstance(completion, list | tuple) and all(isinstance(message, Mapping) for message in completion)
-    if not isinstance(completion, str) and not is_chat:
-        raise TypeError(
-            f"completions must be texts or lists of chat messages; got {type(completion).__name__} in row {row}"
-        )
+    check_text_or_chat("completions", completion, row)
     return text_of(completion)
+
+
+def check_text_or_chat(name: str, value: Any, row: int) -> None:
+    """Raise a TypeError unless a value is text or a list of chat messages."""
+    is_chat = isinstance(value, list | tuple) and all(isinstance(message, Mapping) for message in value)
+    if not isinstance(value, str) and not is_chat:
+        raise TypeError(f"{name} must be texts or lists of chat messages; got {type(value).__name__} in row {row}")
 
 
 def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """The cache of replies: what is kept, damage, a full disk, no secrets."""
 
-import os
 import json
+import os
 
 import pytest
 
