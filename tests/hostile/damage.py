@@ -253,12 +253,12 @@ def _runs(rng: random.Random, header: dict[str, Any], tensors: Tensors) -> None:
 
 
 def _unanswered(rng: random.Random, header: dict[str, Any], tensors: Tensors) -> None:
-    """A million or 16 million completions without an answer, in order: as many as a file may have, or one more."""
+    """Very many completions without an answer, in order: as many as a prompt may have, or one more."""
     runs = tensors["no_answer_runs"]
     if len(runs):
         header["next_id"] = 2**61
         most = 2**24 - int(np.clip(runs[:-1, 2], 0, 100).sum())
-        runs[-1] = [2**60, 5, rng.choice((10**6, 10**6, 10**6, most, most + 1, 2**31))]
+        runs[-1] = [2**60, 5, rng.choice((10**5, 10**5, 10**5, 10**6, most, most + 1, 2**31))]
         header["step"] = 6
 
 

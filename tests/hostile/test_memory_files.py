@@ -19,6 +19,7 @@ from meds_rl.cli.inspect import view_of_memory
 from meds_rl.cli.main import main
 from meds_rl.memory import equal_vectors
 from meds_rl.memory.recall import GroupVisit, RightCompletion
+from meds_rl.rollouts.remembered import MOST_LISTED
 
 from ..memory.streams import stream
 from .damage import contradiction, damaged_bytes
@@ -95,7 +96,10 @@ def _check_usable(path: Path, folder: Path, seed: int) -> None:
     first = _saved(memory, folder / "first")
     assert _saved(ErrorMemory.load(folder / "first"), folder / "second") == first
     n_rows = len(memory)
-    if seed % 3 == 0 or n_rows > 1000:
+    if n_rows > MOST_LISTED:
+        with pytest.raises(ValueError, match="can be listed"):
+            view_of_memory(path, None)
+    elif seed % 3 == 0 or n_rows > 1000:
         assert sum(prompt.size for prompt in view_of_memory(path, None).prompts) == n_rows
     width = memory.n_features or 3
     if width < 10_000:  # else no row of this width is made here
@@ -132,8 +136,9 @@ def _check_other_ways(path: Path, seed: int, refused: bool) -> None:
     if seed % 20 == 0:
         out, error = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
-            assert main(["inspect", str(path)]) == (2 if refused else 0)
-        assert len(error.getvalue().splitlines()) == refused
+            status = main(["inspect", str(path)])
+        assert refused <= (status == 2)  # a memory that loads may have too many completions to list
+        assert len(error.getvalue().splitlines()) == (status == 2)
         assert "\x1b" not in out.getvalue() + error.getvalue()
     if seed % 50 == 0:
         _check_run_folder(path, refused)
@@ -176,7 +181,7 @@ def test_bytes(campaign):
 
     _whole_files()
     _run_folder()
-    campaign("memory files, damaged bytes", trial, 5000, seconds=10, gigabytes=1)
+    campaign("memory files, damaged bytes", trial, 5000, seconds=30, gigabytes=1)
 
 
 def test_contradictions(campaign):
@@ -186,7 +191,7 @@ def test_contradictions(campaign):
 
     _whole_files()
     _run_folder()
-    campaign("memory files, contradictions under a right digest", trial, 5000, seconds=30, gigabytes=4)
+    campaign("memory files, contradictions under a right digest", trial, 5000, seconds=60, gigabytes=4)
 
 
 def _no_file(kind: int, folder: Path) -> Path:

@@ -301,12 +301,12 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
     ),
     "a run of 2^31": (_set("no_answer_runs", lambda a: a + np.array([0, 0, 2**31])), "the runs are not of"),
     "lengths whose sum does not fit": (_set("runs", lambda a: _four_times(a, 2**62)), "the runs are not of"),
-    "more without an answer than a file may have": (
+    "more without an answer than a prompt may have": (
         lambda header, tensors: (
             header.update(next_id=2**61),
             tensors.update(no_answer_runs=tensors["no_answer_runs"] * [2**40, 1, 0] + [2**30, 0, 2**24]),
         ),
-        "completions without an answer are more than",
+        "a prompt has more than 16777216 completions without an answer",
     ),
     "steps that do not ascend": (_set("runs", lambda a: a * [1, 0, 1]), "steps of an entry do not ascend"),
     "very many empty entries": (

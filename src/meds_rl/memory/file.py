@@ -40,7 +40,7 @@ _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _LONGEST_HEADER = 10_000_000  # a memory's has under 10,000 bytes; as JSON it takes thirty times its size
 _LONGEST_REASON = 400
 _MOST_NO_ANSWER = 2**24
-"""Most completions without an answer in a file. They are stored as counts: a small file could name more than fit."""
+"""Most completions without an answer of one prompt: they are stored as counts, and a small file could name billions."""
 _LARGEST = 2**62
 """Steps and ids below it can be added up in int64."""
 # What parsing a damaged file can raise.
@@ -304,9 +304,6 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         _check_entry(entry, state)
         state.entries[key] = entry
     _check_ids([runs for one in state.entries.values() for runs in (one.runs, one.no_answer_runs)], state)
-    no_answers = sum(length(one.no_answer_runs) for one in state.entries.values())
-    if no_answers > _MOST_NO_ANSWER:
-        raise ValueError(f"{no_answers} completions without an answer are more than {_MOST_NO_ANSWER}")
     return state
 
 
@@ -355,6 +352,8 @@ def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:
     _, steps, counts = np.concatenate([entry.runs, entry.no_answer_runs]).T
     if (counts < 1).any() or (counts > max(n, _MOST_NO_ANSWER)).any() or length(entry.runs) != n:
         raise ValueError(f"the runs are not of {n} fingerprints")
+    if length(entry.no_answer_runs) > _MOST_NO_ANSWER:
+        raise ValueError(f"a prompt has more than {_MOST_NO_ANSWER} completions without an answer")
     if not (steps.min() >= 0 and steps.max() < state.step):
         raise ValueError(f"a step is not from 0 to {state.step - 1}")
     if not all((np.diff(runs[:, 1]) > 0).all() for runs in (entry.runs, entry.no_answer_runs)):
