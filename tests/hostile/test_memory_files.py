@@ -1,5 +1,6 @@
 """Damaged memory files: refused in one sentence, or memories like any other, through every way to load one."""
 
+import atexit
 import contextlib
 import functools
 import io
@@ -146,7 +147,9 @@ def _check_other_ways(path: Path, seed: int, refused: bool) -> None:
 
 @functools.cache
 def _run_folder() -> Path:
-    folder = Path(tempfile.mkdtemp()) / "run"
+    parent = tempfile.mkdtemp(dir=RAM)
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = Path(parent) / "run"
     _call(RepeatedErrorPenalty("right", answer_finder="hashes", folder=folder))
     return folder
 

@@ -1,8 +1,10 @@
 """Hostile calls of the shaper and of the penalty for loops: refused without a change, or right."""
 
+import atexit
 import collections
 import functools
 import random
+import shutil
 import tempfile
 import threading
 import warnings
@@ -35,7 +37,9 @@ KINDS: collections.Counter[str] = collections.Counter()
 
 @functools.cache
 def _folder() -> str:
-    return tempfile.mkdtemp(dir=RAM)
+    folder = tempfile.mkdtemp(dir=RAM)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.cache
