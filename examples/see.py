@@ -15,7 +15,7 @@ print(*table.attrs["source"], sep="\n")
 wrong = table[~table["is_correct"]]
 print(wrong[["prompt", "answer"]].value_counts().head(6))
 
-# The steps of the workings. a, b, c are the prompt's numbers, so one mistake shows in many prompts.
+# The steps of the workings. a, b, c: the prompt's numbers; ∘: its sign. So one mistake shows in many prompts.
 readings = [read_steps(prompt, completion) for prompt, completion in zip(wrong["prompt"], wrong["completion"])]
 wrong = wrong.assign(steps=[reading.shape if reading else "none" for reading in readings])
 prompts = wrong.groupby("steps")["prompt"].agg(["count", "nunique"])
