@@ -6,7 +6,7 @@ from meds_rl import RepeatedErrorPenalty
 from meds_rl.cli import main as meds
 from meds_rl.fingerprint import extract_answer
 from meds_rl.shaping import group_advantages
-from meds_rl.tasks.pocket import load_pocket_model
+from meds_rl.tasks.models import load_language_model
 
 SUMS = {"7 + 3 * 4 - 2": 17, "9 - 2 * 6 + 8": 5, "5 + 8 * 3 - 6": 23, "4 + 6 * 7 - 9": 37}
 SUMS |= {"3 * 4 + 7 - 2": 17, "2 * 9 - 5 + 4": 17, "6 * 5 - 8 - 3": 19, "8 + 7 - 3 + 5": 17}
@@ -14,7 +14,7 @@ results = {f"what is {text}?": str(result) for text, result in SUMS.items()}
 prompts = [prompt for prompt in results for _ in range(8)]  # groups of 8 completions
 
 torch.manual_seed(0)
-model, tokenizer = load_pocket_model()  # the tiny model in the package; take your own
+model, tokenizer = load_language_model("pocket", device="cpu")  # in the package; yours: "Qwen/Qwen3-1.7B"
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 inputs = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
 start = inputs["input_ids"].shape[1]
