@@ -20,7 +20,7 @@ help:
 	@echo "make test             lint, types and the library's tests (4 minutes)"
 	@echo "make test-long        those of them that take many seconds: whole runs, several processes, the page in a browser"
 	@echo "make test-lab         the laboratory's tests"
-	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
+	@echo "make test-wheel       build sdist and wheel, check them, install the wheel outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
