@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 TOUR = EXAMPLES / "tour.ipynb"
 SCRIPTS = [EXAMPLES / f"{name}.py" for name in ("see", "train", "own_loop")]  # as in the notebook
-RUNS = {"see": "see.html", "train": "train/report.html", "own_loop": "own_loop/report.html"}
+REPORTS = {"see": "see.html", "train": "train/report.html", "own_loop": "own_loop/report.html"}
 
 
 def cells(path: Path, kind: str) -> list[dict]:
@@ -24,7 +24,7 @@ def squeezed(text: str) -> str:
 
 
 def test_there_are_no_others():
-    assert sorted(EXAMPLES.iterdir()) == sorted([*SCRIPTS, TOUR])
+    assert sorted(EXAMPLES.glob("[!._]*")) == sorted([*SCRIPTS, TOUR])
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
@@ -42,8 +42,8 @@ def test_an_example_runs_and_writes_its_report(path, tmp_path):
     done = subprocess.run([sys.executable, path], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "The most repeated error is one way of working" in done.stdout
-    assert f"Report: runs/{RUNS[path.stem]}" in done.stdout
-    assert (tmp_path / "runs" / RUNS[path.stem]).is_file()
+    assert f"Report: runs/{REPORTS[path.stem]}" in done.stdout
+    assert (tmp_path / "runs" / REPORTS[path.stem]).is_file()
 
 
 def test_the_notebook_has_the_code_of_the_scripts():
