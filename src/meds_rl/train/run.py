@@ -180,7 +180,15 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
     """The functions that the recipe names, or the task's grader."""
     if not recipe.run.reward_funcs:
         return [AccuracyReward(task)]
-    return [import_function(path) for path in recipe.run.reward_funcs]
+    return [_imported("reward_funcs", path) for path in recipe.run.reward_funcs]
+
+
+def _imported(name: str, path: str) -> Any:
+    """The function that a field of the recipe names."""
+    try:
+        return import_function(path)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
@@ -188,7 +196,7 @@ def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
     if recipe.run.correctness is None:
         return None
     names = {getattr(function, "__name__", ""): function for function in functions}
-    return [import_function(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
+    return [_imported("correctness", name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
 
 
 def _graded_as_trained(recipe: Recipe, task: Task) -> Task:

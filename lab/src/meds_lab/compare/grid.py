@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from meds_lab.train import RIVAL_FIELDS
+from meds_rl.files import load_yaml
 
 # ---- The plain values of a grid's file: names, numbers, lists and pairs of methods.
 
@@ -243,25 +242,10 @@ def read_fields(path: Path) -> dict[str, Any]:
     return _mapping_at(path)
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """Of keys that come twice YAML keeps the last, and a method would be gone without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} comes twice", key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _mapping_at(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"), aliases=True)
+    except ValueError as error:
         raise GridError(f"{path} is not YAML: {error}") from None
     return _as_mapping(content, str(path))
 
