@@ -1,13 +1,17 @@
 """Hostile recipes: refused in one sentence before anything is made, or accepted with values of the right types."""
 
 import inspect
+import io
 import json
 import math
 import os
 import random
+import socket
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -15,7 +19,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
+from meds_rl.cli.main import _sentence
 from meds_rl.engines.trl.config import check_arguments
+from meds_rl.report.text import printable
 from meds_rl.train.recipe import KINDS, Recipe, field_names, load_recipe
 from meds_rl.train.run import train
 
@@ -23,8 +29,8 @@ pytestmark = pytest.mark.hostile
 
 SHIPPED = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 HINTS = {name: hint for kind in KINDS for name, hint in get_type_hints(kind).items() if name in field_names()}
-LIVE = ("env", "hub_token", "push_to_hub")
-"""Fields that reach out of the recipe, which `train` is not asked about."""
+LIVE = ("env", "hub_token", "push_to_hub", "ddp_backend")
+"""Fields that reach out of this process."""
 
 FIXED = {
     "task": "pocket",
@@ -82,11 +88,11 @@ def hostile_recipe(rng: random.Random) -> tuple[bytes, list[str], list[str]]:
     if kind < 5:  # a field of any value, in the place of its own line
         for name in names:
             fixed.pop(name, None)
-            text = without(text, name) + f"{name}: {value(rng)}\n"
+            text = without(text, name) + f"{name}: {value(rng, name)}\n"
     elif kind < 8:
         for name in names:
             fixed.pop(name, None)
-            given = rng.choice([value(rng), *ENUMS]).replace("\n", " ")
+            given = rng.choice([value(rng, name), value(rng, name), rng.choice(ENUMS)]).replace("\n", " ")
             overrides += rng.choice([[f"--{name}", given], [f"--{name}={given}"], [f"--{name}", given, given]])
     elif kind < 9:
         text, names = broken(rng, text), []
@@ -115,10 +121,23 @@ def without(text: str, name: str) -> str:
     return "".join(kept)
 
 
-def value(rng: random.Random) -> str:
-    if rng.random() < 0.15:
-        return rng.choice([str(rng.randint(-5, 300)), f"{rng.uniform(-1, 3):.3g}", rng.choice(ENUMS)])
-    return rng.choice(PLAIN)
+def value(rng: random.Random, name: str) -> str:
+    return rng.choice(PLAIN) if rng.random() < 0.7 else likely(rng, HINTS.get(name, str))
+
+
+def likely(rng: random.Random, hint: Any) -> str:
+    """A value of about the right type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return likely(rng, rng.choice(args))
+    if origin is Literal:
+        return json.dumps(rng.choice(args))
+    if origin is list:
+        return f"[{', '.join(likely(rng, args[0]) for _ in range(rng.randrange(3)))}]"
+    if inspect.isclass(hint) and issubclass(hint, Enum):
+        return json.dumps(rng.choice(list(hint)).value)
+    numbers = {bool: rng.choice(["true", "false"]), int: str(rng.randint(-3, 40)), float: f"{rng.uniform(-0.5, 2):.3g}"}
+    return numbers.get(hint, rng.choice(["x", "null", "{a: 1}", "{}", *ENUMS]))
 
 
 def near_miss(rng: random.Random, name: str) -> str:
@@ -169,23 +188,26 @@ def reached(model: Any, functions: Any, args: Any, dataset: Any, **rest: Any) ->
     raise Reached
 
 
+TRAINER: Any = reached
+
+
 def judge(folder: Path, recipe: Path, overrides: list[str], names: list[str]) -> str:
     """What became of a recipe; an AssertionError if it is mishandled."""
     before, environment = sorted(folder.rglob("*")), dict(os.environ)
-    output = folder / "run"
-    line = overrides if any(name.startswith("--output_dir") for name in overrides) else ["--output_dir", str(output), *overrides]
+    line = overrides if "output_dir" in [*names, *overrides] else ["--output_dir", str(folder / "run"), *overrides]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TRL's, of fields that it will drop
             loaded = load_recipe(recipe, line)
-            train(loaded, trainer=reached)
+            with redirect_stdout(io.StringIO()):
+                train(loaded, trainer=TRAINER)
         raise AssertionError("it was trained")
     except Reached:
         verdict = "accepted"
         check_types(loaded)
     except (ValueError, TypeError, OSError, ImportError) as error:
         verdict = type(error).__name__
-        check_sentence(str(error), names)
+        check_sentence(printable(_sentence(error, "meds train")), names)
         assert type(error) not in (UnicodeDecodeError, UnicodeEncodeError, json.JSONDecodeError), repr(error)
     assert sorted(folder.rglob("*")) == before
     assert dict(os.environ) == environment
@@ -239,4 +261,69 @@ def trial(seed: int) -> str:
 
 
 def test_recipes(campaign):
-    campaign("recipes for meds train", trial, 1_800, seconds=20, gigabytes=2)
+    campaign("recipes for meds train", trial, 1_700, seconds=20, gigabytes=2)
+
+
+# ---- Fields that name code, files and folders.
+
+MODULES = {
+    "empty": "",
+    "returns": "def none(): pass\ndef one(a): return a\nnumber = 1\nclass Thing: pass\nraises = property()\n",
+    "missing": "import no_such_module_at_all\ndef f(): pass\n",
+    "own_error": "raise ValueError('mine')\n",
+}
+CODE = [
+    *("os.system", "os.getcwd", "os.no_such", "os", "no.such.module", "json.decoder", "builtins.dict", "builtins.print"),
+    *("builtins.type", ".x", "..x.y", "x.", ".", "..", "o\0s.system", "os.sys\0tem", "os\n.system", "os.\x1b[2J", "os.\ud800"),
+    *("\u202eos.system", "a b.c", "x" * 70_000 + ".y", "x." * 2_000 + "y", "empty.f", "returns.none", "returns.one"),
+    *("returns.number", "returns.Thing", "returns.raises", "missing.f", "own_error.f", "pocket:", "pocket:x", "pocket.x"),
+    *("reasoning_gym:", "reasoning_gym:no_such", "reasoning_gym:\0", "reasoning_gym:../x", "Pocket", "pockets", "math", "code"),
+]
+OPTIONS = [
+    *("{}", "null", "{x: 1}", "{a: 1}", "{'': 1}", "{self: 1}", "{name: pocket}", "{train_hard: -1}", "{train_hard: 1.5}"),
+    *("{train_hard: x}", "{train_hard: 0, train_easy: 0}", "{train_hard: 10000000000}", "{test_hard: [1]}", "{path: /dev/null}"),
+    *("{path: 1}", "{path: FIFO}", "{path: .}", "{path: 'a\0b'}", "{train_size: -1}", "{seed: .inf}", "{config: {a: 1}}"),
+]
+PLACES = ["FILE", "FIFO", "FILE/x", "LOOP", "LOOP/x", "SHUT/x", "FULL", "/dev/null", "/dev/null/x", "/proc/x", "/proc/1/x", ""]
+PLACES += ["a\0b", "x" * 300, "x/" * 3_000, "\ud800", "a\nb", "\x1b[2J", ".", "..", "/", "~nobody/x", "SOCKET"]
+
+
+def trial_of_paths(seed: int) -> str:
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.chdir(folder)
+        for module, text in MODULES.items():
+            (folder / f"{module}.py").write_text(text)
+        (folder / "FILE").write_text("x")
+        os.mkfifo(folder / "FIFO")
+        (folder / "LOOP").symlink_to("LOOP")
+        (folder / "FULL").mkdir()
+        (folder / "FULL" / "x").write_text("x")
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind("SOCKET")
+        names, lines = [], ["eval_by: null"]
+        field = rng.choice(["task", "task", "reward_funcs", "correctness", "output_dir", "eval_before_from", "resume_from_checkpoint"])
+        path = rng.choice(CODE if field in ("task", "reward_funcs", "correctness") else PLACES)
+        names += [field] if path else []
+        lines.append(f"{field}: {json.dumps(path)}")
+        if field != "task":
+            lines.append("task: pocket")
+        if field == "task" or rng.random() < 0.2:
+            names.append("task")
+            lines.append(f"task_options: {rng.choice(OPTIONS)}")
+        text = "".join(f"{line}\n" for line in lines)
+        kept = without(without(without(SHIPPED_POCKET, field), "task"), "eval_by")
+        recipe = folder / "recipe.yaml"
+        recipe.write_text(kept + text)
+        for module in MODULES:
+            sys.modules.pop(module, None)
+        output = [] if field == "output_dir" else ["--output_dir", str(folder / "run")]
+        return judge(folder, recipe, output, names)
+
+
+SHIPPED_POCKET = (Path(__file__).parents[2] / "recipes" / "pocket.yaml").read_text()
+
+
+def test_paths_in_recipes(campaign):
+    campaign("recipes that name code, files and folders", trial_of_paths, 300, seconds=30, gigabytes=2)

@@ -4,6 +4,7 @@ import difflib
 import json
 import logging
 import math
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -321,7 +322,8 @@ def _without(overrides: Sequence[str], names: Iterable[str]) -> list[str]:
 def _naming_a_field(error: Exception, given: dict[str, Any]) -> RecipeError:
     """An error of TRL or transformers, shortened; where it names none of the given fields, with those of the value."""
     text = " ".join(str(error).split())
-    blamed = [name for name, value in given.items() if len(str(value)) > 1 and " ".join(str(value).split()) in text]
+    shown = {name: re.escape(" ".join(str(value).split())) for name, value in given.items()}
+    blamed = [name for name, value in shown.items() if value and re.search(rf"(?<!\w){value}(?!\w)", text)]
     text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR // 2]} … {text[-LONGEST_ERROR // 2 :]}"
     return RecipeError(text if not blamed or any(name in text for name in given) else f"{', '.join(blamed)}: {text}")
 
