@@ -4,6 +4,7 @@ import difflib
 import json
 import logging
 import math
+import os
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
@@ -180,9 +181,9 @@ def find_recipe(path: str | Path) -> Path:
     """
     package = Path(__file__).parents[1]  # in a wheel; in an editable install the recipes are in the clone
     shipped = package / "_recipes" if (package / "_recipes").is_dir() else package.parents[1] / "recipes"
-    if Path(path).is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - no error for what is no path
         return Path(path)
-    if str(Path(path).parent) in (".", "recipes") and (shipped / Path(path).name).is_file():
+    if str(Path(path).parent) in (".", "recipes") and os.path.isfile(shipped / Path(path).name):  # noqa: PTH113
         return shipped / Path(path).name
     names = ", ".join(sorted(file.name for file in shipped.glob("*.yaml"))) or "none"
     raise RecipeError(f"There is no recipe at {path}. Shipped recipes: {names}.")
@@ -236,6 +237,8 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _ALSO: dict[str, Any] = {"scale_rewards": bool, "fsdp": bool | list[str]}
 """What fields take beside their annotations."""
 
+_CHOICES = {one.name: one.metadata.get("choices") for kind in KINDS for one in fields(kind)}
+
 _FILES = ("accelerator_config", "fsdp_config", "deepspeed")
 """Fields whose mapping may be in a file."""
 
@@ -251,6 +254,9 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         type_validator(name, value, _accepted(hint))
     except TypeError:
         raise RecipeError(f"{name} must be {_words(hint)}; got {reprlib.repr(value)}.") from None
+    allowed = _CHOICES.get(name)
+    if allowed is not None and value is not None and value not in allowed:  # argparse checks the command line alone
+        raise RecipeError(f"{name} must be one of {', '.join(map(str, allowed))}; got {reprlib.repr(value)}.")
     if isinstance(value, str) and "dict" in str(hint):
         _check_mapping(name, value)
     if isinstance(value, str) and not _takes_text(hint):

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -152,6 +152,26 @@ def end_together(accelerator: Accelerator) -> None:
 def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
     functions = reward_functions(recipe, task)
+    with _no_empty_folder(Path(recipe.training.output_dir)):
+        return _checked_trainer(recipe, task, make, model, tokenizer, functions)
+
+
+@contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder that the Trainer of transformers makes if the trainer is refused later."""
+    is_new = not os.path.lexists(folder)
+    try:
+        yield
+    except Exception:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _checked_trainer(
+    recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer], model: Any, tokenizer: Any, functions: list[Any]
+) -> MEDSTrainer:
     trainer = make(
         model,
         functions,

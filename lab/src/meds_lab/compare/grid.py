@@ -33,6 +33,9 @@ def check_names(names: Iterable[str], allowed: Sequence[str], where: str) -> Non
             raise GridError(f"{where}: unknown name {name!r}. {hint}")
 
 
+MOST_SEEDS = 10_000
+
+
 def seeds(given: Any) -> tuple[int, ...]:
     """A number of seeds from 0, or a list of seeds.
 
@@ -43,9 +46,12 @@ def seeds(given: Any) -> tuple[int, ...]:
         >>> seeds(3), seeds([7, 1])
         ((0, 1, 2), (7, 1))
     """
-    listed = list(range(given)) if _is_int(given) and given > 0 else given
-    if not isinstance(listed, list) or not listed or not all(_is_int(seed) and seed >= 0 for seed in listed):
-        raise GridError(f"seeds must be a number of seeds, or a list of whole numbers from 0; got {given!r}.")
+    listed = list(range(given)) if _is_int(given) and 0 < given <= MOST_SEEDS else given
+    if not isinstance(listed, list) or not listed or not all(_is_int(seed) and 0 <= seed < 2**32 for seed in listed):
+        raise GridError(
+            f"seeds must be a number of seeds, at most {MOST_SEEDS:,}, or a list of whole numbers from 0 to 2**32 - 1; "
+            f"got {given!r}."
+        )
     if len(set(listed)) != len(listed):
         raise GridError(f"seeds must not repeat: each repetition would count twice; got {given!r}.")
     return tuple(listed)
