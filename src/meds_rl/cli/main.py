@@ -27,7 +27,7 @@ COMMANDS = {
 END_AT_ONCE = ("train", "demo", "eval")
 """Subcommands that have no temporary folders, and that end at once when the process is asked to."""
 
-EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
+EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError, MemoryError)
 """What bad input raises; of anything else the traceback is shown."""
 
 FULL_DISK = ("No space left on device", "inline_container.cc")
@@ -92,6 +92,8 @@ def _sentence(error: Exception, name: str) -> str:
         return f'{error}. {name} needs: pip install "meds-rl[{extra}]" (in a clone: pip install -e ".[{extra}]")'
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'nothing says for what'})"
     text = str(error) or type(error).__name__
     if len(text) > LONGEST_SENTENCE:  # a path or a value may be of any length
         text = f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"

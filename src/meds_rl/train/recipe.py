@@ -257,6 +257,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
     allowed = _CHOICES.get(name)
     if allowed is not None and value is not None and value not in allowed:  # argparse checks the command line alone
         raise RecipeError(f"{name} must be one of {', '.join(map(str, allowed))}; got {reprlib.repr(value)}.")
+    if isinstance(value, str):
+        _check_text(name, value)
     if isinstance(value, str) and "dict" in str(hint):
         _check_mapping(name, value)
     if isinstance(value, str) and not _takes_text(hint):
@@ -269,6 +271,16 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             if not holds(number):
                 raise RecipeError(f"{name} must be {words}; got {reprlib.repr(value)}.")
     return value
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuse a text that can be no path and no part of a file: with half a character, or with NUL."""
+    try:
+        is_text = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise RecipeError(f"{name} must be text without NUL and without half characters; got {reprlib.repr(text)}.")
 
 
 def _check_mapping(name: str, text: str) -> None:
@@ -287,7 +299,8 @@ def _check_mapping(name: str, text: str) -> None:
 
 def _takes_text(hint: Any) -> bool:
     """Whether a field's value may be a text."""
-    return str in (hint, *get_args(hint)) or not any(get_origin(one) is list for one in (hint, *get_args(hint)))
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return str in kinds or not any(get_origin(one) is list for one in kinds)
 
 
 def _accepted(hint: Any) -> Any:
