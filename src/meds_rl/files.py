@@ -108,7 +108,9 @@ def _written_out(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int
         found = 1 + sum(values for values, _ in parts), 1 + max((levels for _, levels in parts), default=0)
         known[id(node)] = found
     if found[0] > YAML_VALUES or found[1] > YAML_LEVELS:
-        raise ValueError(f"line {line} stands for {found[0]:,} values on {found[1]} levels, with its aliases written out")
+        raise ValueError(
+            f"line {line} stands for {found[0]:,} values on {found[1]} levels, with its aliases written out"
+        )
     return found
 
 

@@ -35,24 +35,96 @@ SMALL = {
     "budget_may_differ": "[num_threads]",
 }
 MERGES = "{a: &a {method: meds, seed: 1}, b: &b {<<: [*a,*a,*a,*a,*a,*a,*a,*a]}, c: &c {<<: [*b,*b,*b,*b,*b,*b,*b,*b]}}"
-NAMES = ["dapo", "meds", "before", "../x", "a/b", "'a\\0b'", '"a\\nb"', '"\\ud800"', "x.yaml", "''", "1", "null", "." * 300, "é"]
+NAMES = [
+    "dapo",
+    "meds",
+    "before",
+    "../x",
+    "a/b",
+    "'a\\0b'",
+    '"a\\nb"',
+    '"\\ud800"',
+    "x.yaml",
+    "''",
+    "1",
+    "null",
+    "." * 300,
+    "é",
+]
 OF_GRIDS = {
-    "seeds": ["0", "-1", "1", "3", "[]", "[0, 0]", "[1, -1]", "[1.5]", "true", "1000000000", "9" * 30, "[x]", "[9999999999]"],
+    "seeds": [
+        "0",
+        "-1",
+        "1",
+        "3",
+        "[]",
+        "[0, 0]",
+        "[1, -1]",
+        "[1.5]",
+        "true",
+        "1000000000",
+        "9" * 30,
+        "[x]",
+        "[9999999999]",
+    ],
     "baseline": NAMES,
     "recipe": [*NAMES, "FIFO", ".", "grid.yaml", "/dev/zero", "pocket.yaml", "x" * 5_000],
     "k": ["0", "1", "4", "9", "1.5", "true", "[1]", "9" * 30],
     "groups": ["[]", "x", "[test hard, test hard]", "[no such]", "[1]", "[[a]]"],
-    "also": ["[[meds, meds]]", "[[meds, dapo]]", "[[meds, weak], [weak, meds]]", "[meds, weak]", "[[a, b]]", "[[meds]]", "[[[a], b]]"],
-    "methods": [*(f"{{dapo: {{method: dapo}}, {name}: {{method: meds}}}}" for name in NAMES), MERGES, "{dapo: 1}", "{dapo: [1]}"],
-    "tasks": [*(f"{{{name}: {{}}}}" for name in NAMES), "{a: {checkpoints: []}}", "{a: {seed: 1}}", "{a: {task: os.getcwd}}"],
-    "checkpoints": [*(f"{{{name}: {{}}}}" for name in NAMES), "{a: {model_name_or_path: /none}}", "{a: {output_dir: x}}"],
-    "fields": ["{eval_samples: 0}", "{seed: 1}", "{max_steps: x}", "{num_generations: 1}", "{no_such: 1}", "{task: x.y}"],
+    "also": [
+        "[[meds, meds]]",
+        "[[meds, dapo]]",
+        "[[meds, weak], [weak, meds]]",
+        "[meds, weak]",
+        "[[a, b]]",
+        "[[meds]]",
+        "[[[a], b]]",
+    ],
+    "methods": [
+        *(f"{{dapo: {{method: dapo}}, {name}: {{method: meds}}}}" for name in NAMES),
+        MERGES,
+        "{dapo: 1}",
+        "{dapo: [1]}",
+    ],
+    "tasks": [
+        *(f"{{{name}: {{}}}}" for name in NAMES),
+        "{a: {checkpoints: []}}",
+        "{a: {seed: 1}}",
+        "{a: {task: os.getcwd}}",
+    ],
+    "checkpoints": [
+        *(f"{{{name}: {{}}}}" for name in NAMES),
+        "{a: {model_name_or_path: /none}}",
+        "{a: {output_dir: x}}",
+    ],
+    "fields": [
+        "{eval_samples: 0}",
+        "{seed: 1}",
+        "{max_steps: x}",
+        "{num_generations: 1}",
+        "{no_such: 1}",
+        "{task: x.y}",
+    ],
     "budget_may_differ": ["[max_steps]", "[x]", "max_steps", "[[x]]", "[1]"],
 }
 """By key: values of about the right type."""
 
-INNER = ["{rival: x}", "{rival: 1}", "{rival: replay, rival_options: 1}", "{rival_options: {a: 1}}", "{rival: count, rival_options: {x: 1}}"]
-INNER += ["{max_steps: 5}", "{learning_rate: .nan}", "{seed: 1}", "{meds_alpha: -1}", "{method: x}", "{fingerprint: [a]}", "{rival: [a]}"]
+INNER = [
+    "{rival: x}",
+    "{rival: 1}",
+    "{rival: replay, rival_options: 1}",
+    "{rival_options: {a: 1}}",
+    "{rival: count, rival_options: {x: 1}}",
+]
+INNER += [
+    "{max_steps: 5}",
+    "{learning_rate: .nan}",
+    "{seed: 1}",
+    "{meds_alpha: -1}",
+    "{method: x}",
+    "{fingerprint: [a]}",
+    "{rival: [a]}",
+]
 
 
 def hostile_grid(rng: random.Random) -> tuple[bytes, str]:
@@ -70,7 +142,9 @@ def hostile_grid(rng: random.Random) -> tuple[bytes, str]:
         named = ""
     text = "".join(f"{key}: {given}\n" for key, given in keys.items())
     if not named:
-        text = rng.choice([broken(rng, text), text + f"{rng.choice(KEYS)}: 1\n", text + "sedes: 1\n", text.replace("seeds", "seed")])
+        text = rng.choice(
+            [broken(rng, text), text + f"{rng.choice(KEYS)}: 1\n", text + "sedes: 1\n", text.replace("seeds", "seed")]
+        )
     return text.encode("utf-8", "surrogatepass"), named
 
 

@@ -10,7 +10,6 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from enum import Enum
 from pathlib import Path
@@ -64,7 +63,15 @@ PLAIN = [
     *("[]", "{}", "[x]", "['x', 1]", "[1, 2]", "[0.2, 0.9]", "[[[[1]]]]", "{a: 1}", "{1: 2}", "{a: {b: [c]}}"),
     *("[.nan, 1]", "[null]", "[" * 20 + "]" * 20, "[" * 100 + "]" * 100, "{a: " * 31 + "1" + "}" * 31),
     *("!!python/object/apply:os.system ['touch MADE']", "!!python/name:os.system", "!!int ''", "!!int x", "!!float ''"),
-    *("!!float '1e3'", "!!bool x", "!!binary aGk=", "!!binary '***'", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]"),
+    *(
+        "!!float '1e3'",
+        "!!bool x",
+        "!!binary aGk=",
+        "!!binary '***'",
+        "!!set {a, b}",
+        "!!omap [a: 1]",
+        "!!pairs [a: 1]",
+    ),
     *("!!timestamp x", "!!null x", "!!str 1", "!x 1", "!!map [1]", "!!seq {a: 1}", "&a 1", "*a", "&a [*a]", LAUGHS),
     *("{<<: {a: 1}}", "{<<: [{a: 1}, {b: 2}]}", "{<<: 1}", "{[1]: 2}", "{{a: 1}: 2}", "{null: 1}", "{a: 1, a: 2}"),
     *('"\\0"', '"a\\nb"', '"\\x1b[2J"', '"\\ud800"', '"\\u202e"', '"' + "x" * 70_000 + '"', "|\n  a\n  b", ">\n  a"),
@@ -152,7 +159,9 @@ def broken(rng: random.Random, text: str) -> str:
     return rng.choice(
         [
             text[:place],
-            text[:place] + rng.choice(["\t", "\0", "\x85", "\ufffe", "\ud800", "%", "@", "`", "{", "]", ": :"]) + text[place:],
+            text[:place]
+            + rng.choice(["\t", "\0", "\x85", "\ufffe", "\ud800", "%", "@", "`", "{", "]", ": :"])
+            + text[place:],
             "\ufeff" + text,
             text.replace("\n", "\r\n"),
             text.replace("\n", "\r"),
@@ -217,7 +226,9 @@ def judge(folder: Path, recipe: Path, overrides: list[str], names: list[str]) ->
 def check_sentence(text: str, names: list[str]) -> None:
     assert text.strip(), "no words"
     assert len(text) < 3000, f"{len(text)} characters"
-    assert not names or any(name in text for name in [*names, "recipe.yaml cannot be read: "]), f"names none of {names}: {text}"
+    assert not names or any(name in text for name in [*names, "recipe.yaml cannot be read: "]), (
+        f"names none of {names}: {text}"
+    )
 
 
 def check_types(recipe: Recipe) -> None:
@@ -273,18 +284,94 @@ MODULES = {
     "own_error": "raise ValueError('mine')\n",
 }
 CODE = [
-    *("os.system", "os.getcwd", "os.no_such", "os", "no.such.module", "json.decoder", "builtins.dict", "builtins.print"),
-    *("builtins.type", ".x", "..x.y", "x.", ".", "..", "o\0s.system", "os.sys\0tem", "os\n.system", "os.\x1b[2J", "os.\ud800"),
+    *(
+        "os.system",
+        "os.getcwd",
+        "os.no_such",
+        "os",
+        "no.such.module",
+        "json.decoder",
+        "builtins.dict",
+        "builtins.print",
+    ),
+    *(
+        "builtins.type",
+        ".x",
+        "..x.y",
+        "x.",
+        ".",
+        "..",
+        "o\0s.system",
+        "os.sys\0tem",
+        "os\n.system",
+        "os.\x1b[2J",
+        "os.\ud800",
+    ),
     *("\u202eos.system", "a b.c", "x" * 70_000 + ".y", "x." * 2_000 + "y", "empty.f", "returns.none", "returns.one"),
-    *("returns.number", "returns.Thing", "returns.raises", "missing.f", "own_error.f", "pocket:", "pocket:x", "pocket.x"),
-    *("reasoning_gym:", "reasoning_gym:no_such", "reasoning_gym:\0", "reasoning_gym:../x", "Pocket", "pockets", "math", "code"),
+    *(
+        "returns.number",
+        "returns.Thing",
+        "returns.raises",
+        "missing.f",
+        "own_error.f",
+        "pocket:",
+        "pocket:x",
+        "pocket.x",
+    ),
+    *(
+        "reasoning_gym:",
+        "reasoning_gym:no_such",
+        "reasoning_gym:\0",
+        "reasoning_gym:../x",
+        "Pocket",
+        "pockets",
+        "math",
+        "code",
+    ),
 ]
 OPTIONS = [
-    *("{}", "null", "{x: 1}", "{a: 1}", "{'': 1}", "{self: 1}", "{name: pocket}", "{train_hard: -1}", "{train_hard: 1.5}"),
-    *("{train_hard: x}", "{train_hard: 0, train_easy: 0}", "{train_hard: 10000000000}", "{test_hard: [1]}", "{path: /dev/null}"),
-    *("{path: 1}", "{path: FIFO}", "{path: .}", "{path: 'a\0b'}", "{train_size: -1}", "{seed: .inf}", "{config: {a: 1}}"),
+    *(
+        "{}",
+        "null",
+        "{x: 1}",
+        "{a: 1}",
+        "{'': 1}",
+        "{self: 1}",
+        "{name: pocket}",
+        "{train_hard: -1}",
+        "{train_hard: 1.5}",
+    ),
+    *(
+        "{train_hard: x}",
+        "{train_hard: 0, train_easy: 0}",
+        "{train_hard: 10000000000}",
+        "{test_hard: [1]}",
+        "{path: /dev/null}",
+    ),
+    *(
+        "{path: 1}",
+        "{path: FIFO}",
+        "{path: .}",
+        "{path: 'a\0b'}",
+        "{train_size: -1}",
+        "{seed: .inf}",
+        "{config: {a: 1}}",
+    ),
 ]
-PLACES = ["FILE", "FIFO", "FILE/x", "LOOP", "LOOP/x", "SHUT/x", "FULL", "/dev/null", "/dev/null/x", "/proc/x", "/proc/1/x", ""]
+PLACES = [
+    "FILE",
+    "FIFO",
+    "FILE/x",
+    "LOOP",
+    "LOOP/x",
+    "SHUT/x",
+    "FULL",
+    "/dev/null",
+    "/dev/null/x",
+    "/proc/x",
+    "/proc/1/x",
+    "",
+]
 PLACES += ["a\0b", "x" * 300, "x/" * 3_000, "\ud800", "a\nb", "\x1b[2J", ".", "..", "/", "~nobody/x", "SOCKET"]
 
 
@@ -303,7 +390,9 @@ def trial_of_paths(seed: int) -> str:
         with socket.socket(socket.AF_UNIX) as made:
             made.bind("SOCKET")
         names, lines = [], ["eval_by: null"]
-        field = rng.choice(["task", "task", "reward_funcs", "correctness", "output_dir", "eval_before_from", "resume_from_checkpoint"])
+        field = rng.choice(
+            ["task", "task", "reward_funcs", "correctness", "output_dir", "eval_before_from", "resume_from_checkpoint"]
+        )
         path = rng.choice(CODE if field in ("task", "reward_funcs", "correctness") else PLACES)
         names += [field] if path else []
         lines.append(f"{field}: {json.dumps(path)}")

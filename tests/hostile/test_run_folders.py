@@ -10,7 +10,6 @@ import os
 import random
 import re
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -52,7 +51,10 @@ def sources() -> list[Folder]:
         run.write_environment({"output_dir": "."})
         runs = [folder_at(Path(name) / each) for each in ("run", "run", "run", "bare", "pair")]
     dumps = [folder_at(path) for path in sorted(DUMPS.iterdir()) if path.is_dir() and path.name != "__pycache__"]
-    rows = [{"prompt": f"{n % 3} + 1?", "completion": f"\\boxed{{{n % 4}}}", "reward": n % 2, "step": n // 6} for n in range(24)]
+    rows = [
+        {"prompt": f"{n % 3} + 1?", "completion": f"\\boxed{{{n % 4}}}", "reward": n % 2, "step": n // 6}
+        for n in range(24)
+    ]
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     table = pq_bytes(pa.Table.from_pylist(rows))
     csv = "prompt,completion,reward,step\n" + "".join(",".join(map(str, row.values())) + "\n" for row in rows)
@@ -61,7 +63,11 @@ def sources() -> list[Folder]:
         {"a.json": json.dumps(rows).encode()},
         {"a.csv": csv.encode()},
         {"step_1.parquet": table, "step_2.parquet": table},
-        {"a.jsonl.gz": gzip.compress(lines), "b.jsonl.xz": lzma.compress(lines), "c.csv.bz2": bz2.compress(csv.encode())},
+        {
+            "a.jsonl.gz": gzip.compress(lines),
+            "b.jsonl.xz": lzma.compress(lines),
+            "c.csv.bz2": bz2.compress(csv.encode()),
+        },
     ]
     return [*runs, *dumps, *plain]
 
@@ -93,12 +99,25 @@ def flipped(rng: random.Random, data: bytes) -> bytes:
 
 def inserted(rng: random.Random, data: bytes) -> bytes:
     place = rng.randrange(len(data) + 1)
-    what = [b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b"\xef\xbb\xbf", b"\x1b[2J", b'"', b"}\n{", b"1" * 5000, b"[" * 100_000]
+    what = [
+        b"\0",
+        b"\xff",
+        b"\xed\xa0\x80",
+        b"\r",
+        b"\xef\xbb\xbf",
+        b"\x1b[2J",
+        b'"',
+        b"}\n{",
+        b"1" * 5000,
+        b"[" * 100_000,
+    ]
     return data[:place] + rng.choice(what) + data[place:]
 
 
 def other(rng: random.Random, _: bytes) -> bytes:
-    return rng.choice([b"", b"\0" * 4096, b"PAR1", b"PAR1PAR1", b"{}", b"[]", b"null", rng.randbytes(500), b"x" * 3_000_000])
+    return rng.choice(
+        [b"", b"\0" * 4096, b"PAR1", b"PAR1PAR1", b"{}", b"[]", b"null", rng.randbytes(500), b"x" * 3_000_000]
+    )
 
 
 def exchanged(rng: random.Random, _: bytes) -> bytes:
@@ -184,11 +203,11 @@ def rollouts_bomb() -> bytes:
 
 @cache
 def packed_bomb(suffix: str) -> bytes:
-    """Hundreds of megabytes of rows in some kilobytes."""
+    """Forty megabytes of rows in some kilobytes."""
     row = b'{"prompt": "p", "completion": "%s", "reward": 0}\n' % (b"c" * 100_000)
     pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zst": zstd}[suffix]
     one = pack(row * 60)
-    return one * {"gz": 60, "bz2": 60, "xz": 60, "zst": 60}[suffix]
+    return one * 6
 
 
 def zstd(data: bytes) -> bytes:
@@ -198,9 +217,38 @@ def zstd(data: bytes) -> bytes:
 # ---- Damage of rows of JSON.
 
 HARD = [
-    *("1e999", "-1e999", "NaN", "Infinity", "1" * 5000, "1" + "0" * 400, "null", "true", '"\\ud800"', '"\\u0000\\u001b[2J"'),
-    *('"\\u202e"', "[" * 100_000, "[" * 900 + "]" * 900, '{"a":' * 5000 + "1" + "}" * 5000, "{}", "[]", "[[]]", '[{"role": 1}]'),
-    *('[{"content": {"a": [1]}}]', '{"a": 1, "a": 2}', '"' + "x" * 500_000 + '"', "-0", "1.5", "9007199254740993", "2024", '""'),
+    *(
+        "1e999",
+        "-1e999",
+        "NaN",
+        "Infinity",
+        "1" * 5000,
+        "1" + "0" * 400,
+        "null",
+        "true",
+        '"\\ud800"',
+        '"\\u0000\\u001b[2J"',
+    ),
+    *(
+        '"\\u202e"',
+        "[" * 100_000,
+        "[" * 900 + "]" * 900,
+        '{"a":' * 5000 + "1" + "}" * 5000,
+        "{}",
+        "[]",
+        "[[]]",
+        '[{"role": 1}]',
+    ),
+    *(
+        '[{"content": {"a": [1]}}]',
+        '{"a": 1, "a": 2}',
+        '"' + "x" * 500_000 + '"',
+        "-0",
+        "1.5",
+        "9007199254740993",
+        "2024",
+        '""',
+    ),
 ]
 
 
@@ -221,7 +269,15 @@ def of_text(rng: random.Random, data: bytes) -> bytes:
     """Lines that are gone, twice, or in another order; a cut within a character."""
     lines = data.split(b"\n")
     rng.shuffle(lines)
-    return rng.choice([b"\n".join(lines), data + data, b"\n".join(lines[: len(lines) // 2]), data + "é".encode()[:1], data.replace(b"\n", b"\r\n")])
+    return rng.choice(
+        [
+            b"\n".join(lines),
+            data + data,
+            b"\n".join(lines[: len(lines) // 2]),
+            data + "é".encode()[:1],
+            data.replace(b"\n", b"\r\n"),
+        ]
+    )
 
 
 def damaged_file(rng: random.Random, name: str, data: bytes) -> bytes:
@@ -231,7 +287,9 @@ def damaged_file(rng: random.Random, name: str, data: bytes) -> bytes:
     if name.endswith((".jsonl", ".json")):
         kinds += [of_json, of_json, of_json, of_json, of_text]
     if name == "recipe.yaml" and rng.random() < 0.7:
-        field = rng.choice(["method", "seed", "max_steps", "meds_alpha", "meds_beta", "num_generations", "eval_k", "task"])
+        field = rng.choice(
+            ["method", "seed", "max_steps", "meds_alpha", "meds_beta", "num_generations", "eval_k", "task"]
+        )
         return data + f"{field}: {rng.choice([*PLAIN, LAUGHS])}\n".encode("utf-8", "surrogatepass")
     return rng.choice(kinds)(rng, data)
 
@@ -255,16 +313,33 @@ def write(rng: random.Random, root: Path) -> tuple[Path, str]:
     if kind == 0:
         del files[victim]
     elif kind == 1:
-        files[rng.choice(["notes.txt", "x.jsonl", "rollouts/generation-x.parquet", ".hidden.jsonl", "metrics.jsonl"])] = b"x"
+        files[
+            rng.choice(["notes.txt", "x.jsonl", "rollouts/generation-x.parquet", ".hidden.jsonl", "metrics.jsonl"])
+        ] = b"x"
     elif kind == 2 and rng.random() < 0.7:
         suffix = rng.choice(["gz", "bz2", "xz", "zst"])
-        files = {**(files if rng.random() < 0.3 else {}), f"z.{rng.choice(['jsonl', 'json', 'csv'])}.{suffix}": packed_bomb(suffix)}
+        files = {
+            **(files if rng.random() < 0.3 else {}),
+            f"z.{rng.choice(['jsonl', 'json', 'csv'])}.{suffix}": packed_bomb(suffix),
+        }
     elif kind == 3 and rng.random() < 0.5:
-        files["rollouts/generation-000001.parquet" if "recipe.yaml" in files else "z.parquet"] = rollouts_bomb() if "recipe.yaml" in files else parquet_bomb()
+        files["rollouts/generation-000001.parquet" if "recipe.yaml" in files else "z.parquet"] = (
+            rollouts_bomb() if "recipe.yaml" in files else parquet_bomb()
+        )
     elif kind == 4 and victim.endswith(".parquet") and "rollouts/generation" in victim:
         files[victim], gone = files[victim][: len(files[victim]) // 2], Path(victim).name
     elif kind == 5:
-        files["environment.json"] = rng.choice([b'{"schema_version": 99}', b'{"schema_version": "x"}', b'{"schema_version": 1e999}', b"[1]", b'{"output_dir": [1]}', b'{"output_dir": "/"}', b"{" + b'"a":{' * 50_000])
+        files["environment.json"] = rng.choice(
+            [
+                b'{"schema_version": 99}',
+                b'{"schema_version": "x"}',
+                b'{"schema_version": 1e999}',
+                b"[1]",
+                b'{"output_dir": [1]}',
+                b'{"output_dir": "/"}',
+                b"{" + b'"a":{' * 50_000,
+            ]
+        )
     for name, data in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
@@ -323,7 +398,7 @@ def command(rng: random.Random, path: Path, out: Path) -> list[str]:
     name = rng.choice(COMMANDS)
     line = [name, str(path)]
     if name == "report":
-        line += ["--output", str(out / "page.html"), "--map-points", "50"]
+        line += ["--output", str(out / "page.html"), "--map-points", "20", "--map-prompts", "2"]
     if name == "watch":
         line += ["--once"]
     if name in ("report", "diversity") and rng.random() < 0.3:
@@ -383,7 +458,7 @@ def judge_table(path: Path) -> str:
 
 
 def check_output(line: list[str], status: int, shown: str, errors: str, out: Path) -> None:
-    assert status in (0, 2), f"status {status}: {errors[-500:]}"
+    assert status in (0, 2), f"{line[0]}: status {status}: {errors[-500:]}"
     assert "Traceback" not in errors
     assert len(errors) < 5000, f"{len(errors)} characters of errors"
     for text in (shown, errors.replace("\r", "").replace("\x1b[A", "")):  # tqdm's bars

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from meds_rl.rollouts.table import MOST_UNPACKED, RunFolderError, most_bytes
+from meds_rl.rollouts.table import MOST_UNPACKED, RunFolderError, most_bytes, unpacked_size
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
@@ -166,7 +166,7 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Block]:
         columns = list(wanted(file.schema_arrow.names))
         total, done, size, most = max(1, file.metadata.num_rows), 0, 0, most_bytes(path)
         for batch in file.iter_batches(batch_size=_rows_a_block(file, columns), columns=columns):
-            done, size = done + batch.num_rows, size + batch.nbytes
+            done, size = done + batch.num_rows, size + unpacked_size(batch)
             if size > most:
                 raise OSError(TOO_MUCH)
             yield Block(list(dict.fromkeys(batch.schema.names)), batch.num_rows, _of_batch(batch), done / total)
@@ -180,7 +180,7 @@ def _rows_a_block(file: Any, columns: Sequence[str]) -> int:
     first = next(file.iter_batches(batch_size=FEWEST_ROWS, columns=columns), None)
     if first is None or not first.num_rows:
         return rows
-    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, int(first.nbytes))))
+    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, unpacked_size(first))))
 
 
 def _of_batch(batch: Any) -> Callable[[str], list[Any]]:

@@ -120,12 +120,28 @@ def most_bytes(path: Path) -> int:
     return max(LEAST_UNPACKED, MOST_UNPACKED * path.stat().st_size)
 
 
+def unpacked_size(batch: pa.RecordBatch) -> int:
+    """Bytes of a batch; of texts that are stored once for many rows, those of every row."""
+    return sum(map(_size_of_column, batch.columns))
+
+
+def _size_of_column(column: Any) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if pa.types.is_dictionary(column.type) and any(kind(column.type.value_type) for kind in kinds):
+        lengths = pc.binary_length(column.dictionary).cast("int64")
+        return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
+
+
 def _whole(file: Any, columns: Sequence[str], most: int) -> pa.Table:
     import pyarrow as pa
 
     batches, size = [], 0
     for batch in file.iter_batches(BATCH_ROWS, columns=columns):
-        size += batch.nbytes
+        size += unpacked_size(batch)
         if size > most:
             raise OSError(f"it unpacks to more than {MOST_UNPACKED:,} times its size")
         batches.append(batch)
