@@ -63,7 +63,7 @@ def _yaml_loader() -> Any:
         level, refuses_aliases = 0, True
 
         def compose_node(self, parent: Any, index: Any) -> Any:
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             line = event.start_mark.line + 1
             if isinstance(event, yaml.AliasEvent) and self.refuses_aliases:
                 raise ValueError(f"line {line} has an alias (*{event.anchor}): write the value out")

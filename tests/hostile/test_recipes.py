@@ -188,11 +188,11 @@ def broken(rng: random.Random, text: str) -> str:
 # ---- What is expected.
 
 
-class Reached(Exception):
+class Reached(Exception):  # noqa: N818 - no error
     """All checks before the trainer is made have passed."""
 
 
-def reached(model: Any, functions: Any, args: Any, dataset: Any, **rest: Any) -> Any:
+def reached(_model: Any, functions: Any, args: Any, dataset: Any, **_: Any) -> Any:
     check_arguments(functions, args, dataset, {})
     raise Reached
 
@@ -217,7 +217,11 @@ def judge(folder: Path, recipe: Path, overrides: list[str], names: list[str]) ->
     except (ValueError, TypeError, OSError, ImportError) as error:
         verdict = type(error).__name__
         check_sentence(printable(_sentence(error, "meds train")), names)
-        assert type(error) not in (UnicodeDecodeError, UnicodeEncodeError, json.JSONDecodeError), repr(error)
+        assert type(error) not in (  # noqa: PT017
+            UnicodeDecodeError,
+            UnicodeEncodeError,
+            json.JSONDecodeError,
+        ), repr(error)
     assert sorted(folder.rglob("*")) == before
     assert dict(os.environ) == environment
     return verdict
