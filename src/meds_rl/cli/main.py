@@ -31,7 +31,7 @@ COMMANDS = {
 END_AT_ONCE = ("train", "demo", "eval")
 """Subcommands that have no temporary folders, and that end at once when the process is asked to."""
 
-EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
+EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError, MemoryError)
 """What bad input raises; of anything else the traceback is shown."""
 
 RUNS_ON = ("numpy", "torch", "transformers", "trl", "verl", "vllm")
@@ -40,6 +40,9 @@ RUNS_ON = ("numpy", "torch", "transformers", "trl", "verl", "vllm")
 FULL_DISK = ("No space left on device", "inline_container.cc")
 """In the errors of safetensors and of torch, which are no OSErrors."""
 
+
+LONGEST_SENTENCE = 2000
+"""Characters of an error that is printed."""
 
 _EXTRAS = {"inspect": "report", "report": "report", "watch": "report", "diversity": "eval", "eval": "eval"}
 """The extra of the package that has what a subcommand imports; of the others it is trl."""
@@ -98,7 +101,12 @@ def _sentence(error: Exception, name: str) -> str:
         return f'{error}. {name} needs: pip install "meds-rl[{extra}]" (in a clone: pip install -e ".[{extra}]")'
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
-    return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'nothing says for what'})"
+    text = str(error) or type(error).__name__
+    if len(text) > LONGEST_SENTENCE:  # a path or a value may be of any length
+        text = f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"
+    return text
 
 
 class _Version(argparse.Action):
