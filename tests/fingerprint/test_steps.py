@@ -87,7 +87,7 @@ def test_problems_in_words_money_percent_and_fractions() -> None:
         ("2 + 3 + 4 + 6?", "2 + 3 + 4 + 6 = 5 + 10 = 15", "a+b=x, c+d=y, x+y=z"),
         ("sides 12 and 5", r"\sqrt{12^2 + 5^2} = \sqrt{144 + 25} = \sqrt{169} = 13", "a^2=x, b^2=y, x+y=z"),
         ("sides 12 and 5", "12² + 5² = 169", "a^2+b^2=x"),
-        ("3 boxes of 4 red and 5 blue", "3(4 + 5) = 27", "a*b+c=x"),
+        ("3 boxes of 4 red and 5 blue", "3(4 + 5) = 27", "a*(b+c)=x"),
         ("3 boxes of 4 red and 5 blue", "3 * 4 + 5 = 27", "a*b+c≠x"),
         ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 10", "b/60=x, a*x=y"),
         ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 11", "b/60=x, a*x≠y"),
