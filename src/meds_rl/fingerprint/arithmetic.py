@@ -8,7 +8,6 @@ the first two gives the third, whatever the words. An equation of which not ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from math import isfinite, isnan
 
 from meds_rl.fingerprint.expression import (
@@ -16,7 +15,6 @@ from meds_rl.fingerprint.expression import (
     digits,
     is_result,
     joined_by,
-    leaves,
     operation,
     parts_of,
     sides_of,
@@ -57,9 +55,7 @@ class _Value:
 
     __slots__ = ("form", "high", "inside", "letter", "low", "tree", "used")
 
-    def __init__(
-        self, letter: str, tree: int, form: int, low: int, high: int, inside: tuple[_Value, ...] = ()
-    ) -> None:
+    def __init__(self, letter: str, tree: int, form: int, low: int, high: int, inside: tuple[_Value, ...] = ()) -> None:
         self.letter, self.tree, self.form, self.low, self.high, self.inside = letter, tree, form, low, high, inside
         self.used = False
 
@@ -233,9 +229,7 @@ class _Reader:
         if is_slip and (self._clause.is_unsure or not isfinite(value_of(numbers, signs))):
             self._unread += 1
             return
-        values = [
-            self._value(number, sign) for number, sign in zip(numbers, ["", *signs], strict=True)
-        ]
+        values = [self._value(number, sign) for number, sign in zip(numbers, ["", *signs], strict=True)]
         tree, shapes = mix(_LONG, values[0].tree), []
         for sign, value in zip(signs, values[1:], strict=True):
             is_own = value.low < self._num_numbers and self._signs[value.low] == sign

@@ -152,7 +152,7 @@ def operation(left: float, right: float, result: float, written: str, is_approxi
     ('+', 'r/', '')
     """
     near = EXACT * abs(result)
-    for sign in (written, *"+*-/"):
+    for sign in (written, "+", "*", "-", "/"):
         if sign and sign == written and is_result([left, right], [sign], result, is_approximate):
             return sign
         if sign == "+" and abs(left + right - result) <= near:

@@ -202,7 +202,9 @@ def read_prompt(prompt: str) -> Prompt:
             is_exponent, is_after_letter = what == "^" and is_after_letter, token == "ξ"
             sign = what if kind == _OPERATOR else ""
     kept = found[-MAX_NUMBERS:]
-    return Prompt(tuple(number for number, _ in kept), tuple(sign for _, sign in kept), frozenset(exponents), has_percent)
+    return Prompt(
+        tuple(number for number, _ in kept), tuple(sign for _, sign in kept), frozenset(exponents), has_percent
+    )
 
 
 # ---- A working.

@@ -28,7 +28,9 @@ from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
 By: TypeAlias = Literal["cluster", "outcome", "answer", "working", "states"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "right_steps", "unread"]
+Kind: TypeAlias = Literal[
+    "cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "right_steps", "unread"
+]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
 
 MAX_ANSWERS = 5
@@ -322,7 +324,8 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     """The most frequent ways of going wrong: by strategy, if the task names any; by outcome, if most wrong completions
     have one; by steps, if `workings` has any.
 
-    A way by outcome or steps has at least two prompts; the last by steps are no errors (`Way.is_error`). Equal answers to different prompts are not a way.
+    A way by outcome or steps has at least two prompts; the last ones by steps are no errors (`Way.is_error`). Equal
+    answers to different prompts are not a way.
     """
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
@@ -355,7 +358,8 @@ def _by_steps(run: RunData, workings: Workings) -> list[Way]:
     rest = [way for way in named if not way.is_error]
     if len(unread):
         rest.append(Way(run, "steps", UNREAD_STEPS, "see these by answer", unread, workings.scale, is_error=False))
-    return [*itertools.islice((way for way in named if way.is_error and len(way.prompts) > 1), MAX_WAYS), *rest]
+    errors = itertools.islice((way for way in named if way.is_error and len(way.prompts) > 1), MAX_WAYS)
+    return [*errors, *(way for way in rest if len(way.prompts) > 1)]
 
 
 def _by_outcome(run: RunData) -> Iterator[Way]:

@@ -128,7 +128,9 @@ def _most_repeated_way(
     # One outcome, such as a wrong output, may be many errors.
     what = "most frequent outcome of wrong completions" if way["by"] == "outcome" else "most repeated error"
     read = _share_read(ways) if way["by"] == "steps" else 1.0
-    of_read = f"Of the {percent(read)} of the wrong completions whose steps could be read, the" if read < READ else "The"
+    of_read = (
+        f"Of the {percent(read)} of the wrong completions whose steps could be read, the" if read < READ else "The"
+    )
     most = f"{of_read} {what} is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
     if way["by"] == "outcome":
         others = [each for each in named if each["by"] == "outcome" and each is not way][:MAX_NEXT]
