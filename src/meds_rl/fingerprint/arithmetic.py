@@ -13,12 +13,14 @@ from math import isfinite, isnan
 from meds_rl.fingerprint.expression import (
     Group,
     digits,
+    has_function,
     is_result,
     joined_by,
     operation,
     parts_of,
     sides_of,
     value_of,
+    without_brackets,
 )
 from meds_rl.fingerprint.notation import Clause, Prompt, clauses, read_prompt
 from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
@@ -147,25 +149,29 @@ class _Reader:
         if not any(signs):
             left, signs = left[-2:], signs[-1:]
         left, signs, right, signs_right = _without_common(left, signs, right, signs_right)
-        if len(right) == 1 and not isinstance(right[0], Group):
+        if len(right) == 1:
             self._side(left, signs, right[0])
             return False
-        parts = parts_of(left, signs, right, signs_right) if len(right) > 1 else []
+        parts = parts_of(left, signs, right, signs_right)
         for (numbers, between), result in zip(parts, right, strict=bool(parts)):
             self._side(numbers, between, result)
         if parts:
             return False
-        if signs_right == ["/"] and not is_result(left, signs, right[0]):  # a fraction: 1/2 + 1/3 = 5/6
-            if right[1] and not any(isinstance(number, Group) for number in right):
-                self._side(left, signs, Group("(", right, signs_right))
-            return is_result(left, signs, value_of(right, signs_right))
-        if is_result(left, signs, value_of(right, signs_right)):  # nothing says what gave which number
-            return any(isinstance(number, Group) and number.is_function for side in left for number in _all_in(side))
-        if not isinstance(right[0], Group):
+        is_same = is_result(left, signs, value_of(right, signs_right))
+        if is_same and any(map(has_function, left)):
+            return True
+        if signs_right == ["/"] and (is_same or value_of(left, signs) != right[0]):  # 1/2 + 1/3 = 5/6
+            self._side(left, signs, Group("(", right, signs_right))
+        elif not is_same:  # else nothing says what gave which number
             self._side(left, signs, right[0])
         return False
 
     def _side(self, left: list[float], signs: list[str], result: float, is_written: bool = True) -> None:
+        if isinstance(result, Group) and result.kind == "%" and is_result(left, signs, result.numbers[0]):
+            result = result.numbers[0]  # 20 % + 30 % = 50 %, but 5 / 10 = 50 %
+        if has_function(result) or isnan(result):
+            return
+        left, signs = without_brackets(left, signs)
         verb = self._clause.verb
         signs = [sign or verb for sign in signs]
         if not all(sign in _CODES for sign in signs[:-1]) or (len(left) > 2 and not all(signs)):
@@ -342,16 +348,11 @@ _Sides = tuple[list[float], list[str], list[float], list[str]]
 
 def _without_common(left: list[float], signs: list[str], right: list[float], signs_right: list[str]) -> _Sides:
     """The sides without what both begin or end with: in 7 + 8 * 3 = 15 * 3 nothing was computed with the "* 3"."""
-    while len(right) > 1 and len(left) > 2 and left[-1] == right[-1] and signs[-1] == signs_right[-1]:
+    is_sum_of_fractions = "/" in signs[-1:] and ("+" in signs or "-" in signs)  # 1/3 + 1/6 = 3/6
+    has_tail = not is_sum_of_fractions and (len(left) > 2 or isinstance(left[0], Group))
+    while has_tail and min(len(left), len(right)) > 1 and (left[-1], signs[-1]) == (right[-1], signs_right[-1]):
         left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
+        has_tail = len(left) > 2 or isinstance(left[0], Group)
     while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
         left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
     return left, signs, right, signs_right
-
-
-def _all_in(number: float) -> Iterator[float]:
-    """A number or group, and the groups in it."""
-    yield number
-    if isinstance(number, Group):
-        for part in number.numbers:
-            yield from _all_in(part)

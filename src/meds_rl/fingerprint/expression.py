@@ -24,9 +24,6 @@ EXACT = 1e-10
 ROUNDED, APPROXIMATE = 0.001, 0.005
 """The error, relative to the result, of what was computed from a rounded number such as .8333 or 3.14, or has "≈"."""
 
-_OWN_KINDS = frozenset("!CP%")
-
-
 class Group(float):
     """A number computed from others.
 
@@ -56,11 +53,6 @@ class Group(float):
         joined = joined_by(parts, self.signs, space)
         return f"({joined})" if self.kind == "(" else f"{joined}{space if self.kind == '%' else ''}{self.kind}"
 
-    @property
-    def is_function(self) -> bool:
-        """Whether it is more than brackets."""
-        return self.kind in _OWN_KINDS
-
 
 def joined_by(parts: Sequence[str], signs: Sequence[str], space: str = "") -> str:
     """Names or digits with the signs between them.
@@ -72,6 +64,11 @@ def joined_by(parts: Sequence[str], signs: Sequence[str], space: str = "") -> st
     for sign, part in zip(signs, parts[1:], strict=True):
         text += f"{space}{'% of' if sign == '%' and space else sign}{space}{part}"
     return text
+
+
+def has_function(number: float) -> bool:
+    """Whether a factorial, C(n, k) or P(n, k) is in it."""
+    return isinstance(number, Group) and (number.kind in "!CP" or any(map(has_function, number.numbers)))
 
 
 def digits(number: float) -> str:

@@ -42,9 +42,11 @@ _SIMPLE = [
     for pattern, to in (
         (r"(?<=\d)(?:\\[,!]|\{,\})(?=\d{3}(?!\d))", ","),  # 1{,}000
         (r"\\\\(?:\[\w+\])?", "\n"),
-        (r"\\[()\[\],;:!> ]|\\(?:left|right|[bB]igg?[lr]?|displaystyle|quad|qquad)(?![A-Za-z])", " "),
+        (r"\\[\[\]]", "\n"),
+        (r"\\[(),;:!> ]|\\(?:left|right|[bB]igg?[lr]?|displaystyle|quad|qquad)(?![A-Za-z])", " "),
         (r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\sqrt(?![A-Za-z])", "√"),
+        (r"\\pi(?![A-Za-z])", " ξ"),
         (r"\\(?:[clv]?dots|sum|prod|int|lim|log|ln|sin|cos|tan|gcd|max|min|lfloor|lceil|[bp]mod)(?![A-Za-z])", "…"),
         (r"(\d)\\[dtc]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"(\1+((\2)/(\3)))"),  # 2\frac{1}{2}
         (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"((\1)/(\2))"),
@@ -66,7 +68,7 @@ def _plain(text: str) -> str:
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
     if not text.isascii():
-        text = text.replace("²", "^2").replace("³", "^3")
+        text = text.replace("²", "^2").replace("³", "^3").replace("π", " ξ")
     if "..." in text:
         text = text.replace("...", "…")
     if "\\" in text or "^{" in text:
@@ -256,7 +258,7 @@ class _Row:
                 self.numbers[-1] = Group("%", self.numbers[-1:])
 
     def percent(self) -> None:
-        if self.signs and self.signs[-1] == "*":
+        if self.signs and self.signs[-1] in ("*", "="):
             self.numbers[-1] = Group("%", self.numbers[-1:])
         self.is_percent = True
 
