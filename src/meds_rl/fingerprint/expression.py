@@ -24,6 +24,7 @@ EXACT = 1e-10
 ROUNDED, APPROXIMATE = 0.001, 0.005
 """The error, relative to the result, of what was computed from a rounded number such as .8333 or 3.14, or has "≈"."""
 
+
 class Group(float):
     """A number computed from others.
 
