@@ -120,30 +120,28 @@ def test_planted_errors_are_found_with_the_largest_first(tmp_path):
     # 56 of 68 were read; the newest permutation is of 14 and 6: 14! / 8! = 2162160.
     (most, *_) = [headline["text"] for headline in data["headlines"]]
     assert most.startswith(
-        "Of the 82 % of the wrong completions whose steps could be read, the most repeated error is one way of working: "
-        "28 of 68 wrong completions (41 %), in 4 of 4 prompts, as in "
+        "Of the 82 % of the wrong completions whose steps could be read, the most repeated error is one way of "
+        "working: 28 of 68 wrong completions (41 %), in 4 of 4 prompts, as in "
     )
     assert most.endswith(": 14! / (14 - 6)! = 2162160.")
 
 
-def test_steps_that_are_right_for_another_prompt_only_stay_an_error(tmp_path):
-    """As "right in 3 other completions" above, with an answer; without one they count as right steps."""
+def test_without_an_answer_steps_that_are_mostly_right_are_no_error(tmp_path):
+    """With an answer they are one, "right in 3 other completions", as above. Two drop the last number."""
     rows = [(prompt_of(p), working("left_to_right", p), None) for p in (0, 1)]
     rows += [("what is 8 * 3 + 4 - 9?", "8 * 3 = 24, 24 + 4 = 28, 28 - 9 = 19", "19")] * 3
-    run = write(tmp_path, rows, is_correct=[False, False, True, True, True])
+    rows += [(prompt_of(p), working("drop_last", p), "d") for p in (0, 1)]
+    run = write(tmp_path, rows, is_correct=[False, False, True, True, True, False, False])
     found = read_workings(run)
-    assert [way.name for way in ways(run, found)] == [RIGHT_STEPS]
+    assert [way.name for way in ways(run, found)] == ["a∘b=x, x∘c=y", RIGHT_STEPS]
     errors, _ = find_errors(run, 10, [found])
-    assert {error.kind for error in errors if error.by == "working"} == {"right_steps"}
+    assert sorted(error.kind for error in errors if error.by == "working") == ["right_steps"] * 2 + ["working"] * 2
 
 
 def test_a_number_that_differs_is_no_part_of_a_name(tmp_path):
     """The 5 of one working and the 6 of the other are from nowhere; both divide by 2."""
-    rows = [
-        ("what is 9 + 8?", f"9 * {number} = {9 * number}, {9 * number} / 2 = {9 * number / 2}", "1")
-        for number in (5, 6)
-    ]
-    run = write(tmp_path, [(prompt + end, *rest) for end in " ?" for prompt, *rest in rows])
+    texts = [f"9 * {number} = {9 * number}, {9 * number} / 2 = {9 * number / 2}" for number in (5, 6)]
+    run = write(tmp_path, [(f"what is {prompt}?", text, "1") for prompt in ("9 + 8", "9 - 8") for text in texts])
     assert [way.name for way in ways(run, read_workings(run))] == ["a*N=x, x/2=y"]
 
 

@@ -126,11 +126,11 @@ class _Reader:
             if not self._equation(left, signs, right, signs_right):
                 left, signs = right, signs_right
 
-    def _assigned(self, numbers: list[float], signs: list[str]) -> None:
+    def _assigned(self, numbers: Sequence[float], signs: Sequence[str]) -> None:
         """A step whose result is not written: "P = 3/7"."""
         value = value_of(numbers, signs)
         if isfinite(value):
-            self._side(numbers, signs, value, is_written=False)
+            self._side(list(numbers), list(signs), value, is_written=False)
 
     def _equation(self, left: list[float], signs: list[str], right: list[float], signs_right: list[str]) -> bool:
         """Read two sides; whether the right one only writes the left one out, as in C(5, 2) = 5! / (2! 3!)."""

@@ -79,15 +79,6 @@ def digits(number: float) -> str:
     return f"{number:.12g}"
 
 
-def leaves(number: float) -> Iterator[float]:
-    """The written numbers of a number or group."""
-    if isinstance(number, Group):
-        for part in number.numbers:
-            yield from leaves(part)
-    else:
-        yield number
-
-
 def _value_of_group(kind: str, numbers: Sequence[float], signs: Sequence[str]) -> float:
     if kind == "(":
         value = value_of(numbers, signs)
@@ -107,6 +98,8 @@ def _value_of_group(kind: str, numbers: Sequence[float], signs: Sequence[str]) -
 
 def without_brackets(numbers: Sequence[float], signs: Sequence[str]) -> tuple[list[float], list[str]]:
     """Brackets that change nothing are left out: (a / b) * c is a / b * c."""
+    if Group not in map(type, numbers):
+        return list(numbers), list(signs)
     kept: list[float] = []
     between: list[str] = []
     for place, number in enumerate(numbers):
@@ -195,6 +188,8 @@ def _is_rounded(value: float, result: float, units: float) -> bool:
     error = abs(value - result)
     if error <= EXACT * abs(result):
         return True
+    if value.is_integer() and result.is_integer():
+        return False
     unit = 10.0 ** -_num_decimals(result)
     places = value / unit
     has_more_digits = abs(places) < 1e12 and abs(places - round(places)) > 1e-6
@@ -209,8 +204,13 @@ def _num_decimals(number: float) -> int:
 def _tolerance(numbers: Sequence[float], is_approximate: bool) -> float:
     if is_approximate:
         return APPROXIMATE
-    written = [leaf for number in numbers for leaf in leaves(number)]
-    return ROUNDED if any(number == 3.14 or _num_decimals(number) > 2 for number in written) else 0.0
+    return ROUNDED if any(map(_is_rounded_number, numbers)) else 0.0
+
+
+def _is_rounded_number(number: float) -> bool:
+    if isinstance(number, Group):
+        return any(map(_is_rounded_number, number.numbers))
+    return not number.is_integer() and (number == 3.14 or _num_decimals(number) > 2)
 
 
 def parts_of(

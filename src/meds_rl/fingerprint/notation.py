@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -107,7 +107,9 @@ _TOKEN = re.compile(
 )
 _LETTERS = "abknpqrtuvwxyz"
 
-_OPERATOR, _EQUALS, _VERB, _END, _OTHER, _UNREAD = range(6)
+_OPERATOR, _EQUALS, _VERB, _END, _OTHER, _UNREAD, _NUMBER, _UNKNOWN_NUMBER, _CALL, _OPEN, _CLOSE, _FACTORIAL_SIGN = (
+    range(12)
+)
 _OTHER_WORD = (_OTHER, "")
 
 
@@ -143,13 +145,25 @@ _KINDS = {
     ),
     **_kinds(_END, {"": "\n . , ; : ! ? then so now next after therefore thus finally"}),
     **_kinds(_UNREAD, {"": "√ …"}),
+    **_kinds(_UNKNOWN_NUMBER, {"": "ξ"}),
+    **_kinds(_OPEN, {"": "("}),
+    **_kinds(_CLOSE, {"": ")"}),
+    **_kinds(_FACTORIAL_SIGN, {"": "¡"}),
 }
 
 
+@lru_cache(maxsize=4096)
 def _kind_of(token: str) -> tuple[int, str]:
+    if token[-1].isdigit():
+        return _NUMBER, token
+    if token[0].isdigit():
+        return _UNKNOWN_NUMBER, token
+    if len(token) > 1 and token[-1] == ")":
+        return _CALL, token
     return _KINDS.get(token) or _KINDS.get(token.lower(), _OTHER_WORD)
 
 
+@lru_cache(maxsize=4096)
 def _number(token: str) -> float:
     # float() of 400 digits is infinite.
     return float(token[:300].replace(",", "").replace("−", "-"))
@@ -189,19 +203,19 @@ def read_prompt(prompt: str) -> Prompt:
     exponents: set[float] = set()
     sign, is_after_letter, is_exponent, has_percent = "", False, False, False
     for token in _TOKEN.findall(_plain(prompt)):
-        if token[-1].isdigit() or token[0].isdigit():
-            number = _number(token.rstrip(_LETTERS))
+        kind, what = _kind_of(token)
+        if kind == _NUMBER or (kind == _UNKNOWN_NUMBER and what):
+            number = _number(what.rstrip(_LETTERS))
             if is_exponent:
                 exponents.add(number)
             else:
                 found.append((number, sign))
             sign, is_exponent = "", False
-        elif len(token) > 1 and token[-1] == ")":
-            found += [(number, "") for number in _arguments(token)]
-        elif token not in "()¡":
-            kind, what = _kind_of(token)
+        elif kind == _CALL:
+            found += [(number, "") for number in _arguments(what)]
+        elif kind not in (_OPEN, _CLOSE, _FACTORIAL_SIGN):
             has_percent = has_percent or what == "%"
-            is_exponent, is_after_letter = what == "^" and is_after_letter, token == "ξ"
+            is_exponent, is_after_letter = what == "^" and is_after_letter, kind == _UNKNOWN_NUMBER
             sign = what if kind == _OPERATOR else ""
     kept = found[-MAX_NUMBERS:]
     return Prompt(
@@ -212,7 +226,7 @@ def read_prompt(prompt: str) -> Prompt:
 # ---- A working.
 
 
-@dataclass
+@dataclass(slots=True)
 class Clause:
     """Part of a sentence, or an equation.
 
@@ -226,8 +240,8 @@ class Clause:
             proves nothing.
     """
 
-    numbers: list[float] = field(default_factory=list)
-    signs: list[str] = field(default_factory=list)
+    numbers: Sequence[float] = ()
+    signs: Sequence[str] = ()
     verb: str = ""
     is_assigned: bool = False
     is_approximate: bool = False
@@ -287,51 +301,49 @@ def clauses(text: str) -> Iterator[Clause]:
     clause, rows = Clause(), [_Row()]
     is_new, was_number = True, False
     for token in (*_TOKEN.findall(_plain(text)), "\n"):
-        row, is_number = rows[-1], False
-        if token[-1].isdigit():
+        kind, what = _kind_of(token)
+        if kind == _OTHER or (kind == _END and is_new):
+            was_number = False
+            continue
+        row = rows[-1]
+        if kind == _END:
+            if len(rows) > 1 or len(row.numbers) > 1 or Group in map(type, row.numbers):
+                clause = _finished(clause, rows)
+                if len(clause.numbers) > 1:
+                    yield clause
+            clause, rows = Clause(), [_Row()]
+            is_new, was_number = True, False
+            continue
+        if kind == _NUMBER:
             if row.numbers and not row.sign and _is_factorial(row.numbers[-1]):
                 row.sign = "*"  # 3! 5!
-            row.add(_number(token))
-            is_number = True
-        elif token == "(":
+            row.add(_number(what))
+        elif kind == _EQUALS:
+            clause.is_approximate |= what == "≈"
+            clause.is_assigned |= token == "=" and not rows[0].numbers
+            row.sign = "=" if row.numbers else ""
+        elif kind == _OPERATOR:
+            row.operator(what)
+        elif kind == _VERB:
+            clause.verb = clause.verb or what
+            if was_number and token == "%":
+                row.percent()
+        elif kind == _OPEN:
             if len(rows) < MAX_DEPTH:
                 rows.append(_Row())
-        elif token == ")":
+        elif kind == _CLOSE:
             if len(rows) > 1:
                 inner = rows.pop()
                 clause.is_unsure |= not rows[-1].close(inner)
-        elif token == "¡":
-            row.factorial()
-        elif token == "ξ" or token[0].isdigit():
+        elif kind == _UNKNOWN_NUMBER:
             row.add(math.nan)
-        elif token[-1] == ")":
+        elif kind == _CALL:
             row.add(Group(token[0], _arguments(token)))
+        elif kind == _FACTORIAL_SIGN:
+            row.factorial()
         else:
-            kind, what = _kind_of(token)
-            if kind == _OTHER or (kind == _END and is_new):
-                was_number = False
-                continue
-            if kind == _OPERATOR:
-                row.operator(what)
-            elif kind == _EQUALS:
-                clause.is_approximate |= what == "≈"
-                clause.is_assigned |= token == "=" and not rows[0].numbers
-                row.sign = "=" if row.numbers else ""
-            elif kind == _VERB:
-                clause.verb = clause.verb or what
-                if was_number and token == "%":
-                    row.percent()
-            elif kind == _UNREAD:
-                clause.is_unsure = True
-            else:
-                if len(rows) > 1 or row.numbers:
-                    clause = _finished(clause, rows)
-                    if len(clause.numbers) > 1:
-                        yield clause
-                clause, rows, is_new = Clause(), [_Row()], True
-                was_number = False
-                continue
-        is_new, was_number = False, is_number
+            clause.is_unsure = True
+        is_new, was_number = False, kind == _NUMBER
 
 
 def _finished(clause: Clause, rows: list[_Row]) -> Clause:

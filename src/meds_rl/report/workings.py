@@ -267,7 +267,7 @@ class _RightSteps:
         """(n,) whether a wrong completion has steps that are mostly right: for its prompt or, if it has no answer, at
         all. Steps that are right for other prompts only may be a habit that is wrong here."""
         prompts = run.rollouts["prompt_id"].to_numpy()[rows].tolist()
-        has_answer = run.rollouts["answer"].notna().to_numpy()[rows].tolist()
+        has_answer = (run.rollouts["answer"].notna().to_numpy()[rows] | (not run.answers_known)).tolist()
         keys = [None if working is None or "≠" in working.name else working.key for working in workings]
         wrong = Counter(keys)
         wrong_of_prompt = Counter(zip(prompts, keys, strict=True))
