@@ -139,7 +139,7 @@ def operation(left: float, right: float, result: float, written: str, is_approxi
     """The operation that gives the result, the written one if it does: + - * / ^ %, or "r-" and "r/" for right - left
     and right / left; "" if none does.
 
-    >>> operation(7, 3, 10, "*"), operation(3, 12, 4, ""), operation(7, 3, 11, "+")
+    >>> operation(7.0, 3.0, 10.0, "*"), operation(3.0, 12.0, 4.0, ""), operation(7.0, 3.0, 11.0, "+")
     ('+', 'r/', '')
     """
     near = EXACT * abs(result)
@@ -245,10 +245,10 @@ def parts_of(
 
 
 def value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
-    """Powers, then products and quotients, then sums; infinite where a sign is unknown.
+    """Powers, then products and quotients, then sums; NaN where a sign is unknown.
 
     >>> value_of([2, 3, 4], ["+", "*"]), value_of([2, 3], [""])
-    (14.0, inf)
+    (14.0, nan)
     """
     numbers, signs = _without_powers(numbers, signs)
     total, term, sign = 0.0, numbers[0], 1.0
@@ -256,13 +256,13 @@ def value_of(numbers: Sequence[float], signs: Sequence[str]) -> float:
         if op == "*":
             term *= number
         elif op == "/":
-            term = term / number if number else math.inf
+            term = term / number if number else math.nan
         elif op == "%":
             term *= number / 100
         elif op in ("+", "-"):
             total, term, sign = total + sign * term, number, 1.0 if op == "+" else -1.0
         else:
-            return math.inf
+            return math.nan
     return total + sign * term
 
 
@@ -272,7 +272,9 @@ def _without_powers(numbers: Sequence[float], signs: Sequence[str]) -> tuple[Seq
     kept, between = [numbers[0]], []
     for op, number in zip(signs, numbers[1:], strict=True):
         if op == "^":
-            kept[-1] = kept[-1] ** number if 0 <= number <= 64 and abs(kept[-1]) <= 1e4 else math.inf
+            base = kept[-1]
+            is_real = 0 <= number <= 64 and abs(base) <= 1e4 and (base >= 0 or number.is_integer())
+            kept[-1] = base**number if is_real else math.nan
         else:
             kept.append(number)
             between.append(op)
