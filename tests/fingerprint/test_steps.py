@@ -87,7 +87,7 @@ def test_problems_in_words_money_percent_and_fractions() -> None:
         ("2 + 3 + 4 + 6?", "2 + 3 + 4 + 6 = 5 + 10 = 15", "a+b=x, c+d=y, x+y=z"),
         ("sides 12 and 5", r"\sqrt{12^2 + 5^2} = \sqrt{144 + 25} = \sqrt{169} = 13", "a^2=x, b^2=y, x+y=z"),
         ("sides 12 and 5", "12² + 5² = 169", "a^2+b^2=x"),
-        ("3 boxes of 4 red and 5 blue", "3(4 + 5) = 27", "a*b+c=x"),
+        ("3 boxes of 4 red and 5 blue", "3(4 + 5) = 27", "a*(b+c)=x"),
         ("3 boxes of 4 red and 5 blue", "3 * 4 + 5 = 27", "a*b+c≠x"),
         ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 10", "b/60=x, a*x=y"),
         ("$12 an hour, 50 minutes", "50/60 = 0.8333, and 12 * 0.8333 = 11", "b/60=x, a*x≠y"),
@@ -98,6 +98,72 @@ def test_sides_of_several_numbers(prompt: str, completion: str, name: str) -> No
     working = read_steps(prompt, completion)
     assert working is not None
     assert working.name == name
+
+
+JACKET = "A jacket costs $360. It is 45% off. What is the sale price?"
+CHOOSE = "How many ways are there to choose 4 of 10?"
+ROOTS = "Let r, s be the roots of $x^2 - 23x + 8 = 0$. Find r^2 + s^2."
+
+
+@pytest.mark.parametrize(
+    ("prompt", "completion", "name"),
+    [
+        # Where LaTeX begins and ends makes no difference. 360 * 45 / 100 is 162.
+        (JACKET, r"\( 360 \times 45 / 100 = 162 \). \( 360 - 162 = 198 \)", "a*b/100=x, a-x=y"),
+        (JACKET, r"\( 360 \times 45 / 100 = 163 \). \( 360 - 163 = 197 \)", "a*b/100≠x, a-x=y"),
+        (JACKET, "\\[\n360 \\cdot 45 \\div 100 = 163\n\\]", "a*b/100≠x"),
+        (JACKET, r"$ 360 \cdot \frac{45}{100} = 163 $", "a*b/100≠x"),
+        (JACKET, r"\dfrac{45}{100} \times 360 = 162", "b/100*a=x"),
+        (JACKET, r"360 \times 45\% = 162", "b%a=x"),
+        ("It costs $100 and is 15% off.", "100 * 15 / 100 = 15, 100 - 15 = 85", "a*b/100=x, a-x=y"),
+        # Factorials and functions. C(10, 4) = 210, 10! / 6! = P(10, 4) = 5040.
+        (CHOOSE, r"\binom{10}{4} = \frac{10!}{4!(10-4)!} = \frac{5040}{24} = 210", "C(b,a)=x"),
+        (CHOOSE, r"\binom{10}{4} = \frac{10!}{4!(10-4)!} = 211", "C(b,a)≠x"),
+        (CHOOSE, "C(10, 4) = 210", "C(b,a)=x"),
+        (CHOOSE, r"\binom{10}{4} = \frac{10!}{(10-4)!} = 5040", "b!/(b-a)!=x"),  # the formula of P
+        (CHOOSE, r"$P(10,4) = 10 \cdot 9 \cdot 8 \cdot 7 = 5040$", "P(b,a)=x"),
+        (CHOOSE, "4! = 24 and 10 + 4 = 14! So", "a!=x, a+b=y"),  # the last ! is none
+        # Chains: the last member decides.
+        ("3 red, 5 blue", r"P = \frac{3}{3+5} = \frac{3}{8} = 0.375", "a+b=x, a/x=y"),
+        ("3 red, 21 blue", r"\[ 3 + 21 = 24 \] \[ P = \frac{3}{24} \]", "a+b=x, a/x=y"),
+        ("3 red, 21 blue", r"P = \frac{21}{24} = \frac{7}{8}", "b/24=x"),
+        ("3 and 24", r"\frac{1}{3} + \frac{1}{24} = \frac{8}{24}", "1/a+1/b≠x"),  # 9/24
+        ("7, 3 and 4", "Total = (7 + 3) * 4\n= 10 * 4\n= 41", "a+b=x, x*c≠y"),
+        ("7, 3 and 4", r"\left( 7 + 3 \right) \times 4 = 41", "(a+b)*c≠x"),
+        # Coefficients are numbers of the prompt, exponents are not. 23^2 = 529, 2 * 8 = 16, 529 - 16 = 513.
+        (ROOTS, r"$r + s = 23$. $(r+s)^2 - 2 r s = 23^2 - 2 \cdot 8 = 529 - 16 = 513$", "a^2=x, b*2=y, x-y=z"),
+        (ROOTS, "23^{2} = 529, 529 - 8 = 521", "a^2=x, x-b=y"),
+        # Rounding: to the last digit; a quotient also up or down. 1000 / 3 = 333.3, 1000 / 4 = 250.
+        ("1000 for 3", "1000 / 3 = 334", "a/b=x"),
+        ("1000 for 3", "1000 / 3 = 335", "a/b≠x"),
+        ("1000 for 4", "1000 / 4 = 251", "a/b≠x"),
+        ("radius 5", r"3.14 \times 5^2 = 78.54", "3.14*a^2=x"),  # with pi; with 3.14 it is 78.5
+        ("radius 5", r"3.14 \times 5^2 \approx 79", "3.14*a^2=x"),
+        ("radius 5", r"3.14 \times 5^2 = 88.5", "3.14*a^2≠x"),
+        ("5 of 10", "5/10 = 50%", "a/b=x"),
+    ],
+)
+def test_notation(prompt: str, completion: str, name: str) -> None:
+    working = read_steps(prompt, completion)
+    assert working is not None
+    assert working.name == name
+
+
+@pytest.mark.parametrize(
+    ("completion", "unread"),
+    [
+        (r"\sqrt{16} + 3 = 7", 1),
+        (r"1 + 2 + \cdots + 10 = 55", 1),
+        (r"\pi \times 5^2 = 78.54", 1),
+        ("2x + 3 = 7, x = 2", 1),
+        ("so x = 2", 0),
+    ],
+)
+def test_what_is_not_read_is_no_wrong_step(completion: str, unread: int) -> None:
+    assert read_steps("Solve.", completion) is None
+    found = read_steps("Solve.", completion + "; 4 + 5 = 9")
+    assert found is not None
+    assert (found.name, found.unread) == ("4+5=x", unread)
 
 
 def test_a_number_that_comes_twice_is_the_one_beside_the_other_operand() -> None:
@@ -214,6 +280,8 @@ def test_text_without_numbers_is_the_names_that_it_takes_up() -> None:
     prompt = 'Zoey and Riley meet. Zoey says "Riley is a liar". Who lies?'
     assert name(prompt, "Riley is no liar, so Zoey lies.") == "not b, a"
     assert name("nothing to copy here", "Riley lies") is None
+    assert name(prompt, "1. Riley is no liar.\n2. So Zoey lies.") == "not b, a"
+    assert name(prompt, "There are 12 liars, and Riley lies.") is None  # the name does not say what became of the 12
 
 
 # ---- Vectors.

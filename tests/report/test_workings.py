@@ -1,14 +1,17 @@
 """Errors without labels: ways over all prompts by steps, errors of a prompt by wording, and when neither is shown."""
 
+import math
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from meds_rl.fingerprint.steps import read_steps
 from meds_rl.report import workings
+from meds_rl.report.data import report_data
 from meds_rl.report.errors import find_errors, ways
 from meds_rl.report.source import read_run
-from meds_rl.report.workings import answers_name_errors, by_steps, by_wording, read_workings
+from meds_rl.report.workings import RIGHT_STEPS, answers_name_errors, by_steps, by_wording, read_workings
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
 from meds_rl.tasks.pocket.strategies import WRONG, plans
 
@@ -80,6 +83,66 @@ def test_a_way_that_is_right_elsewhere_says_so(tmp_path):
     run.rollouts.loc[2:3, "reward"] = np.nan
     (way,) = ways(run, read_workings(run))
     assert way.to_dict()["meaning"] == "right in 1 other completion"
+
+
+TEMPLATE = "user\nSolve it step by step. Answer with Answer: $Answer.\n\n{}\n\nRemember the Answer.\nassistant\n"
+
+
+def planted(n: int, k: int) -> dict[str, tuple[str, str]]:
+    """Kind -> working and answer: "in how many ways can k of n be chosen" by LaTeX in several styles."""
+    falling, chosen = math.perm(n, k), math.comb(n, k)
+    return {
+        "permutation": (f"\\[\n\\frac{{{n}!}}{{({n}-{k})!}} = {falling}\n\\]", str(falling)),
+        "slip": (f"\\( \\binom{{{n}}}{{{k}}} = \\frac{{{n}!}}{{{k}!({n}-{k})!}} = {chosen + 1} \\)", str(chosen + 1)),
+        "power": (f"So we have\n$ {n}^{{{k}}} = {n**k} $.", str(n**k)),
+        "unread": ("Let us guess from the 20 names of the Answer.", "20"),
+        "right": (f"$\\binom{{{n}}}{{{k}}} = {chosen}$", str(chosen)),
+    }
+
+
+def test_planted_errors_are_found_with_the_largest_first(tmp_path):
+    """Of each prompt's 20: 7 permutations, 3 slips, 2 powers, 3 without steps, 2 right ones cut off, 3 right."""
+    rows, is_correct = [], []
+    for n, k in ((9, 4), (10, 3), (12, 5), (14, 6)):
+        prompt = TEMPLATE.format(f"In how many ways can Ann choose {k} of {n} people?")
+        for kind, times in (("permutation", 7), ("slip", 3), ("power", 2), ("unread", 3)):
+            rows += [(prompt, *planted(n, k)[kind])] * times
+        rows += [(prompt, planted(n, k)["right"][0], None)] * 2 + [(prompt, *planted(n, k)["right"])] * 3
+        is_correct += [False] * 17 + [True] * 3
+    data = report_data([write(tmp_path, rows, is_correct=is_correct).folder])
+    assert [(way["name"], way["count"], way["is_error"]) for way in data["ways"]] == [
+        ("b!/(b-a)!=x", 28, True),
+        ("C(b,a)≠x", 12, True),
+        ("b^a=x", 8, True),
+        ("right steps, wrong or no answer", 8, False),
+        ("no steps that could be read", 12, False),
+    ]
+    # 56 of 68 were read; the newest permutation is of 14 and 6: 14! / 8! = 2162160.
+    (most, *_) = [headline["text"] for headline in data["headlines"]]
+    assert most.startswith(
+        "Of the 82 % of the wrong completions whose steps could be read, the most repeated error is one way of "
+        "working: 28 of 68 wrong completions (41 %), in 4 of 4 prompts, as in "
+    )
+    assert most.endswith(": 14! / (14 - 6)! = 2162160.")
+
+
+def test_without_an_answer_steps_that_are_mostly_right_are_no_error(tmp_path):
+    """With an answer they are one, "right in 3 other completions", as above. Two drop the last number."""
+    rows = [(prompt_of(p), working("left_to_right", p), None) for p in (0, 1)]
+    rows += [("what is 8 * 3 + 4 - 9?", "8 * 3 = 24, 24 + 4 = 28, 28 - 9 = 19", "19")] * 3
+    rows += [(prompt_of(p), working("drop_last", p), "d") for p in (0, 1)]
+    run = write(tmp_path, rows, is_correct=[False, False, True, True, True, False, False])
+    found = read_workings(run)
+    assert [way.name for way in ways(run, found)] == ["a∘b=x, x∘c=y", RIGHT_STEPS]
+    errors, _ = find_errors(run, 10, [found])
+    assert sorted(error.kind for error in errors if error.by == "working") == ["right_steps"] * 2 + ["working"] * 2
+
+
+def test_a_number_that_differs_is_no_part_of_a_name(tmp_path):
+    """The 5 of one working and the 6 of the other are from nowhere; both divide by 2."""
+    texts = [f"9 * {number} = {9 * number}, {9 * number} / 2 = {9 * number / 2}" for number in (5, 6)]
+    run = write(tmp_path, [(f"what is {prompt}?", text, "1") for prompt in ("9 + 8", "9 - 8") for text in texts])
+    assert [way.name for way in ways(run, read_workings(run))] == ["a*N=x, x/2=y"]
 
 
 def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):

@@ -24,6 +24,8 @@ _NO_NAMES = frozenset(
         "then there they this to we what when where which who why with you your"
     )
 )
+_LISTED = re.compile(r"^\W*(?:[A-Z][a-z]+ )?\d+\W", re.MULTILINE)  # "1.", "Case 2:"
+_DIGIT = re.compile(r"\d")
 _QUOTES = frozenset("'\"“‘`")
 _NOT = frozenset(("not", "no", "never", "cannot", "n", "isn", "doesn", "false"))
 _PLACE, _NEXT, _NEGATED = 307, 311, 313
@@ -42,9 +44,10 @@ def _names(prompt: str) -> dict[str, int]:
 
 
 def read_copied(prompt: str, working: str) -> Working | None:
-    """The sentences of a working with a name of the prompt; None if there are none."""
+    """The sentences of a working with a name of the prompt; None if there are none, or if it has numbers: names do
+    not say what was done with these."""
     names = _names(prompt)
-    if not names:
+    if not names or _DIGIT.search(_LISTED.sub(" ", working)):
         return None
     steps: list[str] = []
     codes: list[int] = []

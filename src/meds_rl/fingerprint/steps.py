@@ -15,8 +15,8 @@ the sign is the written one, and the step is marked with "≠":
 >>> read_steps("what is 4 - 7 + 2?", "the sum of 4 and 7 is 11; 11 + 2 = 14").name
 'a+b=x, x+c≠y'
 
-A Python program is read as its statements, with names replaced (`read_code`). Text without arithmetic is read as the
-prompt's names in each sentence (`read_copied`).
+An equation of which a part is not understood, such as a root, is no step. A Python program is read as its statements,
+with names replaced (`read_code`). Text without numbers is read as the prompt's names in each sentence (`read_copied`).
 
 `step_vectors` are the fingerprints of ``fingerprint: steps``. They need no model and no torch.
 """

@@ -41,8 +41,8 @@ WAYS_HELP = (
 )
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
-    "steps. ∘ is the prompt's own sign at that place; ≠ marks a wrong result. In a program v1, v2, … "
-    "are its names; in a text without numbers a, b, … are the prompt's names."
+    "steps, N any other number. ∘ is the prompt's own sign at that place; ≠ marks a wrong result. In a program v1, v2, "
+    "… are its names; in a text without numbers a, b, … are the prompt's names."
 )
 
 OUTCOMES_HELP = (

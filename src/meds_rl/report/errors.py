@@ -28,7 +28,9 @@ from meds_rl.report.text import shortened
 from meds_rl.report.workings import Workings
 
 By: TypeAlias = Literal["cluster", "outcome", "answer", "working", "states"]
-Kind: TypeAlias = Literal["cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "unread"]
+Kind: TypeAlias = Literal[
+    "cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "right_steps", "unread"
+]
 State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
 
 MAX_ANSWERS = 5
@@ -42,6 +44,9 @@ LEAST_TRACED, TRACED = 20, 0.02
 
 UNSURE = 0.02
 """Nor is one whose shares in single batches differ so little (p of the Mann-Whitney test; 10 batches at least)."""
+
+UNREAD_STEPS = "no steps that could be read"
+"""The name of the wrong completions without steps, which are not one error."""
 
 MAX_EXAMPLES = 3
 """Completions that are shown of a way."""
@@ -80,7 +85,7 @@ class Error:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
         kind: "cluster", "noise", "no_answer", "outcome", "answer", "working" (alike by steps or states), "wording"
-            (similar texts), or "unread" (in no group).
+            (similar texts), "right_steps" (`RIGHT_STEPS`), or "unread" (in no group).
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         share, share_of_prompt: n as a fraction of all wrong completions of the run, and of the prompt.
@@ -218,6 +223,8 @@ def _rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _kind(by: By, key: int, workings: Workings | None) -> Kind:
     if by in ("working", "states"):
         is_text = workings is not None and workings.by == "text"
+        if workings is not None and key == workings.right:
+            return "right_steps"
         return "unread" if key < 0 else "wording" if is_text else "working"
     if key == NO_ANSWER:
         return "no_answer"
@@ -232,7 +239,7 @@ def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: 
         return shortened(str(run.rollouts["answer"].iat[members[0]]))
     if kind == "outcome":
         return shortened(in_words(str(run.rollouts["outcome"].iat[members[0]]), run.has_tests))
-    if kind in ("working", "wording") and workings is not None:
+    if kind in ("working", "wording", "right_steps") and workings is not None:
         return shortened(workings.names[key])
     nothing = "no outcome" if by == "outcome" else "no answer"
     names = {"no_answer": nothing, "noise": "in no cluster", "unread": "like no other"}
@@ -250,6 +257,7 @@ class Way:
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         scale: completions of the run per completion that was read; above 1 if only a sample was read.
         example: the row of the newest completion with these steps, and the steps with their numbers; None without any.
+        is_error: whether it is one error; not the completions with right steps, nor those whose steps are unknown.
     """
 
     run: RunData
@@ -259,6 +267,7 @@ class Way:
     rows: NDArray[np.int64]
     scale: float = 1.0
     example: tuple[int, str] | None = None
+    is_error: bool = True
 
     @cached_property
     def prompts(self) -> list[tuple[str, int]]:
@@ -321,6 +330,7 @@ class Way:
             "course": [round(count * self.scale) for count in lived.course],
             "state": lived.state,
             "growth": self.growth(),
+            "is_error": self.is_error,
             "written": None if self.example is None else shortened(self.example[1]),
             "written_to": None if self.example is None else str(rollouts["prompt_id"].iat[self.example[0]]),
         }
@@ -330,7 +340,8 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     """The most frequent ways of going wrong: by strategy, if the task names any; by outcome, if most wrong completions
     have one; by steps, if `workings` has any.
 
-    A way by outcome or steps has at least two prompts. Equal answers to different prompts are not a way.
+    A way by outcome or steps has at least two prompts; the last ones by steps are no errors (`Way.is_error`). Equal
+    answers to different prompts are not a way.
     """
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
@@ -340,21 +351,31 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     found = _with_steps(run, found)
     found += itertools.islice((way for way in _by_outcome(run) if len(way.prompts) > 1), MAX_WAYS)
     if workings is not None and workings.over_prompts:
-        by_steps = [
-            Way(
-                run,
-                "steps",
-                workings.names[group],
-                workings.meanings[group],
-                rows,
-                workings.scale,
-                workings.examples[group] if workings.examples else None,
-            )
-            for group, rows in _rows_of_groups(workings)
-        ]
-        shared = (way for way in by_steps if len(way.prompts) > 1)
-        found += itertools.islice(shared, MAX_WAYS)
+        found += _by_steps(run, workings)
     return found
+
+
+def _by_steps(run: RunData, workings: Workings) -> list[Way]:
+    """The ways by steps, the most frequent first; then the completions with right steps, and those without steps."""
+    named = [
+        Way(
+            run,
+            "steps",
+            workings.names[group],
+            workings.meanings[group],
+            rows,
+            workings.scale,
+            workings.examples[group] if workings.examples else None,
+            is_error=group != workings.right,
+        )
+        for group, rows in _rows_of_groups(workings)
+    ]
+    unread = workings.rows[workings.groups < 0]
+    rest = [way for way in named if not way.is_error]
+    if len(unread):
+        rest.append(Way(run, "steps", UNREAD_STEPS, "see these by answer", unread, workings.scale, is_error=False))
+    errors = itertools.islice((way for way in named if way.is_error and len(way.prompts) > 1), MAX_WAYS)
+    return [*errors, *(way for way in rest if len(way.prompts) > 1)]
 
 
 def _by_outcome(run: RunData) -> Iterator[Way]:

@@ -12,7 +12,7 @@ from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
 from meds_rl.report.course import Course, came_before, has_memory
-from meds_rl.report.errors import LEAST_BATCHES, Error, State, thirds, traced
+from meds_rl.report.errors import LEAST_BATCHES, UNREAD_STEPS, Error, State, thirds, traced
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
@@ -24,6 +24,9 @@ NOTICEABLE = 0.02
 
 WORTH_SAYING = 0.1
 """If no error over all prompts is known, missing answers are named from this share of the wrong completions on."""
+
+READ = 0.9
+"""If the steps of a smaller share of the wrong completions were read, a sentence by steps begins with this share."""
 
 LEAST_SHARE = 8
 """Completions from which a share of them is given in percent."""
@@ -98,7 +101,7 @@ def headlines(
 
 def is_error(way: Mapping[str, Any]) -> bool:
     """Whether a way is one error over several prompts: neither the right way, nor unnamed, nor of one prompt only."""
-    return not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1
+    return way.get("is_error", True) and not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1
 
 
 def _most_repeated_way(
@@ -125,13 +128,22 @@ def _most_repeated_way(
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
     # One outcome, such as a wrong output, may be many errors.
     what = "most frequent outcome of wrong completions" if way["by"] == "outcome" else "most repeated error"
-    most = f"The {what} is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
+    read = _share_read(ways) if way["by"] == "steps" else 1.0
+    of_read = (
+        f"Of the {percent(read)} of the wrong completions whose steps could be read, the" if read < READ else "The"
+    )
+    most = f"{of_read} {what} is {_called(way)}: {_how_often(way, num_wrong, num_prompts)}{rest}"
     if way["by"] == "outcome":
         others = [each for each in named if each["by"] == "outcome" and each is not way][:MAX_NEXT]
         then = ", ".join(f"{_called(each)} ({percent(each['share'])})" for each in others)
         return Headline(most + (f"; then {then}." if then else "."), len(most) + (not then)), way
     example = _as_in(way, prompt_text)
     return Headline(f"{most}{example}.{_legend(way)}", len(most) + (not example)), way
+
+
+def _share_read(ways: Sequence[Mapping[str, Any]]) -> float:
+    """Share of the wrong completions whose steps were read."""
+    return 1 - sum(float(way["share"]) for way in ways if way["by"] == "steps" and way["name"] == UNREAD_STEPS)
 
 
 def _called(way: Mapping[str, Any]) -> str:

@@ -7,16 +7,19 @@ have no steps that can be read, their wording is compared (`meds_rl.fingerprint.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.fingerprint.roles import Working
-from meds_rl.fingerprint.steps import read_steps, vectors_of
+from meds_rl.fingerprint.steps import question, read_steps, vectors_of
 from meds_rl.fingerprint.text import text_vectors
 from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
 from meds_rl.report.completions import read_texts
@@ -58,6 +61,9 @@ TEXT_EPSILON = 0.5
 SAME_NAME = 0.8
 """A way is named by the steps of its commonest working if this fraction has exactly these; else by their `shape`."""
 
+RIGHT_STEPS = "right steps, wrong or no answer"
+"""The name of the wrong completions whose steps are mostly right."""
+
 LONG_ANSWER = 60
 """Characters. If the median answer is longer, or most wrong completions have none, equal answers do not show errors."""
 
@@ -77,6 +83,7 @@ class Workings:
         note: what was found, or why nothing was.
         examples: of each group the row of its newest completion with the steps of its name, and these steps with their
             numbers; None where they are no arithmetic. Empty if nothing but texts or states was compared.
+        right: the group of the completions with right steps (`RIGHT_STEPS`), which is no error; None without any.
     """
 
     by: Literal["steps", "text", "states"] | None
@@ -88,6 +95,7 @@ class Workings:
     over_prompts: bool
     note: str
     examples: Sequence[tuple[int, str] | None] = ()
+    right: int | None = None
 
     @property
     def scale(self) -> float:
@@ -107,8 +115,9 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
 
     rng = np.random.default_rng(seed)
     rows, prompts, completions = _texts(run, run.wrong, MAX_READ, rng)
+    cut = without_template(prompts.values())
     bar = tqdm(rows.tolist(), desc="reading workings", disable=not show_progress, leave=False)
-    workings = [read_steps(prompts[row], completions[row]) for row in bar]
+    workings = [_read(cut(prompts[row]), completions[row]) for row in bar]
     num_read = sum(working is not None for working in workings)
     prompt_ids = run.rollouts["prompt_id"].to_numpy()[rows]
     of = f"{len(rows):,} wrong completions" + (
@@ -117,8 +126,10 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
     if not len(rows):
         return _nothing(rows, len(run.wrong), "")
     if num_read >= LEAST_READ * len(rows):
-        found = _by_steps(rows, workings, prompt_ids, len(run.wrong), of)
-        return replace(found, meanings=_with_right(run, found, workings, rng))
+        right = _right_steps(run, cut, rng)
+        is_right = right.are_mostly_right(run, rows, workings)
+        found = _by_steps(rows, workings, is_right, prompt_ids, len(run.wrong), of)
+        return replace(found, meanings=right.added_to(found, workings))
     note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
     if run.outcomes_known or answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
@@ -136,6 +147,35 @@ def _texts(
     once: dict[str, str] = {}  # a long prompt of many completions is kept once
     prompts = {row: once.setdefault(text or "", text or "") for row, text in read_texts(run, "prompt", [*completions])}
     return np.array(sorted(prompts), dtype=np.int64), prompts, completions
+
+
+def without_template(prompts: Iterable[str]) -> Callable[[str], str]:
+    r"""A function that leaves out the lines that all prompts begin or end with: no number or name in them has a role.
+
+    >>> cut = without_template(["Think.\nWhat is 1 + 2?\nBox it.", "Think.\nWhat is 3 + 4?\nBox it."])
+    >>> cut("Think.\nWhat is 3 + 4?\nBox it.")
+    'What is 3 + 4?'
+    """
+    lines = [text.split("\n") for text in {question(prompt) for prompt in dict.fromkeys(prompts)}]
+    first, last = (0, 0) if len(lines) < 2 else (_num_common(lines), _num_common([one[::-1] for one in lines]))
+
+    @lru_cache(maxsize=4096)
+    def cut(prompt: str) -> str:
+        asked = question(prompt).split("\n")
+        return "\n".join(asked[first : len(asked) - last] if first + last < len(asked) else asked)
+
+    return cut
+
+
+def _num_common(lines: Sequence[Sequence[str]]) -> int:
+    """How many lines all begin with."""
+    return len(list(takewhile(lambda column: len(set(column)) == 1, zip(*lines, strict=False))))
+
+
+def _read(prompt: str, completion: str) -> Working | None:
+    """The steps; None if more equations could not be read than could."""
+    working = read_steps(prompt, completion)
+    return None if working is None or working.unread > len(working.written) else working
 
 
 def answers_name_errors(run: RunData) -> bool:
@@ -156,24 +196,30 @@ def _nothing(rows: NDArray[np.int64], num_wrong: int, note: str) -> Workings:
 def _by_steps(
     rows: NDArray[np.int64],
     workings: Sequence[Working | None],
+    is_right: NDArray[np.bool_],
     prompt_ids: NDArray[np.object_],
     num_wrong: int,
     of: str,
 ) -> Workings:
-    groups = by_steps(workings)
+    errors = [None if right else working for working, right in zip(workings, is_right.tolist(), strict=True)]
+    groups = by_steps(errors)
     prompts_of: dict[int, set[str]] = defaultdict(set)
     for group, prompt in zip(groups.tolist(), prompt_ids.tolist(), strict=True):
         prompts_of[group].add(prompt)
-    is_read = groups >= 0
-    shared = np.array([len(prompts_of[group]) > 1 for group in groups.tolist()]) & is_read
-    share = shared.sum() / is_read.sum()
+    is_error = groups >= 0
+    shared = np.array([len(prompts_of[group]) > 1 for group in groups.tolist()]) & is_error
+    share = shared.sum() / max(1, is_error.sum())
     over_prompts = bool(share >= LEAST_SHARED)
-    note = f"Steps were read in {percent(is_read.mean())} of {of}."
+    note = f"Steps were read in {percent((is_error | is_right).mean())} of {of}."
     if not over_prompts:
         same = "go the same way as one of another prompt"
         note += f" {percent(share)} of them {same}, so errors are shown by prompt only."
-    names, meanings, examples = _names(groups, rows, workings)
-    return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note, examples)
+    names, meanings, examples = _names(groups, rows, errors)
+    right = len(names) if is_right.any() else None
+    if right is not None:
+        groups[is_right] = right
+        names, meanings, examples = [*names, RIGHT_STEPS], [*meanings, ""], [*examples, None]
+    return Workings("steps", rows, groups, names, meanings, num_wrong, over_prompts, note, examples, right)
 
 
 def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
@@ -201,23 +247,65 @@ def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _with_right(
-    run: RunData, found: Workings, workings: Sequence[Working | None], rng: np.random.Generator
-) -> list[str]:
-    """The meanings, with how many right completions go each way: a habit may be right on easy problems."""
+@dataclass(frozen=True)
+class _RightSteps:
+    """The steps of the right completions.
+
+    Attributes:
+        counts: of each key (`Working.key`) the right completions.
+        of_prompt: the same for each prompt and key.
+        scale: right completions per completion that was read.
+    """
+
+    counts: Counter[int]
+    of_prompt: Counter[tuple[str, int]]
+    scale: float
+
+    def are_mostly_right(
+        self, run: RunData, rows: NDArray[np.int64], workings: Sequence[Working | None]
+    ) -> NDArray[np.bool_]:
+        """(n,) whether a wrong completion has steps that are mostly right: for its prompt or, if it has no answer, at
+        all. Steps that are right for other prompts only may be a habit that is wrong here."""
+        prompts = run.rollouts["prompt_id"].to_numpy()[rows].tolist()
+        has_answer = (run.rollouts["answer"].notna().to_numpy()[rows] | (not run.answers_known)).tolist()
+        keys = [None if working is None or "≠" in working.name else working.key for working in workings]
+        wrong = Counter(keys)
+        wrong_of_prompt = Counter(zip(prompts, keys, strict=True))
+        scale = self.scale * len(rows) / max(1, len(run.wrong))
+        found = [
+            key is not None
+            and (
+                scale * self.of_prompt[prompt, key] > wrong_of_prompt[prompt, key]
+                or (not answered and scale * self.counts[key] > wrong[key])
+            )
+            for prompt, key, answered in zip(prompts, keys, has_answer, strict=True)
+        ]
+        return np.array(found, dtype=bool)
+
+    def added_to(self, found: Workings, workings: Sequence[Working | None]) -> list[str]:
+        """The meanings, with how many right completions go each way: a habit may be right on easy problems."""
+        keys: dict[int, set[int]] = defaultdict(set)
+        for group, working in zip(found.groups.tolist(), workings, strict=True):
+            if working is not None and group != found.right:
+                keys[group].add(working.key)
+        times = [round(self.scale * sum(self.counts[key] for key in keys[group])) for group in range(len(found.names))]
+        elsewhere = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
+        return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, elsewhere, strict=True)]
+
+
+def _right_steps(run: RunData, cut: Callable[[str], str], rng: np.random.Generator) -> _RightSteps:
     graded = np.isfinite(run.rollouts["reward"].to_numpy(dtype=np.float64))
     right = np.flatnonzero(graded & run.rollouts["is_correct"].to_numpy(dtype=bool))
     rows, prompts, completions = _texts(run, right, MAX_RIGHT, rng)
-    read = (read_steps(prompts[row], completions[row]) for row in rows.tolist())
-    counts = Counter(working.key for working in read if working is not None)
-    keys: dict[int, set[int]] = defaultdict(set)
-    for group, working in zip(found.groups.tolist(), workings, strict=True):
+    ids = run.rollouts["prompt_id"].to_numpy()
+    counts: Counter[int] = Counter()
+    of_prompt: Counter[tuple[str, int]] = Counter()
+    for row in rows.tolist():
+        working = _read(cut(prompts[row]), completions[row])
         if working is not None:
-            keys[group].add(working.key)
-    scale = len(right) / max(1, len(rows))
-    times = [round(scale * sum(counts[key] for key in keys[group])) for group in range(len(found.meanings))]
-    elsewhere = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
-    return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, elsewhere, strict=True)]
+            counts[working.key] += 1
+            of_prompt[str(ids[row]), working.key] += 1
+    return _RightSteps(counts, of_prompt, len(right) / max(1, len(rows)))
 
 
 def _names(
@@ -239,13 +327,31 @@ def _name(members: Sequence[tuple[int, Working]]) -> tuple[str, str, tuple[int, 
     name, times = Counter(working.name for working in same).most_common(1)[0]
     meanings = []
     if times < SAME_NAME * count:
-        name = same[0].shape
+        name = _common_name([working.shape for working in same])
     if same[0].unused:
         meanings.append(f"{' and '.join(same[0].unused)} {'is' if len(same[0].unused) == 1 else 'are'} not used")
     if len(keys) > 1:
         meanings.append(f"the most frequent of {len(keys)} similar sequences")
     row, newest = [member for member in members if member[1].key == key][-1]
     return name, "; ".join(meanings), (row, ", ".join(newest.written)) if newest.written else None
+
+
+_LITERAL = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]\d+)?")
+
+
+def _common_name(names: Sequence[str]) -> str:
+    """The most frequent name; if fewer than `SAME_NAME` have it, with "N" for the numbers that differ.
+
+    >>> _common_name(["a*9=x, x/2=y", "a*8=x, x/2=y"]), _common_name(["a∘b=x"] * 9)
+    ('a*N=x, x/2=y', 'a∘b=x')
+    """
+    name, times = Counter(names).most_common(1)[0]
+    if times >= SAME_NAME * len(names):
+        return name
+    found = [_LITERAL.findall(each) for each in names]
+    differ = [len(set(column)) > 1 for column in zip(*found, strict=False)]
+    places = iter(differ)
+    return _LITERAL.sub(lambda number: "N" if next(places, True) else number[0], name)
 
 
 # ---- By wording.

@@ -117,7 +117,9 @@ def ways_figures(data: Mapping[str, Any]) -> list[Figure]:
         of_run = [way for way in data["ways"] if way["run"] == run["id"]]
         for by in dict.fromkeys(map(way_kind, of_run)):
             # The right strategy is not an error.
-            ways = [way for way in of_run if way_kind(way) == by and not way.get("is_right")]
+            ways = [
+                way for way in of_run if way_kind(way) == by and not way.get("is_right") and way.get("is_error", True)
+            ]
             (all_wrong, *ways), steps = _merged([{"course": run["wrong_course"]}, *ways], run["stretches"])
             if ways and len(steps) > 1:
                 figures.append(_ways(run, by, ways[: MAX_KINDS - 1], all_wrong["course"], steps))

@@ -61,10 +61,12 @@ function waysCard(report, state) {
   const show = (kind, count) => {
     const ways = all.filter((way) => (way.by ?? "strategy") === kind);
     const most = Math.max(...ways.map((way) => way.share));
-    list.replaceChildren(...ways.slice(0, count).map((way) => wayRow(report, state, way, most)));
+    const errors = ways.filter((way) => way.is_error !== false);
+    const shown = [...errors.slice(0, count), ...ways.filter((way) => way.is_error === false)]; // what is no error comes last
+    list.replaceChildren(...shown.map((way) => wayRow(report, state, way, most)));
     help.textContent = plain(report.ways_help ?? "", 600);
-    more.hidden = ways.length <= count;
-    more.textContent = `Show all ${number(ways.length)}`;
+    more.hidden = errors.length <= count;
+    more.textContent = `Show all ${number(errors.length)}`;
     more.onclick = () => {
       show(kind, ways.length);
       list.children[count]?.querySelector("button")?.focus();
@@ -211,7 +213,7 @@ function fillTable(report, state, head, table, count, more, fill) {
   const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now) && (state.prompt === null || error.prompt === state.prompt));
   const states = Object.keys(report.states ?? {}); // from growing to gone
   const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
-  const isNoise = (error) => error.kind === "noise" || error.kind === "unread"; // completions in no group are not one error: they come last
+  const isNoise = (error) => ["noise", "unread", "right_steps"].includes(error.kind); // completions in no group are not one error: they come last
   found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
