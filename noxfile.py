@@ -1,6 +1,6 @@
 """`make test-matrix`: what works together, each in an environment of its own, and one table of the results.
 
-`nox -s trl-3.12 table` runs one of them. An environment is removed after its run: with CUDA it takes 6 GB.
+`nox -s trl-3.12 table` runs one of them. An environment is removed when its tests have passed: with CUDA it takes 6 GB.
 """
 
 import json
@@ -33,7 +33,7 @@ TRL_WITH = [
     *(("1.10.0", "5.0.0"), ("1.11.0", "5.5.4"), ("1.12.0", "5.10.4"), ("1.13.0", "5.15.1"), ("1.14.2", "5.19.0")),
     *(("1.16.0", "5.0.0"), ("1.16.0", "5.10.4")),
 ]
-TESTS = ["pytest>=8.3", "hypothesis>=6.100"]
+TESTS = ["pytest>=8.3", "hypothesis>=6.100", "pillow"]
 
 nox.options.default_venv_backend = "venv"
 
@@ -123,9 +123,9 @@ def check(session: nox.Session, packages: list[str], *runs: list[str]) -> None:
         row["result"] = ", two processes: ".join(results)
     finally:
         path.write_text(json.dumps(row))
-        shutil.rmtree(session.virtualenv.location)
     if "**" in row["result"]:
         session.error(row["result"])
+    shutil.rmtree(session.virtualenv.location)
 
 
 def tested(session: nox.Session, report: Path, arguments: list[str]) -> str:
