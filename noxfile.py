@@ -84,8 +84,7 @@ def trl_oldest(session: nox.Session) -> None:
 @nox.parametrize(("version", "transformers"), TRL_WITH, ids=["-".join(pair) for pair in TRL_WITH])
 def trl_with(session: nox.Session, version: str, transformers: str) -> None:
     """TRL with other versions of transformers"""
-    packages = [".[trl,report]", f"trl=={version}", f"transformers=={transformers}"]
-    check(session, packages, TRL, TWO_PROCESSES)
+    check(session, [".[trl,report]", f"trl=={version}", f"transformers=={transformers}"], ["tests/engines/trl"])
 
 
 @nox.session(python=MIDDLE)
