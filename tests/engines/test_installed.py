@@ -10,8 +10,8 @@ NEEDED = ["numpy>=1.26", 'trl<2,>=1.10; extra == "trl"', 'verl[verl-core]<0.10,>
 @pytest.fixture
 def installed(monkeypatch):
     versions = {"numpy": "2.4.6"}
-    monkeypatch.setattr(engines, "requires", lambda name: NEEDED)
-    monkeypatch.setattr(engines, "find_spec", lambda name: versions.get(name))
+    monkeypatch.setattr(engines, "_requirements", lambda: NEEDED)
+    monkeypatch.setattr(engines, "find_spec", versions.get)
     monkeypatch.setattr(engines, "_version", versions.get)
     return versions
 
@@ -43,6 +43,7 @@ def test_all_wrong_versions_are_named(installed):
         engines.check_installed("trl")
 
 
-def test_a_missing_engine_is_named(installed):
+@pytest.mark.usefixtures("installed")
+def test_a_missing_engine_is_named():
     with pytest.raises(ImportError, match=r'needs verl\. Install it with: pip install "meds-rl\[verl\]"'):
         engines.check_installed("verl")
