@@ -13,7 +13,7 @@ VERIFIERS := .venv-verifiers
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-oldest-trl test-matrix test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-lab         the laboratory's tests"
 	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
+	@echo "make test-matrix      which Pythons, TRL, transformers and verl work: an environment for each, and a table (hours)"
 	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow   those of them that take longer: four ranks"
@@ -52,6 +53,12 @@ test-wheel: $(VENV)/.dev
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines tests/train
+
+# noxfile.py says what is tried. Not part of .ci/run: it takes hours, and with CUDA tens of GB.
+test-matrix: | $(VENV)/bin/python
+	$(PIP) "nox[uv]"
+	rm -rf .nox
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 
 test-verifiers: $(VERIFIERS)/.ready
 	HF_HUB_OFFLINE=1 $(VERIFIERS)/bin/python -m pytest -k verifiers tests/engines/test_loops.py

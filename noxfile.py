@@ -4,7 +4,6 @@
 """
 
 import json
-import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 
 import nox
 
-PROJECT = nox.project.load_toml("pyproject.toml")["project"]
-PYTHONS = nox.project.python_versions({"project": PROJECT})
+PYTHONS = nox.project.python_versions(nox.project.load_toml("pyproject.toml"))
 OLDEST, MIDDLE = PYTHONS[:2]
 VERSIONS = """
 import json, platform
@@ -27,21 +25,18 @@ ROWS = Path(".nox", "matrix").absolute()
 CORE = ["tests/hdbscan", "tests/memory", "tests/shaping", "tests/test_imports.py"]
 REPORT = ["tests/report", "tests/rollouts", "tests/engines/test_reward.py", "tests/test_imports.py"]
 TRL = ["tests/engines", "tests/train"]
+TRAINER = ["tests/engines/trl/test_trainer.py"]
 TWO_PROCESSES = ["-m", "long and not slow", "tests/engines/trl/test_distributed.py"]
 # Each minor version of TRL once, and the newest with transformers that verl and other packages may ask for.
 TRL_WITH = [
     *(("1.10.0", "5.0.0"), ("1.11.0", "5.5.4"), ("1.12.0", "5.10.4"), ("1.13.0", "5.15.1"), ("1.14.2", "5.19.0")),
     *(("1.16.0", "5.0.0"), ("1.16.0", "5.10.4")),
 ]
+# The oldest releases that pyproject.toml admits.
+LOWEST = ["--resolution", "lowest-direct"]
 TESTS = ["pytest>=8.3", "hypothesis>=6.100", "pillow"]
 
-nox.options.default_venv_backend = "venv"
-
-
-def lower_bounds(*extras: str) -> list[str]:
-    """The oldest release of each package that pyproject.toml admits."""
-    needed = [*PROJECT["dependencies"], *(line for name in extras for line in PROJECT["optional-dependencies"][name])]
-    return [re.sub(r">=([^,]+).*", r"==\1", line) for line in needed]
+nox.options.default_venv_backend = "uv"
 
 
 @nox.session(python=PYTHONS)
@@ -53,7 +48,7 @@ def core(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def core_oldest(session: nox.Session) -> None:
     """The core, all packages at their lower bounds"""
-    check(session, ["hdbscan>=0.8.40", ".", *lower_bounds()], CORE)
+    check(session, ["hdbscan>=0.8.40", ".", *LOWEST], CORE)
 
 
 @nox.session(python=PYTHONS)
@@ -65,7 +60,7 @@ def report(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def report_oldest(session: nox.Session) -> None:
     """`meds report`, all packages at their lower bounds"""
-    check(session, [".[report]", *lower_bounds("report")], REPORT)
+    check(session, [".[report]", *LOWEST], REPORT)
 
 
 @nox.session(python=PYTHONS)
@@ -77,14 +72,14 @@ def trl(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def trl_oldest(session: nox.Session) -> None:
     """TRL, all packages at their lower bounds"""
-    check(session, [".[trl,report]", *lower_bounds("trl")], TRL, TWO_PROCESSES)
+    check(session, [".[trl,report]", *LOWEST], TRAINER, TWO_PROCESSES)
 
 
 @nox.session(python=MIDDLE)
 @nox.parametrize(("version", "transformers"), TRL_WITH, ids=["-".join(pair) for pair in TRL_WITH])
 def trl_with(session: nox.Session, version: str, transformers: str) -> None:
     """TRL with other versions of transformers"""
-    check(session, [".[trl,report]", f"trl=={version}", f"transformers=={transformers}"], ["tests/engines/trl"])
+    check(session, [".[trl,report]", f"trl=={version}", f"transformers=={transformers}"], TRAINER)
 
 
 @nox.session(python=MIDDLE)
@@ -116,7 +111,8 @@ def check(session: nox.Session, packages: list[str], *runs: list[str]) -> None:
     ROWS.mkdir(parents=True, exist_ok=True)
     path = ROWS / f"{session.name}.json"
     try:
-        session.install(*TESTS, *packages)
+        session.install(*TESTS)
+        session.install(*packages)
         row |= {"versions": json.loads(session.run("python", "-c", VERSIONS, silent=True)), "result": "**broke off**"}
         results = [tested(session, path.with_suffix(f".{number}.xml"), run) for number, run in enumerate(runs)]
         row["result"] = ", two processes: ".join(results)
