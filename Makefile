@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints.txt
 
-# verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
+# verl wants an older transformers than TRL's tests have: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 VERL := .venv-verl
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 VERIFIERS := .venv-verifiers
