@@ -42,13 +42,13 @@ nox.options.default_venv_backend = "uv"
 @nox.session(python=PYTHONS)
 def core(session: nox.Session) -> None:
     """The core"""
-    check(session, ["hdbscan>=0.8.40", "."], CORE)
+    check(session, ["hdbscan>=0.8.44", "."], CORE)
 
 
 @nox.session(python=OLDEST)
 def core_oldest(session: nox.Session) -> None:
     """The core, all packages at their lower bounds"""
-    check(session, ["hdbscan>=0.8.40", ".", *LOWEST], CORE)
+    check(session, ["hdbscan>=0.8.44", ".", *LOWEST], CORE)
 
 
 @nox.session(python=PYTHONS)
