@@ -93,15 +93,15 @@ def verl(session: nox.Session) -> None:
 def table(session: nox.Session) -> None:
     """Print what `make test-matrix` has found, as a table in Markdown."""
     listed = json.loads(session.run("nox", "--list", "--json", silent=True, external=True))
-    lines = ["| what | versions | tests |", "|---|---|---|"]
+    lines = ["| session | what | versions | tests |", "|---|---|---|---|"]
     for one in listed:
-        if one["python"] is not None:
+        if one["python"]:
             row = ROWS / f"{one['session']}.json"
             missing = "" if shutil.which(f"python{one['python']}") else f": no python{one['python']}"
             found = json.loads(row.read_text()) if row.exists() else {"result": f"**not run{missing}**"}
             versions = found.get("versions", {"python": one["python"]})
             words = ", ".join(f"{name} {version}" for name, version in versions.items())
-            lines.append(f"| {one['description']} | {words} | {found['result']} |")
+            lines.append(f"| `{one['session']}` | {one['description']} | {words} | {found['result']} |")
     print("\n".join(lines))
 
 
