@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PIP := $(INSTALL) --constraint constraints.txt
 
-# verl and TRL want different transformers: an environment of its own. verl brings pytest-asyncio, which warns at every start.
+# verl wants an older transformers than TRL's tests have: an environment of its own. verl brings pytest-asyncio, which warns at every start.
 VERL := .venv-verl
 VERL_PYTEST := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VERL)/bin/python -m pytest -p no:asyncio
 VERIFIERS := .venv-verifiers
@@ -13,7 +13,7 @@ VERIFIERS := .venv-verifiers
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-hostile test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots notebook lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-hostile test-oldest-trl test-matrix test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots notebook lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-wheel       build sdist and wheel, check them, install the wheel outside the clone and run it"
 	@echo "make test-hostile     thousands of hostile inputs; prints the table of docs/reliability.md"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
+	@echo "make test-matrix      which Pythons, TRL, transformers and verl work: an environment for each, and a table (hours)"
 	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
 	@echo "make test-verl        the verl adapter's tests: real verl runs on CPU, in an environment of their own, .venv-verl"
 	@echo "make test-verl-slow   those of them that take longer: four ranks"
@@ -58,6 +59,12 @@ test-hostile: $(VENV)/.dev
 test-oldest-trl: $(VENV)/.dev
 	$(INSTALL) --no-deps --upgrade --target $(VENV)/oldest-trl "trl==1.10.0"
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest-trl $(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/engines tests/train
+
+# noxfile.py says what is tried. Not part of .ci/run: it takes hours, and with CUDA tens of GB.
+test-matrix: | $(VENV)/bin/python
+	$(PIP) "nox[uv]"
+	rm -rf .nox
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox
 
 test-verifiers: $(VERIFIERS)/.ready
 	HF_HUB_OFFLINE=1 $(VERIFIERS)/bin/python -m pytest -k verifiers tests/engines/test_loops.py

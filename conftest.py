@@ -1,4 +1,4 @@
-"""Which tests an environment can run: TRL and verl cannot share one."""
+"""Which tests an environment can run: it may lack TRL or verl."""
 
 import shutil
 from importlib.util import find_spec

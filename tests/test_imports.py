@@ -150,7 +150,25 @@ print(len(ErrorMemory.load({str(tmp_path / "memory")!r})), shaped.rewards.round(
     assert output.stdout.strip() == "6 [-0.1099, -0.1099, 1.0]"
 
 
+@pytest.mark.parametrize(
+    ("code", "extra"),
+    [
+        ("from meds_rl.engines.trl import MEDSTrainer", "trl"),
+        ("from meds_rl.engines.verl import MEDSTrainer", "verl"),
+        ("from meds_rl.cli import main; raise SystemExit(main(['report', '.']))", "report"),
+        ("from meds_rl.cli import main; raise SystemExit(main(['eval', 'pocket']))", "eval"),
+        ("from meds_rl.cli import main; raise SystemExit(main(['train', 'pocket.yaml']))", "trl"),
+    ],
+)
+def test_the_core_alone_names_the_missing_extra(tmp_path, code, extra):
+    hide = f"import sys; sys.modules.update(dict.fromkeys({(*HEAVY, 'verl')!r}))\n"
+    done = subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0
+    assert f'pip install "meds-rl[{extra}]"' in done.stderr
+
+
 def test_the_report_of_a_dump_works_without_torch(tmp_path):
+    pytest.importorskip("pandas")
     row = '{"prompt": "2 + 2?", "completion": "so 5", "reward": 0}'
     (tmp_path / "mine.jsonl").write_text(row + "\n")
     code = f"""

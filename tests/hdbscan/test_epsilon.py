@@ -33,6 +33,8 @@ def test_the_root_where_it_may_be_a_cluster():
     assert model.fit_predict(PAIRS).tolist() == [0] * 6
 
 
+# scikit-learn 1.7, where a cluster goes up; 1.9 fails there.
+@pytest.mark.filterwarnings("ignore:Conversion of an array with ndim:DeprecationWarning")
 @pytest.mark.parametrize("seed", range(8))
 def test_partitions_equal_both_packages(seed):
     rng = np.random.default_rng(seed)

@@ -123,7 +123,7 @@ def test_planted_errors_are_found_with_the_largest_first(tmp_path):
         "Of the 82 % of the wrong completions whose steps could be read, the most repeated error is one way of "
         "working: 28 of 68 wrong completions (41 %), in 4 of 4 prompts, as in "
     )
-    assert most.endswith(": 14! / (14 - 6)! = 2162160.")
+    assert most.endswith(": 14! / (14 - 6)! = 2162160 (in the table: b!/(b-a)!=x).")
 
 
 def test_without_an_answer_steps_that_are_mostly_right_are_no_error(tmp_path):

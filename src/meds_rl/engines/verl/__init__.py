@@ -4,11 +4,10 @@
 ``meds:``. docs/start-verl.md shows how to start.
 """
 
-try:
-    import verl  # noqa: F401
-except ImportError as error:
-    raise ImportError('meds_rl.engines.verl needs verl. Install it with: pip install "meds-rl[verl]"') from error
+from meds_rl.engines import check_installed
 
-from meds_rl.engines.verl.trainer import MEDSTrainer
+check_installed("verl")
+
+from meds_rl.engines.verl.trainer import MEDSTrainer  # noqa: E402
 
 __all__ = ["MEDSTrainer"]
