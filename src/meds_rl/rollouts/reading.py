@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import NotRecognisedError, convert
+from meds_rl.rollouts.convert import convert
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.settle import NotRecognisedError
 from meds_rl.rollouts.table import RunFolderError
 
 if TYPE_CHECKING:
