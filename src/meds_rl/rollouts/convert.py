@@ -105,7 +105,13 @@ class Conversion:
         self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
         self._written = settled
         said = notes(self._collector, settled, self._dump)
-        source = {"path": str(self._dump.path), "name": self._dump.name, "notes": said}
+        source = {
+            "path": str(self._dump.path),
+            "name": self._dump.name,
+            "notes": said,
+            "is_evaluation": self._collector.format is not None and self._collector.format.is_evaluation,
+            "golds": _golds(self._collector),
+        }
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
     def close(self) -> None:
@@ -131,6 +137,12 @@ def _write_rollouts(
                 pq.write_table(table, file, use_dictionary=["prompt_id", "prompt", "reason"])
             num_files += 1
     return num_files
+
+
+def _golds(collector: Collector) -> dict[str, str]:
+    """Prompt id -> right answer, of the prompts whose files name one."""
+    texts = list(collector.prompts)
+    return {id_of_prompt(texts[place]): gold for place, gold in collector.golds.items() if gold is not None}
 
 
 def _sizes(collector: Collector) -> Numbers:

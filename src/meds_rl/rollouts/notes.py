@@ -14,7 +14,13 @@ from meds_rl.rollouts.formats import listed
 from meds_rl.rollouts.settle import Settled, filters
 
 MAX_NAMED = 3
-"""Most files that a note names."""
+"""Most files or steps that a note names."""
+
+LEAST_COMPARED = 4
+"""Steps or files, to say what most of them have."""
+
+FEWER = 0.9
+"""A file with less than this fraction of the usual number of completions is named."""
 
 
 def notes(collector: Collector, settled: Settled, dump: Dump) -> list[str]:
@@ -24,7 +30,7 @@ def notes(collector: Collector, settled: Settled, dump: Dump) -> list[str]:
 
 def _sentence(collector: Collector, settled: Settled, dump: Dump) -> str:
     """What was recognised, in one or two sentences."""
-    num_files, num = collector.num_files - len(collector.repeated), len(settled.order)
+    num_files, num = len(collector.files) - len(collector.repeated), len(settled.order)
     num_prompts = len(np.unique(collector.rows.number("prompt")[settled.order]))
     name = "" if collector.format is None else collector.format.name
     place = f"{dump.name}/" if dump.path.is_dir() else dump.name
@@ -70,8 +76,58 @@ def _notes(collector: Collector, settled: Settled) -> list[str]:
         if settled.has_steps
         else f"Nothing says when the completions were sampled: all are shown as one batch{_such(collector, 'step')}.",
         *_damages(collector.damages),
+        *_rows(collector),
+        *_steps(collector),
+        *_weights(collector),
+        *_evaluation(collector),
     ]
     return [note for note in notes if note]
+
+
+def _evaluation(collector: Collector) -> Iterator[str]:
+    if collector.format is not None and collector.format.is_evaluation:
+        yield "These completions are of an evaluation: training did not see them."
+
+
+def _steps(collector: Collector) -> Iterator[str]:
+    """Steps that are missing between others, if most follow each other evenly."""
+    if collector.format is None or collector.format.is_evaluation:
+        return
+    numbers = collector.rows.number("step")
+    steps = np.unique(numbers[np.isfinite(numbers)]).astype(np.int64)
+    if len(steps) < LEAST_COMPARED:
+        return
+    gaps = np.diff(steps)
+    values, counts = np.unique(gaps, return_counts=True)
+    usual = int(values[counts.argmax()])
+    if 2 * counts.max() <= len(gaps):
+        return
+    if usual > 1 and collector.format.logs_again:  # TRL
+        yield (
+            f"The steps are {usual} apart. With logging_steps above 1, TRL saves only the newest batch at each log: "
+            f"{usual - 1} of {usual} batches may be lost. logging_steps=1 saves all."
+        )
+    lost = [(int(steps[place]) + usual, int(steps[place + 1]) - usual) for place in np.flatnonzero(gaps > usual)]
+    named = [f"{first:,}" if first >= last else f"{first:,} to {last:,}" for first, last in lost[:MAX_NAMED]]
+    more = f" and in {len(lost) - MAX_NAMED:,} more places" if len(lost) > MAX_NAMED else ""
+    if lost:
+        yield f"Missing: step {', '.join(named)}{more}."
+
+
+def _rows(collector: Collector) -> Iterator[str]:
+    """Files with fewer rows than most, if most have the same number."""
+    counts = np.bincount(collector.rows.number("file").astype(np.int64), minlength=len(collector.files))
+    values, times = np.unique(counts, return_counts=True)
+    usual, few = values[times.argmax()], np.flatnonzero(counts < FEWER * values[times.argmax()])
+    if len(counts) >= LEAST_COMPARED and 2 * times.max() > len(counts) and len(few):
+        named = [f"{collector.files[place].name} ({counts[place]:,})" for place in few[:MAX_NAMED]]
+        more = f" and {len(few) - MAX_NAMED:,} more" if len(few) > MAX_NAMED else ""
+        yield f"Fewer completions than most files have ({usual:,}): {', '.join(named)}{more}."
+
+
+def _weights(collector: Collector) -> Iterator[str]:
+    if collector.format is not None and collector.format.sums_all and len(collector.rows.rewards) > 1:
+        yield f"{collector.format.name} have no reward_weights: a sum of rewards counts each once."
 
 
 def _words(collector: Collector) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Decides after the last row of a dump: which completions are right, how answers are marked, which order is training's."""
+"""Decides after the last row of a dump: what is right, how answers are marked, in which order the rows were sampled."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def _settle_filter(collector: Collector, dump: Dump, options: ReadOptions, name:
     places = np.flatnonzero(kept)
     rewards = {each: np.where(kept, values, np.nan) for each, values in rows.rewards.items()}
     try:
-        grading = grade(rewards, collector.grade, collector.total, options.correct_above)
+        sums_all = collector.format is not None and collector.format.sums_all
+        grading = grade(rewards, collector.grade, collector.total, options.correct_above, sums_all=sums_all)
     except RunFolderError as error:
         raise RunFolderError(f"{dump.path}: {error}") from None
     steps = rows.number("step")[places]
