@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_inspect_shows_the_errors_of_a_dump_by_answer(trl, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "316 of 384 completions are wrong, of 8 prompts." in said
     assert "48 wrong completions of 26eeb69639798430: what is 2 * 8 + 7 * 3?" in said
-    assert "│ 38 │ 0–5 │ 69 │" in said  # the largest error, its steps and its answer
+    assert "│ 38 │ 1–6 │ 69 │" in said  # the largest error, its steps and its answer
     assert "… and 7 more prompts" in said
     assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
     assert "Prompt 'none' is not among the 8 prompts" in capsys.readouterr().err
@@ -171,6 +172,23 @@ def test_a_folder_that_another_program_writes_to_is_followed(tmp_path):
     assert not follower.poll()
 
 
+def test_the_newest_file_is_read_when_it_rests_or_has_a_successor(tmp_path):
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder", rest=60.0)
+    (dump / "1.jsonl").write_text(rows(0, 0))
+    follower.poll()
+    assert follower.num_completions == 0  # it may be half written
+    (dump / "1.jsonl").write_text(rows(0, 0, 1))
+    os.utime(dump / "1.jsonl", (time.time() - 1, time.time() - 1))
+    (dump / "2.jsonl").write_text(rows(0))
+    follower.poll()
+    assert follower.num_completions == 3
+    os.utime(dump / "2.jsonl", (time.time() - 61, time.time() - 61))
+    follower.poll()
+    assert follower.num_completions == 4
+
+
 def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys):
     dump = tmp_path / "dump"
     dump.mkdir()
@@ -184,8 +202,8 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
     watch_lines(follower, Console(width=100), 1.0, sleep)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("step 2, reward 0.5, pass@1 50 %")
-    assert lines[1].startswith("step 3, reward 0, pass@1 0 %")
+    assert lines[0].startswith("step 1, reward 0.5, pass@1 50 %")  # the program's own number
+    assert lines[1].startswith("step 2, reward 0, pass@1 0 %")
     assert lines[-2] == "2 times “0” to “p”, steps 1 to 2"
 
 

@@ -112,7 +112,7 @@ def report_data(
     }
     prompts = completions.prompts(golds(read))
     table, text_notes = completions.table(max_characters)
-    texts = {prompt["id"]: prompt["text"] for prompt in prompts}
+    texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
     found_outlooks = (
         outlook(run, seed, one, _growth(run_ways[run.id])) for run, one in zip(read, workings, strict=True)
@@ -200,7 +200,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "seed": run.recipe.seed,
             "task": run.recipe.task,
             "model": run.recipe.model,
-            "num_steps": run.num_steps,
+            "num_steps": _num_steps(run),
             "max_steps": run.recipe.max_steps,
             "num_completions": len(run.rollouts),
             "num_prompts": int(run.rollouts["prompt_id"].nunique()),
@@ -218,6 +218,13 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
         }
         for run, name, variant in zip(runs, names, called, strict=True)
     ]
+
+
+def _num_steps(run: RunData) -> int:
+    """Steps for the reader: programs that count from 1 have done as many as their last step says."""
+    if run.folder.source is None or not len(run.rollouts):
+        return run.num_steps
+    return run.num_steps - int(run.is_evaluation or run.rollouts["step"].min() > 0)
 
 
 def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:

@@ -109,6 +109,11 @@ class RunData:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
+    def is_evaluation(self) -> bool:
+        """Whether the rollouts are those of another program's evaluation, which training did not see."""
+        return bool((self.folder.source or {}).get("is_evaluation", False))
+
+    @cached_property
     def num_steps(self) -> int:
         """Optimiser steps done, as far as metrics or rollouts show."""
         logged = max((int(row["step"]) for row in self.metrics), default=0)
