@@ -115,7 +115,9 @@ def report_data(
     texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
     found_outlooks = (
-        outlook(run, seed, one, _growth(run_ways[run.id])) for run, one in zip(read, workings, strict=True)
+        outlook(run, seed, one, _growth(run_ways[run.id]))
+        for run, one in zip(read, workings, strict=True)
+        if not run.is_evaluation
     )
     outlooks = [each for each in found_outlooks if each is not None]
     data = {
@@ -208,6 +210,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_graded": int(run.rollouts["reward"].notna().sum()),
             "answers_known": run.answers_known,
             "has_memory": has_memory(run),
+            "is_evaluation": run.is_evaluation,
             "memory_size": 0 if run.memory is None else len(run.memory.table),
             "num_clusters": _num_clusters(run),
             "group_size": run.recipe.group_size,

@@ -241,6 +241,11 @@ def _notes(run: RunData) -> list[str]:
                 f"{kept - found:,} of {kept:,} completions that were remembered are not in the saved memory: "
                 "sampled after it was saved, or forgotten (capacity). They are in no cluster here."
             )
+    if run.folder.source is None and len(run.rollouts) and not run.rollouts["reward"].notna().any():
+        notes.append(
+            "With --correct-above X the completions with a larger reward are right; the report then leaves out the "
+            "metrics and the memory."
+        )
     logs_pass = any(name.startswith("pass/") for row in run.metrics for name in row)
     if run.recipe.fields.get("dynamic_sampling") and not logs_pass:
         notes.append(

@@ -64,6 +64,7 @@ class Follower:
     """
 
     done_at = 1
+    _template: tuple[int, Template] = (0, Template())
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.folder = RunFolder(path)
@@ -144,7 +145,6 @@ class Follower:
         self._figures = BatchFigures()
         self._read: dict[int, Stamp] = {}
         self._prompts: dict[str, str] = {}
-        self._template = 0, Template()
 
     def _forget_metrics(self) -> None:
         self.logged: Course = {}
