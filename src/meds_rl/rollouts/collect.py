@@ -331,7 +331,9 @@ class Collector:
         return np.array(places, dtype=np.int64)
 
     def _keep_golds(self, prompts: Sequence[int], golds: Values) -> None:
-        for place, gold in zip(prompts, golds or [None] * len(prompts), strict=True):
+        pairs = zip(prompts, golds or [None] * len(prompts), strict=True)
+        plain_golds = ((place, gold if isinstance(gold, str | int | float) else None) for place, gold in pairs)
+        for place, gold in dict.fromkeys(plain_golds):  # each once: the completions of a prompt share it
             text = _answer(gold)
             if text is not None and place >= 0:
                 short = text if len(text) <= LONGEST_GOLD else text[:LONGEST_GOLD] + "…"
