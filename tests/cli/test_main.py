@@ -154,6 +154,12 @@ def test_inspect_shows_hostile_ids_and_paths_without_escapes(tmp_path):
     assert r"q\udcff" in done.stdout
 
 
+def test_what_an_output_cannot_encode_is_replaced(run_folder):
+    done = meds("inspect", str(run_folder), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "14 ?4" in done.stdout  # 14 ×4
+
+
 def test_inspect_of_a_memory_file_alone_and_of_nothing(run_folder, tmp_path):
     assert meds("inspect", str(run_folder / "memory.safetensors")).returncode == 0
     done = meds("inspect", str(tmp_path / "none"))

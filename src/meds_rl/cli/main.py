@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal or a pipe that cannot show all characters
     with contextlib.nullcontext() if args.command in END_AT_ONCE else ended_by_signals():
         return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
 
