@@ -195,7 +195,9 @@ def _verdicts(
     by_evaluations = verdicts(compared)
     if by_evaluations or any(drops_groups(run) for run in runs):
         return by_evaluations
-    return verdicts(in_training(runs, called, baseline, seed), "in the last third of training")
+    trained = [(run, name) for run, name in zip(runs, called, strict=True) if not run.is_evaluation]
+    compared = in_training([run for run, _ in trained], [name for _, name in trained], baseline, seed)
+    return verdicts(compared, "in the last third of training")
 
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
