@@ -222,6 +222,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_graded": int(run.rollouts["reward"].notna().sum()),
             "answers_known": run.answers_known,
             "has_memory": has_memory(run),
+            "is_dump": run.folder.source is not None,
             "is_evaluation": run.is_evaluation,
             "memory_size": 0 if run.memory is None else len(run.memory.table),
             "num_clusters": _num_clusters(run),

@@ -32,7 +32,7 @@ function warning(text) {
 
 function runCard(report, run, brief) {
   const card = el("article", { class: "card run", "data-run": run.id });
-  card.append(el("h3", {}, runTitle(report, run) + (run.is_evaluation ? " (evaluation)" : "")), putText(el("p", { class: "path" }), run.path));
+  card.append(el("h3", {}, runTitle(report, run), run.is_evaluation ? " (evaluation)" : null), putText(el("p", { class: "path" }), run.path));
   const all = report.headlines.filter((each) => each.run === run.id);
   const [first, ...rest] = all.filter((each) => !each.is_warning);
   for (const said of all.filter((each) => each.is_warning)) card.append(warning(said.text));
