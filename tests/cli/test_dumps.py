@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,12 @@ from meds_rl.cli.watch import watch_lines
 from meds_rl.report.data import report_data
 from meds_rl.report.live.dumps import DumpFollower
 from meds_rl.report.live.terminal import largest_error_line
-from meds_rl.rollouts import RunFolderError
+from meds_rl.rollouts import RunFolder, RunFolderError, read
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.rollouts.evaluations import with_evaluations
 from meds_rl.rollouts.reading import opened
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from runs import RIGHT, WRONG, write_run
@@ -65,10 +68,82 @@ def test_several_dumps_are_several_runs(tmp_path, capsys):
     )
     assert main(["report", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    for name in ("dapo, task made-up, model none, seed 0:", "trl/completions:", "verl/rollouts:", "verl/validation:"):
+    for name in ("dapo, task made-up, model none, seed 0:", "trl/completions:", "verl/rollouts:"):
         assert f"\n{name}\n" in f"\n{said}"
+    assert "\n  Note: verl/validation/: verl validation, 1 file" in said  # an evaluation of verl/rollouts
     assert "/evaluation" not in said
     assert f"Report: {tmp_path / 'report.html'}" in said
+
+
+def test_validation_is_an_evaluation_of_the_training_in_the_same_folder():
+    with opened(find_sources([str(DUMPS / "verl")]), ReadOptions()) as runs:
+        _, validation = runs
+        alone = report_data([validation])
+        right = validation.rollouts()["is_correct"].mean()
+        data = report_data(with_evaluations(runs))
+    assert alone["outlooks"] == []  # what a memory would do for training
+    assert alone["runs"][0]["is_evaluation"]
+    assert "These completions are of an evaluation: training did not see them." in alone["runs"][0]["notes"]
+    (run,) = data["runs"]
+    assert not run["is_evaluation"]
+    assert run["path"].endswith("rollouts")
+    assert run["notes"][-1].startswith("Its figures are under Evaluations")
+    values = data["evaluations"]["values"]
+    rows = list(zip(values["line"], values["step"], values["panel"], values["value"], strict=True))
+    assert ("validation", 6, "pass@1", pytest.approx(right)) in rows  # 8 completions of each of 8 problems
+    assert data["evaluations"]["panels"][1]["title"] == "pass@8"
+    assert all(prompt["gold"] for prompt in data["prompts"])
+
+
+def test_samples_of_meds_eval_keep_splits_and_right_answers(tmp_path):
+    common = {"prompt": "2 + 2?", "problem_id": "p", "gold": "4"}
+    rows = [
+        {
+            **common,
+            "group": "test",
+            "sample": i,
+            "completion": f"\\boxed{{{i}}}",
+            "answer": str(i),
+            "is_correct": i == 4,
+        }
+        for i in (4, 5)
+    ]
+    write_samples(tmp_path / "samples.parquet", samples_table(rows))
+    with opened(find_sources([str(tmp_path)]), ReadOptions()) as runs:
+        data = report_data(runs)
+    assert data["evaluations"]["values"]["line"][0] == "test"
+    assert data["evaluations"]["values"]["value"][:2] == [0.5, 1.0]  # pass@1, pass@2
+    assert data["prompts"][0]["gold"] == "4"
+
+
+def test_a_run_that_nothing_graded_is_graded_by_its_reward(tmp_path):
+    columns = {
+        **dict.fromkeys(("prompt_id", "prompt"), ["p"] * 3),
+        **dict.fromkeys(("step", "generation", "cluster", "memory_id"), [0] * 3),
+        **dict.fromkeys(("cluster_size", "penalty", "advantage"), [0.0] * 3),
+        **{name: [0.2, 1.2, 1.0] for name in ("reward", "shaped_reward")},
+        **dict.fromkeys(("is_correct", "strategy", "num_tokens"), [None] * 3),
+        "completion": ["1", "2", "3"],
+        "answer": ["1", "2", "3"],
+        "reason": ["not_graded"] * 3,
+        "in_loss": [True] * 3,
+    }
+    run = RunFolder(tmp_path / "run")
+    run.write_rollouts(0, columns)
+    assert read(run.path, correct_above=0.9)["is_correct"].tolist() == [False, True, True]
+    assert any("--correct-above X" in note for note in report_data([run])["runs"][0]["notes"])
+    run.write_rollouts(1, {**columns, "is_correct": [True] * 3})
+    with pytest.raises(ValueError, match="is a run folder, and its columns are known"):
+        read(run.path, correct_above=0.9)
+
+
+def test_the_output_folder_of_trl_leads_to_its_completions(trl):
+    for name in ("config.json", "checkpoint-5/trainer_state.json"):
+        (trl.parent / name).parent.mkdir(exist_ok=True)
+        (trl.parent / name).write_text("{}")
+    (dump,) = find_sources([str(trl.parent)])
+    assert (dump.path, len(dump.files)) == (trl, 6)
+    assert [one.path for one in find_sources([str(trl.parent.parent)])] == [trl]
 
 
 def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
@@ -112,7 +187,7 @@ def test_inspect_shows_the_errors_of_a_dump_by_answer(trl, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "316 of 384 completions are wrong, of 8 prompts." in said
     assert "48 wrong completions of 26eeb69639798430: what is 2 * 8 + 7 * 3?" in said
-    assert "│ 38 │ 0–5 │ 69 │" in said  # the largest error, its steps and its answer
+    assert "│ 38 │ 1–6 │ 69 │" in said  # the largest error, its steps and its answer
     assert "… and 7 more prompts" in said
     assert main(["inspect", str(trl), "--prompt-id", "none"]) == 2
     assert "Prompt 'none' is not among the 8 prompts" in capsys.readouterr().err
@@ -171,6 +246,23 @@ def test_a_folder_that_another_program_writes_to_is_followed(tmp_path):
     assert not follower.poll()
 
 
+def test_the_newest_file_is_read_when_it_rests_or_has_a_successor(tmp_path):
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder", rest=60.0)
+    (dump / "1.jsonl").write_text(rows(0, 0))
+    follower.poll()
+    assert follower.num_completions == 0  # it may be half written
+    (dump / "1.jsonl").write_text(rows(0, 0, 1))
+    os.utime(dump / "1.jsonl", (time.time() - 1, time.time() - 1))
+    (dump / "2.jsonl").write_text(rows(0))
+    follower.poll()
+    assert follower.num_completions == 3
+    os.utime(dump / "2.jsonl", (time.time() - 61, time.time() - 61))
+    follower.poll()
+    assert follower.num_completions == 4
+
+
 def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys):
     dump = tmp_path / "dump"
     dump.mkdir()
@@ -184,8 +276,8 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
     watch_lines(follower, Console(width=100), 1.0, sleep)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("step 2, reward 0.5, pass@1 50 %")
-    assert lines[1].startswith("step 3, reward 0, pass@1 0 %")
+    assert lines[0].startswith("step 1, reward 0.5, pass@1 50 %")  # the program's own number
+    assert lines[1].startswith("step 2, reward 0, pass@1 0 %")
     assert lines[-2] == "2 times “0” to “p”, steps 1 to 2"
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from meds_rl.report.text import one_line, prompt_words
+from meds_rl.report.text import Template, one_line, prompt_words, template_of
 
 
 def chat(*contents):
@@ -42,3 +42,38 @@ def test_a_line_can_be_printed(width):
     assert line.isprintable()
     line.encode("utf-8")
     assert width is None or len(line) <= width
+
+
+QUESTIONS = ("How many pens has Tom? He had 3.", "What is 2 + 2?", "2 + 3 = 6.\nWhy not?")
+CHATML = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n"
+LLAMA = (
+    "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|><|start_header_id|>user"
+    "<|end_header_id|>\n\n{}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "system\nPlease reason step by step.\nuser\n{}\nassistant\n",  # Qwen's, decoded without special tokens
+        "system\n\nBe brief.user\n\n{}assistant\n\n",  # Llama's
+        CHATML,
+        LLAMA,
+        "<start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n",
+        "<s>[INST] {} [/INST]",
+        "user\nSolve the problem. The last line is the answer.\n\n{}\n\nRemember the last line.\nassistant\n",
+        "Question: {}\nAnswer:",
+        "{} Please reason step by step.",
+    ],
+)
+def test_the_question_is_what_prompts_do_not_share(template):
+    prompts = [template.format(question) for question in QUESTIONS]
+    shared = template_of(prompts)
+    assert [shared.question(prompt_words(prompt)) for prompt in prompts] == list(QUESTIONS)
+
+
+def test_a_prompt_keeps_what_no_other_has():
+    assert template_of(["Think. 1?", "Think. ", "Think. 2?"]) == Template()
+    assert template_of(["Think.\n1?\nGo.", "Think.\n2?\nGo.", "Think.\nGo."]) == Template("Think.\n")
+    assert prompt_words("user friendly design") == "user friendly design"
+    assert prompt_words("<|im_start|>") == "<|im_start|>"

@@ -184,6 +184,85 @@ def test_rewards_of_many_values_need_a_bound(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize(
+    ("rewards", "said"),
+    [
+        ([-1, -1, -1, 1, 1, -1.5], r"X \(such as 0, midway between the commonest values, -1 and 1\), or"),
+        ([0, 0, 0.1, 0.1, 0.3], r"X, or"),  # probably bonuses for a form
+        ([1, 2, 3, 4, 5], r"X, or"),  # two of five values
+    ],
+)
+def test_a_bound_is_proposed_where_most_rewards_have_two_values(tmp_path, rewards, said):
+    with pytest.raises(RunFolderError, match=said):
+        read(write(tmp_path / "a.jsonl", with_rewards(*rewards)))
+
+
+def verl(score, **more):
+    return {"input": "p", "output": f"\\boxed{{{score}}}", "gts": "4", "score": score, "step": 1, **more}
+
+
+def test_dapos_penalty_for_length_is_taken_off_a_score_that_says_right(tmp_path):
+    given = [(1.0, 0.0), (0.3, -0.7), (-1.0, 0.0), (-2.0, -1.0)]
+    rows = [verl(score, overlong_reward=part) for score, part in given]
+    table = read(write(tmp_path / "1.jsonl", rows))
+    assert table["is_correct"].tolist() == [True, True, False, False]
+    assert table["reward"].tolist() == [score for score, _ in given]
+    said = "Right: score - overlong_reward is 1, the larger of its two values (-1 and 1)."
+    assert said in table.attrs["source"][0]
+
+
+def test_what_graders_write_without_an_answer_is_none(tmp_path):
+    found = ["[INVALID]", "None", "", None, "[invalidanswer]", " 7 ", "none of them"]
+    table = read(write(tmp_path / "1.jsonl", [verl(0.0, acc=False, pred=one) for one in found]))
+    assert table["answer"].fillna("-").tolist() == ["-"] * 5 + ["7", "none of them"]
+
+
+def test_right_answers_are_kept_where_the_files_agree(tmp_path):
+    rows = [verl(0.0), verl(1.0), verl(0.0, input="q", gts=None), verl(0.0, input="r"), verl(0.0, input="r", gts=5)]
+    dump = Dump(write(tmp_path / "1.jsonl", rows), (tmp_path / "1.jsonl",))
+    assert convert(dump, ReadOptions(), tmp_path / "run").source["golds"] == {prompt_id("p"): "4"}
+
+
+def test_missing_steps_and_files_with_fewer_rows_are_named(tmp_path):
+    for step in (1, 2, 3, 4, 6, 7, 11, 12):  # 5, and 8 to 10 are missing
+        write(tmp_path / f"{step}.jsonl", many(5 if step == 12 else 12, step=step))
+    notes = read(tmp_path).attrs["source"]
+    assert notes[1:] == [
+        "Fewer completions than most files have (12): 12.jsonl (5).",
+        "Missing: step 5, 8 to 10.",
+    ]
+
+
+def test_files_of_any_size_and_steps_at_any_distance_are_named_as_none(tmp_path):
+    for place, step in enumerate((1, 2, 7, 30, 31, 90)):
+        write(tmp_path / f"{step}.jsonl", many(12 + place, step=step))
+    assert not read(tmp_path).attrs["source"][1:]
+
+
+def test_batches_that_trl_did_not_save_are_guessed(tmp_path):
+    for step in (5, 10, 15, 20):
+        rows = trl(correct=[1.0, 0.0], neat=[0.5, 0.5])
+        rows |= {"step": [step] * 2, "completion": [f"{step}", f"{step + 1}"]}
+        pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
+    table = read(tmp_path)
+    first, *notes = table.attrs["source"]
+    assert "Right: correct is 1. Reward: correct + neat." in first
+    assert table["reward"].tolist() == [1.5, 0.5] * 4
+    assert notes[0].startswith("The steps are 5 apart. With logging_steps above 1, TRL saves only the newest batch")
+    assert notes[1] == "TRL completions have no reward_weights: a sum of rewards counts each once."
+
+
+def test_our_own_rollouts_are_read_where_they_were_copied_to(tmp_path):
+    run = convert(Dump(write(tmp_path / "a.jsonl"), (tmp_path / "a.jsonl",)), ReadOptions(), tmp_path / "run")
+    (tmp_path / "copy").mkdir()
+    for _, path in run.rollout_files():
+        (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
+    table = read(tmp_path / "copy")
+    assert "copy/: meds-rl rollouts, 1 file, 3 completions of 2 prompts" in table.attrs["source"][0]
+    columns = ["step", "prompt", "completion", "reward", "is_correct", "answer"]
+    assert table[columns].equals(read(tmp_path / "a.jsonl")[columns])
+
+
 def trl(**rewards):
     n = len(next(iter(rewards.values())))
     return {
@@ -239,7 +318,7 @@ def test_completions_that_trl_logs_again_count_once(tmp_path):
         rows["completion"] = ["x", "y"] if step < 3 else ["z", "y"]
         pq.write_table(pa.table(rows), tmp_path / f"completions_{step:05d}.parquet")
     table = read(tmp_path)
-    assert table["step"].tolist() == [0, 0, 2, 2]
+    assert table["step"].tolist() == [1, 1, 3, 3]
     assert "Left out: 1 file with the same completions as an earlier one" in " ".join(table.attrs["source"])
 
 

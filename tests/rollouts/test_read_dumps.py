@@ -19,7 +19,7 @@ KNOWN = {
     "trl_tools": ("TRL completions, 2 files, 16 completions of 1 prompt in 2 batches", "6 * 7 + 1", "42", 10),
     "trl_images": ("TRL completions, 1 file, 4 completions of 1 prompt in 1 batch", "the picture?", "a cat", 3),
     "verl/rollouts": ("verl, 6 files, 192 completions of 8 prompts in 6 batches", "9 * 3 - 6 * 2", "42", 20),
-    "verl/validation": ("verl, 1 file, 64 completions of 8 prompts in 1 batch", "9 * 3 - 6 * 2", "42", 8),
+    "verl/validation": ("verl validation, 1 file, 64 completions of 8 prompts in 1 batch", "9 * 3 - 6 * 2", "42", 8),
     "verl_old": ("verl, 2 files, 128 completions of 8 prompts in 2 batches", "9 * 3 - 6 * 2", "42", 15),
     "prime_rl": ("verifiers traces, 2 files, 30 completions of 3 prompts in 2 batches", "9 * 3 - 6 * 2", "42", 9),
     "prime_rl_06": ("verifiers rollouts, 2 files, 48 completions of 3 prompts in 2 batches", "9 * 3 - 6 * 2", "42", 15),
@@ -84,15 +84,13 @@ def test_samples_that_the_program_did_not_grade_are_compared_with_the_reference(
     assert not table["reward"].isna().any()
 
 
-def test_steps_are_those_done_before():
-    # TRL logs after the optimiser step, verl and prime-rl 0.7 count from 1, prime-rl 0.6 from 0; verl validates after.
+def test_steps_are_numbered_as_the_program_does():
     def steps(name, **options):
         return sorted(rollouts.read(DUMPS / name, **options)["step"].unique().tolist())
 
-    assert steps("trl") == steps("verl/rollouts") == [0, 1, 2, 3, 4, 5]
+    assert steps("trl") == steps("verl/rollouts") == [1, 2, 3, 4, 5, 6]
     assert steps("verl/validation") == [6]
-    assert steps("prime_rl") == [0, 1]
-    assert steps("prime_rl_06") == [1, 2]
+    assert steps("prime_rl") == steps("prime_rl_06") == [1, 2]
     assert steps("trl", columns={"step": "step"}) == [1, 2, 3, 4, 5, 6]  # as the user says
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from meds_rl.cli.sources import PATHS, add_read_options, read_options
 from meds_rl.labels import NO_ANSWER, NOISE
-from meds_rl.report.text import one_line, printable
+from meds_rl.report.text import Template, one_line, printable, prompt_words, template_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,8 @@ def _show(view: View, args: argparse.Namespace, out: Console) -> None:
     out.print(view.headline(), soft_wrap=True)
     prompts = view.prompts[: args.prompts] if args.prompt_id is None else view.find(args.prompt_id)
     for prompt in prompts:
-        out.print(_table(prompt, args.clusters if args.prompt_id is None else None, args.full))
+        shown = prompt if args.full else replace(prompt, text=view.template.question(prompt_words(prompt.text)))
+        out.print(_table(shown, args.clusters if args.prompt_id is None else None, args.full))
     if args.prompt_id is None and len(view.prompts) > len(prompts):
         out.print(f"… and {len(view.prompts) - len(prompts)} more prompts (--prompts N, --prompt-id ID).")
 
@@ -115,11 +116,13 @@ class View:
         path: of the memory or the rollouts.
         said: one or a few lines about it.
         prompts: the prompts.
+        template: what the prompts have in common.
     """
 
     path: Path
     said: str
     prompts: list[Prompt]
+    template: Template
 
     def headline(self) -> str:
         """What it is."""
@@ -169,11 +172,13 @@ def view_of_memory(path: Path, folder: RunFolder | None) -> View:
     said = (
         f"{size} remembered completions of {len(prompts)} prompts in {clusters} clusters, after {memory.step} batches."
     )
-    return View(path, said, sorted(prompts, key=lambda prompt: -prompt.size))
+    template = Template() if rollouts is None else template_of(rollouts["prompt"].dropna().unique())
+    return View(path, said, sorted(prompts, key=lambda prompt: -prompt.size), template)
 
 
 def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> View:
     """Wrong completions by answer or by working, of the prompts with the most, or of one prompt."""
+    from meds_rl.report.completions import prompt_template
     from meds_rl.report.source import read_run
 
     run = read_run(folder.path)
@@ -187,7 +192,7 @@ def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> Vie
     unread = [
         Prompt(str(name), False, "", int(count), "", "", [], by) for name, count in counts.items() if name not in known
     ]
-    return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread])
+    return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread], prompt_template(run))
 
 
 def _names(run: RunData, by: Literal["answer", "working"]) -> list[str]:

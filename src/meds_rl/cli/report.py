@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         from meds_rl.report.drawing.pictures import write_pictures
         from meds_rl.report.text import one_line
         from meds_rl.rollouts.dumps import find_sources
+        from meds_rl.rollouts.evaluations import with_evaluations
         from meds_rl.rollouts.reading import opened
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
@@ -83,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     output, output_note = (args.output, "") if args.output else writable(default_output(sources, args.runs), sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
+    if args.output is None and not all(isinstance(source, Path) for source in sources):
+        print(one_line(f"The report will be {output}; --output names another place."), file=sys.stderr)
     model = None
     if args.model is not None:
         from meds_rl.tasks.models import load_language_model
@@ -90,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         model = load_language_model(args.model)
     with opened(sources, options, show_progress=True) as runs:
         data = report_data(
-            runs,
+            with_evaluations(runs),
             baseline=args.baseline,
             map_prompts=args.map_prompts,
             map_points=args.map_points,

@@ -79,12 +79,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _watch_dump(args: argparse.Namespace, options: ReadOptions, out: Console) -> None:
-    from meds_rl.report.live.dumps import DumpFollower
+    from meds_rl.report.live.dumps import REST, DumpFollower
     from meds_rl.report.text import one_line
     from meds_rl.rollouts.dumps import find_sources
 
     with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
-        follower = DumpFollower(args.run, options, Path(folder))
+        follower = DumpFollower(args.run, options, Path(folder), rest=0.0 if args.once else REST)
         if args.once:
             find_sources([args.run])  # an error if nothing is there
         follower.poll(float("inf"))

@@ -10,13 +10,16 @@ import numpy as np
 
 from meds_rl.report.outcomes import in_words
 from meds_rl.report.source import RunData
-from meds_rl.report.text import finite, prompt_words, shortened
+from meds_rl.report.text import Template, finite, prompt_words, shortened, template_of
 from meds_rl.rollouts.table import RunFolderError, read_batch
 from meds_rl.shaping.penalty import penalty
 from meds_rl.shaping.result import explanation
 
 MAX_CHARACTERS = 64_000_000
 """Total length of all texts of completions."""
+
+TEMPLATE_FILES = 4
+"""Files whose prompts are compared to find what all have in common."""
 
 NO_MEMORY = "no_memory"
 NOT_GRADED = "not_graded"
@@ -60,13 +63,17 @@ class Completions:
     def prompts(self, golds: Mapping[str, str]) -> list[dict[str, Any]]:
         """The prompts: id, text, the question in words, and the right answer if ``golds`` has one for the id.
 
+        The words are without what the run's prompts have in common.
+
         Where the text cannot be read, the id takes its place.
         """
         texts = self._texts("prompt", self._asked)
+        templates = {run: prompt_template(self._runs[run]) for run, _ in self._asked}
         rows = []
         for name, asked in zip(self._prompts, self._asked, strict=True):
             text = texts.get(asked) or name
-            rows.append({"id": name, "text": text, "words": prompt_words(text), "gold": golds.get(name)})
+            words = templates[asked[0]].question(prompt_words(text))
+            rows.append({"id": name, "text": text, "words": words, "gold": golds.get(name)})
         return rows
 
     def table(self, max_characters: int) -> tuple[dict[str, list[Any]], list[str]]:
@@ -143,6 +150,13 @@ def _reason(row: Any) -> str:
         return explanation(row.reason, int(row.cluster), float(row.cluster_size))
     except ValueError:
         return f"the reason is not known to this version: {row.reason}"
+
+
+def prompt_template(run: RunData) -> Template:
+    """What the prompts of a run have in common (`template_of`), by those of a few files."""
+    every = max(1, len(run.files) // TEMPLATE_FILES)
+    tables = [_column(run, path, "prompt") for path, _ in run.files[::every]]
+    return template_of(text for table in tables if table is not None for text in table.unique().to_pylist() if text)
 
 
 def read_texts(run: RunData, column: str, rows: Iterable[int]) -> Iterator[tuple[int, str]]:

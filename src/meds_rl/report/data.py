@@ -112,10 +112,12 @@ def report_data(
     }
     prompts = completions.prompts(golds(read))
     table, text_notes = completions.table(max_characters)
-    texts = {prompt["id"]: prompt["text"] for prompt in prompts}
+    texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
     found_outlooks = (
-        outlook(run, seed, one, _growth(run_ways[run.id])) for run, one in zip(read, workings, strict=True)
+        outlook(run, seed, one, _growth(run_ways[run.id]))
+        for run, one in zip(read, workings, strict=True)
+        if not run.is_evaluation
     )
     outlooks = [each for each in found_outlooks if each is not None]
     data = {
@@ -193,7 +195,9 @@ def _verdicts(
     by_evaluations = verdicts(compared)
     if by_evaluations or any(drops_groups(run) for run in runs):
         return by_evaluations
-    return verdicts(in_training(runs, called, baseline, seed), "in the last third of training")
+    trained = [(run, name) for run, name in zip(runs, called, strict=True) if not run.is_evaluation]
+    compared = in_training([run for run, _ in trained], [name for _, name in trained], baseline, seed)
+    return verdicts(compared, "in the last third of training")
 
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
@@ -210,7 +214,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "seed": run.recipe.seed,
             "task": run.recipe.task,
             "model": run.recipe.model,
-            "num_steps": run.num_steps,
+            "num_steps": _num_steps(run),
             "max_steps": run.recipe.max_steps,
             "num_completions": len(run.rollouts),
             "num_prompts": int(run.rollouts["prompt_id"].nunique()),
@@ -218,6 +222,8 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_graded": int(run.rollouts["reward"].notna().sum()),
             "answers_known": run.answers_known,
             "has_memory": has_memory(run),
+            "is_dump": run.folder.source is not None,
+            "is_evaluation": run.is_evaluation,
             "memory_size": 0 if run.memory is None else len(run.memory.table),
             "num_clusters": _num_clusters(run),
             "group_size": run.recipe.group_size,
@@ -228,6 +234,13 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
         }
         for run, name, variant in zip(runs, names, called, strict=True)
     ]
+
+
+def _num_steps(run: RunData) -> int:
+    """Steps for the reader: programs that count from 1 have done as many as their last step says."""
+    if run.folder.source is None or not len(run.rollouts):
+        return run.num_steps
+    return run.num_steps - int(run.is_evaluation or run.rollouts["step"].min() > 0)
 
 
 def _settings(run: RunData, wanted: Sequence[str]) -> dict[str, Any]:

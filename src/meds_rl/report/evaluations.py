@@ -107,9 +107,10 @@ def _read(run: RunData, path: Path) -> pd.DataFrame | None:
 
 
 def golds(runs: Sequence[RunData]) -> dict[str, str]:
-    """The right answer to each prompt whose evaluation names one, by the prompt's id."""
+    """The right answer to each prompt whose evaluation or rollouts name one, by the prompt's id."""
     found: dict[str, str] = {}
     for run in runs:
+        found |= (run.folder.source or {}).get("golds", {})
         for _, path in run.folder.evaluations()[:1]:
             with suppress(SamplesFileError):  # `read_evaluations` adds the note
                 found |= read_golds(path)

@@ -108,6 +108,11 @@ class RunData:
     notes: list[str] = field(default_factory=list)
 
     @cached_property
+    def is_evaluation(self) -> bool:
+        """Whether the rollouts are those of another program's evaluation, which training did not see."""
+        return bool((self.folder.source or {}).get("is_evaluation", False))
+
+    @cached_property
     def num_steps(self) -> int:
         """Optimiser steps done, as far as metrics or rollouts show."""
         logged = max((int(row["step"]) for row in self.metrics), default=0)
@@ -237,6 +242,11 @@ def _notes(run: RunData) -> list[str]:
                 f"{kept - found:,} of {kept:,} completions that were remembered are not in the saved memory: "
                 "sampled after it was saved, or forgotten (capacity). They are in no cluster here."
             )
+    if run.folder.source is None and len(run.rollouts) and not run.rollouts["reward"].notna().any():
+        notes.append(
+            "With --correct-above X the completions with a larger reward are right; the report then leaves out the "
+            "metrics and the memory."
+        )
     logs_pass = any(name.startswith("pass/") for row in run.metrics for name in row)
     if run.recipe.fields.get("dynamic_sampling") and not logs_pass:
         notes.append(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from meds_rl.files import encodable
 
@@ -80,23 +81,82 @@ def shortened(text: str, limit: int = MAX_NAME) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
+class Template(NamedTuple):
+    """What prompts have in common, before and after the question."""
+
+    before: str = ""
+    after: str = ""
+
+    def question(self, words: str) -> str:
+        """The words without it."""
+        return words.removeprefix(self.before).removesuffix(self.after)
+
+
+def template_of(prompts: Iterable[str]) -> Template:
+    r"""What different prompts have in common, cut at the end of a line or sentence.
+
+    Example:
+        >>> template_of(["Think.\n2 + 2?\nBe brief.", "Think.\n2 + 3?\nBe brief."])
+        Template(before='Think.\n', after='\nBe brief.')
+        >>> template_of(["What is 2 + 2?", "What is 2 + 3?"]), template_of(["Think. 2 + 2?"])
+        (Template(before='', after=''), Template(before='', after=''))
+    """
+    texts = list(dict.fromkeys(map(prompt_words, prompts)))
+    if len(texts) < 2:
+        return Template()
+    prefix, suffix = _shared(texts), _shared([text[::-1] for text in texts])[::-1]
+    before = prefix[: max((found.end() for found in _BREAK.finditer(prefix)), default=0)]
+    ends = {text[: len(text) - len(suffix)][-1:] for text in texts}
+    is_whole = suffix[:1].isspace() and ends <= set(_ENDS)
+    first = None if is_whole else _BREAK.search(suffix)
+    after = suffix if is_whole else suffix[first.start() :] if first else ""
+    for found in (Template(before, after), Template(before)):
+        if all(len(text) > len("".join(found)) and found.question(text).strip() for text in texts):
+            return found
+    return Template()
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """The characters with which all texts begin."""
+    low, high = min(texts), max(texts)
+    return low[: next((place for place, letter in enumerate(low) if letter != high[place : place + 1]), len(low))]
+
+
+_ENDS = ".:?!"
+_BREAK = re.compile(rf"\s*\n\s*|(?<=[{_ENDS}])\s+")
+_TOKEN = re.compile(r"<[|｜][^<>|｜]{1,40}[|｜]>|</?s>|<[be]os>|<(?:start|end)_of_turn>|\[/?INST\]")
+_ROLE = re.compile(r"\s*(?:system|developer|user|human)[ \t]*\n", re.IGNORECASE)
+_ASKED = re.compile(r"(?:^|(?<=[.!?}\])]))[ \t]*(?:user|human)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_ANSWERS = re.compile(r"(?:\n|(?<=[.!?}\])$]))\s*(?:assistant|model)\s*(?:<think>\s*(?:</think>\s*)?)?$", re.IGNORECASE)
+
+
+def _last_turn(text: str) -> str:
+    """What the user said last in a prompt that a chat template wrote, with special tokens or decoded without them."""
+    clean = _TOKEN.sub("\n", text)
+    if _ROLE.match(clean):
+        clean = _ANSWERS.sub("", _ASKED.split(clean)[-1])
+    return text if clean == text else clean.strip() or text
+
+
 def prompt_words(prompt: str) -> str:
-    """A prompt for the reader: of chat messages in JSON, as in the rollouts, the content of the last one.
+    """A prompt for the reader: of a chat the content of the last message. The chat is JSON, or a template wrote it.
 
     The content is a text or a list of parts. A part that is not text is shown as its type.
 
     Example:
+        >>> prompt_words("system\\nBe brief.\\nuser\\n2 + 2?\\nassistant\\n")
+        '2 + 2?'
         >>> prompt_words('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]')
         '2 + 2?'
         >>> prompt_words('[{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is it?"}]}]')
         '[image]\\nWhat is it?'
     """
     if not prompt.startswith("["):
-        return prompt
+        return _last_turn(prompt)
     try:
         messages = json.loads(prompt)
     except (ValueError, RecursionError):  # not JSON, or nested without end
-        return prompt
+        return _last_turn(prompt)
     last = messages[-1] if isinstance(messages, list) and messages else None
     content = last.get("content") if isinstance(last, dict) else None
     if isinstance(content, str):

@@ -11,7 +11,8 @@ another program (a *dump*) become a run folder in this order:
 - `collect` does all this for every file of a dump; completions wait on disk.
 - `grading` says which completions are right, once all rewards are known.
 - `compare` grades the samples that an evaluation left ungraded, by the reference answer.
-- `convert` writes the run folder.
+- `settle` decides what follows from all rows, `notes` says it, and `convert` writes the run folder.
+- `evaluations` keeps the figures of an evaluation as evaluations of a run.
 - `reading` opens run folders and dumps alike: `read` in Python, `opened` for the commands.
 """
 

@@ -17,7 +17,7 @@ from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
-from meds_rl.rollouts.formats import Format, Rows, Values, overridden, plain, recognise, why_not
+from meds_rl.rollouts.formats import NO_ANSWER, Format, Rows, Values, overridden, plain, recognise, why_not
 from meds_rl.rollouts.grading import Numbers
 from meds_rl.rollouts.messages import completion_text, prompt_text
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
@@ -33,6 +33,9 @@ LEAST_COPIED = 8
 
 OWN = ""
 """The key of the answers that the file has in a column, beside the markers and patterns that are searched."""
+
+LONGEST_GOLD = 400
+"""Characters of a right answer that are kept."""
 
 GRADES = {
     **dict.fromkeys(("correct", "right", "yes", "pass", "passed"), 1.0),
@@ -163,8 +166,10 @@ class Collector:
     Attributes:
         rows: what was collected.
         prompts, filters, references: each once, in the order of the places in `rows`.
+        golds: place of a prompt -> its right answer; None if the files name several.
         format: of the files that are read; None before the first.
         names: the columns of the first file that is read.
+        files: those that are read.
         grade, total: the names of the rewards that say right or wrong, and that are the reward, if the format says so.
         damages: of each file, what was left out.
         others: files of another format or of none, with their columns.
@@ -187,17 +192,19 @@ class Collector:
         self._files_read: set[int] = set()
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
+        self.golds: dict[int, str | None] = {}
         self.filters: dict[str, int] = {}
         self.references: dict[tuple[str, ...], int] = {}
         self.format: Format | None = None
         self.names: list[str] = []
+        self.files: list[Path] = []
         self.grade = self.total = ""
         self.damages: dict[Path, Damage] = {}
         self.others: dict[Path, list[str]] = {}
         self.repeated: set[int] = set()
         self.words: dict[str, dict[str, float]] = {}
         self.unread: dict[str, str] = {}
-        self.num_files = self.incomplete = self._num_documents = 0
+        self.incomplete = self._num_documents = 0
 
     def read(self, files: Sequence[Path], keep: Callable[[Sequence[str]], None], show_progress: bool = False) -> None:
         """Read files of the dump.
@@ -253,7 +260,7 @@ class Collector:
             raise RunFolderError(f"{path} {why}.")
         if self.format is None:
             self.format, self.names = found, list(block.names)
-        self.num_files += 1
+        self.files.append(path)
         return found
 
     def _end(self, format_: Format) -> None:
@@ -263,7 +270,7 @@ class Collector:
         content = hash(tuple(self._whole))
         is_copy = len(set(self._whole)) >= LEAST_COPIED and content in self._files_read
         if is_logged_again or is_copy:
-            self.repeated.add(self.num_files - 1)
+            self.repeated.add(len(self.files) - 1)
         self._files_read.add(content)
         self._last_hashes, self._hashes, self._whole = self._hashes, [], []
 
@@ -278,6 +285,7 @@ class Collector:
         texts = [completion_text(completion) for completion in rows.completions]
         groups = [None if group is None else encodable(str(group)) for group in rows.groups] or [None] * num
         prompts = self._places(rows.prompts or [None if group is None else f"group {group}" for group in groups])
+        self._keep_golds(prompts.tolist(), rows.golds)
         steps = self._steps(rows, path, num)
         whole = (prompts >= 0) & (steps != BAD_STEP) & np.array([text is not None for text in texts], dtype=bool)
         self.incomplete += num - int(whole.sum())
@@ -291,7 +299,7 @@ class Collector:
             "step": steps,
             "length": numbers_of(rows.lengths, num),
             "advantage": numbers_of(rows.advantages, num),
-            "file": np.full(num, self.num_files - 1),
+            "file": np.full(num, len(self.files) - 1),
             "filter": self._filter_places(rows.filters, num),
             **self._reference_numbers(rows.references, num),
         }
@@ -322,6 +330,16 @@ class Collector:
             places.append(-1 if text is None else known.setdefault(text, len(known)))
         return np.array(places, dtype=np.int64)
 
+    def _keep_golds(self, prompts: Sequence[int], golds: Values) -> None:
+        pairs = zip(prompts, golds or [None] * len(prompts), strict=True)
+        plain_golds = ((place, gold if isinstance(gold, str | int | float) else None) for place, gold in pairs)
+        for place, gold in dict.fromkeys(plain_golds):  # each once: the completions of a prompt share it
+            text = _answer(gold)
+            if text is not None and place >= 0:
+                short = text if len(text) <= LONGEST_GOLD else text[:LONGEST_GOLD] + "…"
+                if self.golds.setdefault(place, short) != short:  # such a column has something else
+                    self.golds[place] = None
+
     def _filter_places(self, filters: Values, num: int) -> NDArray[np.int64]:
         known = self.filters
         return np.array([known.setdefault(str(name), len(known)) for name in filters or [""] * num], dtype=np.int64)
@@ -340,7 +358,7 @@ class Collector:
         }
 
     def _steps(self, rows: Rows, path: Path, num: int) -> Numbers:
-        """The optimiser steps done before each row was sampled.
+        """The step of each row, as the program counts.
 
         NaN if nothing says it, `BAD_STEP` where a row has none while others have one.
         """
@@ -353,7 +371,7 @@ class Collector:
             )
             return np.full(num, np.nan if named is None else float(named))
         good = np.isfinite(steps) & (steps >= 0) & (steps <= MAX_STEP) & (steps == np.floor(steps))
-        return np.where(good, np.maximum(steps - rows.first_step, 0), BAD_STEP)
+        return np.where(good, steps, BAD_STEP)
 
     def _read_numbers(self, what: str, values: Values, num: int) -> Numbers:
         """The values as numbers (`numbers_of`); the first that is something else is kept for the reader."""
@@ -430,7 +448,13 @@ def _outcome(value: Any) -> str | None:
 
 
 def _answer(value: Any) -> str | None:
-    """An answer as text; none for what is no text or number, and for an empty one."""
+    """An answer as text; none for what is no text or number, and for what programs write if there is none.
+
+    Example:
+        >>> _answer(" 42 "), _answer(7), _answer("[INVALID]"), _answer("None"), _answer(None)
+        ('42', '7', None, None, None)
+    """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    return encodable(str(value)).strip() or None
+    text = encodable(str(value)).strip()
+    return None if text.lower() in NO_ANSWER or text == "None" else text

@@ -156,7 +156,12 @@ def later_runs(run: Path) -> list[Path]:
 
 
 def dump_at(path: Path) -> Dump | None:
-    """The dump in a folder: its files, else those in its numbered folders (``step_10``); None if there are none."""
+    """The dump in a folder: its files, else those in its numbered folders (``step_10``); None if there are none.
+
+    Of an output folder of TRL, which has files of models, it is ``completions``.
+    """
+    if any((path / "completions").glob("completions_*.parquet")):
+        path = path / "completions"
     files = _without_links(_only_one_kind([*_files_in(path)]) or _only_one_kind([*_files_below(path, 1)]))
     return Dump(path, tuple(sorted(files, key=natural))) if files else None
 

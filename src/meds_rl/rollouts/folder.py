@@ -47,7 +47,7 @@ STATE_FILE = "meds_state.json"
 TRAINER_STATE_FILE = "trainer_state.json"
 """In a checkpoint: Hugging Face writes it last."""
 SOURCE_FILE = "source.json"
-"""In a folder made from the rollouts of another program: where they are, and what was recognised."""
+"""In a folder made from the rollouts of another program: where they are, what was recognised, and right answers."""
 
 _NUMBERED_RUN = re.compile(r"run-([0-9]+)")
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]+)")
@@ -193,7 +193,10 @@ class RunFolder:
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """Path, name and notes of the other program's rollouts (`SOURCE_FILE`); None for a run."""
+        """What is known of the other program's rollouts (`SOURCE_FILE`); None for a run.
+
+        ``path``, ``name``, ``notes``, ``is_evaluation``, and ``golds``: prompt id -> right answer.
+        """
         return read_json(self.path / SOURCE_FILE)
 
     @property

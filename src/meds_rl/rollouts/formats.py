@@ -14,8 +14,8 @@ from meds_rl.rollouts.compare import Reference, figure_of, reference_answers
 
 Values = list[Any]
 
-NO_ANSWER = ("", "[invalid]", "[no match]")
-"""What programs write if there is no answer."""
+NO_ANSWER = ("", "[invalid]", "[invalidanswer]", "[no match]")
+"""What programs write if there is no answer, in lower case."""
 
 
 @dataclass
@@ -31,9 +31,9 @@ class Rows:
         steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
             tokens, and the weight in the update.
         outcomes: what the grader reports beside its grade, texts or lists.
+        golds: the right answers.
         filters: which of several gradings of the same completion a row is.
         references: the `Reference` of a document with several samples; None for none.
-        first_step: what the program calls the step at which no optimiser step was done.
     """
 
     prompts: Values
@@ -47,9 +47,9 @@ class Rows:
     lengths: Values = field(default_factory=list)
     advantages: Values = field(default_factory=list)
     outcomes: Values = field(default_factory=list)
+    golds: Values = field(default_factory=list)
     filters: Values = field(default_factory=list)
     references: Sequence[Reference | None] = field(default_factory=list)
-    first_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Format:
         skip: columns that are not read, which may be large.
         one_a_row: whether a row of the file is always one completion.
         logs_again: whether the program may log the same completions in the next file, too.
+        is_evaluation: whether the completions are of an evaluation, so that training did not see them.
+        sums_all: whether every reward is a part of the total, whatever its name.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Format:
     skip: tuple[str, ...] = ()
     one_a_row: bool = True
     logs_again: bool = False
+    is_evaluation: bool = False
+    sums_all: bool = False
 
     def wanted(self, names: Sequence[str]) -> list[str]:
         """The columns to read of those that a file has."""
@@ -90,11 +94,44 @@ def recognise(names: Collection[str]) -> Format | None:
     return next((each for each in FORMATS if set(each.keys) <= set(names)), None)
 
 
+# ---- Our own tables: copied rollouts, and rollouts that are graded again; the samples of `meds eval`
+
+
+def _own(block: Block) -> Rows:
+    names = ("is_correct", "reward") if any(value is not None for value in block.column("is_correct")) else ("reward",)
+    return Rows(
+        prompts=block.column("prompt"),
+        completions=block.column("completion"),
+        rewards={name: block.column(name) for name in names},
+        grade=names[0],
+        total="reward",
+        steps=block.column("step"),
+        answers=block.column("answer"),
+        groups=block.column("group_id"),
+        lengths=block.column("num_tokens"),
+        advantages=block.column("advantage"),
+        outcomes=block.column("outcome"),
+    )
+
+
+def _samples(block: Block) -> Rows:
+    return Rows(
+        prompts=block.column("prompt" if "prompt" in block.names else "problem_id"),
+        completions=block.column("completion"),
+        rewards={"is_correct": block.column("is_correct")},
+        answers=block.column("answer"),
+        lengths=block.column("num_tokens"),
+        outcomes=block.column("outcome"),
+        golds=block.column("gold"),
+    )
+
+
 # ---- TRL
 
 
 def _trl(block: Block) -> Rows:
-    others = [name for name in block.names if name not in ("step", "prompt", "completion", "advantage")]
+    known = ("step", "prompt", "completion", "advantage", "meds_penalty")  # MEDSTrainer's penalty is no raw reward
+    others = [name for name in block.names if name not in known]
     numbers = _numbers_of(block, others)
     # TRL writes rewards as floats. Whole numbers and truth values come from `log_extra`.
     floats = {name: values for name, values in numbers.items() if any(isinstance(value, float) for value in values)}
@@ -105,7 +142,7 @@ def _trl(block: Block) -> Rows:
         steps=block.column("step"),
         advantages=block.column("advantage"),
         outcomes=_first_of(block, ("outcome",)),
-        first_step=1,  # it is logged after the optimiser step
+        golds=_first_of(block, USUAL["gold"]),
     )
 
 
@@ -125,6 +162,9 @@ def is_numbers(values: Iterable[Any]) -> bool:
 
 def _verl(block: Block) -> Rows:
     rewards = {name: block.column(name) for name in ("acc", "score") if name in block.names}
+    if "overlong_reward" in block.names:
+        pairs = zip(rewards["score"], block.column("overlong_reward"), strict=True)
+        rewards["score - overlong_reward"] = [_difference(*pair) for pair in pairs]
     groups = [value.rsplit("_", 2)[0] if isinstance(value, str) else None for value in block.column("uid")]
     return Rows(
         prompts=block.column("input"),
@@ -136,8 +176,14 @@ def _verl(block: Block) -> Rows:
         answers=_first_of(block, ("pred",)),
         groups=groups if "uid" in block.names else [],
         outcomes=_first_of(block, ("outcome",)),
-        first_step=0 if "reward" in block.names else 1,  # only validation has it, which follows the update
+        golds=block.column("gts"),
     )
+
+
+def _difference(value: Any, part: Any) -> float | None:
+    """DAPO takes a penalty for length off the score; without it the score says right or wrong."""
+    whole, taken = _float(value), _float(part)
+    return None if whole is None or taken is None else round(whole - taken, 9)
 
 
 def _first_of(block: Block, names: Iterable[str]) -> Values:
@@ -161,6 +207,7 @@ def _verifiers(block: Block) -> Rows:
         total="reward",
         groups=_first_of(block, ("group_id",)),
         advantages=_first_of(block, ("advantage",)),
+        golds=_first_of(block, ("answer",)),
     )
 
 
@@ -175,7 +222,6 @@ def _episodes(block: Block) -> Rows:
         [trace for _, trace in pairs],
         groups=[_at(group, "id") for (_, group, _), _ in pairs],
         steps=[_at(run, "work", "step") for (_, _, run), _ in pairs],
-        first_step=1,
     )
 
 
@@ -184,9 +230,7 @@ def _traces(block: Block) -> Rows:
     return _of_traces([dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)])
 
 
-def _of_traces(
-    traces: list[Any], groups: Values | None = None, steps: Values | None = None, first_step: int = 0
-) -> Rows:
+def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
     messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
     scores = [_scores(_at(trace, "rewards")) for trace in traces]
     names = dict.fromkeys(name for each in scores for name in each)
@@ -200,7 +244,6 @@ def _of_traces(
         total="reward",
         groups=groups or [],
         steps=steps or [],
-        first_step=first_step,
     )
 
 
@@ -266,6 +309,7 @@ def _lm_eval(block: Block) -> Rows:
             rows.prompts.append(_at(columns["arguments"][place], "gen_args_0", "arg_0"))
             rows.completions.append(text)
             rows.filters.append(columns["filter"][place])
+            rows.golds.append(columns["target"][place])
             rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
             for name, values in grades.items():
                 rows.rewards[name].append(values[number] if number < len(values) else None)
@@ -295,7 +339,7 @@ def _each(value: Any, count: int) -> Values:
 
 def _read_answer(answer: Any, text: str) -> str | None:
     """What a filter read in a completion; a filter that keeps the whole text reads nothing."""
-    return answer if isinstance(answer, str) and answer not in NO_ANSWER and answer.strip() != text.strip() else None
+    return answer if isinstance(answer, str) and answer.strip() != text.strip() else None
 
 
 # ---- lighteval
@@ -338,6 +382,7 @@ def _documents(documents: Iterable[tuple[Any, Any, Any, Any]]) -> Rows:
         num = len(texts)
         rows.prompts += [prompt] * num
         rows.completions += texts
+        rows.golds += [_first(gold) if isinstance(gold, list) else gold] * num
         figures = {name: figure_of(name, num) for name in names}
         for name, values in rows.rewards.items():
             values += _grades(_at(metric, name), num, figures[name])
@@ -400,6 +445,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "length": ("num_tokens", "completion_length", "response_length", "completion_tokens"),
     "advantage": ("advantage",),
     "outcome": ("outcome",),
+    "gold": ("gold", "gts", "ground_truth", "gold_answer", "reference_answer", "target"),
 }
 """What a plain table usually calls each thing. A column `answer` is mostly the right answer, not the model's."""
 
@@ -431,6 +477,7 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
             lengths=found["length"],
             advantages=found["advantage"],
             outcomes=found["outcome"],
+            golds=found["gold"],
         )
 
     return Format("plain table", (), read)
@@ -440,8 +487,6 @@ def overridden(block: Block, rows: Rows, columns: Mapping[str, str]) -> Rows:
     """The rows with what the user named in the place of what the format says."""
     fields = {"prompt": "prompts", "completion": "completions", "step": "steps", "answer": "answers", "group": "groups"}
     named: dict[str, Any] = {fields[ours]: block.at(name) for ours, name in columns.items() if ours in fields}
-    if "step" in columns:
-        named["first_step"] = 0
     if "reward" in columns:
         name = columns["reward"]
         rewards = rows.rewards if name in rows.rewards else {**rows.rewards, name: block.at(name)}
@@ -475,6 +520,15 @@ def listed(names: Sequence[str], most: int = 20) -> str:
 
 
 FORMATS: tuple[Format, ...] = (
+    Format("meds-rl rollouts", ("generation", "prompt_id", "completion", "shaped_reward"), _own),
+    Format(
+        "samples of meds eval",
+        ("problem_id", "sample", "completion", "is_correct"),
+        _samples,
+        numbered=False,
+        skip=("fingerprint",),
+        is_evaluation=True,
+    ),
     Format(
         "lm-evaluation-harness samples",
         ("doc_id", "arguments", "resps", "filtered_resps", "filter"),
@@ -482,11 +536,25 @@ FORMATS: tuple[Format, ...] = (
         numbered=False,
         skip=("doc",),
         one_a_row=False,
+        is_evaluation=True,
     ),
-    Format("lighteval details", ("doc", "model_response", "metric"), _lighteval, numbered=False, one_a_row=False),
     Format(
-        "lighteval details", ("predictions", "metrics", "full_prompt"), _old_lighteval, numbered=False, one_a_row=False
+        "lighteval details",
+        ("doc", "model_response", "metric"),
+        _lighteval,
+        numbered=False,
+        one_a_row=False,
+        is_evaluation=True,
     ),
+    Format(
+        "lighteval details",
+        ("predictions", "metrics", "full_prompt"),
+        _old_lighteval,
+        numbered=False,
+        one_a_row=False,
+        is_evaluation=True,
+    ),
+    Format("verl validation", ("input", "output", "score", "step", "reward"), _verl, is_evaluation=True),
     Format("verl", ("input", "output", "score", "step"), _verl),
     Format(
         "TRL completions",
@@ -494,11 +562,12 @@ FORMATS: tuple[Format, ...] = (
         _trl,
         skip=("image", "images"),
         logs_again=True,
+        sums_all=True,
     ),
     Format("verifiers rollouts", ("example_id", "prompt", "completion", "reward"), _verifiers),
     Format("verifiers rollouts", ("id", "prompt", "completion", "reward", "task"), _verifiers),
     Format("verifiers traces", ("id", "env", "task", "traces"), _episodes, one_a_row=False),
     Format("verifiers traces", ("nodes", "rewards", "task"), _traces),
-    Format("SkyRL evaluation", ("input_prompt", "output_response", "score"), _skyrl),
+    Format("SkyRL evaluation", ("input_prompt", "output_response", "score"), _skyrl, is_evaluation=True),
 )
 """The most specific first."""

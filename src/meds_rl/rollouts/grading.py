@@ -46,7 +46,9 @@ class Grading:
         return " ".join(filter(None, (f"Right: {self.right}.", self.total)))
 
 
-def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | None) -> Grading:
+def grade(
+    rewards: Mapping[str, Numbers], name: str, total: str, above: float | None, *, sums_all: bool = False
+) -> Grading:
     """Say which completions are right.
 
     Args:
@@ -54,6 +56,7 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
         name: the reward that says it; empty if that is to be found out.
         total: the recorded reward; empty for the sum of all.
         above: right is what has a larger reward; None: 1 is right, or the larger of two values (see `_right`).
+        sums_all: whether all rewards are summed, also those whose names do not say that they are rewards.
 
     Raises:
         RunFolderError: it cannot be said. The message names the columns, or the reward's values.
@@ -62,12 +65,19 @@ def grade(rewards: Mapping[str, Numbers], name: str, total: str, above: float | 
     if total in rewards:
         summed, what, which = rewards[total], total, ""
     else:
-        summed, what = _sum(named), " + ".join(named)
-        which = f"Reward: {what}." if len(named) > 1 else ""
+        parts = rewards if sums_all else named
+        summed, what = _sum(parts), " + ".join(parts)
+        which = f"Reward: {what}." if len(parts) > 1 else ""
     if above is not None:
         return _graded(summed, summed, what, above, which)
     name = name or _that_says_right(named, total)
-    return _graded(rewards[name], summed, name, None, which)
+    try:
+        return _graded(rewards[name], summed, name, None, which)
+    except RunFolderError:
+        without = next((each for each in rewards if each.startswith(f"{name} - ")), None)
+        if without is None:
+            raise
+    return _graded(rewards[without], summed, without, None, which)
 
 
 def _graded(values: Numbers, rewards: Numbers, name: str, above: float | None, which: str) -> Grading:
@@ -90,12 +100,23 @@ def _right(values: Numbers, name: str, above: float | None) -> tuple[NDArray[np.
     if len(different) == 2 and (different[1] >= 1 or different[1] == -different[0]):
         low, high = different
         return values == high, f"{name} is {high:g}, the larger of its two values ({low:g} and {high:g})"
+    such = _such_as(values)
     plural = "s" if len(different) > 1 else ""
     raise RunFolderError(
         f"{name} has {len(different):,} different value{plural}, from {different[0]:g} (median {np.median(values):g}) "
-        f"to {different[-1]:g}: say above which one is right with --correct-above X, or name another column with "
+        f"to {different[-1]:g}: say above which one is right with --correct-above X{such}, or name another column with "
         "--reward."
     )
+
+
+def _such_as(values: Numbers) -> str:
+    """A bound to try: midway between the two commonest values, if most rows have them and they look like grades."""
+    different, counts = np.unique(values, return_counts=True)
+    commonest = sorted(different[np.argsort(-counts, kind="stable")[:2]].tolist())
+    low, high = commonest[0], commonest[-1]
+    if low == high or not (high >= 1 or high == -low) or np.isin(values, commonest).mean() < 0.5:
+        return ""
+    return f" (such as {(low + high) / 2:g}, midway between the commonest values, {low:g} and {high:g})"
 
 
 def _that_says_right(rewards: Mapping[str, Numbers], total: str) -> str:

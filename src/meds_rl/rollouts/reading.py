@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meds_rl.rollouts.collect import ReadOptions
-from meds_rl.rollouts.convert import NotRecognisedError, convert
+from meds_rl.rollouts.convert import convert
 from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.rollouts.evaluations import write_evaluations
 from meds_rl.rollouts.folder import RunFolder
+from meds_rl.rollouts.settle import NotRecognisedError
 from meds_rl.rollouts.table import RunFolderError
 
 if TYPE_CHECKING:
@@ -81,9 +83,7 @@ def opened(
         ValueError: an option is wrong, or is given for a run folder.
     """
     options.check()
-    for source in sources:
-        if isinstance(source, Path):
-            refuse_options(source, options)
+    sources = [source if isinstance(source, Dump) else _graded_by(source, options) for source in sources]
     with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
         found = []
         for number, source in enumerate(sources):
@@ -91,11 +91,41 @@ def opened(
                 found.append(RunFolder(source))
                 continue
             try:
-                found.append(convert(source, options, Path(folder) / str(number), show_progress=show_progress))
+                run = convert(source, options, Path(folder) / str(number), show_progress=show_progress)
+                if (run.source or {})["is_evaluation"]:
+                    write_evaluations(run, source)
+                found.append(run)
             except NotRecognisedError:
                 if not source.is_beside_runs:
                     raise
         yield found
+
+
+def _graded_by(path: Path, options: ReadOptions) -> Path | Dump:
+    """A run; its rollouts as those of another program, if nothing graded them and options say what is right.
+
+    Raises:
+        ValueError: there are options for a run that was graded.
+    """
+    if options.is_empty:
+        return path
+    files = [file for _, file in RunFolder(path).rollout_files()]
+    if not files or any(map(_is_graded, files)):
+        refuse_options(path, options)
+    return Dump(path, tuple(files))
+
+
+def _is_graded(path: Path) -> bool:
+    """Whether a file of rollouts has a completion that is right or wrong."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:
+            column = file.read(["is_correct"])["is_correct"]
+    except (pa.ArrowException, OSError, KeyError):
+        return False
+    return bool(column.null_count < len(column))
 
 
 def refuse_options(run: Path, options: ReadOptions) -> None:

@@ -538,6 +538,16 @@ def test_answers_that_were_not_found_are_said_first_and_working_opens(watch, tmp
     assert seen.messages == []
 
 
+def test_an_evaluation_of_another_program_says_so(watch, tmp_path):
+    data = made_up_report(num_runs=1)
+    data["runs"][0].update(is_dump=True, is_evaluation=True, has_memory=False)
+    write_page(data, tmp_path / "page.html")
+    page = watch().open(tmp_path / "page.html").page
+    assert page.locator("#summary h3").inner_text().endswith(" (evaluation)")
+    assert page.locator("#summary .lead").inner_text().startswith("Wrong completions of evaluations, grouped by error")
+    assert page.locator("#course .lead").inner_text().startswith("Rollouts of other programs keep the steps")
+
+
 def test_a_single_batch_has_no_course(watch, tmp_path):
     data = made_up_report(num_runs=1)
     data["runs"][0].update(stretches=[0], num_steps=1)

@@ -13,6 +13,9 @@ from meds_rl.rollouts.convert import Conversion
 from meds_rl.rollouts.dumps import Dump, find_sources
 from meds_rl.rollouts.table import RunFolderError
 
+REST = 10.0
+"""Seconds after its last change at which a file counts as whole, if no later one exists."""
+
 MAX_NAMED = 10
 """Folders that an error names."""
 
@@ -24,14 +27,17 @@ class DumpFollower(Follower):
         path: the folder that it writes to, or a file.
         options: what the user says about them.
         folder: an empty folder, for the rollouts in the form of a run folder.
+        rest: seconds for which the newest file must not have changed before it is read; it may be half written.
 
     Raises:
         RunFolderError: nothing is recognised, or something needed is missing.
     """
 
-    def __init__(self, path: str, options: ReadOptions, folder: Path) -> None:
+    done_at = 0  # the program's own numbers are shown
+
+    def __init__(self, path: str, options: ReadOptions, folder: Path, rest: float = 0.0) -> None:
         super().__init__(folder / "run")
-        self._source, self._options = path, options
+        self._source, self._options, self._rest = path, options, rest
         self._conversion: Conversion | None = None
         self._stamps: dict[Path, Stamp] = {}
         self.path = Path(path)
@@ -63,6 +69,9 @@ class DumpFollower(Follower):
 
     def _convert(self, dump: Dump) -> None:
         stamps = {path: stamp for path in dump.files if (stamp := stamp_of(path)) is not None and stamp[2] > 0}
+        newest = max((changed for _, changed, _ in stamps.values()), default=0)
+        if newest / 1e9 > time.time() - self._rest:
+            stamps = {path: stamp for path, stamp in stamps.items() if path in self._stamps or stamp[1] < newest}
         if any(stamps.get(path) != stamp for path, stamp in self._stamps.items()):
             shutil.rmtree(self.folder.path)
             self._stamps, self._conversion = {}, None

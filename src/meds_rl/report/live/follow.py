@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from meds_rl.report.course import BATCH_COLUMNS, PREFERRED, BatchFigures, Course, logged_figures
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.report.source import is_wrong
-from meds_rl.report.text import finite
+from meds_rl.report.text import Template, finite, prompt_words, template_of
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.table import RunFolderError, metrics_row, read_batch
 
@@ -60,7 +60,11 @@ class Follower:
         last_row: The newest row of the metrics.
         unread: Files of rollouts that exist and are not read yet.
         damaged: Files that cannot be read and were skipped.
+        done_at: What the reader calls the step once the batch of step 0 was used.
     """
+
+    done_at = 1
+    _template: tuple[int, Template] = (0, Template())
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.folder = RunFolder(path)
@@ -116,6 +120,13 @@ class Follower:
     def largest_errors(self, count: int) -> list[GivenError]:
         """The most frequent errors, the largest first."""
         return sorted(self.errors.values(), key=lambda error: (-error.count, error.first))[:count]
+
+    def prompt_words(self, error: GivenError) -> str:
+        """The question of an error's prompt, without what the prompts read so far have in common."""
+        text = self.prompt_text(error)
+        if len(self._prompts) != self._template[0]:
+            self._template = len(self._prompts), template_of(filter(None, self._prompts.values()))
+        return self._template[1].question(prompt_words(text))
 
     def prompt_text(self, error: GivenError) -> str:
         """The text of an error's prompt; its id if the file no longer exists."""

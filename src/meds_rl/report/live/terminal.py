@@ -13,7 +13,7 @@ from rich.text import Text
 
 from meds_rl.report.course import OF_THE_MEMORY, PANELS, Line, Panel
 from meds_rl.report.live.follow import Follower, GivenError
-from meds_rl.report.text import finite, one_line, percent, prompt_words, times
+from meds_rl.report.text import finite, one_line, percent, times
 
 COLOURS = (32, 208, 36)
 """Of the lines, out of a terminal's 256: blue, orange and green after Okabe and Ito, distinct for the colour-blind."""
@@ -86,7 +86,7 @@ def header(follower: Follower, width: int) -> RenderableType:
     total = total_steps(follower)
     name = f"{follower.recipe.method}  {follower.path}"
     left = "" if total is None else f" of {total:,}"
-    state = [f"step {follower.step:,}{left}", *time_words(follower)]
+    state = [f"step {_shown(follower, follower.step):,}{left}", *time_words(follower)]
     state.append(f"{follower.num_wrong:,} of {follower.num_completions:,} completions wrong")
     if follower.lacks_answers:
         state.append("no answers found")
@@ -101,6 +101,11 @@ def header(follower: Follower, width: int) -> RenderableType:
         Text(one_line(" · ".join(state), width), no_wrap=True),
         bar,
     )
+
+
+def _shown(follower: Follower, done: int) -> int:
+    """The step for the reader, once so many are done: another program's number of its last batch."""
+    return max(0, done - 1 + follower.done_at)
 
 
 def total_steps(follower: Follower) -> int | None:
@@ -160,7 +165,7 @@ def errors_table(follower: Follower, width: int) -> RenderableType:
     if wide and follower.has_memory:
         table.add_column("penalty", justify="right", no_wrap=True)
     for error in follower.largest_errors(NUM_ERRORS):
-        prompt = one_line(prompt_words(follower.prompt_text(error)), width)
+        prompt = one_line(follower.prompt_words(error), width)
         answer = [] if follower.lacks_answers else [Text(_answer(error, width))]
         more = [f"{error.first}–{error.last}"] if wide else []
         more += [f"{error.penalty / error.count:.3f}"] if wide and follower.has_memory else []
@@ -180,7 +185,7 @@ def status_line(follower: Follower, step: int | None = None) -> str:
         step: Optimiser steps done; default: the newest that is logged. Rollouts may be a step ahead of it.
     """
     total, step = total_steps(follower), follower.step if step is None else step
-    parts = [f"step {step:,}" + ("" if total is None else f"/{total:,}")]
+    parts = [f"step {_shown(follower, step):,}" + ("" if total is None else f"/{total:,}")]
     # The figures of a step are of the batch sampled before it. A batch may serve several steps.
     course = {
         line: {at: value for at, value in points.items() if at < step} for line, points in follower.course.items()
@@ -192,7 +197,7 @@ def status_line(follower: Follower, step: int | None = None) -> str:
 
 def largest_error_line(follower: Follower, error: GivenError) -> str:
     """One of the largest errors in one line, for a log."""
-    prompt = one_line(prompt_words(follower.prompt_text(error)), 80)
+    prompt = one_line(follower.prompt_words(error), 80)
     if follower.lacks_answers:
         return f"{error.count:,} wrong completions of “{prompt}”, steps {error.first} to {error.last}"
     answer = "no answer" if error.answer is None else f"“{one_line(error.answer, 40)}”"

@@ -3,7 +3,9 @@
 
 function courseSection(report) {
   const section = el("section", { id: "course", "aria-label": "Course of training" });
-  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, "A step is the number of optimiser steps done before a batch was sampled: the first batch is step 0. Thin lines are the seeds of a variant, thick lines their mean."));
+  const own = report.runs.every((run) => run.is_dump) ? "" : "A step is the number of optimiser steps done before a batch was sampled: the first batch is step 0. ";
+  const theirs = report.runs.some((run) => run.is_dump) ? "Rollouts of other programs keep the steps that these count. " : "";
+  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, `${own}${theirs}Thin lines are the seeds of a variant, thick lines their mean.`));
   const grid = el("div", { class: "grid" });
   for (const figure of report.figures.course.filter(hasCourse)) {
     grid.append(figureCard(figure, { now: lastValues(report, figure, figure.name !== "course-memory") }));

@@ -6,7 +6,8 @@ const MANY = 4; // with more runs, each shows one sentence, and the rest on a cl
 function summarySection(report) {
   const section = el("section", { id: "summary", "aria-label": "Summary" });
   section.append(el("h1", {}, report.runs.length > 1 ? `What ${report.runs.length} runs keep getting wrong` : "What the policy keeps getting wrong"));
-  section.append(el("p", { class: "lead" }, `Wrong completions that training saw, grouped by error: how often and when each was made${report.runs.some((run) => run.has_memory) ? ", and its penalty" : ""}.`));
+  const of = report.runs.every((run) => run.is_evaluation) ? "of evaluations" : "that training saw";
+  section.append(el("p", { class: "lead" }, `Wrong completions ${of}, grouped by error: how often and when each was made${report.runs.some((run) => run.has_memory) ? ", and its penalty" : ""}.`));
   for (const verdict of report.verdicts ?? []) section.append(putSentence(el("p", { class: "verdict" }), verdict));
   const many = report.runs.length > MANY;
   const cards = el("div", { class: many ? "grid" : report.runs.length > 1 ? "grid two" : "" });
@@ -31,7 +32,7 @@ function warning(text) {
 
 function runCard(report, run, brief) {
   const card = el("article", { class: "card run", "data-run": run.id });
-  card.append(el("h3", {}, runTitle(report, run)), putText(el("p", { class: "path" }), run.path));
+  card.append(el("h3", {}, runTitle(report, run), run.is_evaluation ? " (evaluation)" : null), putText(el("p", { class: "path" }), run.path));
   const all = report.headlines.filter((each) => each.run === run.id);
   const [first, ...rest] = all.filter((each) => !each.is_warning);
   for (const said of all.filter((each) => each.is_warning)) card.append(warning(said.text));
