@@ -111,8 +111,15 @@ class RunFolder:
     def drop_metrics_after(self, step: int) -> None:
         """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones again."""
         if self.metrics_path.is_file():
-            kept = [row for row in self.metrics() if row["step"] <= step]
-            write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            self._write_metrics([row for row in self.metrics() if row["step"] <= step])
+
+    def keep_metrics(self, count: int) -> None:
+        """Keep the first rows of the metrics, and no line that a kill cut off."""
+        if self.metrics_path.is_file():
+            self._write_metrics(self.metrics()[:count])
+
+    def _write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def has_rollouts(self) -> bool:
         """Whether rollouts were written."""
