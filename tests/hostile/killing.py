@@ -3,7 +3,6 @@
 import builtins
 import faulthandler
 import io
-import itertools
 import multiprocessing
 import os
 import random
@@ -59,7 +58,7 @@ class Counter:
     def concerns(self, path: Any) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return False
-        return os.path.abspath(os.fsdecode(path)).startswith(self.folder)
+        return str(Path(os.fsdecode(path)).absolute()).startswith(self.folder)
 
     def install(self) -> None:
         """For the rest of this process: operations that Python sees, and halves of writes."""
@@ -173,10 +172,9 @@ def kill_often(
         rng: draws the points; three of four are operations, the others times.
         differs: what is wrong at the end of a run; None if nothing is.
     """
-    mishandled, killed = [], 0
-    for number in itertools.count():
-        if killed >= kills:
-            return mishandled
+    mishandled, killed, number = [], 0, 0
+    while killed < kills:
+        number += 1
         folder, points = place / f"{number:03d}", []
         for _ in range(rng.randint(1, min(3, kills - killed))):
             point = _draw(whole, rng)
@@ -193,6 +191,7 @@ def kill_often(
         wrong = f"exit code {done.code} {done.error}" if done.code else differs(folder)
         if wrong:
             mishandled.append(f"{folder.name}, killed at {points}: {wrong}")
+    return mishandled
 
 
 def _draw(whole: Attempt, rng: random.Random) -> Point:

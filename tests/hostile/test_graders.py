@@ -199,7 +199,7 @@ def test_training(tmp_path, tally):
 
     accuracy, row = polynomial_reward()
 
-    def reward(prompts, completions, log_metric, log_extra, **_):
+    def reward(log_metric, log_extra, **_):
         texts = [boxed(FREEZES), boxed(row["answer"]), boxed("(x+1)**1000000"), boxed("0")]
         columns = {name: [row[name]] * 4 for name in ("answer", "entry")}
         return accuracy(texts, log_metric=log_metric, log_extra=log_extra, **columns)

@@ -66,10 +66,8 @@ def mishandled(
 @cache
 def compile_kernels() -> None:
     """In this process, as a process that is killed early never stores them."""
-    rng = np.random.default_rng(0)
-    RewardShaper().shape(
-        np.zeros(40), prompt_ids=["p"] * 40, features=rng.normal(size=(40, 4)), is_correct=[False] * 40
-    )
+    features = np.random.default_rng(0).normal(size=(40, 4))
+    RewardShaper().shape(np.zeros(40), prompt_ids=["p"] * 40, features=features, is_correct=np.zeros(40, dtype=bool))
 
 
 def without(value, names):
@@ -163,7 +161,7 @@ def run_main(*arguments: object) -> None:
 def evaluation(folder: Path) -> None:
     """`meds eval`, with --resume where there is a folder."""
     resume = ["--resume"] if folder.exists() else []
-    small = ["--samples", "6", "--problems", "2", "--by", "difficulty", "--batch-size", "8", "--max-new-tokens", "32"]
+    small = ["--samples", "4", "--problems", "1", "--by", "difficulty", "--batch-size", "4", "--max-new-tokens", "24"]
     run_main("eval", "pocket", *small, "--output", folder, "--format", "lm-eval", *resume)
 
 
@@ -177,8 +175,7 @@ def evaluated(folder: Path) -> dict[str, object]:
 
 
 def test_evaluation(tmp_path, tally):
-    import meds_rl.evaluation.engines
-    import meds_rl.evaluation.evaluate  # noqa: F401
+    evaluation(tmp_path / "here")  # imports all that it needs in this process
 
     tally("`meds eval`, killed", 50, mishandled(evaluation, 50, evaluated, tmp_path), BOUND)
 
@@ -208,9 +205,11 @@ def test_report(tmp_path, tally, a_run):
 
 def test_diversity_with_an_annotator(tmp_path, tally, a_run, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with serving(
-        lambda body, _: said("Score: 4" if "SOLUTION 1" in body["messages"][0]["content"] else "Category: 2")
-    ) as server:
+
+    def answer(body, _):
+        return said("Score: 4" if "SOLUTION 1" in body["messages"][0]["content"] else "Category: 2")
+
+    with serving(answer) as server:
 
         def diversity(folder: Path) -> None:
             folder.mkdir(exist_ok=True)
@@ -280,9 +279,8 @@ def penalised(folder: Path, options: dict) -> dict[str, object]:
 def remembered_as(options: dict, every: int | None, tmp_path: Path, kills: int) -> list[str]:
     name = getattr(options.get("fingerprint"), "__name__", options)
     place = tmp_path / f"{name} {every}"
-    return mishandled(
-        partial(in_a_folder, options=options, every=every), kills, partial(penalised, options=options), place
-    )
+    act = partial(in_a_folder, options=options, every=every)
+    return mishandled(act, kills, partial(penalised, options=options), place)
 
 
 @pytest.mark.parametrize("is_large", [False, True])

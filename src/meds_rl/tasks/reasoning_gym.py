@@ -189,7 +189,8 @@ class ReasoningGymGrader:
 
     The answer is scored unchanged and, if that is wrong, without LaTeX (``\text{}``, ``\frac``, dollar signs), as the
     scorers expect plain text and models write LaTeX. A completion is wrong if it has no box, if the scorer raises an
-    error, if the scorer could run code in it (`is_harmless`), or if the scorer is known to be too kind (`may_be_right`).
+    error, if the scorer could run code in it (`is_harmless`), or if the scorer would wrongly accept it
+    (`may_be_right`).
     """
 
     dataset: str
