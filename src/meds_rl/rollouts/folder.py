@@ -171,8 +171,12 @@ class RunFolder:
         """
         after = self.evaluation_path / "after.parquet"
         if after.is_file() and step_of(after) == step:
-            for suffix in (".parquet", ".json"):
-                after.with_suffix(suffix).replace(self.evaluation_path / f"step-{step:06d}{suffix}")
+            kept = self.evaluation_path / f"step-{step:06d}.parquet"
+            # A kill may have come before the figures were written, or between these two moves.
+            if after.with_suffix(".json").is_file():
+                after.with_suffix(".json").replace(kept.with_suffix(".json"))
+            if kept.with_suffix(".json").is_file():
+                after.replace(kept)
         later = [path for number, path in numbered(self.evaluation_path, "step") if number > step]
         for path in (*later, after):
             path.unlink(missing_ok=True)
