@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -124,15 +125,17 @@ def trained(folder: Path) -> dict[str, object]:
     run = RunFolder(folder).written_last()
     rows = [row for row in run.metrics() if "loss" in row]
     names = ("step", "loss", "grad_norm", "reward", "meds/memory_size", "meds/mean_penalty", "meds/fingerprint_age")
-    samples = {path.name: path.read_bytes() for path in run.evaluation_path.glob("*.parquet")}
-    figures = {path.name: without(json.loads(path.read_text()), TIMES) for path in run.evaluation_path.glob("*.json")}
+    # As tools read them: a resume from the last step leaves a second copy of the evaluation there.
+    evaluations = {
+        step: [path.read_bytes(), without(json.loads(path.with_suffix(".json").read_text()), TIMES)]
+        for step, path in run.evaluations()
+    }
     return {
         "model": (folder / "model" / "model.safetensors").read_bytes(),
         "memory": (run.path / "memory.safetensors").read_bytes(),
         "rollouts": run.rollouts().to_json(),
         "metrics": [[row.get(name) for name in names] for row in rows],
-        **samples,
-        **figures,
+        "evaluations": evaluations,
     }
 
 
@@ -189,7 +192,13 @@ def a_run(tmp_path):
     return run
 
 
-def test_report(tmp_path, tally, a_run):
+def test_report(tmp_path, tally, a_run, monkeypatch):
+    """Each file is whole or absent at any time: a report over one that is cut off would be refused."""
+    # The page says when it was made.
+    monkeypatch.setattr(
+        "meds_rl.report.data.datetime", SimpleNamespace(now=lambda zone: datetime(2026, 1, 1, tzinfo=zone))
+    )
+
     def report(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         outputs = ["--output", folder / "page.html", "--json", folder / "data.json", "--figures", folder / "pictures"]

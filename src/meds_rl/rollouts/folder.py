@@ -167,11 +167,11 @@ class RunFolder:
     def drop_evaluations_after(self, step: int) -> None:
         """Delete the evaluations after optimiser step ``step``: a resumed run repeats them.
 
-        The one after training is kept if it is of this step, as an evaluation in training.
+        The one after training is kept if it is of this step, as an evaluation in training, unless there is one.
         """
         after = self.evaluation_path / "after.parquet"
-        if after.is_file() and step_of(after) == step:
-            kept = self.evaluation_path / f"step-{step:06d}.parquet"
+        kept = self.evaluation_path / f"step-{step:06d}.parquet"
+        if after.is_file() and step_of(after) == step and not kept.is_file():
             # A kill may have come before the figures were written, or between these two moves.
             if after.with_suffix(".json").is_file():
                 after.with_suffix(".json").replace(kept.with_suffix(".json"))
