@@ -477,10 +477,12 @@ def test_a_pickled_copy_opens_the_folder_in_another_process(tmp_path):
 
 KILLED = """
 import os, signal, sys
-from meds_rl import RepeatedErrorPenalty
+from meds_rl import ErrorMemory, RepeatedErrorPenalty
+from meds_rl.memory import equal_vectors
 from meds_rl.rollouts import RunFolder
 name, folder, calls = sys.argv[1], sys.argv[2], int(sys.argv[3])
-penalty = RepeatedErrorPenalty("right", folder=folder)
+memory = ErrorMemory(equal_vectors, capacity=2)
+penalty = RepeatedErrorPenalty("right", folder=folder, memory=memory, all_wrong="shape")
 original, count = getattr(RunFolder, "write_rollouts"), 0
 def write(run, *arguments):
     global count
@@ -488,27 +490,31 @@ def write(run, *arguments):
     if name == "before the rollouts" and count == calls:
         os.kill(os.getpid(), signal.SIGKILL)
     original(run, *arguments)
-    if name == "before the metrics" and count == calls:
+    if name == "before the memory" and count == calls:
         os.kill(os.getpid(), signal.SIGKILL)
 RunFolder.write_rollouts = write
-while True:
-    penalty(prompts=["p"] * 3, completions=["\\\\boxed{1}", "\\\\boxed{2}", "none"], right=[1, 0, 0])
+for number in range(9):
+    penalty(prompts=["p"] * 3, completions=["\\\\boxed{1}", f"\\\\boxed{{{number % 3}}}", "none"], right=[1, 0, 0])
 """
 
 
-@pytest.mark.parametrize(("name", "lost"), [("before the rollouts", 1), ("before the metrics", 0)])
+@pytest.mark.parametrize(("name", "lost"), [("before the rollouts", 1), ("before the memory", 0)])
 @pytest.mark.parametrize("calls", [1, 3])
 def test_a_kill_loses_at_most_the_batch_in_progress(tmp_path, name, lost, calls):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     done = subprocess.run([sys.executable, "-c", KILLED, name, str(killed), str(calls)], check=False)
     assert done.returncode == -signal.SIGKILL
-    rows = {"prompts": ["p"] * 3, "completions": ["\\boxed{1}", "\\boxed{2}", "none"], "right": [1, 0, 0]}
-    for folder, count in ((whole, calls + 2), (killed, 2 + lost)):
-        penalty = RepeatedErrorPenalty("right", folder=folder)
-        for _ in range(count):
-            penalty(**rows)
+    with (killed / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "cut o')
+    for folder, begin in ((whole, 0), (killed, calls - lost)):
+        memory = ErrorMemory(equal_vectors, capacity=2)
+        penalty = RepeatedErrorPenalty("right", folder=folder, memory=memory, all_wrong="shape")
+        for number in range(begin, calls + 2):
+            answers = ["\\boxed{1}", f"\\boxed{{{number % 3}}}", "none"]
+            penalty(prompts=["p"] * 3, completions=answers, right=[1, 0, 0])
         penalty.close()
     assert content(killed) == content(whole)
+    assert [row["step"] for row in RunFolder(killed).metrics()] == list(range(1, calls + 3))
 
 
 def test_a_trainer_that_resumes_gets_the_memory_of_its_step(tmp_path, caplog):

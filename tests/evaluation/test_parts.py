@@ -105,6 +105,19 @@ def test_what_was_stopped_before_its_first_part_is_taken_again(tmp_path):
     assert not holds_no_parts(tmp_path / "run")
 
 
+@pytest.mark.parametrize("left", [[], [".settings.json.0a1b.tmp"]])
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_was_killed_while_its_settings_were_written_is_taken_again(tmp_path, left, resume):
+    (tmp_path / "run").mkdir()
+    for name in left:
+        (tmp_path / "run" / name).write_text("{")
+    assert holds_no_parts(tmp_path / "run")
+    parts = Parts(tmp_path / "run", SETTINGS, resume=resume)
+    assert json.loads((tmp_path / "run" / "settings.json").read_text()) == SETTINGS
+    parts.discard_if_none()
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_is_left_of_what_never_began(tmp_path):
     parts = Parts(tmp_path / "run", SETTINGS, resume=False)
     (tmp_path / "run" / "samples").mkdir()

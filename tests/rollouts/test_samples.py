@@ -120,6 +120,27 @@ def test_a_file_that_says_its_step_is_believed(tmp_path):
     assert len(read_samples(run.evaluation_path / "step-000004.parquet")) == 1
 
 
+@pytest.mark.parametrize("figures", [None, "step-000004.json"])
+def test_an_evaluation_whose_figures_a_kill_left_out_or_moved(tmp_path, figures):
+    run = evaluated(tmp_path, "before")
+    write_samples(run.evaluation_path / "after.parquet", samples_table([ROW]), step=4)
+    if figures is not None:
+        (run.evaluation_path / figures).write_text("{}")
+    run.drop_evaluations_after(4)
+    assert steps(run) == [(0, "before"), *([] if figures is None else [(4, "step-000004")])]
+    assert not list(run.evaluation_path.glob("after.*"))
+
+
+def test_an_evaluation_after_training_does_not_replace_one_in_training(tmp_path):
+    run = evaluated(tmp_path, "step-000004")
+    before = (run.evaluation_path / "step-000004.parquet").read_bytes()
+    write_samples(run.evaluation_path / "after.parquet", samples_table([ROW]), step=4)
+    (run.evaluation_path / "after.json").write_text("{}")
+    run.drop_evaluations_after(4)
+    assert (run.evaluation_path / "step-000004.parquet").read_bytes() == before
+    assert steps(run) == [(4, "step-000004")]
+
+
 def test_a_resumed_run_drops_what_came_later(tmp_path):
     run = evaluated(tmp_path, "before", "step-000002", "step-000004", "after")
     run.drop_evaluations_after(2)

@@ -171,6 +171,18 @@ def test_the_reward_counts_what_hangs_and_warns_once(caplog):
     )
 
 
+def test_the_tenth_answer_that_hangs_is_warned_of_again(caplog):
+    grader = Grader(grade, grade_in="process", name="planted")
+    for _ in range(12):
+        grader._count_ended("hang")
+    first, tenth = (record.getMessage() for record in caplog.records)
+    assert first.startswith("planted: grading an answer took longer than 10 s")
+    assert tenth == (
+        "planted: 10 answers so far took longer than 10 s (or crashed). Each delays its batch by this time and by the "
+        "start of a process, one after the other."
+    )
+
+
 def test_the_reward_of_a_task_that_cannot_hang_starts_no_process():
     accuracy = reward(grade_in=None)
     assert accuracy(["7", "8"], answer=["7", "7"], log_metric=pytest.fail) == [1.0, 0.0]

@@ -11,6 +11,7 @@ from meds_rl.tasks.reasoning_gym import (
     ReasoningGymGrader,
     decode_entry,
     encode_entry,
+    may_be_right,
     plain,
     reasoning_gym_task,
 )
@@ -169,3 +170,35 @@ def test_without_the_package_the_command_is_said(monkeypatch):
     _generator.cache_clear()
     with pytest.raises(ImportError, match=r'pip install "meds-rl\[gym\]"'):
         reasoning_gym_task("chain_sum", 1, 0)
+
+
+@pytest.mark.parametrize("name", ["coin_flip", "game_of_life_halting", "complex_arithmetic"])
+def test_what_a_scorer_wrongly_accepts_is_wrong(name):
+    """Theirs give a whole point to the first digits of the right number, to any text, and to NaN."""
+    task = reasoning_gym_task(name, train_size=8, test_size=0)
+    for row in task.train:
+        assert task.grade(rf"\boxed{{{row['answer']}}}", row)
+        for answer in ("nan", "nan+nanj", "no idea", row["answer"][:1] if row["answer"][1:] else "2"):
+            assert not task.grade(rf"\boxed{{{answer}}}", row), answer
+
+
+def test_nan_is_only_a_part_of_a_right_word():
+    assert may_be_right("spell_backward", "banana", {"answer": "x"})
+    assert may_be_right("zebra_puzzles", "Nan", {"answer": "Nan"})
+    assert not may_be_right("chain_sum", "-nan", {"answer": "5"})
+
+
+def test_a_mixture_of_data_sets():
+    parts = [{"name": "coin_flip", "weight": 1}, {"name": "chain_sum", "weight": 2, "config": {"max_terms": 2}}]
+    task = reasoning_gym_task("composite", train_size=8, test_size=2, config={"datasets": parts})
+    sources = {decode_entry(row["entry"])["metadata"]["source_dataset"] for row in task.train}
+    assert sources == {"coin_flip", "chain_sum"}
+    for row in task.train:
+        assert task.grade(rf"\boxed{{{row['answer']}}}", row)
+        assert not task.grade(r"\boxed{-77777}", row)
+
+
+@pytest.mark.parametrize("parts", [["coin_flip"], 3, [{"name": "coin_flip"}], [{"name": "none", "weight": 1}]])
+def test_a_mixture_that_cannot_be(parts):
+    with pytest.raises(ValueError, match="reasoning_gym:composite refuses config"):
+        reasoning_gym_task("composite", config={"datasets": parts})

@@ -1,9 +1,9 @@
 """The run folder of a `RepeatedErrorPenalty`: what is written after each batch, and how a run is continued.
 
 Rollouts and metrics are written after every batch. The memory's file is written whole, so a large one is written only
-now and then, and always before the rollouts of its batch. After a kill the file may therefore lack batches: these are
-remembered again from the rollouts. Or it may be one batch ahead of the rollouts: then it is rewound. So a kill loses at
-most the batch in progress.
+now and then: beside the old one before the rollouts of its batch, and in its place after them. A batch counts once its
+rollouts are written; after a kill, memory and metrics of one without rollouts are dropped. Batches that the memory's
+file lacks are remembered again from the rollouts. So a kill loses at most the batch in progress.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ logger = logging.getLogger("meds_rl")
 
 CHEAP_SECONDS = 0.1
 """A memory that can be written in less time is written after every batch."""
+NEXT_MEMORY_FILE = "next.memory.safetensors"
+"""The memory with a batch whose rollouts are not yet written."""
 TIMES_ITS_COST = 20
 """A larger one is written again after this many times what the last write took: at most 1/20 of the time."""
 
@@ -83,7 +85,7 @@ class RewardFolder:
         try:
             if self._run.has_begun():
                 self._check_same_kind()
-                if step == 0:
+                if step == 0 and self._run.has_rollouts():
                     self._start_new()
                 else:
                     self._continue()
@@ -122,14 +124,17 @@ class RewardFolder:
             )
 
     def _continue(self) -> None:
+        files = list(self._run.rollout_files())
+        self.generation = files[-1][0] + 1 if files else 0
+        self._memory_step = int(self._run.environment()["memory_step"])
+        self._complete_last_write()
+        if not files:
+            return
         path = self._run.path / MEMORY_FILE
         if not path.is_file():
             raise RunFolderError(f"{self._run.path} has rollouts and no {MEMORY_FILE}: it cannot be continued.")
-        files = list(self._run.rollout_files())
-        self.generation = files[-1][0] + 1 if files else 0
-        self._last_step = _step_of(files[-1][1]) if files else 0
+        self._last_step = _step_of(files[-1][1])
         self._memory.restore(path)
-        self._memory_step = int(self._run.environment()["memory_step"])
         missing = self.generation - (self._memory.step - self._memory_step)
         for number, file in files:
             if number >= self.generation - missing:
@@ -139,6 +144,16 @@ class RewardFolder:
                     )
                 self._again(read_batch(file, REMEMBERED_COLUMNS).to_pydict())
         self._memory.rewind(min(self._memory.step, self._memory_step + self.generation))
+
+    def _complete_last_write(self) -> None:
+        """Complete or undo the write that a kill interrupted."""
+        following = self._run.path / NEXT_MEMORY_FILE
+        if following.is_file():
+            if ErrorMemory.load(following).step == self._memory_step + self.generation:
+                following.replace(self._run.path / MEMORY_FILE)
+            else:
+                following.unlink()
+        self._run.keep_metrics(self.generation)
 
     def _start_new(self) -> None:
         first = RunFolder(self._folder)
@@ -212,23 +227,28 @@ class RewardFolder:
         if self.generation == 0:
             self._describe(recipe)
         since = time.monotonic() - self._saved_at
+        is_due = self.generation == 0 or self._again is None or self._saving_took < CHEAP_SECONDS
+        is_due |= since > TIMES_ITS_COST * self._saving_took
         self._is_saved = False
-        if self._again is None or self._saving_took < CHEAP_SECONDS or since > TIMES_ITS_COST * self._saving_took:
-            self._save_memory()
-        size = len(columns["prompt_id"])
-        numbers = {"step": [step] * size, "generation": [self.generation] * size}
-        self._run.write_rollouts(self.generation, {**numbers, **columns})
+        if is_due:
+            self._save_memory(NEXT_MEMORY_FILE)
         # The trainer's own rows are written after the update, so `step` counts it.
         row = {"step": step + 1, **figures}
         with self._run.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        size = len(columns["prompt_id"])
+        numbers = {"step": [step] * size, "generation": [self.generation] * size}
+        self._run.write_rollouts(self.generation, {**numbers, **columns})
+        if is_due:
+            (self._run.path / NEXT_MEMORY_FILE).replace(self._run.path / MEMORY_FILE)
+            self._is_saved = True
         self.generation += 1
         self._last_step, self._written = step, True
 
-    def _save_memory(self) -> None:
+    def _save_memory(self, name: str = MEMORY_FILE) -> None:
         start = time.monotonic()
-        self._memory.save(self._run.path / MEMORY_FILE)
-        self._is_saved, self._saved_at = True, time.monotonic()
+        self._memory.save(self._run.path / name)
+        self._is_saved, self._saved_at = name == MEMORY_FILE, time.monotonic()
         self._saving_took = self._saved_at - start
 
     def _describe(self, recipe: Mapping[str, Any]) -> None:

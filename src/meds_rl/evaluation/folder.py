@@ -66,7 +66,8 @@ class Parts:
         """Remove the folder if no chunk was finished, so that the same command can be repeated."""
         if not holds_no_parts(self.folder):
             return
-        (self.folder / SETTINGS).unlink()
+        for file in (self.folder / SETTINGS, *_unfinished_settings(self.folder)):
+            file.unlink(missing_ok=True)
         for folder in (self.folder / SAMPLES, self.folder):
             if folder.is_dir():
                 folder.rmdir()
@@ -76,12 +77,16 @@ class Parts:
 
 
 def holds_no_parts(folder: Path) -> bool:
-    """Whether a folder is an evaluation that was stopped before its first chunk was finished."""
-    return (
-        (folder / SETTINGS).is_file()
-        and {path.name for path in folder.iterdir()} <= {SETTINGS, SAMPLES}
-        and not any((folder / SAMPLES).glob("*"))
-    )
+    """Whether a folder is an evaluation that was stopped before its first chunk was finished, or empty."""
+    if not folder.is_dir():
+        return False
+    begun = {SETTINGS, SAMPLES, *(path.name for path in _unfinished_settings(folder))}
+    return {path.name for path in folder.iterdir()} <= begun and not any((folder / SAMPLES).glob("*"))
+
+
+def _unfinished_settings(folder: Path) -> list[Path]:
+    """What a kill left while the settings were written."""
+    return list(folder.glob(f".{SETTINGS}.*.tmp"))
 
 
 def refuse_parts(folder: Path) -> None:

@@ -111,8 +111,15 @@ class RunFolder:
     def drop_metrics_after(self, step: int) -> None:
         """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones again."""
         if self.metrics_path.is_file():
-            kept = [row for row in self.metrics() if row["step"] <= step]
-            write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            self._write_metrics([row for row in self.metrics() if row["step"] <= step])
+
+    def keep_metrics(self, count: int) -> None:
+        """Keep the first rows of the metrics, and no line that a kill cut off."""
+        if self.metrics_path.is_file():
+            self._write_metrics(self.metrics()[:count])
+
+    def _write_metrics(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        write_atomically(self.metrics_path, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
     def has_rollouts(self) -> bool:
         """Whether rollouts were written."""
@@ -160,12 +167,16 @@ class RunFolder:
     def drop_evaluations_after(self, step: int) -> None:
         """Delete the evaluations after optimiser step ``step``: a resumed run repeats them.
 
-        The one after training is kept if it is of this step, as an evaluation in training.
+        The one after training is kept if it is of this step, as an evaluation in training, unless there is one.
         """
         after = self.evaluation_path / "after.parquet"
-        if after.is_file() and step_of(after) == step:
-            for suffix in (".parquet", ".json"):
-                after.with_suffix(suffix).replace(self.evaluation_path / f"step-{step:06d}{suffix}")
+        kept = self.evaluation_path / f"step-{step:06d}.parquet"
+        if after.is_file() and step_of(after) == step and not kept.is_file():
+            # A kill may have come before the figures were written, or between these two moves.
+            if after.with_suffix(".json").is_file():
+                after.with_suffix(".json").replace(kept.with_suffix(".json"))
+            if kept.with_suffix(".json").is_file():
+                after.replace(kept)
         later = [path for number, path in numbered(self.evaluation_path, "step") if number > step]
         for path in (*later, after):
             path.unlink(missing_ok=True)

@@ -57,7 +57,8 @@ class Grader:
         name: the task, for messages.
 
     Attributes:
-        num_ended: how many completions took longer or crashed the process; they count as wrong. The first is logged.
+        num_ended: how many completions took longer or crashed the process; they count as wrong. Each delays its call
+            by the limit and the start of a process, one after the other. The 1st, 10th, 100th, ... is logged.
     """
 
     def __init__(
@@ -152,6 +153,12 @@ class Grader:
                 "%s: grading an answer took longer than %g s (or crashed); it counts as wrong: ...%r. "
                 "Later ones are only counted.",
                 *(self._name, self._limit, completion[-80:]),
+            )
+        elif self.num_ended in (10, 100, 1_000, 10_000):
+            _logger.warning(
+                "%s: %d answers so far took longer than %g s (or crashed). Each delays its batch by this time and by "
+                "the start of a process, one after the other.",
+                *(self._name, self.num_ended, self._limit),
             )
 
     def _end(self) -> None:

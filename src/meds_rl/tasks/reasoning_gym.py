@@ -68,7 +68,7 @@ def is_harmless(dataset: str, answer: str, entry: Mapping[str, Any]) -> bool:
         True
     """
     metadata = entry.get("metadata") or {}
-    name = str(metadata.get("source_dataset")) if dataset == "composite" else dataset
+    name = _source(dataset, entry)
     if name not in PLAIN_OR_LITERAL | ARITHMETIC | ALGEBRA:
         return True
     if len(answer) > MAX_CHARACTERS:
@@ -78,6 +78,48 @@ def is_harmless(dataset: str, answer: str, entry: Mapping[str, Any]) -> bool:
     if name in ARITHMETIC:
         return _ARITHMETIC.fullmatch(answer) is not None
     return _ALGEBRA.fullmatch(answer) is not None and all(_allowed_names(answer, metadata))
+
+
+def _source(dataset: str, entry: Mapping[str, Any]) -> str:
+    """The data set that an entry of `composite` came from; every other data set itself."""
+    return str((entry.get("metadata") or {}).get("source_dataset")) if dataset == "composite" else dataset
+
+
+# ---- Which answers some scorers wrongly give a whole point.
+
+TOO_KIND = frozenset({"coin_flip", "game_of_life_halting"})
+"""Their scorers accept the first digits of the right number (0 for 0.25), or any text."""
+
+_NOT_A_NUMBER = re.compile(r"(?<![a-z])nan(?![a-ik-z])", re.IGNORECASE)  # and `nanj`
+_TOLERANCE = 1e-4  # that of coin_flip's scorer
+
+
+def may_be_right(dataset: str, answer: str, entry: Mapping[str, Any]) -> bool:
+    """Whether an answer may be right if the scorer says so.
+
+    NaN is as far from every number as `min(1.0, nan)` says: it has a whole point.
+
+    Example:
+        >>> may_be_right("coin_flip", "0", {"answer": "0.25"}), may_be_right("coin_flip", "1/4", {"answer": "0.25"})
+        (False, True)
+        >>> may_be_right("complex_arithmetic", "nan", {"answer": "1 + 2i"})
+        False
+    """
+    gold = str(entry.get("answer"))
+    if _NOT_A_NUMBER.search(answer) and not _NOT_A_NUMBER.search(gold):
+        return False
+    if _source(dataset, entry) not in TOO_KIND or answer.strip().lower() == gold.strip().lower():
+        return True
+    given, right = _number(answer), _number(gold)
+    return given is not None and right is not None and abs(given - right) <= _TOLERANCE
+
+
+def _number(text: str) -> float | None:
+    above, _, below = text.replace(",", "").partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 def _is_literal(answer: str) -> bool:
@@ -147,7 +189,8 @@ class ReasoningGymGrader:
 
     The answer is scored unchanged and, if that is wrong, without LaTeX (``\text{}``, ``\frac``, dollar signs), as the
     scorers expect plain text and models write LaTeX. A completion is wrong if it has no box, if the scorer raises an
-    error, or if the scorer could run code in it (`is_harmless`).
+    error, if the scorer could run code in it (`is_harmless`), or if the scorer would wrongly accept it
+    (`may_be_right`).
     """
 
     dataset: str
@@ -161,8 +204,12 @@ class ReasoningGymGrader:
             return False
         scorer = _generator(self.dataset, self.config, seed=0, size=1)
         entry = decode_entry(row["entry"])
-        candidates = (text for text in (answer.strip(), plain(answer)) if is_harmless(self.dataset, text, entry))
-        return any(_is_right(scorer, candidate, entry) for candidate in candidates)
+        return any(
+            is_harmless(self.dataset, text, entry)
+            and may_be_right(self.dataset, text, entry)
+            and _is_right(scorer, text, entry)
+            for text in (answer.strip(), plain(answer))
+        )
 
 
 def _is_right(scorer: Any, answer: str, entry: Mapping[str, Any]) -> bool:
@@ -230,9 +277,18 @@ def _generator(name: str, config: str, seed: int, size: int) -> Any:
         hint = f", did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"reasoning-gym has no data set {name!r}{hint}; it has: {', '.join(sorted(DATASETS))}")
     try:
-        return create_dataset(name, seed=seed, size=size, **json.loads(config))
-    except (TypeError, ValueError, AssertionError) as error:
+        return create_dataset(name, seed=seed, size=size, **_options(name, json.loads(config)))
+    except (TypeError, ValueError, AssertionError, AttributeError) as error:
         raise ValueError(f"reasoning_gym:{name} refuses config {config}: {error}") from error
+
+
+def _options(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The options as the data set takes them: `composite` has objects for its data sets."""
+    if name != "composite" or "datasets" not in config:
+        return config
+    from reasoning_gym.composite import DatasetSpec
+
+    return {**config, "datasets": [DatasetSpec(**{"config": {}, **spec}) for spec in config["datasets"]]}
 
 
 def encode_entry(entry: Mapping[str, Any]) -> str:

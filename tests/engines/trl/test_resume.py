@@ -51,6 +51,20 @@ def test_resume_equals_no_interruption(model_path, dataset, make_config, tmp_pat
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_a_resume_from_the_last_step_trains_no_further(model_path, dataset, make_config, tmp_path):
+    """As after a kill in the evaluation at the end."""
+    fields = {"max_steps": 3, "save_strategy": "steps", "save_steps": 3}
+    whole = train(model_path, dataset, make_config(output_dir=str(tmp_path / "run"), **fields))
+    memory = (tmp_path / "run" / "memory.safetensors").read_bytes()
+    args = make_config(output_dir=str(tmp_path / "run"), **fields)
+    resumed = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
+    resumed.train(resume_from_checkpoint=True)
+    assert resumed.state.global_step == 3
+    assert_same_bits(resumed, whole)
+    assert (tmp_path / "run" / "memory.safetensors").read_bytes() == memory
+    assert [row["step"] for row in RunFolder(tmp_path / "run").metrics() if "loss" in row] == [1, 2, 3]
+
+
 def test_a_checkpoint_without_a_memory_is_refused(model_path, dataset, make_config, tmp_path):
     fields = {"max_steps": 2, "save_strategy": "steps", "save_steps": 2}
     train(model_path, dataset, make_config(method="dapo", output_dir=str(tmp_path / "dapo"), **fields))

@@ -272,6 +272,12 @@ class MEDSTrainer(GRPOTrainer):
             checkpoints.save_memory(self, self._run.path)
         return output
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``Trainer``, and nothing after the last step: it trains one step more after a resume from that step."""
+        if self.state.global_step >= self.state.max_steps:
+            return [], None
+        return super().get_batch_samples(*args, **kwargs)
+
     # ---- generate ----
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
