@@ -32,7 +32,7 @@ def load_yaml(text: str, *, aliases: bool = False) -> Any:
     {'a': [1], 'c': [1]}
     >>> load_yaml("a: 1\na: 2")
     Traceback (most recent call last):
-    ValueError: line 2 has the key 'a' again
+    ValueError: the key 'a' comes twice, again in line 2
     """
     import yaml
 
@@ -119,7 +119,7 @@ def _refuse_repeated(keys: Iterable[Any]) -> None:
     for key in keys:
         name = key.tag, str(key.value)
         if name in seen:
-            raise ValueError(f"line {key.start_mark.line + 1} has the key {key.value!r} again")
+            raise ValueError(f"the key {key.value!r} comes twice, again in line {key.start_mark.line + 1}")
         seen.add(name)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolderError, read
 from meds_rl.rollouts.formats import FORMATS
+from meds_rl.rollouts.samples import SamplesFileError, read_samples, samples_table, write_samples
 from meds_rl.rollouts.table import read_batch
 
 # Keys that the readers look for inside of values, so that they get there.
@@ -86,3 +87,16 @@ def test_rollouts_that_unpack_to_a_thousand_times_their_size_are_damaged(tmp_pat
         RunFolderError, match="cannot be read as rollouts: it unpacks to more than 1,000 times its size"
     ):
         read_batch(tmp_path / "a.parquet")
+
+
+def test_columns_that_come_twice_are_damage(tmp_path):
+    rows = {name: pa.nulls(2) for name in ROLLOUT_COLUMNS}
+    pq.write_table(pa.table(rows).append_column("reward", pa.nulls(2)), tmp_path / "a.parquet")
+    with pytest.raises(RunFolderError, match=r"a\.parquet has the column 'reward' twice"):
+        read_batch(tmp_path / "a.parquet")
+    samples = samples_table([{"problem_id": "p", "sample": 0, "completion": "c", "is_correct": True}])
+    write_samples(tmp_path / "b.parquet", samples)
+    table = pq.read_table(tmp_path / "b.parquet")
+    pq.write_table(table.append_column("answer", table.column("answer")), tmp_path / "b.parquet")
+    with pytest.raises(SamplesFileError, match=r"b\.parquet has the column 'answer' twice"):
+        read_samples(tmp_path / "b.parquet")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meds_rl.files import write_atomically
+from meds_rl.rollouts.table import most_bytes, read_whole
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +138,12 @@ def read_samples(path: str | os.PathLike[str]) -> pa.Table:
         raise FileNotFoundError(f"there is no file of samples at {path}")
     try:
         with Path(path).open("rb") as file:
-            table = pq.ParquetFile(file).read()
+            parquet = pq.ParquetFile(file)
+            names = parquet.schema_arrow.names
+            again = sorted({name for name in names if names.count(name) > 1})
+            if again:
+                raise SamplesFileError(f"{path} has the column {again[0]!r} twice")
+            table = read_whole(parquet, names, most_bytes(Path(path)))
         table.validate(full=True)  # finds texts that are not UTF-8
     except (pa.ArrowException, OSError) as error:
         raise SamplesFileError(f"{path} cannot be read as parquet: {error}") from None

@@ -99,11 +99,15 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         # ParquetFile, because read_table looks for data sets, which takes ten times as long for a small file. An open
         # file, because Arrow parses a path as an address, and not every folder name is a valid one.
         with path.open("rb") as opened, pq.ParquetFile(opened) as file:
-            missing = [name for name in schema.names if name not in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            again = [name for name in schema.names if names.count(name) > 1]
+            if again:
+                raise RunFolderError(f"{path} has the column {again[0]!r} twice.")
+            missing = [name for name in schema.names if name not in names]
             needed = [name for name in missing if name not in OPTIONAL]
             if needed:
                 raise RunFolderError(f"{path} has no column {', '.join(needed)}.")
-            table = _whole(file, [name for name in schema.names if name not in missing], most_bytes(path))
+            table = read_whole(file, [name for name in schema.names if name not in missing], most_bytes(path))
             for name in missing:
                 table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
             # A run that an older version began and this one resumed has files of both.
@@ -136,7 +140,8 @@ def _size_of_column(column: Any) -> int:
     return int(column.nbytes)
 
 
-def _whole(file: Any, columns: Sequence[str], most: int) -> pa.Table:
+def read_whole(file: Any, columns: Sequence[str], most: int) -> pa.Table:
+    """Columns of an open parquet file; an OSError if they unpack to more than `most` bytes."""
     import pyarrow as pa
 
     batches, size = [], 0
