@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     if result.num_hung:
         out.print(f"{result.num_hung} completions could not be graded in time; they count as wrong.")
     for note in result.notes:
-        out.print(note)
+        out.print(note, soft_wrap=True, markup=False)
     for name in args.format:
         out.print(f"For {name}: {_export(name, result.folder)}", soft_wrap=True)
     out.print(f"Samples and results are in {result.folder} ({result.seconds:.1f} s)", soft_wrap=True)
@@ -219,7 +219,10 @@ def single_table(groups: Sequence[GroupFigures]) -> Table:
     for title, _ in SINGLE.values():
         table.add_column(title, justify="right", no_wrap=True)
     for group in groups:
-        cells = (_cell(group.figures[name], decimals) for name, (_, decimals) in SINGLE.items())
+        cells = (
+            _cell(group.figures[name], decimals) if name in group.figures else "-"
+            for name, (_, decimals) in SINGLE.items()
+        )
         table.add_row(f"{group.benchmark}\n{group.group}", *cells)
     return table
 

@@ -95,8 +95,8 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
         Parts(folder, begun, resume=True)  # raises an error for other settings
         timestamp = str(read_object(folder / "results.json").get("timestamp"))
         groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), resolved.seed)
-        note = "It was finished before: nothing was sampled again."
-        return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, (note,))
+        found = ("It was finished before: nothing was sampled again.", *_without_answers(groups))
+        return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, found)
     engine = make_engine(subject.location, resolved.engine, resolved.seed)
     check_context(engine, problems, resolved.max_new_tokens or 1)
     rollout = _rollout(engine, resolved)
@@ -111,7 +111,20 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     seconds = time.monotonic() - start
     with hint_at_resume(folder / "results.json"):
         timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
-    return EvaluationResult(folder, groups, num_hung, timestamp, seconds, notes(engine, problems))
+    found = (*notes(engine, problems), *_without_answers(groups))
+    return EvaluationResult(folder, groups, num_hung, timestamp, seconds, found)
+
+
+def _without_answers(groups: Sequence[GroupFigures]) -> tuple[str, ...]:
+    """A sentence on the groups whose answers were not found, if there are any."""
+    found = [
+        f"{group.num_answers:,} of {group.num_problems * group.num_samples:,} ({group.group})"
+        for group in groups
+        if not group.has_answers
+    ]
+    what = "so maj@k, no answer, repeated and distinct are left out"
+    how = "The task's answer_marker (of data of your own: --answer-marker) says where answers are."
+    return (f"An answer was found in {', '.join(found)} completions, {what}. {how}",) if found else ()
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
