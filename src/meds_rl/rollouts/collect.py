@@ -49,7 +49,7 @@ class ReadOptions:
 
     Attributes:
         columns: prompt, completion, reward, step, answer or group -> the column that has it.
-        answer_marker: how answers are marked: boxed, answer_tag, hashes or code.
+        answer_marker: how answers are marked: boxed, answer_tag, hashes, code, or the text before them ("Answer:").
         answer_pattern: a regular expression of RE2 for the answer (`answers.by_pattern`).
         correct_above: a completion with a larger reward is right.
     """

@@ -108,7 +108,7 @@ class MEDSConfig(GRPOConfig):
     fingerprint_layers: int | None = field_of("trl", "fingerprint_layers")
     fingerprint_width: int | None = field_of("trl", "fingerprint_width")
     fingerprint_from: Literal["policy", "reference"] = field_of("trl", "fingerprint_from")
-    answer_marker: Literal["boxed", "answer_tag", "hashes", "code"] = field_of("trl", "answer_marker")
+    answer_marker: str = field_of("trl", "answer_marker")
     correct_above: float | None = field_of("trl", "correct_above")
 
     dynamic_sampling: bool | None = field_of("trl", "dynamic_sampling")
