@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -128,6 +128,7 @@ def end_together(accelerator: Accelerator) -> None:
 def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
     functions = reward_functions(recipe, task)
+    finder = {} if task.answer_finder is None else {"answer_finder": task.answer_finder}
     trainer = make(
         model,
         functions,
@@ -139,6 +140,7 @@ def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) 
         quantization_config=get_quantization_config(recipe.model),
         strategy=task.strategy,
         correctness=_correctness(recipe, functions),
+        **finder,
     )
     if isinstance(task.train[0]["prompt"], list) and getattr(trainer._tokenizer, "chat_template", None) is None:
         raise ValueError(
@@ -209,7 +211,7 @@ def _set_answer_marker(recipe: Recipe, task: Task) -> None:
     given = recipe.given.get("answer_marker", task.answer_marker)
     if given != task.answer_marker:
         raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker is {given!r}.")
-    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
+    recipe.training.answer_marker = task.answer_marker  # checked where answer_finder is made
 
 
 def _check_evaluation(recipe: Recipe, task: Task) -> None:
