@@ -215,7 +215,7 @@ class Collector:
         sizes = [_size_of(path) for path in files]
         name = "".join(letter if letter.isprintable() else " " for letter in encodable(self._dump.name))  # no escapes
         with tqdm(
-            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=not show_progress, leave=False
+            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=None if show_progress else True, leave=False
         ) as bar:
             for path, size in zip(files, sizes, strict=True):
                 done = 0

@@ -66,7 +66,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     paths = [folder / name for name in names]
     known = {**_index(folder), **index}
     write_atomically(folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode())
-    for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure"), strict=True):
+    for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure", disable=None), strict=True):
         spec = drawable(figure.whole(theme))
         if format_ == "svg":
             write_atomically(path, vl_convert.vegalite_to_svg(spec).encode("utf-8"))
