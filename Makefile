@@ -13,14 +13,14 @@ VERIFIERS := .venv-verifiers
 # A file's tests stay together, as they share what is slow to make; a process of them takes one to two GB.
 SIDE_BY_SIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-long test-lab test-wheel test-hostile test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots lint clean
+.PHONY: help demo test test-long test-lab test-wheel test-hostile test-oldest-trl test-verifiers test-verl test-verl-slow test-slow test-gpu settings screenshots notebook lint clean
 
 help:
 	@echo "make demo             train a small stuck model with DAPO and with MEDS, and compare (3 minutes)"
 	@echo "make test             lint, types and the library's tests (4 minutes)"
 	@echo "make test-long        those of them that take many seconds: whole runs, several processes, the page in a browser"
 	@echo "make test-lab         the laboratory's tests"
-	@echo "make test-wheel       build the wheel, install it outside the clone and run it"
+	@echo "make test-wheel       build sdist and wheel, check them, install the wheel outside the clone and run it"
 	@echo "make test-hostile     thousands of hostile inputs; prints the table of docs/reliability.md"
 	@echo "make test-oldest-trl  the TRL adapter's tests against the oldest TRL supported"
 	@echo "make test-verifiers   the reward function in verifiers, in an environment of its own, .venv-verifiers"
@@ -30,6 +30,7 @@ help:
 	@echo "make test-slow        the tests marked slow: a real model from PyPI, longer trainings"
 	@echo "make settings         docs/settings.md, from the table of settings"
 	@echo "make screenshots      the pictures in docs/images, of the demo's report (needs Chromium)"
+	@echo "make notebook         examples/tour.ipynb, of the scripts beside it"
 	@echo "make lint             ruff and mypy only"
 	@echo "make clean            remove the environments and the demo's runs"
 
@@ -80,6 +81,9 @@ settings: $(VENV)/.dev
 
 screenshots: $(VENV)/.dev
 	$(BIN)/python docs/screenshots.py runs/demo/report.html
+
+notebook: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python docs/notebook.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

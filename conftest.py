@@ -14,6 +14,7 @@ settings.load_profile("untimed")
 SOURCE = Path(__file__).parent / "src" / "meds_rl"
 # Doctests import the modules they stand in.
 collect_ignore = [str(SOURCE / "engines" / name) for name in ("trl", "verl") if find_spec(name) is None]
+collect_ignore.append(str(Path(__file__).parent / "tests" / "typed_user.py"))  # for type checkers only
 if shutil.which("bwrap") is None:
     collect_ignore.append(str(SOURCE / "tasks" / "sandbox.py"))  # its examples run programs
 

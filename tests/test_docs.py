@@ -21,8 +21,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import yaml
 from trl import GRPOConfig
 
+import meds_rl
 from meds_rl.cli.main import COMMANDS
 from meds_rl.engines.settings import METHODS
 from meds_rl.engines.trl import MEDSConfig
@@ -157,6 +159,20 @@ def test_methods_and_options_are_in_the_method():
     text = page("docs/method.md")
     options = set(inspect.signature(RewardShaper).parameters) - {"memory", "penalty"}
     assert [name for name in [*METHODS, *sorted(options)] if f"`{name}`" not in text] == []
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load(page("CITATION.cff"))
+    project = re.search(r'^version = "(.+)"$', page("pyproject.toml"), re.MULTILINE)
+    assert project is not None
+    assert citation["version"] == project[1] == meds_rl.__version__
+    assert citation["references"][0]["url"] in page("README.md")
+
+
+def test_the_forms_for_issues_ask_for_versions():
+    for form in ("bug", "rollouts"):
+        asked = yaml.safe_load(page(f".github/ISSUE_TEMPLATE/{form}.yml"))["body"]
+        assert "`meds --version`" in asked[-1]["attributes"]["description"]
 
 
 # ---- links ----

@@ -46,3 +46,34 @@ def test_a_billion_laughs_are_refused():
     with pytest.raises(ValueError, match=r"line 2 has an alias \(\*a0\)"):
         load_yaml("\n".join(laughs))
     assert load_yaml("a: &a [1]") == {"a": [1]}  # an anchor alone does nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: {c: 1, c: 2}", "line 2 has the key 'c' again"),
+        ("a: 0x" + "f" * 5000, r"line 1 has a number of 5,002 characters"),
+        ("\na: 1" + ":1" * 5000, r"line 2 has a number of 10,001 characters"),
+        ("# " + "x" * 250_000, "it has 250,002 characters; at most 250,000 are read"),
+        ("a: 1\nb: !!timestamp x", "line 2: 'x' is no timestamp"),
+        ("a: b: c", "line 1: mapping values are not allowed here"),
+        ("a: 1\n--- 2", "line 2: expected a single document"),
+    ],
+)
+def test_yaml_of_others_is_refused_by_line(text, said):
+    with pytest.raises(ValueError, match=said) as raised:
+        load_yaml(text)
+    assert "\n" not in str(raised.value)
+
+
+def test_aliases_that_are_allowed_are_bounded():
+    assert load_yaml("a: &a {x: 1}\nb: {<<: *a, y: 2}", aliases=True) == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
+    letters = "bcdefgh"
+    laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n"
+    laughs += "".join(
+        f"{one}: &{one} [{', '.join(['*' + before] * 9)}]\n" for before, one in zip("abcdefg", letters, strict=True)
+    )
+    with pytest.raises(ValueError, match=r"stands for .* values"):
+        load_yaml(laughs, aliases=True)
+    with pytest.raises(ValueError, match="line 1 contains itself"):
+        load_yaml("a: &a [*a]", aliases=True)

@@ -1,27 +1,37 @@
-"""The wheel: small, whole, and usable in an empty folder outside the clone."""
+"""The release: an sdist, and of it a wheel that is small, whole, typed, and usable in a folder outside the clone."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 MOST_BYTES = 3_000_000
+MOST_BYTES_OF_THE_SDIST = 6_000_000
+TYPED = [ROOT / "tests" / "typed_user.py", *(ROOT / "examples").glob("*.py")]
 
 pytestmark = pytest.mark.wheel
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def release(tmp_path_factory):
+    """The folder of the sdist, and of the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True
-    )
-    (path,) = folder.glob("meds_rl-*.whl")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(release):
+    (path,) = release.glob("meds_rl-*.whl")
     return path
 
 
@@ -63,6 +73,43 @@ def test_the_wheel_is_small_and_holds_what_the_library_reads(wheel):
     for part in ("_recipes/pocket.yaml", "py.typed", "model.safetensors", "page/template.html", "meds_trainer.yaml"):
         assert any(name.endswith(part) for name in names), part
     assert not [name for name in names if "meds_lab" in name or "compare-" in name]
+
+
+def test_the_sdist_has_what_the_tests_read_and_no_checkpoints_of_the_lab(release):
+    (path,) = release.glob("meds_rl-*.tar.gz")
+    assert path.stat().st_size <= MOST_BYTES_OF_THE_SDIST
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for part in ("conftest.py", "constraints.txt", "Makefile", "tests/test_docs.py", "examples/see.py", "CITATION.cff"):
+        assert part in names
+    assert not [name for name in names if name.startswith(("lab/checkpoints", "runs"))]
+
+
+def test_an_index_shows_the_readme_without_dead_links(release, wheel):
+    subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *release.iterdir()], check=True)
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        shown = message_from_bytes(archive.read(name)).get_payload()
+    links = re.findall(r"\]\(([^)\s]+)\)|(?:src|href|srcset)=\"([^\"]+)", shown)
+    assert links == [("https://arxiv.org/abs/2604.11297", "")]
+
+
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_type_checkers_accept_what_users_write(installed, checker, tmp_path):
+    """They read the annotations in the wheel."""
+    python = installed[0] / "venv" / "bin" / "python"
+    for path in TYPED:
+        shutil.copy(path, tmp_path)
+    (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\n[mypy-datasets.*]\nignore_missing_imports = true\n")
+    option = {"mypy": "--python-executable", "pyright": "--pythonpath"}[checker]
+    done = subprocess.run(
+        [sys.executable, "-m", checker, option, python, *(path.name for path in TYPED)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_shipped_recipe_trains_and_its_run_is_reported(installed):

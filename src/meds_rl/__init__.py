@@ -31,17 +31,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # Loaded when they are asked for: scikit-learn takes longer to import than all of meds_rl.
-    if name == "IncrementalHDBSCAN":
-        from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
+if not TYPE_CHECKING:  # or type checkers would take any name
 
-        return IncrementalHDBSCAN
-    if name == "RepeatedErrorPenalty":
-        from meds_rl.engines.reward import RepeatedErrorPenalty
+    def __getattr__(name: str) -> Any:
+        # Loaded when they are asked for: scikit-learn takes longer to import than all of meds_rl.
+        if name == "IncrementalHDBSCAN":
+            from meds_rl.hdbscan.incremental import IncrementalHDBSCAN
 
-        return RepeatedErrorPenalty
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return IncrementalHDBSCAN
+        if name == "RepeatedErrorPenalty":
+            from meds_rl.engines.reward import RepeatedErrorPenalty
+
+            return RepeatedErrorPenalty
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

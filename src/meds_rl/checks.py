@@ -9,16 +9,33 @@ from numpy.typing import ArrayLike, NDArray
 
 PromptId: TypeAlias = str | int
 
+LARGEST = 1e100
+"""Largest reward, setting or penalty: products of two and sums of squares are finite."""
+LARGEST_ID = 2**1024
+"""An integer prompt id is smaller: Python writes and reads no integers of more than 4,300 digits."""
+
 # ---- Settings.
 
 
 def check_non_negative(name: str, value: float) -> float:
-    """A finite number >= 0."""
+    """A finite number >= 0, at most `LARGEST`."""
     if not is_number(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"{name} must be finite and 0 or more, got {value!r}")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer such as 10**400
+        number = math.copysign(math.inf, value > 0 or -1)
+    if number < 0 or not math.isfinite(number):
+        raise ValueError(f"{name} must be finite and 0 or more, got {shown(value)}")
+    if number > LARGEST:
+        raise ValueError(f"{name} must be at most {LARGEST:g}, got {value!r}")
+    return number
+
+
+def shown(value: object) -> str:
+    """A value in an error message."""
+    is_long = isinstance(value, int) and abs(value) >= LARGEST_ID
+    return f"an integer of {int(value).bit_length()} bits" if is_long else repr(value)  # type: ignore[call-overload]
 
 
 def is_number(value: object) -> bool:
@@ -31,7 +48,7 @@ def check_positive_int(name: str, value: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < 1:
-        raise ValueError(f"{name} must be 1 or more, got {value!r}")
+        raise ValueError(f"{name} must be 1 or more, got {shown(value)}")
     return int(value)
 
 
@@ -70,12 +87,14 @@ def check_max_distance(value: float | None) -> float | None:
 
 
 def check_prompt_id(prompt_id: PromptId) -> PromptId:
-    """A str or int; numpy's own strings and integers become Python's, so that equal ids are one key."""
+    """A str or int (of at most 1024 bits); numpy's own become Python's, so that equal ids are one key."""
     # bool is an int in Python, and True == 1 would silently share the memory of prompt 1.
     if not isinstance(prompt_id, bool):
         if isinstance(prompt_id, str):
             return str(prompt_id)
         if isinstance(prompt_id, (int, np.integer)):
+            if abs(int(prompt_id)) >= LARGEST_ID:
+                raise ValueError(f"a prompt id must have at most 1024 bits, got {shown(prompt_id)}")
             return int(prompt_id)
     raise TypeError(f"a prompt id must be a str or an int, got {prompt_id!r} ({type(prompt_id).__name__})")
 
@@ -90,16 +109,20 @@ def check_prompt_ids(prompt_ids: Iterable[PromptId], n_rows: int, name: str = "p
 
 
 def check_rewards(rewards: ArrayLike) -> NDArray[np.float64]:
-    """(B,) finite numbers."""
+    """(B,) finite numbers, from -`LARGEST` to `LARGEST`."""
     array = np.asarray(rewards)
     if array.ndim != 1:
         raise ValueError(f"rewards must have shape (B,), got {array.shape}")
     if array.size and array.dtype.kind not in "fiu":
         raise TypeError(f"rewards must be numbers, got dtype {array.dtype}")
-    converted = array.astype(np.float64)
+    with np.errstate(over="ignore"):  # of a wider type: becomes infinite and is refused
+        converted = array.astype(np.float64) if array.size else np.zeros(0)  # of nothing any type will do
     if not np.isfinite(converted).all():
         row = int(np.flatnonzero(~np.isfinite(converted))[0])
         raise ValueError(f"rewards must be finite, got {converted[row]} in row {row}")
+    if (np.abs(converted) > LARGEST).any():
+        row = int(np.argmax(np.abs(converted)))
+        raise ValueError(f"rewards must be from {-LARGEST:g} to {LARGEST:g}, got {converted[row]} in row {row}")
     return converted
 
 
@@ -128,6 +151,8 @@ def check_features(
         raise ValueError(f"features must have shape (B, D), got {array.shape}")
     if array.size and array.dtype.kind not in "fiu":
         raise TypeError(f"features must be floating-point numbers, got dtype {array.dtype}")
+    if not array.size:  # of nothing any type will do
+        array = np.zeros(array.shape, dtype=np.float32)
     if n_rows is not None:
         _check_length("features", array.shape[0], n_rows)
     if array.shape[0] and not array.shape[1]:

@@ -1,45 +1,126 @@
 """Write files so that at any moment their path holds the old file or the new one, whole; read YAML of others."""
 
 import os
+import reprlib
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 _LEFT_BEHIND = 900.0
 """Seconds without a write after which a temporary file counts as left behind by a killed process."""
 
-YAML_LEVELS = 32
-"""Deepest nesting that `load_yaml` reads."""
+YAML_LEVELS, YAML_CHARACTERS, YAML_VALUES, YAML_DIGITS = 32, 250_000, 100_000, 1000
+"""Most that `load_yaml` reads: levels, characters, values with aliases written out, characters of a number."""
 
 
-def load_yaml(text: str) -> Any:
-    r"""The content of a YAML text; a ValueError unless it is plain YAML without aliases and at most 32 levels deep.
+def load_yaml(text: str, *, aliases: bool = False) -> Any:
+    r"""The content of a YAML text; a ValueError unless it is plain YAML of bounded size, with each key once.
 
-    Nine lines of aliases (``*name``) can stand for a billion values.
+    Aliases (``*name``) are refused, as nine lines of them can stand for a billion values; `aliases` allows those that
+    stand for at most 100,000.
 
     >>> load_yaml("a: &b [1]\nc: *b")
     Traceback (most recent call last):
     ValueError: line 2 has an alias (*b): write the value out
+    >>> load_yaml("a: &b [1]\nc: *b", aliases=True)
+    {'a': [1], 'c': [1]}
+    >>> load_yaml("a: 1\na: 2")
+    Traceback (most recent call last):
+    ValueError: line 2 has the key 'a' again
     """
     import yaml
 
-    level, line = 0, 1
+    if len(text) > YAML_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters; at most {YAML_CHARACTERS:,} are read")
     try:
-        for event in yaml.parse(text, yaml.SafeLoader):
-            line = event.start_mark.line + 1 if event.start_mark else line
-            if isinstance(event, yaml.AliasEvent):
+        loader = _yaml_loader()(text)
+        loader.refuses_aliases = not aliases
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _written_out(node, {})
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = "" if mark is None else f"line {mark.line + 1}: "
+        raise ValueError(f"{where}{' '.join(filter(None, (error.context, error.problem)))}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+@cache
+def _yaml_loader() -> Any:
+    """A class, made here because PyYAML is imported only where it is needed."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        level, refuses_aliases = 0, True
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.AliasEvent) and self.refuses_aliases:
                 raise ValueError(f"line {line} has an alias (*{event.anchor}): write the value out")
-            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if level > YAML_LEVELS:
+            self.level += 1
+            if self.level > YAML_LEVELS:
                 raise ValueError(f"line {line} is nested more than {YAML_LEVELS} levels deep")
-        return yaml.safe_load(text)
-    except Exception as error:  # PyYAML's own, and any that a tag can raise: IndexError by `!!int ''`
-        raise ValueError(str(error) if isinstance(error, (yaml.YAMLError, ValueError)) else repr(error)) from None
+            node = super().compose_node(parent, index)
+            self.level -= 1
+            return node
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            line, kind = node.start_mark.line + 1, node.tag.rpartition(":")[2]
+            if kind in ("int", "float") and len(node.value) > YAML_DIGITS:  # takes long, and cannot be printed
+                raise ValueError(f"line {line} has a number of {len(node.value):,} characters")
+            try:
+                return super().construct_object(node, deep)
+            except (yaml.YAMLError, RecursionError):
+                raise
+            except Exception as error:  # any that a tag can raise: IndexError by `!!int ''`
+                if str(error).startswith("line "):
+                    raise
+                given = reprlib.repr(node.value) if isinstance(node.value, str) else "this"
+                raise ValueError(f"line {line}: {given} is no {kind} ({type(error).__name__})") from None
+
+    return Loader
+
+
+def _written_out(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values and levels a node has with its aliases written out; a ValueError if too many, or a key twice."""
+    found = known.get(id(node))
+    line = node.start_mark.line + 1
+    if found == (0, 0):
+        raise ValueError(f"line {line} contains itself")
+    if found is None:
+        known[id(node)] = 0, 0
+        if isinstance(node.value, str):
+            parts = []
+        else:
+            pairs = [part if isinstance(part, tuple) else (part,) for part in node.value]
+            _refuse_repeated([pair[0] for pair in pairs if len(pair) == 2])
+            parts = [_written_out(part, known) for pair in pairs for part in pair]
+        found = 1 + sum(values for values, _ in parts), 1 + max((levels for _, levels in parts), default=0)
+        known[id(node)] = found
+    if found[0] > YAML_VALUES or found[1] > YAML_LEVELS:
+        raise ValueError(
+            f"line {line} stands for {found[0]:,} values on {found[1]} levels, with its aliases written out"
+        )
+    return found
+
+
+def _refuse_repeated(keys: Iterable[Any]) -> None:
+    seen = set()
+    for key in keys:
+        name = key.tag, str(key.value)
+        if name in seen:
+            raise ValueError(f"line {key.start_mark.line + 1} has the key {key.value!r} again")
+        seen.add(name)
 
 
 def write_atomically(path: Path, data: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from meds_rl.cli import main
 from meds_rl.evaluation.annotator import Annotations
-from meds_rl.rollouts.samples import samples_table, write_samples
+from meds_rl.rollouts.samples import read_samples, samples_table, write_samples
 
 from ..evaluation.annotator.server import Reply, said, serving
 from ..evaluation.diversity.test_measure import write_run
@@ -53,6 +53,15 @@ def test_tables_and_json(samples, tmp_path, capsys):
     assert part["figures"]["distinct_answers"]["value"] == 3
     assert part["figures"]["repeated_share"]["value"] == 0.25
     assert set(part["figures"]) >= {"self_bleu", "vendi_fingerprints", "top1_eigenvalue_ratio"}
+
+
+def test_escapes_in_the_name_of_a_group_do_not_reach_the_terminal(samples, capsys):
+    rows = [{**row, "group": f"\x1b[2J{row['group']}\u202e"} for row in read_samples(samples).to_pylist()]
+    write_samples(samples, samples_table(rows))
+    assert main(["diversity", str(samples)]) == 0
+    shown = capsys.readouterr().out
+    assert "[2Jtest easy" in " ".join(shown.split())
+    assert not [letter for letter in shown if not letter.isprintable() and letter != "\n"]
 
 
 def test_the_annotator(samples, tmp_path, capsys, monkeypatch):

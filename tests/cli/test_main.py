@@ -1,5 +1,6 @@
 """The command line as a user meets it: in a process of its own."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from meds_rl import ErrorMemory
+from meds_rl import ErrorMemory, __version__
 from meds_rl.cli import main
 from meds_rl.cli.main import COMMANDS
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
@@ -38,6 +39,15 @@ def test_help_and_parsing_import_nothing_heavy():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_version_shows_what_a_bug_report_needs(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"meds-rl {__version__}"
+    assert lines[1].startswith("Python 3.")
+    assert f"numpy {importlib.metadata.version('numpy')}" in lines
 
 
 @pytest.mark.parametrize("command", list(COMMANDS))
@@ -159,6 +169,12 @@ def test_inspect_shows_hostile_ids_and_paths_without_escapes(tmp_path):
     assert "\x1b" not in done.stdout
     assert "[2Jp" in done.stdout
     assert r"q\udcff" in done.stdout
+
+
+def test_what_an_output_cannot_encode_is_replaced(run_folder):
+    done = meds("inspect", str(run_folder), PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "14 ?4" in done.stdout  # 14 ×4
 
 
 def test_inspect_of_a_memory_file_alone_and_of_nothing(run_folder, tmp_path):

@@ -374,7 +374,13 @@ def test_arguments_that_are_refused(arguments, error, message):
         ({"completions": ["a"]}, ValueError, "completions must have one value for each of the 2 prompts; got 1"),
         ({"completions": ["a", 5]}, TypeError, "completions must be texts or lists of chat messages; got int in row 1"),
         ({"completions": ["a", None]}, TypeError, "got NoneType in row 1"),
+        (
+            {"prompts": ["6 * 7", None]},
+            TypeError,
+            "prompts must be texts or lists of chat messages; got NoneType in row 1",
+        ),
         ({"right": None}, TypeError, "correctness must give 2 grades, one for each completion; got None"),
+        ({"right": [0, 10**400]}, ValueError, "grades of at most 1e.100; got an integer of 1329 bits in row 1"),
         ({"right": ["yes", "no"]}, TypeError, "correctness must give numbers, True, False or None; got 'yes' in row 0"),
     ],
 )
@@ -383,6 +389,15 @@ def test_batches_that_are_refused_change_nothing(changes, error, message):
     with pytest.raises(error, match=message):
         penalty(**{**batch("42", "13"), **changes})
     assert penalty.memory.step == 0
+
+
+def test_parts_of_a_message_may_be_plain_text():
+    # Some loops write content as a list of texts: these parts have no type.
+    penalty = RepeatedErrorPenalty("right", answer_finder="hashes")
+    chat = [{"role": "assistant", "content": ["#### ", {"type": "text", "text": "13"}, None]}]
+    for expected in ([0.0, 0.0], [-0.1 * math.log(2), 0.0]):
+        rewards = penalty([[{"role": "user", "content": ["6 * 7"]}]] * 2, [chat, "#### 42"], right=[0, 1])
+        assert rewards == pytest.approx(expected)
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are():

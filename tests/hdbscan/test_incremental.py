@@ -142,6 +142,18 @@ def test_bad_points_are_refused_before_anything_changes(points, message):
     np.testing.assert_array_equal(clusterer.labels_, IncrementalHDBSCAN().fit(blobs()).labels_)
 
 
+def test_distances_that_overflow_are_refused():
+    # 4 * 6e153^2 is the largest of one dimension below 1.8e308; they used to be infinite, and all points noise.
+    points = np.array([[0.0], [1.0], [5.0], [7.0]])
+    model = IncrementalHDBSCAN().fit(points * 8e152)
+    assert model.labels_.tolist() == [0, 0, 1, 1]
+    with pytest.raises(ValueError, match=r"so that distances are finite; got 7e\+153"):
+        model.partial_fit(points * 1e153)
+    with pytest.raises(ValueError, match="X must be finite in float64"):
+        model.partial_fit([[10**400]])
+    assert model.n_samples_seen_ == 4
+
+
 def test_bad_points_at_first_leave_it_unfitted():
     clusterer = IncrementalHDBSCAN()
     with pytest.raises(ValueError, match="NaN"):

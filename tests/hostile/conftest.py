@@ -2,6 +2,7 @@
 
 import pytest
 
+from ..report.conftest import browser, watch  # noqa: F401
 from .campaign import Trial, run_trials
 
 SHOWN = 5

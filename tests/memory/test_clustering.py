@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from meds_rl import ErrorMemory
-from meds_rl.memory import IncrementalClustering, Refit, hdbscan_labels
-from meds_rl.memory.clustering import incremental
+from meds_rl import ErrorMemory, RewardShaper
+from meds_rl.memory import IncrementalClustering, Refit, Visit, hdbscan_labels
+from meds_rl.memory.clustering import check_tree, incremental
 from meds_rl.memory.vote import unit_vectors
 
 
@@ -64,6 +64,7 @@ def test_the_largest_and_smallest_float32_normalise():
         ([[0, 1]], ValueError, "must return 2 labels, got shape"),
         ([0.0, 1.0], TypeError, "must return integer labels"),
         ([0, -2], ValueError, "-1 .noise. or more, got -2"),
+        ([2**64 - 1] * 2, ValueError, "labels below 2.63, got 18446744073709551615"),  # -1 as int64
     ],
 )
 def test_labels_of_a_users_function_are_checked(labels, error, message):
@@ -84,6 +85,51 @@ def test_a_users_function_gets_unit_vectors():
     assert seen[0].dtype == np.float64
     clusters, sizes = memory.assign("x", [[1.0, 0.0]])
     assert (clusters.tolist(), sizes.tolist()) == ([0], [1])
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [([0, 0], "one root"), ([-1, 2, 1], "got a cycle"), ([-1, 1], "got a cycle"), ([-1, 0, 1, 4, 3], "got a cycle")],
+)
+def test_a_tree_must_lead_to_its_root(tree, message):
+    with pytest.raises(ValueError, match=message):
+        check_tree(np.array(tree, dtype=np.int32), len(tree))
+
+
+def test_a_long_tree_is_a_tree():
+    check_tree(np.arange(-1, 10_000, dtype=np.int32), 10_001)
+
+
+@pytest.mark.parametrize("change", ["remember", "assign and remember", "shape", "restore", "rewind", "hold the lock"])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_a_clustering_may_look_up_in_its_memory_and_not_change_it(tmp_path, change, num_threads):
+    # On one thread the change would be lost, and on several it would wait for ever for the thread that waits for it.
+    def clustering(vectors):
+        if len(vectors) > 150:
+            memory.assign("x", vectors[:1])
+            other.remember("x", vectors[:1])
+            calls[change]()
+        return np.zeros(len(vectors), dtype=np.int64)
+
+    memory, other, shaper = ErrorMemory(clustering, num_threads=num_threads), ErrorMemory(), RewardShaper()
+    shaper.memory = memory
+    calls = {
+        "remember": lambda: memory.remember("y", [[1.0, 0.0]]),
+        "assign and remember": lambda: (memory.assign("y", [[1.0, 0.0]]), memory.remember("y", [[1.0, 0.0]])),
+        "shape": lambda: shaper.shape([0], prompt_ids=["y"], features=[[1.0, 0.0]], is_correct=[False]),
+        "restore": lambda: memory.restore(tmp_path / "before"),
+        "rewind": lambda: memory.rewind(0),
+        "hold the lock": lambda: memory.lock.__enter__(),
+    }
+    features = np.random.default_rng(0).normal(size=(300, 2))
+    memory.remember_batch([Visit("x", features[:150]), Visit("y", features[150:])])
+    memory.save(tmp_path / "before")
+    with pytest.raises(RuntimeError, match="a clustering may not change the memory that has called it"):
+        memory.remember_batch([Visit("x", features[:150]), Visit("y", features[150:])])
+    memory.save(tmp_path / "after")
+    assert (tmp_path / "before").read_bytes() == (tmp_path / "after").read_bytes()
+    assert other.step > 0
+    memory.remember("z", [[1.0, 0.0]])  # it works as before
 
 
 def test_clustering_must_be_callable():

@@ -233,6 +233,22 @@ def _set(name: str, change: Any) -> Any:
     return lambda _, tensors: tensors.update({name: change(tensors[name])})
 
 
+def _edges(tree: np.ndarray, parents: dict[int, int]) -> np.ndarray:
+    """The trees with other parents of some points of the first entry; its root is point 0 or another that stays."""
+    changed = tree.copy()
+    for point, parent in parents.items():
+        if changed[point] >= 0:
+            changed[point] = parent
+    return changed
+
+
+def _four_times(runs: np.ndarray, more: int) -> np.ndarray:
+    """Four lengths are longer: their sum is the same modulo 2^64."""
+    longer = runs.copy()
+    longer[:4, 2] += more
+    return longer
+
+
 CONTRADICTIONS: dict[str, tuple[Any, str]] = {
     "wrong width": (lambda header, _: header.update(n_features=7), "vectors has dtype float32 and shape"),
     "no width": (lambda header, _: header.update(n_features=None), "vectors has dtype float32 and shape"),
@@ -268,6 +284,39 @@ CONTRADICTIONS: dict[str, tuple[Any, str]] = {
     "wide vectors": (_set("vectors", lambda a: a.astype(np.int64)), "should have a part"),
     "negative sizes": (_set("entry_sizes", lambda a: a - 100), "entry_sizes is not"),
     "flat sizes": (_set("entry_sizes", lambda a: a.ravel().copy()), "entry_sizes is not"),
+    "a cycle in a tree": (_set("tree", lambda a: _edges(a, {2: 3, 3: 2})), "got a cycle"),
+    "a point that is its own parent": (_set("tree", lambda a: _edges(a, {2: 2})), "got a cycle"),
+    "a step that is text": (lambda header, _: header.update(step="6"), "step is not a whole number"),
+    "a step that is a float": (lambda header, _: header.update(step=6.0), "step is not a whole number"),
+    "a step that is true": (lambda header, _: header.update(step=True), "step is not a whole number"),
+    "a next id that does not fit": (lambda header, _: header.update(next_id=2**62), "next_id is not a whole number"),
+    "a width that is text": (lambda header, _: header.update(n_features="6"), "n_features is not a whole number"),
+    "vectors without a width": (
+        lambda header, tensors: (header.update(n_features=None), tensors.update(vectors=tensors["vectors"][:, :0])),
+        "and n_features is None",
+    ),
+    "a next cluster that does not fit": (
+        _set("entry_sizes", lambda a: a + np.array([0, 0, 0, 0, 2**31])),
+        "at most 2.30",
+    ),
+    "a run of 2^31": (_set("no_answer_runs", lambda a: a + np.array([0, 0, 2**31])), "the runs are not of"),
+    "lengths whose sum does not fit": (_set("runs", lambda a: _four_times(a, 2**62)), "the runs are not of"),
+    "more without an answer than a prompt may have": (
+        lambda header, tensors: (
+            header.update(next_id=2**61),
+            tensors.update(no_answer_runs=tensors["no_answer_runs"] * [2**40, 1, 0] + [2**30, 0, 2**24]),
+        ),
+        "a prompt has more than 16777216 completions without an answer",
+    ),
+    "steps that do not ascend": (_set("runs", lambda a: a * [1, 0, 1]), "steps of an entry do not ascend"),
+    "very many empty entries": (
+        _set("entry_sizes", lambda a: np.concatenate([a, np.zeros((100_000, 5), np.int64)])),
+        "an entry without completions",
+    ),
+    "a prompt id of 1,000 digits": (
+        _set("entry_keys", lambda _: np.frombuffer(b"[[1" + b"0" * 1000 + b", true]]", np.uint8)),
+        "at most 1024 bits",
+    ),
     "one more part": (
         lambda _, tensors: tensors.update(zebra=np.zeros(1, np.uint8)),
         "parts that no memory has",
@@ -285,6 +334,36 @@ def test_parts_that_contradict_each_other(tmp_path, change, message):
     write_with_digest(path, header, tensors)
     with pytest.raises(MemoryFileError, match=message):
         ErrorMemory.load(path)
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "memory")
+    with pytest.raises(MemoryFileError, match="it is no regular file"):
+        ErrorMemory.load(tmp_path / "memory")
+
+
+def test_what_a_file_says_does_not_make_the_error_long(tmp_path):
+    path = tmp_path / "memory"
+    filled(n_batches=1).save(path)
+    header, tensors = contents(path)
+    write_with_digest(path, header | {"step": "x" * 100_000}, tensors)
+    with pytest.raises(MemoryFileError, match="step is not a whole number") as caught:
+        ErrorMemory.load(path)
+    assert len(str(caught.value)) < 700
+
+
+def test_large_steps_and_clusters_take_no_more_time_and_memory(tmp_path):
+    path = tmp_path / "memory"
+    filled().save(path)
+    header, tensors = contents(path)
+    tensors["entry_sizes"] = tensors["entry_sizes"] * [1, 1, 1, 1, 0] + [0, 0, 0, 0, 2**30]
+    tensors["clusters"] = np.full_like(tensors["clusters"], 2**30 - 1)
+    write_with_digest(path, header | {"step": 2**60}, tensors)
+    memory = ErrorMemory.load(path)
+    clusters, sizes = memory.assign("a", np.ones((1, 6)))  # no array of a bin for each cluster's number
+    assert (clusters.tolist(), sizes.tolist()) == ([2**30 - 1], [len(memory.entry("a").vectors)])
+    memory.rewind(2**59)  # no batch for each step
+    assert memory.step == 2**59
 
 
 def test_settings_are_those_that_are_handed_to_load(tmp_path):

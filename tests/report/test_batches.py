@@ -40,7 +40,7 @@ def test_one_batch_by_hand():
     entropy_p = 2 / 3 * math.log(3 / 2) + 1 / 3 * math.log(3)
     assert figures["entropy", "entropy"] == pytest.approx(entropy_p / 2)
     assert figures["distinct", "distinct"] == (2 + 1) / 2
-    assert figures["repeated", "answer"] == 0.0  # nothing came before
+    assert ("repeated", "answer") not in figures  # nothing came before
     assert figures["penalty", "mean"] == pytest.approx(0.35 / 7)
     assert figures["memory", "size"] == 7
     assert (figures["length", "right"], figures["length", "wrong"]) == (8, 4)
@@ -49,9 +49,9 @@ def test_one_batch_by_hand():
 def test_a_repeated_error_is_the_same_answer_to_the_same_prompt_in_an_earlier_batch():
     figures = BatchFigures()
     figures.add(batch([("p", "2", False), ("p", None, False)]))
-    # Of five wrong ones: p's 2 twice and p's none are known; q's 2 is another prompt's; p's 3 is new.
+    # Of p's four wrong ones 2, twice, and none are known; 3 is new. q did not come before.
     rows = [("p", "2", False), ("p", "2", False), ("p", None, False), ("q", "2", False), ("p", "3", False)]
-    assert figures.add(batch([*rows, ("p", "2", True)]))["repeated", "answer"] == 3 / 5
+    assert figures.add(batch([*rows, ("p", "2", True)]))["repeated", "answer"] == 3 / 4
 
 
 def test_what_says_nothing_is_left_out():

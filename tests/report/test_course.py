@@ -24,7 +24,7 @@ def test_a_run_with_a_memory(tmp_path):
     run = read_run(tmp_path)
     lines = run_course(run)
     assert lines["reward", "raw"] == {0: 0.25, 1: 0.5, 2: 0.5}
-    assert lines["repeated", "answer"] == {0: 0.0, 1: 1.0, 2: 0.5}
+    assert lines["repeated", "answer"] == {1: 1.0, 2: 0.5}
     assert lines["memory", "size"] == {0: 3.0, 1: 5.0, 2: 7.0}  # logged after steps 1, 2, 3
     # Every first wrong batch is unseen: no penalty.
     assert lines["penalty", "mean"][0] == 0
@@ -56,7 +56,7 @@ def test_by_the_clusters_as_they_are_now(tmp_path):
     ]
     write_run(tmp_path, batches)
     lines = run_course(read_run(tmp_path))
-    assert lines["repeated", "cluster"] == {0: 0.0, 1: 1.0, 2: pytest.approx(1 / 3)}
+    assert lines["repeated", "cluster"] == {1: 1.0, 2: pytest.approx(1 / 3)}
 
 
 def test_a_run_without_a_memory_has_none_of_its_lines(tmp_path):

@@ -182,3 +182,26 @@ def test_a_damaged_evaluation_is_left_out_and_named(tmp_path):
     data = report_data([one])
     assert any("An evaluation is left out" in note for note in data["runs"][0]["notes"])
     assert set(data["evaluations"]["values"]["step"]) == {0}
+
+
+def test_runs_without_evaluations_are_compared_in_training_on_common_prompts(tmp_path):
+    # In the last third (batch 3 of 3) p has 1 of 4 right and q 2 of 4 in "a"; 3 and 4 of 4 in "b", which also has z.
+    def last(p, q):
+        rights = (("p", p), ("q", q))
+        return [(name, "1", RIGHT) for name, right in rights for _ in range(right)] + [
+            (name, "2", False) for name, right in rights for _ in range(4 - right)
+        ]
+
+    early = [("p", "2", False)] * 4 + [("r", "2", False)] * 4
+    for name, batch in {"a": last(1, 2), "b": [*last(3, 4), *[("z", "2", False)] * 4]}.items():
+        write_run(tmp_path / name, [early, early, batch], memory=False, fields={"method": name}, given=["method"])
+    (sentence,) = report_data([tmp_path / "a", tmp_path / "b"])["verdicts"]
+    # (3/4 + 1)/2 = 88 %, (1/4 + 1/2)/2 = 38 %; both prompts differ by 1/2.
+    assert sentence == (
+        "pass@1 in the last third of training, b against a: better on the 2 prompts that both had (88 % against 38 %, "
+        "+50.0 points, 95 % interval +50.0 to +50.0). This is one seed; others may differ."
+    )
+    # A run whose groups are all mixed was filtered: its pass@1 is that of the groups that were kept.
+    mixed = [[("p", "2", False), ("p", "1", RIGHT)]] * 20
+    write_run(tmp_path / "c", mixed, memory=False, fields={"method": "c"}, given=["method"])
+    assert report_data([tmp_path / "a", tmp_path / "c"])["verdicts"] == []

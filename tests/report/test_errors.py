@@ -94,6 +94,12 @@ def test_errors_across_prompts_by_strategy(tmp_path):
     assert found[0]["course"] == [4, 4, 4]
 
 
+def test_a_strategy_with_a_zero_character_is_one_of_its_own(tmp_path):
+    write_run(tmp_path, BATCHES, strategies={"2": "sign\0", "3": "sign", "9": "sign\0"})
+    found = {way.name: len(way.rows) for way in ways(read_run(tmp_path)) if way.by == "strategy"}
+    assert found == {"sign\0": 12, "sign": 4}  # 9 of "2" and 3 of "9"; 4 of "3"
+
+
 def test_equal_answers_to_different_prompts_are_no_common_error(tmp_path):
     batch = [("p", "7", WRONG), ("q", "7", WRONG), ("q", "5", WRONG), ("q", None, WRONG)]
     write_run(tmp_path, [batch], memory=False)

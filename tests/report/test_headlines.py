@@ -1,6 +1,7 @@
 """The sentences that a reader can quote."""
 
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,8 +33,8 @@ def test_a_run_with_a_memory(tmp_path):
         "with all others in none."
     )
     assert repeats == (
-        "In the last third of training 100 % of the wrong completions repeated a wrong answer of an earlier batch, "
-        "as much as in the middle third (100 %)."
+        "In the last third of training 100 % of the wrong completions of prompts that came again repeated a wrong "
+        "answer of an earlier batch, as much as in the middle third (100 %)."
     )
     # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
     assert penalty.startswith("The mean penalty of wrong completions was 0.1")
@@ -136,8 +137,8 @@ def test_errors_that_do_not_come_back(tmp_path):
     write_run(tmp_path, [old] * 6 + new, memory=False)
     repeats = sentences(tmp_path)[-1]
     assert repeats == (
-        "In the last third of training 0 % of the wrong completions repeated a wrong answer of an earlier batch, "
-        "less than in the middle third (100 %)."
+        "In the last third of training 0 % of the wrong completions of prompts that came again repeated a wrong "
+        "answer of an earlier batch, less than in the middle third (100 %)."
     )
 
 
@@ -200,7 +201,7 @@ def test_unknown_answers_are_no_error(tmp_path):
     most, warning, largest = data["headlines"]
     assert most["text"] == (
         "The most repeated error is one way of working: 36 of 36 wrong completions (100 %), in 2 of 2 prompts, as in "
-        "“what is 7 + 1 * 5?”: 7 + 1 = 8, 8 * 5 = 40."
+        "“what is 7 + 1 * 5?”: 7 + 1 = 8, 8 * 5 = 40 (in the table: a+b=x, x*c=y)."
     )
     assert most["text"][: most["lead"]].endswith("in 2 of 2 prompts")
     assert (warning["is_warning"], "answer_marker" in warning["text"]) == (True, True)
@@ -227,28 +228,37 @@ def test_unknown_answers_without_anything_else(tmp_path):
     )
 
 
-def test_ways_that_grow_and_die_out(tmp_path):
-    # Of 12 wrong completions a batch "sign" has 3, 3 and 9, "order" 6, 6 and 0, "slip" 3, 3 and 3; the right ones of
-    # the prompts are as many.
-    def batch(sign, order, slip):
-        wrong = [("p", "2", WRONG)] * sign + [("p", "3", WRONG)] * order + [("p", "4", WRONG)] * slip
-        return [*wrong, *(("q", answer, False) for _, answer, _ in wrong), *[(p, "1", RIGHT) for p in "pq"] * 4]
+def batch_of(sign, order, slip, thrice=0):
+    """Wrong completions of four strategies, as many of each of two prompts, and four right ones of each prompt."""
+    numbers = {"2": sign, "3": order, "4": slip, "5": thrice}
+    wrong = [("p", answer, WRONG) for answer, number in numbers.items() for _ in range(number)]
+    return [*wrong, *(("q", answer, False) for _, answer, _ in wrong), *[(p, "1", RIGHT) for p in "pq"] * 4]
 
-    write_run(
-        tmp_path,
-        [batch(3, 6, 3), batch(3, 6, 3), batch(9, 0, 3)],
-        memory=False,
-        strategies={"2": "sign", "3": "order", "4": "slip"},
-    )
+
+OF_ANSWERS = {"2": "sign", "3": "order", "4": "slip", "5": "fades"}
+
+
+def test_ways_that_grow_fade_and_die_out(tmp_path):
+    # Per prompt 20 completions of a batch: "sign" 3, then 9; "order" 6, then 0; "slip" 3, then 6; "fades" 4, then 1.
+    early, late = batch_of(3, 6, 3, 4), batch_of(9, 0, 6, 1)
+    write_run(tmp_path, [early] * 8 + [late] * 4, memory=False, strategies=OF_ANSWERS)
     most, traced, *_ = sentences(tmp_path)
-    assert most.startswith("The most repeated error is “sign”: 30 of 72")
+    assert most.startswith("The most repeated error is “sign”: 120 of 384")
     assert traced == (
-        "Growing over all prompts (shares of the wrong completions): this error, 25 % to 75 %. Died out: “order”, 50 % "
-        "before."
+        "Growing over all prompts (shares of the completions of their prompts): this error, 15 % to 45 %; “slip”, 15 % "
+        "to 30 %. Fading: “fades”, 20 % to 5.0 %. Died out: “order”, 30 % before."
     )
-    # A quarter as many are too few to tell.
-    write_run(tmp_path / "few", [batch(3, 1, 3), batch(3, 1, 3), batch(3, 0, 3)], memory=False, strategies={"3": "x"})
-    assert not any("Died out" in sentence for sentence in sentences(tmp_path / "few"))
+    states = {way["name"]: way["state"] for way in report_data([tmp_path])["ways"]}
+    assert states == {"sign": "growing", "slip": "growing", "order": "died out", "fades": "fading"}
+
+
+def test_too_little_to_say_that_a_way_grows(tmp_path):
+    # Few batches, few completions, and shares that differ as much from batch to batch.
+    few, rare = [batch_of(3, 6, 3)] * 4 + [batch_of(9, 0, 3)] * 2, [batch_of(9, 0, 0)] * 8 + [batch_of(8, 1, 0)] * 4
+    noisy = [batch_of(n, 12 - n, 0) for n in (1, 9, 2, 8, 1, 2, 1, 2, 9, 1, 9, 9)]
+    for name, batches in {"few": few, "rare": rare, "noisy": noisy}.items():
+        write_run(tmp_path / name, batches, memory=False, strategies=OF_ANSWERS)
+        assert not [text for text in sentences(tmp_path / name) if re.search("Growing|Fading|Died out", text)], name
 
 
 @pytest.mark.parametrize(
@@ -257,7 +267,8 @@ def test_ways_that_grow_and_die_out(tmp_path):
         (
             0.860,
             0.860,
-            "86 % of the wrong completions repeated a wrong answer of an earlier batch, as much as",
+            "86 % of the wrong completions of prompts that came again repeated a wrong answer of an earlier batch, as "
+            "much as",
         ),
         (0.856, 0.854, "about as much as in the middle third (85 %)"),
         (0.849, 0.836, "about as much as in the middle third (84 %)"),
@@ -266,7 +277,8 @@ def test_ways_that_grow_and_die_out(tmp_path):
         (
             0.050,
             0.040,
-            "5.0 % of the wrong completions repeated a wrong answer of an earlier batch, about as much as",
+            "5.0 % of the wrong completions of prompts that came again repeated a wrong answer of an earlier batch, "
+            "about as much as",
         ),
     ],
 )
@@ -316,7 +328,9 @@ def test_what_the_letters_of_a_way_are():
 
 def test_of_a_sample_the_prompts_are_the_least():
     way = {"by": "steps", "name": "a+b=x", "count": 40, "share": 1.0, "prompts": 3, "is_sample": True}
-    assert _how_often(way, 40, 9) == "40 of 40 wrong completions (100 %), in at least 3 of 9 prompts"
+    assert _how_often(way, 40, 9) == (
+        "about 100 % of 40 wrong completions (by a random sample), in at least 3 of 9 prompts"
+    )
 
 
 def test_answers_that_another_programs_rollouts_lack_are_no_error(tmp_path):

@@ -31,6 +31,8 @@ def asked(*counts):
         ([2, 2, 2, 2, 2, 2, 1, 1, 1], [8, 8, 8, 8, 8, 8, 4, 4, 4], "steady"),
         # Its prompt was never asked before: there is nothing to compare with.
         ([0, 0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 8], "too short to tell"),
+        # Its prompt was asked twice: 2 and 6 of 8 are no course.
+        ([2, 0, 0, 0, 0, 0, 0, 0, 6], [8, 0, 0, 0, 0, 0, 0, 0, 8], "too short to tell"),
     ],
 )
 def test_states(members, completions, state):

@@ -87,8 +87,8 @@ def test_the_sentences(data):
     )
     # Each batch repeats the outcomes of the first; only that of q without an outcome does not count: 8 of 9.
     assert repeats == (
-        "In the last third of training 89 % of the wrong completions repeated an outcome that their prompt had in an "
-        "earlier batch, as much as in the middle third (89 %)."
+        "In the last third of training 89 % of the wrong completions of prompts that came again repeated an outcome "
+        "that their prompt had in an earlier batch, as much as in the middle third (89 %)."
     )
     assert not any("Answers were not found" in line for line in summary(data))
 

@@ -87,7 +87,7 @@ REGIMES = {
     ),
     "stuck": (
         [[*rows("p", "aaaaa"), *rows("q", "abcde")]] * 3,
-        "Stuck: on 50 % of the prompts, over 80 % of the completions make the same error; train with and without a "
+        "Stuck: on 50 % of the prompts, over 80 % of the completions make the same error: train with and without a "
         "penalty (meds_alpha=0) to see whether it helps.",
     ),
     # Groups of two, one at a time; in the last third (four of twelve batches) p has four errors, equally often.
@@ -98,7 +98,7 @@ REGIMES = {
     "repeats": (
         [rows("p", "aabb")] * 3,
         "Errors repeat: of prompts that came again, 100 % of the errors were made before, and 100 % of the groups are "
-        "all wrong;",
+        "all wrong: train with and without",
     ),
 }
 
@@ -180,11 +180,24 @@ def test_errors_by_what_the_working_did(tmp_path):
 def test_mixed_groups_whose_errors_repeat_or_grow(tmp_path):
     of = found(tmp_path, [*[MIXED] * 4, rows("p", "aabb")])
     assert of.sentence == (
-        "Little to learn for a penalty: 80 % of the groups are mixed, so right and wrong already differ in reward; but "
-        "100 % of the errors were made before; train with and without a penalty (meds_alpha=0) to see whether it helps."
+        "80 % of the groups are mixed, so right and wrong already differ in reward there. But 100 % of the errors were "
+        "made before: train with and without a penalty (meds_alpha=0) to see whether it helps."
     )
-    words = "100 % of the errors were made before and one way of going wrong grows from 31 % to 59 % of the wrong"
+    words = "100 % of the errors were made before and one way of going wrong grows from 31 % to 59 % of its prompts'"
     assert words in outlook(read_run(tmp_path), growth=(0.31, 0.59)).sentence
+
+
+def test_rollouts_of_mixed_groups_only_were_probably_filtered(tmp_path):
+    # 20 mixed groups and nothing else, with errors that do not come back: without the note this is "mixed".
+    batches = [rows("p", letter, 1) for letter in "abcdefghijklmnopqrst"]
+    of = found(tmp_path, batches)
+    assert (of.regime, of.pass_at_k) == ("new errors", None)
+    assert of.notes == [
+        "All 20 groups are mixed, so others were probably dropped before they were saved (dynamic sampling, "
+        "filter_groups): figures of groups describe only those that were kept, and pass@k is not given."
+    ]
+    assert found(tmp_path / "few", batches[1:]).notes == []
+    assert found(tmp_path / "one", [*batches, rows("p", "ab")]).notes == []  # a group that is all wrong
 
 
 def test_none_of_many_completions_excludes_a_rate(tmp_path):

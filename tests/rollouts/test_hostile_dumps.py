@@ -1,15 +1,19 @@
 """Rows with the keys of a known format and any values: read, or refused with one sentence."""
 
 import json
+import lzma
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolderError, read
 from meds_rl.rollouts.formats import FORMATS
+from meds_rl.rollouts.table import read_batch
 
 # Keys that the readers look for inside of values, so that they get there.
 INNER = ["role", "content", "tool_calls", "function", "name", "arguments", "type", "text", "gen_args_0", "arg_0"]
@@ -45,3 +49,40 @@ def test_any_values_are_read_or_refused(keys, data):
         else:
             assert list(table.columns) == list(ROLLOUT_COLUMNS)
             assert len(table) > 0
+
+
+ROW = {"prompt": "p", "completion": "c" * 1_000_000, "reward": 0}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl.xz", ".csv.xz", ".json.xz", ".parquet"])
+def test_a_file_that_unpacks_to_a_thousand_times_its_size_is_read_to_there(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    line = json.dumps(ROW).encode() + b"\n"
+    texts = {".jsonl.xz": line * 60, ".csv.xz": b"prompt,completion,reward\n" + b"p,%b,0\n" % (b"c" * 1_000_000) * 60}
+    texts[".json.xz"] = b"[" + b",".join([line] * 60) + b"]"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"prompt": ["p"] * 60, "completion": ["c" * 1_000_000] * 60, "reward": [0] * 60}), path)
+    else:
+        path.write_bytes(lzma.compress(texts[suffix]))
+    assert path.stat().st_size < 60_000
+    try:
+        table = read(path)
+    except RunFolderError as error:
+        assert "unpacks to more than 1,000 times its size" in str(error)  # noqa: PT017 - read as a whole
+    else:
+        assert 0 < len(table) < 60
+        assert any("unpacks to more than 1,000 times its size" in note for note in table.attrs["source"])
+
+
+def test_rollouts_that_unpack_to_a_thousand_times_their_size_are_damaged(tmp_path):
+    rows = 2000
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * rows), pa.array(["x" * 10_000]))
+    text_columns = [name for name, (kind, _) in ROLLOUT_COLUMNS.items() if kind == "string"]
+    numbers = pa.array([0] * rows)
+    pq.write_table(
+        pa.table({name: texts if name in text_columns else numbers for name in ROLLOUT_COLUMNS}), tmp_path / "a.parquet"
+    )
+    with pytest.raises(
+        RunFolderError, match="cannot be read as rollouts: it unpacks to more than 1,000 times its size"
+    ):
+        read_batch(tmp_path / "a.parquet")

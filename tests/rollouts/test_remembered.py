@@ -1,8 +1,10 @@
 """A memory joined with its rollouts."""
 
 import numpy as np
+import pytest
 
 from meds_rl import ErrorMemory
+from meds_rl.rollouts import remembered as module
 from meds_rl.rollouts.remembered import NOT_FOUND, remembered
 
 EYE = np.eye(3, dtype=np.float32)
@@ -42,3 +44,9 @@ def test_without_rollouts_and_without_memory():
     empty = remembered(ErrorMemory(), np.array([1]))
     assert len(empty.table) == 0
     assert empty.vectors(empty.table).shape == (0, 0)
+
+
+def test_a_memory_that_is_too_large_is_not_listed(monkeypatch):
+    monkeypatch.setattr(module, "MOST_LISTED", 3)
+    with pytest.raises(ValueError, match="the memory has 4 completions; at most 3 can be listed"):
+        remembered(filled(), None)

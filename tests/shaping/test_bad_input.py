@@ -25,6 +25,11 @@ BATCHES: list[tuple[str, Any, type[Exception], str]] = [
     ("rewards", [0.0, None, 1.0], TypeError, "rewards must be numbers, got dtype object"),
     ("rewards", [True, False, True], TypeError, "rewards must be numbers, got dtype bool"),
     ("rewards", [0.0, 1.0], ValueError, "prompt_ids must have one row per reward, 2, got 3"),
+    ("rewards", [0.0, -1e101, 1.0], ValueError, "rewards must be from -1e+100 to 1e+100, got -1e+101 in row 1"),
+    ("rewards", [0.0, 10**400, 1.0], TypeError, "rewards must be numbers, got dtype object"),
+    ("features", [[1.0, 0.0], [0.0, 10**400], [1, 1]], TypeError, "must be floating-point numbers, got dtype object"),
+    ("prompt_ids", [10**400] * 3, ValueError, "a prompt id must have at most 1024 bits, got an integer of 1329 bits"),
+    ("progress", 10**400, ValueError, "to 1; got an integer of 1329 bits"),
     ("prompt_ids", ["x", "x"], ValueError, "prompt_ids must have one row per reward, 3, got 2"),
     ("prompt_ids", "xxx", TypeError, "prompt_ids must be a sequence of ids, got one string: 'xxx'"),
     ("prompt_ids", ["x", None, "x"], TypeError, "must be a str or an int, got None (NoneType)"),
@@ -64,6 +69,11 @@ OPTIONS: list[tuple[str, Any, type[Exception], str]] = [
     ("beta", INF, ValueError, "beta must be finite and 0 or more, got inf"),
     ("beta", "0.2", TypeError, "beta must be a number, got '0.2'"),
     ("beta", True, TypeError, "beta must be a number, got True"),
+    ("alpha", 10**400, ValueError, "alpha must be finite and 0 or more, got an integer of 1329 bits"),
+    ("alpha", -(10**500), ValueError, "alpha must be finite and 0 or more, got an integer of 1661 bits"),
+    ("beta", 1e101, ValueError, "beta must be at most 1e+100, got 1e+101"),
+    ("anneal", (0, 10**400), ValueError, "two shares of training in order"),
+    ("n_neighbors", -(10**500), ValueError, "n_neighbors must be 1 or more, got an integer of 1661 bits"),
     ("target", "all", ValueError, "target must be one of 'wrong', 'right', 'both', got 'all'"),
     ("noise", "count", ValueError, "noise must be one of 'cluster', 'free', got 'count'"),
     (
@@ -121,6 +131,21 @@ def test_an_error_while_clustering_leaves_the_memory_as_it_was(tmp_path):
 def test_bad_options_are_refused_when_the_shaper_is_made(name, value, error, message):
     with pytest.raises(error, match=re.escape(message)):
         RewardShaper(**{name: value})
+
+
+def test_an_empty_batch_is_of_any_type():
+    for kind in (float, complex, str, object):
+        nothing = np.zeros(0, dtype=kind)
+        shaped = RewardShaper().shape(nothing, prompt_ids=[], features=nothing.reshape(0, 2), is_correct=nothing)
+        assert (len(shaped), shaped.rewards.dtype) == (0, np.float64)
+
+
+def test_the_largest_numbers_give_finite_rewards():
+    shaper = RewardShaper(alpha=1e100, beta=1e100, target="both")
+    for _ in range(3):  # the right one has two like it then: 1e100 ln 3 is more than beta
+        shaped = shaper.shape(**(GOOD | {"rewards": [-1e100, 1e100, -1e100]}))
+    assert shaped.penalties.tolist() == [1e100] * 3
+    assert np.isfinite(shaped.rewards).all()
 
 
 def test_bad_input_of_scored_rows():

@@ -49,13 +49,29 @@ def test_a_penalty_of_ones_own_is_annealed_and_only_for_scored_rows():
         ([0.1], "penalty must return (2,) penalties, got shape (1,)"),
         ([0.1, -0.1], "penalty must return finite numbers of 0 or more, got -0.1"),
         ([0.1, np.nan], "penalty must return finite numbers of 0 or more, got nan"),
+        ([0.1, 1e101], "penalty must return numbers of at most 1e+100, got 1e+101"),
+        (["0.1", "0.2"], "penalty must return numbers, got dtype <U3"),
+        ([0.1j, 0.2], "penalty must return numbers, got dtype complex128"),
+        ([10**400, 1], "penalty must return numbers, got dtype object"),
     ],
 )
 def test_a_bad_penalty_leaves_the_memory_as_it_was(returned, message):
     shaper = RewardShaper(penalty=lambda *_: returned)
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         shape(shaper, [EAST, WEST], [False, True])
     assert (len(shaper.memory), shaper.memory.step) == (0, 0)
+
+
+def test_a_penalty_may_write_to_its_sizes_and_remember():
+    def penalty(sizes, _):
+        sizes += 7
+        shaper.memory.remember("another", [NORTH])
+        return sizes
+
+    shaper = RewardShaper(penalty=penalty)
+    shaped = shape(shaper, [EAST, WEST], [False, True])
+    assert (shaped.penalties.tolist(), shaped.cluster_sizes.tolist()) == ([7, 0], [0, 0])
+    assert (len(shaper.memory), shaper.memory.step) == (2, 2)
 
 
 def test_a_subclass_that_penalises_only_groups_without_a_right_answer():

@@ -130,3 +130,18 @@ def test_importing_tasks_stays_light():
     code = f"import meds_rl.tasks.mathematics, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("pocket", {"train_hard": 1.5}, "the option 'train_hard' of task 'pocket' must be int; got 1.5"),
+        ("pocket", {"train_hard": True}, "the option 'train_hard' of task 'pocket' must be int; got True"),
+        ("os.system", {}, "task 'os.system' needs the option 'command'"),
+        ("builtins.dict", {}, "task 'builtins.dict': no signature"),
+        ("..x.y", {}, r"'\.\.x\.y' cannot be imported"),
+    ],
+)
+def test_options_of_another_type_and_functions_that_cannot_be_asked(name, options, said):
+    with pytest.raises(ValueError, match=said):
+        load_task(name, **options)

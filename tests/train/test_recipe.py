@@ -9,7 +9,7 @@ from trl.rewards import accuracy_reward
 
 from meds_rl.tasks import Task, load_task
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
-from meds_rl.train.run import _correctness, _graded_as_trained, _make_trainer, _recipe_text, reward_functions
+from meds_rl.train.run import _correctness, _graded_as_trained, _make_trainer, _recipe_text, reward_functions, train
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -102,6 +102,16 @@ def test_mistakes_are_one_sentence(tmp_path, text, overrides, said):
         ("reward_weights: 1", "reward_weights must be a list, each a number or null; got 1."),
         ("save_strategy: no", "save_strategy must be text; got False."),
         ("fingerprint_from: a", "fingerprint_from must be one of 'policy', 'reference'; got 'a'."),
+        ("vllm_server_timeout: .inf", "vllm_server_timeout must be finite; got inf."),
+        ("reward_weights: [1, .nan]", "reward_weights must be finite; got [1, nan]."),
+        ("model_init_kwargs: '1'", "model_init_kwargs must be a mapping; got '1'."),
+        (
+            "accelerator_config: no-such-file",
+            "accelerator_config must be a mapping, or a JSON file; got 'no-such-file'.",
+        ),
+        ('run_name: "\\ud800"', "run_name must be text without NUL and without half characters; got '\\ud800'."),
+        ('run_name: "a\\0"', "run_name must be text without NUL and without half characters; got 'a\\x00'."),
+        (f"task_options: '{'[' * 9_000}'", f"task_options must be a mapping; got '{'[' * 12}...{'[' * 13}'."),
     ],
 )
 def test_a_value_of_the_wrong_type_or_out_of_bounds_is_one_sentence(tmp_path, line, said):
@@ -151,6 +161,76 @@ def test_what_the_parser_takes_stays_allowed(tmp_path, line, read):
     name = line.partition(":")[0]
     recipe = load_recipe(write(tmp_path, f"task: pocket\nuse_cpu: true\n{line}\n"), ["--bf16", "false"])
     assert {**vars(recipe.run), **vars(recipe.model), **vars(recipe.training)}[name] == read
+
+
+def test_a_text_for_a_list_of_texts_is_a_list_of_one(tmp_path):
+    recipe = load_recipe(
+        write(tmp_path, "task: pocket\nuse_cpu: true\nbf16: false\nlabel_names: x\ninclude_for_metrics: y\n")
+    )
+    assert (recipe.training.label_names, recipe.training.include_for_metrics) == (["x"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("log_level_replica: loud", "log_level_replica must be one of detail, debug"),
+        ("eval_strategy: adamw", "eval_strategy"),
+        ("pad_to_multiple_of: four", "pad_to_multiple_of"),
+        ("disable_tqdm: " + "x" * 70_000, "disable_tqdm.* … "),
+    ],
+)
+def test_errors_of_trl_name_the_field_and_are_short(tmp_path, line, said):
+    with pytest.raises(RecipeError, match=said) as raised:
+        load_recipe(write(tmp_path, f"task: pocket\nuse_cpu: true\nbf16: false\n{line}\n"))
+    assert len(str(raised.value)) < 1200
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["--loss_type", "grpo", "dapo"], r"loss_type takes one value; got \['grpo', 'dapo'\]"),
+        (["stray", "--seed", "1"], "'stray' belongs to no field"),
+        (["-h"], "'-h' belongs to no field"),
+    ],
+)
+def test_stray_words_on_the_line_are_refused(tmp_path, overrides, said):
+    with pytest.raises(RecipeError, match=said):
+        load_recipe(write(tmp_path, "task: pocket\n"), overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["--output_dir", "file/run"], r"output_dir: file/run cannot be made or written to: .*file is no folder"),
+        (["--output_dir", "x" * 300], "output_dir: .*File name too long"),
+        (["--output_dir", "loop"], "The run folder loop exists"),
+        (["--eval_before_from", "x" * 300], "eval_before_from: .*File name too long"),
+        (["--task", "os.no_such"], "task: The function 'os.no_such' cannot be imported"),
+        (["--task", "..x.y"], r"task: The function '\.\.x\.y' cannot be imported"),
+        (["--task", "builtins.dict"], "task 'builtins.dict': no signature"),
+        (["--task", "os.system"], "task 'os.system' needs the option 'command'"),
+        (["--task_options", '{"train_hard": 1.5}'], "the option 'train_hard' of task 'pocket' must be int; got 1.5"),
+        (["--reward_funcs", "cosine"], "reward_funcs: The function 'cosine' cannot be imported"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name_and_leaves_nothing(tmp_path, monkeypatch, overrides, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    recipe = load_recipe("pocket.yaml", ["--output_dir", "run", *overrides])
+    with pytest.raises((ValueError, OSError), match=said):
+        train(recipe)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "loop"}
+
+
+def test_a_trainer_that_refuses_leaves_no_empty_folder(tmp_path):
+    def refuses(*_, **__):
+        (tmp_path / "run").mkdir()  # as the Trainer of transformers does
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        train(load_recipe("pocket.yaml", ["--output_dir", str(tmp_path / "run")]), trainer=refuses)
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_bound_is_of_a_field():

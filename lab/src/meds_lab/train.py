@@ -85,7 +85,12 @@ def load_fields(fields: Mapping[str, Any], overrides: Sequence[str] = ()) -> Rec
 
 
 def _fields_of(path: Path) -> dict[str, Any]:
-    fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    from meds_rl.files import load_yaml
+
+    try:
+        fields = load_yaml(path.read_text(encoding="utf-8"), aliases=True)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(fields, dict):
         raise ValueError(f"{path} must be a YAML mapping of fields to values.")
     return fields

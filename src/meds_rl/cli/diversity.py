@@ -243,13 +243,14 @@ def diversity_table(title: str, found: Mapping[str, Diversity]) -> Table:
     from rich.text import Text
 
     from meds_rl.cli.tables import plain_table
+    from meds_rl.report.text import one_line
 
     table = plain_table(Text(title))
     if len({one.num_completions for one in found.values()}) > 1:
         table.caption = "Most measures depend on how many completions a problem has; --per-problem N makes them equal."
     table.add_column("", no_wrap=True)
     for name in found:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(one_line(name)), justify="right")
     table.add_row("problems", *(f"{one.num_problems:,}" for one in found.values()))
     table.add_row("completions", *(f"{one.num_completions:,}" for one in found.values()), end_section=True)
     for name, (shown, form) in ROWS.items():
@@ -278,6 +279,7 @@ def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
     from rich.text import Text
 
     from meds_rl.cli.tables import plain_table
+    from meds_rl.report.text import one_line
 
     table = plain_table(
         "Agreement of the clusters with labels, within problems",
@@ -291,7 +293,7 @@ def agreement_table(compared: Mapping[str, Mapping[str, Compared]]) -> Table:
     for kind, by_part in compared.items():
         for number, (part, one) in enumerate(by_part.items()):
             num = f"{one.found.num_completions:,}"
-            table.add_row(kind if number == 0 else "", Text(part), num, *_figures(one.found.agreement))
+            table.add_row(kind if number == 0 else "", Text(one_line(part)), num, *_figures(one.found.agreement))
             last = number == len(by_part) - 1
             table.add_row("", "  by chance", "", *_figures(one.chance.agreement), end_section=last, style="dim")
     return table

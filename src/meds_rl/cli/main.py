@@ -2,12 +2,16 @@
 
 import argparse
 import contextlib
+import importlib.metadata
+import io
 import os
+import platform
 import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from meds_rl import __version__
 from meds_rl.cli import data, demo, diversity, inspect, report, train, watch
@@ -28,12 +32,18 @@ COMMANDS = {
 END_AT_ONCE = ("train", "demo", "eval")
 """Subcommands that have no temporary folders, and that end at once when the process is asked to."""
 
-EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError)
+EXPECTED = (ValueError, TypeError, OSError, ImportError, OverflowError, RecursionError, MemoryError)
 """What bad input raises; of anything else the traceback is shown."""
+
+RUNS_ON = ("numpy", "torch", "transformers", "trl", "verl", "vllm")
+"""Packages whose versions a bug report needs, as far as they are installed."""
 
 FULL_DISK = ("No space left on device", "inline_container.cc")
 """In the errors of safetensors and of torch, which are no OSErrors."""
 
+
+LONGEST_SENTENCE = 2000
+"""Characters of an error that is printed."""
 
 _EXTRAS = {"inspect": "report", "report": "report", "watch": "report", "diversity": "eval", "eval": "eval"}
 """The extra of the package that has what a subcommand imports; of the others it is trl."""
@@ -46,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rest and args.command != "train":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     args.overrides = rest
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal or a pipe that cannot show all characters
     with contextlib.nullcontext() if args.command in END_AT_ONCE else ended_by_signals():
         return exit_status(f"meds {args.command}", lambda: COMMANDS[args.command][0].run(args))
 
@@ -92,7 +104,23 @@ def _sentence(error: Exception, name: str) -> str:
         return _in_a_clone(str(error))
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
-    return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({str(error) or 'nothing says for what'})"
+    text = str(error) or type(error).__name__
+    if len(text) > LONGEST_SENTENCE:  # a path or a value may be of any length
+        text = f"{text[: LONGEST_SENTENCE // 2]} … {text[-LONGEST_SENTENCE // 2 :]}"
+    return text
+
+
+class _Version(argparse.Action):
+    """Prints the versions of meds-rl, Python and what it runs on. Argparse's own would join the lines."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(f"meds-rl {__version__}\nPython {platform.python_version()} on {platform.platform()}")
+        for name in RUNS_ON:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                print(name, importlib.metadata.version(name))
+        parser.exit()
 
 
 def _in_a_clone(text: str) -> str:
@@ -107,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
         "them (MEDS).",
         epilog="Set MEDS_TRACEBACK=1 to see the whole traceback of an error.",
     )
-    parser.add_argument("--version", action="version", version=f"meds-rl {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the versions, for a bug report, and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         module.add_arguments(commands.add_parser(name, help=summary, description=module.__doc__))

@@ -29,6 +29,7 @@ from meds_rl.engines.reward_rows import (
     Scored,
     batch_figures_of,
     check_lengths,
+    check_text_or_chat,
     checked_grades,
     columns_of,
     completion_text,
@@ -231,6 +232,8 @@ class RepeatedErrorPenalty:
 
     def _read(self, given: Mapping[str, Any]) -> Rows:
         prompts, num_rows = given["prompts"], len(given["prompts"])
+        for row, prompt in enumerate(prompts):
+            check_text_or_chat("prompts", prompt, row)
         texts = [completion_text(completion, row) for row, completion in enumerate(given["completions"])]
         answers = self._answers(texts)
         ids = [{"prompt_id": name} for name in given["prompt_id"]] if "prompt_id" in given else [{}] * num_rows

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meds_rl.checks import is_number
+from meds_rl.checks import LARGEST, is_number, shown
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.texts import OUTCOME, text_of
 from meds_rl.labels import NOT_SCORED
@@ -66,12 +66,15 @@ def check_lengths(given: Mapping[str, Any]) -> None:
 
 def completion_text(completion: Any, row: int) -> str:
     """A completion as text; TypeError if it is neither text nor a list of chat messages."""
-    is_chat = isinstance(completion, list | tuple) and all(isinstance(message, Mapping) for message in completion)
-    if not isinstance(completion, str) and not is_chat:
-        raise TypeError(
-            f"completions must be texts or lists of chat messages; got {type(completion).__name__} in row {row}"
-        )
+    check_text_or_chat("completions", completion, row)
     return text_of(completion)
+
+
+def check_text_or_chat(name: str, value: Any, row: int) -> None:
+    """Raise a TypeError unless a value is text or a list of chat messages."""
+    is_chat = isinstance(value, list | tuple) and all(isinstance(message, Mapping) for message in value)
+    if not isinstance(value, str) and not is_chat:
+        raise TypeError(f"{name} must be texts or lists of chat messages; got {type(value).__name__} in row {row}")
 
 
 def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:
@@ -84,6 +87,8 @@ def checked_grades(grades: Any, num_rows: int) -> NDArray[np.float64]:
     for row, value in enumerate(values):
         if value is not None and not isinstance(value, bool | np.bool_) and not is_number(value):
             raise TypeError(f"correctness must give numbers, True, False or None; got {value!r} in row {row}")
+        if isinstance(value, int) and abs(value) > LARGEST:  # 10**400 is no float
+            raise ValueError(f"correctness must give grades of at most {LARGEST:g}; got {shown(value)} in row {row}")
     return np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
 
 

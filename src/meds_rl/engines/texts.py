@@ -38,7 +38,9 @@ def text_of(completion: str | list[dict[str, Any]]) -> str:
 
 def _content_text(content: Any) -> str:
     if isinstance(content, list):
-        return "".join(str(part.get("text") or "") for part in content)
+        return "".join(
+            str(part.get("text") or "") if isinstance(part, Mapping) else str(part or "") for part in content
+        )
     return str(content or "")
 
 
@@ -53,13 +55,17 @@ def prompt_text(prompt: str | list[dict[str, Any]]) -> str:
 def has_images(prompt: str | list[dict[str, Any]]) -> bool:
     """Whether a message of the prompt contains an image."""
     contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
-    return any(part.get("type") == "image" for content in contents if isinstance(content, list) for part in content)
+    return any(_is_image(part) for content in contents if isinstance(content, list) for part in content)
 
 
 def _without_images(content: Any) -> Any:
     if not isinstance(content, list):
         return content
-    return [{"type": "image"} if part.get("type") == "image" else part for part in content]
+    return [{"type": "image"} if _is_image(part) else part for part in content]
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") == "image"
 
 
 def outcome_texts(values: Sequence[Any], num_rows: int) -> list[str | None]:

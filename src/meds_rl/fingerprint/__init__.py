@@ -80,14 +80,16 @@ _FILES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    # These need torch. The fingerprints of texts and what finds answers do not, and are used where there is none.
-    from importlib import import_module
+if not TYPE_CHECKING:  # or type checkers would take any name
 
-    for file, names in _FILES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{file}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # These need torch. The fingerprints of texts and what finds answers do not, and are used where there is none.
+        from importlib import import_module
+
+        for file, names in _FILES.items():
+            if name in names:
+                return getattr(import_module(f"{__name__}.{file}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def make_fingerprint(name: str, layers: int | None = None, width: int | None = None) -> "Fingerprint":

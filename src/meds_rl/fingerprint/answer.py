@@ -162,7 +162,7 @@ def answer_text(
     found = answer_finder(finder)(ids, tokenizer)
     if found is None:
         return None
-    return tokenizer.decode(list(ids[found.position + 1 : found.end + 1]), skip_special_tokens=True).strip()
+    return str(tokenizer.decode(list(ids[found.position + 1 : found.end + 1]), skip_special_tokens=True)).strip()
 
 
 def _reads_text(finder: Callable[..., object]) -> bool:

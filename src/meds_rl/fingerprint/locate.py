@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Tokenizer(Protocol):
 
     def decode(
         self, token_ids: list[int], skip_special_tokens: bool = ..., *, clean_up_tokenization_spaces: bool = ...
-    ) -> str: ...
+    ) -> Any: ...  # a text; transformers' annotation also has lists of texts
 
 
 def locate(marker: Marker, ids: list[int], tokenizer: Tokenizer) -> tuple[int, int] | None:
@@ -134,7 +134,7 @@ def locate_text(answer: str, ids: list[int], tokenizer: Tokenizer) -> tuple[int,
     """
 
     def shown(n: int) -> str:
-        return tokenizer.decode(ids[:n], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(tokenizer.decode(ids[:n], skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     text = shown(len(ids))
     start = text.rfind(answer)
@@ -232,4 +232,4 @@ def _is_special(token_id: int, tokenizer: Tokenizer) -> bool:
 
 
 def _decode(ids: list[int], tokenizer: Tokenizer) -> str:
-    return tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -1,5 +1,6 @@
 """HDBSCAN as an estimator that takes points as they come."""
 
+import math
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -68,6 +69,9 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
 
     **Cost.** Memory is O(n D). Compiled by numba at the first import (about ten seconds; cached on disk).
 
+    **Range.** Distances are roots of sums of squares. Values whose squares overflow, from about 1e153, are refused;
+    distances below about 1e-160 count as 0, as in scikit-learn.
+
     **Few points.** Fewer than `min_cluster_size` or `min_samples` points are noise, also with `allow_single_cluster`.
 
     References
@@ -107,7 +111,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         Raises ValueError for parameters out of their range, and for X that is empty, sparse or not finite.
         """
         self._check_parameters()
-        points = validate_data(self, X, dtype=np.float64, order="C")
+        points = self._validated(X)
         self._start(points.shape[1])
         self._add(points)
         return self
@@ -119,7 +123,7 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         self._check_parameters()
         first = not hasattr(self, "n_samples_seen_")
-        points = validate_data(self, X, dtype=np.float64, order="C", reset=first, ensure_min_samples=0)
+        points = self._validated(X, reset=first, ensure_min_samples=0)
         if first:
             self._start(points.shape[1])
         self._add(points)
@@ -150,6 +154,20 @@ class IncrementalHDBSCAN(ClusterMixin, BaseEstimator):  # type: ignore[misc]  # 
             raise ValueError(f"cluster_selection_method must be 'eom' or 'leaf', got {method!r}")
         if not isinstance(self.allow_single_cluster, bool | np.bool_):
             raise ValueError(f"allow_single_cluster must be a bool, got {self.allow_single_cluster!r}")
+
+    def _validated(self, X: ArrayLike, **options: Any) -> NDArray[np.float64]:
+        """Points (n, D) whose distances are finite."""
+        try:
+            points: NDArray[np.float64] = validate_data(self, X, dtype=np.float64, order="C", **options)
+        except OverflowError as error:  # an integer such as 10**400
+            raise ValueError(f"X must be finite in float64: {error}") from None
+        largest = np.abs(points).max(initial=0.0)
+        most = math.sqrt(np.finfo(np.float64).max / points.shape[1]) / 2
+        if largest > most:
+            raise ValueError(
+                f"X must be from {-most:.3g} to {most:.3g}, so that distances are finite; got {largest:.3g}"
+            )
+        return points
 
     def _start(self, n_features: int) -> None:
         self.n_samples_seen_ = 0

@@ -177,12 +177,20 @@ def check_labels(labels: NDArray[np.integer], n: int) -> NDArray[np.int64]:
         raise TypeError(f"clustering must return integer labels, got dtype {labels.dtype}")
     if labels.min(initial=0) < NOISE:
         raise ValueError(f"clustering must return labels of {NOISE} (noise) or more, got {labels.min()}")
+    if labels.max(initial=0) >= 2**63:
+        raise ValueError(f"clustering must return labels below 2^63, got {labels.max()}")
     return labels.astype(np.int64)
 
 
 def check_tree(tree: NDArray[np.int32], n: int) -> None:
-    """Raise a ValueError unless the tree is empty or has the parents of n points."""
+    """Raise a ValueError unless the tree is empty or has the parents of n points, without a cycle."""
     if tree.dtype != np.int32 or tree.shape not in ((0,), (n,)):
         raise ValueError(f"a tree must be int32 of shape ({n},) or (0,), got {tree.dtype} of shape {tree.shape}")
     if len(tree) and not (tree.min() == -1 and tree.max() < n and np.count_nonzero(tree == -1) == 1):
         raise ValueError(f"a tree must have one root, -1, and parents from 0 to {n - 1}")
+    # Twice as far up in every round: who is in a cycle never arrives at the root.
+    above = np.where(tree < 0, np.arange(len(tree)), tree)
+    for _ in range(len(tree).bit_length()):
+        above = above[above]
+    if len(tree) and not (tree[above] == -1).all():
+        raise ValueError("a tree must lead from each point to its root, got a cycle")

@@ -37,7 +37,12 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8),
 }
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-_LONGEST_HEADER = 100_000_000  # as in safetensors
+_LONGEST_HEADER = 10_000_000  # a memory's has under 10,000 bytes; as JSON it takes thirty times its size
+_LONGEST_REASON = 400
+_MOST_NO_ANSWER = 2**24
+"""Most completions without an answer of one prompt: they are stored as counts, and a small file could name billions."""
+_LARGEST = 2**62
+"""Steps and ids below it can be added up in int64."""
 # What parsing a damaged file can raise.
 _UNREADABLE = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
@@ -46,6 +51,8 @@ class MemoryFileError(ValueError):
     """A memory file that cannot be read: truncated, corrupted, of another version, or another kind of file."""
 
     def __init__(self, path: str | PathLike[str], reason: str) -> None:
+        if len(reason) > _LONGEST_REASON:  # it may quote the file
+            reason = f"{reason[:_LONGEST_REASON]}…"
         super().__init__(f"cannot read the memory file {os.fspath(path)}: {reason}")
 
 
@@ -159,6 +166,8 @@ def read(path: str | PathLike[str]) -> MemoryState:
         raise FileNotFoundError(f"there is no memory file at {os.fspath(path)}")
     if Path(path).is_dir():
         raise MemoryFileError(path, "it is a folder")
+    if not Path(path).is_file():  # opening a FIFO would wait for a writer
+        raise MemoryFileError(path, "it is no regular file")
     try:
         with Path(path).open("rb") as stream:
             file = _ColumnReader(stream)
@@ -249,6 +258,8 @@ def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
     (sizes,) = file.read("entry_sizes")
     if sizes.dtype != np.int64 or sizes.ndim != 2 or sizes.shape[1] != 5 or (sizes < 0).any():
         raise ValueError("entry_sizes is not (E, 5) counts")
+    if not (sizes[:, 0] | sizes[:, 2]).all():
+        raise ValueError("entry_sizes has an entry without completions")
     n, r, k, t = sizes[:, :4].T.tolist()
     parts = {"entry_sizes": [sizes]}
     for name in ("kept_rewards", "kept_sizes"):
@@ -270,7 +281,9 @@ def _read_parts(file: _ColumnReader) -> dict[str, list[NDArray[Any]]]:
 
 
 def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> MemoryState:
-    state = MemoryState({}, header["step"], header["next_id"], header["n_features"], _kept(parts))
+    step, next_id = (_number(header, name, 0, _LARGEST) for name in ("step", "next_id"))
+    n_features = None if header["n_features"] is None else _number(header, "n_features", 1, 2**31)
+    state = MemoryState({}, step, next_id, n_features, _kept(parts))
     pairs = json.loads(parts["entry_keys"][0].tobytes())
     if not all(isinstance(is_correct, bool) for _, is_correct in pairs):
         raise ValueError("an entry key is not a pair of a prompt id and true or false")
@@ -292,6 +305,13 @@ def _state(header: dict[str, Any], parts: dict[str, list[NDArray[Any]]]) -> Memo
         state.entries[key] = entry
     _check_ids([runs for one in state.entries.values() for runs in (one.runs, one.no_answer_runs)], state)
     return state
+
+
+def _number(header: dict[str, Any], name: str, least: int, end: int) -> int:
+    value = header[name]
+    if type(value) is not int or not least <= value < end:
+        raise ValueError(f"{name} is not a whole number from {least} to {end - 1}, but {value!r}")
+    return value
 
 
 def _kept(parts: dict[str, list[NDArray[Any]]]) -> dict[PromptId, Kept]:
@@ -320,16 +340,24 @@ def _check_entry(entry: MemoryEntry, state: MemoryState) -> None:
     ):
         if array.dtype != dtype or array.shape != shape:
             raise ValueError(f"{name} has dtype {array.dtype} and shape {array.shape}, not {np.dtype(dtype)}, {shape}")
+    if n and state.n_features is None:
+        raise ValueError(f"an entry has {n} vectors, and n_features is None")
     if not np.isfinite(entry.vectors).all():
         raise ValueError("vectors are not finite")
     if n and not (entry.clusters.min() >= -1 and entry.clusters.max() < entry.next_cluster):
         raise ValueError(f"a cluster is not from -1 to {entry.next_cluster - 1}")
+    if entry.next_cluster > 2**30:  # clusters are int32, and more are to come
+        raise ValueError(f"the next cluster is {entry.next_cluster}, and should be at most 2^30")
     check_tree(entry.tree, n)
     _, steps, counts = np.concatenate([entry.runs, entry.no_answer_runs]).T
-    if (counts < 1).any() or length(entry.runs) != n:
+    if (counts < 1).any() or (counts > max(n, _MOST_NO_ANSWER)).any() or length(entry.runs) != n:
         raise ValueError(f"the runs are not of {n} fingerprints")
-    if len(steps) and not (steps.min() >= 0 and steps.max() <= state.step):
-        raise ValueError(f"a step is not from 0 to {state.step}")
+    if length(entry.no_answer_runs) > _MOST_NO_ANSWER:
+        raise ValueError(f"a prompt has more than {_MOST_NO_ANSWER} completions without an answer")
+    if not (steps.min() >= 0 and steps.max() < state.step):
+        raise ValueError(f"a step is not from 0 to {state.step - 1}")
+    if not all((np.diff(runs[:, 1]) > 0).all() for runs in (entry.runs, entry.no_answer_runs)):
+        raise ValueError("the steps of an entry do not ascend")
 
 
 def _check_ids(all_runs: list[Runs], state: MemoryState) -> None:
@@ -337,6 +365,8 @@ def _check_ids(all_runs: list[Runs], state: MemoryState) -> None:
     runs = np.concatenate([np.zeros((0, 3), dtype=np.int64), *all_runs])
     ascending = all((np.diff(part[:, 0]) > 0).all() for part in all_runs)
     runs = runs[np.argsort(runs[:, 0])]
+    if len(runs) and not runs[-1, 0] <= state.next_id:  # before ends are added up, which may not fit
+        raise ValueError(f"ids are not different numbers from 0 to {state.next_id}")
     ends = runs[:, 0] + runs[:, 2]
     within = not len(runs) or (runs[0, 0] >= 0 and ends[-1] <= state.next_id)
     if not (ascending and within and (runs[1:, 0] >= ends[:-1]).all()):

@@ -5,9 +5,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from os import PathLike
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -97,7 +98,14 @@ class ErrorMemory:
 
     @property
     def lock(self) -> AbstractContextManager[bool, None]:
-        """Hold it to make several calls atomic among threads; the thread that holds it may take it again."""
+        """Hold it to make several calls atomic among threads; the thread that holds it may take it again.
+
+        RuntimeError in a clustering that the memory itself has called: the memory would change twice at once.
+        """
+        if any(memory is self for memory in _CLUSTERED.get()):
+            raise RuntimeError(
+                "a clustering may not change the memory that has called it: remember, shape or restore after the call"
+            )
         return self._lock
 
     @property
@@ -191,7 +199,7 @@ class ErrorMemory:
         interchangeable. A completion that does not fit into `capacity` gets an id, too. TypeError or ValueError for a
         visit of a wrong type, shape or width, or a second one of a prompt.
         """
-        with self._lock:
+        with self.lock:
             state = self._state
             arrivals: dict[EntryKey, Arrival] = {}
             all_ids: list[NDArray[np.int64]] = []
@@ -214,8 +222,14 @@ class ErrorMemory:
         state = self._state
         keys = [key for key, arrival in arrivals.items() if len(arrival.vectors) or arrival.n_no_answer]
         tasks = [(state.entries.get(key), arrivals[key]) for key in keys]
+        clustered = (*_CLUSTERED.get(), self)
+
+        def update(task: tuple[MemoryEntry | None, Arrival]) -> MemoryEntry:
+            with _clustering(clustered):
+                return updated(*task, state.step, self.capacity, self._incremental)
+
         entries = _in_threads(
-            lambda task: updated(*task, state.step, self.capacity, self._incremental),
+            update,
             tasks,
             cost=sum(len(new.vectors) * len(new.vectors if old is None else old.vectors) for old, new in tasks),
             num_threads=self.num_threads,
@@ -240,7 +254,7 @@ class ErrorMemory:
             [None, None, [7, 4, 1], None]
         """
         check_positive_int("most", most)
-        with self._lock:
+        with self.lock:
             kept, recalled = dict(self._state.kept), []
             for visit in check_visits(visits):
                 rest, chosen = visited(kept.pop(visit.prompt_id, None), visit, most)
@@ -274,7 +288,7 @@ class ErrorMemory:
                 f"its fingerprints have {state.n_features} features, those of this run {n_features}: the file is of "
                 "another fingerprint or fingerprint_width (which a preset may set), or of another model",
             )
-        with self._lock:
+        with self.lock:
             self._state = state
 
     def rewind(self, step: int) -> None:
@@ -294,15 +308,17 @@ class ErrorMemory:
         """
         if not 0 <= step <= self.step:
             raise ValueError(f"step must be 0 to {self.step}, the batches remembered so far; got {step!r}")
-        with self._lock:
+        with self.lock:
             if step == self.step:
                 return
             batches = remembered_visits(self._state)
             again = copy.copy(self)
             again._state = MemoryState.empty()
-            for number in range(step):
-                again.remember_batch(batches.get(number, []))
-            self._state = again._state
+            with _clustering((*_CLUSTERED.get(), self)):
+                for number in sorted(number for number in batches if number < step):
+                    again._state = again._state._replace(step=number)
+                    again.remember_batch(batches[number])
+            self._state = again._state._replace(step=step)
 
     @classmethod
     def load(
@@ -329,6 +345,21 @@ def _arrival(rows: NDArray[np.float32], first_id: int) -> tuple[Arrival, NDArray
     ids = np.empty(len(rows), dtype=np.int64)
     ids[np.append(order, np.flatnonzero(~answered))] = np.arange(first_id, first_id + len(rows))
     return Arrival(rows[order], len(rows) - len(order), first_id), ids
+
+
+# ---- A clustering is a function of the user's. If it changed its memory, one of the two changes would be lost.
+
+_CLUSTERED: ContextVar[tuple[ErrorMemory, ...]] = ContextVar("clustered", default=())
+"""The memories that call a clustering in this thread."""
+
+
+@contextmanager
+def _clustering(memories: tuple[ErrorMemory, ...]) -> Iterator[None]:
+    token = _CLUSTERED.set(memories)
+    try:
+        yield
+    finally:
+        _CLUSTERED.reset(token)
 
 
 # ---- The prompts of a batch are independent: they are scored and clustered in threads.

@@ -55,7 +55,7 @@ def updated(
     if m or gone:
         sources = np.append(np.arange(n), np.full(m, -1))[gone:]
         old_clusters = np.append(old.clusters, np.full(m, NOISE, dtype=np.int32))[gone:]
-        labels, tree = clustering.refit(unit_vectors(vectors), old.tree, sources)
+        labels, tree = map(np.asarray, clustering.refit(unit_vectors(vectors), old.tree, sources))
         check_tree(tree, len(vectors))
         labels = check_labels(labels, len(vectors))
         clusters, next_cluster = carry_over(old_clusters, labels, old.next_cluster)

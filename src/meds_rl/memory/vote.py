@@ -70,9 +70,10 @@ def assign(
     if len(entry.vectors):
         clusters[answered] = vote(rows[answered], entry.vectors, entry.clusters, n_neighbors, max_distance)
         found = answered & (clusters != UNSEEN)
-        # NOISE is -1, so a cluster's bin is its number + 1. Noise points count together as one cluster.
-        totals = np.bincount(entry.clusters + 1, weights=weights(entry.steps, now, half_life))
-        sizes[found] = totals[clusters[found] + 1]
+        # Noise points count together as one cluster. No bin for each number: they grow for as long as a run lasts.
+        numbers, places = np.unique(entry.clusters, return_inverse=True)
+        totals = np.bincount(places, weights=weights(entry.steps, now, half_life))
+        sizes[found] = totals[np.searchsorted(numbers, clusters[found])]
     return Assigned(clusters, sizes)
 
 

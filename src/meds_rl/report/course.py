@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meds_rl.evaluation.diversity.answers import answer_entropy
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
@@ -140,8 +141,8 @@ PANELS = (
     Panel(
         "repeated",
         "Repeated errors",
-        "Share of the batch's wrong completions that repeat what an earlier batch got wrong: the same answer to the "
-        "same prompt, or the same cluster of the memory as it is now (noise is no cluster).",
+        "Of the batch's wrong completions of prompts that came before, the share that repeat what an earlier batch got "
+        "wrong: the same answer to the prompt, or the same cluster of the memory as it is now (noise is no cluster).",
         (("answer", "same answer"), ("cluster", "same cluster")),
         percent=True,
     ),
@@ -262,7 +263,7 @@ class BatchFigures:
     """
 
     def __init__(self) -> None:
-        self._given: set[tuple[str, str | None]] = set()
+        self._given: dict[str, set[str | None]] = {}
         self._size = 0
 
     def add(self, batch: pd.DataFrame) -> dict[Line, float]:
@@ -305,10 +306,12 @@ class BatchFigures:
         return {line: value for line, value in figures.items() if finite(value) is not None}
 
     def _repeated(self, groups: dict[str, list[str | None]]) -> float:
-        """Share of the wrong completions that repeat an answer of an earlier batch; then add those of this batch."""
-        pairs = [(prompt, answer) for prompt, wrong in groups.items() for answer in wrong]
-        share = sum(pair in self._given for pair in pairs) / len(pairs) if pairs else math.nan
-        self._given.update(pairs)
+        """Share of wrong completions that repeat an answer of an earlier batch, where the prompt had one; then add
+        those of this batch."""
+        pairs = [(prompt, answer) for prompt, wrong in groups.items() for answer in wrong if prompt in self._given]
+        share = sum(answer in self._given[prompt] for prompt, answer in pairs) / len(pairs) if pairs else math.nan
+        for prompt, wrong in groups.items():
+            self._given.setdefault(prompt, set()).update(wrong)
         return share
 
 
@@ -368,7 +371,7 @@ def eigenvalue_ratios(run: RunData) -> dict[Line, dict[int, float]]:
 
 
 def repeated_clusters(run: RunData) -> dict[Line, dict[int, float]]:
-    """Share of a batch's remembered wrong completions in a cluster that an earlier batch was in.
+    """Share of a batch's remembered wrong completions, of prompts that came before, in a cluster of an earlier batch.
 
     The clusters are the present ones. Noise is not a cluster; "no answer" is one.
     """
@@ -381,8 +384,16 @@ def repeated_clusters(run: RunData) -> dict[Line, dict[int, float]]:
     frame = run.rollouts.iloc[rows][["step", "generation", "prompt_id"]].assign(cluster=clusters)
     first = frame.groupby(["prompt_id", "cluster"], sort=False)["generation"].transform("min")
     repeats = (frame["generation"] > first) & (frame["cluster"] != NOISE)
-    shares = repeats.groupby(frame["step"]).mean()
-    return {("repeated", "cluster"): {int(step): float(share) for step, share in shares.items()}}
+    again = came_before(run)[rows]
+    shares = repeats[again].groupby(frame["step"][again]).mean()
+    return {("repeated", "cluster"): {int(step): float(share) for step, share in shares.items()}} if again.any() else {}
+
+
+def came_before(run: RunData) -> NDArray[np.bool_]:
+    """(N,) whether a completion's prompt came in an earlier batch: only then can it repeat an error."""
+    batches = run.rollouts["generation"]
+    first = batches.groupby(run.rollouts["prompt_id"]).transform("min")
+    return np.asarray(batches > first, dtype=bool)
 
 
 def _spread(values: np.ndarray, count: int) -> np.ndarray:

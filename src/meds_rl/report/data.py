@@ -12,13 +12,13 @@ from typing import Any
 from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
-from meds_rl.report.differences import differences
-from meds_rl.report.errors import STATES, Error, Way, find_errors, growing, stretches, ways, wrong_course
+from meds_rl.report.differences import differences, in_training
+from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, traced, ways, wrong_course
 from meds_rl.report.evaluations import evaluations, golds
 from meds_rl.report.headlines import headlines, is_error, verdicts
 from meds_rl.report.maps import Map, maps
 from meds_rl.report.meanings import with_meaning
-from meds_rl.report.outlook import HELP, Outlook, outlook
+from meds_rl.report.outlook import HELP, Outlook, drops_groups, outlook
 from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.states import read_states
@@ -41,7 +41,7 @@ WAYS_HELP = (
 )
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
-    "steps. ∘ is the prompt's own sign at that place; ≠ marks a result that no operation gives. In a program v1, v2, … "
+    "steps. ∘ is the prompt's own sign at that place; ≠ marks a wrong result. In a program v1, v2, … "
     "are its names; in a text without numbers a, b, … are the prompt's names."
 )
 
@@ -140,7 +140,7 @@ def report_data(
             for run, (run_errors, _) in zip(read, found, strict=True)
             for headline in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
         ],
-        "verdicts": verdicts(compared),
+        "verdicts": _verdicts(read, called, compared, baseline, seed),
         "outlooks": [each.to_dict() for each in outlooks],
         "outlook_help": HELP,
         "maps": map_rows,
@@ -181,9 +181,19 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
 
 def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
     """The growth of the largest way that grows. Outcomes do not count, as one outcome may be many errors."""
-    rising = growing([way for way in found if is_error(way) and way["by"] != "outcome"])
+    rising = traced([way for way in found if is_error(way) and way["by"] != "outcome"], "growing")
     growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
     return growth
+
+
+def _verdicts(
+    runs: Sequence[RunData], called: Sequence[str], compared: dict[str, Any] | None, baseline: str | None, seed: int
+) -> list[str]:
+    """By the evaluations; without any by the completions of training, unless groups are missing from these."""
+    by_evaluations = verdicts(compared)
+    if by_evaluations or any(drops_groups(run) for run in runs):
+        return by_evaluations
+    return verdicts(in_training(runs, called, baseline, seed), "in the last third of training")
 
 
 def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:

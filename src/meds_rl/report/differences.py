@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
+from meds_rl.report.errors import LEAST_BATCHES, thirds
 from meds_rl.report.evaluations import EVALUATION_PANELS, METRICS, end_of_training, k_of, per_problem, read_evaluations
 from meds_rl.report.source import RunData
 
@@ -98,6 +99,41 @@ def differences(
         )
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     return {"baseline": chosen, "metrics": metrics, "rows": rows, "notes": notes}
+
+
+def in_training(
+    runs: Sequence[RunData], variants: Sequence[str], baseline: str | None, seed: int
+) -> dict[str, Any] | None:
+    """As `differences`, of runs without evaluations: pass@1 in the last third of training, on the prompts of both.
+
+    Args:
+        runs: runs that recorded all groups.
+        variants, seed: as in `differences`.
+        baseline: as there; by default the first method without a memory, or else the first variant.
+    """
+    names = list(dict.fromkeys(variants))
+    if len(names) < 2 or any(len(run.batch_steps) < LEAST_BATCHES for run in runs):
+        return None
+    chosen = _baseline(names, baseline) or names[0]
+    rows: list[dict[str, Any]] = []
+    for variant in names:
+        pairs = [] if variant == chosen else _pairs(runs, variants, chosen, variant, [])
+        measured = [(_late_pass_at_1(a), _late_pass_at_1(b)) for a, b in pairs]
+        measured = [pair for pair in measured if set(pair[0].problem_ids) & set(pair[1].problem_ids)]
+        if measured:
+            found = paired_difference(measured, np.random.default_rng(seed))
+            group = f"the {found.num_problems:,} prompts that both had"
+            rows.append({"variant": variant, "group": group, "metric": "pass@1"} | _described(found, []))
+    return {"baseline": chosen, "rows": rows} if rows else None
+
+
+def _late_pass_at_1(run: RunData) -> PerProblem:
+    """pass@1 of each prompt in the last third of the batches."""
+    steps = run.batch_steps
+    late = run.rollouts["step"] >= steps[thirds(len(steps))[1]]
+    rows = run.rollouts[late & run.rollouts["reward"].notna()]
+    means = rows["is_correct"].astype(float).groupby(rows["prompt_id"]).mean()
+    return PerProblem(means.index.tolist(), means.to_numpy())
 
 
 def _baseline(names: Sequence[str], given: str | None) -> str | None:
@@ -196,7 +232,7 @@ def _described(found: PairedDifference, seeds: Sequence[int | None]) -> dict[str
         "num_seeds": len(found.by_seed),
         "num_agree": int((np.sign(found.by_seed) == np.sign(found.difference)).sum()),
         "num_problems": found.num_problems,
-        "by_seed": [[seed, _known(value)] for seed, value in zip(seeds, found.by_seed, strict=True)],
+        "by_seed": [[seed, _known(value)] for seed, value in zip(seeds, found.by_seed, strict=bool(seeds))],
         "method": found.method.replace("%", " %"),
     }
 

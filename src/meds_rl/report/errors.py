@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -38,7 +38,10 @@ MAX_WAYS = 30
 """Ways that are listed by strategy, by outcome, and by steps: the most frequent."""
 
 LEAST_TRACED, TRACED = 20, 0.02
-"""A way with fewer completions, or a smaller share of the wrong ones, is not said to grow or to have died out."""
+"""A way with fewer completions, or a smaller share of the wrong ones, is not said to grow, fade or have died out."""
+
+UNSURE = 0.02
+"""Nor is one whose shares in single batches differ so little (p of the Mann-Whitney test; 10 batches at least)."""
 
 MAX_EXAMPLES = 3
 """Completions that are shown of a way."""
@@ -62,7 +65,8 @@ STATES: dict[str, str] = {
     "died out": "its prompt came in the last third of the run's batches, and this error did not",
     "not asked again": "its prompt did not come in the last third of the run's batches",
     "rare": f"made fewer than {LEAST_MADE} times, which is too few to tell",
-    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in their last third only",
+    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in fewer, or in their "
+    "last third only",
 }
 """What each state means. "How often" is a fraction of the prompt's completions, right and wrong, in these batches.
 Batches are counted rather than optimiser steps, because a batch may serve many steps."""
@@ -270,29 +274,41 @@ class Way:
         others = [row for prompt, row in self.prompts if prompt != str(ids[first])]
         return [first, *others[: MAX_EXAMPLES - 1]]
 
-    def growth(self) -> tuple[float, float] | None:
-        """Its shares of the wrong completions before the last third of the batches, and in it.
+    @cached_property
+    def asked(self) -> NDArray[np.int64]:
+        """(m,) the steps of all completions of its prompts."""
+        of_prompts = self.run.rollouts["prompt_id"].isin([prompt for prompt, _ in self.prompts])
+        return self.run.rollouts["step"].to_numpy()[of_prompts.to_numpy()]
 
-        None if the run is too short, or the way is too rare (`LEAST_TRACED`, `TRACED`) to tell.
+    def growth(self) -> tuple[float, float] | None:
+        """Its shares of the completions of its prompts, before the last third of the batches and in it.
+
+        None if the way is too rare (`LEAST_TRACED`, `TRACED`), or if the shares of the single batches do not show that
+        the two differ (`UNSURE`).
         """
-        count = len(self.rows) * self.scale
-        if count < max(LEAST_TRACED, TRACED * len(self.run.wrong)) or len(self.run.batch_steps) < LEAST_BATCHES:
+        from scipy.stats import mannwhitneyu
+
+        if len(self.rows) * self.scale < max(LEAST_TRACED, TRACED * len(self.run.wrong)):
             return None
-        begin = self.run.batch_steps[thirds(len(self.run.batch_steps))[1]]
-        steps = self.run.rollouts["step"].to_numpy()
-        late, all_late = (steps[rows] >= begin for rows in (self.rows, self.run.wrong))
-        if min(all_late.sum(), (~all_late).sum()) < LEAST_TRACED:
+        batches = self.run.batch_steps
+        made, asked = (
+            np.bincount(np.searchsorted(batches, steps), minlength=len(batches))
+            for steps in (self.run.rollouts["step"].to_numpy()[self.rows], self.asked)
+        )
+        late = np.arange(len(batches)) >= thirds(len(batches))[1]
+        parts = [there & (asked > 0) for there in (~late, late)]
+        if not all(part.any() for part in parts):
             return None
-        shares = (self.scale * few.sum() / every.sum() for few, every in ((~late, ~all_late), (late, all_late)))
-        before, last = (float(share) for share in shares)
+        if mannwhitneyu(*(made[part] / asked[part] for part in parts)).pvalue >= UNSURE:
+            return None
+        before, last = (float(self.scale * made[part].sum() / asked[part].sum()) for part in parts)
         return before, last
 
     def to_dict(self) -> dict[str, Any]:
         """The way in the report's data, without examples and prompts."""
         rollouts = self.run.rollouts
         steps = rollouts["step"].to_numpy()
-        of_prompts = rollouts["prompt_id"].isin([prompt for prompt, _ in self.prompts]).to_numpy()
-        lived = life(steps[self.rows], steps[of_prompts], self.run.batch_steps, self.run.num_steps)
+        lived = life(steps[self.rows], self.asked, self.run.batch_steps, self.run.num_steps)
         return {
             "run": self.run.id,
             "by": self.by,
@@ -319,8 +335,8 @@ def ways(run: RunData, workings: Workings | None = None) -> list[Way]:
     found = []
     strategies = run.rollouts["strategy"].to_numpy()[run.wrong]
     known = np.flatnonzero([name is not None for name in strategies])
-    for name, _ in Counter(strategies[known].tolist()).most_common(MAX_WAYS):
-        found.append(Way(run, "strategy", str(name), "", run.wrong[known[strategies[known] == name]]))
+    for name, places in itertools.islice(_by_name(strategies[known]), MAX_WAYS):
+        found.append(Way(run, "strategy", str(name), "", run.wrong[known[places]]))
     found = _with_steps(run, found)
     found += itertools.islice((way for way in _by_outcome(run) if len(way.prompts) > 1), MAX_WAYS)
     if workings is not None and workings.over_prompts:
@@ -347,11 +363,18 @@ def _by_outcome(run: RunData) -> Iterator[Way]:
         return
     outcomes = run.rollouts["outcome"].to_numpy()[run.wrong]
     known = np.flatnonzero([outcome is not None for outcome in outcomes])
-    kinds = np.array([kind_of(outcome) for outcome in outcomes[known]], dtype=object)
-    for kind, _ in Counter(kinds.tolist()).most_common():
-        members = known[kinds == kind]
+    for kind, places in _by_name(kind_of(outcome) for outcome in outcomes[known]):
+        members = known[places]
         meaning = failed_tests(outcomes[members]) if run.has_tests else ""
         yield Way(run, "outcome", kind, meaning, run.wrong[members])
+
+
+def _by_name(names: Iterable[str]) -> list[tuple[str, NDArray[np.int64]]]:
+    """Each name and its places, the most frequent name first; NumPy would take "a" and "a\\0" for equal."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return sorted(((name, np.array(found)) for name, found in places.items()), key=lambda pair: -len(pair[1]))
 
 
 def _with_steps(run: RunData, found: Sequence[Way]) -> list[Way]:
@@ -365,11 +388,9 @@ def _with_steps(run: RunData, found: Sequence[Way]) -> list[Way]:
     ]
 
 
-def growing(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The ways, as dicts of the report's data, that make up `FACTOR` times as much of the wrong completions in the end,
-    and are not made less often than before."""
-    traced = [way for way in ways if way["growth"] is not None and way["state"] in ("growing", "steady")]
-    return [way for way in traced if 0 < way["growth"][1] >= FACTOR * way["growth"][0]]
+def traced(ways: Sequence[Mapping[str, Any]], state: State) -> list[Mapping[str, Any]]:
+    """The ways, as dicts of the report's data, that have a state and are frequent and clear enough to say so."""
+    return [way for way in ways if way["growth"] is not None and way["state"] == state]
 
 
 def _rows_of_groups(workings: Workings) -> list[tuple[int, NDArray[np.int64]]]:
@@ -461,7 +482,7 @@ def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_step
     members_before, asked_before = len(steps) - members, len(prompt_steps) - asked
     if not asked:
         return "not asked again"
-    if not asked_before:
+    if not asked_before or len(np.unique(prompt_steps)) < LEAST_BATCHES:
         return "too short to tell"
     if len(steps) < LEAST_MADE:
         return "rare"

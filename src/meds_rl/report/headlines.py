@@ -11,8 +11,8 @@ import numpy as np
 from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
-from meds_rl.report.course import Course, has_memory
-from meds_rl.report.errors import LEAST_BATCHES, Error, growing, thirds
+from meds_rl.report.course import Course, came_before, has_memory
+from meds_rl.report.errors import LEAST_BATCHES, Error, State, thirds, traced
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
@@ -35,8 +35,9 @@ probably cut off by the limit of length."""
 LEAST_SKIPPED = 0.5
 """Share of the wrong completions in groups left out (``all_wrong="skip"``) that is named beside a penalty."""
 
+STATES_NAMED: tuple[State, ...] = ("growing", "fading", "died out")
 MAX_TRACED = 2
-"""Ways in the sentence on what grew or died out, of each the largest."""
+"""Ways in the sentence on what grew, faded or died out, of each the largest."""
 
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
@@ -148,7 +149,8 @@ def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
     """One worked example of a way."""
     if way.get("written") is None:
         return ""
-    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}"
+    steps = f" (in the table: {shortened(way['name'], LONGEST)})" if way["by"] == "steps" else ""
+    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}{steps}"
 
 
 def _legend(way: Mapping[str, Any]) -> str:
@@ -197,15 +199,15 @@ def _cut_off(run: RunData) -> list[Headline]:
 
 
 def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
-    """Which ways, of the kind of the most repeated one, grew or died out over all prompts."""
+    """Which ways, of the kind of the most repeated one, grew, faded or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
-    up, gone = growing(of_kind), [way for way in of_kind if way["state"] == "died out" and way["growth"] is not None]
     sentences: list[str] = []
-    for words, found in (("Growing", up), ("Died out", gone)):
+    for state in STATES_NAMED:
+        found = traced(of_kind, state)
         named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        over = "" if sentences else " over all prompts (shares of the wrong completions)"
-        sentences += [f"{words}{over}: {'; '.join([*named, *more])}."] if named else []
+        over = "" if sentences else " over all prompts (shares of the completions of their prompts)"
+        sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
     return " ".join(sentences)
 
 
@@ -216,22 +218,24 @@ def _traced(way: Mapping[str, Any], is_most: bool) -> str:
     return f"{this if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
 
 
-def verdicts(differences: Mapping[str, Any] | None) -> list[str]:
-    """One sentence for each variant: on which problems its pass@1 after training is above or below the baseline's.
+def verdicts(differences: Mapping[str, Any] | None, when: str = "after training") -> list[str]:
+    """One sentence for each variant: on which problems its pass@1 is above or below the baseline's.
 
     Args:
-        differences: `meds_rl.report.differences.differences`.
+        differences: `meds_rl.report.differences.differences` or `in_training`.
+        when: words for what is compared.
     """
     rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
     rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
     tests = [row for row in rows if "test" in row["group"]] or rows
+    baseline = str((differences or {"baseline": None})["baseline"])
     return [
-        _verdict(variant, [row for row in tests if row["variant"] == variant], str((differences or {})["baseline"]))
+        f"pass@1 {when}, {variant} against {baseline}: {_verdict([row for row in tests if row['variant'] == variant])}"
         for variant in dict.fromkeys(row["variant"] for row in tests)
     ]
 
 
-def _verdict(variant: str, rows: Sequence[Mapping[str, Any]], baseline: str) -> str:
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [
         f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
         f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
@@ -239,7 +243,7 @@ def _verdict(variant: str, rows: Sequence[Mapping[str, Any]], baseline: str) -> 
     ]
     parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
     alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
-    return f"pass@1 after training, {variant} against {baseline}: {'; '.join(parts)}.{alone}"
+    return f"{'; '.join(parts)}.{alone}"
 
 
 def _points(share: float) -> str:
@@ -271,10 +275,14 @@ def _no_answers(run: RunData) -> dict[str, Any]:
 
 
 def _how_often(way: Mapping[str, Any], num_wrong: int, num_prompts: int) -> str:
-    least = "at least " if way.get("is_sample") else ""
+    if way.get("is_sample"):
+        return (
+            f"about {percent(way['share'])} of {num_wrong:,} wrong completions (by a random sample), "
+            f"in at least {way['prompts']:,} of {num_prompts:,} prompts"
+        )
     return (
         f"{way['count']:,} of {num_wrong:,} wrong completions ({percent(way['share'])}), "
-        f"in {least}{way['prompts']:,} of {num_prompts:,} prompts"
+        f"in {way['prompts']:,} of {num_prompts:,} prompts"
     )
 
 
@@ -350,33 +358,38 @@ def _in_memory(error: Error) -> str:
 
 
 def _repeats(run: RunData, lines: Course) -> list[str]:
-    """How much is repeated in the last third, compared with the middle third: in the first, little can repeat."""
+    """How much is repeated in the last third, compared with the middle third."""
     points = _repeated_outcomes(run) if run.outcomes_known else lines.get(("repeated", "answer"), {})
-    if len(points) < LEAST_BATCHES:
+    steps = run.batch_steps
+    if len(steps) < LEAST_BATCHES:
         return []
-    steps = sorted(points)
     begin, end = thirds(len(steps))
-    of_wrong = run.rollouts["step"].to_numpy()[run.wrong]
-    num_middle, num_last = (int(np.isin(of_wrong, some).sum()) for some in (steps[begin:end], steps[end:]))
-    if min(num_middle, num_last) < LEAST_SHARE:
-        return []
-    values = np.array([points[step] for step in steps])
+    again = run.wrong[came_before(run)[run.wrong]]
+    of_wrong = run.rollouts["step"].to_numpy()[again]
+    shares = []
+    for third in (steps[end:], steps[begin:end]):
+        values = [points[step] for step in third.tolist() if step in points]
+        if not values or np.isin(of_wrong, third).sum() < LEAST_SHARE:
+            return []
+        shares.append(float(np.mean(values)))
     what = "an outcome that their prompt had in" if run.outcomes_known else "a wrong answer of"
-    return [_repeated(float(values[end:].mean()), float(values[begin:end].mean()), what)]
+    last, middle = shares
+    return [_repeated(last, middle, what)]
 
 
 def _repeated_outcomes(run: RunData) -> dict[int, float]:
-    """By step: the fraction of the wrong completions whose prompt had the same outcome, wrong, in an earlier batch."""
+    """By step: of the wrong completions whose prompt came before, the fraction whose outcome it had then."""
     wrong = run.rollouts.iloc[run.wrong]
     first = wrong.groupby(["prompt_id", "outcome"])["generation"].transform("min")  # NaN without an outcome
-    shares = (wrong["generation"] > first).groupby(wrong["step"]).mean()
+    again = came_before(run)[run.wrong]
+    shares = (wrong["generation"] > first)[again].groupby(wrong["step"][again]).mean()
     return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
 
 
 def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
     return (
-        f"In the last third of training {percent(last)} of the wrong completions repeated {what} an "
-        f"earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
+        f"In the last third of training {percent(last)} of the wrong completions of prompts that came again repeated "
+        f"{what} an earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 
 

@@ -21,7 +21,7 @@ from meds_rl.report.text import percent
 from meds_rl.report.workings import Workings
 
 Regime: TypeAlias = Literal[
-    "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "stuck", "many", "repeats"
+    "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "mixed, yet", "stuck", "many", "repeats"
 ]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -41,6 +41,9 @@ MOSTLY = 0.8
 HARDLY = 0.1
 """If fewer prompts came again, or fewer errors were made before, there is hardly anything to remember."""
 
+LEAST_GROUPS = 20
+"""If so many groups are all mixed, the others were probably dropped before the rollouts were saved."""
+
 UNANSWERED = 0.9
 """If this fraction of the wrong completions has no answer, nothing is said about repetition."""
 
@@ -58,7 +61,7 @@ LEAST_DESCRIBED = 8
 MOST_SEEN = 0.5
 """From this share of errors that were made before, mixed groups do not mean that there is nothing to learn."""
 
-_TEST = "; train with and without a penalty (meds_alpha=0) to see whether it helps."
+_TEST = ": train with and without a penalty (meds_alpha=0) to see whether it helps."
 SENTENCES: Mapping[Regime, str] = {
     "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
     "repeated errors.",
@@ -66,8 +69,10 @@ SENTENCES: Mapping[Regime, str] = {
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
     "new errors": "A memory can hardly help: of prompts that came again, {seen} of the errors were made before.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
-    "mixed": "{little} to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
-    "reward{yet}.",
+    "mixed": "Nothing to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
+    "reward.",
+    "mixed, yet": "{mixed} of the groups are mixed, so right and wrong already differ in reward there. But {yet}"
+    + _TEST,
     "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
     "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
     "can show" + _TEST,
@@ -77,11 +82,12 @@ SENTENCES: Mapping[Regime, str] = {
 """The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 
 HELP = (
-    "From the rollouts alone. A group is the completions of one prompt in one batch. Two wrong completions of a prompt "
-    "make the same error if their outcomes are equal (what a grader reports, such as failed tests). Without outcomes, "
-    "if the steps of their workings are alike or, where no steps can be read, if their final answers are equal. No "
-    "answer counts as an error, too, unless hardly any completion has one. The sentence describes the run; it does not "
-    "promise that a penalty helps."
+    "A memory lowers the reward of a wrong completion the more often its prompt got the same error before. These "
+    "figures are from the rollouts alone. A group is the completions of one prompt in one batch. Two wrong "
+    "completions of a prompt make the same error if their outcomes are equal (what a grader reports, such as failed "
+    "tests). Without outcomes, if the steps of their workings are alike or, where no steps can be read, if their "
+    "final answers are equal. No answer counts as an error, too, unless hardly any completion has one. The sentence "
+    "describes the run; it does not promise that a penalty helps."
 )
 
 
@@ -148,7 +154,7 @@ class Outlook:
         live_errors: effective number, exp(entropy), of a prompt's errors in the last third of the batches (in all of
             fewer than three batches); median over prompts.
         right: right completions per prompt.
-        pass_at_k: None with fewer than three batches.
+        pass_at_k: None with fewer than three batches, or if groups were dropped.
         same_prompts: whether both thirds of ``pass_at_k`` have the same prompts.
         num_prompts: number of prompts of ``pass_at_k`` in the first and in the last third.
         errors_known: whether errors can be distinguished; else `commonest`, `seen_before`, `live_errors` are None.
@@ -186,18 +192,20 @@ def outlook(
         run: The run.
         seed: of the bootstrap.
         workings: the grouped workings of its wrong completions; without them errors are compared by final answer.
-        growth: of a way of going wrong that grows, its shares of the wrong completions before and in the last third.
+        growth: of a way of going wrong that grows, its shares of its prompts' completions before and in the last third.
     """
     graded = _Graded(run, workings)
     if not len(graded.prompt) or graded.is_correct.all():
         return None
     rng = np.random.default_rng(seed)
-    pass_at, same, num_prompts = _pass_at_k(graded, rng)
+    groups = _groups(graded)
+    why_dropped = _why_dropped(run, groups)
+    pass_at, same, num_prompts = (None, False, (0, 0)) if why_dropped else _pass_at_k(graded, rng)
     known = bool((graded.error >= 0).any())
     found: dict[str, Any] = {
         "num_batches": graded.num_batches,
         "group_size": graded.group_size,
-        "groups": _groups(graded),
+        "groups": groups,
         "commonest": _commonest(graded) if known else None,
         "asked_again": float(graded.asked_again.mean()),
         "seen_before": _seen_before(graded),
@@ -206,28 +214,41 @@ def outlook(
         "errors_known": known,
     }
     no_answer = _unnamed(run, workings)
-    dropped = bool(run.recipe.fields.get("dynamic_sampling"))
-    regime = _regime(found, no_answer, dropped)
-    notes = [_DROPPED] if dropped else []
+    yet = _yet(found["seen_before"], growth)
+    regime = _regime(found, no_answer, bool(why_dropped), bool(yet))
     return Outlook(
         run=run.id,
         regime=regime,
-        sentence=_sentence(regime, found, no_answer, growth),
+        sentence=_sentence(regime, found, no_answer, yet),
         **found,
         pass_at_k=pass_at,
         same_prompts=same,
         num_prompts=num_prompts,
-        notes=notes,
+        notes=[why_dropped + _DROPPED] if why_dropped else [],
     )
 
 
-_DROPPED = (
-    "Dynamic sampling drops groups that are all right or all wrong before they are recorded, so the shares of groups "
-    "describe only the groups that were kept."
-)
+def drops_groups(run: RunData) -> bool:
+    """Whether groups that are all right or all wrong are missing from a run's rollouts."""
+    return bool(_why_dropped(run, _groups(_Graded(run, None))))
 
 
-def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime:
+_DROPPED = ": figures of groups describe only those that were kept, and pass@k is not given."
+
+
+def _why_dropped(run: RunData, groups: Groups | None) -> str:
+    """Why groups that are all right or all wrong are missing from the rollouts; empty if nothing speaks for it."""
+    if run.recipe.fields.get("dynamic_sampling"):
+        return "Dynamic sampling drops groups that are all right or all wrong before they are recorded"
+    if groups is not None and groups.mixed == 1 and groups.count >= LEAST_GROUPS:
+        return (
+            f"All {groups.count:,} groups are mixed, so others were probably dropped before they were saved (dynamic "
+            "sampling, filter_groups)"
+        )
+    return ""
+
+
+def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool, yet: bool) -> Regime:
     """The first regime that holds."""
     groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
     if no_answer >= UNANSWERED:
@@ -239,7 +260,7 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
     if groups and not dropped and groups.all_right >= MOSTLY:
         return "solved"
     if groups and not dropped and groups.mixed >= MOSTLY:
-        return "mixed"
+        return "mixed, yet" if yet else "mixed"
     if found["seen_before"] is None or found["seen_before"] < HARDLY:
         return "new errors"
     if commonest and commonest.over_dominant >= STUCK:
@@ -247,9 +268,8 @@ def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool) -> Regime
     return "many" if live is not None and live > found["group_size"] > 1 else "repeats"
 
 
-def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, growth: tuple[float, float] | None) -> str:
+def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, yet: str) -> str:
     groups, commonest = found["groups"], found["commonest"]
-    yet = _yet(found["seen_before"], growth)
     stuck = percent(commonest.over_dominant if commonest else 0.0)
     dominated = f"; on {stuck} of the prompts, over {percent(DOMINANT)} of the completions make the same error"
     return SENTENCES[regime].format(
@@ -264,8 +284,7 @@ def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, growth
         dominant=percent(DOMINANT),
         modes=found["live_errors"] or 0.0,
         size=found["group_size"],
-        little="Little" if yet else "Nothing",
-        yet=f"; but {yet}" + _TEST.removesuffix(".") if yet else "",
+        yet=yet,
     )
 
 
@@ -274,7 +293,8 @@ def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
     parts = [f"{percent(seen)} of the errors were made before"] if seen is not None and seen >= MOST_SEEN else []
     if growth is not None:
         parts.append(
-            f"one way of going wrong grows from {percent(growth[0])} to {percent(growth[1])} of the wrong completions"
+            f"one way of going wrong grows from {percent(growth[0])} to {percent(growth[1])} of its prompts' "
+            "completions"
         )
     return " and ".join(parts)
 

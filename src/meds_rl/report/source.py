@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.memory.entry import MemoryEntry
-from meds_rl.memory.file import MemoryFileError
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.report.outcomes import has_tests
 from meds_rl.report.recipe import Recipe, read_recipe
 from meds_rl.rollouts.folder import RunFolder
-from meds_rl.rollouts.remembered import NOT_FOUND, Remembered, remembered
+from meds_rl.rollouts.remembered import NOT_FOUND, Remembered, check_listable, remembered
 from meds_rl.rollouts.table import RunFolderError, read_batch, read_metrics, rollout_schema
 
 if TYPE_CHECKING:
@@ -217,8 +216,10 @@ def _memory(folder: RunFolder) -> tuple[ErrorMemory | None, str]:
     if path is None:
         return None, ""
     try:
-        return ErrorMemory.load(path), ""
-    except MemoryFileError as error:
+        memory = ErrorMemory.load(path)
+        check_listable(memory)
+        return memory, ""
+    except ValueError as error:  # MemoryFileError, or too many completions
         return None, f"The memory is left out: {error}"
 
 

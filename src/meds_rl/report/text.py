@@ -43,21 +43,31 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in encodable(text))
 
 
-def drawable(value: Any) -> Any:
-    """A figure's specification without the characters that XML cannot hold, which would abort the drawing.
+def drawable(value: Any, *, large_characters: bool = True) -> Any:
+    """A figure's specification without characters that XML cannot hold, and those that hide or turn text around.
+
+    The first would abort the drawing. What joins letters (U+200C, U+200D, U+FE0F) stays. Without `large_characters`
+    those beyond U+FFFF, such as emoji, go, too.
 
     Example:
         >>> drawable({"text": "6\\x0c"}) == {"text": "6\\ufffd"}
         True
     """
     if isinstance(value, dict):
-        return {drawable(key): drawable(item) for key, item in value.items()}
+        return {key: drawable(item, large_characters=large_characters) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [drawable(item) for item in value]
-    return _NOT_XML.sub("\ufffd", value) if isinstance(value, str) else value
+        return [drawable(item, large_characters=large_characters) for item in value]
+    if not isinstance(value, str):
+        return value
+    return _NOT_DRAWN.sub("\ufffd", value if large_characters else _LARGE.sub("\ufffd", value))
 
 
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_LARGE = re.compile("[\U00010000-\U0010ffff]")
+_NOT_DRAWN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0e\ufeff\uffa0\ufff0-\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 def shortened(text: str, limit: int = MAX_NAME) -> str:

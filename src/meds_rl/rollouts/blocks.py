@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from meds_rl.rollouts.table import RunFolderError
+from meds_rl.rollouts.table import MOST_UNPACKED, RunFolderError, most_bytes, unpacked_size
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
@@ -37,6 +37,8 @@ PIECE = 1 << 16
 
 FEWEST_ROWS, MAX_ROWS = 16, 8192
 """Rows of a block of parquet."""
+
+TOO_MUCH = f"it unpacks to more than {MOST_UNPACKED:,} times its size"
 
 DEEPEST = 3
 """Levels of nested values whose names a message lists."""
@@ -162,9 +164,11 @@ def _parquet(path: Path, wanted: Wanted) -> Iterator[Block]:
 
     with path.open("rb") as opened, pq.ParquetFile(opened) as file:
         columns = list(wanted(file.schema_arrow.names))
-        total, done = max(1, file.metadata.num_rows), 0
+        total, done, size, most = max(1, file.metadata.num_rows), 0, 0, most_bytes(path)
         for batch in file.iter_batches(batch_size=_rows_a_block(file, columns), columns=columns):
-            done += batch.num_rows
+            done, size = done + batch.num_rows, size + unpacked_size(batch)
+            if size > most:
+                raise OSError(TOO_MUCH)
             yield Block(list(dict.fromkeys(batch.schema.names)), batch.num_rows, _of_batch(batch), done / total)
 
 
@@ -176,7 +180,7 @@ def _rows_a_block(file: Any, columns: Sequence[str]) -> int:
     first = next(file.iter_batches(batch_size=FEWEST_ROWS, columns=columns), None)
     if first is None or not first.num_rows:
         return rows
-    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, int(first.nbytes))))
+    return max(FEWEST_ROWS, min(rows, 4 * BLOCK * int(first.num_rows) // max(1, unpacked_size(first))))
 
 
 def _of_batch(batch: Any) -> Callable[[str], list[Any]]:
@@ -355,7 +359,26 @@ def _opened(path: Path) -> Iterator[tuple[Any, Callable[[], float]]]:
     """A file without its compression, and how much of it was read so far."""
     size = max(1, path.stat().st_size)
     with path.open("rb") as raw, _decompressed(path.suffix.lower(), raw) as file:
-        yield file, lambda: min(1.0, raw.tell() / size)
+        bounded = file if file is raw else io.BufferedReader(_Bounded(file, most_bytes(path)), PIECE)
+        yield bounded, lambda: min(1.0, raw.tell() / size)
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed file that ends in an error after so many bytes: some kilobytes can stand for gigabytes."""
+
+    def __init__(self, file: Any, most: int) -> None:
+        self._file, self._left = file, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError(TOO_MUCH)
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _decompressed(suffix: str, raw: IO[bytes]) -> Any:

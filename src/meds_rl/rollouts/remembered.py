@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_FOUND = -1
+MOST_LISTED = 2**24
+"""Most completions of a memory that are listed: they take 3 GB then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,13 @@ def remembered(memory: ErrorMemory, memory_ids: NDArray[np.int64] | None) -> Rem
         memory: The memory.
         memory_ids: (N,) column ``memory_id`` of the rollouts; None where there are none. Of an id that
             occurs twice (a batch sampled again after a resume), the later one counts.
+
+    Raises:
+        ValueError: as `check_listable`.
     """
     import pandas as pd
+
+    check_listable(memory)
 
     pairs = [
         (EntryKey(prompt_id, is_correct), entry)
@@ -68,6 +75,15 @@ def remembered(memory: ErrorMemory, memory_ids: NDArray[np.int64] | None) -> Rem
     )
     table["row"] = _rows_of(table["memory_id"].to_numpy(), memory_ids)
     return Remembered([key for key, _ in pairs], [entry for _, entry in pairs], table)
+
+
+def check_listable(memory: ErrorMemory) -> None:
+    """Raise a ValueError if the memory has more than `MOST_LISTED` completions.
+
+    Those without an answer are stored as counts, so that a small file can name very many.
+    """
+    if len(memory) > MOST_LISTED:
+        raise ValueError(f"the memory has {len(memory):,} completions; at most {MOST_LISTED:,} can be listed")
 
 
 def _columns(number: int, entry: MemoryEntry) -> tuple[NDArray[np.int64], ...]:

@@ -53,6 +53,9 @@ NEVER_NULL = ("step", "generation", "prompt_id", "cluster", "memory_id")
 MAX_STEP = 2**53
 """No run is longer; a larger number means that the file is damaged."""
 
+MOST_UNPACKED, LEAST_UNPACKED, BATCH_ROWS = 1000, 16_000_000, 8192
+"""A file may unpack to so many times its size, or to so many bytes; rows that are unpacked at once."""
+
 _NUMBER = re.compile(r"[0-9]+")  # str.isdigit accepts digits that int does not
 
 
@@ -100,7 +103,7 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
             needed = [name for name in missing if name not in OPTIONAL]
             if needed:
                 raise RunFolderError(f"{path} has no column {', '.join(needed)}.")
-            table = file.read([name for name in schema.names if name not in missing])
+            table = _whole(file, [name for name in schema.names if name not in missing], most_bytes(path))
             for name in missing:
                 table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
             # A run that an older version began and this one resumed has files of both.
@@ -110,6 +113,40 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise RunFolderError(f"{path} cannot be read as rollouts: {error}") from None
     _check(table, path)
     return _without_unknown(table)
+
+
+def most_bytes(path: Path) -> int:
+    """What a file may unpack to: some kilobytes can stand for gigabytes."""
+    return max(LEAST_UNPACKED, MOST_UNPACKED * path.stat().st_size)
+
+
+def unpacked_size(batch: pa.RecordBatch) -> int:
+    """Bytes of a batch; of texts that are stored once for many rows, those of every row."""
+    return sum(map(_size_of_column, batch.columns))
+
+
+def _size_of_column(column: Any) -> int:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if pa.types.is_dictionary(column.type) and any(kind(column.type.value_type) for kind in kinds):
+        lengths = pc.binary_length(column.dictionary).cast("int64")
+        return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
+
+
+def _whole(file: Any, columns: Sequence[str], most: int) -> pa.Table:
+    import pyarrow as pa
+
+    batches, size = [], 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=columns):
+        size += unpacked_size(batch)
+        if size > most:
+            raise OSError(f"it unpacks to more than {MOST_UNPACKED:,} times its size")
+        batches.append(batch)
+    kept = [file.schema_arrow.field(name) for name in columns]
+    return pa.Table.from_batches(batches, pa.schema(kept) if not batches else None)
 
 
 def _without_unknown(table: pa.Table) -> pa.Table:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from meds_rl.checks import check_non_negative, is_number
+from meds_rl.checks import LARGEST, check_non_negative, is_number, shown
 
 
 def penalty(cluster_sizes: ArrayLike, alpha: float = 0.1, beta: float = 0.2) -> NDArray[np.float64]:
@@ -53,13 +53,17 @@ def shaped_rewards(
 
 
 def check_penalties(values: ArrayLike, n_rows: int) -> NDArray[np.float64]:
-    """(B,) finite numbers >= 0, from a penalty function or a subclass."""
-    penalties = np.asarray(values, dtype=np.float64)
+    """(B,) numbers from 0 to `LARGEST`, of a penalty function or a subclass."""
+    penalties = np.asarray(values)
+    if penalties.dtype.kind not in "bfiu":
+        raise TypeError(f"penalty must return numbers, got dtype {penalties.dtype}")
     if penalties.shape != (n_rows,):
         raise ValueError(f"penalty must return ({n_rows},) penalties, got shape {penalties.shape}")
     if not np.isfinite(penalties).all() or (penalties < 0).any():
         raise ValueError(f"penalty must return finite numbers of 0 or more, got {penalties.min()}")
-    return penalties
+    if (penalties > LARGEST).any():
+        raise ValueError(f"penalty must return numbers of at most {LARGEST:g}, got {penalties.max()}")
+    return penalties.astype(np.float64)
 
 
 # ---- The penalty's strength over the course of training: full, falling, 0.
@@ -75,10 +79,9 @@ def check_anneal(name: str, value: Anneal | None) -> tuple[float, float] | None:
     numbers = tuple(value) if isinstance(value, Sequence) else ()
     if len(numbers) != 2 or not all(is_number(number) for number in numbers):
         raise ValueError(f"{name} must be None or two shares of training, such as [0.333, 0.666]; got {value!r}.")
-    begin, end = float(numbers[0]), float(numbers[1])
-    if not 0 <= begin <= end <= 1:
+    if not 0 <= numbers[0] <= numbers[1] <= 1:
         raise ValueError(f"{name} must be two shares of training in order, 0 <= from <= until <= 1; got {value!r}.")
-    return None if begin == 1 else (begin, end)
+    return None if numbers[0] == 1 else (float(numbers[0]), float(numbers[1]))
 
 
 def check_progress(value: float | None, anneal: tuple[float, float] | None) -> float | None:
@@ -91,7 +94,7 @@ def check_progress(value: float | None, anneal: tuple[float, float] | None) -> f
             "that is done, 0 to 1; got None"
         )
     if not is_number(value) or not 0 <= value <= 1:
-        raise ValueError(f"progress must be the share of training that is done, 0 to 1; got {value!r}")
+        raise ValueError(f"progress must be the share of training that is done, 0 to 1; got {shown(value)}")
     return float(value)
 
 

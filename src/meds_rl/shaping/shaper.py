@@ -147,7 +147,9 @@ class RewardShaper:
         group_sizes = np.empty(len(sizes), dtype=np.int64)
         for group in groups:
             group_sizes[group.rows] = len(group.rows)
-        return np.asarray(self.penalty(sizes, group_sizes)) * strength(self.anneal, progress)
+        # A copy: the function may write to what it gets.
+        penalties = check_penalties(self.penalty(sizes.copy(), group_sizes), len(sizes))
+        return penalties * strength(self.anneal, progress)
 
     def scored_rows(
         self, *, prompt_ids: Sequence[PromptId], is_correct: ArrayLike, group_ids: Iterable[PromptId] | None = None

@@ -5,7 +5,8 @@ Nothing heavy is imported before a task is loaded.
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from meds_rl.tasks.base import Task, Verdict, check_dataset, import_function, prompt_id
@@ -40,18 +41,39 @@ def load_task(name: str, **options: Any) -> Task:
         make_task = import_function(family)
     else:
         raise ValueError(f"unknown task {name!r}{_did_you_mean(family)}; allowed: {', '.join(TASK_NAMES)}")
-    _check_options(name, options, list(inspect.signature(make_task).parameters.values())[len(arguments) :])
+    _check_options(name, options, _parameters(name, make_task)[len(arguments) :])
     task = make_task(*arguments, **options)
     if not isinstance(task, Task):
         raise ValueError(f"the function {name!r} must return a Task; it returned {type(task).__name__}")
     return task
 
 
-def _check_options(name: str, options: Iterable[str], parameters: Sequence[inspect.Parameter]) -> None:
+def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function, eval_str=True).parameters.values())
+    except (ValueError, TypeError, NameError) as error:
+        raise ValueError(f"task {name!r}: {error}") from None
+
+
+def _check_options(name: str, options: Mapping[str, Any], parameters: Sequence[inspect.Parameter]) -> None:
     allowed = [one.name for one in parameters]
     unknown = [option for option in options if option not in allowed]
     if unknown and all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
         raise ValueError(f"task {name!r} has no option {unknown[0]!r}; allowed: {', '.join(allowed)}")
+    for one in parameters:
+        is_needed = one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        if is_needed and one.name not in options:
+            raise ValueError(f"task {name!r} needs the option {one.name!r}")
+        wanted = _PLAIN.get(one.annotation, (object,))
+        if one.name in options and type(options[one.name]) not in wanted and wanted != (object,):
+            raise ValueError(
+                f"the option {one.name!r} of task {name!r} must be {one.annotation.__name__}; "
+                f"got {reprlib.repr(options[one.name])}"
+            )
+
+
+_PLAIN: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,), str: (str,)}
+"""Annotations that are checked, and what they take."""
 
 
 def _did_you_mean(family: str) -> str:

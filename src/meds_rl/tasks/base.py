@@ -141,7 +141,7 @@ def import_function(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"The function {path!r} cannot be imported ({error}); give package.module.function.") from None
     if not callable(function):
         raise ValueError(f"{path!r} is not a function but {type(function).__name__}.")

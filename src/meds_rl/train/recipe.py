@@ -4,6 +4,8 @@ import difflib
 import json
 import logging
 import math
+import os
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -68,10 +70,11 @@ class RunArguments:
         if isinstance(self.task_options, str):
             try:
                 self.task_options = json.loads(self.task_options)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"task_options must be a JSON mapping; got {self.task_options!r} ({error}).") from None
+            except (ValueError, RecursionError) as error:
+                given = reprlib.repr(self.task_options)
+                raise ValueError(f"task_options must be a JSON mapping; got {given} ({error}).") from None
         if self.task_options is not None and not isinstance(self.task_options, dict):
-            raise ValueError(f"task_options must be a mapping; got {self.task_options!r}.")
+            raise ValueError(f"task_options must be a mapping; got {reprlib.repr(self.task_options)}.")
         if self.eval_k is not None and self.eval_samples and not 1 <= self.eval_k <= self.eval_samples:
             raise ValueError(f"eval_k must be in 1..eval_samples ({self.eval_samples}); got {self.eval_k}.")
 
@@ -92,6 +95,9 @@ class Recipe:
 
 
 KINDS = (RunArguments, MEDSConfig, ModelConfig)
+
+LONGEST_ERROR = 1000
+"""Characters of an error of TRL or transformers, which have whole values in them."""
 
 
 class RecipeError(ValueError):
@@ -132,11 +138,15 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     overridden = _pairs(overrides)
     _check_names([name.removeprefix("no_") for name in overridden])
     everything = given | overridden
-    parser = _Parser(KINDS)
+    parser = _Parser(KINDS, add_help=False)
+    _check_numbers_of_values(parser, overridden)
     parser.given = [name.removeprefix("no_") for name in everything]
     parser.nulls = [name for name, value in overridden.items() if value == "null"]
     arguments = ["--config", str(path), *_without(overrides, parser.nulls)]
-    run, training, model = parser.parse_args_and_config(arguments)
+    try:
+        run, training, model = parser.parse_args_and_config(arguments)
+    except (ValueError, TypeError, OSError) as error:
+        raise _naming_a_field(error, everything) from None
     lora = sorted(name for name in everything if name.startswith("lora_"))
     _warn_of_mixed_preset(given, overridden)
     if lora and "use_peft" not in everything:
@@ -171,9 +181,9 @@ def find_recipe(path: str | Path) -> Path:
     """
     package = Path(__file__).parents[1]  # in a wheel; in an editable install the recipes are in the clone
     shipped = package / "_recipes" if (package / "_recipes").is_dir() else package.parents[1] / "recipes"
-    if Path(path).is_file():
+    if os.path.isfile(path):  # noqa: PTH113 - no error for what is no path
         return Path(path)
-    if str(Path(path).parent) in (".", "recipes") and (shipped / Path(path).name).is_file():
+    if str(Path(path).parent) in (".", "recipes") and os.path.isfile(shipped / Path(path).name):  # noqa: PTH113
         return shipped / Path(path).name
     names = ", ".join(sorted(file.name for file in shipped.glob("*.yaml"))) or "none"
     raise RecipeError(f"There is no recipe at {path}. Shipped recipes: {names}.")
@@ -227,6 +237,11 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _ALSO: dict[str, Any] = {"scale_rewards": bool, "fsdp": bool | list[str]}
 """What fields take beside their annotations."""
 
+_CHOICES = {one.name: one.metadata.get("choices") for kind in KINDS for one in fields(kind)}
+
+_FILES = ("accelerator_config", "fsdp_config", "deepspeed")
+"""Fields whose mapping may be in a file."""
+
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", dict: "a mapping", NoneType: "null"}
 
 
@@ -239,13 +254,53 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         type_validator(name, value, _accepted(hint))
     except TypeError:
         raise RecipeError(f"{name} must be {_words(hint)}; got {reprlib.repr(value)}.") from None
+    allowed = _CHOICES.get(name)
+    if allowed is not None and value is not None and value not in allowed:  # argparse checks the command line alone
+        raise RecipeError(f"{name} must be one of {', '.join(map(str, allowed))}; got {reprlib.repr(value)}.")
+    if isinstance(value, str):
+        _check_text(name, value)
+    if isinstance(value, str) and "dict" in str(hint):
+        _check_mapping(name, value)
+    if isinstance(value, str) and not _takes_text(hint):
+        value = [value]  # YAML may give one text instead of a list
     bounds = [(words, holds) for words, (holds, names) in _BOUNDS.items() if name in names.split()]
-    if isinstance(value, int | float):
-        bounds.append(("a number below 2**63", lambda number: abs(number) < 2**63 or abs(number) == math.inf))
-        for words, holds in bounds:
-            if not holds(value):
+    bounds.append(("a number below 2**63", lambda number: not 2**63 <= abs(number) < math.inf))
+    bounds.append(("finite", math.isfinite))
+    for number in value if isinstance(value, list) else [value]:
+        for words, holds in bounds if isinstance(number, int | float) else ():
+            if not holds(number):
                 raise RecipeError(f"{name} must be {words}; got {reprlib.repr(value)}.")
     return value
+
+
+def _check_text(name: str, text: str) -> None:
+    """Refuse a text that can be no path and no part of a file: with half a character, or with NUL."""
+    try:
+        is_text = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_text = False
+    if not is_text:
+        raise RecipeError(f"{name} must be text without NUL and without half characters; got {reprlib.repr(text)}.")
+
+
+def _check_mapping(name: str, text: str) -> None:
+    """Refuse a text for a mapping that is no JSON object; some settings may be the path of a file."""
+    if name in _FILES and not text.startswith("{"):
+        if not Path(text).is_file():
+            raise RecipeError(f"{name} must be a mapping, or a JSON file; got {reprlib.repr(text)}.")
+        return
+    try:
+        is_mapping = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        is_mapping = False
+    if not is_mapping:
+        raise RecipeError(f"{name} must be a mapping; got {reprlib.repr(text)}.")
+
+
+def _takes_text(hint: Any) -> bool:
+    """Whether a field's value may be a text."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    return str in kinds or not any(get_origin(one) is list for one in kinds)
 
 
 def _accepted(hint: Any) -> Any:
@@ -283,8 +338,30 @@ def _without(overrides: Sequence[str], names: Iterable[str]) -> list[str]:
     return kept
 
 
+def _naming_a_field(error: Exception, given: dict[str, Any]) -> RecipeError:
+    """An error of TRL or transformers, shortened; where it names none of the given fields, with those of the value."""
+    text = " ".join(str(error).split())
+    shown = {name: re.escape(" ".join(str(value).split())) for name, value in given.items()}
+    blamed = [name for name, value in shown.items() if value and re.search(rf"(?<!\w){value}(?!\w)", text)]
+    text = text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR // 2]} … {text[-LONGEST_ERROR // 2 :]}"
+    return RecipeError(text if not blamed or any(name in text for name in given) else f"{', '.join(blamed)}: {text}")
+
+
+def _check_numbers_of_values(parser: _Parser, overridden: dict[str, Any]) -> None:
+    takes_several = {action.dest for action in parser._actions if action.nargs in ("*", "+")}
+    for name, value in overridden.items():
+        if isinstance(value, list) and name.removeprefix("no_") not in takes_several:
+            raise RecipeError(f"{name} takes one value; got {reprlib.repr(value)}.")
+
+
 def _pairs(overrides: Sequence[str]) -> dict[str, Any]:
-    """The command line's fields: name -> value, a list of values, or True for none."""
+    """The command line's fields: name -> value, a list of values, or True for none.
+
+    Raises:
+        RecipeError: a value before the first field.
+    """
+    if overrides and not overrides[0].startswith("--"):
+        raise RecipeError(f"{overrides[0]!r} belongs to no field; give --field value.")
     pairs: dict[str, list[str]] = {}
     values: list[str] = []
     for token in overrides:

@@ -4,7 +4,8 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,15 +62,38 @@ def train(
         FileExistsError: the run folder exists and the recipe does not resume it, or another training writes to it.
         ValueError: a data set, model or setting that cannot work, before anything is trained.
     """
-    resume = resume_from(recipe.training)
+    with naming("resume_from_checkpoint"):
+        resume = resume_from(recipe.training)
     if _is_main_process():
-        refuse_existing(recipe.training.output_dir, resume)
+        with naming("output_dir"):
+            refuse_existing(recipe.training.output_dir, resume)
+            require_place(Path(recipe.training.output_dir))
     if recipe.run.num_threads is not None:
         torch.set_num_threads(recipe.run.num_threads)
-    task = load_task(recipe.run.task, **recipe.run.options)
+    with naming("task"):
+        task = load_task(recipe.run.task, **recipe.run.options)
     _set_answer_marker(recipe, task)
-    _check_evaluation(recipe, task)
+    with naming("eval_before_from"):
+        _check_evaluation(recipe, task)
     return _train(recipe, _graded_as_trained(recipe, task), _make_trainer(recipe, task, trainer), before, resume)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Put the name of the recipe's field before an error that does not name it."""
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        if name in str(error):
+            raise
+        raise ValueError(f"{name}: {error}") from error
+
+
+def require_place(folder: Path) -> None:
+    """An OSError unless a folder can be made at a path, or written to; nothing is made."""
+    place = next((one for one in (folder, *folder.absolute().parents) if one.exists()), folder)
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise OSError(f"{folder} cannot be made or written to: {place} is no folder that can be written to")
 
 
 def _is_main_process() -> bool:
@@ -128,6 +152,26 @@ def end_together(accelerator: Accelerator) -> None:
 def _make_trainer(recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer]) -> MEDSTrainer:
     model, tokenizer = load_model(recipe.model, recipe.training)
     functions = reward_functions(recipe, task)
+    with _no_empty_folder(Path(recipe.training.output_dir)):
+        return _checked_trainer(recipe, task, make, model, tokenizer, functions)
+
+
+@contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """Remove the folder that the Trainer of transformers makes if the trainer is refused later."""
+    is_new = not os.path.lexists(folder)
+    try:
+        yield
+    except Exception:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _checked_trainer(
+    recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer], model: Any, tokenizer: Any, functions: list[Any]
+) -> MEDSTrainer:
     finder = {} if task.answer_finder is None else {"answer_finder": task.answer_finder}
     trainer = make(
         model,
@@ -182,7 +226,8 @@ def reward_functions(recipe: Recipe, task: Task) -> list[Any]:
     """The functions that the recipe names, or the task's grader."""
     if not recipe.run.reward_funcs:
         return [AccuracyReward(task)]
-    return [import_function(path) for path in recipe.run.reward_funcs]
+    with naming("reward_funcs"):
+        return [import_function(path) for path in recipe.run.reward_funcs]
 
 
 def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
@@ -190,7 +235,8 @@ def _correctness(recipe: Recipe, functions: Sequence[Any]) -> list[Any] | None:
     if recipe.run.correctness is None:
         return None
     names = {getattr(function, "__name__", ""): function for function in functions}
-    return [import_function(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
+    with naming("correctness"):
+        return [import_function(name) if "." in name else names.get(name, name) for name in recipe.run.correctness]
 
 
 def _graded_as_trained(recipe: Recipe, task: Task) -> Task:

@@ -1,6 +1,7 @@
 """The cache of replies: what is kept, damage, a full disk, no secrets."""
 
 import json
+import os
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_a_damaged_entry_is_ignored_counted_and_replaced(tmp_path, damage):
             found = ask(server, [question()], cache=ReplyCache(tmp_path))
             assert (found.values, found.num_corrupt, found.num_sent) == ([3], 1, 1)
             assert json.loads(path.read_text()) == entry
+
+
+@pytest.mark.parametrize("kind", ["link", "linked folder", "fifo", "link to itself"])
+def test_what_leads_out_of_the_cache_is_neither_read_nor_written(tmp_path, kind):
+    cache, key = ReplyCache(tmp_path / "cache"), ("m", "prompt", {})
+    ReplyCache(tmp_path / "away").put(*key, "Score: 5")
+    (away,) = (tmp_path / "away").glob("*/*.json")
+    path = tmp_path / "cache" / away.relative_to(tmp_path / "away")
+    path.parent.parent.mkdir()
+    if kind == "linked folder":
+        path.parent.symlink_to(away.parent)
+    else:
+        path.parent.mkdir()
+        os.mkfifo(path) if kind == "fifo" else path.symlink_to(away if kind == "link" else path)
+    before = away.read_bytes()
+    assert cache.get(*key) is None
+    cache.put(*key, "Score: 1")
+    assert (cache.num_corrupt, cache.num_unsaved) == (1, 1)
+    assert away.read_bytes() == before
 
 
 def test_failures_are_not_kept(tmp_path):

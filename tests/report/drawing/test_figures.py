@@ -10,6 +10,7 @@ from meds_rl.report.drawing.figure import CATEGORIES, FAINT, INK, MUTED, PAPER, 
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import bin_means, course_figures
 from meds_rl.report.drawing.pictures import all_figures, write_pictures
+from meds_rl.report.text import drawable
 
 from .made_up import SCRIPT, made_up_report
 
@@ -164,6 +165,22 @@ def test_characters_that_xml_cannot_hold_stop_no_picture(data, tmp_path):
     few = {**data, "maps": [], "errors": [], "ways": ways, "evaluations": None, "differences": None}
     (path,) = [path for path in write_pictures(few, tmp_path, "svg") if path.name.startswith("ways")]
     assert "6\ufffd" in path.read_text(encoding="utf-8")
+
+
+def test_a_label_shortened_within_an_emoji_stops_no_picture(data, tmp_path):
+    pytest.importorskip("vl_convert")
+    ways = [{**data["ways"][0], "name": "\U0001f642" * 60}]
+    few = {**data, "maps": [], "errors": [], "ways": ways, "evaluations": None, "differences": None}
+    (path,) = [path for path in write_pictures(few, tmp_path, "svg") if path.name.startswith("ways")]
+    assert "\ufffd\ufffd" in path.read_text(encoding="utf-8")
+
+
+def test_labels_that_turn_text_around_or_hide_it_are_not_drawn(data):
+    ways = [{**data["ways"][0], "name": "a\u202eb\u2066\x9b\U000e0041 \u0645\u06cc\u200c\u0631"}]
+    (drawn,) = [drawable(figure.to_dict()) for figure in ways_figures({**data, "ways": ways})]
+    label = "a\ufffdb\ufffd\ufffd\ufffd \u0645\u06cc\u200c\u0631"  # U+200C joins Persian letters
+    assert drawn["spec"]["encoding"]["color"]["scale"]["domain"] == [label]
+    assert {row["way"] for row in drawn["values"]} == {label}
 
 
 def test_pictures_replace_pictures_and_nothing_else(data, tmp_path):

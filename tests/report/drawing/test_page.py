@@ -92,6 +92,21 @@ def test_what_cannot_be_seen_has_a_name_and_turns_nothing_around(report, watch):
     assert "שלום" in text
 
 
+def test_a_run_with_a_hostile_name_has_a_plain_title_and_is_no_wider_than_a_phone(watch, tmp_path):
+    data = made_up_report(num_runs=2)
+    for run in data["runs"]:
+        run.update(name=f"\x1b\u202e{'x' * 300} {run['name']}", variant=f"\u202e{run['variant']}")
+    data["completions"]["text"][0] = "a\U0001bca0b\U0001d173c"
+    write_page(data, tmp_path / "named.html")
+    seen = watch(viewport={"width": 390, "height": 800}).open(tmp_path / "named.html")
+    scroll_through(seen.page)
+    assert seen.page.title().isprintable()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert "\u202e" not in seen.page.locator("body").evaluate("node => node.outerHTML")
+    seen.page.locator("#errors .open").first.click()
+    assert "aU+1BCA0bU+1D173c" in seen.page.locator("#errors").inner_text()
+
+
 def test_a_megabyte_line_opens_in_full_when_asked(report, watch):
     page = watch().open(report).page
     choose_run(page, "meds, seed 0")

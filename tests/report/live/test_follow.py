@@ -116,7 +116,7 @@ def test_batches_sampled_anew_are_counted_once(tmp_path):
     write_batch(run, 1, [("p", "9", WRONG)], None)
     follower.poll()
     assert (follower.num_completions, follower.num_wrong) == (5, 4)
-    assert follower.course["repeated", "answer"] == {0: 0.0, 1: 0.0}
+    assert follower.course["repeated", "answer"] == {1: 0.0}
 
 
 def test_a_file_that_cannot_be_read_yet_is_tried_again(tmp_path):

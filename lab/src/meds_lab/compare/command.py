@@ -114,7 +114,8 @@ def load_grid(path: Path) -> Grid:
 
     named = recipe_of(path)
     beside = path.parent / named
-    recipe = beside if beside.is_file() and not Path(named).is_file() else find_recipe(named)
+    is_beside = os.path.isfile(beside) and not os.path.isfile(named)  # noqa: PTH113 - no error for what is no path
+    recipe = beside if is_beside else find_recipe(named)
     return read_grid(path, read_fields(recipe), field_names())
 
 

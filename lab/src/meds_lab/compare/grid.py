@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from meds_lab.train import RIVAL_FIELDS
+from meds_rl.files import load_yaml
 
 # ---- The plain values of a grid's file: names, numbers, lists and pairs of methods.
 
@@ -34,6 +33,9 @@ def check_names(names: Iterable[str], allowed: Sequence[str], where: str) -> Non
             raise GridError(f"{where}: unknown name {name!r}. {hint}")
 
 
+MOST_SEEDS = 10_000
+
+
 def seeds(given: Any) -> tuple[int, ...]:
     """A number of seeds from 0, or a list of seeds.
 
@@ -44,9 +46,12 @@ def seeds(given: Any) -> tuple[int, ...]:
         >>> seeds(3), seeds([7, 1])
         ((0, 1, 2), (7, 1))
     """
-    listed = list(range(given)) if _is_int(given) and given > 0 else given
-    if not isinstance(listed, list) or not listed or not all(_is_int(seed) and seed >= 0 for seed in listed):
-        raise GridError(f"seeds must be a number of seeds, or a list of whole numbers from 0; got {given!r}.")
+    listed = list(range(given)) if _is_int(given) and 0 < given <= MOST_SEEDS else given
+    if not isinstance(listed, list) or not listed or not all(_is_int(seed) and 0 <= seed < 2**32 for seed in listed):
+        raise GridError(
+            f"seeds must be a number of seeds, at most {MOST_SEEDS:,}, or a list of whole numbers from 0 to 2**32 - 1; "
+            f"got {given!r}."
+        )
     if len(set(listed)) != len(listed):
         raise GridError(f"seeds must not repeat: each repetition would count twice; got {given!r}.")
     return tuple(listed)
@@ -243,25 +248,10 @@ def read_fields(path: Path) -> dict[str, Any]:
     return _mapping_at(path)
 
 
-class _EachKeyOnce(yaml.SafeLoader):
-    """Of keys that come twice YAML keeps the last, and a method would be gone without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if (key.tag, key.value) in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {key.value!r} comes twice", key.start_mark
-                    )
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _mapping_at(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"), aliases=True)
+    except ValueError as error:
         raise GridError(f"{path} is not YAML: {error}") from None
     return _as_mapping(content, str(path))
 

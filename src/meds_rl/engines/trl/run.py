@@ -160,7 +160,7 @@ def refuse_existing(output_dir: str, checkpoint: str | None) -> None:
         FileExistsError: the run folder exists and is not the one that ``checkpoint`` belongs to.
     """
     path = Path(output_dir)
-    if not path.exists() or (path.is_dir() and all(file.name == LOCK_FILE for file in path.iterdir())):
+    if not os.path.lexists(path) or (path.is_dir() and all(file.name == LOCK_FILE for file in path.iterdir())):
         return
     if checkpoint is None:
         raise FileExistsError(

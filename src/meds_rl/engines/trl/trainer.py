@@ -156,7 +156,7 @@ class MEDSTrainer(GRPOTrainer):
         self,
         model: Any,
         reward_funcs: Any = None,
-        args: MEDSConfig | None = None,
+        args: MEDSConfig | GRPOConfig | None = None,
         train_dataset: Dataset | None = None,
         *trl_positional: Any,
         memory: ErrorMemory | None = None,

@@ -56,7 +56,8 @@ class ReplyCache:
     """Replies by model, prompt and parameters, one small JSON file each.
 
     A file has the key, which is a hash, and the reply: no prompt, no completion, no address and no API key. A damaged
-    file counts as missing. The folder is created if it does not exist; with None nothing is cached.
+    file counts as missing, and so does a link: others may have put it into a shared folder, and it is neither read nor
+    written to. The folder, which may be a link, is created if it does not exist; with None nothing is cached.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
@@ -72,9 +73,9 @@ class ReplyCache:
     def get(self, model: str, prompt: str, parameters: Mapping[str, Any]) -> str | None:
         """The reply, or None."""
         key = _key(model, prompt, parameters)
-        if self._folder is None or not self._path(key).exists():
+        if self._folder is None or not os.path.lexists(self._path(key)):
             return None
-        reply = _read(self._path(key), key)
+        reply = None if _is_link(self._path(key)) else _read(self._path(key), key)
         if reply is None:
             self.num_corrupt += 1
         return reply
@@ -86,6 +87,8 @@ class ReplyCache:
         key = _key(model, prompt, parameters)
         entry = json.dumps({"version": CACHE_VERSION, "key": key, "reply": reply})
         try:
+            if _is_link(self._path(key)):
+                raise FileExistsError(f"{self._path(key)} leads out of the cache")
             write_atomically(self._path(key), entry.encode())
         except OSError:  # such as a full disk; replies are still returned
             with self._lock:
@@ -95,8 +98,15 @@ class ReplyCache:
         return Path(self._folder or "") / key[:2] / f"{key}.json"
 
 
+def _is_link(path: Path) -> bool:
+    """Whether a file of the cache, or its folder in the cache, leads elsewhere."""
+    return path.is_symlink() or path.parent.is_symlink()
+
+
 def _read(path: Path, key: str) -> str | None:
     try:
+        if not path.is_file():  # reading a FIFO would wait for a writer
+            return None
         entry = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # invalid UTF-8 is a ValueError, too
         return None

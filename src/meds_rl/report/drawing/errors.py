@@ -103,7 +103,7 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
 
 
 def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) -> str:
-    prompt = one_line(words_of(data["prompts"][error["prompt"]]), 34)
+    prompt = one_line(words_of(data["prompts"][error["prompt"]]), 24)
     if error["kind"] == "outcome":
         return f"{rank}. {one_line(error['name'], 24)}: {prompt}"
     answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else ""

@@ -18,6 +18,7 @@ from meds_rl.report.drawing.errors import COLOURINGS, error_figures, map_figures
 from meds_rl.report.drawing.figure import Figure, config
 from meds_rl.report.drawing.forest import difference_figures
 from meds_rl.report.drawing.lines import course_figures, evaluation_figures
+from meds_rl.report.text import drawable, one_line
 
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = (
@@ -57,7 +58,7 @@ def page(data: Mapping[str, Any]) -> str:
     template = Template((PAGE / "template.html").read_text(encoding="utf-8"))
     runs = ", ".join(str(run["name"]) for run in data["runs"])
     return template.substitute(
-        title=html.escape(f"meds report: {runs}"[:200]),
+        title=html.escape(one_line(f"meds report: {runs}", 200)),
         policy=_policy(library, script),
         style=(PAGE / "style.css").read_text(encoding="utf-8"),
         data=_packed(_with_figures(data)),
@@ -105,14 +106,16 @@ def _with_figures(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **drawn,
         "themes": {"light": config("light"), "dark": config("dark")},
-        "figures": {
-            "ways": _by_run_and_kind(ways_figures(data)),
-            "errors": _by_run_and_kind(error_figures(data)),
-            "maps": _maps(data),
-            "course": _dicts(course_figures(data)),
-            "evaluations": _dicts(evaluation_figures(data)),
-            "differences": _dicts(difference_figures(data)),
-        },
+        "figures": drawable(
+            {
+                "ways": _by_run_and_kind(ways_figures(data)),
+                "errors": _by_run_and_kind(error_figures(data)),
+                "maps": _maps(data),
+                "course": _dicts(course_figures(data)),
+                "evaluations": _dicts(evaluation_figures(data)),
+                "differences": _dicts(difference_figures(data)),
+            }
+        ),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     """
     if format_ not in FORMATS:
         raise ValueError(f"format must be {' or '.join(FORMATS)}; got {format_!r}.")
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise ImportError('pictures need vl-convert: pip install "meds-rl[report]"') from error
+    draw = _drawing(format_)
     theme = config("light", background=True)
     names = _file_names([figure.name for figure in figures], format_)
     _refuse_foreign(folder, names)
@@ -67,12 +64,24 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     known = {**_index(folder), **index}
     write_atomically(folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode())
     for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure", disable=None), strict=True):
-        spec = drawable(figure.whole(theme))
-        if format_ == "svg":
-            write_atomically(path, vl_convert.vegalite_to_svg(spec).encode("utf-8"))
-        else:
-            write_atomically(path, vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
+        spec = figure.whole(theme)
+        try:
+            picture = draw(drawable(spec))
+        except ValueError:  # the library may shorten a label in the middle of a character beyond U+FFFF
+            picture = draw(drawable(spec, large_characters=False))
+        write_atomically(path, picture)
     return paths
+
+
+def _drawing(format_: str) -> Callable[[Any], bytes]:
+    """The function that draws a specification."""
+    try:
+        import vl_convert
+    except ImportError as error:
+        raise ImportError('pictures need vl-convert: pip install "meds-rl[report]"') from error
+    if format_ == "svg":
+        return lambda spec: str(vl_convert.vegalite_to_svg(spec)).encode("utf-8")
+    return lambda spec: bytes(vl_convert.vegalite_to_png(spec, scale=PNG_SCALE))
 
 
 def _file_names(names: Sequence[str], format_: str) -> list[str]:

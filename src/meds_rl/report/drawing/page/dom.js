@@ -68,7 +68,7 @@ function runTitle(report, run) {
 function choice(label, options, chosen, onChange) {
   const group = el("div", { class: "choice", role: "group", "aria-label": label });
   for (const [value, text] of options) {
-    const button = el("button", { type: "button", "aria-pressed": String(value === chosen), "data-value": value }, text);
+    const button = el("button", { type: "button", "aria-pressed": String(value === chosen) }, text);
     button.addEventListener("click", () => {
       for (const other of group.children) other.setAttribute("aria-pressed", String(other === button));
       onChange(value);

@@ -3,11 +3,12 @@
 
 function outlookSection(report) {
   const section = el("section", { id: "outlook", "aria-label": "Would a memory help?" });
-  section.append(el("h2", {}, "Would a memory help?"), el("p", { class: "lead" }, plain(report.outlook_help, 800)));
+  section.append(el("h2", {}, "Would a memory help?"));
   const many = report.runs.length > MANY;
   const cards = el("div", { class: report.outlooks.length > 1 ? "grid two" : "" });
   for (const outlook of report.outlooks) cards.append(outlookCard(report, outlook, many));
-  section.append(cards);
+  const words = el("details", { class: "settings" }, el("summary", {}, "What is counted"), el("p", { class: "note" }, plain(report.outlook_help, 1000)));
+  section.append(cards, words);
   return section;
 }
 
@@ -73,6 +74,6 @@ function passAtK(outlook) {
   const of = differs ? `of the same ${number(first)} prompts` : `of ${number(first)} and ${number(last)} different prompts`;
   const ends = [outlook.pass_at_k[0], ...outlook.pass_at_k.slice(1).slice(-1)];
   const words = ends.map((row) => `pass@${row.k} ${percent(row.first.value, 1)} → ${percent(row.last.value, 1)}`).join(", ");
-  return el("details", { class: "passes" }, el("summary", {}, `First to last third of the run: ${words}`), el("div", { class: "scroll" }, table),
-    el("p", { class: "note" }, `Unbiased, over the completions of a third of the batches, ${of}; 95 % intervals from a bootstrap over prompts.`));
+  return el("details", { class: "passes" }, el("summary", {}, `First to last third of the run, ${of}: ${words}`), el("div", { class: "scroll" }, table),
+    el("p", { class: "note" }, `Unbiased, over the completions of a third of the batches, mean over prompts; 95 % intervals from a bootstrap over prompts.`));
 }

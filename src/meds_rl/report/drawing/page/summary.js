@@ -6,7 +6,7 @@ const MANY = 4; // with more runs, each shows one sentence, and the rest on a cl
 function summarySection(report) {
   const section = el("section", { id: "summary", "aria-label": "Summary" });
   section.append(el("h1", {}, report.runs.length > 1 ? `What ${report.runs.length} runs keep getting wrong` : "What the policy keeps getting wrong"));
-  section.append(el("p", { class: "lead" }, "Wrong completions that training saw, grouped by error: how often and when each was made, and its penalty."));
+  section.append(el("p", { class: "lead" }, `Wrong completions that training saw, grouped by error: how often and when each was made${report.runs.some((run) => run.has_memory) ? ", and its penalty" : ""}.`));
   for (const verdict of report.verdicts ?? []) section.append(putSentence(el("p", { class: "verdict" }), verdict));
   const many = report.runs.length > MANY;
   const cards = el("div", { class: many ? "grid" : report.runs.length > 1 ? "grid two" : "" });
