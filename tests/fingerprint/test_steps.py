@@ -377,6 +377,7 @@ HOSTILE = [
     "def f(x):\n    return x" + "[0]" * 5_000,
     "```" * 6_000,
     "def f(): return '\\d' is 3",
+    "‘Ann’" + "\n" * 100_000,
     "\x00\ud800\u202e 7 + 3 = 10",
     "٣ + ٤ = ٧, 7 + 3 = 10",  # other digits are no numbers
 ]

@@ -24,7 +24,7 @@ _NO_NAMES = frozenset(
         "then there they this to we what when where which who why with you your"
     )
 )
-_LISTED = re.compile(r"^\W*(?:[A-Z][a-z]+ )?\d+\W", re.MULTILINE)  # "1.", "Case 2:"
+_LISTED = re.compile(r"^[^\w\n]*(?:[A-Z][a-z]+ )?\d+\W", re.MULTILINE)  # "1.", "Case 2:"
 _DIGIT = re.compile(r"\d")
 _QUOTES = frozenset("'\"“‘`")
 _NOT = frozenset(("not", "no", "never", "cannot", "n", "isn", "doesn", "false"))
