@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
 from meds_rl.evaluation.pass_at_k import pass_at_k
-from meds_rl.report.errors import LEAST_BATCHES, thirds
+from meds_rl.report.life import LEAST_BATCHES, thirds
 from meds_rl.report.source import RunData
 from meds_rl.report.text import percent
 from meds_rl.report.workings import Workings

@@ -66,16 +66,14 @@ def _further(collector: Collector, settled: Settled) -> list[str]:
         _left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
         *_grade_words(collector),
         *settled.comparison.notes(),
-        f"Not graded, neither right nor wrong: {ungraded}{_not_number(collector, 'reward')}."
-        if not graded.all()
-        else "",
+        f"Not graded, neither right nor wrong: {ungraded}{_unread(collector, 'reward')}." if not graded.all() else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
         ""
         if settled.has_steps
-        else f"Nothing says when the completions were sampled: all are shown as one batch{_not_number(collector, 'step')}.",
+        else f"Nothing says when the completions were sampled: all are shown as one batch{_unread(collector, 'step')}.",
         *_damages(collector.damages),
         *_small_files(collector),
         *_missing_steps(collector),
@@ -144,7 +142,7 @@ def _why_filter(collector: Collector, settled: Settled) -> str:
     return "which found the most answers" if fullest else "whose grades the comparison confirms"
 
 
-def _not_number(collector: Collector, what: str) -> str:
+def _unread(collector: Collector, what: str) -> str:
     """The first value that is no number, for a note."""
     return f"; a {what} is {collector.unread[what]}, which is no number" if what in collector.unread else ""
 
