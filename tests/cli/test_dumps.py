@@ -357,7 +357,8 @@ def test_a_look_that_fails_half_way_is_made_anew(tmp_path, monkeypatch):
     assert len(follower.folder.rollouts()) == 2
 
 
-def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd):
+def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # bars are for terminals only
     path = tmp_path / "\x1b]0;evil\x07\x1b[31mred.jsonl"
     path.write_text(rows(0, 1))
     assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
@@ -366,3 +367,10 @@ def test_a_name_with_escapes_does_not_reach_the_terminal(tmp_path, capfd):
     assert "evil" in err
     assert "\x1b]" not in out + err
     assert "\x07" not in out + err
+
+
+def test_no_bar_is_written_where_there_is_no_terminal(tmp_path, capfd):
+    path = tmp_path / "a.jsonl"
+    path.write_text(rows(0, 1))
+    assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
+    assert capfd.readouterr().err == ""

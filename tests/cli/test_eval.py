@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from meds_rl.cli import main
+from meds_rl.evaluation.problems import own_problems
 from meds_rl.rollouts import read_samples
-from meds_rl.tasks.pocket import checkpoint_path
+from meds_rl.tasks.pocket import checkpoint_path, pocket_task
 
 SMALL = ["--samples", "8", "--problems", "3", "--by", "difficulty", "--batch-size", "16"]
 
@@ -50,6 +51,46 @@ def test_samples_and_results(folder):
         assert group["pass@k"][0]["value"] == pytest.approx(np.mean([row["is_correct"] for row in mine]))
         assert group["exact pass@k"][0]["value"] == pytest.approx(np.mean([row["is_exact"] for row in mine]))
         assert group["mean_tokens"]["value"] == pytest.approx(np.mean([row["num_tokens"] for row in mine]))
+
+
+def test_problems_of_ones_own_graded_by_a_reward_function(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"question": row["prompt"], "answer": row["answer"], "size": i % 2} for i, row in enumerate(pocket_task().test)
+    ]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:4]))
+    (tmp_path / "my_reward.py").write_text(
+        "def right(completions, answer, **columns):\n"
+        "    return [0.8 if '{' + gold + '}' in text else 0.6 for text, gold in zip(completions, answer)]\n"
+        "def last_word(text):\n    return text.split()[-1]\n"
+    )
+    own = ["--data", "sums.jsonl", "--correctness", "my_reward.right", "--correct-above", "0.7", "--samples", "4"]
+    assert meds_eval(*own, "--max-new-tokens", "48", "--by", "size", "--answer-marker", "Answer:") == 0
+    out = capsys.readouterr().out
+    assert "sums, test 1: 2 problems x 4 samples" in out
+    assert "found in 0 of 8 (test 0), 0 of 8 (test 1) completions, so maj@k, no answer, repeated and distinct" in out
+    assert meds_eval(*own, "--max-new-tokens", "48", "--answer-finder", "my_reward.last_word", "--output", "out") == 0
+    samples = read_samples(tmp_path / "out" / "samples.parquet").to_pylist()
+    assert [row["prompt"] for row in samples[::4]] == [row["question"] for row in rows[:4]]
+    for row in samples:
+        assert row["answer"] == row["completion"].split()[-1]
+        assert row["is_correct"] == ("{" + row["gold"] + "}" in row["completion"])
+    assert any(row["is_correct"] for row in samples)
+    assert "maj@k" in capsys.readouterr().out
+
+
+def test_problems_of_ones_own_that_cannot_be_read(tmp_path):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(ValueError, match=r"no column prompt, problem or question; found: text"):
+        own_problems(path, bool)
+    path.write_text('{"prompt": "a"}\n{"prompt": "b"}\n{"prompt": "b"}\n')
+    with pytest.raises(ValueError, match=r"the same prompt 2 times, first in row 1"):
+        own_problems(path, bool)
+    with pytest.raises(ValueError, match="answer marker must be one of"):
+        own_problems(path, bool, "boxd")
+    path.write_text('{"prompt": "b", "prompt_id": 1}\n{"prompt": "b", "prompt_id": 2}\n')
+    assert own_problems(path, bool).splits["test"]["prompt_id"][:] == [1, 2]
 
 
 def test_a_run_without_a_final_model_is_evaluated_at_its_last_whole_checkpoint(tmp_path, capsys):

@@ -90,6 +90,13 @@ def test_a_missing_package_names_the_extra_of_the_command(monkeypatch, capsys, c
     assert f'pip install "meds-rl[{extra}]"' in capsys.readouterr().err
 
 
+def test_a_missing_extra_is_named_for_pypi_and_for_a_clone(monkeypatch, capsys):
+    error = ImportError('pictures need vl-convert: pip install "meds-rl[report]"')
+    monkeypatch.setattr(COMMANDS["inspect"][0], "run", Mock(side_effect=error))
+    main(["inspect", "run"])
+    assert capsys.readouterr().err.endswith('"meds-rl[report]" (in a clone: pip install -e ".[report]")\n')
+
+
 def test_a_bug_shows_its_traceback(monkeypatch):
     monkeypatch.setattr(COMMANDS["inspect"][0], "run", Mock(side_effect=RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

@@ -58,6 +58,17 @@ def test_the_same_seed_gives_the_same_intervals():
     assert group_figures(table, 3) != group_figures(table, 4)
 
 
+def test_without_answers_no_figure_that_compares_them_is_claimed():
+    table = rows("p", "RRa-------") + rows("q", "R---------")
+    for row in table[1:]:
+        row["answer"] = None  # 1 of 20 has an answer: they were looked for in the wrong place
+    (found,) = group_figures(table)
+    assert (found.num_answers, found.has_answers) == (1, False)
+    assert set(found.at_k) == {"pass@k"}
+    assert set(found.figures) == {"cut_off", "mean_tokens"}
+    assert found.to_dict()["num_answers"] == 1
+
+
 def test_more_samples_than_majorities_can_be_counted_for():
     (found,) = group_figures(rows("p", "R" * 1_025))
     assert set(found.at_k) == {"pass@k"}

@@ -36,6 +36,12 @@ def test_by_hand():
     assert values(["R", "R", "a", None]).tolist() == pytest.approx([1 / 2, 4 / 6, 3 / 4, 1])
 
 
+def test_a_right_completion_without_an_answer_does_not_vote():
+    # One of k votes at most, and no answer in the others: maj@1 is 1/3, where pass@1 is 2/3.
+    assert maj_at_k(["7", None, None], [True, True, False]).tolist() == pytest.approx([1 / 3, 2 / 3, 1])
+    assert maj_at_k([None, None], [True, True]).tolist() == [0, 0]
+
+
 @given(st.lists(st.sampled_from(["R", "R", "a", "a", "b", "c", None]), min_size=1, max_size=9))
 @settings(max_examples=150)
 def test_equals_the_mean_over_all_subsets(answers):

@@ -104,7 +104,10 @@ def test_nothing_is_overwritten_by_default(tmp_path, monkeypatch):
     [
         ({}, "Give --task or --benchmark"),
         ({"task": "pocket", "benchmarks": ("aime24",)}, "not both"),
-        ({"task": "pocket", "data": "x"}, "--data is a local copy of a benchmark"),
+        ({"task": "pocket", "data": "x"}, "give --task or --data, not both"),
+        ({"data": "x"}, "name the reward function that grades it, --correctness"),
+        ({"task": "pocket", "correctness": "my.right"}, "--correctness: only for problems of your own"),
+        ({"data": "x", "correctness": "my.right", "answer_marker": "boxed", "answer_finder": "my.f"}, "not both"),
         ({"benchmarks": ("aime",)}, "unknown benchmark 'aime'"),
         ({"task": "pocket", "samples": 0}, "samples must be at least 1"),
         ({"task": "pocket", "problems": 0}, "problems must be at least 1"),

@@ -89,6 +89,10 @@ def test_boxed(pieces, expected):
     ("hashes", ["so\n", "##", "##", " 42"], ("so\n##", "##", " 42")),
     ("hashes", ["#### 1\n", "####", "#", "#", "#", " 2"], ("#### 1\n#######"[:-1], "#", " 2")),
     ("hashes", ["####", "\n"], None),
+    ("Answer:", ["Answer: 1\n", "Answer", ":", " ", "42", "."], ("Answer: 1\nAnswer:", " ", "42")),
+    ("Answer:", ["**Answer:", "** ", "42", EOS], ("**Answer:", "** ", "42")),
+    ("answer is", ["The answer is", ":", "\n", "7"], ("The answer is:", "\n", "7")),
+    ("Answer:", ["Answer:", " ", EOS], None),
 ])  # fmt: skip
 def test_other_markers(marker, pieces, expected):
     assert find(pieces, answer_finder(marker)) == expected
@@ -125,6 +129,8 @@ def test_other_markers(marker, pieces, expected):
     ("hashes", ["####", " 4", "2", EOS], 2),
     ("hashes", ["####", " 4", "2", " ", "\n", "Thanks"], 2),
     ("hashes", ["#### 1\n", "####", "#", " 2", "3\n", "yes"], 4),
+    ("Answer:", ["Answer:", " 3", ".", "5", ".", " So"], 3),
+    ("Answer:", ["Answer:", " 3", ".", "5", ".", EOS], 3),
 ])  # fmt: skip
 def test_where_answers_end(marker, pieces, end):
     assert place(pieces, answer_finder(marker)).end == end
@@ -466,6 +472,9 @@ def test_unknown_markers():
     ("hashes", "#### 1\n#### 2\nthanks", "2"),
     ("hashes", "##### 2", "2"),
     ("hashes", "####\n", None),
+    ("Answer:", "Answer: 1. No. Answer: 3.5. So.\nAnswer", "3.5"),
+    ("Answer:", "Answer: **$24$**", "24"),
+    ("Answer:", "Answer: ", None),
 ])  # fmt: skip
 def test_extract_answer(marker, text, answer):
     assert extract_answer(text, marker) == answer

@@ -345,12 +345,13 @@ def test_answers_by_marker_by_pattern_and_by_none(tmp_path):
     assert answers() == ["1", "2", None]  # the marker that most have
     assert answers(answer_marker="hashes") == [None, None, "3"]
     assert answers(answer_marker="code") == [None] * 3
+    assert answers(answer_marker="so 7 or is") == [None] * 3
     assert answers(answer_pattern="[0-9]") == ["1", "2", "3"]  # the last match
     assert answers(answer_pattern="so ([0-9]) or ([0-9])") == [None, "7", None]  # its first group
     assert answers(answer_pattern="(a+)+$") == [None] * 3  # linear time
     with pytest.raises(ValueError, match="is no regular expression of RE2"):
         answers(answer_pattern="(?=x)")
-    with pytest.raises(ValueError, match="--answer-marker must be one of boxed, answer_tag, hashes, code; got 'x'"):
+    with pytest.raises(ValueError, match=r"one of boxed, answer_tag, hashes, code, or the text before .*; got 'x'"):
         answers(answer_marker="x")
     with pytest.raises(ValueError, match="--answer-marker or --answer-pattern, not both"):
         answers(answer_marker="boxed", answer_pattern="x")

@@ -33,6 +33,17 @@ def test_paths(tmp_path, monkeypatch):
             model_location(missing)
 
 
+def test_a_name_without_a_folder_is_said_to_be_looked_for_on_the_hub(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out" / "final").mkdir(parents=True)
+    assert [model_location(name) for name in ("out/fnal", "gpt2", "org/model")] == ["out/fnal", "gpt2", "org/model"]
+    said = "There is no folder {} here: it is taken for a model's name on the hub."
+    assert [record.getMessage() for record in caplog.records] == [
+        said.format("out/fnal") + " Did you mean out/final?",
+        said.format("gpt2"),
+    ]
+
+
 def test_the_pocket_model_is_loaded():
     model, tokenizer = load_language_model("pocket", device="cpu")
     assert not model.training

@@ -1,13 +1,15 @@
 """Recipes: every shipped one loads; mistakes are one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from trl.rewards import accuracy_reward
 
 from meds_rl.tasks import Task, load_task
 from meds_rl.train.recipe import _BOUNDS, RecipeError, field_names, find_recipe, load_recipe
-from meds_rl.train.run import _correctness, _graded_as_trained, _recipe_text, reward_functions, train
+from meds_rl.train.run import _correctness, _graded_as_trained, _make_trainer, _recipe_text, reward_functions, train
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 # What cannot be had where tests run: bfloat16 on a GPU, vLLM, trackers.
@@ -261,6 +263,17 @@ def test_correctness_by_name_and_import_path(tmp_path):
     assert _correctness(load_recipe(path), []) is None
     with pytest.raises(ValueError, match=r"'trl\.rewards\.none' cannot be imported"):
         _correctness(load_recipe(path, ["--correctness", "trl.rewards.none"]), [])
+
+
+def test_a_tasks_own_answer_finder_is_the_trainers(tmp_path):
+    path = write(tmp_path, "task: pocket\nmodel_name_or_path: pocket\nuse_cpu: true\nbf16: false\n")
+
+    def make(*_, **given):
+        return Mock(finder=given.get("answer_finder"))
+
+    task = load_task("pocket")
+    assert _make_trainer(load_recipe(path), replace(task, answer_finder=str.strip), make).finder is str.strip
+    assert _make_trainer(load_recipe(path), task, make).finder is None
 
 
 def test_evaluations_are_graded_by_what_the_recipe_calls_right(tmp_path):

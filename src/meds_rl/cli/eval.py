@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to evaluate, on what, how, and where the results go."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="hub name, folder, pocket, smollm2, or a run folder")
-    add("--task", metavar="NAME", help="pocket, reasoning_gym:<dataset>, math or code; default: the run's own")
+    add(
+        "--task",
+        metavar="NAME",
+        help="pocket, reasoning_gym:<dataset>, math, code or package.module.function; default: the run's own",
+    )
     add("--task-options", type=_json_mapping, metavar="JSON", help="options of the task")
     add(
         "--benchmark",
@@ -53,7 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="aime24, math500, champ, humaneval, ...",
     )
-    add("--data", metavar="FILE", help="local copy of the benchmark: a file, or a folder of them")
+    add(
+        "--data",
+        metavar="FILE",
+        help="local copy of the benchmark, or without one problems of your own: a file, a folder",
+    )
+    add("--correctness", metavar="FUNCTION", help="import path of the reward function that grades them")
+    add("--correct-above", type=float, metavar="X", help="a larger reward is right (default: the run's, else 0.5)")
+    add(
+        "--answer-marker",
+        metavar="MARKER",
+        help='how their answers are marked, such as "Answer:" (default: the run\'s)',
+    )
+    add("--answer-finder", metavar="FUNCTION", help="import path of a function from a text to its answer, instead")
     add("--samples", type=int, metavar="N", help="completions of each problem (default: the run's, else 16)")
     add("--k", type=int, nargs="+", action="extend", metavar="K", help="k in the table (default: powers of two and N)")
     add("--temperature", type=float, help="of sampling (default: the run's, else 1)")
@@ -103,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if result.num_hung:
         out.print(f"{result.num_hung} completions could not be graded in time; they count as wrong.")
     for note in result.notes:
-        out.print(note)
+        out.print(note, soft_wrap=True, markup=False)
     for name in args.format:
         out.print(f"For {name}: {_export(name, result.folder)}", soft_wrap=True)
     out.print(f"Samples and results are in {result.folder} ({result.seconds:.1f} s)", soft_wrap=True)
@@ -129,6 +145,10 @@ def _settings(args: argparse.Namespace) -> EvaluationSettings:
         task_options=args.task_options,
         benchmarks=tuple(args.benchmark),
         data=args.data,
+        correctness=args.correctness,
+        correct_above=args.correct_above,
+        answer_marker=args.answer_marker,
+        answer_finder=args.answer_finder,
         samples=args.samples,
         temperature=args.temperature,
         top_p=args.top_p,
@@ -219,7 +239,10 @@ def single_table(groups: Sequence[GroupFigures]) -> Table:
     for title, _ in SINGLE.values():
         table.add_column(title, justify="right", no_wrap=True)
     for group in groups:
-        cells = (_cell(group.figures[name], decimals) for name, (_, decimals) in SINGLE.items())
+        cells = (
+            _cell(group.figures[name], decimals) if name in group.figures else "-"
+            for name, (_, decimals) in SINGLE.items()
+        )
         table.add_row(f"{group.benchmark}\n{group.group}", *cells)
     return table
 

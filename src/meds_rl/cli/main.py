@@ -6,6 +6,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import re
 import signal
 import sys
 import threading
@@ -98,7 +99,9 @@ def exit_status(name: str, run: Callable[[], int]) -> int:
 def _sentence(error: Exception, name: str) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = _EXTRAS.get(name.removeprefix("meds "), "trl")
-        return f'{error}. {name} needs: pip install "meds-rl[{extra}]" (in a clone: pip install -e ".[{extra}]")'
+        return _in_a_clone(f'{error}. {name} needs: pip install "meds-rl[{extra}]"')
+    if isinstance(error, ImportError):
+        return _in_a_clone(str(error))
     if "inline_container.cc" in str(error):  # torch.save: "[enforce fail at inline_container.cc:672]"
         return f"a file cannot be written; the disk may be full ({error})"
     if isinstance(error, MemoryError):
@@ -118,6 +121,11 @@ class _Version(argparse.Action):
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 print(name, importlib.metadata.version(name))
         parser.exit()
+
+
+def _in_a_clone(text: str) -> str:
+    """A text that names an extra of the package on PyPI, with the command for a clone."""
+    return re.sub(r'pip install "meds-rl(\[\w+\])"', r'\g<0> (in a clone: pip install -e ".\1")', text)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="NAME",
         help="also group errors by the states of this model (a hub name or a folder), preferably the model that made "
-        'the completions; needs pip install "meds-rl[trl]"',
+        "the completions; needs the extra trl",
     )
     parser.add_argument("--figures", type=Path, metavar="DIR", help="also write each figure as a picture into DIR")
     parser.add_argument("--format", choices=("svg", "png"), default="svg", help="format of the pictures (default: svg)")

@@ -40,8 +40,9 @@ def add_read_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--answer-marker",
-        choices=("boxed", "answer_tag", "hashes", "code"),
-        help="how final answers are marked (default: the marker that most completions have)",
+        metavar="MARKER",
+        help="how final answers are marked: boxed, answer_tag, hashes, code, or the text before them "
+        '("Answer:"); default: the marker that most completions have',
     )
     group.add_argument(
         "--answer-pattern",

@@ -8,12 +8,13 @@ verl, error messages, and the page ``docs/settings.md``:
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from meds_rl.fingerprint.locate import WORDING, is_wording
 from meds_rl.memory.clustering import Clustering, HDBSCANClustering, equal_vectors
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import (
@@ -25,6 +26,7 @@ from meds_rl.shaping.advantage import (
 )
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.shaper import PenaltyFunction, RewardShaper
+from meds_rl.tasks.grading import RIGHT_ABOVE as RIGHT_ABOVE
 
 Engine = Literal["trl", "verl"]
 
@@ -39,7 +41,8 @@ class Setting:
         meaning: in a sentence or two.
         recommended: its value with the preset "recommended", if it differs. The default is then None: by preset.
         least, above, most: bounds of a number; `above` itself is not allowed.
-        words: the allowed values, if kind and bounds do not give them.
+        words: the allowed values, if kind and bounds do not give them; of names, what is allowed beside them.
+        also: whether a text that is none of the names is allowed.
     """
 
     kind: type | tuple[str, ...]
@@ -50,6 +53,7 @@ class Setting:
     above: float = -math.inf
     most: float = math.inf
     words: str = ""
+    also: Callable[[str], bool] | None = None
 
     def value(self, preset: str) -> Any:
         """Its value with a preset; a list is a copy."""
@@ -64,7 +68,7 @@ class Setting:
     def allowed(self) -> str:
         """The allowed values, in words."""
         if isinstance(self.kind, tuple):
-            words = f"one of {', '.join(self.kind)}"
+            words = f"one of {', '.join(self.kind)}" + (f", or {self.words}" if self.words else "")
         elif self.words:
             words = self.words
         elif self.most < math.inf:
@@ -80,7 +84,7 @@ class Setting:
         if value is None:
             return self.paper is None
         if isinstance(self.kind, tuple):
-            return isinstance(value, str) and value in self.kind
+            return isinstance(value, str) and (value in self.kind or (self.also is not None and self.also(value)))
         if self.kind in (bool, str):
             return isinstance(value, self.kind)
         if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
@@ -95,9 +99,6 @@ _WORDS: dict[type, str] = {
     list: "two shares of training in order, 0 to 1",
     str: "a path",
 }
-
-RIGHT_ABOVE = 0.5
-"""`correct_above` where it is None."""
 
 _MEMORY: dict[str, Setting] = {
     "alpha": Setting(float, 0.1, "Strength of the penalty, min(alpha * ln(|C| + 1), beta).", least=0),
@@ -171,7 +172,10 @@ _SHARED: dict[str, Setting] = {
     "answer_marker": Setting(
         ("boxed", "answer_tag", "hashes", "code"),
         "boxed",
-        "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, `####` in front, or a fenced block of code.",
+        "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, `####` or another text in front, or a fenced "
+        "block of code.",
+        words=WORDING,
+        also=is_wording,
     ),
     "correct_above": Setting(
         float,

@@ -17,16 +17,20 @@ from meds_rl.evaluation.folder import Parts, hint_at_resume, is_finished, read_o
 from meds_rl.evaluation.problems import (
     POCKET_MAX_NEW_TOKENS,
     Problem,
+    ProblemSet,
     Subject,
     check_names,
     find_subject,
     load_benchmark,
+    own_problems,
     problems_of,
     select,
 )
 from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
 from meds_rl.rollouts.samples import read_samples, write_samples
 from meds_rl.tasks import load_task
+from meds_rl.tasks.base import import_function
+from meds_rl.tasks.grading import RIGHT_ABOVE, FunctionGrader
 
 ENGINES = ("auto", "transformers", "vllm")
 SAMPLING = ("max_new_tokens", "temperature", "top_p")
@@ -44,7 +48,11 @@ class EvaluationSettings:
     task: str | None = None  # name of a task (`meds_rl.tasks.load_task`); "pocket" for the pocket model
     task_options: Mapping[str, Any] | None = None  # none
     benchmarks: Sequence[str] = ()  # names of benchmarks (`problems.BENCHMARKS`), instead of a task
-    data: str | None = None  # a local copy of the benchmark or benchmarks
+    data: str | None = None  # a local copy of the benchmark or benchmarks; without one, problems of your own
+    correctness: str | None = None  # import path of the TRL reward function that grades problems of your own
+    correct_above: float | None = None  # right is what it returns more than this for; 0.5
+    answer_marker: str | None = None  # how answers to them are marked; boxed
+    answer_finder: str | None = None  # import path of a function from a completion's text to its answer, instead
     samples: int | None = None  # completions of each problem; 16
     temperature: float | None = None  # 1
     top_p: float | None = None  # 1
@@ -95,8 +103,8 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
         Parts(folder, begun, resume=True)  # raises an error for other settings
         timestamp = str(read_object(folder / "results.json").get("timestamp"))
         groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), resolved.seed)
-        note = "It was finished before: nothing was sampled again."
-        return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, (note,))
+        found = ("It was finished before: nothing was sampled again.", *_without_answers(groups))
+        return EvaluationResult(folder, groups, 0, timestamp, time.monotonic() - start, found)
     engine = make_engine(subject.location, resolved.engine, resolved.seed)
     check_context(engine, problems, resolved.max_new_tokens or 1)
     rollout = _rollout(engine, resolved)
@@ -111,7 +119,20 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     seconds = time.monotonic() - start
     with hint_at_resume(folder / "results.json"):
         timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
-    return EvaluationResult(folder, groups, num_hung, timestamp, seconds, notes(engine, problems))
+    found = (*notes(engine, problems), *_without_answers(groups))
+    return EvaluationResult(folder, groups, num_hung, timestamp, seconds, found)
+
+
+def _without_answers(groups: Sequence[GroupFigures]) -> tuple[str, ...]:
+    """A sentence on the groups whose answers were not found, if there are any."""
+    found = [
+        f"{group.num_answers:,} of {group.num_problems * group.num_samples:,} ({group.group})"
+        for group in groups
+        if not group.has_answers
+    ]
+    what = "so maj@k, no answer, repeated and distinct are left out"
+    how = "The task's answer_marker (of data of your own: --answer-marker) says where answers are."
+    return (f"An answer was found in {', '.join(found)} completions, {what}. {how}",) if found else ()
 
 
 def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSettings:
@@ -119,14 +140,15 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
     given, recipe = asdict(settings), subject.recipe
     if settings.task and settings.benchmarks:
         raise ValueError("give --task or --benchmark, not both")
-    if settings.data and not settings.benchmarks:
-        raise ValueError("--data is a local copy of a benchmark: name the benchmark with --benchmark")
+    own = _is_own(settings)
     check_names(settings.benchmarks, settings.data)
-    if not settings.benchmarks and settings.task is None:
+    if not settings.benchmarks and not own and settings.task is None:
         given["task"] = recipe.get("task") or ("pocket" if subject.is_pocket else None)
         if given["task"] is None:
             why = f"{settings.model} is no run of meds train, whose recipe names a task"
-            raise ValueError(f"{why}. Give --task or --benchmark.")
+            raise ValueError(
+                f"{why}. Give --task or --benchmark, or --data and --correctness for problems of your own."
+            )
     same_task = bool(given["task"]) and given["task"] == recipe.get("task")
     given["engine"] = _engine_name(settings, subject)
     on_pocket = subject.is_pocket or (given["task"] == "pocket" and not recipe)
@@ -139,6 +161,8 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
         "top_p": recipe.get("top_p", 1.0),
         "max_new_tokens": recipe.get("max_completion_length", POCKET_MAX_NEW_TOKENS if on_pocket else 3_072),
         "batch_size": 1_024 if given["engine"] == "vllm" else 64,
+        "correct_above": recipe.get("correct_above") if own else None,
+        "answer_marker": recipe.get("answer_marker", "boxed") if own else None,
     }
     given |= {name: value for name, value in defaults.items() if given[name] is None}
     for name in ("samples", "batch_size", "problems"):
@@ -150,9 +174,35 @@ def resolve(settings: EvaluationSettings, subject: Subject) -> EvaluationSetting
     return EvaluationSettings(**given)
 
 
+def _is_own(settings: EvaluationSettings) -> bool:
+    """Whether problems of the user's own are evaluated; ValueError for what does not go with that."""
+    own = bool(settings.data) and not settings.benchmarks
+    if own and settings.task:
+        raise ValueError("give --task or --data, not both")
+    if own and settings.correctness is None:
+        raise ValueError(
+            "--data without --benchmark is data of your own: name the reward function that grades it, "
+            "--correctness package.module.function"
+        )
+    names = ("correctness", "correct_above", "answer_marker", "answer_finder")
+    if not own and (given := [name for name in names if getattr(settings, name) is not None]):
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"{listed}: only for problems of your own (--data without --benchmark)")
+    if settings.answer_marker and settings.answer_finder:
+        raise ValueError("give --answer-marker or --answer-finder, not both")
+    return own
+
+
+def _own_problems(settings: EvaluationSettings) -> ProblemSet:
+    above = RIGHT_ABOVE if settings.correct_above is None else settings.correct_above
+    grade = FunctionGrader([import_function(settings.correctness or "")], above)
+    finder = import_function(settings.answer_finder) if settings.answer_finder else None
+    return own_problems(settings.data or "", grade, settings.answer_marker or "boxed", finder)
+
+
 def default_folder(subject: Subject, settings: EvaluationSettings, *, resume: bool) -> Path:
     """``runs/eval/<model>-<benchmark>``; if it exists, with the next free number, or with `resume` the last one."""
-    names = "+".join(settings.benchmarks) or settings.task or ""
+    names = "+".join(settings.benchmarks) or settings.task or Path(settings.data or "").stem
     first = Path("runs/eval") / re.sub(r"[^\w.+-]+", "-", f"{subject.label}-{names}")
     folder, last, number = first, first, 1
     while folder.exists():
@@ -180,8 +230,12 @@ def _engine_name(settings: EvaluationSettings, subject: Subject) -> str:
 def _problems(settings: EvaluationSettings) -> list[Problem]:
     sources = [load_benchmark(name, settings.data) for name in dict.fromkeys(settings.benchmarks)]
     if not sources:
-        sources = [problems_of(load_task(settings.task or "", **(settings.task_options or {})))]
+        sources = [_own_problems(settings) if settings.correctness else _task_problems(settings)]
     return [problem for source in sources for problem in select(source, limit=settings.problems, by=settings.by)]
+
+
+def _task_problems(settings: EvaluationSettings) -> ProblemSet:
+    return problems_of(load_task(settings.task or "", **(settings.task_options or {})))
 
 
 def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
@@ -206,5 +260,7 @@ def _rollout(engine: SamplingEngine, settings: EvaluationSettings) -> Any:
 
 def _hash(problems: Sequence[Problem]) -> str:
     """Changes when the data set does, so that `resume` notices."""
-    names = [f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row.get('tests', p.row['answer'])}" for p in problems]
+    names = [
+        f"{p.source.name} {p.group} {p.row['prompt_id']} {p.row.get('tests', p.row.get('answer'))}" for p in problems
+    ]
     return hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass")).hexdigest()[:16]

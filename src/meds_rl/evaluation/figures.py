@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,27 +15,38 @@ from meds_rl.evaluation.pass_at_k import pass_at_every_k, pass_at_k
 
 _Rows: TypeAlias = list[Mapping[str, Any]]
 
+LEAST_ANSWERED = 0.1
+NEED_ANSWERS = ("no_answer", "distinct_wrong", "repeated_errors")
+
 
 @dataclass(frozen=True)
 class GroupFigures:
     """The metrics of one group of P problems with n samples each.
 
     `at_k` has "pass@k", "maj@k" (up to 1,024 samples) and, if working can be checked, "exact pass@k": n estimates each,
-    for k = 1..n. `figures` has single estimates by name.
+    for k = 1..n. `figures` has single estimates by name. If fewer than `LEAST_ANSWERED` of the samples have an answer,
+    "maj@k" and the figures of `NEED_ANSWERS` are left out: then the answers were looked for in the wrong place, or
+    there are too few of them.
     """
 
     benchmark: str
     group: str
     num_problems: int
     num_samples: int
+    num_answers: int  # samples of all problems in which a final answer was found
     at_k: Mapping[str, Sequence[Estimate]]
     figures: Mapping[str, Estimate]
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether enough samples have an answer for figures that compare answers."""
+        return self.num_answers >= LEAST_ANSWERED * self.num_problems * self.num_samples
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         own = vars(self)
         return {
-            **{name: own[name] for name in ("benchmark", "group", "num_problems", "num_samples")},
+            **{name: own[name] for name in ("benchmark", "group", "num_problems", "num_samples", "num_answers")},
             **{
                 name: [{"k": k, **asdict(estimate)} for k, estimate in enumerate(estimates, start=1)]
                 for name, estimates in self.at_k.items()
@@ -81,6 +92,7 @@ def _figures(benchmark: str, group: str, problems: list[_Rows], rng: np.random.G
     sizes = sorted(set(map(len, problems)))
     if len(sizes) != 1:
         raise ValueError(f"every problem of {group!r} must have the same number of samples; got {sizes}")
+    num_answers = sum(row["answer"] is not None for rows in problems for row in rows)
     parts = _at_k(problems, sizes[0])
     single = [_problem_figures(rows) for rows in problems]
     ratios = np.array([list(values.values()) for values in single])  # (P, metrics, 2)
@@ -90,7 +102,11 @@ def _figures(benchmark: str, group: str, problems: list[_Rows], rng: np.random.G
     estimates = iter(bootstrap_ratio(above, below, rng))
     at_k = {name: [next(estimates) for _ in range(width)] for name, width in zip(parts, widths, strict=True)}
     figures = {name: next(estimates) for name in single[0]}
-    return GroupFigures(benchmark, group, len(problems), sizes[0], at_k, figures)
+    found = GroupFigures(benchmark, group, len(problems), sizes[0], num_answers, at_k, figures)
+    if found.has_answers:
+        return found
+    at_k = {name: value for name, value in at_k.items() if name != "maj@k"}
+    return replace(found, at_k=at_k, figures={n: value for n, value in figures.items() if n not in NEED_ANSWERS})
 
 
 def _at_k(problems: list[_Rows], n: int) -> dict[str, NDArray[np.float64]]:

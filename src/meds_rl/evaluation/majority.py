@@ -22,10 +22,10 @@ def maj_at_k(
     """Unbiased estimate of maj@k from n completions of one problem: how often the majority of k of them is right.
 
     The expectation over all C(n, k) subsets with ties broken uniformly at random; exact (to about 1e-12), not
-    simulated. Completions without an answer do not vote; without any vote the result is wrong. All right completions
-    are one candidate, however they write the answer; wrong ones are candidates by their text.
+    simulated. Completions without an answer do not vote, right ones either; without any vote the result is wrong. All
+    right answers are one candidate, however they are written; wrong ones are candidates by their text.
 
-    With r right completions, w_i with wrong answer i, and z without an answer, the number of subsets in which the right
+    With r right answers, w_i with wrong answer i, and z without an answer, the number of subsets in which the right
     answer gets j votes, t wrong answers get j votes, and the others fewer, is the coefficient of x^k y^t in
 
         C(r, j) x^j (1 + x)^z prod_i (sum_{m<j} C(w_i, m) x^m + y C(w_i, j) x^j),
@@ -53,15 +53,16 @@ def maj_at_k(
         raise TypeError(f"k must be an integer, got {k!r}")
     if k is not None and not 1 <= k <= n:
         raise ValueError(f"k must be in 1..{n}, the number of completions, got {k}")
-    right = sum(map(bool, is_correct))
-    wrong = Counter(answer for answer, good in zip(answers, is_correct, strict=True) if not good and answer is not None)
+    votes = [(answer, good) for answer, good in zip(answers, is_correct, strict=True) if answer is not None]
+    right = sum(bool(good) for _, good in votes)
+    wrong = Counter(answer for answer, good in votes if not good)
     values = _every_k(n, right, tuple(sorted(wrong.values(), reverse=True)))
     return values.copy() if k is None else float(values[k - 1])
 
 
 @lru_cache(maxsize=4_096)  # many problems have the same counts, such as never or always solved ones
 def _every_k(n: int, right: int, wrong: tuple[int, ...]) -> NDArray[np.float64]:
-    """(n,) maj@k of k = 1..n, from the completions with the right answer and with each wrong one."""
+    """(n,) maj@k of k = 1..n, from the numbers of votes for the right answer and for each wrong one."""
     won = np.zeros(n + 1)
     for votes in range(1, right + 1):
         rivals = tuple(w for w in wrong if w >= votes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from meds_rl.evaluation.packages import PACKAGED, read_packaged
 from meds_rl.files import load_yaml
+from meds_rl.fingerprint.answer import extract_answer
 from meds_rl.rollouts import RunFolder, RunFolderError
-from meds_rl.tasks.base import Task
+from meds_rl.tasks.base import Grade, Task, TextAnswerFinder, check_dataset, prompt_id
 from meds_rl.tasks.code import program_task, to_programs
 from meds_rl.tasks.code_tests import find_layout
 from meds_rl.tasks.grading import MathGrader
@@ -44,13 +46,13 @@ class Problem:
 
     def columns(self) -> dict[str, Any]:
         """The problem's columns of the samples table."""
-        prompt, gold = self.row["prompt"], self.row["answer"]
+        prompt, gold = self.row["prompt"], self.row.get("answer")
         return {
             "benchmark": self.source.name,
             "group": self.group,
             "problem_id": self.row["prompt_id"],
             "prompt": prompt if isinstance(prompt, str) else json.dumps(prompt, ensure_ascii=False),
-            "gold": None if gold == SCORED else str(gold),
+            "gold": None if gold is None or gold == SCORED else str(gold),
         }
 
 
@@ -125,6 +127,39 @@ def _problem_set(name: str, rows: Dataset, source: str) -> ProblemSet:
     problems = to_problems(rows, source)
     task = Task(name=name, train=problems, test=None, grade=MathGrader(), grade_in="process")
     return ProblemSet(name, task, {"test": problems})
+
+
+def own_problems(
+    data: str | Path, grade: Grade, answer_marker: str = "boxed", answer_finder: TextAnswerFinder | None = None
+) -> ProblemSet:
+    """Problems of your own in the split "test": prompts as they are, and all columns for your grader.
+
+    Args:
+        data: a parquet, jsonl, json or csv file, or a folder of them, with a column `prompt` (text or chat messages),
+            or else `problem` or `question`. Without a column `prompt_id` prompts are named by their content.
+        grade, answer_marker, answer_finder: as in `Task`.
+
+    ValueError for a source that cannot be read, has no prompts or the same one twice, and for an unknown marker.
+    """
+    extract_answer("", answer_marker)  # raises an error for an unknown marker
+    rows = read_source(str(data), split="test" if Path(data).expanduser().is_dir() else "train")
+    column = next((name for name in ("prompt", "problem", "question") if name in rows.column_names), None)
+    if column is None:
+        raise ValueError(f"{data} has no column prompt, problem or question; found: {', '.join(rows.column_names)}")
+    rows = rows if column == "prompt" else rows.rename_column(column, "prompt")
+    check_dataset(rows, ["prompt"], name=str(data))
+    if "prompt_id" not in rows.column_names:
+        rows = rows.add_column("prompt_id", [prompt_id(prompt) for prompt in rows["prompt"]])
+    name, times = Counter(rows["prompt_id"]).most_common(1)[0]
+    if times > 1:
+        row = rows["prompt_id"].index(name)
+        raise ValueError(
+            f"{data} has the same prompt {times} times, first in row {row}: take the others out, or name each problem "
+            "in a column prompt_id"
+        )
+    label = Path(data).stem
+    task = Task(label, rows, None, grade, answer_marker, answer_finder=answer_finder)
+    return ProblemSet(label, task, {"test": rows})
 
 
 def check_names(names: Iterable[str], data: str | Path | None = None) -> None:

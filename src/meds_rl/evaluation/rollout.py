@@ -12,9 +12,9 @@ from tqdm.auto import tqdm
 
 from meds_rl.evaluation.problems import Problem, ProblemSet
 from meds_rl.evaluation.sampling import Completion, Row, SamplingEngine, SamplingSettings, chunk_seed, plan
-from meds_rl.fingerprint import Fingerprint, answer_finder, extract, extract_answer, outcome_text
+from meds_rl.fingerprint import Fingerprint, answer_finder, answer_text, extract, outcome_text
 from meds_rl.rollouts.samples import samples_table
-from meds_rl.tasks.base import Verdict
+from meds_rl.tasks.base import TextAnswerFinder, Verdict
 from meds_rl.tasks.grader import Grader
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class FingerprintTaker:
     fingerprint: Fingerprint
 
     def take(
-        self, prompt_ids: Sequence[list[int]], completions: Sequence[Completion], markers: Sequence[str]
+        self,
+        prompt_ids: Sequence[list[int]],
+        completions: Sequence[Completion],
+        markers: Sequence[str | TextAnswerFinder],
     ) -> list[list[float] | None]:
         """One fingerprint for each completion, None if it has no answer; `markers` as in `answer_finder`."""
         ids = [completion.token_ids for completion in completions]
@@ -107,7 +110,7 @@ class Rollout:
         asked = [problems[row.prompt] for row in chunk]
         fingerprints: list[list[float] | None] = [None] * len(chunk)
         if self.fingerprints is not None:
-            fingerprints = self.fingerprints.take(ids, completions, [p.source.task.answer_marker for p in asked])
+            fingerprints = self.fingerprints.take(ids, completions, [p.source.task.finds_answers_by for p in asked])
         verdicts = _graded(asked, completions, graders)
         rows = zip(chunk, asked, completions, verdicts, fingerprints, strict=True)
         for row, problem, completion, verdict, fingerprint in rows:
@@ -131,7 +134,7 @@ def _row(
     problem: Problem, sample: int, completion: Completion, verdict: bool | Verdict, fingerprint: list[float] | None
 ) -> dict[str, Any]:
     task, right = problem.source.task, bool(verdict)
-    answer = extract_answer(completion.text, task.answer_marker)
+    answer = answer_text(task.finds_answers_by, completion.text)
     strategy = task.strategy(completion.text, problem.row) if task.strategy else None
     return {
         **problem.columns(),

@@ -56,7 +56,8 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
     Args:
         text: a completion.
         marker: "boxed" (`\\boxed{...}`, braces balanced), "answer_tag" (`<answer>...</answer>`), "hashes" (the rest
-            of the line after `####`) or "code" (the program that `code.find_program` finds); others raise a ValueError.
+            of the line after `####`), "code" (the program that `code.find_program` finds), or the text before answers,
+            such as "Answer:" (then the rest of the sentence); others raise a ValueError.
 
     Example:
         >>> extract_answer(r"so \\boxed{3}, no: \\boxed{\\frac{1}{2}}.")
@@ -64,6 +65,8 @@ def extract_answer(text: str, marker: str = "boxed") -> str | None:
         >>> extract_answer(r"\\boxed{12") is None
         True
         >>> extract_answer("6 * 7 = 42\\n#### 42\\n", marker="hashes")
+        '42'
+        >>> extract_answer("**Answer:** 42. I am sure.", marker="Answer:")
         '42'
     """
     if marker == "code":
@@ -95,10 +98,10 @@ def answer_finder(marker: str | AnswerFinder | TextAnswerFinder = "boxed") -> An
     reads up to p reads the whole program.
 
     Args:
-        marker: "boxed", "answer_tag", "hashes", "code", or a function of your own: `(completion_ids, tokenizer) ->
-            AnswerPosition | None`, whose results are checked (it may leave the `end` out), or `(text) -> answer |
-            None`. The answer's tokens are then those of its last verbatim occurrence in the text, or the last token if
-            there is none.
+        marker: "boxed", "answer_tag", "hashes", "code", the text before answers ("Answer:"), or a function of
+            your own: `(completion_ids, tokenizer) -> AnswerPosition | None`, whose results are checked (it may leave
+            the `end` out), or `(text) -> answer | None`. The answer's tokens are then those of its last verbatim
+            occurrence in the text, or the last token if there is none.
 
     ValueError for an unknown name, TypeError for anything but a name or a function of one or two arguments. The finder
     raises a ValueError if your function's result does not fit the completion (`check_position`).
@@ -130,7 +133,10 @@ def _find_program(completion_ids: Sequence[int], tokenizer: Tokenizer) -> Answer
 
 
 def answer_text(
-    finder: str | AnswerFinder | TextAnswerFinder, text: str, ids: Sequence[int], tokenizer: Tokenizer
+    finder: str | AnswerFinder | TextAnswerFinder,
+    text: str,
+    ids: Sequence[int] = (),
+    tokenizer: Tokenizer | None = None,
 ) -> str | None:
     """The text of a completion's answer, None if it has none.
 
@@ -139,18 +145,20 @@ def answer_text(
     Args:
         finder: as in `answer_finder`.
         text: of the completion.
-        ids, tokenizer: used if the finder reads token ids.
+        ids, tokenizer: used if the finder reads token ids; without them it is a TypeError.
 
     Example:
-        >>> answer_text("hashes", "6 * 7 = 42 #### 42", ids=[], tokenizer=None)
+        >>> answer_text("hashes", "6 * 7 = 42 #### 42")
         '42'
-        >>> answer_text(lambda text: text.split()[-1], "it is 42", ids=[], tokenizer=None)
+        >>> answer_text(lambda text: text.split()[-1], "it is 42")
         '42'
     """
     if isinstance(finder, str):
         return extract_answer(text, finder)
     if _reads_text(finder):
         return _answer_of(finder, text)
+    if tokenizer is None:
+        raise TypeError(f"here an answer finder is called with a text; {finder!r} reads token ids")
     found = answer_finder(finder)(ids, tokenizer)
     if found is None:
         return None

@@ -34,12 +34,25 @@ class Marker:
 
 
 def named(name: str) -> Marker:
-    """The marker of that name; ValueError if there is none."""
-    if name not in MARKERS:
+    """The marker of that name, or of a text before the answer (`is_wording`); ValueError if it is neither."""
+    if name in MARKERS:
+        return MARKERS[name]
+    if not is_wording(name):
         raise ValueError(
-            f"answer marker must be one of {sorted([*MARKERS, 'code'])} or a function of your own, got {name!r}"
+            f"answer marker must be one of {sorted([*MARKERS, 'code'])}, {WORDING}, or a function of your own, got "
+            f"{name!r}"
         )
-    return MARKERS[name]
+    return Marker(name.strip(), f"{MARKUP}:=", _read_sentence, must_close=False)
+
+
+def is_wording(text: str) -> bool:
+    """Whether a text can come before answers: a name that is misspelt cannot.
+
+    Example:
+        >>> is_wording("Answer:"), is_wording("the answer is"), is_wording("boxd")
+        (True, True, False)
+    """
+    return re.fullmatch(r".*\S[ \t]*(?:[:=]|\bis)\s*", text) is not None
 
 
 # A regular expression reads megabytes in milliseconds.
@@ -65,6 +78,17 @@ def _read_line(text: str) -> tuple[str, bool]:
     answer, line_end, _ = text.lstrip("# \t\r\n").partition("\n")
     return answer, bool(line_end)
 
+
+def _read_sentence(text: str) -> tuple[str, bool]:
+    """Up to the end of the line or sentence, without markup around it; "3." may be cut off from "3.5"."""
+    text = text.lstrip(f" \t\r\n{MARKUP}:=")
+    end = re.search(r"\n|[.!?;](?=\s)", text)
+    answer = text if end is None else text[: end.start()]
+    return answer.rstrip(f" \t\r.!?;{MARKUP}"), end is not None
+
+
+MARKUP = "*_`$"
+WORDING = 'the text before answers, ending with ":", "=" or "is" ("Answer:")'
 
 MARKERS = {
     "boxed": Marker("\\boxed{", "", _read_braces),

@@ -170,7 +170,7 @@ def _check(runs: Sequence[Any], seed: int, map_prompts: int, **positive: int) ->
 def _progress(folders: Sequence[Path], show: bool) -> Iterable[Path]:
     from tqdm.auto import tqdm
 
-    bar: Iterable[Path] = tqdm(folders, desc="reading runs", unit="run", disable=not show, leave=False)
+    bar: Iterable[Path] = tqdm(folders, desc="reading runs", unit="run", disable=None if show else True, leave=False)
     return bar
 
 

@@ -90,7 +90,7 @@ def maps(
         return []
     chosen = _largest_prompts(remembering, -(-num_prompts // len(remembering)))
     tasks = [(run, prompt_id) for run in remembering for prompt_id in chosen]
-    bar = tqdm(tasks, desc="maps", unit="map", disable=not show_progress, leave=False)
+    bar = tqdm(tasks, desc="maps", unit="map", disable=None if show_progress else True, leave=False)
     return [found for task in bar if (found := _map(*task, num_points, seed)) is not None]
 
 

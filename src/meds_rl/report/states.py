@@ -101,7 +101,7 @@ def _vectors(
         places.append(found or last)
     parts = []
     bar = range(0, len(ids), BATCH)
-    for start in tqdm(bar, desc="reading states", disable=not show_progress, leave=False):
+    for start in tqdm(bar, desc="reading states", disable=None if show_progress else True, leave=False):
         part = slice(start, start + BATCH)
         parts.append(extract(model, WorkingStates(), prompt_ids[part], ids[part], places[part], batch_size=BATCH))
     vectors = np.concatenate(parts).astype(np.float64) if parts else np.zeros((0, 1))

@@ -116,7 +116,7 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
     rng = np.random.default_rng(seed)
     rows, prompts, completions = _texts(run, run.wrong, MAX_READ, rng)
     cut = without_template(prompts.values())
-    bar = tqdm(rows.tolist(), desc="reading workings", disable=not show_progress, leave=False)
+    bar = tqdm(rows.tolist(), desc="reading workings", disable=None if show_progress else True, leave=False)
     workings = [_read(cut(prompts[row]), completions[row]) for row in bar]
     num_read = sum(working is not None for working in workings)
     prompt_ids = run.rollouts["prompt_id"].to_numpy()[rows]

@@ -6,11 +6,12 @@ A marker or a regular expression says where they are. Where nothing is marked, `
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from meds_rl.fingerprint.answer import extract_answer
-from meds_rl.fingerprint.locate import MARKERS
+from meds_rl.fingerprint.locate import MARKERS, WORDING, is_wording, named
 
 Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
 """From B completions to their answers; None for no answer."""
@@ -29,6 +30,8 @@ _SENTENCE_END = re.compile(r"[.!?;](?=[\s*_`$\"')]|$)")
 _AROUND = " \t\r*_`$\"'"
 _NUMBER_OR_LETTER = re.compile(r"[-+]?[0-9][0-9,]*(?:\.[0-9]+)?(?: ?/ ?[0-9]+)?(?: ?%)?|\(?[A-Z]\)?")
 
+_WORDING = re.compile(r"\b(?i:answer|final result)[ \t*_`]*(?:\bis\b|[:=])")
+
 _BEGIN, _END = "\U000f1a7e", "\U000f1a7f"
 """Put around each match: two private characters that texts do not use."""
 
@@ -42,15 +45,15 @@ def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
         raise ValueError("Give --answer-marker or --answer-pattern, not both.")
     if pattern is not None:
         return {pattern: by_pattern(pattern)}
-    if marker is not None and marker not in SHOWN:
-        raise ValueError(f"--answer-marker must be one of {', '.join(SHOWN)}; got {marker!r}.")
-    return {SHOWN[name]: _by_marker(name) for name in ([marker] if marker else MARKERS)}
+    if marker is not None and marker not in SHOWN and not is_wording(marker):
+        raise ValueError(f"--answer-marker must be one of {', '.join(SHOWN)}, or {WORDING}; got {marker!r}.")
+    return {SHOWN.get(name, name): _by_marker(name) for name in ([marker] if marker else MARKERS)}
 
 
 def _by_marker(name: str) -> Search:
     if name == "code":
         return lambda texts: [extract_answer(text, name) for text in texts]
-    opening = MARKERS[name].opening
+    opening = named(name).opening
     return lambda texts: [extract_answer(text, name) if opening in text else None for text in texts]
 
 
@@ -126,6 +129,20 @@ GUESSES: Mapping[str, Search] = {
 """Name for the reader -> `Search`, the most reliable first. They look at the end of a completion only.
 
 ":" and "=" count as "is"."""
+
+
+def suggest_marker(texts: Sequence[str]) -> tuple[str, int] | None:
+    """The marker, or the text before answers, that finds most answers, and how many; None if it finds under half.
+
+    Example:
+        >>> suggest_marker(["2 + 3 = 5. Answer: 5", "I guess 6.\\nAnswer: 6", "No."])
+        ('Answer:', 2)
+    """
+    wordings = Counter(found[-1] for text in texts if (found := _WORDING.findall(text[-ENDING:])))
+    names = [*MARKERS, *(wording for wording, _ in wordings.most_common(1))]
+    counts = {name: sum(answer is not None for answer in _by_marker(name)(texts)) for name in names}
+    best = max(names, key=lambda name: counts[name])
+    return (best, counts[best]) if counts[best] and 2 * counts[best] >= len(texts) else None
 
 
 def _last(text: str) -> str | None:

@@ -49,7 +49,7 @@ class ReadOptions:
 
     Attributes:
         columns: prompt, completion, reward, step, answer or group -> the column that has it.
-        answer_marker: how answers are marked: boxed, answer_tag, hashes or code.
+        answer_marker: how answers are marked: boxed, answer_tag, hashes, code, or the text before them ("Answer:").
         answer_pattern: a regular expression of RE2 for the answer (`answers.by_pattern`).
         correct_above: a completion with a larger reward is right.
     """
@@ -220,7 +220,7 @@ class Collector:
         sizes = [_size_of(path) for path in files]
         name = "".join(letter if letter.isprintable() else " " for letter in encodable(self._dump.name))  # no escapes
         with tqdm(
-            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=not show_progress, leave=False
+            total=sum(sizes), desc=name, unit="B", unit_scale=True, disable=None if show_progress else True, leave=False
         ) as bar:
             for path, size in zip(files, sizes, strict=True):
                 done = 0

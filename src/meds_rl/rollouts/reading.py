@@ -36,7 +36,8 @@ def read(
         path: a run folder, a file, a folder of files, or a pattern.
         columns: "prompt", "completion", "reward", "step", "answer" or "group" -> the column that has it. Needed only
             where the format is not recognised; a given column overrides the format.
-        answer_marker: how final answers are marked: "boxed", "answer_tag", "hashes" or "code". Default: the commonest.
+        answer_marker: how final answers are marked: "boxed", "answer_tag", "hashes", "code", or
+            the text before them, such as "Answer:". Default: the commonest.
         answer_pattern: a regular expression for the answer instead (`answers.by_pattern`).
         correct_above: a completion with a larger reward is right. Default: those with reward 1, or with the larger of
             two rewards if that is 1 or more, or minus the other.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Prompt: TypeAlias = str | Sequence[Mapping[str, Any]]
 GradeIn: TypeAlias = Literal["process", "threads"] | None
+TextAnswerFinder: TypeAlias = Callable[[str], str | None]
 StrategyFinder: TypeAlias = Callable[[str, Mapping[str, Any]], str | None]
 
 
@@ -52,7 +53,8 @@ class Task:
             text) and the columns that `grade` reads.
         test: the same columns, prompts that are not in `train`; None if there are none.
         grade: `grade(completion, row) -> bool`, or a `Verdict`. Module-level function or picklable callable.
-        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag", "hashes" or "code".
+        answer_marker: how the answer is marked in a completion: "boxed", "answer_tag", "hashes", "code", or the
+            text before it, such as "Answer:".
         strategy: `strategy(completion, row)` names the strategy that a completion follows, None for an unknown one.
             Only tasks whose working can be checked have it.
         correct_strategies: the strategies that are right; with a right answer, the trace is exact.
@@ -60,6 +62,7 @@ class Task:
             limit, as a completion can make `grade` run for ever (a computer algebra system reads the answer).
             "threads": the completions of a batch in as many threads as there are cores, as `grade` waits for processes
             of its own. None: directly.
+        answer_finder: your function from a completion's text to its answer (None for none), instead of the marker.
     """
 
     name: str
@@ -70,6 +73,12 @@ class Task:
     strategy: StrategyFinder | None = None
     correct_strategies: tuple[str, ...] = ()
     grade_in: GradeIn = None
+    answer_finder: TextAnswerFinder | None = None
+
+    @property
+    def finds_answers_by(self) -> str | TextAnswerFinder:
+        """The answer finder, or the marker if there is none."""
+        return self.answer_finder or self.answer_marker
 
 
 def prompt_id(prompt: Prompt) -> str:

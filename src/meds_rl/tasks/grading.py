@@ -16,6 +16,9 @@ Message: TypeAlias = Mapping[str, Any]
 TIMEOUT_SECONDS = 5
 """Time limit for parsing one answer, and for one comparison of two expressions."""
 
+RIGHT_ABOVE = 0.5
+"""`correct_above` where it is None: a completion is right if its reward is larger."""
+
 MAX_ANSWER_CHARS = 500
 """Longer answers (and longer than twice the gold answer) are only compared as text, never parsed."""
 

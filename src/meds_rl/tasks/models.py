@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.metadata
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,9 @@ PAD_TOKEN = "<|endoftext|>"  # SmolLM2's end of text; its end of turn, the eos, 
 
 LEFT_OUT = ("quantization_config", "pad_token_id", "dtype", "model_type", "transformers_version")
 """Keys of the configuration that describe how the GGUF file was read, or that are set below."""
+
+
+_logger = logging.getLogger("meds_rl")
 
 
 def gguf_path() -> Path:
@@ -76,12 +81,23 @@ def model_location(name: str) -> str:
             raise ValueError(f"there is no folder with a model at {name}")
         return str(path) if name.startswith("~") else name
     if Path(name).is_dir() or "/" in name or not re.match(r"pocket(?:[:-]|$)", name):
+        _say_if_no_folder(name)
         return name
     if name != "pocket":
         raise ValueError(f'one pocket model is shipped, called "pocket"; got {name!r}. Name others by their folder')
     from meds_rl.tasks.pocket import checkpoint_path
 
     return str(checkpoint_path())
+
+
+def _say_if_no_folder(name: str) -> None:
+    """Say that a name is looked for on the hub, which may take a minute without a network, if it may be a folder's."""
+    path = Path(name)
+    if name == MODEL_NAME or path.is_dir() or not path.parent.is_dir():
+        return
+    close = difflib.get_close_matches(path.name, [one.name for one in path.parent.iterdir() if one.is_dir()], n=1)
+    hint = f" Did you mean {path.parent / close[0]}?" if close else ""
+    _logger.warning("There is no folder %s here: it is taken for a model's name on the hub.%s", name, hint)
 
 
 def load_language_model(name: str, *, device: str | None = None, dtype: str | None = None) -> tuple[Any, Any]:

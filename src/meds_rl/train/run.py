@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -172,6 +172,7 @@ def _no_empty_folder(folder: Path) -> Iterator[None]:
 def _checked_trainer(
     recipe: Recipe, task: Task, make: Callable[..., MEDSTrainer], model: Any, tokenizer: Any, functions: list[Any]
 ) -> MEDSTrainer:
+    finder = {} if task.answer_finder is None else {"answer_finder": task.answer_finder}
     trainer = make(
         model,
         functions,
@@ -183,6 +184,7 @@ def _checked_trainer(
         quantization_config=get_quantization_config(recipe.model),
         strategy=task.strategy,
         correctness=_correctness(recipe, functions),
+        **finder,
     )
     if isinstance(task.train[0]["prompt"], list) and getattr(trainer._tokenizer, "chat_template", None) is None:
         raise ValueError(
@@ -255,7 +257,7 @@ def _set_answer_marker(recipe: Recipe, task: Task) -> None:
     given = recipe.given.get("answer_marker", task.answer_marker)
     if given != task.answer_marker:
         raise ValueError(f"Task {task.name!r} marks answers with {task.answer_marker!r}; answer_marker is {given!r}.")
-    recipe.training.answer_marker = cast(Any, task.answer_marker)  # checked where answer_finder is made
+    recipe.training.answer_marker = task.answer_marker  # checked where answer_finder is made
 
 
 def _check_evaluation(recipe: Recipe, task: Task) -> None:

@@ -10,7 +10,7 @@ from trl import GRPOConfig, TrlParser
 from meds_rl import ErrorMemory
 from meds_rl.engines.settings import METHODS, PRESETS, default_of, name_in, settings_of
 from meds_rl.engines.trl import MEDSConfig
-from meds_rl.engines.trl.config import make_trainers_shaper
+from meds_rl.engines.trl.config import make_trainers_shaper, memory_line
 from meds_rl.memory import HDBSCANClustering
 
 
@@ -39,7 +39,8 @@ def test_the_fields_are_those_of_the_table_of_settings():
         if field.name not in OURS:
             continue
         setting = settings_of("trl")[table[field.name]]
-        assert kind_of(hints[field.name]) == setting.kind, field.name
+        expected = str if setting.also else setting.kind  # a text beside the names
+        assert kind_of(hints[field.name]) == expected, field.name
         assert field.default == default_of("trl", table[field.name]), field.name
         may_be_none = type(None) in get_args(hints[field.name])
         assert may_be_none == (field.default is None), field.name
@@ -161,6 +162,29 @@ def test_the_recommended_penalty_ends_before_training_does(tmp_path):
     assert strengths(preset="paper") == [1, 1, 1, 1, 1]
     assert strengths(preset="recommended") == pytest.approx([1, 1, 0.166 / 0.333, 0, 0])
     assert strengths(preset="recommended", meds_anneal=[1, 1]) == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "knows_right", "said"),
+    [
+        # recommended: from .333 to .666 of 40 steps
+        ({}, True, "at most meds_beta=2, which fades between steps 13 and 27 of 40; meds_alpha=0 only watches."),
+        ({"meds_anneal": [1, 1]}, True, "at most meds_beta=2; meds_alpha=0 only watches."),
+        ({}, False, "only watches, until a reward function says right or wrong (correctness)."),
+        ({"meds_alpha": 0, "meds_recall": 4}, True, "only watches, as meds_alpha is 0; 4 groups in a row"),
+        ({"multi_objective_aggregation": "normalize_then_sum"}, True, "only watches, as multi_objective_aggregation"),
+    ],
+)
+def test_what_the_memory_does_is_announced(tmp_path, fields, knows_right, said):
+    args = config(tmp_path, method="trl", **fields)
+    assert said in memory_line(args, knows_right=knows_right, max_steps=40)
+
+
+def test_a_misspelt_field_is_named_with_the_one_meant(tmp_path):
+    with pytest.raises(TypeError, match="MEDSConfig has no field 'meds_alpah'; did you mean 'meds_alpha'"):
+        config(tmp_path, meds_alpah=0)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        config(tmp_path, xyz=0)
 
 
 def test_a_presets_list_belongs_to_one_configuration(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from accelerate import PartialState
 
 from meds_rl.engines.trl import MEDSTrainer
-from meds_rl.engines.trl.batch import rollout_columns
+from meds_rl.engines.trl.batch import Batch, rollout_columns, warn_of_first_batch
 from meds_rl.engines.trl.correctness import Correctness, as_list, find_columns
 from meds_rl.rollouts import RunFolder
 
@@ -263,6 +263,16 @@ def test_a_first_batch_that_cannot_be_meant(model_path, dataset, make_config, ca
     if finder is None:
         assert "Set answer_marker" in caplog.text
         assert "answer_finder" in caplog.text
+
+
+def test_the_warning_offers_a_marker_that_finds_the_answers(caplog):
+    texts = ["2 + 3 = 5. Answer: 5", "2 + 3 = 6. Answer: 6.", "So 5"]
+    batch = Batch(
+        ["a"] * 3, ["2 + 3?"] * 3, texts, [None] * 3, [9] * 3, [None] * 3, np.zeros(3), np.arange(3) == 0,
+        np.ones(3, dtype=bool), group_size=3,
+    )  # fmt: skip
+    warn_of_first_batch(batch, reads_answers=True)
+    assert "Set answer_marker='Answer:' in MEDSConfig, which finds an answer in 2 of them" in caplog.text
 
 
 def test_a_batch_without_a_grade_decides_nothing():

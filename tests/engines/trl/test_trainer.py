@@ -15,7 +15,7 @@ from meds_rl.engines.trl import MEDSTrainer
 from meds_rl.fingerprint import Projected, WorkingStates
 from meds_rl.rollouts import RunFolder
 
-from .conftest import assert_same_bits, even_length, mostly_wrong, parameters, third_token, train
+from .conftest import assert_same_bits, even_length, length, mostly_wrong, parameters, third_token, train
 
 
 def test_grpo_equals_trls_own_trainer_to_the_last_bit(model_path, dataset, make_config, tmp_path):
@@ -149,6 +149,31 @@ def test_metrics_reach_the_log(model_path, dataset, make_config):
         "diversity/top1_eigenvalue_ratio",
     ):
         assert name in logged, name
+
+
+def test_a_state_is_logged_as_it_is_after_the_last_batch(model_path, dataset, make_config):
+    args = make_config(method="trl", max_steps=4, logging_steps=2)
+    trainer = train(model_path, dataset, args)
+    rows = [row for row in trainer.state.log_history if "meds/memory_size" in row]
+    rollouts = RunFolder(args.output_dir).rollouts()
+    kept = [int(((rollouts["step"] < step) & (rollouts["memory_id"] >= 0)).sum()) for step in (2, 4)]
+    assert [row["meds/memory_size"] for row in rows] == kept
+    # .1 falls to 0 between .333 and .666 of training: .1 before step 1, (.666 - .75) < 0 before step 3.
+    assert [row["meds/alpha"] for row in rows] == [0.1, 0.0]
+
+
+def test_without_right_answers_no_figure_of_wrong_ones_is_logged(model_path, dataset, make_config, capsys):
+    trainer = train(model_path, dataset, make_config(method="trl", max_steps=1), length)
+    logged = {name for row in trainer.state.log_history for name in row}
+    assert "fingerprint 'working_states') only watches, until" in capsys.readouterr().out
+    assert {name for name in logged if name.startswith("meds/")} == {
+        "meds/memory_size",
+        "meds/alpha",
+        "meds/memory_ms",
+        "meds/fingerprint_ms",
+        "meds/fingerprint_age",
+    }
+    assert "diversity/top1_eigenvalue_ratio" not in logged
 
 
 @pytest.mark.parametrize("method", ["grpo", "grpo-entropy", "dapo"])

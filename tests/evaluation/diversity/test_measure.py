@@ -96,7 +96,8 @@ def test_a_measure_whose_package_is_missing_is_left_out_and_says_what_it_needs(t
     one = diversity(found, rng=rng())
     assert "self_bleu" not in one.figures
     assert one.figures["distinct_1"].value == pytest.approx((5 + 4) / 2 / 18)
-    assert one.to_dict()["missing"] == {"self_bleu": 'self-BLEU needs sacrebleu: pip install "meds-rl[eval]"'}
+    how = 'pip install "meds-rl[eval]" (in a clone: pip install -e ".[eval]")'
+    assert one.to_dict()["missing"] == {"self_bleu": f"self-BLEU needs sacrebleu: {how}"}
 
 
 def test_parts_and_agreement_of_a_run(tmp_path):

@@ -15,6 +15,7 @@ from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
 from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.recall import RightCompletion
+from meds_rl.rollouts.answers import suggest_marker
 from meds_rl.shaping.advantage import AdvantageFunction, advantages_by, group_advantages
 from meds_rl.shaping.recall import WEIGHT
 from meds_rl.shaping.result import ShapedBatch
@@ -238,10 +239,13 @@ def warn_of_first_batch(batch: Batch, *, reads_answers: bool) -> None:
     found = sum(answer is not None for answer in batch.answers)
     if reads_answers and found < len(batch) / 10:
         first, last = (shorten(batch.completions[row]) for row in (0, -1))
+        how = "Set answer_marker to the way in which your answers are marked"
+        if (better := suggest_marker(batch.completions)) is not None:
+            how = f"Set answer_marker={better[0]!r} in MEDSConfig, which finds an answer in {better[1]} of them"
         logger.warning(
             f"{found} of {len(batch)} completions of the first batch have an answer, so the memory can hardly tell "
-            f"errors apart. Two of them: {first!r}, {last!r}. Set answer_marker to the way in which your answers are "
-            "marked, or pass answer_finder to MEDSTrainer: a function from a completion's text to its answer."
+            f"errors apart. Two of them: {first!r}, {last!r}. {how}, or pass answer_finder to MEDSTrainer: a function "
+            "from a completion's text to its answer."
         )
     graded = batch.is_correct[batch.is_graded]
     if batch.knows_right and len(graded) and (graded.all() or not graded.any()):

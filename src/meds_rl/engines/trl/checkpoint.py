@@ -72,6 +72,8 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     """
     folder = Path(checkpoint)
     on_main_process(trainer.accelerator, lambda: _load_memory(trainer, folder))
+    if trainer.memory is not None:
+        trainer.accelerator.print(f"meds-rl: the memory of {folder} is restored: {len(trainer.memory):,} completions.")
     if not (folder / STATE_FILE).is_file():
         logger.warning(
             f"{folder} has no {STATE_FILE}: the resumed run may draw other prompts than the run that is continued."

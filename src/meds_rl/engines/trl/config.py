@@ -1,6 +1,8 @@
 """``MEDSConfig``, and what ``MEDSTrainer.__init__`` needs: the shaper, added rewards, checks of arguments."""
 
 import copy
+import difflib
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -108,7 +110,7 @@ class MEDSConfig(GRPOConfig):
     fingerprint_layers: int | None = field_of("trl", "fingerprint_layers")
     fingerprint_width: int | None = field_of("trl", "fingerprint_width")
     fingerprint_from: Literal["policy", "reference"] = field_of("trl", "fingerprint_from")
-    answer_marker: Literal["boxed", "answer_tag", "hashes", "code"] = field_of("trl", "answer_marker")
+    answer_marker: str = field_of("trl", "answer_marker")
     correct_above: float | None = field_of("trl", "correct_above")
 
     dynamic_sampling: bool | None = field_of("trl", "dynamic_sampling")
@@ -119,6 +121,15 @@ class MEDSConfig(GRPOConfig):
     entropy_advantage: float | None = field_of("trl", "entropy_advantage")
 
     log_rollouts: bool = field_of("trl", "log_rollouts")
+
+    def __new__(cls, *_: Any, **given: Any) -> "MEDSConfig":
+        """Names the field that a misspelt one may mean; Python's own error follows for all others."""
+        known = inspect.signature(cls.__init__).parameters
+        if all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in known.values()):
+            for name in given.keys() - known.keys():
+                if close := difflib.get_close_matches(name, known, n=1):
+                    raise TypeError(f"{cls.__name__} has no field {name!r}; did you mean {close[0]!r}?")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         self._resolve()
@@ -210,6 +221,11 @@ class MEDSConfig(GRPOConfig):
     def recalls(self) -> bool:
         """Whether groups without a right answer take in recalled ones."""
         return self.uses_memory and self.meds_recall > 0
+
+    @property
+    def penalises_sums(self) -> bool:
+        """Whether TRL adds the rewards before it normalises them, so that a penalty keeps its size."""
+        return bool(self.multi_objective_aggregation == "sum_then_normalize")
 
     @property
     def shapes_all_wrong(self) -> bool:
@@ -437,20 +453,36 @@ def _has_images(dataset: Dataset) -> bool:
 # ---- What is printed at the start of training.
 
 
-def opening_lines(args: MEDSConfig) -> str:
+def opening_line(args: MEDSConfig) -> str:
     """What method and preset have set against TRL's defaults, and how to override it."""
     changed = ", ".join(f"{name}={value!r}" for name, value in args.set_against_trl.items())
-    lines = [f"meds-rl: method {args.method!r} keeps your settings and TRL's defaults."]
-    if changed:
-        lines = [
-            f"meds-rl: method {args.method!r} has set, against TRL's defaults: {changed}. A value of your own in "
-            "MEDSConfig wins; method='trl' keeps TRL's."
-        ]
-    if args.uses_memory:
-        effect = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}; with meds_alpha=0 it only watches"
-        if args.meds_alpha == 0:
-            effect = "only watches, as meds_alpha is 0"
-        if args.recalls:
-            effect += f"; {args.meds_recall} groups in a row without a right answer may take in an earlier one"
-        lines.append(f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {effect}.")
-    return "\n".join(lines)
+    if not changed:
+        return f"meds-rl: method {args.method!r} keeps your settings and TRL's defaults."
+    return (
+        f"meds-rl: method {args.method!r} has set, against TRL's defaults: {changed}. A value of your own in "
+        "MEDSConfig wins; method='trl' keeps TRL's."
+    )
+
+
+def memory_line(args: MEDSConfig, *, knows_right: bool, max_steps: int) -> str:
+    """What the memory does to the rewards; known once the first batch is graded.
+
+    Args:
+        args: of a method with a memory.
+        knows_right: whether a reward function says right or wrong.
+        max_steps: of this training.
+    """
+    watches = {
+        "as meds_alpha is 0": args.meds_alpha == 0,
+        "until a reward function says right or wrong (correctness)": not knows_right,
+        "as multi_objective_aggregation is not 'sum_then_normalize'": not args.penalises_sums,
+    }
+    why = next((reason for reason, holds in watches.items() if holds), None)
+    effect = f"only watches, {why}"
+    if why is None:
+        first, last = (round(share * max_steps) for share in args.meds_anneal or (1, 1))
+        fades = f", which fades between steps {first} and {last} of {max_steps}" if first < max_steps else ""
+        effect = f"penalises repeated errors by at most meds_beta={args.meds_beta:g}{fades}; meds_alpha=0 only watches"
+    if args.recalls:
+        effect += f"; {args.meds_recall} groups in a row without a right answer may take in an earlier one"
+    return f"meds-rl: the memory (preset {args.preset!r}, fingerprint {args.fingerprint!r}) {effect}."

@@ -51,7 +51,8 @@ from meds_rl.engines.trl.config import (
     add_rewards,
     check_arguments,
     make_trainers_shaper,
-    opening_lines,
+    memory_line,
+    opening_line,
 )
 from meds_rl.engines.trl.correctness import Correctness, Given, as_list, find_columns
 from meds_rl.engines.trl.dynamic_sampling import (
@@ -284,7 +285,7 @@ class MEDSTrainer(GRPOTrainer):
         if not self.model.training:  # evaluation never touches the memory
             return super()._generate_and_score_completions(inputs)
         if self._num_generations_done == 0:
-            self.accelerator.print(opening_lines(self.args))
+            self.accelerator.print(opening_line(self.args))
         if self._stream is not None:
             self._filled = self._fill_batch(inputs, self._stream)
             inputs = self._filled.inputs(slice_of(self.accelerator, len(inputs)))
@@ -295,6 +296,9 @@ class MEDSTrainer(GRPOTrainer):
             self.reward_funcs, self.reward_func_names, self.reward_weights = original
             self._filled, self.num_iterations = None, self.args.num_iterations
         if self._num_generations_done == 0:
+            if self.args.uses_memory:
+                knows_right, max_steps = self._batch.knows_right, self.state.max_steps
+                self.accelerator.print(memory_line(self.args, knows_right=knows_right, max_steps=max_steps))
             reads_answers = not self._outcomes.required and self.args.fingerprint != "text"
             warn_of_first_batch(self._batch, reads_answers=reads_answers)
         if self.args.recalls and self.memory is not None:
@@ -506,16 +510,17 @@ class MEDSTrainer(GRPOTrainer):
         if batch.outcomes is not None:
             rows = [{**row, OUTCOME: one} for row, one in zip(inputs, batch.outcomes[local], strict=True)]
         self.shape(batch, partial(self._features, rows))
-        if not batch.knows_right or self.args.multi_objective_aggregation != "sum_then_normalize":
+        if not batch.knows_right or not self.args.penalises_sums:
             batch.only_watch()
         seconds = time.perf_counter() - start - self._fingerprint_seconds
-        figures = batch.metrics() | {"memory_size": len(shaper.memory)}
+        figures = batch.metrics() if batch.knows_right else {}
         figures |= {"fingerprint_ms": 1000 * self._fingerprint_seconds, "memory_ms": 1000 * seconds}
         if self._source is not None and self._source.follows_policy:
             figures["fingerprint_age"] = batch.fingerprint_age
-        if shaper.anneal is not None:
-            figures["alpha"] = shaper.alpha_at(self._progress)
         self._log("meds/", figures)
+        self._log_last("meds/memory_size", len(shaper.memory))
+        if shaper.anneal is not None:
+            self._log_last("meds/alpha", shaper.alpha_at(self._progress))
         # One short column: TRL's table in the terminal has few letters for each, and it shows the penalty as a reward.
         taken = "cluster" in self._pending_extra_logs  # by a reward function's log_extra
         words = cluster_words(batch.column("cluster"), batch.column("cluster_size"))
@@ -566,12 +571,16 @@ class MEDSTrainer(GRPOTrainer):
         if batch.knows_right:
             group_ids = [row // batch.group_size for row in range(len(answers))]
             self._log("", batch_figures(answers, is_correct, graded, group_ids))
-        if batch.features is not None:
+        if batch.features is not None and batch.knows_right:
             self._log("", fingerprint_figures(batch.features, batch.prompt_ids, batch.scored_wrong))
 
     def _log(self, prefix: str, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():
             self._metrics["train"][prefix + name].append(float(value))
+
+    def _log_last(self, name: str, value: float) -> None:
+        """Log a state, of which the last value counts; TRL logs the mean of all since its last log."""
+        self._metrics["train"][name] = [float(value)]
 
     # ---- advantages and the rollouts table ----
 

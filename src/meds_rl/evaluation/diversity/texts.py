@@ -13,7 +13,7 @@ from meds_rl.evaluation.diversity.eigenvalues import finite_rows
 Tokenizer: TypeAlias = Literal["13a", "intl", "char"]
 """How sacrebleu splits a text into words."""
 
-NEEDS_SACREBLEU = 'self-BLEU needs sacrebleu: pip install "meds-rl[eval]"'
+NEEDS_SACREBLEU = 'self-BLEU needs sacrebleu: pip install "meds-rl[eval]" (in a clone: pip install -e ".[eval]")'
 
 MAX_COMPLETIONS, MAX_WORDS = 16, 1000
 _CHARACTERS_A_WORD = 20  # longer texts are cut first: a text without spaces may be one word of megabytes

@@ -63,7 +63,7 @@ def draw_pictures(figures: Sequence[Figure], folder: Path, format_: str) -> list
     paths = [folder / name for name in names]
     known = {**_index(folder), **index}
     write_atomically(folder / INDEX, json.dumps({"generator": "meds-rl", "figures": known}, indent=2).encode())
-    for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure"), strict=True):
+    for path, figure in zip(paths, tqdm(figures, desc="pictures", unit="figure", disable=None), strict=True):
         spec = figure.whole(theme)
         try:
             picture = draw(drawable(spec))
