@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from meds_rl.fingerprint.answer import extract_answer
-from meds_rl.fingerprint.locate import MARKERS, WORDING, is_wording, named
+from meds_rl.fingerprint.locate import MARKERS, WORDING, is_wording
 
 Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
 """From B completions to their answers; None for no answer."""
@@ -51,10 +51,7 @@ def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
 
 
 def _by_marker(name: str) -> Search:
-    if name == "code":
-        return lambda texts: [extract_answer(text, name) for text in texts]
-    opening = named(name).opening
-    return lambda texts: [extract_answer(text, name) if opening in text else None for text in texts]
+    return lambda texts: [extract_answer(text, name) for text in texts]
 
 
 def by_pattern(pattern: str) -> Search:
