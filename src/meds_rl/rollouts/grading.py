@@ -32,7 +32,7 @@ class Grading:
         is_correct: (N,) 1 right, 0 wrong, NaN not graded.
         rewards: (N,) the reward.
         right: what counts as right.
-        total: what the reward is, in a sentence; empty if that is said by `right`.
+        total: what the reward is, in a sentence; empty if `right` names it already.
     """
 
     is_correct: Numbers
