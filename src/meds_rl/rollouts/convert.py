@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import write_atomically
-from meds_rl.labels import NOT_SCORED
+from meds_rl.labels import NO_MEMORY, NOT_SCORED
 from meds_rl.rollouts.collect import Collector, ReadOptions
 from meds_rl.rollouts.dumps import Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
@@ -232,7 +232,7 @@ class _Columns:
             "cluster": [NOT_SCORED] * n,
             "cluster_size": [0.0] * n,
             "penalty": [0.0] * n,
-            "reason": ["no_memory"] * n,
+            "reason": [NO_MEMORY] * n,
             "memory_id": [-1] * n,
             "in_loss": [True] * n,
             "replaced": pa.nulls(n, pa.bool_()),

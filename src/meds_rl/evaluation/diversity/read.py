@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.evaluation.agreement_by_prompt import rows_by_name
+from meds_rl.labels import NOT_GRADED
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.rollouts import RunFolder
 from meds_rl.rollouts.blocks import kind_of
@@ -34,7 +35,6 @@ BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another wid
 Vectors = NDArray[np.float32]
 _TEXT_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "strategy", "reason")
 _ROLLOUTS = (*_TEXT_COLUMNS, "step", "generation", "is_correct", "memory_id", "reward", "in_loss")
-_NOT_GRADED = "not_graded"
 
 Of: TypeAlias = Literal["wrong", "right", "all"]
 """Which completions are measured."""
@@ -190,7 +190,7 @@ def _listed(left_out: dict[str, NDArray[np.int64]]) -> dict[str, list[int]]:
 
 def _of_run(run: RunFolder) -> Completions:
     frame = run.rollouts(_ROLLOUTS)
-    graded = (frame["reward"].notna() & (frame["reason"] != _NOT_GRADED)).to_numpy(dtype=bool)
+    graded = (frame["reward"].notna() & (frame["reason"] != NOT_GRADED)).to_numpy(dtype=bool)
     frame = frame[graded].reset_index(drop=True)
     columns: dict[str, list[Any]] = {name: frame[name].tolist() for name in _TEXT_COLUMNS}
     found = Completions(
