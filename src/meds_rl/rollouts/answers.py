@@ -91,12 +91,12 @@ def _after(words: str) -> Search:
         >>> _after("answer")(["The answer is 3. No: **Answer:** $3.5$", "The answer is: 17. I am sure.", "It is 3."])
         ['3.5', '17', None]
     """
-    said = re.compile(rf"\b(?i:{words}){_SAYS}")
+    wording = re.compile(rf"\b(?i:{words}){_SAYS}")
     last = words.rpartition(" ")[2]
 
     def find(text: str) -> str | None:
         ending = text[-ENDING:]
-        found = said.findall(ending) if last in ending.lower() else None  # much faster than the expression
+        found = wording.findall(ending) if last in ending.lower() else None  # much faster than the expression
         return _trimmed(found[-1]) if found else None
 
     return lambda texts: [find(text) for text in texts]

@@ -50,7 +50,7 @@ class Population(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """B completions; `select` leaves `population`, `left_out` and `said` as they are."""
+    """B completions; `select` leaves `population`, `left_out` and `notes` as they are."""
 
     problem_ids: Sequence[str]
     prompts: Sequence[str]  # chat messages are JSON
@@ -67,7 +67,7 @@ class Completions:
     in_loss: NDArray[np.bool_] | None = None  # (B,) False for fillers of a batch; None if there are none
     population: Population | None = None  # of a training
     left_out: Mapping[str, Sequence[int]] = field(default_factory=dict)  # why rows could not be read, and which
-    said: Sequence[str] = ()  # what was recognised of rollouts of another program
+    notes: Sequence[str] = ()  # on what was recognised of rollouts of another program
 
     def __len__(self) -> int:
         """B."""
@@ -79,7 +79,7 @@ class Completions:
         columns: dict[str, Any] = {
             name: column[places] if isinstance(column, np.ndarray) else [column[row] for row in places.tolist()]
             for name, column in vars(self).items()
-            if name not in ("vectors", "population", "left_out", "said") and column is not None
+            if name not in ("vectors", "population", "left_out", "notes") and column is not None
         }
         return replace(self, **columns)
 
@@ -205,7 +205,7 @@ def _of_run(run: RunFolder) -> Completions:
         in_loss=frame["in_loss"].to_numpy(dtype=bool),
         population=_population(frame) if run.source is None else None,
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
-        said=(run.source or {}).get("notes", ()),
+        notes=(run.source or {}).get("notes", ()),
     )
     path = run.memory_path()
     return found if path is None else _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())
