@@ -1,4 +1,4 @@
-"""Values of `ShapedBatch.clusters` other than the labels of clusters (0, 1, 2, ...)."""
+"""Special values: of clusters beside their labels 0, 1, 2, ..., and of reasons beside those of `Reason`."""
 
 NOISE = -1
 """Most of the nearest remembered completions are in no cluster of HDBSCAN."""
@@ -11,3 +11,9 @@ UNSEEN = -3
 
 NOT_SCORED = -4
 """The completion was not looked up: its group is all right or all wrong and skipped, or it is no target."""
+
+NOT_GRADED = "not_graded"
+"""The reason, in the rollouts, of a completion that no reward function graded."""
+
+NO_MEMORY = "no_memory"
+"""The reason, in the rollouts, of a run without a memory."""

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 from importlib.metadata import PackageNotFoundError, PackagePath
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from meds_rl.rollouts import read_samples
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.mathematics import SYSTEM_PROMPT
 
-needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+from ..tasks.conftest import needs_bwrap
 
 ROWS = {
     "aime24": {

@@ -1,7 +1,8 @@
 """Errors by cluster and by answer, worked out by hand."""
 
-from meds_rl.report.errors import find_errors, ways
+from meds_rl.report.errors import find_errors
 from meds_rl.report.source import read_run
+from meds_rl.report.ways import ways
 
 from .runs import RIGHT, WRONG, write_run
 

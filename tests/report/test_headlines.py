@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from meds_rl.report.data import report_data
-from meds_rl.report.headlines import _how_often, _legend, _repeated, verdicts
+from meds_rl.report.differences import verdicts
+from meds_rl.report.headlines import _how_often, _legend, _repeated
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meds_rl.report.errors import MAX_BINS, STATES, life, stretches
+from meds_rl.report.life import MAX_BINS, STATES, life, stretches
 
 
 def asked(*counts):

@@ -9,8 +9,9 @@ from sklearn.metrics import adjusted_rand_score
 from meds_rl.fingerprint.steps import read_steps
 from meds_rl.report import workings
 from meds_rl.report.data import report_data
-from meds_rl.report.errors import find_errors, ways
+from meds_rl.report.errors import find_errors
 from meds_rl.report.source import read_run
+from meds_rl.report.ways import ways
 from meds_rl.report.workings import RIGHT_STEPS, answers_name_errors, by_steps, by_wording, read_workings
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
 from meds_rl.tasks.pocket.strategies import WRONG, plans

@@ -1,6 +1,10 @@
 """Data sets read from files go to a cache of their own, and nothing reaches for the network."""
 
+import shutil
+
 import pytest
+
+needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import shutil
 import threading
 
 import pytest
@@ -15,7 +14,7 @@ from meds_rl.tasks.code_tests import NUMBERS, ProgramTests
 from meds_rl.tasks.grader import Grader
 from meds_rl.tasks.grading import AccuracyReward
 
-needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+from .conftest import needs_bwrap
 
 HUMANEVAL = {
     "task_id": "HumanEval/0",

@@ -1,7 +1,6 @@
 """Programs that attack the sandbox: each gets a verdict in bounded time, and leaves nothing behind."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from meds_rl.tasks import bubblewrap, sandbox
 from meds_rl.tasks.sandbox import Calls, Limits, check_sandbox, run_calls, run_inputs
 from meds_rl.tasks.sandbox_inside import NotPlainError, decode, encode
 
-needs_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed")
+from .conftest import needs_bwrap
 
 LIMITS = Limits(test_seconds=30.0, seconds=60.0)  # a busy machine is slow
 SHORT = Limits(test_seconds=2.0, seconds=6.0)  # for programs that may never end

@@ -125,7 +125,7 @@ def _measure(path: str, completions: Completions, args: argparse.Namespace, out:
         )
         for part in parts_of(completions, args.bins)
     }
-    for note in completions.said:
+    for note in completions.notes:
         out.print(one_line(note), soft_wrap=True)
     out.print(diversity_table(f"{shown_name(path)}: {args.of} completions", found))
     missing = {why: None for one in found.values() for why in one.missing.values()}

@@ -114,19 +114,19 @@ class View:
 
     Attributes:
         path: of the memory or the rollouts.
-        said: one or a few lines about it.
+        summary: one or a few lines about it.
         prompts: the prompts.
         template: what the prompts have in common.
     """
 
     path: Path
-    said: str
+    summary: str
     prompts: list[Prompt]
     template: Template
 
     def headline(self) -> str:
         """What it is."""
-        return f"{self.path}: {self.said}"
+        return f"{self.path}: {self.summary}"
 
     def find(self, prompt_id: str) -> list[Prompt]:
         """One prompt: its wrong completions, its right ones, or both.
@@ -169,11 +169,11 @@ def view_of_memory(path: Path, folder: RunFolder | None) -> View:
     ]
     size = sum(prompt.size for prompt in prompts)
     clusters = sum(cluster.name not in NAMES.values() for prompt in prompts for cluster in prompt.clusters)
-    said = (
+    summary = (
         f"{size} remembered completions of {len(prompts)} prompts in {clusters} clusters, after {memory.step} batches."
     )
     template = Template() if rollouts is None else template_of(rollouts["prompt"].dropna().unique())
-    return View(path, said, sorted(prompts, key=lambda prompt: -prompt.size), template)
+    return View(path, summary, sorted(prompts, key=lambda prompt: -prompt.size), template)
 
 
 def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> View:
@@ -186,13 +186,13 @@ def view_of_rollouts(folder: RunFolder, most: int, prompt_id: str | None) -> Vie
     wrong = run.rollouts.iloc[run.wrong].assign(name=_names(run, by))
     counts = wrong["prompt_id"].value_counts()
     shown = list(counts.index[:most]) if prompt_id is None else [one for one in counts.index if one == prompt_id]
-    said = f"{len(wrong):,} of {len(run.rollouts):,} completions are wrong, of {len(counts):,} prompts."
+    summary = f"{len(wrong):,} of {len(run.rollouts):,} completions are wrong, of {len(counts):,} prompts."
     known = {name: wrong[wrong["prompt_id"] == name] for name in shown}
     prompts = [_wrong_of_prompt(run, name, members, by) for name, members in known.items()]
     unread = [
         Prompt(str(name), False, "", int(count), "", "", [], by) for name, count in counts.items() if name not in known
     ]
-    return View(run.path, "\n".join([said, *run.notes]), [*prompts, *unread], prompt_template(run))
+    return View(run.path, "\n".join([summary, *run.notes]), [*prompts, *unread], prompt_template(run))
 
 
 def _names(run: RunData, by: Literal["answer", "working"]) -> list[str]:

@@ -82,7 +82,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def exit_status(name: str, run: Callable[[], int]) -> int:
-    """Run a subcommand: its own status, 2 for bad input or a full disk (said in one sentence), 130 for Ctrl-C."""
+    """Run a subcommand: its own status, 2 for bad input or a full disk (with one sentence), 130 for Ctrl-C."""
     try:
         return int(run())
     except Exception as error:

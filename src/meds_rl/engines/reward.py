@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,7 +42,6 @@ from meds_rl.engines.reward_rows import (
 from meds_rl.engines.settings import MEMORY_SETTINGS, RIGHT_ABOVE, SETTINGS, make_memory
 from meds_rl.engines.texts import OUTCOME, outcome_texts, prompt_id_of, prompt_text
 from meds_rl.fingerprint.answer import TextAnswerFinder, answer_finder, answer_text
-from meds_rl.fingerprint.locate import Tokenizer
 from meds_rl.fingerprint.text import answer_vectors, text_fingerprints
 from meds_rl.memory.clustering import equal_vectors
 from meds_rl.memory.memory import ErrorMemory
@@ -285,7 +284,7 @@ class RepeatedErrorPenalty:
             return None
 
     def _answers(self, texts: list[str]) -> list[str | None]:
-        return [answer_text(self.answer_finder, text, [], cast(Tokenizer, None)) for text in texts]
+        return [answer_text(self.answer_finder, text) for text in texts]
 
     def _features(
         self, given: Mapping[str, Any], texts: list[str], answers: list[str | None], outcomes: list[str | None] | None

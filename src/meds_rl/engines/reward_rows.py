@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from meds_rl.checks import LARGEST, is_number, shown
 from meds_rl.engines.figures import batch_figures
 from meds_rl.engines.texts import OUTCOME, text_of
-from meds_rl.labels import NOT_SCORED
+from meds_rl.labels import NOT_GRADED, NOT_SCORED
 from meds_rl.memory.entry import MemoryEntry
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.result import ShapedBatch
 
 logger = logging.getLogger("meds_rl")
 
-NOT_GRADED = "not_graded"
 LIVE_VISITS = 3
 """An error is live if it was made in one of this many last visits to its prompt."""
 

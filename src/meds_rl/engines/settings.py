@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from meds_rl.fingerprint.locate import WORDING, is_wording
+from meds_rl.fingerprint.locate import MARKER_NAMES, WORDING, is_wording
 from meds_rl.memory.clustering import Clustering, HDBSCANClustering, equal_vectors
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.shaping.advantage import (
@@ -170,7 +170,7 @@ _SHARED: dict[str, Setting] = {
         least=1,
     ),
     "answer_marker": Setting(
-        ("boxed", "answer_tag", "hashes", "code"),
+        MARKER_NAMES,
         "boxed",
         "How an answer is marked: `\\boxed{...}`, `<answer>...</answer>`, `####` or another text in front, or a fenced "
         "block of code.",
@@ -334,13 +334,17 @@ def shapes_all_wrong(values: Mapping[str, Any]) -> bool:
     return bool(values["all_wrong"] != "skip" and values["target"] != "right")
 
 
+def make_hdbscan(values: Mapping[str, Any]) -> HDBSCANClustering:
+    """HDBSCAN with `min_cluster_size` and `cluster_selection_epsilon`."""
+    return HDBSCANClustering(
+        min_cluster_size=values["min_cluster_size"], cluster_selection_epsilon=values["cluster_selection_epsilon"]
+    )
+
+
 def make_memory(values: Mapping[str, Any]) -> ErrorMemory:
-    """An empty memory: by HDBSCAN; outcomes are counted, because HDBSCAN calls the first equal ones noise."""
-    clustering: Clustering = equal_vectors
-    if values.get("fingerprint") != "outcome":
-        clustering = HDBSCANClustering(
-            min_cluster_size=values["min_cluster_size"], cluster_selection_epsilon=values["cluster_selection_epsilon"]
-        )
+    """An empty memory that clusters by HDBSCAN. Outcomes are counted: HDBSCAN calls the first equal ones noise."""
+    counts = values.get("fingerprint") == "outcome"
+    clustering: Clustering = equal_vectors if counts else make_hdbscan(values)
     return ErrorMemory(clustering, capacity=values["capacity"], half_life=values["half_life"])
 
 

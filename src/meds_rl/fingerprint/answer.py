@@ -11,10 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 from meds_rl.fingerprint.code import find_program
-from meds_rl.fingerprint.locate import MARKERS, Tokenizer, locate, locate_text, named
-
-MARKER_NAMES = (*MARKERS, "code")
-"""How answers are marked, by name. With "code" a program is both answer and working."""
+from meds_rl.fingerprint.locate import MARKER_NAMES, Tokenizer, locate, locate_text, named
 
 
 class _Place(NamedTuple):

@@ -89,7 +89,7 @@ class _Reader:
         self._trees: list[int] = []
         self._forms: list[int] = []
         self._edges: list[int] = []  # hashes of a step and of a step whose result it uses
-        self._said: set[tuple[float, float, float]] = set()
+        self._equations: set[tuple[float, float, float]] = set()
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
         self._unread = 0
@@ -198,15 +198,15 @@ class _Reader:
             left, right, written = right.numbers[0], left, "%"
         elif written == "*" and isinstance(left, Group) and left.kind == "%":
             left, written = left.numbers[0], "%"
-        said = (min(left, right), max(left, right), result)
-        if said in self._said:  # written twice; in the second "6 - 3 = 3" the operand 3 would be read as the result
+        equation = (min(left, right), max(left, right), result)
+        if equation in self._equations:  # written twice: in the second "6 - 3 = 3" the operand 3 would be the result
             return
         sign = operation(left, right, result, written, self._clause.is_approximate)
         known = written if written in _CODES and written else sign[-1:]
         if not known or (not sign and self._clause.is_unsure):
             self._unread += 1
             return
-        self._said.add(said)
+        self._equations.add(equation)
         one, other = self._pair(left, right, known)
         if sign and sign[0] == "r":
             left, right, one, other = right, left, other, one

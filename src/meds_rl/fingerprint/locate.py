@@ -39,8 +39,7 @@ def named(name: str) -> Marker:
         return MARKERS[name]
     if not is_wording(name):
         raise ValueError(
-            f"answer marker must be one of {sorted([*MARKERS, 'code'])}, {WORDING}, or a function of your own, got "
-            f"{name!r}"
+            f"answer marker must be one of {sorted(MARKER_NAMES)}, {WORDING}, or a function of your own, got {name!r}"
         )
     return Marker(name.strip(), f"{MARKUP}:=", _read_sentence, must_close=False)
 
@@ -95,6 +94,8 @@ MARKERS = {
     "answer_tag": Marker("<answer>", "", _read_tag),
     "hashes": Marker("####", "#", _read_line, must_close=False),
 }
+MARKER_NAMES = (*MARKERS, "code")
+"""How answers are marked, by name. With "code" the program is answer and working (`code.find_program`)."""
 
 
 class Tokenizer(Protocol):

@@ -194,7 +194,7 @@ class Prompt(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def read_prompt(prompt: str) -> Prompt:
-    """The numbers of a prompt.
+    """Read the numbers of a prompt.
 
     >>> read_prompt("Solve x^2 - 23x + 8 = 0")
     Prompt(numbers=(23.0, 8.0, 0.0), signs=('-', '+', ''), exponents=frozenset({2.0}), has_percent=False)

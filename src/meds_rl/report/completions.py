@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from meds_rl.labels import NO_MEMORY, NOT_GRADED
 from meds_rl.report.outcomes import in_words
 from meds_rl.report.source import RunData
 from meds_rl.report.text import Template, finite, prompt_words, shortened, template_of
@@ -21,8 +22,6 @@ MAX_CHARACTERS = 64_000_000
 TEMPLATE_FILES = 4
 """Files whose prompts are compared to find what all have in common."""
 
-NO_MEMORY = "no_memory"
-NOT_GRADED = "not_graded"
 _OTHER_REASONS = {NO_MEMORY: "this run has no memory of past errors", NOT_GRADED: "no reward function graded it"}
 
 REPLACED = " A recalled right completion took its place in the update."

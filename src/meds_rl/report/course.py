@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from meds_rl.evaluation.diversity.answers import answer_entropy
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
-from meds_rl.labels import NOISE
+from meds_rl.labels import NO_MEMORY, NOISE
 from meds_rl.report.source import NOT_KEPT, RunData
 from meds_rl.report.text import LARGEST, finite
 from meds_rl.rollouts.remembered import NOT_FOUND
@@ -234,7 +234,7 @@ def has_memory(run: RunData) -> bool:
     """Whether a memory shaped its rewards."""
     if run.memory is not None or any("meds/memory_size" in row for row in run.metrics):
         return True
-    return bool(len(run.rollouts)) and bool((run.rollouts["reason"] != "no_memory").any())
+    return bool(len(run.rollouts)) and bool((run.rollouts["reason"] != NO_MEMORY).any())
 
 
 def _sampled(run: RunData) -> Course:

@@ -12,10 +12,11 @@ from typing import Any
 from meds_rl import __version__
 from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
-from meds_rl.report.differences import differences, in_training
-from meds_rl.report.errors import STATES, Error, Way, find_errors, stretches, traced, ways, wrong_course
+from meds_rl.report.differences import differences, in_training, verdicts
+from meds_rl.report.errors import Error, find_errors
 from meds_rl.report.evaluations import evaluations, golds
-from meds_rl.report.headlines import headlines, is_error, verdicts
+from meds_rl.report.headlines import headlines, is_error
+from meds_rl.report.life import STATES, course_of, stretches
 from meds_rl.report.maps import Map, maps
 from meds_rl.report.meanings import with_meaning
 from meds_rl.report.outlook import HELP, Outlook, drops_groups, outlook
@@ -23,6 +24,7 @@ from meds_rl.report.recipe import differing, run_names, variants
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.states import read_states
 from meds_rl.report.text import plain
+from meds_rl.report.ways import Way, traced, ways
 from meds_rl.report.workings import read_workings
 from meds_rl.rollouts.folder import RunFolder
 
@@ -228,7 +230,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]
             "num_clusters": _num_clusters(run),
             "group_size": run.recipe.group_size,
             "stretches": stretches(run.num_steps).tolist(),
-            "wrong_course": wrong_course(run),
+            "wrong_course": course_of(run.rollouts["step"].to_numpy()[run.wrong], run.num_steps),
             "settings": _settings(run, wanted),
             "notes": run.notes,
         }

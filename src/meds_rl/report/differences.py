@@ -1,19 +1,20 @@
-"""Paired differences between variants of training: same seed, same model, same task, same problems."""
+"""Paired differences between variants of training, as figures and as sentences: same seed, model, task and problems."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_difference
-from meds_rl.report.errors import LEAST_BATCHES, thirds
 from meds_rl.report.evaluations import EVALUATION_PANELS, METRICS, end_of_training, k_of, per_problem, read_evaluations
+from meds_rl.report.life import LEAST_BATCHES, thirds
 from meds_rl.report.source import RunData
+from meds_rl.report.text import percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,9 @@ UNSHAPED = ("dapo", "grpo", "grpo-entropy")
 """Methods without a memory, in the order in which one is taken as the baseline."""
 
 PANELS = {panel.id: panel for panel in EVALUATION_PANELS}
+
+MAX_GROUPS = 4
+"""Groups of problems in a sentence."""
 
 FEW_SEEDS = 5
 """With fewer seeds the notes warn that the intervals are too narrow."""
@@ -284,3 +288,50 @@ def _why_left_out(pair: Pair, step: int | None) -> str:
     unfinished = [run.name for run in pair if run.end is None]
     verb = "has" if len(unfinished) == 1 else "have"
     return f"{names} are in no comparison: {' and '.join(unfinished)} {verb} no evaluation after training."
+
+
+# ---- In words.
+
+
+def verdicts(differences: Mapping[str, Any] | None, when: str = "after training") -> list[str]:
+    """One sentence for each variant: on which problems its pass@1 is above or below the baseline's.
+
+    Args:
+        differences: what `differences` or `in_training` returns.
+        when: words for what is compared.
+    """
+    rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
+    rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
+    tests = [row for row in rows if "test" in row["group"]] or rows
+    baseline = str((differences or {"baseline": None})["baseline"])
+    return [
+        f"pass@1 {when}, {variant} against {baseline}: {_verdict([row for row in tests if row['variant'] == variant])}"
+        for variant in dict.fromkeys(row["variant"] for row in tests)
+    ]
+
+
+def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
+    parts = [
+        f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
+        f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
+        for row in rows[:MAX_GROUPS]
+    ]
+    parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
+    alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
+    return f"{'; '.join(parts)}.{alone}"
+
+
+def _points(share: float) -> str:
+    """A difference of shares in points of percent.
+
+    >>> _points(0.0678), _points(-0.005)
+    ('+6.8', '−0.5')
+    """
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _better(row: Mapping[str, Any]) -> str:
+    """Better or worse if the interval excludes 0."""
+    if row["low"] > 0:
+        return "better"
+    return "worse" if row["high"] < 0 else "no clear difference"

@@ -12,10 +12,12 @@ from meds_rl.fingerprint.steps import read_steps
 from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
 from meds_rl.report.course import Course, came_before, has_memory
-from meds_rl.report.errors import LEAST_BATCHES, UNREAD_STEPS, Error, State, thirds, traced
+from meds_rl.report.errors import Error
+from meds_rl.report.life import LEAST_BATCHES, State, thirds
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
+from meds_rl.report.ways import UNREAD_STEPS, traced
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
 
@@ -44,9 +46,6 @@ MAX_TRACED = 2
 
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
-
-MAX_GROUPS = 4
-"""Groups of problems in a sentence."""
 
 LONGEST = 160
 """Characters of a prompt, an answer or steps in a sentence."""
@@ -230,57 +229,13 @@ def _traced(way: Mapping[str, Any], is_most: bool) -> str:
     return f"{this if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
 
 
-def verdicts(differences: Mapping[str, Any] | None, when: str = "after training") -> list[str]:
-    """One sentence for each variant: on which problems its pass@1 is above or below the baseline's.
-
-    Args:
-        differences: `meds_rl.report.differences.differences` or `in_training`.
-        when: words for what is compared.
-    """
-    rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
-    rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
-    tests = [row for row in rows if "test" in row["group"]] or rows
-    baseline = str((differences or {"baseline": None})["baseline"])
-    return [
-        f"pass@1 {when}, {variant} against {baseline}: {_verdict([row for row in tests if row['variant'] == variant])}"
-        for variant in dict.fromkeys(row["variant"] for row in tests)
-    ]
-
-
-def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
-    parts = [
-        f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
-        f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
-        for row in rows[:MAX_GROUPS]
-    ]
-    parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
-    alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
-    return f"{'; '.join(parts)}.{alone}"
-
-
-def _points(share: float) -> str:
-    """A difference of shares in points of percent.
-
-    >>> _points(0.0678), _points(-0.005)
-    ('+6.8', '−0.5')
-    """
-    return f"{100 * share:+.1f}".replace("-", "−")
-
-
-def _better(row: Mapping[str, Any]) -> str:
-    """Better or worse if the interval excludes 0."""
-    if row["low"] > 0:
-        return "better"
-    return "worse" if row["high"] < 0 else "no clear difference"
-
-
 def _is_unnamed(way: Mapping[str, Any]) -> bool:
     """Whether it is an `UNNAMED` strategy."""
     return way["name"] in UNNAMED
 
 
 def _no_answers(run: RunData) -> dict[str, Any]:
-    """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.errors.ways`)."""
+    """The wrong completions without an answer, as a way of going wrong (`meds_rl.report.ways.ways`)."""
     wrong = run.rollouts.iloc[run.wrong]
     none = wrong[wrong["answer"].isna() & run.answers_known]
     return {"count": len(none), "share": len(none) / len(wrong), "prompts": int(none["prompt_id"].nunique())}

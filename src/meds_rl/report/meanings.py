@@ -27,7 +27,7 @@ OF_THE_RIGHT_WAY = "the right strategy; here the answer is wrong"
 
 
 def with_meaning(run: RunData, way: Mapping[str, Any]) -> dict[str, Any]:
-    """A way of going wrong (`meds_rl.report.errors.ways`) with its ``meaning``, and ``is_right`` if it is a strategy.
+    """A way of going wrong (`meds_rl.report.ways.ways`) with its ``meaning``, and ``is_right`` if it is a strategy.
 
     A strategy is the right one if most completions that follow it are right. A meaning that is there is kept.
     """

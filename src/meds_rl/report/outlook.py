@@ -1,13 +1,12 @@
 """Would a memory help here? Figures of a run and one sentence about it, from its rollouts alone.
 
-`_regime` chooses the sentence, `SENTENCES` has its words.
+`meds_rl.report.regime` chooses the sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,37 +14,22 @@ from numpy.typing import NDArray
 
 from meds_rl.evaluation.intervals import Estimate, bootstrap_ratio
 from meds_rl.evaluation.pass_at_k import pass_at_k
-from meds_rl.report.errors import LEAST_BATCHES, thirds
+from meds_rl.report.life import LEAST_BATCHES, thirds
+from meds_rl.report.regime import DOMINANT, Regime, evidence_for, regime_of, sentence_of
 from meds_rl.report.source import RunData
-from meds_rl.report.text import percent
 from meds_rl.report.workings import Workings
 
-Regime: TypeAlias = Literal[
-    "no answers", "one batch", "asked once", "new errors", "solved", "mixed", "mixed, yet", "stuck", "many", "repeats"
-]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 LEAST_COMPLETIONS = 4
 """Prompts with fewer completions are left out (of `live_errors`: fewer wrong completions in the last third)."""
 
-DOMINANT, HALF = 0.8, 0.5
-"""Fractions of a prompt's completions that its commonest error is compared with."""
-
-STUCK = 0.2
-"""A run is stuck if, on at least this fraction of its prompts, over `DOMINANT` of the completions make one error."""
-
-MOSTLY = 0.8
-"""From this fraction on, groups are mostly mixed, or mostly all right."""
-
-HARDLY = 0.1
-"""If fewer prompts came again, or fewer errors were made before, there is hardly anything to remember."""
+HALF = 0.5
+"""Beside `DOMINANT`, the fraction of a prompt's completions that its commonest error is compared with."""
 
 LEAST_GROUPS = 20
 """If so many groups are all mixed, the others were probably dropped before the rollouts were saved."""
-
-UNANSWERED = 0.9
-"""If this fraction of the wrong completions has no answer, nothing is said about repetition."""
 
 FEW = 3
 """At most this many right answers to a prompt are few: a penalty can matter if about .3 to 3 are expected."""
@@ -57,29 +41,6 @@ NUM_RESAMPLES = 2000
 
 LEAST_DESCRIBED = 8
 """Of fewer completions no rate is given."""
-
-MOST_SEEN = 0.5
-"""From this share of errors that were made before, mixed groups do not mean that there is nothing to learn."""
-
-_TEST = ": train with and without a penalty (meds_alpha=0) to see whether it helps."
-SENTENCES: Mapping[Regime, str] = {
-    "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
-    "repeated errors.",
-    "one batch": "There is one batch only, so whether errors come back cannot be seen{dominated}.",
-    "asked once": "{once} came once: a memory across visits has nothing to remember.",
-    "new errors": "A memory can hardly help: of prompts that came again, {seen} of the errors were made before.",
-    "solved": "Little is left to learn: {all_right} of the groups are all right.",
-    "mixed": "Nothing to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
-    "reward.",
-    "mixed, yet": "{mixed} of the groups are mixed, so right and wrong already differ in reward there. But {yet}"
-    + _TEST,
-    "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
-    "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
-    "can show" + _TEST,
-    "repeats": "Errors repeat: of prompts that came again, {seen} of the errors were made before, and {all_wrong} of "
-    "the groups are all wrong" + _TEST,
-}
-"""The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 
 HELP = (
     "A memory lowers the reward of a wrong completion the more often its prompt got the same error before. These "
@@ -143,7 +104,7 @@ class Outlook:
 
     Attributes:
         run: its number.
-        regime, sentence: one of `SENTENCES`.
+        regime, sentence: one of `meds_rl.report.regime.SENTENCES`.
         num_batches: number of batches with graded completions.
         group_size: the commonest number of completions in a group.
         groups: None without a group of two or more.
@@ -214,12 +175,12 @@ def outlook(
         "errors_known": known,
     }
     no_answer = _unnamed(run, workings)
-    yet = _yet(found["seen_before"], growth)
-    regime = _regime(found, no_answer, bool(why_dropped), bool(yet))
+    evidence = evidence_for(found["seen_before"], growth)
+    regime = regime_of(found, no_answer, bool(why_dropped), bool(evidence))
     return Outlook(
         run=run.id,
         regime=regime,
-        sentence=_sentence(regime, found, no_answer, yet),
+        sentence=sentence_of(regime, found, no_answer, evidence),
         **found,
         pass_at_k=pass_at,
         same_prompts=same,
@@ -246,57 +207,6 @@ def _why_dropped(run: RunData, groups: Groups | None) -> str:
             "sampling, filter_groups)"
         )
     return ""
-
-
-def _regime(found: Mapping[str, Any], no_answer: float, dropped: bool, yet: bool) -> Regime:
-    """The first regime that holds."""
-    groups, commonest, live = found["groups"], found["commonest"], found["live_errors"]
-    if no_answer >= UNANSWERED:
-        return "no answers"
-    if found["num_batches"] == 1:
-        return "one batch"
-    if found["asked_again"] < HARDLY:
-        return "asked once"
-    if groups and not dropped and groups.all_right >= MOSTLY:
-        return "solved"
-    if groups and not dropped and groups.mixed >= MOSTLY:
-        return "mixed, yet" if yet else "mixed"
-    if found["seen_before"] is None or found["seen_before"] < HARDLY:
-        return "new errors"
-    if commonest and commonest.over_dominant >= STUCK:
-        return "stuck"
-    return "many" if live is not None and live > found["group_size"] > 1 else "repeats"
-
-
-def _sentence(regime: Regime, found: Mapping[str, Any], no_answer: float, yet: str) -> str:
-    groups, commonest = found["groups"], found["commonest"]
-    stuck = percent(commonest.over_dominant if commonest else 0.0)
-    dominated = f"; on {stuck} of the prompts, over {percent(DOMINANT)} of the completions make the same error"
-    return SENTENCES[regime].format(
-        dominated=dominated if commonest else "",
-        no_answer=percent(no_answer),
-        once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
-        seen=percent(found["seen_before"] or 0.0),
-        all_right=percent(groups.all_right if groups else 0.0),
-        all_wrong=percent(groups.all_wrong if groups else 0.0),
-        mixed=percent(groups.mixed if groups else 0.0),
-        stuck=stuck,
-        dominant=percent(DOMINANT),
-        modes=found["live_errors"] or 0.0,
-        size=found["group_size"],
-        yet=yet,
-    )
-
-
-def _yet(seen: float | None, growth: tuple[float, float] | None) -> str:
-    """What speaks for a memory although most groups are mixed."""
-    parts = [f"{percent(seen)} of the errors were made before"] if seen is not None and seen >= MOST_SEEN else []
-    if growth is not None:
-        parts.append(
-            f"one way of going wrong grows from {percent(growth[0])} to {percent(growth[1])} of its prompts' "
-            "completions"
-        )
-    return " and ".join(parts)
 
 
 def error_codes(run: RunData, workings: Workings | None = None) -> Ints:

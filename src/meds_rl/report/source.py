@@ -201,8 +201,8 @@ def read_run(path: str | Path, number: int = 0) -> RunData:
     )
     recipe_note = f"The recipe is unknown: {recipe.damage}." if recipe.damage else ""
     damages = (recipe_note, metrics_note, rollouts_note, memory_note)
-    said = [] if source is None else source["notes"]
-    run.notes += [*said, *(note for note in damages if note), *_notes(run)]
+    recognised = [] if source is None else source["notes"]
+    run.notes += [*recognised, *(note for note in damages if note), *_notes(run)]
     return run
 
 

@@ -131,7 +131,7 @@ _ANSWERS = re.compile(r"(?:\n|(?<=[.!?}\])$]))\s*(?:assistant|model)\s*(?:<think
 
 
 def _last_turn(text: str) -> str:
-    """What the user said last in a prompt that a chat template wrote, with special tokens or decoded without them."""
+    """The last user message of a prompt that a chat template wrote, with special tokens or decoded without them."""
     clean = _TOKEN.sub("\n", text)
     if _ROLE.match(clean):
         clean = _ANSWERS.sub("", _ASKED.split(clean)[-1])

@@ -289,8 +289,8 @@ class _RightSteps:
             if working is not None and group != found.right:
                 keys[group].add(working.key)
         times = [round(self.scale * sum(self.counts[key] for key in keys[group])) for group in range(len(found.names))]
-        elsewhere = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
-        return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, elsewhere, strict=True)]
+        also_right = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
+        return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, also_right, strict=True)]
 
 
 def _right_steps(run: RunData, cut: Callable[[str], str], rng: np.random.Generator) -> _RightSteps:

@@ -5,7 +5,8 @@ another program (a *dump*) become a run folder in this order:
 
 - `dumps` finds the files at a path.
 - `blocks` reads a file block by block, as columns.
-- `formats` recognises the program and says where prompt, completion, reward and the rest are.
+- `formats` recognises the program and says where prompt, completion, reward and the rest are; `harnesses` reads
+  lm-evaluation-harness and lighteval. Each makes `rows`, which also reads numbers, grades, answers and outcomes.
 - `messages` turns chat messages into text.
 - `answers` finds the final answer in a completion.
 - `collect` does all this for every file of a dump; completions wait on disk.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from meds_rl.fingerprint.answer import extract_answer
-from meds_rl.fingerprint.locate import MARKERS, WORDING, is_wording, named
+from meds_rl.fingerprint.locate import MARKERS, WORDING, is_wording
 
 Search: TypeAlias = Callable[[Sequence[str]], list[str | None]]
 """From B completions to their answers; None for no answer."""
@@ -51,10 +51,7 @@ def searches(marker: str | None, pattern: str | None) -> Mapping[str, Search]:
 
 
 def _by_marker(name: str) -> Search:
-    if name == "code":
-        return lambda texts: [extract_answer(text, name) for text in texts]
-    opening = named(name).opening
-    return lambda texts: [extract_answer(text, name) if opening in text else None for text in texts]
+    return lambda texts: [extract_answer(text, name) for text in texts]
 
 
 def by_pattern(pattern: str) -> Search:
@@ -94,12 +91,12 @@ def _after(words: str) -> Search:
         >>> _after("answer")(["The answer is 3. No: **Answer:** $3.5$", "The answer is: 17. I am sure.", "It is 3."])
         ['3.5', '17', None]
     """
-    said = re.compile(rf"\b(?i:{words}){_SAYS}")
+    wording = re.compile(rf"\b(?i:{words}){_SAYS}")
     last = words.rpartition(" ")[2]
 
     def find(text: str) -> str | None:
         ending = text[-ENDING:]
-        found = said.findall(ending) if last in ending.lower() else None  # much faster than the expression
+        found = wording.findall(ending) if last in ending.lower() else None  # much faster than the expression
         return _trimmed(found[-1]) if found else None
 
     return lambda texts: [find(text) for text in texts]

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import encodable
-from meds_rl.fingerprint.outcome import outcome_text
 from meds_rl.rollouts.answers import GUESSES, Search, searches
 from meds_rl.rollouts.blocks import Block, Damage, read_blocks
 from meds_rl.rollouts.compare import Reference
 from meds_rl.rollouts.dumps import Dump, step_in_name
-from meds_rl.rollouts.formats import NO_ANSWER, Format, Rows, Values, overridden, plain, recognise, why_not
+from meds_rl.rollouts.formats import Format, overridden, plain, recognise, why_not
 from meds_rl.rollouts.grading import Numbers
 from meds_rl.rollouts.messages import completion_text, prompt_text
+from meds_rl.rollouts.rows import GRADE_WORDS, Rows, Values, answer_of, is_empty, numbers_of, outcome_of
 from meds_rl.rollouts.table import MAX_STEP, RunFolderError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ COLUMNS = ("prompt", "completion", "reward", "step", "answer", "group")
 """What the user can name a column for."""
 
 LEAST_COPIED = 8
-"""A file is a copy of another if it has at least so many different completions, and the same prompts and steps."""
+"""A file is a copy of an earlier one if it has the same rows, and at least so many different ones."""
 
 OWN = ""
 """The key of the answers that the file has in a column, beside the markers and patterns that are searched."""
@@ -37,11 +37,8 @@ OWN = ""
 LONGEST_GOLD = 400
 """Characters of a right answer that are kept."""
 
-GRADES = {
-    **dict.fromkeys(("correct", "right", "yes", "pass", "passed"), 1.0),
-    **dict.fromkeys(("incorrect", "wrong", "no", "fail", "failed"), 0.0),
-}
-"""Words in the place of a reward."""
+BAD_STEP = -1.0
+"""The step of a row that has none, in a file whose other rows have one: such a row is left out."""
 
 NUMBERS = ("prompt", "file", "filter", "size", "step", "length", "advantage", "reference", "document", "figure", "k")
 
@@ -82,9 +79,10 @@ class ReadOptions:
 class Collected:
     """N completions of a dump, in the order of its files.
 
+    `number` gives each of `NUMBERS`: places of prompt, file and filter, characters of the completion, step, length and
+    advantage, which are NaN where they are not known, and those of `compare`.
+
     Attributes:
-        numbers: (N,) each of `NUMBERS`: places of prompt, file and filter, characters of the completion, step, length
-            and advantage, which are NaN where they are not known, and those of `compare`.
         rewards: name -> (N,) values.
         answers: how they were found -> N answers.
         groups: N names of groups, null where there is none.
@@ -175,7 +173,7 @@ class Collector:
         others: files of another format or of none, with their columns.
         repeated: numbers of the files that repeat an earlier one.
         words: name of a reward -> words in it, and the numbers that they are read as.
-        unread: "reward" or "step" -> the first value that is no number.
+        unread: "reward" or "step" -> the first value that could not be read as a number.
         incomplete: rows without a completion, a prompt or a step.
     """
 
@@ -186,10 +184,10 @@ class Collector:
         )
         asked = {"answer"} & set(options.columns) or options.answer_marker or options.answer_pattern
         self._guesses: Mapping[str, Search] = {} if asked else GUESSES
-        self._hashes: list[int] = []  # of the completions of the present file
-        self._last_hashes: list[int] = []
-        self._whole: list[int] = []  # the same, with prompts and steps
-        self._files_read: set[int] = set()
+        self._text_hashes: list[int] = []  # of the completions of the file that is being read
+        self._last_text_hashes: list[int] = []
+        self._row_hashes: list[int] = []  # of its prompts, steps and completions
+        self._file_hashes: set[int] = set()  # of the rows of each file before
         self.rows = Collected()
         self.prompts: dict[str, int] = {}
         self.golds: dict[int, str | None] = {}
@@ -251,7 +249,7 @@ class Collector:
         return list(names) if found is None else found.wanted(names)
 
     def _begin(self, block: Block, path: Path) -> Format | None:
-        """The format of a file by its first block; None if it is another one than that of the first file, or none."""
+        """The format of a file, by its first block; None if it is not recognised, or is not that of the first file."""
         found = recognise(block.names) or plain(self._options.columns, block.names)
         if found is None or (self.format is not None and found.name != self.format.name):
             return None
@@ -264,18 +262,18 @@ class Collector:
         return found
 
     def _end(self, format_: Format) -> None:
-        # A policy that has collapsed may say the same again; a batch that is logged again has different completions.
-        varied = 2 * len(set(self._hashes)) > len(self._hashes)
-        is_logged_again = format_.logs_again and varied and self._hashes == self._last_hashes
-        content = hash(tuple(self._whole))
-        is_copy = len(set(self._whole)) >= LEAST_COPIED and content in self._files_read
+        # A policy that has collapsed may write the same again: only different completions show a batch logged twice.
+        varied = 2 * len(set(self._text_hashes)) > len(self._text_hashes)
+        is_logged_again = format_.logs_again and varied and self._text_hashes == self._last_text_hashes
+        content = hash(tuple(self._row_hashes))
+        is_copy = len(set(self._row_hashes)) >= LEAST_COPIED and content in self._file_hashes
         if is_logged_again or is_copy:
             self.repeated.add(len(self.files) - 1)
-        self._files_read.add(content)
-        self._last_hashes, self._hashes, self._whole = self._hashes, [], []
+        self._file_hashes.add(content)
+        self._last_text_hashes, self._text_hashes, self._row_hashes = self._text_hashes, [], []
 
     def _add(self, rows: Rows, path: Path) -> list[str]:
-        """Collect the rows of a block; the texts of the completions that are kept."""
+        """Collect the rows of a block that are complete; returns the texts of their completions."""
         num = len(rows.completions)
         if not num:  # multiple choice, which has none
             return []
@@ -287,13 +285,13 @@ class Collector:
         prompts = self._places(rows.prompts or [None if group is None else f"group {group}" for group in groups])
         self._keep_golds(prompts.tolist(), rows.golds)
         steps = self._steps(rows, path, num)
-        whole = (prompts >= 0) & (steps != BAD_STEP) & np.array([text is not None for text in texts], dtype=bool)
-        self.incomplete += num - int(whole.sum())
-        kept = [text for text in compress(texts, whole) if text is not None]
+        complete = (prompts >= 0) & (steps != BAD_STEP) & np.array([text is not None for text in texts], dtype=bool)
+        self.incomplete += num - int(complete.sum())
+        kept = [text for text in compress(texts, complete) if text is not None]
         shown = [text for text, _ in kept]
-        self._hashes += map(hash, shown)
-        known = np.nan_to_num(steps[whole], nan=BAD_STEP)  # nan has no hash of its own
-        self._whole += map(hash, zip(prompts[whole].tolist(), known.tolist(), shown, strict=True))
+        self._text_hashes += map(hash, shown)
+        known = np.nan_to_num(steps[complete], nan=BAD_STEP)  # nan has no hash of its own
+        self._row_hashes += map(hash, zip(prompts[complete].tolist(), known.tolist(), shown, strict=True))
         numbers = {
             "prompt": prompts,
             "step": steps,
@@ -304,19 +302,19 @@ class Collector:
             **self._reference_numbers(rows.references, num),
         }
         self.rows.add(
-            {name: values[whole].astype(np.float64) for name, values in numbers.items()}
+            {name: values[complete].astype(np.float64) for name, values in numbers.items()}
             | {"size": np.array([len(text) for text in shown], dtype=np.float64)},
-            {name: self._grades(name, values, num)[whole] for name, values in rows.rewards.items()},
-            self._answers(rows.answers, [written for _, written in kept], whole),
-            list(compress(groups, whole)),
-            list(compress(map(_outcome, rows.outcomes or [None] * num), whole)),
+            {name: self._grades(name, values, num)[complete] for name, values in rows.rewards.items()},
+            self._answers(rows.answers, [written for _, written in kept], complete),
+            list(compress(groups, complete)),
+            list(compress(map(outcome_of, rows.outcomes or [None] * num), complete)),
         )
         return shown
 
     def _grades(self, name: str, values: Values, num: int) -> Numbers:
         """The values of a reward as numbers; words such as "correct" and "wrong" are 1 and 0."""
         texts = {value for value in values if isinstance(value, str)}
-        words = {text: GRADES[word] for text in texts if (word := text.strip().lower()) in GRADES}
+        words = {text: GRADE_WORDS[word] for text in texts if (word := text.strip().lower()) in GRADE_WORDS}
         self.words.setdefault(name, {}).update(words)
         read = [words.get(value, value) if isinstance(value, str) else value for value in values] if words else values
         return self._read_numbers("reward", read, num)
@@ -334,10 +332,10 @@ class Collector:
         pairs = zip(prompts, golds or [None] * len(prompts), strict=True)
         plain_golds = ((place, gold if isinstance(gold, str | int | float) else None) for place, gold in pairs)
         for place, gold in dict.fromkeys(plain_golds):  # each once: the completions of a prompt share it
-            text = _answer(gold)
+            text = answer_of(gold)
             if text is not None and place >= 0:
                 short = text if len(text) <= LONGEST_GOLD else text[:LONGEST_GOLD] + "…"
-                if self.golds.setdefault(place, short) != short:  # such a column has something else
+                if self.golds.setdefault(place, short) != short:  # it is no right answer of a prompt
                     self.golds[place] = None
 
     def _filter_places(self, filters: Values, num: int) -> NDArray[np.int64]:
@@ -374,18 +372,18 @@ class Collector:
         return np.where(good, steps, BAD_STEP)
 
     def _read_numbers(self, what: str, values: Values, num: int) -> Numbers:
-        """The values as numbers (`numbers_of`); the first that is something else is kept for the reader."""
+        """The values as numbers (`numbers_of`); `unread` keeps the first that is something else."""
         numbers = numbers_of(values, num)
         if values and what not in self.unread and np.isnan(numbers).any():
             pairs = zip(values, numbers.tolist(), strict=True)
-            other = next((value for value, number in pairs if number != number and not _is_nothing(value)), None)
+            other = next((value for value, number in pairs if number != number and not is_empty(value)), None)
             if other is not None:
                 self.unread[what] = repr(other[:40]) if isinstance(other, str) else f"a {type(other).__name__}"
         return numbers
 
-    def _answers(self, own: Values, written: Sequence[str], whole: NDArray[np.bool_]) -> dict[str, Values]:
-        given = own or [None] * len(whole)
-        found: dict[str, Values] = {OWN: [_answer(value) for value in compress(given, whole)]}
+    def _answers(self, own: Values, written: Sequence[str], complete: NDArray[np.bool_]) -> dict[str, Values]:
+        given = own or [None] * len(complete)
+        found: dict[str, Values] = {OWN: [answer_of(value) for value in compress(given, complete)]}
         found |= {label: search(written) for label, search in self._searches.items()}
         nothing = [None] * len(written)  # a block in which most answers are there is not searched further
         known = max(sum(answer is not None for answer in answers) for answers in found.values())
@@ -398,63 +396,3 @@ def _size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError:  # it is gone
         return 0
-
-
-BAD_STEP = -1.0
-
-
-def numbers_of(values: Values, num: int) -> Numbers:
-    """(N,) the values as numbers; NaN for what is none, and for all of an empty list.
-
-    Example:
-        >>> numbers_of([1, None, "0.5", "True", {}], 5).tolist()
-        [1.0, nan, 0.5, 1.0, nan]
-    """
-    if not values:
-        return np.full(num, np.nan)
-    try:
-        return np.array(values, dtype=np.float64).reshape(num)
-    except (TypeError, ValueError, OverflowError):
-        return np.array([_number(value) for value in values])
-
-
-def _number(value: Any) -> float:
-    words = {"true": 1.0, "false": 0.0}
-    if isinstance(value, str) and value.strip().lower() in words:
-        return words[value.strip().lower()]
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return float("nan")
-
-
-def _is_nothing(value: Any) -> bool:
-    """Whether it is an empty value; the only float that is no number is NaN."""
-    return value is None or value == "" or isinstance(value, float)
-
-
-def _outcome(value: Any) -> str | None:
-    """An outcome as text; None for a grade, and for anything but text or a list of plain values.
-
-    Example:
-        >>> _outcome(["ok", "got 5"]), _outcome("lost by timeout"), _outcome("wrong"), _outcome(1.0)
-        ('ok, got 5', 'lost by timeout', None, None)
-    """
-    if isinstance(value, str) and value.strip().lower() not in ("", *GRADES):
-        return outcome_text(value)
-    if isinstance(value, list) and value and all(isinstance(item, str | int | float | None) for item in value):
-        return outcome_text(tuple(value))
-    return None
-
-
-def _answer(value: Any) -> str | None:
-    """An answer as text; none for what is no text or number, and for what programs write if there is none.
-
-    Example:
-        >>> _answer(" 42 "), _answer(7), _answer("[INVALID]"), _answer("None"), _answer(None)
-        ('42', '7', None, None, None)
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    text = encodable(str(value)).strip()
-    return None if text.lower() in NO_ANSWER or text == "None" else text

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.files import write_atomically
+from meds_rl.labels import NO_MEMORY, NOT_SCORED
 from meds_rl.rollouts.collect import Collector, ReadOptions
 from meds_rl.rollouts.dumps import Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
@@ -32,7 +33,7 @@ ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
 """Most rows and characters of a file of the run folder."""
 
 MAX_TOKENS = 2**40
-"""A larger length is none."""
+"""A larger number of tokens counts as unknown."""
 
 
 def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bool = False) -> RunFolder:
@@ -60,7 +61,7 @@ def convert(dump: Dump, options: ReadOptions, folder: Path, *, show_progress: bo
 
 
 class Conversion:
-    """Converts a dump into a run folder. Files that the other program writes later can be added.
+    """Converts a dump into a run folder. Files that the other program writes later can be added (`meds watch`).
 
     Args:
         dump, options, folder: as in `convert`.
@@ -94,7 +95,7 @@ class Conversion:
         self._spools.append(spool)
 
     def write(self) -> None:
-        """Write what was added since the last time; everything again if that changes what was written."""
+        """Write the rows added since the last call, or all rows again if the new ones change what was decided."""
         check(self._collector, self._dump, self._options)
         settled = settle(self._collector, self._dump, self._options)
         before = self._written
@@ -104,11 +105,10 @@ class Conversion:
         begin = 0 if before is None else len(before.order)
         self._num_files = _write_rollouts(self._collector, settled, begin, self._num_files, self.run, self._spools)
         self._written = settled
-        said = notes(self._collector, settled, self._dump)
         source = {
             "path": str(self._dump.path),
             "name": self._dump.name,
-            "notes": said,
+            "notes": notes(self._collector, settled, self._dump),
             "is_evaluation": self._collector.format is not None and self._collector.format.is_evaluation,
             "golds": _golds(self._collector),
         }
@@ -152,7 +152,7 @@ def _sizes(collector: Collector) -> Numbers:
 
 
 def _files(settled: Settled, sizes: Numbers, start: int) -> Iterator[tuple[int, int]]:
-    """Where the files begin and end: with a batch, as long as one fits into a file."""
+    """The first row of each file and the one after its last: whole batches, unless one is too large for a file."""
     num = len(settled.order)
     ends = np.append(np.flatnonzero(np.diff(settled.generations)) + 1, num)
     characters = np.concatenate([[0], np.cumsum(sizes[settled.order])])
@@ -206,9 +206,9 @@ class _Columns:
         import pyarrow as pa
 
         rows, order = collector.rows, settled.order
-        names = list(collector.prompts)
-        self._prompts = pa.array(names, pa.large_string())
-        self._ids = pa.array([id_of_prompt(name) for name in names], pa.string())
+        texts = list(collector.prompts)
+        self._prompts = pa.array(texts, pa.large_string())
+        self._ids = pa.array([id_of_prompt(text) for text in texts], pa.string())
         self._prompt = rows.number("prompt")[order].astype(np.int64)
         self._settled = settled
         self._correct = settled.grading.is_correct[order]
@@ -227,12 +227,12 @@ class _Columns:
         prompts = pa.array(self._prompt[start:stop])
         graded = np.isfinite(self._correct[start:stop])
         rewards = pa.array(self._reward[start:stop], from_pandas=True)
-        nothing: dict[str, Any] = {
+        without_memory: dict[str, Any] = {
             "strategy": pa.nulls(n, pa.string()),
-            "cluster": [-4] * n,
+            "cluster": [NOT_SCORED] * n,
             "cluster_size": [0.0] * n,
             "penalty": [0.0] * n,
-            "reason": ["no_memory"] * n,
+            "reason": [NO_MEMORY] * n,
             "memory_id": [-1] * n,
             "in_loss": [True] * n,
             "replaced": pa.nulls(n, pa.bool_()),
@@ -253,7 +253,7 @@ class _Columns:
             "answer": pa.nulls(n, pa.string()) if self._answers is None else self._answers.slice(start, n),
             "group_id": self._groups.slice(start, n),
             "outcome": self._outcomes.slice(start, n),
-            **nothing,
+            **without_memory,
         }
         schema = rollout_schema()
         return pa.table({name: found[name] for name in schema.names}).cast(schema)

@@ -53,14 +53,17 @@ def _file(run: RunFolder, step: int) -> Path:
 
 
 def with_evaluations(runs: Sequence[RunFolder]) -> list[RunFolder]:
-    """The runs, and evaluations as part of the training that lies in the same folder, if there is one such."""
+    """The runs. An evaluation becomes part of the training in the same folder, if there is exactly one."""
     sources = {run: run.source for run in runs}
     kept = []
     for run, source in sources.items():
         trainings = [
             other
-            for other, its in sources.items()
-            if source and its and not its["is_evaluation"] and Path(its["path"]).parent == Path(source["path"]).parent
+            for other, about in sources.items()
+            if source
+            and about
+            and not about["is_evaluation"]
+            and Path(about["path"]).parent == Path(source["path"]).parent
         ]
         if source is None or not source["is_evaluation"] or len(trainings) != 1 or not run.evaluations():
             kept.append(run)

@@ -184,9 +184,9 @@ class RunFolder:
 
     def _last_step(self, after: Path, in_training: Mapping[int, Path]) -> int:
         """The step in the file's metadata; without one, the last step that was logged."""
-        said = step_of(after)
-        if said is not None:
-            return max(1, said)
+        step = step_of(after)
+        if step is not None:
+            return max(1, step)
         logged = max((row["step"] for row in self.metrics()), default=0)
         return max([1, logged, *in_training])  # also right where the metrics were lost
 

@@ -6,50 +6,12 @@ Facts about the formats are in ``tests/rollouts/dumps/FORMATS.md``. A new format
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from meds_rl.rollouts.blocks import Block
-from meds_rl.rollouts.compare import Reference, figure_of, reference_answers
-
-Values = list[Any]
-
-NO_ANSWER = ("", "[invalid]", "[invalidanswer]", "[no match]")
-"""What programs write if there is no answer, in lower case."""
-
-
-@dataclass
-class Rows:
-    """N completions as the file has them. Each list has N values, or none if the file does not have them.
-
-    Attributes:
-        prompts: text or chat messages.
-        completions: text or chat messages.
-        rewards: name -> values that grade the completions.
-        grade: the name among `rewards` that says right or wrong; empty if the format does not fix it.
-        total: the name among `rewards` that is the reward; empty for their sum.
-        steps, answers, groups, lengths, advantages: optimiser steps, final answers, which completions were compared,
-            tokens, and the weight in the update.
-        outcomes: what the grader reports beside its grade, texts or lists.
-        golds: the right answers.
-        filters: which of several gradings of the same completion a row is.
-        references: the `Reference` of a document with several samples; None for none.
-    """
-
-    prompts: Values
-    completions: Values
-    rewards: dict[str, Values] = field(default_factory=dict)
-    grade: str = ""
-    total: str = ""
-    steps: Values = field(default_factory=list)
-    answers: Values = field(default_factory=list)
-    groups: Values = field(default_factory=list)
-    lengths: Values = field(default_factory=list)
-    advantages: Values = field(default_factory=list)
-    outcomes: Values = field(default_factory=list)
-    golds: Values = field(default_factory=list)
-    filters: Values = field(default_factory=list)
-    references: Sequence[Reference | None] = field(default_factory=list)
+from meds_rl.rollouts.harnesses import read_lighteval, read_lm_eval, read_old_lighteval
+from meds_rl.rollouts.rows import Rows, Values, at, float_of
 
 
 @dataclass(frozen=True)
@@ -182,7 +144,7 @@ def _verl(block: Block) -> Rows:
 
 def _difference(value: Any, part: Any) -> float | None:
     """DAPO takes a penalty for length off the score; without it the score says right or wrong."""
-    whole, taken = _float(value), _float(part)
+    whole, taken = float_of(value), float_of(part)
     return None if whole is None or taken is None else round(whole - taken, 9)
 
 
@@ -197,7 +159,7 @@ def _first_of(block: Block, names: Iterable[str]) -> Values:
 def _verifiers(block: Block) -> Rows:
     metrics = block.column("metrics")
     names = dict.fromkeys(name for each in metrics if isinstance(each, Mapping) for name in each)
-    found = {name: [_at(each, name) for each in metrics] for name in names}
+    found = {name: [at(each, name) for each in metrics] for name in names}
     if not found:  # before 0.1.14 they are columns
         found = _numbers_of(block, [name for name in block.names if name not in ("id", "example_id")])
     return Rows(
@@ -220,8 +182,8 @@ def _episodes(block: Block) -> Rows:
     ]
     return _of_traces(
         [trace for _, trace in pairs],
-        groups=[_at(group, "id") for (_, group, _), _ in pairs],
-        steps=[_at(run, "work", "step") for (_, _, run), _ in pairs],
+        groups=[at(group, "id") for (_, group, _), _ in pairs],
+        steps=[at(run, "work", "step") for (_, _, run), _ in pairs],
     )
 
 
@@ -231,8 +193,8 @@ def _traces(block: Block) -> Rows:
 
 
 def _of_traces(traces: list[Any], groups: Values | None = None, steps: Values | None = None) -> Rows:
-    messages = [_messages_of(_at(trace, "nodes")) for trace in traces]
-    scores = [_scores(_at(trace, "rewards")) for trace in traces]
+    messages = [_messages_of(at(trace, "nodes")) for trace in traces]
+    scores = [_scores(at(trace, "rewards")) for trace in traces]
     names = dict.fromkeys(name for each in scores for name in each)
     return Rows(
         prompts=[prompt for prompt, _ in messages],
@@ -268,145 +230,14 @@ def _scores(rewards: Any) -> dict[str, tuple[float, float]]:
     if not isinstance(rewards, Mapping):
         return {}
     pairs = {
-        name: (_float(_at(one, "score")), _float(_at(one, "weight")))
+        name: (float_of(at(one, "score")), float_of(at(one, "weight")))
         if isinstance(one, Mapping)
-        else (_float(one), 1.0)
+        else (float_of(one), 1.0)
         for name, one in rewards.items()
     }
     return {
         name: (score, weight) for name, (score, weight) in pairs.items() if score is not None and weight is not None
     }
-
-
-def _at(value: Any, *names: str) -> Any:
-    """A value deep in mappings; None where there is none."""
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-# ---- lm-evaluation-harness
-
-
-def _lm_eval(block: Block) -> Rows:
-    given_names = (name for each in block.column("metrics") if isinstance(each, list) for name in each)
-    names = list(dict.fromkeys(name for name in given_names if isinstance(name, str) and name in block.names))
-    columns = {name: block.column(name) for name in ("arguments", "resps", "filtered_resps", "filter", "target")}
-    metrics = {name: block.column(name) for name in names}
-    rows = Rows([], [], {name: [] for name in names}, _metric(names), _metric(names))
-    references: list[Reference | None] = []
-    for place, responses in enumerate(columns["resps"]):
-        given = _texts(responses)
-        grades = {name: _each(values[place], len(given)) for name, values in metrics.items()}
-        num_graded = max((len(values) for values in grades.values()), default=0)
-        answers = _each(_first(columns["filtered_resps"][place]), len(given))
-        if len(answers) < len(given):  # those after the last that the filter kept are not said to have none
-            answers = answers[:num_graded]
-        right = reference_answers([columns["target"][place]]) if num_graded < len(given) else ()
-        for number, text in enumerate(given):
-            document = len(references) if number < num_graded else None
-            references.append(Reference(right, document) if right else None)
-            rows.prompts.append(_at(columns["arguments"][place], "gen_args_0", "arg_0"))
-            rows.completions.append(text)
-            rows.filters.append(columns["filter"][place])
-            rows.golds.append(columns["target"][place])
-            rows.answers.append(_read_answer(answers[number] if number < len(answers) else None, text))
-            for name, values in grades.items():
-                rows.rewards[name].append(values[number] if number < len(values) else None)
-    return replace(rows, references=references)
-
-
-def _metric(names: Sequence[str]) -> str:
-    preferred = ("exact_match", "extractive_match", "acc", "pass@1", "pass_at_1")
-    return next((name for name in (*preferred, *names) if name in names), "")
-
-
-def _texts(responses: Any) -> list[str]:
-    """The completions of the first request; those of multiple choice are numbers and no texts."""
-    first = _first(responses)
-    given = first if isinstance(first, list) else [first]
-    return [text for text in given if isinstance(text, str)]
-
-
-def _first(values: Any) -> Any:
-    return values[0] if isinstance(values, list) and values else None
-
-
-def _each(value: Any, count: int) -> Values:
-    """A value for each completion, or one for the first alone."""
-    return list(value[:count]) if isinstance(value, list) else [value][:count]
-
-
-def _read_answer(answer: Any, text: str) -> str | None:
-    """What a filter read in a completion; a filter that keeps the whole text reads nothing."""
-    return answer if isinstance(answer, str) and answer.strip() != text.strip() else None
-
-
-# ---- lighteval
-
-
-def _lighteval(block: Block) -> Rows:
-    columns = zip(block.column("doc"), block.column("model_response"), block.column("metric"), strict=True)
-    return _documents(
-        (_at(doc, "query"), _at(response, "text"), metric, _gold(doc)) for doc, response, metric in columns
-    )
-
-
-def _gold(doc: Any) -> Values:
-    """The choices that are right."""
-    choices, given = _at(doc, "choices"), _at(doc, "gold_index")
-    places = given if isinstance(given, list) else [given]
-    if not isinstance(choices, list):
-        return []
-    return [choices[place] for place in places if isinstance(place, int) and 0 <= place < len(choices)]
-
-
-def _old_lighteval(block: Block) -> Rows:
-    prompts = block.column("example" if "example" in block.names else "full_prompt")
-    columns = (block.column(name) for name in ("predictions", "metrics", "gold"))
-    return _documents(zip(prompts, *columns, strict=True))
-
-
-def _documents(documents: Iterable[tuple[Any, Any, Any, Any]]) -> Rows:
-    """Of several samples of a document, which have one figure together, only zero grades each: all are wrong.
-
-    Args:
-        documents: prompt, samples, metrics and right answers of each.
-    """
-    listed = [(prompt, _texts([texts]), metric, gold) for prompt, texts, metric, gold in documents]
-    names = list(dict.fromkeys(name for _, _, metric, _ in listed if isinstance(metric, Mapping) for name in metric))
-    grade = _metric(sorted(names, key=lambda name: figure_of(name, MANY) is None))
-    rows = Rows([], [], {name: [] for name in names}, grade, grade)
-    references: list[Reference | None] = []
-    for number, (prompt, texts, metric, gold) in enumerate(listed):
-        num = len(texts)
-        rows.prompts += [prompt] * num
-        rows.completions += texts
-        rows.golds += [_first(gold) if isinstance(gold, list) else gold] * num
-        figures = {name: figure_of(name, num) for name in names}
-        for name, values in rows.rewards.items():
-            values += _grades(_at(metric, name), num, figures[name])
-        references += _references(gold, number, _float(_at(metric, grade)), num, figures.get(grade))
-    return replace(rows, references=references)
-
-
-MANY = 1 << 30
-
-
-def _grades(value: Any, num: int, figure: tuple[int, int] | None) -> Values:
-    """The grades of the samples of a document, as far as its figure says them."""
-    num_wrong = figure[1] if figure is not None and value == 0 else 0
-    return [value] * num if num == 1 else [0.0] * num_wrong + [None] * (num - num_wrong)
-
-
-def _references(
-    gold: Any, number: int, value: float | None, num: int, figure: tuple[int, int] | None
-) -> list[Reference | None]:
-    right = reference_answers(gold if isinstance(gold, list) else [gold]) if num > 1 else ()
-    if not right:
-        return [None] * num
-    k, n = (1, 0) if figure is None or value is None else figure
-    return [Reference(right, number, value, k) if place < n else Reference(right) for place in range(num)]
 
 
 # ---- Others, which have one column for each thing
@@ -420,25 +251,17 @@ def _skyrl(block: Block) -> Rows:
 
 
 def _sum(per_token: Values) -> float | None:
-    known = [_float(value) for value in per_token]
+    known = [float_of(value) for value in per_token]
     return sum(value for value in known if value is not None) if any(value is not None for value in known) else None
 
 
-def _float(value: Any) -> float | None:
-    """A number as a float; None for anything else, and for an integer that no float can hold."""
-    try:
-        return float(value) if isinstance(value, int | float) else None
-    except OverflowError:
-        return None
-
-
-GRADES = ("is_correct", "correct", "accuracy", "acc")
+GRADE_COLUMNS = ("is_correct", "correct", "accuracy", "acc")
 """What a plain table calls right or wrong, also beside a reward."""
 
 USUAL: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "problem", "input", "query", "instruction"),
     "completion": ("completion", "response", "output", "generation"),
-    "reward": ("reward", "score", *GRADES),
+    "reward": ("reward", "score", *GRADE_COLUMNS),
     "step": ("step", "global_step"),
     "answer": ("extracted_answer", "predicted_answer", "pred", "prediction"),
     "group": ("group_id",),
@@ -465,7 +288,7 @@ def plain(columns: Mapping[str, str], names: Collection[str]) -> Format | None:
     def read(block: Block) -> Rows:
         found = {ours: block.at(name) if name else [] for ours, name in places.items()}
         reward = places["reward"] or ""
-        graded = [name for name in (reward, *GRADES) if name in block.names]
+        graded = [name for name in (reward, *GRADE_COLUMNS) if name in block.names]
         return Rows(
             prompts=found["prompt"],
             completions=found["completion"],
@@ -532,7 +355,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "lm-evaluation-harness samples",
         ("doc_id", "arguments", "resps", "filtered_resps", "filter"),
-        _lm_eval,
+        read_lm_eval,
         numbered=False,
         skip=("doc",),
         one_a_row=False,
@@ -541,7 +364,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "lighteval details",
         ("doc", "model_response", "metric"),
-        _lighteval,
+        read_lighteval,
         numbered=False,
         one_a_row=False,
         is_evaluation=True,
@@ -549,7 +372,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "lighteval details",
         ("predictions", "metrics", "full_prompt"),
-        _old_lighteval,
+        read_old_lighteval,
         numbered=False,
         one_a_row=False,
         is_evaluation=True,

@@ -32,7 +32,7 @@ class Grading:
         is_correct: (N,) 1 right, 0 wrong, NaN not graded.
         rewards: (N,) the reward.
         right: what counts as right.
-        total: what the reward is, in a sentence; empty if that is said by `right`.
+        total: what the reward is, in a sentence; empty if `right` names it already.
     """
 
     is_correct: Numbers
@@ -59,7 +59,7 @@ def grade(
         sums_all: whether all rewards are summed, also those whose names do not say that they are rewards.
 
     Raises:
-        RunFolderError: it cannot be said. The message names the columns, or the reward's values.
+        RunFolderError: the rewards do not show it. The message names the columns, or the reward's values.
     """
     named = {each: values for each, values in rewards.items() if _has_part(each, REWARD)} or dict(rewards)
     if total in rewards:

@@ -17,33 +17,33 @@ MAX_NAMED = 3
 """Most files or steps that a note names."""
 
 LEAST_COMPARED = 4
-"""Steps or files, to say what most of them have."""
+"""Fewest steps or files to compare one with most of them."""
 
 FEWER = 0.9
 """A file with less than this fraction of the usual number of completions is named."""
 
 
 def notes(collector: Collector, settled: Settled, dump: Dump) -> list[str]:
-    """All notes; the one that says what was recognised comes first, or after the one that answers are missing."""
-    return [*_no_answers(collector, settled), _sentence(collector, settled, dump), *_notes(collector, settled)]
+    """All notes. First comes what was recognised, or that no answers were found."""
+    return [*_no_answers(collector, settled), _recognised(collector, settled, dump), *_further(collector, settled)]
 
 
-def _sentence(collector: Collector, settled: Settled, dump: Dump) -> str:
+def _recognised(collector: Collector, settled: Settled, dump: Dump) -> str:
     """What was recognised, in one or two sentences."""
     num_files, num = len(collector.files) - len(collector.repeated), len(settled.order)
     num_prompts = len(np.unique(collector.rows.number("prompt")[settled.order]))
     name = "" if collector.format is None else collector.format.name
     place = f"{dump.name}/" if dump.path.is_dir() else dump.name
     batches = len(np.unique(settled.generations))
-    when = f" in {_many(batches, 'batch', 'batches')}" if settled.has_steps else ""
+    when = f" in {_count(batches, 'batch', 'batches')}" if settled.has_steps else ""
     return (
-        f"{place}: {name}, {_many(num_files, 'file')}, {_many(num, 'completion')} of {_many(num_prompts, 'prompt')}"
+        f"{place}: {name}, {_count(num_files, 'file')}, {_count(num, 'completion')} of {_count(num_prompts, 'prompt')}"
         f"{when}. {settled.grading.sentence}{_answers_sentence(settled)}"
     )
 
 
 def _no_answers(collector: Collector, settled: Settled) -> list[str]:
-    """The note that comes first if neither answers nor outcomes were found: figures by answer then mean nothing."""
+    """A note if neither answers nor outcomes were found: figures by answer then mean nothing."""
     outcomes = collector.rows.outcomes
     if settled.answer_share or outcomes.null_count < len(outcomes):
         return []
@@ -57,27 +57,26 @@ def _answers_sentence(settled: Settled) -> str:
     return f" Answers: {where}, in {100 * settled.answer_share:.0f} % of the completions."
 
 
-def _notes(collector: Collector, settled: Settled) -> list[str]:
+def _further(collector: Collector, settled: Settled) -> list[str]:
     graded = np.isfinite(settled.grading.is_correct[settled.order])
+    ungraded = _count(int((~graded).sum()), "completion")
     others = [f"{path.name} ({listed(names, 5)})" for path, names in collector.others.items()]
     notes = [
-        _many_left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
-        _many_left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
-        *_words(collector),
+        _left_out(collector.incomplete, "row", "without a prompt, a completion or a step"),
+        _left_out(len(collector.repeated), "file", "with the same completions as an earlier one"),
+        *_grade_words(collector),
         *settled.comparison.notes(),
-        f"Not graded, neither right nor wrong: {_many(int((~graded).sum()), 'completion')}{_such(collector, 'reward')}."
-        if not graded.all()
-        else "",
+        f"Not graded, neither right nor wrong: {ungraded}{_unread(collector, 'reward')}." if not graded.all() else "",
         f"Filters: {', '.join(collector.filters)}; {settled.filter} is read, {_why_filter(collector, settled)}."
         if settled.filter
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
         ""
         if settled.has_steps
-        else f"Nothing says when the completions were sampled: all are shown as one batch{_such(collector, 'step')}.",
+        else f"Nothing says when the completions were sampled: all are shown as one batch{_unread(collector, 'step')}.",
         *_damages(collector.damages),
-        *_rows(collector),
-        *_steps(collector),
+        *_small_files(collector),
+        *_missing_steps(collector),
         *_weights(collector),
         *_evaluation(collector),
     ]
@@ -89,7 +88,7 @@ def _evaluation(collector: Collector) -> Iterator[str]:
         yield "These completions are of an evaluation: training did not see them."
 
 
-def _steps(collector: Collector) -> Iterator[str]:
+def _missing_steps(collector: Collector) -> Iterator[str]:
     """Steps that are missing between others, if most follow each other evenly."""
     if collector.format is None or collector.format.is_evaluation:
         return
@@ -114,7 +113,7 @@ def _steps(collector: Collector) -> Iterator[str]:
         yield f"Missing: step {', '.join(named)}{more}."
 
 
-def _rows(collector: Collector) -> Iterator[str]:
+def _small_files(collector: Collector) -> Iterator[str]:
     """Files with fewer rows than most, if most have the same number."""
     counts = np.bincount(collector.rows.number("file").astype(np.int64), minlength=len(collector.files))
     values, times = np.unique(counts, return_counts=True)
@@ -130,7 +129,7 @@ def _weights(collector: Collector) -> Iterator[str]:
         yield f"{collector.format.name} have no reward_weights: a sum of rewards counts each once."
 
 
-def _words(collector: Collector) -> Iterator[str]:
+def _grade_words(collector: Collector) -> Iterator[str]:
     """How words in the place of rewards are read."""
     for name, words in collector.words.items():
         if words:
@@ -143,8 +142,8 @@ def _why_filter(collector: Collector, settled: Settled) -> str:
     return "which found the most answers" if fullest else "whose grades the comparison confirms"
 
 
-def _such(collector: Collector, what: str) -> str:
-    """What stands in the place of a number."""
+def _unread(collector: Collector, what: str) -> str:
+    """The first value that is no number, for a note."""
     return f"; a {what} is {collector.unread[what]}, which is no number" if what in collector.unread else ""
 
 
@@ -153,15 +152,15 @@ def _damages(damages: dict[Path, Damage]) -> Iterator[str]:
     if bad:
         path, damage = next(iter(bad.items()))
         first = f", first in line {damage.first:,} of {path.name}" if damage.first else f" in {path.name}"
-        yield f"{_many(sum(each.lines for each in bad.values()), 'line')} left out, as they are no rows{first}."
+        yield f"{_count(sum(each.lines for each in bad.values()), 'line')} left out, as they are no rows{first}."
     whys = [damage.why for damage in damages.values() if damage.why]
     if whys:
-        yield f"{_many(len(whys), 'file')} cannot be read to the end: {' '.join(whys[:MAX_NAMED])}"
+        yield f"{_count(len(whys), 'file')} cannot be read to the end: {' '.join(whys[:MAX_NAMED])}"
 
 
-def _many_left_out(count: int, what: str, why: str) -> str:
-    return f"Left out: {_many(count, what)} {why}." if count else ""
+def _left_out(count: int, what: str, why: str) -> str:
+    return f"Left out: {_count(count, what)} {why}." if count else ""
 
 
-def _many(count: int, one: str, several: str = "") -> str:
+def _count(count: int, one: str, several: str = "") -> str:
     return f"{count:,} {one if count == 1 else several or one + 's'}"

@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.rollouts.answers import GUESSES
-from meds_rl.rollouts.collect import GRADES, OWN, Collector, ReadOptions
+from meds_rl.rollouts.collect import OWN, Collector, ReadOptions
 from meds_rl.rollouts.compare import Comparison, compare
 from meds_rl.rollouts.dumps import ACCEPTED, Dump
 from meds_rl.rollouts.formats import FORMATS, listed
 from meds_rl.rollouts.grading import Grading, grade
+from meds_rl.rollouts.rows import GRADE_WORDS
 from meds_rl.rollouts.table import RunFolderError
 
 LEAST_ANSWERS = 0.1
-"""A marker is used if at least this fraction of the completions has it."""
+"""A marker is used if it finds an answer in at least this fraction of the completions."""
 
 LEAST_GUESSED = 0.5
-"""A guess that finds fewer answers is none."""
+"""The same for `GUESSES`, which may take other words for an answer."""
 
 
 class NotRecognisedError(RunFolderError):
@@ -36,11 +37,11 @@ class Settled:
         order: (n,) the rows that are kept, in the order of training.
         steps, generations: (n,) in this order.
         grading: of all N rows.
-        answers: the key of the answers that are used, in `Collected.answers`; None without answers.
-        answer_share: of the completions that have one.
+        answers: which of `Collected.answers` are used, by their key; None without answers.
+        answer_share: fraction of the completions that have one.
         has_steps: whether the dump says at which step completions were sampled.
-        filter: the one that is read of several; empty without several.
-        comparison: of what the program did not grade.
+        filter: the filter whose grades are read; empty if the dump has fewer than two.
+        comparison: of the completions that the program did not grade with the right answers.
     """
 
     order: NDArray[np.int64]
@@ -54,7 +55,7 @@ class Settled:
     comparison: Comparison
 
     def continues(self, before: Settled) -> bool:
-        """Whether what was written stays right: nothing has another meaning, and only later batches were added."""
+        """Whether the rows written before stay as they are: the decisions are the same, and only later batches came."""
         n = len(before.order)
         if n == len(self.order):
             return np.array_equal(self.order, before.order) and self._meaning == before._meaning
@@ -67,6 +68,7 @@ class Settled:
 
 
 def check(collector: Collector, dump: Dump, options: ReadOptions) -> None:
+    """Raise NotRecognisedError for an unknown format, RunFolderError without completions or without rewards."""
     if collector.format is None:
         raise NotRecognisedError(_unrecognised(collector, dump))
     if not len(collector.rows):
@@ -80,7 +82,7 @@ def check(collector: Collector, dump: Dump, options: ReadOptions) -> None:
         )
     name = options.columns.get("reward", next(iter(collector.rows.rewards)))
     if "reward" in collector.unread and not np.isfinite(collector.rows.rewards[name]).any():
-        words = ", ".join(("true", "false", *GRADES))
+        words = ", ".join(("true", "false", *GRADE_WORDS))
         raise RunFolderError(
             f"{dump.path}: {name} has no numbers, but {collector.unread['reward']}. A reward is a number, or one of "
             f"{words}. Name another column with --reward."
@@ -99,7 +101,7 @@ def _unrecognised(collector: Collector, dump: Dump) -> str:
 
 
 def settle(collector: Collector, dump: Dump, options: ReadOptions) -> Settled:
-    """What is known with the filter that read most answers, or with the next whose grades the comparison confirms."""
+    """Decide with the filter that found most answers, or with the next whose grades agree with the right answers."""
     names = filters(collector) if len(collector.filters) > 1 else [""]
     first = _settle_filter(collector, dump, options, names[0])
     if not first.comparison.refused.completions:
@@ -148,7 +150,7 @@ def _settle_filter(collector: Collector, dump: Dump, options: ReadOptions, name:
 
 
 def filters(collector: Collector) -> list[str]:
-    """The filters, the one that read most answers first."""
+    """The filters, the one that found most answers first."""
     places = collector.rows.number("filter").astype(np.int64)
     has_answer = np.array(collector.rows.answers[OWN].is_valid())
     counts = np.bincount(places[has_answer], minlength=len(collector.filters))
@@ -156,12 +158,12 @@ def filters(collector: Collector) -> list[str]:
 
 
 def _which_answers(shares: dict[str, float], shares_of_rest: dict[str, float], options: ReadOptions) -> str | None:
-    """The file's own, where it has them; else those of the marker or pattern that most completions have; else guesses.
+    """The key of the answers to use: the file's own, else the marker or pattern that finds most, else a guess.
 
     Args:
-        shares: how they are found -> share of the completions that have one.
-        shares_of_rest: the same of the completions that are compared with the reference.
-        options: what the user says.
+        shares: key -> fraction of the completions that have an answer.
+        shares_of_rest: the same among the completions that are compared with a reference.
+        options: of the user.
     """
     asked = options.answer_marker is not None or options.answer_pattern is not None
     found = {label: share for label, share in shares.items() if label not in (OWN, *GUESSES)}

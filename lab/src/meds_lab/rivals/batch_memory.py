@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from meds_rl import ErrorMemory
 from meds_rl.checks import check_choice, check_features, has_answer
+from meds_rl.engines.settings import make_hdbscan
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
 from meds_rl.engines.trl.batch import Batch, Features
 from meds_rl.labels import NO_ANSWER
-from meds_rl.memory import Assigned, HDBSCANClustering, Visit, equal_vectors
+from meds_rl.memory import Assigned, Visit, equal_vectors
 from meds_rl.memory.clustering import Clustering
 
 
@@ -75,12 +76,7 @@ class BatchTrainer(MEDSTrainer):
 def clustering_of(name: str, args: MEDSConfig) -> Clustering:
     """HDBSCAN with the settings of ``args``, or for "count" the clusters of equal fingerprints."""
     check_choice("clustering", name, ("hdbscan", "count"))
-    if name == "count":
-        return equal_vectors
-    return HDBSCANClustering(
-        min_cluster_size=args.meds_min_cluster_size,
-        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
-    )
+    return equal_vectors if name == "count" else make_hdbscan(args.settings)
 
 
 def trainer(

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from meds_rl import ErrorMemory
 from meds_rl.checks import check_features
+from meds_rl.engines.settings import make_hdbscan
 from meds_rl.engines.trl import MEDSConfig, MEDSTrainer
-from meds_rl.memory import Assigned, HDBSCANClustering, Visit
+from meds_rl.memory import Assigned, Visit
 
 ALL_PROMPTS = "all prompts"
 """The one prompt id in the memory."""
@@ -69,9 +70,5 @@ def _separated(visits: Sequence[Visit], joined: Sequence[NDArray[Any]]) -> list[
 
 def trainer(model: Any, reward_funcs: Any, args: MEDSConfig, train_dataset: Any, **kwargs: Any) -> MEDSTrainer:
     """`MEDSTrainer` with one memory for all prompts."""
-    clustering = HDBSCANClustering(
-        min_cluster_size=args.meds_min_cluster_size,
-        cluster_selection_epsilon=args.meds_cluster_selection_epsilon or 0.0,
-    )
-    memory = GlobalMemory(clustering, capacity=args.meds_capacity, half_life=args.meds_half_life)
+    memory = GlobalMemory(make_hdbscan(args.settings), capacity=args.meds_capacity, half_life=args.meds_half_life)
     return MEDSTrainer(model, reward_funcs, args, train_dataset, memory=memory, **kwargs)

@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
 from meds_rl.evaluation.diversity.eigenvalues import top1_eigenvalue_ratio
-from meds_rl.labels import NO_ANSWER, NOISE, NOT_SCORED, UNSEEN
+from meds_rl.labels import NO_ANSWER, NO_MEMORY, NOISE, NOT_GRADED, NOT_SCORED, UNSEEN
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.memory.recall import RightCompletion
 from meds_rl.rollouts.answers import suggest_marker
@@ -27,8 +27,6 @@ Result = TypeVar("Result")
 Features = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 """From (B,) bool, the wanted rows, to their fingerprints (B, D); NaN elsewhere or where there is no answer."""
 
-NOT_GRADED = "not_graded"
-NO_MEMORY = "no_memory"
 _UNSHAPED = {"cluster": NOT_SCORED, "cluster_size": 0.0, "penalty": 0.0, "memory_id": -1, "reason": NO_MEMORY}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.evaluation.agreement_by_prompt import rows_by_name
+from meds_rl.labels import NOT_GRADED
 from meds_rl.memory.memory import ErrorMemory
 from meds_rl.rollouts import RunFolder
 from meds_rl.rollouts.blocks import kind_of
@@ -34,7 +35,6 @@ BAD_FINGERPRINTS = "fingerprints that are infinite, partly NaN or of another wid
 Vectors = NDArray[np.float32]
 _TEXT_COLUMNS = ("prompt_id", "prompt", "completion", "answer", "strategy", "reason")
 _ROLLOUTS = (*_TEXT_COLUMNS, "step", "generation", "is_correct", "memory_id", "reward", "in_loss")
-_NOT_GRADED = "not_graded"
 
 Of: TypeAlias = Literal["wrong", "right", "all"]
 """Which completions are measured."""
@@ -50,7 +50,7 @@ class Population(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Completions:
-    """B completions; `select` leaves `population`, `left_out` and `said` as they are."""
+    """B completions; `select` leaves `population`, `left_out` and `notes` as they are."""
 
     problem_ids: Sequence[str]
     prompts: Sequence[str]  # chat messages are JSON
@@ -67,7 +67,7 @@ class Completions:
     in_loss: NDArray[np.bool_] | None = None  # (B,) False for fillers of a batch; None if there are none
     population: Population | None = None  # of a training
     left_out: Mapping[str, Sequence[int]] = field(default_factory=dict)  # why rows could not be read, and which
-    said: Sequence[str] = ()  # what was recognised of rollouts of another program
+    notes: Sequence[str] = ()  # on what was recognised of rollouts of another program
 
     def __len__(self) -> int:
         """B."""
@@ -79,7 +79,7 @@ class Completions:
         columns: dict[str, Any] = {
             name: column[places] if isinstance(column, np.ndarray) else [column[row] for row in places.tolist()]
             for name, column in vars(self).items()
-            if name not in ("vectors", "population", "left_out", "said") and column is not None
+            if name not in ("vectors", "population", "left_out", "notes") and column is not None
         }
         return replace(self, **columns)
 
@@ -190,7 +190,7 @@ def _listed(left_out: dict[str, NDArray[np.int64]]) -> dict[str, list[int]]:
 
 def _of_run(run: RunFolder) -> Completions:
     frame = run.rollouts(_ROLLOUTS)
-    graded = (frame["reward"].notna() & (frame["reason"] != _NOT_GRADED)).to_numpy(dtype=bool)
+    graded = (frame["reward"].notna() & (frame["reason"] != NOT_GRADED)).to_numpy(dtype=bool)
     frame = frame[graded].reset_index(drop=True)
     columns: dict[str, list[Any]] = {name: frame[name].tolist() for name in _TEXT_COLUMNS}
     found = Completions(
@@ -205,7 +205,7 @@ def _of_run(run: RunFolder) -> Completions:
         in_loss=frame["in_loss"].to_numpy(dtype=bool),
         population=_population(frame) if run.source is None else None,
         left_out=_listed({UNGRADED: np.flatnonzero(~graded)}),
-        said=(run.source or {}).get("notes", ()),
+        notes=(run.source or {}).get("notes", ()),
     )
     path = run.memory_path()
     return found if path is None else _with_memory(found, ErrorMemory.load(path), frame["memory_id"].to_numpy())

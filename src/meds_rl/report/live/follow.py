@@ -89,7 +89,7 @@ class Follower:
 
     @property
     def lacks_answers(self) -> bool:
-        """Whether no completion has an answer, so that nothing can be said of answers."""
+        """Whether no completion has an answer, so that answers show nothing."""
         return self.num_completions > 0 and not self.num_answers
 
     @property
