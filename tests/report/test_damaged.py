@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from rich.console import Console
 from meds_rl.report.data import report_data
 from meds_rl.report.live.follow import Follower
 from meds_rl.report.live.terminal import screen, status_line
+from meds_rl.rollouts import RunFolderError
 
 from .runs import RIGHT, WRONG, write_evaluation, write_run
 
@@ -204,3 +206,19 @@ def test_a_folder_whose_name_is_no_utf8(tmp_path):
     assert np.all([run["path"].isprintable() for run in data["runs"]])
     assert data["runs"][0]["notes"] == []
     assert data["runs"][0]["memory_size"] == 14
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no FIFOs there")
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "recipe.yaml", "environment.json", "rollouts/generation-000001.parquet"]
+)
+def test_a_fifo_in_a_run_does_not_wait_for_ever(run, name):
+    run.write_environment({"output_dir": "."})
+    (run.path / name).unlink()
+    os.mkfifo(run.path / name)
+    assert report_data([run])["errors"]
+    follower = Follower(run.path)
+    follower.poll()
+    assert follower.num_completions
+    with pytest.raises(RunFolderError, match="no regular file") if "rollouts" in name else nullcontext():
+        run.rollouts()

@@ -283,6 +283,8 @@ def run_of(checkpoint: Path) -> Path:
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None if there is none, or only a part of one that a killed process wrote."""
+    if not path.is_file():  # a FIFO would wait for ever
+        return None
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

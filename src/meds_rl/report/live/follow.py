@@ -260,7 +260,7 @@ class MetricsTail:
         """The new rows. A line that is not a row (cut off by a kill and continued by a later run) is skipped."""
         stamp, before = stamp_of(self.path), self.stamp
         self.restarted = False
-        if stamp is None or stamp == before:
+        if stamp is None or stamp == before or not self.path.is_file():  # a FIFO would wait for ever
             return []
         # A resumed run replaces the file by one without its later rows.
         if before is not None and (stamp[0] != before[0] or stamp[2] < self._offset):
