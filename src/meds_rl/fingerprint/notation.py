@@ -35,7 +35,7 @@ _UNKNOWN = re.compile(  # a letter beside a sign: "2 + x", "x - 3", but not "P =
 )
 _SUBSCRIPT = re.compile(r"(?<=[A-Za-z)])_(?:\{[^{}]*\}|[A-Za-z\d]+)")
 _POWER_OF_UNIT = re.compile(r"(?<=[A-Za-z]{2})\^\(?\d\)?")
-_NEXT_LINE = re.compile(r"\s*\n[ \t&]*=(?!=)")  # a chain may go on in the next line
+_NEXT_LINE = re.compile(r"(?<!\s)\s*\n[ \t&]*=(?!=)")  # a chain may go on in the next line
 
 _SIMPLE = [
     (re.compile(pattern), to)
