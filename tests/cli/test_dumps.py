@@ -164,6 +164,14 @@ def test_where_the_report_of_a_dump_goes(tmp_path, monkeypatch):
     assert writable(tmp_path / "report.html", [tmp_path]) == (tmp_path / "report.html", "")  # a run's goes nowhere else
 
 
+def test_options_are_for_the_rollouts_of_others_beside_a_run(tmp_path):
+    write_run(tmp_path / "run", [[("p", "2", WRONG), ("p", "1", RIGHT)]] * 3, memory=False)
+    (tmp_path / "other.jsonl").write_text('{"prompt": "p", "completion": "1", "solved": 1.0, "tidy": 1.0}\n')
+    paths = [str(tmp_path / name) for name in ("run", "other.jsonl")]
+    assert main(["report", *paths, "--reward", "solved", "--output", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").exists()
+
+
 @pytest.mark.parametrize("command", ["report", "inspect", "watch", "diversity"])
 def test_options_for_rollouts_of_others_are_refused_for_a_run(tmp_path, capsys, command):
     write_run(tmp_path / "run", [[("p", "2", WRONG), ("p", "1", RIGHT)]], memory=False)

@@ -44,7 +44,7 @@ def test_a_run_with_a_memory(tmp_path):
 
 def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):
     write_run(tmp_path / "annealed", [BATCH] * 3, fields={"meds_anneal": [0.25, 0.5]})
-    assert sentences(tmp_path / "annealed")[-1].endswith("It fell from 25 % of training on and was 0 from 50 % on.")
+    assert sentences(tmp_path / "annealed")[-1].endswith("It falls from 25 % of training on and is 0 from 50 % on.")
     data = report_data([tmp_path / "annealed"])
     assert data["runs"][0]["settings"]["meds_anneal"] == "[0.25, 0.5]"
     write_run(tmp_path / "watched", [BATCH], fields={"meds_alpha": 0.0})
@@ -242,9 +242,9 @@ OF_ANSWERS = {"2": "sign", "3": "order", "4": "slip", "5": "fades"}
 def test_ways_that_grow_fade_and_die_out(tmp_path):
     # Per prompt 20 completions of a batch: "sign" 3, then 9; "order" 6, then 0; "slip" 3, then 6; "fades" 4, then 1.
     early, late = batch_of(3, 6, 3, 4), batch_of(9, 0, 6, 1)
-    write_run(tmp_path, [early] * 8 + [late] * 4, memory=False, strategies=OF_ANSWERS)
+    write_run(tmp_path, [early] * 9 + [late] * 5, memory=False, strategies=OF_ANSWERS)
     most, traced, *_ = sentences(tmp_path)
-    assert most.startswith("The most repeated error is “sign”: 120 of 384")
+    assert most.startswith("The most repeated error is “sign”: 144 of 448")
     assert traced == (
         "Growing over all prompts (shares of the completions of their prompts): this error, 15 % to 45 %; “slip”, 15 % "
         "to 30 %. Fading: “fades”, 20 % to 5.0 %. Died out: “order”, 30 % before."
@@ -255,7 +255,7 @@ def test_ways_that_grow_fade_and_die_out(tmp_path):
 
 def test_too_little_to_say_that_a_way_grows(tmp_path):
     # Few batches, few completions, and shares that differ as much from batch to batch.
-    few, rare = [batch_of(3, 6, 3)] * 4 + [batch_of(9, 0, 3)] * 2, [batch_of(9, 0, 0)] * 8 + [batch_of(8, 1, 0)] * 4
+    few, rare = [batch_of(3, 6, 3)] * 4 + [batch_of(9, 0, 3)] * 2, [batch_of(9, 0, 0)] * 9 + [batch_of(8, 1, 0)] * 5
     noisy = [batch_of(n, 12 - n, 0) for n in (1, 9, 2, 8, 1, 2, 1, 2, 9, 1, 9, 9)]
     for name, batches in {"few": few, "rare": rare, "noisy": noisy}.items():
         write_run(tmp_path / name, batches, memory=False, strategies=OF_ANSWERS)

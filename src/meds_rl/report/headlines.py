@@ -427,7 +427,7 @@ def _annealed(run: RunData) -> str:
         return ""
     if fractions is None:
         return ""
-    return f" It fell from {percent(fractions[0])} of training on and was 0 from {percent(fractions[1])} on."
+    return f" It falls from {percent(fractions[0])} of training on and is 0 from {percent(fractions[1])} on."
 
 
 def _written(share: float) -> float:

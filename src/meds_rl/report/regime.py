@@ -44,8 +44,7 @@ SENTENCES: Mapping[Regime, str] = {
     "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
     "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
     "can show" + _TEST,
-    "repeats": "Errors repeat: of prompts that came again, {seen} of the errors were made before, and {all_wrong} of "
-    "the groups are all wrong" + _TEST,
+    "repeats": "Errors repeat: of prompts that came again, {seen} of the errors were made before{all_wrong}" + _TEST,
 }
 """The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 
@@ -80,6 +79,7 @@ def regime_of(found: Mapping[str, Any], no_answer: float, dropped: bool, has_evi
 def sentence_of(regime: Regime, found: Mapping[str, Any], no_answer: float, evidence: str) -> str:
     """The sentence of a regime, with its figures; arguments as in `regime_of` and the result of `evidence_for`."""
     groups, commonest = found["groups"], found["commonest"]
+    all_wrong = groups.all_wrong if groups else 0.0
     stuck = percent(commonest.over_dominant if commonest else 0.0)
     dominated = f"; on {stuck} of the prompts, over {percent(DOMINANT)} of the completions make the same error"
     return SENTENCES[regime].format(
@@ -88,7 +88,7 @@ def sentence_of(regime: Regime, found: Mapping[str, Any], no_answer: float, evid
         once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
         seen=percent(found["seen_before"] or 0.0),
         all_right=percent(groups.all_right if groups else 0.0),
-        all_wrong=percent(groups.all_wrong if groups else 0.0),
+        all_wrong=f", and {percent(all_wrong)} of the groups are all wrong" if all_wrong else "",
         mixed=percent(groups.mixed if groups else 0.0),
         stuck=stuck,
         dominant=percent(DOMINANT),

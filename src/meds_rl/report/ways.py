@@ -29,7 +29,7 @@ LEAST_TRACED, TRACED = 20, 0.02
 
 UNSURE = 0.02
 """A way grows or fades only if its shares in single batches show it: p of the Mann-Whitney test is below this. Fewer
-than 10 batches cannot."""
+than 13 batches cannot."""
 
 UNREAD_STEPS = "no steps that could be read"
 """The name of the wrong completions without steps; they need not be one error."""
@@ -82,7 +82,7 @@ class Way:
         return self.run.rollouts["step"].to_numpy()[of_prompts.to_numpy()]
 
     def growth(self) -> tuple[float, float] | None:
-        """Its shares of the completions of its prompts, before the last third of the batches and in it.
+        """Its shares of the completions of its prompts in the first and the last third of the batches.
 
         None if the way is too rare (`LEAST_TRACED`, `TRACED`), or if the shares of the single batches do not show that
         the two differ (`UNSURE`).
@@ -96,14 +96,15 @@ class Way:
             np.bincount(np.searchsorted(batches, steps), minlength=len(batches))
             for steps in (self.run.rollouts["step"].to_numpy()[self.rows], self.asked)
         )
-        late = np.arange(len(batches)) >= thirds(len(batches))[1]
-        parts = [there & (asked > 0) for there in (~late, late)]
+        begin, end = thirds(len(batches))
+        places = np.arange(len(batches))
+        parts = [third & (asked > 0) for third in (places < begin, places >= end)]
         if not all(part.any() for part in parts):
             return None
         if mannwhitneyu(*(made[part] / asked[part] for part in parts)).pvalue >= UNSURE:
             return None
-        before, last = (float(self.scale * made[part].sum() / asked[part].sum()) for part in parts)
-        return before, last
+        first, last = (float(self.scale * made[part].sum() / asked[part].sum()) for part in parts)
+        return first, last
 
     def to_dict(self) -> dict[str, Any]:
         """The way in the report's data, without examples and prompts."""

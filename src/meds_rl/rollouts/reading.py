@@ -49,7 +49,7 @@ def read(
 
     Raises:
         RunFolderError: nothing is recognised, something needed is missing, or the path leads to several runs.
-        ValueError: an option is wrong, or is given for a run folder.
+        ValueError: an option is wrong, or is given for run folders only.
 
     Example:
         >>> import json, pathlib, tempfile
@@ -81,10 +81,11 @@ def opened(
 
     Raises:
         RunFolderError: a source is not recognised.
-        ValueError: an option is wrong, or is given for a run folder.
+        ValueError: an option is wrong, or is given for run folders only.
     """
     options.check()
-    sources = [source if isinstance(source, Dump) else _graded_by(source, options) for source in sources]
+    for_dumps = any(isinstance(source, Dump) for source in sources)
+    sources = [source if isinstance(source, Dump) else _graded_by(source, options, for_dumps) for source in sources]
     with tempfile.TemporaryDirectory(prefix="meds-rollouts-") as folder:
         found = []
         for number, source in enumerate(sources):
@@ -102,17 +103,24 @@ def opened(
         yield found
 
 
-def _graded_by(path: Path, options: ReadOptions) -> Path | Dump:
+def _graded_by(path: Path, options: ReadOptions, for_dumps: bool) -> Path | Dump:
     """A run; its rollouts as those of another program, if nothing graded them and options say what is right.
 
+    Args:
+        path: the run.
+        options: what the user says.
+        for_dumps: whether there are rollouts of other programs, for which the options can be.
+
     Raises:
-        ValueError: there are options for a run that was graded.
+        ValueError: there are options for a run that was graded, and nothing else that they can be for.
     """
     if options.is_empty:
         return path
     files = [file for _, file in RunFolder(path).rollout_files()]
     if not files or any(map(_is_graded, files)):
-        refuse_options(path, options)
+        if not for_dumps:
+            refuse_options(path, options)
+        return path
     return Dump(path, tuple(files))
 
 

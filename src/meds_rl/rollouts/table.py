@@ -96,7 +96,7 @@ def read_batch(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     schema = rollout_schema(columns)
     if path.exists() and not path.is_file():  # a FIFO would wait for ever
-        raise RunFolderError(f"{path} is no regular file.")
+        raise RunFolderError(f"{path} cannot be read as rollouts: it is no regular file.")
     try:
         # ParquetFile, because read_table looks for data sets, which takes ten times as long for a small file. An open
         # file, because Arrow parses a path as an address, and not every folder name is a valid one.
