@@ -141,6 +141,10 @@ ROOTS = "Let r, s be the roots of $x^2 - 23x + 8 = 0$. Find r^2 + s^2."
         ("radius 5", r"3.14 \times 5^2 \approx 79", "3.14*a^2=x"),
         ("radius 5", r"3.14 \times 5^2 = 88.5", "3.14*a^2≠x"),
         ("5 of 10", "5/10 = 50%", "a/b=x"),
+        # A factor pi on both sides: 9 * 14 = 126, 3 * 42 = 126.
+        (r"radius 3, height 14", r"$3^2 = 9$, $V = \pi \cdot 9 \cdot 14 = 126\pi$", "a^2=x, x*b=y"),
+        (r"radius 3, height 14", r"$V = \pi r^2 h = \pi \cdot 3^2 \cdot 14 = 127 \pi$", "a^2*b≠x"),
+        (r"radius 3, height 14", "3π · 14 = 42π", "a*b=x"),
     ],
 )
 def test_notation(prompt: str, completion: str, name: str) -> None:

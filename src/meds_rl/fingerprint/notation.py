@@ -61,12 +61,20 @@ _NESTED = [
     )
 ]
 _MAX_NESTED = 4
+_PI = re.compile(r"\\pi(?![A-Za-z])|π")
+_EQUATION = re.compile(r"[^\n;$]+")
+_SIDE = re.compile(r"=|≈|\\approx")
+_DIGIT = re.compile(r"\d")
+_COEFFICIENT_OF_PI = re.compile(r"(?<=[\d)}])\s*(?:\\pi(?![A-Za-z])|π)")
+_FACTOR_PI = re.compile(r"(?:\\pi(?![A-Za-z])|π)\s*(?:\\cdot|\\times|[·×*])?")
 
 
 def _plain(text: str) -> str:
     """The text with numbers and signs as on one line of a calculator."""
     if "<<" in text:
         text = _CALCULATOR.sub("", text)
+    if "π" in text or "\\pi" in text:
+        text = _EQUATION.sub(_without_pi, text)
     if not text.isascii():
         text = text.replace("²", "^2").replace("³", "^3").replace("π", " ξ")
     if "..." in text:
@@ -83,6 +91,15 @@ def _plain(text: str) -> str:
         text = _TIMES.sub(r"\1*(", text)
     text = _UNKNOWN.sub("ξ", text)
     return _NEXT_LINE.sub(" =", text) if "\n" in text else text
+
+
+def _without_pi(equation: re.Match[str]) -> str:
+    r"""The equation without the factor π, if each side that has a number has it: ``\pi \cdot 9 \cdot 14 = 126\pi``."""
+    text = equation[0]
+    sides = [side for side in _SIDE.split(text) if _DIGIT.search(side)]
+    if len(sides) < 2 or not all(len(_PI.findall(side)) == 1 for side in sides):
+        return text
+    return _FACTOR_PI.sub("", _COEFFICIENT_OF_PI.sub("", text))
 
 
 def _without_latex(text: str) -> str:
