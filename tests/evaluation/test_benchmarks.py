@@ -201,7 +201,7 @@ def test_champ_keeps_the_problems_whose_answers_can_be_compared(tmp_path, monkey
 @pytest.mark.parametrize(
     ("name", "path", "content"),
     [
-        ("humaneval", "data/HumanEval.jsonl.gz", gzip.compress(b'{"task_id": 1}')[:-9]),
+        ("humaneval", "data/HumanEval.jsonl.gz", gzip.compress(b'{"task_id": 1}', mtime=0)[:-9]),
         ("humaneval", "data/HumanEval.jsonl.gz", b"a page of a proxy"),
         ("champ", "dataset_files/v0.json", b'{"problem'),
         ("champ", "dataset_files/v0.json", b"[]"),
