@@ -72,14 +72,14 @@ def trl(session: nox.Session) -> None:
 @nox.session(python=OLDEST)
 def trl_oldest(session: nox.Session) -> None:
     """TRL, all packages at their lower bounds"""
-    check(session, [".[trl,report]", *LOWEST], TRAINER, TWO_PROCESSES)
+    check(session, [".[trl,report,peft]", *LOWEST], TRAINER, TWO_PROCESSES)
 
 
 @nox.session(python=MIDDLE)
 @nox.parametrize(("version", "transformers"), TRL_WITH, ids=["-".join(pair) for pair in TRL_WITH])
 def trl_with(session: nox.Session, version: str, transformers: str) -> None:
     """TRL with other versions of transformers"""
-    check(session, [".[trl,report]", f"trl=={version}", f"transformers=={transformers}"], TRAINER)
+    check(session, [".[trl,report,peft]", f"trl=={version}", f"transformers=={transformers}"], TRAINER)
 
 
 @nox.session(python=MIDDLE)
