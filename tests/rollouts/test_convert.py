@@ -370,8 +370,8 @@ def test_no_marker_is_found_where_few_completions_have_one(tmp_path):
 
 # What most completions say -> how it is called, and the answers of two such completions and one without.
 GUESSED = {
-    "9 - 2 = {}. The answer is {}. I am sure.": 'what follows "answer is"',
-    "**Final Answer:**\n\n${}$": 'what follows "answer is"',
+    "9 - 2 = {}. The answer is {}. I am sure.": 'what follows "answer is" or "Answer:"',
+    "**Final Answer:**\n\n${}$": 'what follows "answer is" or "Answer:"',
     "So the final result is {}!": 'what follows "final result is"',
     "9 - 2 gives\n\n**{}**.": "the last line, where it is a number or a letter",
 }

@@ -119,7 +119,7 @@ def _last_line(text: str) -> str | None:
 
 
 GUESSES: Mapping[str, Search] = {
-    'what follows "answer is"': _after("answer"),
+    'what follows "answer is" or "Answer:"': _after("answer"),
     'what follows "final result is"': _after("final result"),
     "the last line, where it is a number or a letter": _last_lines,
 }

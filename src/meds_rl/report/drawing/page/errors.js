@@ -8,7 +8,7 @@ function errorsSection(report) {
   const section = el("section", { id: "errors", "aria-label": "Errors" });
   report.errors.forEach((error, number_) => { error.number = number_; });
   const byOutcome = report.errors.some((error) => error.by === "outcome") ? "by outcome (what the grader reports), " : "";
-  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, `First over all prompts, then prompt by prompt: ${byOutcome}by final answer, by working (the text before the answer), or by the memory's clusters, several of which may be one error.`));
+  section.append(el("h2", {}, "Errors"), el("p", { class: "lead" }, `First over all prompts, then prompt by prompt: ${byOutcome}by final answer, or by working (the text before the answer)${report.errors.some((error) => error.by === "cluster") ? ", or by the memory's clusters, several of which may be one error" : ""}.`));
   const first = report.runs.find((run) => run.has_memory) ?? report.runs[0];
   const state = { run: String(first.id), kind: "answer", wanted: "", now: "", query: "", key: "size", descending: true, shown: PAGE, open: new Set(), prompt: null };
   const body = el("div");
