@@ -436,6 +436,13 @@ def test_whether_a_memory_would_help(report, watch):
     assert seen.messages == []
 
 
+def test_a_click_anywhere_on_a_row_opens_and_closes_it(report, watch):
+    page = watch().open(report).page
+    for is_open in ("true", "false"):
+        page.locator("#errors tr.row td.number").first.click()
+        assert page.locator("#errors .open").first.get_attribute("aria-expanded") == is_open
+
+
 def test_a_way_opens_and_its_prompts_lead_to_their_errors(report, watch):
     seen = watch().open(report)
     page = seen.page

@@ -317,6 +317,9 @@ function errorRows(report, state, error, query, fill) {
       cell({ class: "number", "data-label": "steps" }, error.born === error.last ? short(error.born) : `${short(error.born)} – ${short(error.last)}`),
       cell({ class: "state", title: report.states?.[error.state] }, error.state)] : []),
     columns.some((column) => column.key === "penalty_mean") ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");
+  row.addEventListener("click", (event) => {
+    if (!event.target.closest("button, a") && !String(getSelection())) button.click();
+  });
   return isOpen ? [row, el("tr", {}, el("td", { colspan: columns.length }, inside(report, error, query)))] : [row];
 }
 
