@@ -1,5 +1,7 @@
 """One table of all hostile campaigns: what was tried, and what was mishandled."""
 
+from pathlib import Path
+
 import pytest
 
 from ..report.conftest import browser, watch  # noqa: F401
@@ -33,15 +35,19 @@ def campaign(tally):
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    """Print the table for docs/reliability.md."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    rows = [value for report in reports for name, value in report.user_properties if name == "hostile"]
+    """Print the table for docs/reliability.md: a row for each file of campaigns."""
+    rows: dict[str, list[list]] = {}
+    for report in (report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])):
+        name = Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_").replace("_", " ")
+        found = [value for key, value in report.user_properties if key == "hostile"]
+        if found:
+            rows.setdefault(name, []).extend(found)
     if not rows:
         return
     terminalreporter.write_line("")
-    terminalreporter.write_line("| hostile input | tried | mishandled | bound for each |")
+    terminalreporter.write_line("| hostile | tried | mishandled | bounds for each |")
     terminalreporter.write_line("|---|---|---|---|")
-    for what, tried, mishandled, bound in sorted(rows):
-        terminalreporter.write_line(f"| {what} | {tried:,} | {mishandled} | {bound} |")
-    total, wrong = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    terminalreporter.write_line(f"| **all** | **{total:,}** | **{wrong}** | |")
+    for name, campaigns in sorted(rows.items()):
+        _, tried, mishandled, bounds = zip(*campaigns, strict=True)
+        words = "; ".join(sorted(set(bounds)))
+        terminalreporter.write_line(f"| {name} | {sum(tried):,} | {sum(mishandled)} | {words} |")
