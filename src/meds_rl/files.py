@@ -109,7 +109,8 @@ def _written_out(node: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int
         known[id(node)] = found
     if found[0] > YAML_VALUES or found[1] > YAML_LEVELS:
         raise ValueError(
-            f"line {line} stands for {found[0]:,} values on {found[1]} levels, with its aliases written out"
+            f"line {line} has {found[0]:,} values on {found[1]} levels once its aliases (*name) are replaced; at most "
+            f"{YAML_VALUES:,} values on {YAML_LEVELS} levels are allowed"
         )
     return found
 
