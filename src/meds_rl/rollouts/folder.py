@@ -108,6 +108,13 @@ class RunFolder:
             if number >= generation:
                 path.unlink()
 
+    def generations_before(self, step: int) -> int:
+        """The number of batches that were generated before optimiser step ``step``."""
+        files = list(self.rollout_files())
+        return next(
+            (number for number, path in files if read_batch(path, ["step"])["step"][0].as_py() >= step), len(files)
+        )
+
     def drop_metrics_after(self, step: int) -> None:
         """Keep the metrics up to optimiser step ``step``: a resumed run logs the later ones again."""
         if self.metrics_path.is_file():

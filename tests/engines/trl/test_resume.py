@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from meds_rl.engines.trl import MEDSTrainer
@@ -94,10 +95,13 @@ def test_what_is_no_folder_is_no_checkpoint(model_path, dataset, make_config):
 def test_a_lost_state_is_said(model_path, dataset, make_config, caplog, capsys):
     args = make_config(max_steps=2, save_strategy="steps", save_steps=1)
     train(model_path, dataset, args)
+    first = RunFolder(args.output_dir).rollouts().query("step == 0")
     Path(args.output_dir, "checkpoint-1", "meds_state.json").unlink()
     trainer = MEDSTrainer(model_path, even_length, args, dataset, answer_finder=third_token)
     trainer.train(resume_from_checkpoint=f"{args.output_dir}/checkpoint-1")
-    first = RunFolder(args.output_dir).rollouts().query("step == 0")
+    rollouts = RunFolder(args.output_dir).rollouts()
+    pd.testing.assert_frame_equal(rollouts.query("step == 0"), first)
+    assert list(rollouts["step"].unique()) == [0, 1]
     restored = f"{args.output_dir}/checkpoint-1 is restored: {(first['memory_id'] >= 0).sum()} completions."
     assert f"meds-rl: the memory of {restored}" in capsys.readouterr().out
     assert "checkpoint-1 has no meds_state.json: the resumed run may draw other prompts" in caplog.text

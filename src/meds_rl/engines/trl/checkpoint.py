@@ -74,22 +74,29 @@ def load(trainer: MEDSTrainer, checkpoint: str) -> None:
     on_main_process(trainer.accelerator, lambda: _load_memory(trainer, folder))
     if trainer.memory is not None:
         trainer.accelerator.print(f"meds-rl: the memory of {folder} is restored: {len(trainer.memory):,} completions.")
+    progress = json.loads((folder / TRAINER_STATE_FILE).read_text())
     if not (folder / STATE_FILE).is_file():
         logger.warning(
             f"{folder} has no {STATE_FILE}: the resumed run may draw other prompts than the run that is continued."
         )
+        done = on_main_process(trainer.accelerator, lambda: trainer._run.generations_before(progress["global_step"]))
+        _go_on_after(trainer, done, progress["global_step"])
         return
     state = json.loads((folder / STATE_FILE).read_text())
     trainer._step = state["micro_steps"]
-    progress = json.loads((folder / TRAINER_STATE_FILE).read_text())
     _advance_sampler(trainer, epochs=int(progress["epoch"]))
-    trainer._num_generations_done = state["generations"]
     trainer._correctness.load_state_dict(state)
     if trainer._stream is not None and state["stream"] is not None:
         trainer._stream.load_state_dict(state["stream"])
     if _is_mid_batch(trainer):
         trainer._buffered_inputs = _load_buffer(trainer, folder)
-    on_main_process(trainer.accelerator, lambda: _cut_run(trainer._run, state["generations"], progress["global_step"]))
+    _go_on_after(trainer, state["generations"], progress["global_step"])
+
+
+def _go_on_after(trainer: MEDSTrainer, generations: int, steps: int) -> None:
+    """Number batches from ``generations`` on, and remove from the run what was written after the checkpoint."""
+    trainer._num_generations_done = generations
+    on_main_process(trainer.accelerator, lambda: _cut_run(trainer._run, generations, steps))
 
 
 def _load_memory(trainer: MEDSTrainer, folder: Path) -> None:
