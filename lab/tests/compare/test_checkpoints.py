@@ -31,6 +31,29 @@ def test_each_checkpoint_counts_once(tmp_path, capsys):
     assert lines == ["| test hard | pass@1 | dapo | 0.250 | 3 | +0.300 | [-0.357, +0.957] | 3 | 0.250 | +0.150 |"]
 
 
+def test_each_checkpoints_seeds_are_listed(tmp_path, capsys):
+    main([str(cells(tmp_path))])
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "| exact pass@k | c1 | c2 | c3 |",
+        "| :-- | --: | --: | --: |",
+        "| dapo | 0.200 (0.200) | 0.300 (0.300) | 0.250 (0.400, 0.100) |",
+        "| recommended | 0.300 (0.300) | 0.500 (0.500) | 0.850 (0.900, 0.800) |",
+    ]
+
+
+def test_checkpoints_of_one_plain_model_count_once(tmp_path, capsys):
+    """c1 and c2 are of model 1: the differences are .15 and .6."""
+    path = cells(tmp_path)
+    table = pd.read_parquet(path)
+    table.assign(checkpoint=table["checkpoint"].map({"c1": "stuck-1", "c2": "scatter-1", "c3": "stuck-3"})).to_parquet(
+        path
+    )
+    main([str(path), "--models"])
+    out = capsys.readouterr().out
+    assert "checkpoints: 1, 3." in out
+    assert "| test hard | pass@1 | dapo | 0.250 | 2 | +0.375 | [-2.484, +3.234] | 2 | 0.500 | +0.150 |" in out
+
+
 def test_a_checkpoint_can_be_left_out_of_the_last_column(tmp_path, capsys):
     main([str(cells(tmp_path)), "--without", "c1"])
     lines = capsys.readouterr().out.splitlines()

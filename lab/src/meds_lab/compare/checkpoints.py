@@ -9,6 +9,9 @@ difference without the checkpoint where it is largest. --without names another c
 
     python -m meds_lab.compare.checkpoints lab/evidence/compare-recommended.parquet --without stuck-5
 
+A second table has exact pass@k of the hard test problems for each checkpoint: the mean, and each seed's. --models
+counts checkpoints with the same number at the end once: they were trained from one plain model.
+
 Files may contain the same cells. Cells of different budgets are refused.
 """
 
@@ -21,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_1samp
+from scipy.stats import sem, t
 
 from meds_lab.compare.checks import differing_fields
 from meds_lab.compare.significance import sign_flip_p
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", default="recommended", help="is compared with all others (default: recommended)")
     parser.add_argument("--only", nargs="*", metavar="CHECKPOINT", help="use only these (default: all)")
     parser.add_argument("--without", metavar="CHECKPOINT", help="leave it out in the last column (default: the best)")
+    parser.add_argument("--models", action="store_true", help="units are the plain models, not the checkpoints")
     parsed = parser.parse_args(arguments)
     cells = pd.concat([pd.read_parquet(file) for file in parsed.cells], ignore_index=True)
     cells = cells[(cells["when"] == "after") & cells["group"].isin(MEASURES)]
@@ -58,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cells = each_once(cells)
     except ValueError as error:
         parser.error(str(error))
+    if parsed.models:
+        cells = cells.assign(checkpoint=cells["checkpoint"].str.extract(r"(\d+)$", expand=False))
     print(f"{parsed.method} minus each method; checkpoints: {', '.join(sorted(set(cells['checkpoint'])))}.\n")
     print(
         "| group | measure | method | its mean | checkpoints | difference | 95 % interval | > 0 | p | "
@@ -72,7 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pairs = table[[method, parsed.method]].dropna()
                 if len(pairs):
                     print(f"| {group} | {measure} | {line(method, pairs, parsed.method, parsed.without)} |")
+    print(f"\n{by_checkpoint(cells[cells['group'] == 'test hard'])}")
     return 0
+
+
+def by_checkpoint(cells: pd.DataFrame) -> str:
+    """Exact pass@k of each method at each checkpoint, as a table in Markdown: the mean, and each seed's."""
+    seeds = cells.groupby(["method", "checkpoint", "seed"])["exact pass@k"].mean().groupby(["method", "checkpoint"])
+    words = seeds.agg(lambda values: f"{values.mean():.3f} ({', '.join(f'{value:.3f}' for value in values)})")
+    table = words.unstack("checkpoint").fillna("")
+    rows = [table.columns, ["--:"] * len(table.columns), *table.to_numpy()]
+    names = ["exact pass@k", ":--", *table.index]
+    return "\n".join(f"| {name} | {' | '.join(row)} |" for name, row in zip(names, rows, strict=True))
 
 
 def each_once(cells: pd.DataFrame) -> pd.DataFrame:
@@ -114,8 +131,8 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     """Student's 95 % interval of the mean of C values; NaN for one."""
     if len(values) < 2:
         return np.nan, np.nan
-    low, high = ttest_1samp(values, 0).confidence_interval(0.95)
-    return float(low), float(high)
+    half = t.ppf(0.975, len(values) - 1) * sem(values)
+    return float(values.mean() - half), float(values.mean() + half)
 
 
 if __name__ == "__main__":
