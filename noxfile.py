@@ -16,7 +16,7 @@ OLDEST, MIDDLE = PYTHONS[:2]
 VERSIONS = """
 import json, platform
 from importlib.metadata import distributions
-found = {one.name.lower(): one.version for one in distributions()}
+found = {one.name.lower(): one.version.split("+")[0] for one in distributions()}
 shown = {name: found[name] for name in ("numpy", "torch", "transformers", "trl", "verl") if name in found}
 print(json.dumps({"python": platform.python_version(), **shown}))
 """
@@ -47,7 +47,7 @@ def core(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def core_oldest(session: nox.Session) -> None:
-    """The core, all packages at their lower bounds"""
+    """The core, lower bounds"""
     check(session, ["hdbscan>=0.8.44", ".", *LOWEST], CORE)
 
 
@@ -59,26 +59,26 @@ def report(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST)
 def report_oldest(session: nox.Session) -> None:
-    """`meds report`, all packages at their lower bounds"""
+    """`meds report`, lower bounds"""
     check(session, [".[report]", *LOWEST], REPORT)
 
 
 @nox.session(python=PYTHONS)
 def trl(session: nox.Session) -> None:
-    """TRL, everything newest that this Python takes"""
+    """TRL"""
     check(session, [".[trl,report,peft]"], TRL, TWO_PROCESSES)
 
 
 @nox.session(python=OLDEST)
 def trl_oldest(session: nox.Session) -> None:
-    """TRL, all packages at their lower bounds"""
+    """TRL, lower bounds"""
     check(session, [".[trl,report,peft]", *LOWEST], TRAINER, TWO_PROCESSES)
 
 
 @nox.session(python=MIDDLE)
 @nox.parametrize(("version", "transformers"), TRL_WITH, ids=["-".join(pair) for pair in TRL_WITH])
 def trl_with(session: nox.Session, version: str, transformers: str) -> None:
-    """TRL with other versions of transformers"""
+    """TRL"""
     check(session, [".[trl,report,peft]", f"trl=={version}", f"transformers=={transformers}"], TRAINER)
 
 
@@ -91,18 +91,24 @@ def verl(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def table(session: nox.Session) -> None:
-    """Print what `make test-matrix` has found, as a table in Markdown."""
+    """Print what `make test-matrix` has found, as a table in Markdown: how many tests passed."""
     listed = json.loads(session.run("nox", "--list", "--json", silent=True, external=True))
-    lines = ["| session | what | versions | tests |", "|---|---|---|---|"]
+    cells: dict[str, dict[str, str]] = {}
     for one in listed:
         if one["python"]:
-            row = ROWS / f"{one['session']}.json"
-            missing = "" if shutil.which(f"python{one['python']}") else f": no python{one['python']}"
-            found = json.loads(row.read_text()) if row.exists() else {"result": f"**not run{missing}**"}
-            versions = found.get("versions", {"python": one["python"]})
-            words = ", ".join(f"{name} {version}" for name, version in versions.items())
-            lines.append(f"| `{one['session']}` | {one['description']} | {words} | {found['result']} |")
-    print("\n".join(lines))
+            row, installed = ROWS / f"{one['session']}.json", shutil.which(f"python{one['python']}")
+            found = (
+                json.loads(row.read_text()) if row.exists() else {"result": "**not run**" if installed else "no Python"}
+            )
+            name, versions = one["description"], found.get("versions", {})
+            for package in (word for word in ("TRL", "verl") if word.lower() in versions):
+                name = name.replace(
+                    package, f"{package} {versions[package.lower()]}, transformers {versions['transformers']}"
+                )
+            cells.setdefault(name, {})[one["python"]] = found["result"].replace(" passed", "")
+    print("\n".join([f"| passed on Python | {' | '.join(PYTHONS)} |", f"|---|{'---|' * len(PYTHONS)}"]))
+    for name, results in cells.items():
+        print(f"| {name} | {' | '.join(results.get(python, '') for python in PYTHONS)} |")
 
 
 def check(session: nox.Session, packages: list[str], *runs: list[str]) -> None:
