@@ -423,6 +423,18 @@ def test_one_run_without_memory_map_or_comparison(watch, tmp_path):
     assert seen.messages == []
 
 
+def test_errors_of_several_runs_side_by_side(report, watch):
+    page = watch().open(report).page
+    rows = page.locator("#side-by-side tr")
+    assert rows.nth(0).inner_text().split("\t") == ["Error", "dapo (mean of 2 runs)", "meds (mean of 2 runs)"]
+    assert rows.nth(3).locator("td").all_inner_texts() == [
+        "no answer",
+        "40\u00a0%\n50\u00a0% → 10\u00a0%",
+        "12\u00a0%\n20\u00a0% → –",
+    ]
+    assert SCRIPT[:20] in rows.nth(2).inner_text()
+
+
 def test_whether_a_memory_would_help(report, watch):
     seen = watch(viewport={"width": 390, "height": 800}).open(report)
     card = seen.page.locator("#outlook article").first

@@ -1,5 +1,27 @@
-// Paired differences to a baseline, by seed, with intervals.
+// Several runs compared: the shares of each error, and paired differences to a baseline, by seed, with intervals.
 "use strict";
+
+function sideBySideCard(report) {
+  const { columns, errors, num_prompts: prompts } = report.side_by_side;
+  const overTime = columns.some((column) => column.wrong.length > 1);
+  const head = el("tr", {}, el("th", { scope: "col" }, "Error"));
+  for (const column of columns) {
+    const run = report.runs.find((each) => each.id === column.runs[0]);
+    const name = el("span", { style: `color: ${runColour(report, run)}` }, plain(column.name, 40));
+    head.append(el("th", { scope: "col", class: "number" }, name, column.runs.length > 1 ? ` (mean of ${column.runs.length} runs)` : null));
+  }
+  const cell = ([whole, ...thirds]) => el("td", { class: "number" }, percent(whole), thirds.length ? el("small", {}, thirds.map((share) => percent(share)).join(" → ")) : null);
+  const body = el("tbody", {}, el("tr", {}, el("td", { class: "aside" }, "wrong, of all completions"), ...columns.map((column) => cell(column.wrong))));
+  for (const error of errors) {
+    const asked = error.prompt === null ? "" : `“${plain(wordsOf(report.prompts[error.prompt]), 90)}”`;
+    const example = error.written ? `as in ${asked}: ${unbroken(plain(error.written, 160))}` : asked && report.side_by_side.by === "answer" ? `to ${asked}` : null;
+    const name = el("td", {}, el("span", { class: report.side_by_side.by === "steps" ? "name steps" : "name" }, plain(error.name, 120)), example ? el("span", { class: "aside" }, example) : null);
+    body.append(el("tr", {}, name, ...error.shares.map(cell)));
+  }
+  const of = `Share of the wrong completions to the ${counted(prompts, "prompt")} that all runs had${overTime ? "; small: first → last third of the run's batches" : ""}.`;
+  return el("div", { class: "card", id: "side-by-side", style: "margin-bottom: 16px" }, el("h3", {}, "Errors side by side"),
+    el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Errors side by side" }, el("table", { class: "table side" }, el("thead", {}, head), body)), el("p", { class: "note" }, of));
+}
 
 function comparisonSection(report) {
   const differences = report.differences;

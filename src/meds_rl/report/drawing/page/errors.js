@@ -19,6 +19,7 @@ function errorsSection(report) {
     controls.replaceChildren(...runPicker(report, state, show));
     body.replaceChildren(waysCard(report, state), ...errorsCard(report, state));
   };
+  if (report.side_by_side) section.append(sideBySideCard(report));
   section.append(controls, body);
   show();
   return section;
