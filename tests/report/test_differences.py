@@ -204,8 +204,8 @@ def test_runs_without_evaluations_are_compared_in_training_on_common_prompts(tmp
     (sentence,) = report_data([tmp_path / "a", tmp_path / "b"])["verdicts"]
     # (3/4 + 1)/2 = 88 %, (1/4 + 1/2)/2 = 38 %; both prompts differ by 1/2.
     assert sentence == (
-        "pass@1 in the last third of training, b against a: better on the 2 prompts that both had (88 % against 38 %, "
-        "+50.0 points, 95 % interval +50.0 to +50.0). This is one seed; others may differ."
+        "pass@1 in the last third of training (mean over prompts), b against a: better on the 2 prompts that both had "
+        "(88 % against 38 %, +50.0 points, 95 % interval +50.0 to +50.0). This is one seed; others may differ."
     )
     # A run whose groups are all mixed was filtered: its pass@1 is that of the groups that were kept.
     mixed = [[("p", "2", False), ("p", "1", RIGHT)]] * 20

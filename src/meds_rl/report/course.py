@@ -111,7 +111,7 @@ PANELS = (
     Panel(
         "pass",
         "Right answers",
-        "pass@1: share of right completions; pass@G: share of groups with at least one. "
+        "pass@1: share of the batch's completions that are right; pass@G: share of groups with at least one. "
         "Over all groups that were generated, where the run logged them.",
         (("pass@1", "pass@1"), ("pass@G", "pass@G")),
         percent=True,

@@ -205,7 +205,7 @@ def _verdicts(
         return by_evaluations
     trained = [(run, name) for run, name in zip(runs, called, strict=True) if not run.is_evaluation]
     compared = in_training([run for run, _ in trained], [name for _, name in trained], baseline, seed)
-    return verdicts(compared, "in the last third of training")
+    return verdicts(compared, "in the last third of training (mean over prompts)")
 
 
 def _runs(runs: Sequence[RunData], called: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:

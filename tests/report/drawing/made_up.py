@@ -254,6 +254,7 @@ def _outlook(run: dict[str, Any]) -> dict[str, Any]:
         "commonest": {"prompts": 48, "median": 0.6, "over_half": 0.6, "over_dominant": 0.31},
         "asked_again": 1.0,
         "seen_before": 0.8,
+        "errors_by": "answer",
         "live_errors": 2.5,
         "right": {
             "prompts": 48,

@@ -42,7 +42,7 @@ function lastValues(report, figure, ofThird = false) {
   [...groups].forEach(([name, rows], place) => {
     const mean = rows.reduce((sum, row) => sum + row.value, 0) / rows.length;
     const shown = figure.percent ? percent(mean, 1) : short(mean);
-    said.append(place ? " · " : averaged ? "mean of the last third: " : "at the end: ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
+    said.append(place ? " · " : averaged ? "mean over the batches of the last third: " : "at the end: ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
   });
   return said;
 }
