@@ -17,7 +17,8 @@ from meds_rl.report.life import LEAST_BATCHES, State, thirds
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
-from meds_rl.report.ways import UNREAD_STEPS, traced
+from meds_rl.report.ways import traced
+from meds_rl.report.workings import UNREAD_STEPS
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
 
@@ -279,7 +280,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state in ("rare", "too short to tell") else f", {error.life.state}"
+    state = "" if error.life.state in (None, "rare", "too short to tell") else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""

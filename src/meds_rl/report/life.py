@@ -43,14 +43,14 @@ class Life:
     Attributes:
         born, last: first and last step with a member.
         peak: first step of the stretch with the most members.
-        state: one of `STATES`.
+        state: one of `STATES`; None for completions that are no error.
         course: members in each stretch of the run (`stretches`).
     """
 
     born: int
     last: int
     peak: int
-    state: State
+    state: State | None
     course: list[int]
 
     def to_dict(self) -> dict[str, Any]:

@@ -64,6 +64,9 @@ SAME_NAME = 0.8
 RIGHT_STEPS = "right steps, wrong or no answer"
 """The name of the wrong completions whose steps are mostly right."""
 
+UNREAD_STEPS, EACH_DIFFERENT = "no steps that could be read", "each different"
+"""The names of the wrong completions in no group: if steps were compared, and else. They are no error."""
+
 LONG_ANSWER = 60
 """Characters. If the median answer is longer, or most wrong completions have none, equal answers do not show errors."""
 
@@ -98,6 +101,11 @@ class Workings:
     examples: Sequence[tuple[int, str] | None] = ()
     right: int | None = None
     keys: Sequence[int | None] = ()
+
+    @property
+    def rest(self) -> str:
+        """The name of the completions in no group."""
+        return UNREAD_STEPS if self.by == "steps" else EACH_DIFFERENT
 
     @property
     def scale(self) -> float:

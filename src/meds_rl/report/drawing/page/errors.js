@@ -221,7 +221,8 @@ function fillTable(report, state, head, table, count, more, fill) {
   more.hidden = found.length <= state.shown;
   const run = report.runs.find((each) => String(each.id) === state.run);
   const left = leftOut(report, run, state.kind);
-  count.textContent = `${number(Math.min(found.length, state.shown))} of ${counted(found.length, "error")}` +
+  const errors = found.filter((error) => !isNoise(error));
+  count.textContent = `${number(Math.min(errors.length, state.shown))} of ${counted(errors.length, "error")}` +
     (query ? ` with “${plain(state.query, 40)}”` : "") + (state.now ? `, now ${state.now}` : "") + (left ? `; ${number(left)} smaller ones are not in this page` : "") + ".";
 }
 
@@ -316,7 +317,7 @@ function errorRows(report, state, error, query, fill) {
     ...(columns.some((column) => column.ofCourse) ? [
       cell({}, sparkline(error.course, 110, 26, `Made ${counted(error.size, "time")}, most at step ${short(error.peak)}`)),
       cell({ class: "number", "data-label": "steps" }, error.born === error.last ? short(error.born) : `${short(error.born)} – ${short(error.last)}`),
-      cell({ class: "state", title: report.states?.[error.state] }, error.state)] : []),
+      cell({ class: "state", title: report.states?.[error.state] }, error.state ?? "")] : []),
     columns.some((column) => column.key === "penalty_mean") ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");
   row.addEventListener("click", (event) => {
     if (!event.target.closest("button, a") && !String(getSelection())) button.click();
