@@ -30,8 +30,8 @@ def test_a_run_with_a_memory(tmp_path):
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
         "The largest single error: to “question p” the policy gave the answer “2” 18 times, 100 % of that prompt's "
-        "wrong completions, mostly by “sign”; steps 0 to 8, steady. The memory has them in no cluster and counts them "
-        "with all others in none."
+        "wrong completions, mostly by “sign”; steps 0 to 8. The memory has them in no cluster and counts them with "
+        "all others in none."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions of prompts that came again repeated a wrong "
