@@ -342,7 +342,7 @@ def _repeats(run: RunData, lines: Course) -> list[str]:
         shares.append(float(np.mean(values)))
     what = "an outcome that their prompt had in" if run.outcomes_known else "a wrong answer of"
     last, middle = shares
-    return [_repeated(last, middle, what)]
+    return [_repeated(last, middle, what, "the batches" if run.is_evaluation else "training")]
 
 
 def _repeated_outcomes(run: RunData) -> dict[int, float]:
@@ -354,9 +354,9 @@ def _repeated_outcomes(run: RunData) -> dict[int, float]:
     return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
 
 
-def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
+def _repeated(last: float, middle: float, what: str = "a wrong answer of", of: str = "training") -> str:
     return (
-        f"In the last third of training {percent(last)} of the wrong completions of prompts that came again repeated "
+        f"In the last third of {of} {percent(last)} of the wrong completions of prompts that came again repeated "
         f"{what} an earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 
