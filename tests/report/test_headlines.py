@@ -42,6 +42,12 @@ def test_a_run_with_a_memory(tmp_path):
     assert penalty.endswith("59 % of them had a penalty, at most 0.200.")
 
 
+def test_an_evaluation_has_no_training(tmp_path):
+    write_run(tmp_path, [BATCH * 3] * 9, memory=False)
+    (tmp_path / "source.json").write_text(json.dumps({"path": "d", "name": "d", "notes": [], "is_evaluation": True}))
+    assert sentences(tmp_path)[-1].startswith("In the last third of the batches 100 % of the wrong completions")
+
+
 def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):
     write_run(tmp_path / "annealed", [BATCH] * 3, fields={"meds_anneal": [0.25, 0.5]})
     assert sentences(tmp_path / "annealed")[-1].endswith("It falls from 25 % of training on and is 0 from 50 % on.")

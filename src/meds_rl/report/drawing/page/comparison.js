@@ -7,8 +7,7 @@ function sideBySideCard(report) {
   const head = el("tr", {}, el("th", { scope: "col" }, "Error"));
   for (const column of columns) {
     const run = report.runs.find((each) => each.id === column.runs[0]);
-    const name = el("span", { style: `color: ${runColour(report, run)}` }, plain(column.name, 40));
-    head.append(el("th", { scope: "col", class: "number" }, name, column.runs.length > 1 ? ` (mean of ${column.runs.length} runs)` : null));
+    head.append(el("th", { scope: "col", class: "number" }, runTitle(report, run, column.name), column.runs.length > 1 ? ` (mean of ${column.runs.length} runs)` : null));
   }
   const cell = ([whole, ...thirds]) => el("td", { class: "number" }, percent(whole), thirds.length ? el("small", {}, thirds.map((share) => percent(share)).join(" → ")) : null);
   const body = el("tbody", {}, el("tr", {}, el("td", { class: "aside" }, "wrong, of all completions"), ...columns.map((column) => cell(column.wrong))));
