@@ -59,7 +59,7 @@ def test_each_error_has_its_share_in_each_run(tmp_path):
     assert [column["wrong"] for column in found["columns"]] == [[0.8] * 3] * 2  # 4 of 5
     lines = in_lines(found, data["prompts"])
     assert lines[0].endswith("to the 2 prompts that all runs had (first to last third of the run):")
-    assert "  a+b=x (10 + 2 = 12): a 75 % (75 % to 75 %); b 50 % (25 % to 100 %)" in lines
+    assert "a+b=x (10 + 2 = 12): a 75 % (75 % to 75 %); b 50 % (25 % to 100 %)" in lines
 
 
 def test_a_column_is_the_mean_over_the_runs_of_a_variant(tmp_path):
@@ -98,7 +98,7 @@ def test_without_steps_answers_to_single_prompts_are_compared(tmp_path):
         ("question q", "9"): [0.0, 0.5],
         ("question q", "8"): [0.25, 0.0],
     }
-    assert in_lines(found, data["prompts"])[2] == "  “7” to “question p”: a 75 %; b 50 %"
+    assert in_lines(found, data["prompts"])[2] == "“7” to “question p”: a 75 %; b 50 %"
 
 
 def test_nothing_to_compare(tmp_path):

@@ -250,12 +250,12 @@ def in_lines(compared: Mapping[str, Any] | None, prompts: Sequence[Mapping[str, 
     lines = [
         f"Errors side by side, of the wrong completions to the {compared['num_prompts']:,} prompts that all runs "
         f"had{over}:",
-        f"  Wrong completions, of all: {wrong}",
+        f"Wrong completions, of all: {wrong}",
     ]
     errors = compared["errors"]
     return [
         *lines,
-        *(f"  {_called(one, compared['by'], prompts)}: {_listed(columns, one['shares'])}" for one in errors),
+        *(f"{_called(one, compared['by'], prompts)}: {_listed(columns, one['shares'])}" for one in errors),
     ]
 
 
