@@ -13,8 +13,9 @@ function sideBySideCard(report) {
   const body = el("tbody", {}, el("tr", {}, el("td", { class: "aside" }, "wrong, of all completions"), ...columns.map((column) => cell(column.wrong))));
   for (const error of errors) {
     const asked = error.prompt === null ? "" : `“${plain(wordsOf(report.prompts[error.prompt]), 90)}”`;
-    const example = error.written ? `as in ${asked}: ${unbroken(plain(error.written, 160))}` : asked && report.side_by_side.by === "answer" ? `to ${asked}` : null;
-    const name = el("td", {}, el("span", { class: report.side_by_side.by === "steps" ? "name steps" : "name" }, plain(error.name, 120)), example ? el("span", { class: "aside" }, example) : null);
+    const written = error.written ? [el("span", { class: "example-prompt" }, `as in ${asked}: `), plain(error.written, 160)] : [];
+    const example = report.side_by_side.by === "answer" ? [`to ${asked}`] : written;
+    const name = el("td", {}, el("span", { class: report.side_by_side.by === "steps" ? "name steps" : "name" }, plain(error.name, 120)), example.length ? el("span", { class: "aside" }, ...example) : null);
     body.append(el("tr", {}, name, ...error.shares.map(cell)));
   }
   const of = `Share of the wrong completions to the ${counted(prompts, "prompt")} that all runs had${overTime ? "; small: first → last third of the run's batches" : ""}.`;
