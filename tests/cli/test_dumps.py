@@ -382,3 +382,25 @@ def test_no_bar_is_written_where_there_is_no_terminal(tmp_path, capfd):
     path.write_text(rows(0, 1))
     assert main(["report", str(path), "--output", str(tmp_path / "page.html")]) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_each_of_several_rewards_is_drawn_whichever_says_right_or_wrong(tmp_path):
+    import pandas as pd
+
+    for step in (1, 2):
+        rows = {"step": [step] * 2, "prompt": ["2 + 2?"] * 2, "completion": ["so 4", f"so {5 + step}"]}
+        rewards = {"solved": [1.0, 0.0], "tidy": [0.5 * step, None], "advantage": [1.0, -1.0]}
+        pd.DataFrame(rows | rewards).to_parquet(tmp_path / f"completions_0000{step}.parquet")
+    lines = {}
+    for options in (ReadOptions({"reward": "solved"}), ReadOptions(correct_above=1.0)):
+        with opened(find_sources([str(tmp_path)]), options) as runs:
+            course = report_data(runs)["course"]
+        (panel,) = [panel for panel in course["panels"] if panel["id"] == "reward"]
+        assert panel["help"] == "Mean over the batch's completions, as graded."
+        labels = {line["id"]: line["label"] for line in panel["lines"]}
+        values = zip(*(course["values"][name] for name in ("line", "step", "value")), strict=True)
+        drawn = {(labels[line], step): value for line, step, value in values if line in labels}
+        lines[options.correct_above] = drawn
+    # The mean of tidy is over the completions that have it. The sum is 1.5 and 0, then 2 and 0.
+    named = {("solved", 1): 0.5, ("solved", 2): 0.5, ("tidy", 1): 0.5, ("tidy", 2): 1.0}
+    assert lines == {None: named, 1.0: named | {("raw", 1): 0.75, ("raw", 2): 1.0}}

@@ -1,8 +1,14 @@
 """What is compared with what, from the evaluations after training."""
 
+import json
+
 import pytest
 
 from meds_rl.report.data import report_data
+from meds_rl.rollouts.collect import ReadOptions
+from meds_rl.rollouts.dumps import find_sources
+from meds_rl.rollouts.reading import opened
+from meds_rl.rollouts.samples import samples_table, write_samples
 
 from .runs import RIGHT, write_evaluation, write_run
 
@@ -198,10 +204,75 @@ def test_runs_without_evaluations_are_compared_in_training_on_common_prompts(tmp
     (sentence,) = report_data([tmp_path / "a", tmp_path / "b"])["verdicts"]
     # (3/4 + 1)/2 = 88 %, (1/4 + 1/2)/2 = 38 %; both prompts differ by 1/2.
     assert sentence == (
-        "pass@1 in the last third of training, b against a: better on the 2 prompts that both had (88 % against 38 %, "
-        "+50.0 points, 95 % interval +50.0 to +50.0). This is one seed; others may differ."
+        "pass@1 in the last third of training (mean over prompts), b against a: better on the 2 prompts that both had "
+        "(88 % against 38 %, +50.0 points, 95 % interval +50.0 to +50.0). This is one seed; others may differ."
     )
     # A run whose groups are all mixed was filtered: its pass@1 is that of the groups that were kept.
     mixed = [[("p", "2", False), ("p", "1", RIGHT)]] * 20
     write_run(tmp_path / "c", mixed, memory=False, fields={"method": "c"}, given=["method"])
     assert report_data([tmp_path / "a", tmp_path / "c"])["verdicts"] == []
+
+
+def sampled(folder, rights, group="test", problems="xy"):
+    """What `meds eval` writes, without answers: of 4 samples of each problem so many are right."""
+    rows = [
+        {
+            "benchmark": "mine",
+            "group": group,
+            "problem_id": problem,
+            "prompt": f"question {problem}",
+            "sample": sample,
+            "completion": f"Answer: {'r' if sample < right else 'w'}",
+            "is_correct": sample < right,
+        }
+        for problem, right in zip(problems, rights, strict=True)
+        for sample in range(4)
+    ]
+    folder.mkdir()
+    write_samples(folder / "samples.parquet", samples_table(rows))
+    return str(folder)
+
+
+def test_two_evaluations_are_compared_on_the_problems_of_both(tmp_path):
+    # Right of 4: of "a" 1 and 2, and 4 of a problem that "b" does not have; of "b" 3 and 4.
+    folders = [sampled(tmp_path / "a", [1, 2, 4], problems="xyz"), sampled(tmp_path / "b", [3, 4])]
+    with opened(find_sources(folders), ReadOptions()) as runs:
+        data = report_data(runs)
+    a, b = (f"{tmp_path.name}/{name}" for name in "ab")
+    assert data["verdicts"] == [
+        f"pass@1, {b} against {a}: better on test, 2 problems (88 % against 38 %, +50.0 points, 95 % interval +50.0 to "
+        "+50.0). The intervals are over problems; another training may differ."
+    ]
+    # The answers are those that were found in the completions: "w" each time; 3 + 2 of 8 against 1 of 8 are wrong.
+    (row,) = rows_of(data, "no_answer")
+    assert (row["baseline_value"], row["value"]) == (0.0, 0.0)
+    (row,) = rows_of(data, "repeated")
+    assert (row["baseline_value"], row["value"]) == (3 / 5, 0.0)
+    with opened(find_sources(folders), ReadOptions()) as runs:
+        (row,) = rows_of(report_data(runs, baseline=b), "pass@1")
+    assert (row["variant"], row["difference"]) == (a, -0.5)
+
+
+def test_evaluations_whose_only_groups_have_different_names_are_compared(tmp_path):
+    folders = [sampled(tmp_path / "a", [1, 2], "before"), sampled(tmp_path / "b", [3, 4], "after")]
+    with opened(find_sources(folders), ReadOptions()) as runs:
+        (row,) = rows_of(report_data(runs), "pass@1")
+    assert (row["group"], row["difference"]) == ("what both have, 2 problems", 0.5)
+
+
+def test_evaluations_of_several_steps_are_compared_at_the_last_that_all_have(tmp_path):
+    rights = {"a": {1: 0, 2: 1, 3: 4}, "b": {1: 0, 2: 3}}
+    for name, steps in rights.items():
+        (tmp_path / name).mkdir()
+        for step, right in steps.items():
+            rows = [
+                {"input": problem, "output": "so", "gts": "1", "score": float(n < right), "reward": 0.0, "step": step}
+                for problem in "xy"
+                for n in range(4)
+            ]
+            (tmp_path / name / f"{step}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with opened(find_sources([str(tmp_path / name) for name in rights]), ReadOptions()) as runs:
+        data = report_data(runs)
+    (row,) = rows_of(data, "pass@1")
+    assert row["difference"] == 0.5  # 3/4 - 1/4
+    assert data["differences"]["notes"] == ["Compared at step 2, the last that all evaluations have."]

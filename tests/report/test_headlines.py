@@ -30,8 +30,8 @@ def test_a_run_with_a_memory(tmp_path):
     assert way == "The most repeated error is “sign”: 27 of 27 wrong completions (100 %), in 2 of 2 prompts."
     assert largest == (
         "The largest single error: to “question p” the policy gave the answer “2” 18 times, 100 % of that prompt's "
-        "wrong completions, mostly by “sign”; steps 0 to 8, steady. The memory has them in no cluster and counts them "
-        "with all others in none."
+        "wrong completions, mostly by “sign”; steps 0 to 8. The memory has them in no cluster and counts them with "
+        "all others in none."
     )
     assert repeats == (
         "In the last third of training 100 % of the wrong completions of prompts that came again repeated a wrong "
@@ -40,6 +40,12 @@ def test_a_run_with_a_memory(tmp_path):
     # p's first two are unseen, and q's group of one is all wrong and skipped: 16 of 27 lose something.
     assert penalty.startswith("The mean penalty of wrong completions was 0.1")
     assert penalty.endswith("59 % of them had a penalty, at most 0.200.")
+
+
+def test_an_evaluation_has_no_training(tmp_path):
+    write_run(tmp_path, [BATCH * 3] * 9, memory=False)
+    (tmp_path / "source.json").write_text(json.dumps({"path": "d", "name": "d", "notes": [], "is_evaluation": True}))
+    assert sentences(tmp_path)[-1].startswith("In the last third of the batches 100 % of the wrong completions")
 
 
 def test_an_annealed_penalty_and_one_that_only_watched(tmp_path):

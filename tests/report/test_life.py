@@ -16,29 +16,31 @@ def asked(*counts):
 @pytest.mark.parametrize(
     ("members", "completions", "state"),
     [
-        # 9 steps; the last third is steps 6 to 8. How often: of 8 completions a step.
-        ([2] * 9, [8] * 9, "steady"),
-        ([1, 1, 1, 1, 1, 1, 2, 2, 2], [8] * 9, "growing"),
-        ([4, 4, 4, 4, 4, 4, 1, 1, 1], [8] * 9, "fading"),
-        ([1, 1, 1, 1, 1, 1, 0, 0, 0], [8] * 9, "died out"),
+        # 9 steps; the last third is steps 6 to 8. How often: of 16 completions a step.
+        ([4] * 9, [16] * 9, "steady"),
+        ([2, 2, 2, 2, 2, 2, 6, 6, 6], [16] * 9, "growing"),  # 18 of 48 after 12 of 96
+        ([8, 8, 8, 8, 8, 8, 2, 2, 2], [16] * 9, "fading"),
+        ([4, 4, 4, 4, 4, 4, 0, 0, 0], [16] * 9, "died out"),
         ([1, 1, 1, 1, 1, 1, 0, 0, 0], [8, 8, 8, 8, 8, 8, 0, 0, 0], "not asked again"),
-        ([0, 0, 0, 0, 0, 0, 0, 0, 5], [8] * 9, "growing"),  # new
-        # Made four times: too few for any of these, but whether its prompt was asked is known.
-        ([0, 0, 0, 0, 0, 0, 0, 0, 4], [8] * 9, "rare"),
-        ([2, 2, 0, 0, 0, 0, 0, 0, 0], [8] * 9, "rare"),
-        ([2, 2, 0, 0, 0, 0, 0, 0, 0], [8, 8, 8, 8, 8, 8, 0, 0, 0], "not asked again"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 20], [24] * 9, "growing"),  # new
+        # Made 19 times: too few for any of these, but whether its prompt was asked is known.
+        ([0, 0, 0, 0, 0, 0, 0, 0, 19], [24] * 9, None),
+        ([19, 0, 0, 0, 0, 0, 0, 0, 0], [24] * 9, None),
+        ([19, 0, 0, 0, 0, 0, 0, 0, 0], [24, 24, 24, 24, 24, 24, 0, 0, 0], "not asked again"),
+        # 9 of 24 after 12 of 48 is 1.5 times as often; so many come by chance in more than one case of 50 (p = .29).
+        ([2, 2, 2, 2, 2, 2, 3, 3, 3], [8] * 9, "steady"),
         # Half as many members, but the prompt was asked half as often.
-        ([2, 2, 2, 2, 2, 2, 1, 1, 1], [8, 8, 8, 8, 8, 8, 4, 4, 4], "steady"),
+        ([4, 4, 4, 4, 4, 4, 2, 2, 2], [16, 16, 16, 16, 16, 16, 8, 8, 8], "steady"),
         # Its prompt was never asked before: there is nothing to compare with.
-        ([0, 0, 0, 0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 8], "too short to tell"),
-        # Its prompt was asked twice: 2 and 6 of 8 are no course.
-        ([2, 0, 0, 0, 0, 0, 0, 0, 6], [8, 0, 0, 0, 0, 0, 0, 0, 8], "too short to tell"),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 20], [0, 0, 0, 0, 0, 0, 0, 0, 24], None),
+        # Its prompt was asked twice: 2 and 20 of 24 are no course.
+        ([2, 0, 0, 0, 0, 0, 0, 0, 20], [24, 0, 0, 0, 0, 0, 0, 0, 24], None),
     ],
 )
 def test_states(members, completions, state):
     found = life(asked(*members), asked(*completions), np.arange(9), num_steps=9)
     assert found.state == state
-    assert found.state in STATES
+    assert found.state in (None, *STATES)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +53,8 @@ def test_states(members, completions, state):
         ([0, 30, 60], "steady"),
         # No batch in the last third of 40 steps: a run that went on without sampling.
         ([0, 1, 2, 3, 4, 5], "steady"),
-        ([0], "too short to tell"),
-        ([0, 16], "too short to tell"),
+        ([0], None),
+        ([0, 16], None),
     ],
 )
 def test_thirds_are_of_the_batches_sampled(batch_steps, state):

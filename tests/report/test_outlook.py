@@ -74,7 +74,7 @@ REGIMES = {
     ),
     "new errors": (
         [rows("p", "ab"), rows("p", "cd"), rows("p", "ef")],
-        "hardly help: of prompts that came again, 0 % of the errors were made before.",
+        "hardly help: over the whole run, 0 % of the errors on prompts that came again were made before (by answer).",
     ),
     "solved": (
         [*[rows("p", "", 4)] * 4, rows("p", "a", 3)],
@@ -97,8 +97,8 @@ REGIMES = {
     ),
     "repeats": (
         [rows("p", "aabb")] * 3,
-        "Errors repeat: of prompts that came again, 100 % of the errors were made before, and 100 % of the groups are "
-        "all wrong: train with and without",
+        "Errors repeat: over the whole run, 100 % of the errors on prompts that came again were made before (by "
+        "answer), and 100 % of the groups are all wrong: train with and without",
     ),
 }
 
@@ -168,6 +168,7 @@ def test_errors_by_what_the_working_did(tmp_path):
     steps = Workings("steps", run.wrong, np.zeros(12, dtype=np.int64), ["a+b=x"], [""], 12, True, "")
     of = outlook(run, workings=steps)
     assert (of.seen_before, of.commonest.over_dominant, of.live_errors) == (1.0, 1.0, pytest.approx(1.0))
+    assert (of.errors_by, outlook(run).errors_by) == ("working", "answer")
     # Of a sample nobody knows what came before: by answer again.
     sample = replace(steps, rows=run.wrong[::2], groups=steps.groups[::2])
     assert outlook(run, workings=sample).seen_before == outlook(run).seen_before == 2 / 8  # the two "-"
@@ -180,10 +181,11 @@ def test_errors_by_what_the_working_did(tmp_path):
 def test_mixed_groups_whose_errors_repeat_or_grow(tmp_path):
     of = found(tmp_path, [*[MIXED] * 4, rows("p", "aabb")])
     assert of.sentence == (
-        "80 % of the groups are mixed, so right and wrong already differ in reward there. But 100 % of the errors were "
-        "made before: train with and without a penalty (meds_alpha=0) to see whether it helps."
+        "80 % of the groups are mixed, so right and wrong already differ in reward there. But 100 % of the errors on "
+        "prompts that came again were made before (by answer): train with and without a penalty (meds_alpha=0) to see "
+        "whether it helps."
     )
-    words = "100 % of the errors were made before and one way of going wrong grows from 31 % to 59 % of its prompts'"
+    words = "made before (by answer) and one way of going wrong grows from 31 % to 59 % of its prompts'"
     assert words in outlook(read_run(tmp_path), growth=(0.31, 0.59)).sentence
 
 

@@ -49,7 +49,7 @@ def test_the_report_has_them_as_a_grouping(tmp_path, model):
     write_run(tmp_path, [BATCH], memory=False, completions=TEXTS)
     data = report_data([tmp_path], model=model)
     named = {(error["by"], error["kind"], error["name"]) for error in data["errors"]}
-    assert {("states", "working", "answers 12"), ("states", "unread", "like no other")} <= named
+    assert {("states", "working", "answers 12"), ("states", "unread", "each different")} <= named
 
 
 def test_the_prompts_with_the_most_errors_are_read(tmp_path, model, monkeypatch):

@@ -206,7 +206,7 @@ def _names(run: RunData, by: Literal["answer", "working"]) -> list[str]:
         return [""] * len(run.wrong)
     of_row = dict(zip(found.rows.tolist(), found.groups.tolist(), strict=True))
     groups = (of_row.get(row, -1) for row in run.wrong.tolist())
-    return [found.names[group] if group >= 0 else "like no other" for group in groups]
+    return [found.names[group] if group >= 0 else found.rest for group in groups]
 
 
 def _wrong_of_prompt(run: RunData, name: str, members: pd.DataFrame, by: Literal["answer", "working"]) -> Prompt:

@@ -146,6 +146,7 @@ def writable(output: Path, sources: Sequence[Path | Dump]) -> tuple[Path, str]:
 
 def summary(data: Mapping[str, Any]) -> list[str]:
     """The headlines, outlook and notes of each run, and the comparison, as lines without control characters."""
+    from meds_rl.report.side_by_side import in_lines
     from meds_rl.report.text import one_line
 
     lines = []
@@ -156,6 +157,8 @@ def summary(data: Mapping[str, Any]) -> list[str]:
         sentences += [f"Would a memory help? {sentence}" for sentence in outlooks]
         lines += [f"  {one_line(text)}" for text in (*sentences, *(f"Note: {note}" for note in run["notes"]))]
     lines += [one_line(verdict) for verdict in data["verdicts"]]
+    first, *rest = in_lines(data["side_by_side"], data["prompts"]) or [""]
+    lines += [one_line(first), *(f"  {one_line(line)}" for line in rest)] if first else []
     differences = data["differences"]
     notes = [*data["notes"], *([] if differences is None else differences["notes"])]
     return [*lines, *(f"Note: {one_line(note)}" for note in notes)]

@@ -15,7 +15,7 @@ from meds_rl.evaluation.diversity.answers import answer_entropy
 from meds_rl.evaluation.diversity.eigenvalues import Center, top1_eigenvalue_ratio
 from meds_rl.labels import NO_MEMORY, NOISE
 from meds_rl.report.source import NOT_KEPT, RunData
-from meds_rl.report.text import LARGEST, finite
+from meds_rl.report.text import LARGEST, finite, one_line
 from meds_rl.rollouts.remembered import NOT_FOUND
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ PANELS = (
     Panel(
         "pass",
         "Right answers",
-        "pass@1: share of right completions; pass@G: share of groups with at least one. "
+        "pass@1: share of the batch's completions that are right; pass@G: share of groups with at least one. "
         "Over all groups that were generated, where the run logged them.",
         (("pass@1", "pass@1"), ("pass@G", "pass@G")),
         percent=True,
@@ -180,6 +180,9 @@ PANELS = (
 
 RAW_REWARD = "Mean over the batch's completions, as graded."
 
+NAMED = "reward: "
+"""Prefix of a line with one of several rewards; its name follows."""
+
 
 def course_table(courses: Mapping[int, Course], group_size: int | None = None) -> dict[str, Any]:
     """Panels and values of several runs, as the report's data has them.
@@ -196,14 +199,20 @@ def course_table(courses: Mapping[int, Course], group_size: int | None = None) -
             for step, value in thinned(points):
                 for column, item in zip(values.values(), (run, panel, line, step, value), strict=True):
                     column.append(item)
-    there = {line for lines in courses.values() for line in lines}
+    there = dict.fromkeys(line for lines in courses.values() for line in lines)
     name = f"pass@{group_size or 'G'}"
     panels = []
     for each in PANELS:
         shown = [line for line in each.lines if (each.id, line[0]) in there]
+        if each.id == "reward":
+            shown += [(line, line.removeprefix(NAMED)) for panel, line in there if line.startswith(NAMED)]
         named = tuple((id_, label.replace("pass@G", name)) for id_, label in shown)
         if named:
-            help_ = RAW_REWARD if named == (("raw", "raw"),) else each.help.replace("pass@G", name)
+            help_ = (
+                RAW_REWARD
+                if each.id == "reward" and ("shaped", "shaped") not in named
+                else each.help.replace("pass@G", name)
+            )
             panels.append(replace(each, lines=named, help=help_).to_dict())
     return {"panels": panels, "values": values}
 
@@ -213,12 +222,30 @@ def run_course(run: RunData) -> Course:
     sampled = _sampled(run)
     logged = logged_course(run.metrics)
     lines = {**eigenvalue_ratios(run), **repeated_clusters(run), **logged, **sampled}
+    named = _named_rewards(run)
+    raw = lines.get(("reward", "raw"))
+    if raw is not None and any(_are_equal(points, raw) for points in named.values()):
+        del lines["reward", "raw"]  # the user chose one of them (--reward)
+    lines |= named
     lines |= {line: points for line, points in logged.items() if line[0] in PREFERRED}
     if not has_memory(run):
         lines = {line: points for line, points in lines.items() if not _of_the_memory(line)}
     if not run.answers_known:
         lines = {line: points for line, points in lines.items() if line not in BY_ANSWER}
     return lines
+
+
+def _named_rewards(run: RunData) -> Course:
+    """Each of several rewards that another program saved."""
+    rewards = (run.folder.source or {}).get("rewards", {})
+    return {
+        ("reward", f"{NAMED}{one_line(name, 40)}"): {step: value for step, value in means if finite(value) is not None}
+        for name, means in rewards.items()
+    }
+
+
+def _are_equal(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
+    return a.keys() == b.keys() and np.allclose(list(map(a.__getitem__, b)), list(b.values()))
 
 
 def logged_course(metrics: Sequence[Mapping[str, Any]]) -> Course:

@@ -21,6 +21,7 @@ from meds_rl.report.maps import Map, maps
 from meds_rl.report.meanings import with_meaning
 from meds_rl.report.outlook import HELP, Outlook, drops_groups, outlook
 from meds_rl.report.recipe import differing, run_names, variants
+from meds_rl.report.side_by_side import side_by_side
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.states import read_states
 from meds_rl.report.text import plain
@@ -109,9 +110,13 @@ def report_data(
     completions = Completions(read)
     error_rows = [_error(error, completions) for error in errors]
     map_rows = [_map(drawn_map, completions) for drawn_map in drawn]
-    run_ways = {
-        run.id: [_way(way, completions) for way in ways(run, one)] for run, one in zip(read, workings, strict=True)
+    found_ways = {
+        run.id: [(way, _way(way, completions)) for way in ways(run, one)]
+        for run, one in zip(read, workings, strict=True)
     }
+    run_ways = {number: [row for _, row in pairs] for number, pairs in found_ways.items()}
+    names = run_names(recipes, [run.path for run in read])
+    same_errors = side_by_side(read, called, names, found_ways, workings, completions)
     prompts = completions.prompts(golds(read))
     table, text_notes = completions.table(max_characters)
     texts = {prompt["id"]: prompt["words"] for prompt in prompts}
@@ -126,7 +131,7 @@ def report_data(
         "schema": SCHEMA,
         "made": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
-        "runs": _runs(read, called),
+        "runs": _runs(read, called, names),
         "states": STATES,
         "course": course_table(courses, _group_size(read, outlooks)),
         "evaluations": evaluations(read),
@@ -147,6 +152,7 @@ def report_data(
         "verdicts": _verdicts(read, called, compared, baseline, seed),
         "outlooks": [each.to_dict() for each in outlooks],
         "outlook_help": HELP,
+        "side_by_side": same_errors,
         "maps": map_rows,
         "differences": compared,
         "notes": text_notes,
@@ -199,13 +205,11 @@ def _verdicts(
         return by_evaluations
     trained = [(run, name) for run, name in zip(runs, called, strict=True) if not run.is_evaluation]
     compared = in_training([run for run, _ in trained], [name for _, name in trained], baseline, seed)
-    return verdicts(compared, "in the last third of training")
+    return verdicts(compared, "in the last third of training (mean over prompts)")
 
 
-def _runs(runs: Sequence[RunData], called: Sequence[str]) -> list[dict[str, Any]]:
-    recipes = [run.recipe for run in runs]
-    names = run_names(recipes, [run.path for run in runs])
-    wanted = [*differing(recipes), *SHOWN_SETTINGS]
+def _runs(runs: Sequence[RunData], called: Sequence[str], names: Sequence[str]) -> list[dict[str, Any]]:
+    wanted = [*differing([run.recipe for run in runs]), *SHOWN_SETTINGS]
     return [
         {
             "id": run.id,

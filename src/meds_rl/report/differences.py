@@ -1,4 +1,7 @@
-"""Paired differences between variants of training, as figures and as sentences: same seed, model, task and problems."""
+"""Paired differences between variants of training, as figures and as sentences: same seed, model, task and problems.
+
+If all runs are evaluations of another program or of ``meds eval``, these are compared.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from meds_rl.evaluation.paired import PairedDifference, PerProblem, paired_diffe
 from meds_rl.report.evaluations import EVALUATION_PANELS, METRICS, end_of_training, k_of, per_problem, read_evaluations
 from meds_rl.report.life import LEAST_BATCHES, thirds
 from meds_rl.report.source import RunData
-from meds_rl.report.text import percent
+from meds_rl.report.text import counted, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,18 +30,22 @@ PANELS = {panel.id: panel for panel in EVALUATION_PANELS}
 MAX_GROUPS = 4
 """Groups of problems in a sentence."""
 
+COMMON = "what both have"
+"""The group of evaluations that have one group each, of different names."""
+
 FEW_SEEDS = 5
 """With fewer seeds the notes warn that the intervals are too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A run and its evaluations since training began.
+    """A run and its evaluations since training began; of an evaluation all of it.
 
     Attributes:
         run: the run.
         at: the problems evaluated, by optimiser step above 0.
-        end: the step of the evaluation at the end of training; None where there is none (yet).
+        end: the step of the evaluation at the end of training; None where there is none (yet). Of an evaluation the
+            last step that all evaluations have, or else its own last.
     """
 
     run: RunData
@@ -66,7 +73,7 @@ def differences(
     Args:
         runs: The runs.
         variants: The variant of each run (`meds_rl.report.recipe.variants`).
-        baseline: One of them; by default the first method without a memory.
+        baseline: One of them; by default the first method without a memory, of evaluations the first.
         seed: of the bootstrap.
 
     Returns:
@@ -76,11 +83,12 @@ def differences(
         ValueError: no run is of the baseline's variant.
     """
     names = list(dict.fromkeys(variants))
-    chosen = _baseline(names, baseline)
+    are_evaluations = all(run.is_evaluation for run in runs)
+    chosen = _baseline(names, baseline) or (names[0] if are_evaluations else None)
     if chosen is None or len(names) < 2:
         return None
     notes: list[str] = []
-    trained = {run.id: _trained(run, notes) for run in runs}
+    trained = _evaluated(runs, notes) if are_evaluations else {run.id: _trained(run, notes) for run in runs}
     rows: list[dict[str, Any]] = []
     few = False
     for variant in names:
@@ -96,13 +104,21 @@ def differences(
             prefix = f"{task}: " if len(tasks) > 1 else ""
             suffix = "" if step is None else f", at step {step:,}"
             rows += _rows(compared, variant, (prefix, suffix), np.random.default_rng(seed))
+    if are_evaluations:
+        rows = [{**row, "group": f"{row['group']}, {counted(row['num_problems'], 'problem')}"} for row in rows]
     if few:
         notes.append(
             f"With fewer than {FEW_SEEDS} seeds these intervals are too narrow where seeds differ much "
             "(three seeds: about 80 % instead of 95 %). Look at the seeds themselves."
         )
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    return {"baseline": chosen, "metrics": metrics, "rows": rows, "notes": notes}
+    return {
+        "baseline": chosen,
+        "are_evaluations": are_evaluations,
+        "metrics": metrics,
+        "rows": rows,
+        "notes": notes,
+    }
 
 
 def in_training(
@@ -128,7 +144,7 @@ def in_training(
             found = paired_difference(measured, np.random.default_rng(seed))
             group = f"the {found.num_problems:,} prompts that both had"
             rows.append({"variant": variant, "group": group, "metric": "pass@1"} | _described(found, []))
-    return {"baseline": chosen, "rows": rows} if rows else None
+    return {"baseline": chosen, "are_evaluations": False, "rows": rows} if rows else None
 
 
 def _late_pass_at_1(run: RunData) -> PerProblem:
@@ -158,6 +174,22 @@ def _trained(run: RunData, notes: list[str]) -> Trained:
     if not at:
         notes.append(f"{trained.name} has no evaluation in or after training: it is in no comparison.")
     return trained
+
+
+def _evaluated(runs: Sequence[RunData], notes: list[str]) -> dict[int, Trained]:
+    """Evaluations without a training, by the numbers of the runs; the groups of problems are those that all have."""
+    found = {run.id: dict(read_evaluations(run)) for run in runs}
+    steps = set.intersection(*(set(at) for at in found.values()))
+    if steps and any(len(at) > 1 for at in found.values()):
+        notes.append(f"Compared at step {max(steps):,}, the last that all evaluations have.")
+    groups = {frozenset(problems["group"]) for at in found.values() for problems in at.values()}
+    if len(groups) > 1 and all(len(group) == 1 for group in groups):  # called by the folders
+        found = {
+            number: {step: problems.assign(group=COMMON) for step, problems in at.items()}
+            for number, at in found.items()
+        }
+    ends = {number: max(steps or at, default=None) for number, at in found.items()}
+    return {run.id: Trained(run, found[run.id], ends[run.id]) for run in runs}
 
 
 def _pairs(
@@ -303,11 +335,20 @@ def verdicts(differences: Mapping[str, Any] | None, when: str = "after training"
     rows = [row for row in (differences or {"rows": []})["rows"] if row["metric"] == "pass@1"]
     rows = [row for row in rows if row["difference"] is not None and row["low"] is not None]
     tests = [row for row in rows if "test" in row["group"]] or rows
-    baseline = str((differences or {"baseline": None})["baseline"])
+    baseline, are_evaluations = ((differences or {}).get(name) for name in ("baseline", "are_evaluations"))
+    when = "" if are_evaluations else f" {when}"
+    found = {
+        variant: [row for row in tests if row["variant"] == variant] for variant in (row["variant"] for row in tests)
+    }
+    rest = " The intervals are over problems; another training may differ." if are_evaluations else ""
     return [
-        f"pass@1 {when}, {variant} against {baseline}: {_verdict([row for row in tests if row['variant'] == variant])}"
-        for variant in dict.fromkeys(row["variant"] for row in tests)
+        f"pass@1{when}, {variant} against {baseline}: {_verdict(rows)}{rest or _seeds(rows)}"
+        for variant, rows in found.items()
     ]
+
+
+def _seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    return " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
 
 
 def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -317,8 +358,7 @@ def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows[:MAX_GROUPS]
     ]
     parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
-    alone = " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
-    return f"{'; '.join(parts)}.{alone}"
+    return f"{'; '.join(parts)}."
 
 
 def _points(share: float) -> str:

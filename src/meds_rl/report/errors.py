@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +28,9 @@ Kind: TypeAlias = Literal[
     "cluster", "noise", "no_answer", "outcome", "answer", "working", "wording", "right_steps", "unread"
 ]
 
+NO_ERRORS: tuple[Kind, ...] = ("noise", "right_steps", "unread")
+"""Kinds of completions that are not one error: they come last and have no state."""
+
 MAX_ANSWERS = 5
 """Answers, outcomes and strategies that are listed of an error: the most frequent."""
 
@@ -40,7 +43,7 @@ class Error:
         run, prompt_id: the run and the prompt.
         by: how completions were grouped.
         kind: "cluster", "noise", "no_answer", "outcome", "answer", "working" (alike by steps or states), "wording"
-            (similar texts), "right_steps" (`RIGHT_STEPS`), or "unread" (in no group).
+            (similar texts), "right_steps" (`RIGHT_STEPS`), or "unread" (in no group: `Workings.rest`).
         name: for the reader.
         rows: (n,) its completions, rows of the run's rollouts, in the order of training.
         share, share_of_prompt: n as a fraction of all wrong completions of the run, and of the prompt.
@@ -87,7 +90,7 @@ class Error:
 
 
 def find_errors(run: RunData, limit: int, workings: Sequence[Workings] = ()) -> tuple[list[Error], dict[By, int]]:
-    """The ``limit`` largest errors of each grouping, and how many smaller ones are left out.
+    """The ``limit`` largest errors of each grouping, and how many smaller ones are left out. `NO_ERRORS` come last.
 
     Args:
         run: the run.
@@ -153,20 +156,22 @@ def _grouped(
         members = rows[order[starts[group] : starts[group + 1]]]
         prompt, key = (int(number) for number in unique[group])
         steps = run.rollouts["step"].to_numpy()
+        kind = _kind(by, key, workings)
+        lived = life(steps[members], steps[rows_of_prompt[prompt]], run.batch_steps, run.num_steps)
         errors.append(
             Error(
                 run=run,
                 prompt_id=str(run.rollouts["prompt_id"].iat[members[0]]),
                 by=by,
-                kind=_kind(by, key, workings),
+                kind=kind,
                 name=_name(run, by, key, members, workings),
                 rows=members,
                 share=len(members) / len(run.wrong),
                 share_of_prompt=len(members) / int(wrong_of_prompt[prompt]),
-                life=life(steps[members], steps[rows_of_prompt[prompt]], run.batch_steps, run.num_steps),
+                life=replace(lived, state=None) if kind in NO_ERRORS else lived,
             )
         )
-    return errors, len(sizes)
+    return sorted(errors, key=lambda error: error.kind in NO_ERRORS), len(sizes)
 
 
 def rows_by(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -197,5 +202,6 @@ def _name(run: RunData, by: By, key: int, members: NDArray[np.int64], workings: 
     if kind in ("working", "wording", "right_steps") and workings is not None:
         return shortened(workings.names[key])
     nothing = "no outcome" if by == "outcome" else "no answer"
-    names = {"no_answer": nothing, "noise": "in no cluster", "unread": "like no other"}
+    rest = "" if workings is None else workings.rest
+    names = {"no_answer": nothing, "noise": "in no cluster", "unread": rest}
     return names.get(kind, f"cluster {key}")

@@ -17,7 +17,8 @@ from meds_rl.report.life import LEAST_BATCHES, State, thirds
 from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
-from meds_rl.report.ways import UNREAD_STEPS, traced
+from meds_rl.report.ways import traced
+from meds_rl.report.workings import UNREAD_STEPS
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
 
@@ -279,7 +280,7 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state in ("rare", "too short to tell") else f", {error.life.state}"
+    state = "" if error.life.state is None else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""
@@ -341,7 +342,7 @@ def _repeats(run: RunData, lines: Course) -> list[str]:
         shares.append(float(np.mean(values)))
     what = "an outcome that their prompt had in" if run.outcomes_known else "a wrong answer of"
     last, middle = shares
-    return [_repeated(last, middle, what)]
+    return [_repeated(last, middle, what, "the batches" if run.is_evaluation else "training")]
 
 
 def _repeated_outcomes(run: RunData) -> dict[int, float]:
@@ -353,9 +354,9 @@ def _repeated_outcomes(run: RunData) -> dict[int, float]:
     return dict(zip(shares.index.tolist(), shares.tolist(), strict=True))
 
 
-def _repeated(last: float, middle: float, what: str = "a wrong answer of") -> str:
+def _repeated(last: float, middle: float, what: str = "a wrong answer of", of: str = "training") -> str:
     return (
-        f"In the last third of training {percent(last)} of the wrong completions of prompts that came again repeated "
+        f"In the last third of {of} {percent(last)} of the wrong completions of prompts that came again repeated "
         f"{what} an earlier batch, {_compared(last, middle)} in the middle third ({percent(middle)})."
     )
 

@@ -8,32 +8,34 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again", "rare", "too short to tell"]
+State: TypeAlias = Literal["growing", "steady", "fading", "died out", "not asked again"]
 
 MAX_BINS = 40
 """Most stretches of steps in the course of an error."""
 
 LEAST_BATCHES = 3
-"""With fewer batches, an error has no state."""
+"""In a run, or of its prompt; with fewer an error has no state."""
 
-LEAST_MADE = 5
-"""An error made fewer times neither grows nor dies out: its state is "rare"."""
+LEAST_MADE = 20
+"""An error made fewer times has no state: it is too rare to tell whether it grows."""
 
 FACTOR = 1.5
 """The ratio from which an error is "growing"; its inverse is for "fading"."""
 
+UNSURE = 0.02
+"""A change counts only if Fisher's exact test of the completions shows it: p is below this."""
+
 STATES: dict[str, str] = {
     "growing": f"in the last third of the run's batches at least {FACTOR} times as often as before, or new",
-    "steady": "about as often as before",
+    "steady": "about as often as before, or too few completions show a change",
     "fading": f"at most 1/{FACTOR} as often as before",
     "died out": "its prompt came in the last third of the run's batches, and this error did not",
     "not asked again": "its prompt did not come in the last third of the run's batches",
-    "rare": f"made fewer than {LEAST_MADE} times, which is too few to tell",
-    "too short to tell": f"the run has fewer than {LEAST_BATCHES} batches, or its prompt came in fewer, or in their "
-    "last third only",
 }
 """What each state means. "How often" is a fraction of the prompt's completions, right and wrong, in these batches.
-Batches are counted rather than optimiser steps, because a batch may serve many steps."""
+Batches are counted rather than optimiser steps, because a batch may serve many steps. An error has no state if it was
+made fewer than `LEAST_MADE` times, or if its prompt came in fewer than `LEAST_BATCHES` batches or in their last third
+only."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Life:
     Attributes:
         born, last: first and last step with a member.
         peak: first step of the stretch with the most members.
-        state: one of `STATES`.
+        state: one of `STATES`; None if that cannot be known, and for completions that are no error.
         course: members in each stretch of the run (`stretches`).
     """
 
     born: int
     last: int
     peak: int
-    state: State
+    state: State | None
     course: list[int]
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +72,8 @@ def life(
         num_steps: of the run.
 
     Example:
-        >>> found = life(np.array([0, 0, 0, 1, 1]), np.array([0, 0, 0, 1, 1, 8, 8]), np.arange(9), num_steps=9)
+        >>> early, late = np.arange(20) % 2, np.full(9, 8)
+        >>> found = life(early, np.concatenate([early, [2], late]), np.arange(9), num_steps=9)
         >>> found.state, found.born, found.last
         ('died out', 0, 1)
     """
@@ -107,23 +110,25 @@ def thirds(count: int) -> tuple[int, int]:
     return -(-count // 3), -(-2 * count // 3)
 
 
-def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_steps: NDArray[np.int64]) -> State:
+def _state(steps: NDArray[np.int64], prompt_steps: NDArray[np.int64], batch_steps: NDArray[np.int64]) -> State | None:
     if len(batch_steps) < LEAST_BATCHES:
-        return "too short to tell"
+        return None
     begin = batch_steps[thirds(len(batch_steps))[1]]
     members, asked = int((steps >= begin).sum()), int((prompt_steps >= begin).sum())
     members_before, asked_before = len(steps) - members, len(prompt_steps) - asked
     if not asked:
         return "not asked again"
-    if not asked_before or len(np.unique(prompt_steps)) < LEAST_BATCHES:
-        return "too short to tell"
-    if len(steps) < LEAST_MADE:
-        return "rare"
-    if not members:
-        return "died out"
-    if not members_before:
-        return "growing"
-    ratio = (members / asked) / (members_before / asked_before)
-    if ratio >= FACTOR:
-        return "growing"
-    return "fading" if ratio <= 1 / FACTOR else "steady"
+    if not asked_before or len(np.unique(prompt_steps)) < LEAST_BATCHES or len(steps) < LEAST_MADE:
+        return None
+    ratio = (members / asked) / (members_before / asked_before) if members_before else np.inf
+    if 1 / FACTOR < ratio < FACTOR or not _differ((members, asked), (members_before, asked_before)):
+        return "steady"
+    return "growing" if ratio > 1 else "fading" if members else "died out"
+
+
+def _differ(last: tuple[int, int], before: tuple[int, int]) -> bool:
+    """Whether a fraction (members, completions) of the last third differs from that before."""
+    from scipy.stats import fisher_exact
+
+    table = [[members, asked - members] for members, asked in (last, before)]
+    return bool(fisher_exact(table).pvalue < UNSURE)

@@ -119,6 +119,7 @@ class Outlook:
         same_prompts: whether both thirds of ``pass_at_k`` have the same prompts.
         num_prompts: number of prompts of ``pass_at_k`` in the first and in the last third.
         errors_known: whether errors can be distinguished; else `commonest`, `seen_before`, `live_errors` are None.
+        errors_by: how they are distinguished (`error_codes`): outcome, working or answer.
         notes: what a reader of these figures must know.
     """
 
@@ -137,6 +138,7 @@ class Outlook:
     same_prompts: bool
     num_prompts: tuple[int, int]
     errors_known: bool
+    errors_by: str
     notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -173,9 +175,10 @@ def outlook(
         "live_errors": _live_errors(graded),
         "right": _right(graded),
         "errors_known": known,
+        "errors_by": _errors_by(run, workings),
     }
     no_answer = _unnamed(run, workings)
-    evidence = evidence_for(found["seen_before"], growth)
+    evidence = evidence_for(found["seen_before"], growth, found["errors_by"])
     regime = regime_of(found, no_answer, bool(why_dropped), bool(evidence))
     return Outlook(
         run=run.id,
@@ -225,6 +228,12 @@ def error_codes(run: RunData, workings: Workings | None = None) -> Ints:
     if not run.answers_known:
         answers = np.full(len(answers), -1)
     return np.where(groups >= 0, len(names) + groups, answers).astype(np.int64)
+
+
+def _errors_by(run: RunData, workings: Workings | None) -> str:
+    if run.outcomes_known:
+        return "outcome"
+    return "working" if (_groups_of_workings(run, workings) >= 0).any() else "answer"
 
 
 def _groups_of_workings(run: RunData, workings: Workings | None) -> Ints:

@@ -35,7 +35,7 @@ SENTENCES: Mapping[Regime, str] = {
     "repeated errors.",
     "one batch": "There is one batch only, so whether errors come back cannot be seen{dominated}.",
     "asked once": "{once} came once: a memory across visits has nothing to remember.",
-    "new errors": "A memory can hardly help: of prompts that came again, {seen} of the errors were made before.",
+    "new errors": "A memory can hardly help: {before}.",
     "solved": "Little is left to learn: {all_right} of the groups are all right.",
     "mixed": "Nothing to learn for a penalty: {mixed} of the groups are mixed, so right and wrong already differ in "
     "reward.",
@@ -44,7 +44,7 @@ SENTENCES: Mapping[Regime, str] = {
     "stuck": "Stuck: on {stuck} of the prompts, over {dominant} of the completions make the same error" + _TEST,
     "many": "Many errors at a time: the median prompt has {modes:.1f} different errors, more than a group of {size} "
     "can show" + _TEST,
-    "repeats": "Errors repeat: of prompts that came again, {seen} of the errors were made before{all_wrong}" + _TEST,
+    "repeats": "Errors repeat: {before}{all_wrong}" + _TEST,
 }
 """The sentence of each regime. None promises that a penalty helps, because we could not show that it does."""
 
@@ -86,7 +86,7 @@ def sentence_of(regime: Regime, found: Mapping[str, Any], no_answer: float, evid
         dominated=dominated if commonest else "",
         no_answer=percent(no_answer),
         once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",
-        seen=percent(found["seen_before"] or 0.0),
+        before=f"over the whole run, {_before(found['seen_before'] or 0.0, found['errors_by'])}",
         all_right=percent(groups.all_right if groups else 0.0),
         all_wrong=f", and {percent(all_wrong)} of the groups are all wrong" if all_wrong else "",
         mixed=percent(groups.mixed if groups else 0.0),
@@ -98,9 +98,13 @@ def sentence_of(regime: Regime, found: Mapping[str, Any], no_answer: float, evid
     )
 
 
-def evidence_for(seen: float | None, growth: tuple[float, float] | None) -> str:
+def _before(seen: float, errors_by: str) -> str:
+    return f"{percent(seen)} of the errors on prompts that came again were made before (by {errors_by})"
+
+
+def evidence_for(seen: float | None, growth: tuple[float, float] | None, errors_by: str) -> str:
     """What speaks for a memory although most groups are mixed; empty if nothing does."""
-    parts = [f"{percent(seen)} of the errors were made before"] if seen is not None and seen >= MOST_SEEN else []
+    parts = [_before(seen, errors_by)] if seen is not None and seen >= MOST_SEEN else []
     if growth is not None:
         parts.append(
             f"one way of going wrong grows from {percent(growth[0])} to {percent(growth[1])} of its prompts' "

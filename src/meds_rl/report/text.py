@@ -104,7 +104,7 @@ def template_of(prompts: Iterable[str]) -> Template:
     texts = list(dict.fromkeys(map(prompt_words, prompts)))
     if len(texts) < 2:
         return Template()
-    prefix, suffix = _shared(texts), _shared([text[::-1] for text in texts])[::-1]
+    prefix, suffix = common_beginning(texts), common_beginning([text[::-1] for text in texts])[::-1]
     before = prefix[: max((found.end() for found in _BREAK.finditer(prefix)), default=0)]
     ends = {text[: len(text) - len(suffix)][-1:] for text in texts}
     is_whole = suffix[:1].isspace() and ends <= set(_ENDS)
@@ -116,7 +116,7 @@ def template_of(prompts: Iterable[str]) -> Template:
     return Template()
 
 
-def _shared(texts: Sequence[str]) -> str:
+def common_beginning(texts: Sequence[str]) -> str:
     """The characters with which all texts begin."""
     low, high = min(texts), max(texts)
     return low[: next((place for place, letter in enumerate(low) if letter != high[place : place + 1]), len(low))]

@@ -19,7 +19,7 @@ from meds_rl.report.life import State, life, thirds
 from meds_rl.report.outcomes import failed_tests, kind_of
 from meds_rl.report.source import RunData
 from meds_rl.report.text import shortened
-from meds_rl.report.workings import Workings
+from meds_rl.report.workings import UNREAD_STEPS, Workings
 
 MAX_WAYS = 30
 """Ways that are listed by strategy, by outcome, and by steps: the most frequent."""
@@ -30,9 +30,6 @@ LEAST_TRACED, TRACED = 20, 0.02
 UNSURE = 0.02
 """A way grows or fades only if its shares in single batches show it: p of the Mann-Whitney test is below this. Fewer
 than 13 batches cannot."""
-
-UNREAD_STEPS = "no steps that could be read"
-"""The name of the wrong completions without steps; they need not be one error."""
 
 MAX_EXAMPLES = 3
 """Completions that are shown of a way."""
@@ -121,7 +118,7 @@ class Way:
             "prompts": len(self.prompts),
             "is_sample": self.scale > 1,
             "course": [round(count * self.scale) for count in lived.course],
-            "state": lived.state,
+            "state": lived.state if self.is_error else None,
             "growth": self.growth(),
             "is_error": self.is_error,
             "written": None if self.example is None else shortened(self.example[1]),

@@ -64,6 +64,9 @@ SAME_NAME = 0.8
 RIGHT_STEPS = "right steps, wrong or no answer"
 """The name of the wrong completions whose steps are mostly right."""
 
+UNREAD_STEPS, EACH_DIFFERENT = "no steps that could be read", "each different"
+"""The names of the wrong completions in no group: if steps were compared, and else. They are no error."""
+
 LONG_ANSWER = 60
 """Characters. If the median answer is longer, or most wrong completions have none, equal answers do not show errors."""
 
@@ -84,6 +87,7 @@ class Workings:
         examples: of each group the row of its newest completion with the steps of its name, and these steps with their
             numbers; None where they are no arithmetic. Empty if nothing but texts or states was compared.
         right: the group of the completions with right steps (`RIGHT_STEPS`), which is no error; None without any.
+        keys: the steps of each as a number (`Working.key`), None without; empty if steps were not compared.
     """
 
     by: Literal["steps", "text", "states"] | None
@@ -96,6 +100,12 @@ class Workings:
     note: str
     examples: Sequence[tuple[int, str] | None] = ()
     right: int | None = None
+    keys: Sequence[int | None] = ()
+
+    @property
+    def rest(self) -> str:
+        """The name of the completions in no group."""
+        return UNREAD_STEPS if self.by == "steps" else EACH_DIFFERENT
 
     @property
     def scale(self) -> float:
@@ -129,7 +139,8 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
         right = _right_steps(run, cut, rng)
         is_right = right.are_mostly_right(run, rows, workings)
         found = _by_steps(rows, workings, is_right, prompt_ids, len(run.wrong), of)
-        return replace(found, meanings=right.added_to(found, workings))
+        keys = [None if working is None else working.key for working in workings]
+        return replace(found, meanings=right.added_to(found, workings), keys=keys)
     note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
     if run.outcomes_known or answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)

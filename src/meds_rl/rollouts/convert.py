@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 ROWS_A_FILE, CHARACTERS_A_FILE = 16_384, 64_000_000
 """Most rows and characters of a file of the run folder."""
+
+MAX_REWARDS = 8
+"""Rewards whose course is kept."""
 
 MAX_TOKENS = 2**40
 """A larger number of tokens counts as unknown."""
@@ -111,6 +115,7 @@ class Conversion:
             "notes": notes(self._collector, settled, self._dump),
             "is_evaluation": self._collector.format is not None and self._collector.format.is_evaluation,
             "golds": _golds(self._collector),
+            "rewards": _rewards(self._collector, settled),
         }
         write_atomically(self.run.path / SOURCE_FILE, json.dumps(source).encode())
 
@@ -143,6 +148,22 @@ def _golds(collector: Collector) -> dict[str, str]:
     """Prompt id -> right answer, of the prompts whose files name one."""
     texts = list(collector.prompts)
     return {id_of_prompt(texts[place]): gold for place, gold in collector.golds.items() if gold is not None}
+
+
+def _rewards(collector: Collector, settled: Settled) -> dict[str, list[tuple[int, float]]]:
+    """Name -> steps and means, of the rewards that are parts of the total, if there are several."""
+    rewards = dict(islice(collector.rows.rewards.items(), MAX_REWARDS))
+    if collector.format is None or not collector.format.sums_all or len(rewards) < 2:
+        return {}
+    steps, place = np.unique(settled.steps, return_inverse=True)
+    found = {}
+    for name, values in rewards.items():
+        known = np.isfinite(values[settled.order])
+        sums = np.bincount(place[known], weights=values[settled.order][known], minlength=len(steps))
+        counts = np.bincount(place[known], minlength=len(steps))
+        means = zip(steps.tolist(), sums.tolist(), counts.tolist(), strict=True)
+        found[name] = [(step, total / count) for step, total, count in means if count]
+    return found
 
 
 def _sizes(collector: Collector) -> Numbers:

@@ -11,7 +11,7 @@ from meds_rl.files import write_atomically
 from meds_rl.rollouts.blocks import kind_of
 from meds_rl.rollouts.dumps import Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
-from meds_rl.rollouts.samples import is_samples, samples_schema, write_samples
+from meds_rl.rollouts.samples import SamplesFileError, is_samples, read_samples, samples_schema, write_samples
 from meds_rl.rollouts.table import read_batch
 
 
@@ -26,7 +26,7 @@ def write_evaluations(run: RunFolder, dump: Dump) -> None:
 
     run.evaluation_path.mkdir(exist_ok=True)
     if len(dump.files) == 1 and kind_of(dump.files[0]) == ".parquet" and is_samples(dump.files[0]):
-        shutil.copyfile(dump.files[0], _file(run, 0))
+        _copy(run, dump.files[0])
         return
     columns = ["step", "prompt_id", "answer", "is_correct", "outcome", "reward"]
     rows = pa.concat_tables([read_batch(path, columns) for _, path in run.rollout_files()]).to_pandas()
@@ -46,6 +46,22 @@ def write_evaluations(run: RunFolder, dump: Dump) -> None:
         nothing = [None] * len(samples)
         arrays = [pa.array(found.get(each.name, nothing), each.type, from_pandas=True) for each in schema]
         write_samples(_file(run, int(step)), pa.table(arrays, schema=schema))
+
+
+def _copy(run: RunFolder, samples: Path) -> None:
+    """Copy a file of samples; with the answers that were found in the completions, if the file has none."""
+    import pyarrow as pa
+
+    try:
+        table = read_samples(samples)
+    except SamplesFileError:  # who reads the copy names what is wrong
+        table = None
+    found = [read_batch(path, ["answer"])["answer"] for _, path in run.rollout_files()]
+    if table is None or table["answer"].null_count < len(table) or sum(map(len, found)) != len(table):
+        shutil.copyfile(samples, _file(run, 0))
+        return
+    answers = pa.chunked_array([chunk for column in found for chunk in column.chunks], pa.string())
+    write_samples(_file(run, 0), table.set_column(table.schema.get_field_index("answer"), "answer", answers))
 
 
 def _file(run: RunFolder, step: int) -> Path:

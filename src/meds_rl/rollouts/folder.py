@@ -213,7 +213,8 @@ class RunFolder:
     def source(self) -> dict[str, Any] | None:
         """What is known of the other program's rollouts (`SOURCE_FILE`); None for a run.
 
-        ``path``, ``name``, ``notes``, ``is_evaluation``, and ``golds``: prompt id -> right answer.
+        ``path``, ``name``, ``notes``, ``is_evaluation``, ``golds``: prompt id -> right answer, and ``rewards``: name ->
+        steps and means, if there are several.
         """
         return read_json(self.path / SOURCE_FILE)
 

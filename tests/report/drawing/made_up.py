@@ -60,6 +60,23 @@ def made_up_report(*, num_runs: int = 2, num_errors: int = 60, seed: int = 0) ->
         ],
         "maps": [_map(rng, run, prompt) for run in with_memory for prompt in (0, 1)],
         "differences": _differences(rng) if num_runs > 1 else None,
+        "side_by_side": _side_by_side() if num_runs > 1 else None,
+    }
+
+
+def _side_by_side() -> dict[str, Any]:
+    shares = [[0.4, 0.5, 0.1], [0.12, 0.2, None]]
+    return {
+        "by": "steps",
+        "num_prompts": 5,
+        "columns": [
+            {"name": name, "runs": [place, place + 2], "wrong": [0.5, 0.6, 0.4]}
+            for place, name in enumerate(("dapo", "meds"))
+        ],
+        "errors": [
+            {"name": f"a+b=x {SCRIPT}", "written": "1 + 2 = 3", "prompt": 0, "shares": shares},
+            {"name": "no answer", "written": None, "prompt": None, "shares": shares},
+        ],
     }
 
 
@@ -237,6 +254,7 @@ def _outlook(run: dict[str, Any]) -> dict[str, Any]:
         "commonest": {"prompts": 48, "median": 0.6, "over_half": 0.6, "over_dominant": 0.31},
         "asked_again": 1.0,
         "seen_before": 0.8,
+        "errors_by": "answer",
         "live_errors": 2.5,
         "right": {
             "prompts": 48,

@@ -101,6 +101,14 @@ def test_strips_are_one_row_an_error_the_largest_first(data):
     assert all(row["next"] - row["step"] == 2 for row in first)  # 20 stretches of 40 steps
 
 
+def test_a_strip_shows_in_what_its_prompt_differs_from_others(data):
+    for number, prompt in enumerate(data["prompts"]):
+        prompt["text"] = f"In how many ways can a committee of {number} people be chosen from 10 people?"
+    strips = next(figure for figure in error_figures(data) if figure.name == "errors-answer-1")
+    names = [name.partition(". ")[2] for name in strips.spec["encoding"]["y"]["scale"]["domain"][:5]]
+    assert {name.partition(" = ")[0] for name in names} == {f"…{n} people be chosen from 10 pe…" for n in range(5)}
+
+
 def test_ways_are_shares_of_their_stretch(data):
     course = [sum(counts) for counts in zip(*(w["course"] for w in data["ways"] if w["run"] == 0), strict=True)]
     runs = [{**run, "wrong_course": course} for run in data["runs"]]

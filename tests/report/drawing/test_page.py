@@ -423,6 +423,18 @@ def test_one_run_without_memory_map_or_comparison(watch, tmp_path):
     assert seen.messages == []
 
 
+def test_errors_of_several_runs_side_by_side(report, watch):
+    page = watch().open(report).page
+    rows = page.locator("#side-by-side tr")
+    assert rows.nth(0).inner_text().split("\t") == ["Error", "dapo (mean of 2 runs)", "meds (mean of 2 runs)"]
+    assert rows.nth(3).locator("td").all_inner_texts() == [
+        "no answer",
+        "40\u00a0%\n50\u00a0% → 10\u00a0%",
+        "12\u00a0%\n20\u00a0% → –",
+    ]
+    assert SCRIPT[:20] in rows.nth(2).inner_text()
+
+
 def test_whether_a_memory_would_help(report, watch):
     seen = watch(viewport={"width": 390, "height": 800}).open(report)
     card = seen.page.locator("#outlook article").first
@@ -552,7 +564,9 @@ def test_an_evaluation_of_another_program_says_so(watch, tmp_path):
     page = watch().open(tmp_path / "page.html").page
     assert page.locator("#summary h3").inner_text().endswith(" (evaluation)")
     assert page.locator("#summary .lead").inner_text().startswith("Wrong completions of evaluations, grouped by error")
-    assert page.locator("#course .lead").inner_text().startswith("Rollouts of other programs keep the steps")
+    lead = page.locator("#course .lead").inner_text()
+    assert lead == "Rollouts of other programs keep the steps that these count."  # there are no seeds
+    assert page.locator("#evaluations .lead").inner_text() == "Samples of each problem."
 
 
 def test_a_single_batch_has_no_course(watch, tmp_path):

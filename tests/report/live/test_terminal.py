@@ -76,11 +76,17 @@ def test_a_run_without_a_memory_has_no_empty_charts(tmp_path):
 
 
 def test_a_title_with_two_figures_is_not_cut_off(tmp_path):
-    write_run(tmp_path, [[("p", "1", RIGHT), ("q", "1", RIGHT)]] * 2, memory=False)
+    write_run(tmp_path, [[("p", "1", RIGHT), ("q", "1", RIGHT)] * 2] * 2, memory=False)
     follower = Follower(tmp_path)
     follower.poll()
-    text = " ".join(drawn(follower, 40, None).split())
-    assert "Right answers: pass@1 100 %, pass@G 100 % " in text
+    text = drawn(follower, 40, None)
+    assert "Right answers: pass@1 100 %, pass@4 100 % " in " ".join(text.split())  # groups of 4, by the recipe
+    assert "pass@4 100 %" in text  # on one line
+    assert "pass@4 100 %" in status_line(follower)
+    (tmp_path / "recipe.yaml").unlink()
+    follower = Follower(tmp_path)
+    follower.poll()
+    assert "pass@2 100 %" in drawn(follower, 40, None)  # by the rollouts
 
 
 def test_a_line_for_a_log(follower):

@@ -21,10 +21,13 @@ from meds_rl.report.drawing.figure import (
     step_axis,
     words_of,
 )
-from meds_rl.report.text import one_line
+from meds_rl.report.text import common_beginning, one_line
 
 STRIPS = 24
 """Strips of a figure: the largest errors."""
+
+MAX_LABEL, LONGEST_PROMPT = 24, 2000
+"""Characters of a prompt that a strip shows, and that are compared with those of others."""
 
 MAX_STRETCHES = 20
 """Points of a way over training."""
@@ -64,7 +67,9 @@ def error_figures(data: Mapping[str, Any]) -> list[Figure]:
 def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: Sequence[Mapping[str, Any]]) -> Figure:
     steps = run["stretches"]
     end = max(run["num_steps"], steps[-1] + 1)
-    labels = [_error_name(data, error, rank) for rank, error in enumerate(errors, 1)]
+    prompts = short_names([words_of(data["prompts"][error["prompt"]]) for error in errors])
+    pairs = zip(errors, prompts, strict=True)
+    labels = [_error_name(error, prompt, rank) for rank, (error, prompt) in enumerate(pairs, 1)]
     rows = [
         {"error": name, "step": step, "next": following, "count": error["course"][place]}
         for name, error in zip(labels, errors, strict=True)
@@ -102,11 +107,27 @@ def _strips(data: Mapping[str, Any], run: Mapping[str, Any], kind: str, errors: 
     )
 
 
-def _error_name(data: Mapping[str, Any], error: Mapping[str, Any], rank: int) -> str:
-    prompt = one_line(words_of(data["prompts"][error["prompt"]]), 24)
+def short_names(texts: Sequence[str]) -> list[str]:
+    """The beginning of each text; of different texts that begin alike, what follows the words that they share.
+
+    Example:
+        >>> short_names(["what is 2 + 2?", "How many ways can 4 of 10 be", "How many ways can 4 of 12 be", "How many?"])
+        ['what is 2 + 2?', '…10 be', '…12 be', 'How many?']
+    """
+    lines = [one_line(text, LONGEST_PROMPT) for text in texts]
+    names = {line: one_line(line, MAX_LABEL) for line in lines}
+    for name in set(names.values()):
+        alike = [line for line in names if names[line] == name]
+        if len(alike) > 1:
+            shared = len(common_beginning(alike).rpartition(" ")[0])
+            names |= {line: "…" + one_line(line[shared:], MAX_LABEL + 6) for line in alike}
+    return [names[line] for line in lines]
+
+
+def _error_name(error: Mapping[str, Any], prompt: str, rank: int) -> str:
     if error["kind"] == "outcome":
         return f"{rank}. {one_line(error['name'], 24)}: {prompt}"
-    answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else ""
+    answer = f" = {one_line(error['answers'][0][0], 12)}" if error["answers"] else f": {one_line(error['name'], 16)}"
     return f"{rank}. {prompt}{answer}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,11 @@ class Follower:
         return self.num_completions > 0 and not self.num_answers
 
     @property
+    def group_size(self) -> int | None:
+        """G, of the recipe or else the commonest number of completions of a prompt in a batch; None while unknown."""
+        return self.recipe.group_size or max(self._group_sizes, key=lambda size: self._group_sizes[size], default=None)
+
+    @property
     def step(self) -> int:
         """Optimiser steps done, as far as they are logged; else as the rollouts show."""
         return int(self.last_row.get("step", self._num_steps))
@@ -145,6 +151,7 @@ class Follower:
         self._figures = BatchFigures()
         self._read: dict[int, Stamp] = {}
         self._prompts: dict[str, str] = {}
+        self._group_sizes: Counter[int] = Counter()
 
     def _forget_metrics(self) -> None:
         self.logged: Course = {}
@@ -206,6 +213,7 @@ class Follower:
         self._num_steps = max(self._num_steps, step + 1)
         for line, value in self._figures.add(batch).items():
             self.sampled.setdefault(line, {})[step] = value
+        self._group_sizes.update(Counter(batch["prompt_id"].tolist()).values())
         wrong = batch[is_wrong(batch)]
         self.num_completions += len(batch)
         self.num_wrong += len(wrong)

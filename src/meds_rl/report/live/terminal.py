@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -191,7 +192,11 @@ def status_line(follower: Follower, step: int | None = None) -> str:
         line: {at: value for at, value in points.items() if at < step} for line, points in follower.course.items()
     }
     shown = {(panel.id, line): panel for panel in PANELS for line, _ in _lines(panel, course, follower)}
-    parts += [f"{name} {_newest(shown[line], course[line])}" for line, name in LOGGED.items() if line in shown]
+    parts += [
+        f"{_named(name, follower)} {_newest(shown[line], course[line])}"
+        for line, name in LOGGED.items()
+        if line in shown
+    ]
     return ", ".join([*parts, *(time_words(follower) if step == follower.step else [])])
 
 
@@ -215,7 +220,12 @@ def _lines(panel: Panel, course: dict[Line, dict[int, float]], follower: Followe
     if not follower.has_memory and panel.id in OF_THE_MEMORY:
         return []
     hidden = set() if follower.has_memory else {"shaped"}
-    return [line for line in panel.lines if line[0] not in hidden and course.get((panel.id, line[0]))]
+    shown = [line for line in panel.lines if line[0] not in hidden and course.get((panel.id, line[0]))]
+    return [(line, _named(label, follower)) for line, label in shown]
+
+
+def _named(label: str, follower: Follower) -> str:
+    return label.replace("pass@G", f"pass@{follower.group_size or 'G'}")
 
 
 def _cell(
@@ -228,7 +238,7 @@ def _cell(
         for line, label in lines
     )
     scale = 100.0 if panel.percent else 1.0
-    words = one_line(f"{panel.title}: {newest}").replace(" %", "\u00a0%")
+    words = re.sub(r" (?=[-\d%])", "\u00a0", one_line(f"{panel.title}: {newest}"))  # a label stays with its number
     title = textwrap.wrap(words, width - 2, max_lines=2, placeholder=" …")
     drawn = chart(
         [{step: scale * value for step, value in course[panel.id, line].items()} for line, _ in lines],

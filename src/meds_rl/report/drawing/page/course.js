@@ -5,7 +5,8 @@ function courseSection(report) {
   const section = el("section", { id: "course", "aria-label": "Course of training" });
   const own = report.runs.every((run) => run.is_dump) ? "" : "A step is the number of optimiser steps done before a batch was sampled: the first batch is step 0. ";
   const theirs = report.runs.some((run) => run.is_dump) ? "Rollouts of other programs keep the steps that these count. " : "";
-  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, `${own}${theirs}Thin lines are the seeds of a variant, thick lines their mean.`));
+  const seeds = new Set(report.runs.map((run) => run.variant)).size < report.runs.length ? "Thin lines are the seeds of a variant, thick lines their mean." : "";
+  section.append(el("h2", {}, "Course of training"), el("p", { class: "lead" }, `${own}${theirs}${seeds}`));
   const grid = el("div", { class: "grid" });
   for (const figure of report.figures.course.filter(hasCourse)) {
     grid.append(figureCard(figure, { now: lastValues(report, figure, figure.name !== "course-memory") }));
@@ -38,11 +39,12 @@ function lastValues(report, figure, ofThird = false) {
   if (!groups.size || groups.size > 4) return null;
   const said = el("p", { class: "now" });
   const last = (rows) => Math.max(...rows.map((row) => row.step));
+  const steps = new Set(figure.values.map((row) => row.step)).size;
   const differ = new Set([...groups.values()].map(last)).size > 1;
   [...groups].forEach(([name, rows], place) => {
     const mean = rows.reduce((sum, row) => sum + row.value, 0) / rows.length;
     const shown = figure.percent ? percent(mean, 1) : short(mean);
-    said.append(place ? " · " : averaged ? "mean of the last third: " : "at the end: ", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
+    said.append(place ? " · " : averaged ? "mean over the batches of the last third: " : steps > 1 ? "at the end: " : "", name ? `${plain(name, 40)} ` : "", el("b", {}, shown), differ ? ` (step ${number(last(rows))})` : "");
   });
   return said;
 }
@@ -59,7 +61,7 @@ function hardest(figures) {
 
 function evaluationSection(report) {
   const section = el("section", { id: "evaluations", "aria-label": "Evaluations" });
-  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, "Samples of each problem before, during and after training."));
+  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, report.runs.every((run) => run.is_evaluation) ? "Samples of each problem." : "Samples of each problem before, during and after training."));
   const groups = [...new Set(report.figures.evaluations.map((figure) => figure.group))];
   const grid = el("div", { class: "grid" });
   const show = (group) => grid.replaceChildren(...report.figures.evaluations.filter((figure) => figure.group === group).map((figure) => figureCard(figure, { now: lastValues(report, figure) })));

@@ -55,12 +55,12 @@ function runColour(report, run) {
   return `var(--c${runPlace(report, run) % 8})`;
 }
 
-function runTitle(report, run) {
+function runTitle(report, run, name = run.name) {
   const title = el("span");
   const place = runPlace(report, run);
   const colour = runColour(report, run); // from the ninth on the same colours as rings
   const style = place < 8 ? `background: ${colour}` : `box-shadow: inset 0 0 0 3px ${colour}`;
-  title.append(el("span", { class: "dot", style, "aria-hidden": "true" }), plain(run.name, 200));
+  title.append(el("span", { class: "dot", style, "aria-hidden": "true" }), plain(name, 200));
   return title;
 }
 

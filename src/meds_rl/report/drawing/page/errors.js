@@ -19,6 +19,7 @@ function errorsSection(report) {
     controls.replaceChildren(...runPicker(report, state, show));
     body.replaceChildren(waysCard(report, state), ...errorsCard(report, state));
   };
+  if (report.side_by_side) section.append(sideBySideCard(report));
   section.append(controls, body);
   show();
   return section;
@@ -207,20 +208,25 @@ function hasStretches(run) {
   return run.stretches.length > 1;
 }
 
+// Completions in no group, or with right steps, are not one error: they come last.
+function isNoError(error) {
+  return ["noise", "unread", "right_steps"].includes(error.kind);
+}
+
 function fillTable(report, state, head, table, count, more, fill) {
   const all = report.errors.filter((error) => String(error.run) === state.run && error.by === state.kind);
   const query = state.query.trim().toLowerCase();
   const found = all.filter((error) => (!query || searchable(report, error).includes(query)) && (!state.now || error.state === state.now) && (state.prompt === null || error.prompt === state.prompt));
   const states = Object.keys(report.states ?? {}); // from growing to gone
   const value = (error) => (state.key === "prompt" ? wordsOf(report.prompts[error.prompt]) : state.key === "state" ? -states.indexOf(error.state) : error[state.key]);
-  const isNoise = (error) => ["noise", "unread", "right_steps"].includes(error.kind); // completions in no group are not one error: they come last
-  found.sort((a, b) => isNoise(a) - isNoise(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
+  found.sort((a, b) => isNoError(a) - isNoError(b) || (state.descending ? -1 : 1) * compare(value(a), value(b)) || b.size - a.size);
   head.replaceChildren(headRow(report, state, fill));
   table.replaceChildren(...found.slice(0, state.shown).flatMap((error) => errorRows(report, state, error, query, fill)));
   more.hidden = found.length <= state.shown;
   const run = report.runs.find((each) => String(each.id) === state.run);
   const left = leftOut(report, run, state.kind);
-  count.textContent = `${number(Math.min(found.length, state.shown))} of ${counted(found.length, "error")}` +
+  const errors = found.filter((error) => !isNoError(error));
+  count.textContent = `${number(Math.min(errors.length, state.shown))} of ${counted(errors.length, "error")}` +
     (query ? ` with “${plain(state.query, 40)}”` : "") + (state.now ? `, now ${state.now}` : "") + (left ? `; ${number(left)} smaller ones are not in this page` : "") + ".";
 }
 
@@ -315,7 +321,7 @@ function errorRows(report, state, error, query, fill) {
     ...(columns.some((column) => column.ofCourse) ? [
       cell({}, sparkline(error.course, 110, 26, `Made ${counted(error.size, "time")}, most at step ${short(error.peak)}`)),
       cell({ class: "number", "data-label": "steps" }, error.born === error.last ? short(error.born) : `${short(error.born)} – ${short(error.last)}`),
-      cell({ class: "state", title: report.states?.[error.state] }, error.state)] : []),
+      cell({ class: "state", title: report.states?.[error.state] }, error.state ?? "")] : []),
     columns.some((column) => column.key === "penalty_mean") ? cell({ class: "number", "data-label": "penalty" }, number(error.penalty_mean, 3)) : "");
   row.addEventListener("click", (event) => {
     if (!event.target.closest("button, a") && !String(getSelection())) button.click();
@@ -331,7 +337,8 @@ function inside(report, error, query) {
   const box = el("div", { class: "inside" });
   const run = report.runs.find((each) => each.id === error.run);
   const cost = run.has_memory ? ` Penalty: mean ${number(error.penalty_mean, 3)}, in its last batch ${number(error.penalty_last, 3)}, sum ${number(error.penalty_sum, 1)}.` : "";
-  const now = hasStretches(run) && report.states?.[error.state] ? ` Now ${error.state}: ${report.states[error.state]}.` : "";
+  const known = report.states?.[error.state] ? ` Now ${error.state}: ${report.states[error.state]}.` : isNoError(error) ? "" : " Too few completions or batches to tell whether it grows or fades.";
+  const now = hasStretches(run) ? known : "";
   box.append(el("p", { class: "note" }, `${percent(error.share_of_prompt)} of this prompt's wrong completions.${cost}${now}`));
   if (hasStretches(run)) box.append(sparkline(error.course, 420, 60, "How often over training"));
   const examples = el("div", { class: "examples" });

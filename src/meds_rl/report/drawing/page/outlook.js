@@ -39,7 +39,7 @@ function outlookFigures(outlook) {
   if (commonest) {
     add("prompts where one error is over 80 % of the completions", el("b", {}, percent(commonest.over_dominant)), ` of ${number(commonest.prompts)}; where it is over 50 %: ${percent(commonest.over_half)}`);
   }
-  if (outlook.errors_known !== false) add("errors that the prompt already had in an earlier batch", ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again had a wrong answer" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
+  if (outlook.errors_known !== false) add(`errors that the prompt already had in an earlier batch, over the whole run, by ${outlook.errors_by}`, ...(outlook.seen_before === null ? [outlook.asked_again ? "no prompt that came again had a wrong answer" : "no prompt came in a second batch"] : [el("b", {}, percent(outlook.seen_before)), ` (${percent(outlook.asked_again)} of the prompts came again)`]));
   if (outlook.live_errors !== null) {
     add(`different errors per prompt ${outlook.num_batches < 3 ? "at a time" : "in the last third"}`, el("b", {}, number(outlook.live_errors, 1)), ` (effective number, median); a group has ${number(outlook.group_size)} completions`);
   }
@@ -71,7 +71,7 @@ function passAtK(outlook) {
     body.append(el("tr", {}, el("th", { scope: "row", class: "number" }, number(row.k)), share(row.first), share(row.last), differs ? points(row.difference) : ""));
   }
   table.append(el("thead", {}, head), body);
-  const of = differs ? `of the same ${number(first)} prompts` : `of ${number(first)} and ${number(last)} different prompts`;
+  const of = differs ? `mean over the same ${number(first)} prompts` : `means over ${number(first)} and ${number(last)} different prompts`;
   const ends = [outlook.pass_at_k[0], ...outlook.pass_at_k.slice(1).slice(-1)];
   const words = ends.map((row) => `pass@${row.k} ${percent(row.first.value, 1)} → ${percent(row.last.value, 1)}`).join(", ");
   return el("details", { class: "passes" }, el("summary", {}, `First to last third of the run, ${of}: ${words}`), el("div", { class: "scroll" }, table),
