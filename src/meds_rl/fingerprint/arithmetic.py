@@ -7,8 +7,9 @@ the first two gives the third, whatever the words. An equation of which not ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 
 from meds_rl.fingerprint.expression import (
     Group,
@@ -22,12 +23,17 @@ from meds_rl.fingerprint.expression import (
     value_of,
     without_brackets,
 )
-from meds_rl.fingerprint.notation import Clause, Prompt, clauses, read_prompt
+from meds_rl.fingerprint.notation import Clause, Prompt, clauses, read_prompt, without_pi
 from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
 
 MAX_STEPS = 100
 """Steps that are read of a working, from its beginning."""
 
+MAX_ANSWER = 200
+"""Characters of an answer that is read as a number."""
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\{,\}|\\,")
+_SEVERAL = re.compile(r"[,:;]")
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17}
 _PLACE, _NEW, _SLIP, _LONG, _NEXT, _GROUP = 101, 103, 107, 109, 113, 127
 _UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
@@ -41,6 +47,20 @@ def read_arithmetic(prompt: str, working: str) -> Working | None:
         if reader.is_full:
             break
     return reader.working()
+
+
+def answer_value(answer: str) -> float:
+    r"""The number that an answer is, without its unit or a factor π; NaN if it is no number, or several.
+
+    >>> answer_value("$1,200"), answer_value(r"\frac{3}{4}\pi"), answer_value("(2, 3)"), answer_value("4x + 2")
+    (1200.0, 0.75, nan, nan)
+    """
+    if _SEVERAL.search(_THOUSANDS.sub("", answer[-MAX_ANSWER:])):
+        return nan
+    found = list(clauses(f"0 = {without_pi(answer[-MAX_ANSWER:].rpartition('=')[2])} ="))
+    if len(found) != 1 or found[0].signs[:1] != ["="] or found[0].is_unsure:
+        return nan
+    return value_of(found[0].numbers[1:], found[0].signs[1:])
 
 
 class _Value:
@@ -85,6 +105,7 @@ class _Reader:
             self._values.setdefault(number, []).append(value)
         self._names: list[str] = []
         self._written: list[str] = []
+        self._results: list[float] = []
         self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
         self._trees: list[int] = []
         self._forms: list[int] = []
@@ -305,6 +326,7 @@ class _Reader:
         self._names.append(name + letter)
         self._shapes.append(shape + letter)
         self._written.append(text)
+        self._results.append(float(result))
         self._trees.append(tree)
         self._forms.append(form)
         made = _Value(letter, tree, form, min(one.low for one in taken), max(one.high for one in taken))
@@ -328,6 +350,7 @@ class _Reader:
             parts=(*trees, *sorted(self._forms), *sorted(self._edges)),
             unused=unused,
             written=tuple(self._written),
+            results=tuple(self._results),
             unread=self._unread,
         )
 

@@ -79,7 +79,7 @@ def _plain(text: str) -> str:
         text = text.replace("²", "^2").replace("³", "^3").replace("π", " ξ")
     if "..." in text:
         text = text.replace("...", "…")
-    if "\\" in text or "^{" in text:
+    if "\\" in text or "^{" in text or "{,}" in text:
         text = _without_latex(text)
     if "!" in text:
         text = _FACTORIAL.sub("¡", text)
@@ -100,6 +100,11 @@ def _without_pi(equation: re.Match[str]) -> str:
     if len(sides) < 2 or not all(len(_PI.findall(side)) == 1 for side in sides):
         return text
     return _FACTOR_PI.sub("", _COEFFICIENT_OF_PI.sub("", text))
+
+
+def without_pi(text: str) -> str:
+    """The text without a factor π."""
+    return _PI.sub("", text)
 
 
 def _without_latex(text: str) -> str:
