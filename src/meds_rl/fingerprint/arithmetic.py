@@ -114,6 +114,7 @@ class _Reader:
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
         self._unread = 0
+        self._is_quotient_left = False  # whether the last side is a quotient that is the result of no step
         self._clause = Clause()
 
     @property
@@ -143,9 +144,12 @@ class _Reader:
 
     def _chain(self, sides: list[tuple[list[float], list[str]]]) -> None:
         left, signs = sides[0]
+        self._is_quotient_left = False
         for right, signs_right in sides[1:]:
             if not self._equation(left, signs, right, signs_right):
                 left, signs = right, signs_right
+        if self._is_quotient_left:  # the result of 7 / 2 may be written as 7/2
+            self._assigned(left[:2], ["/"])
 
     def _assigned(self, numbers: Sequence[float], signs: Sequence[str]) -> None:
         """A step whose result is not written: "P = 3/7"."""
@@ -155,6 +159,7 @@ class _Reader:
 
     def _equation(self, left: list[float], signs: list[str], right: list[float], signs_right: list[str]) -> bool:
         """Read two sides; whether the right one only writes the left one out, as in C(5, 2) = 5! / (2! 3!)."""
+        self._is_quotient_left = False
         while signs and not signs[0] and any(signs):  # a number in the words before the equation is no operand
             left, signs = left[1:], signs[1:]
         if "" in signs_right:  # what comes after it is another equation: 10 * 4 = 40 and 40 - 2 = 38
@@ -169,6 +174,9 @@ class _Reader:
             return False
         if not any(signs):
             left, signs = left[-2:], signs[-1:]
+        self._is_quotient_left = signs_right == ["/"]
+        if self._is_quotient_left and (left, signs) == (right, signs_right) and Group not in map(type, left):
+            return False
         left, signs, right, signs_right = _without_common(left, signs, right, signs_right)
         if len(right) == 1:
             self._side(left, signs, right[0])
@@ -182,6 +190,7 @@ class _Reader:
         if is_same and any(map(has_function, left)):
             return True
         if signs_right == ["/"] and (is_same or value_of(left, signs) != right[0]):  # 1/2 + 1/3 = 5/6
+            self._is_quotient_left = False
             self._side(left, signs, Group("(", right, signs_right))
         elif not is_same:  # else nothing says what gave which number
             self._side(left, signs, right[0])
