@@ -36,6 +36,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\{,\}|\\,")
 _SEVERAL = re.compile(r"[,:;]")
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17}
 _PLACE, _NEW, _SLIP, _LONG, _NEXT, _GROUP = 101, 103, 107, 109, 113, 127
+_TURNED = {"-": {"+": "-", "-": "+"}, "/": {"*": "/", "/": "*"}}
 _UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
 
 
@@ -189,7 +190,8 @@ class _Reader:
         is_same = is_result(left, signs, value_of(right, signs_right))
         if is_same and any(map(has_function, left)):
             return True
-        if signs_right == ["/"] and (is_same or value_of(left, signs) != right[0]):  # 1/2 + 1/3 = 5/6
+        is_mixed = is_same and signs_right == ["+", "/"] and right[1] < right[2]  # 7/2 = 3 1/2
+        if is_mixed or (signs_right == ["/"] and (is_same or value_of(left, signs) != right[0])):  # 1/2 + 1/3 = 5/6
             self._is_quotient_left = False
             self._side(left, signs, Group("(", right, signs_right))
         elif not is_same:  # else nothing says what gave which number
@@ -386,5 +388,7 @@ def _without_common(left: list[float], signs: list[str], right: list[float], sig
         left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
         has_tail = len(left) > 2 or isinstance(left[0], Group)
     while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
-        left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
+        turned = _TURNED.get(signs[0], {})  # 9 - 3 - 4 = 9 - 7 is 3 + 4 = 7
+        left, signs = left[1:], [turned.get(sign, sign) for sign in signs[1:]]
+        right, signs_right = right[1:], [turned.get(sign, sign) for sign in signs_right[1:]]
     return left, signs, right, signs_right
