@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from meds_rl.files import load_yaml, write_atomically
+from meds_rl.files import load_yaml, remove_unfinished, write_atomically
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs devices and FIFOs")
 
@@ -39,6 +39,17 @@ def test_a_link_to_a_file_is_followed(tmp_path):
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert (tmp_path / "link").is_symlink()
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "in").mkdir()
+    left = tmp_path / "in" / f".part.{'0a' * 16}.tmp"
+    others = tmp_path / f".new.{'0b' * 16}.tmp", tmp_path / ".mine.tmp", tmp_path / f"part.{'0a' * 16}.tmp"
+    for file, seconds in zip((left, *others), (99, 100, 1, 1), strict=True):
+        file.touch()
+        os.utime(file, (seconds, seconds))
+    remove_unfinished(tmp_path, before=100)
+    assert [file.exists() for file in (left, *others)] == [False, True, True, True]
 
 
 def test_a_billion_laughs_are_refused():

@@ -175,6 +175,17 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     _remove_left_behind(path.parent, prefix)
 
 
+def remove_unfinished(folder: Path, before: float) -> None:
+    """Remove the temporary files in a folder and the folders in it that were last written before a time.
+
+    A killed process may leave one of a path that is never written again: another that wrote the path was killed, too.
+    """
+    for file in folder.rglob(f".*.{'[0-9a-f]' * 32}.tmp"):
+        with suppress(OSError):
+            if file.stat().st_mtime < before:
+                file.unlink()
+
+
 def _remove_left_behind(folder: Path, prefix: str) -> None:
     # Best effort: the folder may not be listable, or another process may remove the file first.
     with suppress(OSError):

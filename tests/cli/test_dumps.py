@@ -290,8 +290,27 @@ def test_a_log_of_a_followed_dump_ends_with_its_largest_errors(tmp_path, capsys)
 
 
 def test_two_folders_cannot_be_watched_at_once(tmp_path):
-    with pytest.raises(RunFolderError, match=r"leads to 2 folders of rollouts; watch one: .*rollouts, .*validation\."):
-        DumpFollower(str(DUMPS / "verl"), ReadOptions(), tmp_path).poll()
+    for name in ("one", "two"):
+        shutil.copytree(DUMPS / "verl" / "rollouts", tmp_path / "verl" / name)
+    with pytest.raises(RunFolderError, match=r"leads to 2 folders of rollouts; watch one: .*one, .*two\."):
+        DumpFollower(str(tmp_path / "verl"), ReadOptions(), tmp_path).poll()
+
+
+def test_of_a_training_and_its_validation_the_training_is_watched(tmp_path):
+    """The validation before training is written first."""
+    dump = tmp_path / "verl"
+    shutil.copytree(DUMPS / "verl" / "validation", dump / "validation")
+    follower = DumpFollower(str(dump), ReadOptions(), tmp_path / "folder")
+    follower.poll()
+    assert follower.num_completions == 64
+    (dump / "rollouts").mkdir()
+    (dump / "rollouts" / "1.jsonl").write_text("")  # it is just being written
+    follower.poll()
+    shutil.copy(DUMPS / "verl" / "rollouts" / "1.jsonl", dump / "rollouts")
+    follower.poll()
+    training = read(DUMPS / "verl" / "rollouts")
+    assert follower.num_completions == (training["step"] == 1).sum()
+    assert follower.notes[-1].startswith("verl/validation/: verl validation. It is left out here; meds report ")
 
 
 UNMARKED = "".join(

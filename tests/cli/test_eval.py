@@ -111,17 +111,19 @@ def test_a_run_without_a_final_model_is_evaluated_at_its_last_whole_checkpoint(t
 
 
 def test_stopped_anywhere_and_resumed_gives_the_same_bytes(folder, tmp_path):
-    # What a kill leaves: the settings and the first parts.
+    # What kills leave: the settings, the first parts, and a file of one that was killed before the part was finished.
     stopped = tmp_path / "stopped"
     (stopped / "samples").mkdir(parents=True)
     shutil.copy(folder / "settings.json", stopped)
     shutil.copy(folder / "samples" / "part-000000.parquet", stopped / "samples")
+    (stopped / "samples" / f".part-000000.parquet.{'0a' * 16}.tmp").write_bytes(b"PAR1")
     arguments = ["--fingerprint", "layer_logits", "--fingerprint-layers", "-1", "--output", str(stopped)]
     assert meds_eval(*SMALL, *arguments, "--resume") == 0
     for path in ["samples.parquet", *(f"samples/part-{i:06d}.parquet" for i in range(3))]:
         assert (stopped / path).read_bytes() == (folder / path).read_bytes(), path
     figures = [json.loads((f / "results.json").read_text())["groups"] for f in (stopped, folder)]
     assert figures[0] == figures[1]
+    assert not list(stopped.rglob("*.tmp"))
 
 
 def test_other_settings_on_resume_and_an_existing_folder_are_refused(folder, capsys):

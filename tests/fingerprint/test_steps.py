@@ -145,6 +145,22 @@ ROOTS = "Let r, s be the roots of $x^2 - 23x + 8 = 0$. Find r^2 + s^2."
         (r"radius 3, height 14", r"$3^2 = 9$, $V = \pi \cdot 9 \cdot 14 = 126\pi$", "a^2=x, x*b=y"),
         (r"radius 3, height 14", r"$V = \pi r^2 h = \pi \cdot 3^2 \cdot 14 = 127 \pi$", "a^2*b≠x"),
         (r"radius 3, height 14", "3π · 14 = 42π", "a*b=x"),
+        # A result that is a fraction or a mixed number.
+        ("7 and 2", r"7 \div 2 = \frac{7}{2}", "a/b=x"),
+        ("7, 3 and 4", r"\frac{7 \times 3}{4} = \frac{21}{4}", "a*b=x, x/c=y"),
+        ("10 and 4", r"\frac{10}{4} = \frac{5}{2}", "a/b=x"),
+        ("7 and 2", r"7 / 2 = 3\frac{1}{2}", "a/b=x"),
+        ("7 and 2", "7 / 2 = 3 1/2", "a/b=x"),
+        # Products without a sign, and other brackets.
+        ("2, 3 and 4", r"2\left(3 + 4\right) = 14", "a*(b+c)=x"),
+        ("2, 3 and 4", "2[3 + 4] = 14, (2)(4) = 8", "a*(b+c)=x, a*c=y"),
+        ("2, 3 and 4", r"\left[ 2 + 3 \right] \times \{4\} = 20", "(a+b)*c=x"),
+        ("2 and 3", "2**3 = 8. **Step 2** 2 + 3 = 5", "a^b=x, a+b=y"),
+        (CHOOSE, r"{10 \choose 4} = C_{10}^{4} = 210", "C(b,a)=x"),
+        ("60 km/h for 3 h", r"60 \text{ km/h} \times 3 \text{ h} = 180 \text{ km}", "a*b=x"),
+        # What was taken away or divided by together. 12 - 9 = 3, 84 / 21 = 4.
+        ("12, 3, 4 and 2", "12 - 3 - 4 - 2 = 12 - 9 = 3", "b+c+d=x, a-x=y"),
+        ("84, 7 and 3", "84 / 7 / 3 = 84 / 21 = 4", "b*c=x, a/x=y"),
     ],
 )
 def test_notation(prompt: str, completion: str, name: str) -> None:
@@ -160,6 +176,11 @@ def test_notation(prompt: str, completion: str, name: str) -> None:
         (r"1 + 2 + \cdots + 10 = 55", 1),
         (r"\pi \times 5^2 = 78.54", 1),
         ("2x + 3 = 7, x = 2", 1),
+        ("sqrt(16) + 3 = 7", 1),
+        ("17 % 5 = 2", 1),
+        ("7,5 + 3 = 10,5", 1),
+        ("3 (4 + 5) = 27", 1),
+        ("7½ + 2½ = 10", 1),
         ("so x = 2", 0),
     ],
 )
@@ -371,6 +392,7 @@ HOSTILE = [
     "9" * 20_000 + " + " + "9" * 20_000 + " = 3",
     "7 ^ 99999999 = 3, 0 / 0 = 0, 5 % 0 = 1, 1 / 0 = 7, 1e999 + 1 = 2",
     "=" * 20_000,
+    *(part * 20_000 for part in ("1[", "1 1/", "1 ** ", ",1", "1%", "{1 \\choose", "sqrt(1", "7[3+", "\\{")),
     "7 = " * 5_000,
     "+ 7 " * 5_000 + "= 3",
     "\\frac{" * 4_000,

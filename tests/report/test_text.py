@@ -77,3 +77,24 @@ def test_a_prompt_keeps_what_no_other_has():
     assert template_of(["Think.\n1?\nGo.", "Think.\n2?\nGo.", "Think.\nGo."]) == Template("Think.\n")
     assert prompt_words("user friendly design") == "user friendly design"
     assert prompt_words("<|im_start|>") == "<|im_start|>"
+
+
+TRAINS = [f"A train goes {speed} km/h for {hours} h." for speed, hours in ((60, 3), (71, 2), (85, 4))]
+BY_STEP = ' Let\'s think step by step and output the answer after "####".'
+
+
+@pytest.mark.parametrize(
+    ("end", "template"),
+    [
+        (" How far is that?", ""),
+        (" How far is that?" + BY_STEP, BY_STEP),
+        ("\nHow far is that?\n\nPut it in a box.", "\n\nPut it in a box."),
+        (" Find the distance.", ""),
+        (" Find the distance.\n\nPut it in a box.", "\n\nPut it in a box."),
+        ("\nPut it in a box.", "\nPut it in a box."),
+    ],
+)
+def test_a_question_that_all_prompts_ask_is_no_template(end, template):
+    assert template_of([train + end for train in TRAINS]) == Template("", template)
+    # If something before it asks, all that is shared is the template.
+    assert template_of([train + " How far?" + end for train in TRAINS[:1]] + ["2 + 2?" + end]) == Template("", end)

@@ -12,7 +12,7 @@ from meds_rl.report.data import report_data
 from meds_rl.report.errors import find_errors
 from meds_rl.report.source import read_run
 from meds_rl.report.ways import ways
-from meds_rl.report.workings import RIGHT_STEPS, answers_name_errors, by_steps, by_wording, read_workings
+from meds_rl.report.workings import RIGHT_STEPS, STOPS_EARLY, answers_name_errors, by_steps, by_wording, read_workings
 from meds_rl.rollouts import ROLLOUT_COLUMNS, RunFolder
 from meds_rl.tasks.pocket.strategies import WRONG, plans
 
@@ -75,8 +75,8 @@ FORMS = ("{} {} {} = {}\n", "so {} {} {} gives {}; ")
 
 
 def test_a_way_that_is_right_elsewhere_says_so(tmp_path):
-    """From left to right is wrong in two problems and right in another."""
-    rows = [(prompt_of(p), working("left_to_right", p), "1") for p in (0, 1)]
+    """From left to right is wrong in two problems, in which it gives 38, and right in another."""
+    rows = [(prompt_of(p), working("left_to_right", p), "38") for p in (0, 1)]
     rows += [("what is 8 * 3 + 4 - 9?", "8 * 3 = 24, 24 + 4 = 28, 28 - 9 = 19", "19")] * 3
     run = write(tmp_path, rows, is_correct=[False, False, True, True, True])
     (way,) = ways(run, read_workings(run))
@@ -84,6 +84,45 @@ def test_a_way_that_is_right_elsewhere_says_so(tmp_path):
     run.rollouts.loc[2:3, "reward"] = np.nan
     (way,) = ways(run, read_workings(run))
     assert way.to_dict()["meaning"] == "right in 1 other completion"
+
+
+def test_steps_that_right_completions_have_too_are_no_error(tmp_path):
+    """The derivative of (4x + 2)^6 needs 6 * 4 = 24. One in three is right, and most wrong ones keep the power."""
+    rows, is_correct = [], []
+    for a, n in ((4, 6), (5, 7), (9, 3)):
+        prompt, step = f"Differentiate $({a}x + 2)^{n}$.", f"Chain rule: ${n} \\cdot {a} = {n * a}$"
+        rows += [(prompt, step, f"{n * a}({a}x + 2)^{n - 1}")] * 2 + [(prompt, step, f"{n * a}({a}x + 2)^{n}")] * 3
+        rows += [(prompt, f"${n} \\cdot {a} = {n * a + 1}$", f"{n * a + 1}({a}x + 2)^{n - 1}")]
+        is_correct += [True] * 2 + [False] * 4
+    # In this problem no completion is right; in the other two equations are not read, so nothing is known of it.
+    rows += [("Differentiate $(8x + 3)^4$.", "$4 \\cdot 8 = 32$", "32(8x + 3)^4")] * 3
+    rows += [(f"{a} and {a + 1}, so?", f"{a} + {a + 1} = {2 * a + 1}, $2x + 3 = 9$", "no number") for a in (7, 9)]
+    data = report_data([write(tmp_path, rows, is_correct=is_correct + [False] * 5).folder])
+    assert [(way["name"], way["count"], way["is_error"]) for way in data["ways"]] == [
+        ("a*c≠x", 3, True),
+        (RIGHT_STEPS, 12, False),
+        ("no steps that could be read", 2, False),
+    ]
+    assert data["headlines"][0]["text"].endswith(
+        " In 71 % of the wrong completions the steps that could be read are right: see these by answer."
+    )
+
+
+def test_right_steps_that_stop_early_are_named_so(tmp_path):
+    """Half of 4 * 9 is forgotten. The same steps with half of it, and another answer, are right steps."""
+    rows, is_correct = [], []
+    for a, b in ((4, 9), (6, 5), (3, 8)):
+        prompt, whole = f"A triangle has base {a} and height {b}. Its area?", f"{a} * {b} = {a * b}"
+        full = f"{whole}, {a * b} / 2 = {a * b // 2}"
+        rows += [(prompt, full, f"{a * b / 2:g} cm"), (prompt, full, str(a * b)), (prompt, whole, str(a * b))]
+        rows += [(prompt, whole, str(a * b)), (prompt, whole, None)]
+        is_correct += [True, *[False] * 4]
+    data = report_data([write(tmp_path, rows, is_correct=is_correct).folder])
+    assert [(way["name"], way["count"], way["meaning"]) for way in data["ways"]] == [
+        ("a*b=x", 6, STOPS_EARLY),
+        (RIGHT_STEPS, 6, ""),
+    ]
+    assert ": 3 * 8 = 24, which is right so far, but steps are missing (in the" in data["headlines"][0]["text"]
 
 
 TEMPLATE = "user\nSolve it step by step. Answer with Answer: $Answer.\n\n{}\n\nRemember the Answer.\nassistant\n"

@@ -1,5 +1,6 @@
 """What other programs saved, read: files that the real programs wrote, and files in their documented form."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,18 @@ def test_steps_are_numbered_as_the_program_does():
     assert steps("trl", columns={"step": "step"}) == [1, 2, 3, 4, 5, 6]  # as the user says
 
 
-def test_a_folder_of_several_dumps_is_not_one_run():
+def test_a_folder_of_several_dumps_is_not_one_run(tmp_path):
+    for name in ("verl", "trl"):
+        shutil.copytree(DUMPS / name, tmp_path / name)
+    shutil.rmtree(tmp_path / "verl" / "validation")
     with pytest.raises(RunFolderError, match="leads to 2 runs; read each by itself"):
-        rollouts.read(DUMPS / "verl")
+        rollouts.read(tmp_path)
+
+
+def test_of_a_training_and_its_validation_the_training_is_read():
+    table = rollouts.read(DUMPS / "verl")
+    assert table.equals(rollouts.read(DUMPS / "verl" / "rollouts"))
+    assert [note.partition(":")[0] for note in table.attrs["source"]] == ["verl/rollouts/", "verl/validation/"]
 
 
 def test_a_metric_is_named_as_the_reward():

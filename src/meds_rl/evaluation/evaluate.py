@@ -27,6 +27,7 @@ from meds_rl.evaluation.problems import (
     select,
 )
 from meds_rl.evaluation.sampling import SamplingEngine, SamplingSettings
+from meds_rl.files import remove_unfinished
 from meds_rl.rollouts.samples import read_samples, write_samples
 from meds_rl.tasks import load_task
 from meds_rl.tasks.base import import_function
@@ -90,7 +91,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
         OSError: a file cannot be written; finished chunks are kept.
         ImportError: a package is missing; the message has the pip command.
     """
-    start = time.monotonic()
+    start, began = time.monotonic(), time.time()
     subject = find_subject(settings.model)
     resolved = resolve(settings, subject)
     folder = folder or default_folder(subject, resolved, resume=resume)
@@ -101,6 +102,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     begun |= {"checkpoint": Path(subject.location).name} if subject.note else {}
     if resume and is_finished(folder):
         Parts(folder, begun, resume=True)  # raises an error for other settings
+        remove_unfinished(folder, began)
         timestamp = str(read_object(folder / "results.json").get("timestamp"))
         groups = group_figures(read_samples(folder / "samples.parquet").to_pylist(), resolved.seed)
         found = ("It was finished before: nothing was sampled again.", *_without_answers(groups))
@@ -119,6 +121,7 @@ def evaluate(settings: EvaluationSettings, folder: Path | None = None, *, resume
     seconds = time.monotonic() - start
     with hint_at_resume(folder / "results.json"):
         timestamp = write_results(folder, asdict(resolved), groups, seconds=seconds)
+    remove_unfinished(folder, began)
     found = (*notes(engine, problems), *_without_answers(groups))
     return EvaluationResult(folder, groups, num_hung, timestamp, seconds, found)
 

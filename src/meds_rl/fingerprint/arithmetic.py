@@ -7,8 +7,9 @@ the first two gives the third, whatever the words. An equation of which not ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from math import isfinite, isnan
+from math import isfinite, isnan, nan
 
 from meds_rl.fingerprint.expression import (
     Group,
@@ -22,14 +23,20 @@ from meds_rl.fingerprint.expression import (
     value_of,
     without_brackets,
 )
-from meds_rl.fingerprint.notation import Clause, Prompt, clauses, read_prompt
+from meds_rl.fingerprint.notation import Clause, Prompt, clauses, read_prompt, without_pi
 from meds_rl.fingerprint.roles import Working, letter_of, mix, result_letter
 
 MAX_STEPS = 100
 """Steps that are read of a working, from its beginning."""
 
+MAX_ANSWER = 200
+"""Characters of an answer that is read as a number."""
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\{,\}|\\,")
+_SEVERAL = re.compile(r"[,:;]")
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17}
 _PLACE, _NEW, _SLIP, _LONG, _NEXT, _GROUP = 101, 103, 107, 109, 113, 127
+_TURNED = {"-": {"+": "-", "-": "+"}, "/": {"*": "/", "/": "*"}}
 _UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
 
 
@@ -41,6 +48,20 @@ def read_arithmetic(prompt: str, working: str) -> Working | None:
         if reader.is_full:
             break
     return reader.working()
+
+
+def answer_value(answer: str) -> float:
+    r"""The number that an answer is, without its unit or a factor π; NaN if it is no number, or several.
+
+    >>> answer_value("$1,200"), answer_value(r"\frac{3}{4}\pi"), answer_value("(2, 3)"), answer_value("4x + 2")
+    (1200.0, 0.75, nan, nan)
+    """
+    if _SEVERAL.search(_THOUSANDS.sub("", answer[-MAX_ANSWER:])):
+        return nan
+    found = list(clauses(f"0 = {without_pi(answer[-MAX_ANSWER:].rpartition('=')[2])} ="))
+    if len(found) != 1 or found[0].signs[:1] != ["="] or found[0].is_unsure:
+        return nan
+    return value_of(found[0].numbers[1:], found[0].signs[1:])
 
 
 class _Value:
@@ -85,6 +106,7 @@ class _Reader:
             self._values.setdefault(number, []).append(value)
         self._names: list[str] = []
         self._written: list[str] = []
+        self._results: list[float] = []
         self._shapes: list[str] = []  # the names with the prompt's own signs as "∘"
         self._trees: list[int] = []
         self._forms: list[int] = []
@@ -93,6 +115,7 @@ class _Reader:
         self._seen: set[tuple[int, float]] = set()
         self._last: float | None = None
         self._unread = 0
+        self._is_quotient_left = False  # whether the last side is a quotient that is the result of no step
         self._clause = Clause()
 
     @property
@@ -122,9 +145,12 @@ class _Reader:
 
     def _chain(self, sides: list[tuple[list[float], list[str]]]) -> None:
         left, signs = sides[0]
+        self._is_quotient_left = False
         for right, signs_right in sides[1:]:
             if not self._equation(left, signs, right, signs_right):
                 left, signs = right, signs_right
+        if self._is_quotient_left:  # the result of 7 / 2 may be written as 7/2
+            self._assigned(left[:2], ["/"])
 
     def _assigned(self, numbers: Sequence[float], signs: Sequence[str]) -> None:
         """A step whose result is not written: "P = 3/7"."""
@@ -134,6 +160,7 @@ class _Reader:
 
     def _equation(self, left: list[float], signs: list[str], right: list[float], signs_right: list[str]) -> bool:
         """Read two sides; whether the right one only writes the left one out, as in C(5, 2) = 5! / (2! 3!)."""
+        self._is_quotient_left = False
         while signs and not signs[0] and any(signs):  # a number in the words before the equation is no operand
             left, signs = left[1:], signs[1:]
         if "" in signs_right:  # what comes after it is another equation: 10 * 4 = 40 and 40 - 2 = 38
@@ -148,6 +175,9 @@ class _Reader:
             return False
         if not any(signs):
             left, signs = left[-2:], signs[-1:]
+        self._is_quotient_left = signs_right == ["/"]
+        if self._is_quotient_left and (left, signs) == (right, signs_right) and Group not in map(type, left):
+            return False
         left, signs, right, signs_right = _without_common(left, signs, right, signs_right)
         if len(right) == 1:
             self._side(left, signs, right[0])
@@ -160,7 +190,9 @@ class _Reader:
         is_same = is_result(left, signs, value_of(right, signs_right))
         if is_same and any(map(has_function, left)):
             return True
-        if signs_right == ["/"] and (is_same or value_of(left, signs) != right[0]):  # 1/2 + 1/3 = 5/6
+        is_mixed = is_same and signs_right == ["+", "/"] and right[1] < right[2]  # 7/2 = 3 1/2
+        if is_mixed or (signs_right == ["/"] and (is_same or value_of(left, signs) != right[0])):  # 1/2 + 1/3 = 5/6
+            self._is_quotient_left = False
             self._side(left, signs, Group("(", right, signs_right))
         elif not is_same:  # else nothing says what gave which number
             self._side(left, signs, right[0])
@@ -305,6 +337,7 @@ class _Reader:
         self._names.append(name + letter)
         self._shapes.append(shape + letter)
         self._written.append(text)
+        self._results.append(float(result))
         self._trees.append(tree)
         self._forms.append(form)
         made = _Value(letter, tree, form, min(one.low for one in taken), max(one.high for one in taken))
@@ -328,6 +361,7 @@ class _Reader:
             parts=(*trees, *sorted(self._forms), *sorted(self._edges)),
             unused=unused,
             written=tuple(self._written),
+            results=tuple(self._results),
             unread=self._unread,
         )
 
@@ -354,5 +388,7 @@ def _without_common(left: list[float], signs: list[str], right: list[float], sig
         left, signs, right, signs_right = left[:-1], signs[:-1], right[:-1], signs_right[:-1]
         has_tail = len(left) > 2 or isinstance(left[0], Group)
     while len(right) > 1 and len(left) > 2 and left[0] == right[0] and signs[0] == signs_right[0]:
-        left, signs, right, signs_right = left[1:], signs[1:], right[1:], signs_right[1:]
+        turned = _TURNED.get(signs[0], {})  # 9 - 3 - 4 = 9 - 7 is 3 + 4 = 7
+        left, signs = left[1:], [turned.get(sign, sign) for sign in signs[1:]]
+        right, signs_right = right[1:], [turned.get(sign, sign) for sign in signs_right[1:]]
     return left, signs, right, signs_right

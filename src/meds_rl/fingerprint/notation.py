@@ -27,7 +27,19 @@ MAX_DEPTH = 20
 # ---- LaTeX.
 
 _CALCULATOR = re.compile(r"<<[^<>\n]*>>")  # GSM8K repeats its equations in these
-_TIMES = re.compile(r"([\d¡)])\(")  # 3(4 + 5)
+# A pattern that begins with one character, and looks back from it, is found fast.
+_TIMES = re.compile(r"\((?<=[\d¡)]\()")  # 3(4 + 5)
+_TIMES_SQUARE = re.compile(r"\[(?<=\d\[)(?=[\d(][^\[\]\n]{0,60}[-+*/])")  # 3[4 + 5]
+_FUNCTION = re.compile(  # sqrt(9): what it is part of is not read
+    r"\((?:(?<=(?:sqrt|ceil|log2)\()|(?<=(?:log|sin|cos|tan|gcd|lcm|max|min|abs)\()|(?<=(?:floor|log10)\()|(?<=ln\())"
+)
+_POWER = re.compile(r"\*\*(?:(?<=[\d)]\*\*)(?=[\d(])|(?<=[\d)] \*\*) (?=[\d(]))")  # 2**3, but not "**Step 2** 3 + 4"
+_BOLD_ENDS = re.compile(r"\*\*(?<=\S\*\*)(?=[\s.,:;!?]|$)")
+_MODULO = re.compile(r"%(?:(?<=\d%)|(?<=\d %) )(?=\d)")
+_DECIMAL_COMMA = re.compile(r",(?<=\d,)(?=\d{1,2}(?!\d))")  # 7,5: what it is part of is not read
+_UNIT_PER_UNIT = re.compile(r"/(?<=[A-Za-z]/)[A-Za-z]+")  # 60 km/h
+_IS_MIXED = re.compile(r"/(?:(?<= \d/)|(?<= \d\d/))(?=\d)")
+_MIXED = re.compile(r"(?<![\d./,])(\d{1,3}) (\d{1,2})/(\d{1,2})(?![\d/.])")  # 2 1/2
 _FACTORIAL = re.compile(r"(?<=[\d)])!(?=\s?[-+*/=^×÷·−≈)\\]|\(|\s?\d+!)")  # "8! = 40320", but not "5 + 3 = 8! So"
 _UNKNOWN = re.compile(  # a letter beside a sign: "2 + x", "x - 3", but not "P = 3" or "5 m"
     r"(?<![A-Za-z\d\\'’])[A-Za-z](?![A-Za-z(])(?:(?<!\d .)(?= ?[-+*/^×·](?![-*]))"
@@ -43,15 +55,30 @@ _SIMPLE = [
         (r"(?<=\d)(?:\\[,!]|\{,\})(?=\d{3}(?!\d))", ","),  # 1{,}000
         (r"\\\\(?:\[\w+\])?", "\n"),
         (r"\\[\[\]]", "\n"),
-        (r"\\[(),;:!> ]|\\(?:left|right|[bB]igg?[lr]?|displaystyle|quad|qquad)(?![A-Za-z])", " "),
+        (r"\\[(),;:!> ]|\\(?:[bB]igg?[lr]?|displaystyle|quad|qquad)(?![A-Za-z])", " "),
         (r"\\(?:text|mathrm|mathbf|textbf|operatorname)\s*\{([^{}]*)\}", r" \1 "),
         (r"\\sqrt(?![A-Za-z])", "√"),
         (r"\\pi(?![A-Za-z])", " ξ"),
-        (r"\\(?:[clv]?dots|sum|prod|int|lim|log|ln|sin|cos|tan|gcd|max|min|lfloor|lceil|[bp]mod)(?![A-Za-z])", "…"),
+        (
+            r"\\(?:[clv]?dots|sum|prod|int|lim|log|ln|sin|cos|tan|gcd|max|min|lfloor|lceil|[bp]mod|overline)(?![A-Za-z])",
+            "…",
+        ),
         (r"(\d)\\[dtc]?frac\s*\{(\d+)\}\s*\{(\d+)\}", r"(\1+((\2)/(\3)))"),  # 2\frac{1}{2}
         (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"((\1)/(\2))"),
     )
 ]
+_RARE = [
+    (part, re.compile(pattern), to)
+    for part, pattern, to in (
+        ("\\left", r"\\(?:left|right)(?![A-Za-z])", ""),
+        ("C_", r"(?<![A-Za-z])C_\{?(\d{1,4})\}?\^\{?(\d{1,4})\}?", r"C(\1,\2)"),
+        ("\\choose", r"\{?(?<!\d)(\d{1,4})\s?\\choose\s?(\d{1,4})\}?", r"C(\1,\2)"),
+        ("\\{", r"\\\{", "("),
+        ("\\}", r"\\\}", ")"),
+    )
+]
+"""Of these the pattern is looked for only where a part of it is in the text."""
+
 _NESTED = [
     (re.compile(pattern), to)
     for pattern, to in (
@@ -77,10 +104,20 @@ def _plain(text: str) -> str:
         text = _EQUATION.sub(_without_pi, text)
     if not text.isascii():
         text = text.replace("²", "^2").replace("³", "^3").replace("π", " ξ")
+    if "," in text:
+        text = _DECIMAL_COMMA.sub("…,…", text)
     if "..." in text:
         text = text.replace("...", "…")
-    if "\\" in text or "^{" in text:
+    if "\\" in text or "^{" in text or "{,}" in text:
         text = _without_latex(text)
+    if "**" in text:
+        text = _BOLD_ENDS.sub("", _POWER.sub("^", text))
+    if "%" in text:
+        text = _MODULO.sub("…", text)
+    if "/" in text:
+        text = _UNIT_PER_UNIT.sub("", text)
+        if _IS_MIXED.search(text):
+            text = _MIXED.sub(_mixed, text)
     if "!" in text:
         text = _FACTORIAL.sub("¡", text)
     if "_" in text:
@@ -88,9 +125,17 @@ def _plain(text: str) -> str:
     if "^" in text:
         text = _POWER_OF_UNIT.sub("", text)
     if "(" in text:
-        text = _TIMES.sub(r"\1*(", text)
+        text = _FUNCTION.sub("(…", text)
+        text = _TIMES.sub("*(", text)
+    if "[" in text:
+        text = _TIMES_SQUARE.sub("*[", text)
     text = _UNKNOWN.sub("ξ", text)
     return _NEXT_LINE.sub(" =", text) if "\n" in text else text
+
+
+def _mixed(match: re.Match[str]) -> str:
+    whole, part, of = match.groups()
+    return f"({whole}+{part}/{of})" if int(part) < int(of) else match[0]
 
 
 def _without_pi(equation: re.Match[str]) -> str:
@@ -102,7 +147,15 @@ def _without_pi(equation: re.Match[str]) -> str:
     return _FACTOR_PI.sub("", _COEFFICIENT_OF_PI.sub("", text))
 
 
+def without_pi(text: str) -> str:
+    """The text without a factor π."""
+    return _PI.sub("", text)
+
+
 def _without_latex(text: str) -> str:
+    for part, pattern, to in _RARE:
+        if part in text:
+            text = pattern.sub(to, text)
     for pattern, to in _SIMPLE:
         text = pattern.sub(to, text)
     for _ in range(_MAX_NESTED):
@@ -118,9 +171,9 @@ def _without_latex(text: str) -> str:
 
 # A minus sign belongs to a number if no number comes before it: "= -17", "from -12", but not "20 - 3" or "20 -3".
 _TOKEN = re.compile(
-    r"[CP] ?\(\s*\d+\s*,\s*\d+\s*\)|\d+[abknpqrtuvwxyz](?![A-Za-z\d])"
+    r"[CP] ?\(\s*\d+\s*…?,…?\s*\d+\s*\)|\d+[abknpqrtuvwxyz](?![A-Za-z\d])"
     r"|(?:(?<![\d)%¡])(?<![\d)%¡] )[-−](?=\d))?(?:\d{1,3}(?:,\d{3}){1,6}(?!\d)|\d+)(?:\.\d+)?"
-    r"|[A-Za-z]+|[-+*/=^×÷·−–≈→%\n.,;:!?()√…ξ¡]"
+    r"|[A-Za-z]+|[-+*/=^×÷·−–≈→%\n.,;:!?()\[\]√…ξ¡½¼¾⅓⅔]"
 )
 _LETTERS = "abknpqrtuvwxyz"
 
@@ -161,10 +214,10 @@ _KINDS = {
         },
     ),
     **_kinds(_END, {"": "\n . , ; : ! ? then so now next after therefore thus finally"}),
-    **_kinds(_UNREAD, {"": "√ …"}),
+    **_kinds(_UNREAD, {"": "√ … ½ ¼ ¾ ⅓ ⅔"}),
     **_kinds(_UNKNOWN_NUMBER, {"": "ξ"}),
-    **_kinds(_OPEN, {"": "("}),
-    **_kinds(_CLOSE, {"": ")"}),
+    **_kinds(_OPEN, {"": "( ["}),
+    **_kinds(_CLOSE, {"": ") ]"}),
     **_kinds(_FACTORIAL_SIGN, {"": "¡"}),
 }
 
@@ -300,8 +353,9 @@ class _Row:
     def close(self, inner: _Row) -> bool:
         """Take in what was in brackets, as one number if it is an expression; whether it was."""
         if len(inner.numbers) > 1 and not inner.sign and all(sign not in ("", "=") for sign in inner.signs):
+            is_sure = bool(self.sign) or not self.numbers  # 2 (3 + 4) may be a product
             self.add(Group("(", *without_brackets(inner.numbers, inner.signs)))
-            return True
+            return is_sure
         self.join(inner)
         return len(inner.numbers) < 2
 

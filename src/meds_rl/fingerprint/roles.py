@@ -21,6 +21,7 @@ class Working(NamedTuple):
         parts: 64-bit hashes of the steps and of neighbouring steps; similar workings share many of them.
         unused: names of the prompt's numbers that no step uses.
         written: the steps with their numbers, as "7 + 3 = 10"; only for arithmetic.
+        results: the results of these.
         unread: equations that could not be read.
     """
 
@@ -30,6 +31,7 @@ class Working(NamedTuple):
     parts: tuple[int, ...]
     unused: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
+    results: tuple[float, ...] = ()
     unread: int = 0
 
 

@@ -18,7 +18,7 @@ from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.source import RunData
 from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
 from meds_rl.report.ways import traced
-from meds_rl.report.workings import UNREAD_STEPS
+from meds_rl.report.workings import RIGHT_STEPS, STOPS_EARLY, UNREAD_STEPS
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
 
@@ -122,7 +122,7 @@ def _most_repeated_way(
         then += _legend(way)
         return Headline(most + then, len(most)), {**way}  # a copy: "this error" is no answer
     if way is None:
-        return Headline(""), None
+        return Headline(_right_steps(ways).strip()), None
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
     unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
@@ -138,7 +138,15 @@ def _most_repeated_way(
         then = ", ".join(f"{_called(each)} ({percent(each['share'])})" for each in others)
         return Headline(most + (f"; then {then}." if then else "."), len(most) + (not then)), way
     example = _as_in(way, prompt_text)
-    return Headline(f"{most}{example}.{_legend(way)}", len(most) + (not example)), way
+    return Headline(f"{most}{example}.{_legend(way)}{_right_steps(ways, way)}", len(most) + (not example)), way
+
+
+def _right_steps(ways: Sequence[Mapping[str, Any]], way: Mapping[str, Any] | None = None) -> str:
+    """How many wrong completions have right steps, where these are more than the most repeated error."""
+    share = sum(float(each["share"]) for each in ways if each["by"] == "steps" and each["name"] == RIGHT_STEPS)
+    if share <= (WORTH_SAYING if way is None else way["share"]):
+        return ""
+    return f" In {percent(share)} of the wrong completions the steps that could be read are right: see these by answer."
 
 
 def _share_read(ways: Sequence[Mapping[str, Any]]) -> float:
@@ -162,7 +170,8 @@ def _as_in(way: Mapping[str, Any], prompt_text: Mapping[str, str]) -> str:
     if way.get("written") is None:
         return ""
     steps = f" (in the table: {shortened(way['name'], LONGEST)})" if way["by"] == "steps" else ""
-    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}{steps}"
+    stops = f", which is {STOPS_EARLY}" if way["meaning"].startswith(STOPS_EARLY) else ""
+    return f", as in “{_prompt(prompt_text[way['written_to']])}”: {shortened(way['written'], LONGEST)}{stops}{steps}"
 
 
 def _legend(way: Mapping[str, Any]) -> str:

@@ -100,6 +100,8 @@ def template_of(prompts: Iterable[str]) -> Template:
         Template(before='Think.\n', after='\nBe brief.')
         >>> template_of(["What is 2 + 2?", "What is 2 + 3?"]), template_of(["Think. 2 + 2?"])
         (Template(before='', after=''), Template(before='', after=''))
+        >>> template_of(["Ann has 2 cows. How many legs? Be brief.", "Bob has 3 hens. How many legs? Be brief."])
+        Template(before='', after=' Be brief.')
     """
     texts = list(dict.fromkeys(map(prompt_words, prompts)))
     if len(texts) < 2:
@@ -110,10 +112,22 @@ def template_of(prompts: Iterable[str]) -> Template:
     is_whole = suffix[:1].isspace() and ends <= set(_ENDS)
     first = None if is_whole else _BREAK.search(suffix)
     after = suffix if is_whole else suffix[first.start() :] if first else ""
+    if not any(_ASKS.match(text.removesuffix(after)[::-1]) for text in texts):
+        after = _instruction(after)
     for found in (Template(before, after), Template(before)):
         if all(len(text) > len("".join(found)) and found.question(text).strip() for text in texts):
             return found
     return Template()
+
+
+def _instruction(after: str) -> str:
+    """The end of prompts that all end alike, without what may be the question, as nothing before it asks.
+
+    That is all up to the last question mark, or without one the end of the line.
+    """
+    marks = [found.start() for found in _MARK.finditer(after)]
+    found = _BREAK.search(after, marks[-1]) if marks else _LINE.search(after)
+    return after[found.start() :] if found else ""
 
 
 def common_beginning(texts: Sequence[str]) -> str:
@@ -124,6 +138,9 @@ def common_beginning(texts: Sequence[str]) -> str:
 
 _ENDS = ".:?!"
 _BREAK = re.compile(rf"\s*\n\s*|(?<=[{_ENDS}])\s+")
+_MARK = re.compile("[?？؟]")
+_ASKS = re.compile(rf"\s*[\"'”’)*$\\\]]*{_MARK.pattern}")  # from the end backwards
+_LINE = re.compile(r"\s*\n")
 _TOKEN = re.compile(r"<[|｜][^<>|｜]{1,40}[|｜]>|</?s>|<[be]os>|<(?:start|end)_of_turn>|\[/?INST\]")
 _ROLE = re.compile(r"\s*(?:system|developer|user|human)[ \t]*\n", re.IGNORECASE)
 _ASKED = re.compile(r"(?:^|(?<=[.!?}\])]))[ \t]*(?:user|human)[ \t]*$", re.IGNORECASE | re.MULTILINE)

@@ -23,6 +23,7 @@ from meds_rl.fingerprint.steps import question, read_steps, vectors_of
 from meds_rl.fingerprint.text import text_vectors
 from meds_rl.memory.clustering import NO_TREE, HDBSCANClustering
 from meds_rl.report.completions import read_texts
+from meds_rl.report.right_steps import RightSteps, Verdict
 from meds_rl.report.source import RunData
 from meds_rl.report.text import counted, percent
 
@@ -66,6 +67,9 @@ RIGHT_STEPS = "right steps, wrong or no answer"
 
 UNREAD_STEPS, EACH_DIFFERENT = "no steps that could be read", "each different"
 """The names of the wrong completions in no group: if steps were compared, and else. They are no error."""
+
+STOPS_EARLY = "right so far, but steps are missing"
+"""The meaning of a way whose steps most right completions of the prompt have, and whose answer is a result."""
 
 LONG_ANSWER = 60
 """Characters. If the median answer is longer, or most wrong completions have none, equal answers do not show errors."""
@@ -137,10 +141,10 @@ def read_workings(run: RunData, seed: int = 0, show_progress: bool = False) -> W
         return _nothing(rows, len(run.wrong), "")
     if num_read >= LEAST_READ * len(rows):
         right = _right_steps(run, cut, rng)
-        is_right = right.are_mostly_right(run, rows, workings)
-        found = _by_steps(rows, workings, is_right, prompt_ids, len(run.wrong), of)
+        verdicts = right.verdicts(rows, workings)
+        found = _by_steps(rows, workings, verdicts, prompt_ids, len(run.wrong), of)
         keys = [None if working is None else working.key for working in workings]
-        return replace(found, meanings=right.added_to(found, workings), keys=keys)
+        return replace(found, meanings=_with_right(found, workings, verdicts, right), keys=keys)
     note = f"Steps could be read in {percent(num_read / len(rows))} of {of}, which is too few to compare them."
     if run.outcomes_known or answers_name_errors(run):
         return _nothing(rows, len(run.wrong), note)
@@ -207,12 +211,16 @@ def _nothing(rows: NDArray[np.int64], num_wrong: int, note: str) -> Workings:
 def _by_steps(
     rows: NDArray[np.int64],
     workings: Sequence[Working | None],
-    is_right: NDArray[np.bool_],
+    verdicts: Sequence[Verdict],
     prompt_ids: NDArray[np.object_],
     num_wrong: int,
     of: str,
 ) -> Workings:
-    errors = [None if right else working for working, right in zip(workings, is_right.tolist(), strict=True)]
+    is_right = np.array([verdict == "right" for verdict in verdicts])
+    errors = [
+        working if verdict in ("error", "stopped") else None
+        for working, verdict in zip(workings, verdicts, strict=True)
+    ]
     groups = by_steps(errors)
     prompts_of: dict[int, set[str]] = defaultdict(set)
     for group, prompt in zip(groups.tolist(), prompt_ids.tolist(), strict=True):
@@ -258,65 +266,33 @@ def by_steps(workings: Iterable[Working | None]) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-@dataclass(frozen=True)
-class _RightSteps:
-    """The steps of the right completions.
-
-    Attributes:
-        counts: of each key (`Working.key`) the right completions.
-        of_prompt: the same for each prompt and key.
-        scale: right completions per completion that was read.
-    """
-
-    counts: Counter[int]
-    of_prompt: Counter[tuple[str, int]]
-    scale: float
-
-    def are_mostly_right(
-        self, run: RunData, rows: NDArray[np.int64], workings: Sequence[Working | None]
-    ) -> NDArray[np.bool_]:
-        """(n,) whether a wrong completion has steps that are mostly right: for its prompt or, if it has no answer, at
-        all. Steps that are right for other prompts only may be a habit that is wrong here."""
-        prompts = run.rollouts["prompt_id"].to_numpy()[rows].tolist()
-        has_answer = (run.rollouts["answer"].notna().to_numpy()[rows] | (not run.answers_known)).tolist()
-        keys = [None if working is None or "≠" in working.name else working.key for working in workings]
-        wrong = Counter(keys)
-        wrong_of_prompt = Counter(zip(prompts, keys, strict=True))
-        scale = self.scale * len(rows) / max(1, len(run.wrong))
-        found = [
-            key is not None
-            and (
-                scale * self.of_prompt[prompt, key] > wrong_of_prompt[prompt, key]
-                or (not answered and scale * self.counts[key] > wrong[key])
-            )
-            for prompt, key, answered in zip(prompts, keys, has_answer, strict=True)
-        ]
-        return np.array(found, dtype=bool)
-
-    def added_to(self, found: Workings, workings: Sequence[Working | None]) -> list[str]:
-        """The meanings, with how many right completions go each way: a habit may be right on easy problems."""
-        keys: dict[int, set[int]] = defaultdict(set)
-        for group, working in zip(found.groups.tolist(), workings, strict=True):
-            if working is not None and group != found.right:
-                keys[group].add(working.key)
-        times = [round(self.scale * sum(self.counts[key] for key in keys[group])) for group in range(len(found.names))]
-        also_right = [f"right in {counted(number, 'other completion')}" if number else "" for number in times]
-        return ["; ".join(filter(None, pair)) for pair in zip(found.meanings, also_right, strict=True)]
+def _with_right(
+    found: Workings, workings: Sequence[Working | None], verdicts: Sequence[Verdict], right: RightSteps
+) -> list[str]:
+    """The meanings, with what right completions say: which ways stop early, and how many right ones go each way, as a
+    habit may be right on easy problems."""
+    keys: dict[int, set[tuple[int, bool]]] = defaultdict(set)
+    stopped: dict[int, list[bool]] = defaultdict(list)
+    gives = right.give_answer(found.rows, workings)
+    for group, working, verdict, given in zip(found.groups.tolist(), workings, verdicts, gives, strict=True):
+        if working is not None and group not in (-1, found.right):
+            keys[group].add((working.key, given))
+            stopped[group].append(verdict == "stopped")
+    meanings = []
+    for group, meaning in enumerate(found.meanings):
+        stops = stopped[group] and sum(stopped[group]) > len(stopped[group]) / 2
+        number = right.times(keys[group])
+        also = f"right in {counted(number, 'other completion')}" if number else ""
+        meanings.append("; ".join(filter(None, (STOPS_EARLY if stops else "", meaning, also))))
+    return meanings
 
 
-def _right_steps(run: RunData, cut: Callable[[str], str], rng: np.random.Generator) -> _RightSteps:
+def _right_steps(run: RunData, cut: Callable[[str], str], rng: np.random.Generator) -> RightSteps:
     graded = np.isfinite(run.rollouts["reward"].to_numpy(dtype=np.float64))
     right = np.flatnonzero(graded & run.rollouts["is_correct"].to_numpy(dtype=bool))
     rows, prompts, completions = _texts(run, right, MAX_RIGHT, rng)
-    ids = run.rollouts["prompt_id"].to_numpy()
-    counts: Counter[int] = Counter()
-    of_prompt: Counter[tuple[str, int]] = Counter()
-    for row in rows.tolist():
-        working = _read(cut(prompts[row]), completions[row])
-        if working is not None:
-            counts[working.key] += 1
-            of_prompt[str(ids[row]), working.key] += 1
-    return _RightSteps(counts, of_prompt, len(right) / max(1, len(rows)))
+    workings = [_read(cut(prompts[row]), completions[row]) for row in rows.tolist()]
+    return RightSteps(run, rows, workings, len(right))
 
 
 def _names(

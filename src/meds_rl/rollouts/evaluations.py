@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from meds_rl.files import write_atomically
-from meds_rl.rollouts.blocks import kind_of
+from meds_rl.rollouts.blocks import Damage, kind_of, read_blocks
 from meds_rl.rollouts.dumps import Dump
 from meds_rl.rollouts.folder import SOURCE_FILE, RunFolder
+from meds_rl.rollouts.formats import Format, recognise
 from meds_rl.rollouts.samples import SamplesFileError, is_samples, read_samples, samples_schema, write_samples
 from meds_rl.rollouts.table import read_batch
+
+MOST_LOOKED_AT = 3
+"""Files of a dump in which its format is looked for."""
 
 
 def write_evaluations(run: RunFolder, dump: Dump) -> None:
@@ -86,6 +92,36 @@ def with_evaluations(runs: Sequence[RunFolder]) -> list[RunFolder]:
             continue
         _move(run, trainings[0])
     return kept
+
+
+def without_evaluations(sources: Sequence[Path | Dump]) -> tuple[list[Path | Dump], list[str]]:
+    """The training alone, if all other sources are evaluations in the same folder, and notes that name them.
+
+    Else all sources, and no note.
+    """
+    dumps = [source for source in sources if isinstance(source, Dump)]
+    formats = {dump: _format_of(dump) for dump in dumps} if len(dumps) == len(sources) > 1 else {}
+    trainings = [dump for dump, found in formats.items() if found is None or not found.is_evaluation]
+    others = [dump for dump in dumps if dump not in trainings]
+    if len(trainings) != 1 or any(dump.path.parent != trainings[0].path.parent for dump in others):
+        return list(sources), []
+    return [*trainings], [
+        f"{dump.name}/: {found.name}. It is left out here; meds report {dump.path.parent} shows both."
+        for dump, found in formats.items()
+        if found is not None and dump in others
+    ]
+
+
+def _format_of(dump: Dump) -> Format | None:
+    """The format of the first of its files whose columns are known; None if there is none."""
+    sizes = [(path, path.stat().st_size) for path in dump.files[:MOST_LOOKED_AT] if path.is_file()]
+    return next(filter(None, itertools.starmap(_recognised, sizes)), None)
+
+
+@lru_cache(maxsize=256)
+def _recognised(path: Path, _size: int) -> Format | None:  # a file that is still written has another size later
+    block = next((block for block in read_blocks(path, Damage()) if block.num_rows), None)
+    return None if block is None else recognise(block.names)
 
 
 def _move(evaluation: RunFolder, run: RunFolder) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.convert import convert
 from meds_rl.rollouts.dumps import Dump, find_sources
-from meds_rl.rollouts.evaluations import write_evaluations
+from meds_rl.rollouts.evaluations import without_evaluations, write_evaluations
 from meds_rl.rollouts.folder import RunFolder
 from meds_rl.rollouts.settle import NotRecognisedError
 from meds_rl.rollouts.table import RunFolderError
@@ -33,7 +33,8 @@ def read(
     """All completions of a run folder, or of the rollouts that another program saved, as one table.
 
     Args:
-        path: a run folder, a file, a folder of files, or a pattern.
+        path: a run folder, a file, a folder of files, or a pattern. Of a folder with the rollouts of a training and
+            with its validation, the rollouts are read.
         columns: "prompt", "completion", "reward", "step", "answer" or "group" -> the column that has it. Needed only
             where the format is not recognised; a given column overrides the format.
         answer_marker: how final answers are marked: "boxed", "answer_tag", "hashes", "code", or
@@ -64,12 +65,12 @@ def read(
         'mine.jsonl: plain table, 1 file, 3 completions of 1 prompt'
     """
     options = ReadOptions(dict(columns or {}), answer_marker, answer_pattern, correct_above)
-    sources = find_sources([os.fspath(path)])
+    sources, left_out = without_evaluations(find_sources([os.fspath(path)]))
     if len(sources) > 1:
         raise RunFolderError(f"{path} leads to {len(sources)} runs; read each by itself.")
     with opened(sources, options, show_progress=show_progress) as (run,):
         table = run.rollouts()
-        table.attrs["source"] = (run.source or {}).get("notes", [])
+        table.attrs["source"] = [*(run.source or {}).get("notes", []), *left_out]
     return table
 
 

@@ -18,6 +18,7 @@ from meds_rl.rollouts import RunFolder
 from meds_rl.rollouts.blocks import kind_of
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.dumps import find_sources, is_run
+from meds_rl.rollouts.evaluations import without_evaluations
 from meds_rl.rollouts.reading import opened
 from meds_rl.rollouts.remembered import remembered
 from meds_rl.rollouts.samples import is_samples, read_samples
@@ -121,7 +122,7 @@ def read_completions(path: str | os.PathLike[str], options: ReadOptions | None =
     if samples is not None:
         found = _of_samples(read_samples(samples))
     else:
-        sources = find_sources([str(place)])
+        sources, _ = without_evaluations(find_sources([str(place)]))
         if len(sources) > 1 and not is_run(place):
             raise ValueError(f"{place} leads to {len(sources)} runs; measure each by itself.")
         with opened(sources[:1], options, show_progress=True) as (run,):

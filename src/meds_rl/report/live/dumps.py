@@ -11,6 +11,7 @@ from meds_rl.report.live.follow import Follower, Stamp, stamp_of
 from meds_rl.rollouts.collect import ReadOptions
 from meds_rl.rollouts.convert import Conversion
 from meds_rl.rollouts.dumps import Dump, find_sources
+from meds_rl.rollouts.evaluations import without_evaluations
 from meds_rl.rollouts.table import RunFolderError
 
 REST = 10.0
@@ -42,6 +43,7 @@ class DumpFollower(Follower):
         self._stamps: dict[Path, Stamp] = {}
         self.path = Path(path)
         self.notes: list[str] = []
+        self._left_out: list[str] = []
 
     @property
     def has_ended(self) -> bool:
@@ -58,7 +60,7 @@ class DumpFollower(Follower):
     def _dump(self) -> Dump | None:
         """The dump as it is now; None before its first file."""
         try:
-            found = find_sources([self._source])
+            found, self._left_out = without_evaluations(find_sources([self._source]))
         except RunFolderError:
             return None
         dumps = [source for source in found if isinstance(source, Dump)]
@@ -88,4 +90,4 @@ class DumpFollower(Follower):
             self._stamps, self._conversion = {}, None
             raise
         self._stamps = stamps
-        self.notes = (self.folder.source or {}).get("notes", [])
+        self.notes = [*(self.folder.source or {}).get("notes", []), *self._left_out]
