@@ -178,6 +178,15 @@ def test_without_an_answer_steps_that_are_mostly_right_are_no_error(tmp_path):
     assert sorted(error.kind for error in errors if error.by == "working") == ["right_steps"] * 2 + ["working"] * 2
 
 
+def test_without_an_answer_steps_that_lead_to_a_wrong_one_on_the_prompt_are_the_error(tmp_path):
+    """As many completions are right by them elsewhere."""
+    rows = [(prompt_of(p), working("left_to_right", p), answer) for p in (0, 1) for answer in ("38", None)]
+    rows += [("what is 8 * 3 + 4 - 9?", "8 * 3 = 24, 24 + 4 = 28, 28 - 9 = 19", "19")] * 4
+    run = write(tmp_path, rows, is_correct=[False] * 4 + [True] * 4)
+    (way,) = ways(run, read_workings(run))
+    assert (way.name, len(way.rows)) == ("a∘b=x, x∘c=y, y∘d=z", 4)
+
+
 def test_a_number_that_differs_is_no_part_of_a_name(tmp_path):
     """The 5 of one working and the 6 of the other are from nowhere; both divide by 2."""
     texts = [f"9 * {number} = {9 * number}, {9 * number} / 2 = {9 * number / 2}" for number in (5, 6)]

@@ -86,6 +86,8 @@ class RightSteps:
                 is_right = scale * self._of_prompt[prompt, key] > times
             elif share or given or (has_answer and self._num[prompt]):
                 is_right = share > 0 and share >= times / of_prompt[prompt]
+            elif same[prompt, key, True]:  # on this prompt they lead to a wrong answer, whatever they do elsewhere
+                is_right = False
             else:  # no right completion of the prompt says anything
                 is_right = self._num_right(key) / max(1, self._num.total()) > anywhere[key] / len(rows)
             if is_right:
