@@ -25,7 +25,7 @@ ROWS = Path(".nox", "matrix").absolute()
 CORE = ["tests/hdbscan", "tests/memory", "tests/shaping", "tests/test_imports.py"]
 REPORT = ["tests/report", "tests/rollouts", "tests/engines/test_reward.py", "tests/test_imports.py"]
 TRL = ["tests/engines", "tests/train"]
-TRAINER = ["tests/engines/trl/test_trainer.py"]
+TRAINER = ["tests/engines/trl/test_trainer.py", "tests/engines/trl/test_recall.py"]
 TWO_PROCESSES = ["-m", "long and not slow", "tests/engines/trl/test_distributed.py"]
 # Each minor version of TRL once, and the newest with transformers that verl and other packages may ask for.
 TRL_WITH = [

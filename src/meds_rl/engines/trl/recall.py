@@ -143,7 +143,8 @@ def _put_logps(trainer: MEDSTrainer, output: dict[str, Any], rows: list[int], mo
         # TRL's own method: ours would record fingerprints.
         forward = GRPOTrainer._get_per_token_logps_and_entropies
         size = trainer.args.per_device_train_batch_size
-        values: torch.Tensor = forward(trainer, model, input_ids, mask, parts["completion_ids"].size(1), size)[0]
+        length = parts["completion_ids"].size(1)
+        values: torch.Tensor = forward(trainer, model, input_ids, mask, length, batch_size=size)[0]
         return values[: len(rows)]
 
     settings = trainer.args.gradient_checkpointing_kwargs
