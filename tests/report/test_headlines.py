@@ -259,6 +259,25 @@ def test_ways_that_grow_fade_and_die_out(tmp_path):
     assert states == {"sign": "growing", "slip": "growing", "order": "died out", "fades": "fading"}
 
 
+def test_ways_of_prompts_that_come_once_are_judged_among_all_completions(tmp_path):
+    # As above, of new prompts in each batch. "steady" is made in all batches, "new" in the last five only: 3 of 20.
+    def batch(number, order, new):
+        return [(f"{p}{number}", answer, right) for p, answer, right in batch_of(3, order, new)]
+
+    batches = [batch(n, 6, 0) for n in range(9)] + [batch(n, 0, 3) for n in range(9, 14)]
+    names = {"2": "steady", "3": "order", "4": "new"}
+    write_run(tmp_path, batches, memory=False, strategies=names)
+    data = report_data([tmp_path])
+    # Completions of a batch: 26 early, 20 late.
+    assert data["headlines"][1]["text"] == (
+        "Growing over all prompts (shares of all completions): “new”, 0 % to 30 %. Died out: this error, 46 % before."
+    )
+    states = {way["name"]: way["state"] for way in data["ways"]}
+    assert states == {"steady": "steady", "order": "died out", "new": "growing"}
+    assert "by its share of all completions" in data["ways_help"]
+    assert "all completions" not in report_data([write_run(tmp_path / "again", [BATCH] * 3).path])["ways_help"]
+
+
 def test_too_little_to_say_that_a_way_grows(tmp_path):
     # Few batches, few completions, and shares that differ as much from batch to batch.
     few, rare = [batch_of(3, 6, 3)] * 4 + [batch_of(9, 0, 3)] * 2, [batch_of(9, 0, 0)] * 9 + [batch_of(8, 1, 0)] * 5

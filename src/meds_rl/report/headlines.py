@@ -94,7 +94,7 @@ def headlines(
             Headline(f"None of the {graded:,} completions is wrong." if graded > 1 else "The only completion is right.")
         ]
     most, way = _most_repeated_way(run, ways, prompt_text)
-    rest = [_over_time(ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
+    rest = [_over_time(run, ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
     found = [most, *_unknown_answers(run), *_cut_off(run), *(Headline(sentence) for sentence in rest)]
     return [headline for headline in found if headline.text]
 
@@ -219,15 +219,16 @@ def _cut_off(run: RunData) -> list[Headline]:
     return [Headline(f"{counted} have {longest:,.0f} tokens, the most of all: they were probably cut off.", 0, True)]
 
 
-def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
+def _over_time(run: RunData, ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
     """Which ways, of the kind of the most repeated one, grew, faded or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
+    shares_of = "all completions" if run.mostly_asked_once else "the completions of their prompts"
     sentences: list[str] = []
     for state in STATES_NAMED:
         found = traced(of_kind, state)
         named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        over = "" if sentences else " over all prompts (shares of the completions of their prompts)"
+        over = "" if sentences else f" over all prompts (shares of {shares_of})"
         sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
     return " ".join(sentences)
 
