@@ -278,6 +278,16 @@ def test_ways_of_prompts_that_come_once_are_judged_among_all_completions(tmp_pat
     assert "all completions" not in report_data([write_run(tmp_path / "again", [BATCH] * 3).path])["ways_help"]
 
 
+@pytest.mark.parametrize(
+    ("late", "words"), [(3, "steps 0 to 8."), (9, "steps 0 to 8, growing."), (0, "steps 0 to 5, died out.")]
+)
+def test_the_largest_error_has_a_state_only_where_it_changed(tmp_path, late, words):
+    # In the last third 3, 9 or 0 of 12 completions, before 4: 3 or 4 of 12 may be chance.
+    batches = [[*[("p", "2", WRONG)] * wrong, *[("p", "1", RIGHT)] * (12 - wrong)] for wrong in [4] * 6 + [late] * 3]
+    write_run(tmp_path, batches, memory=False)
+    assert words in next(text for text in sentences(tmp_path) if text.startswith("The largest single error"))
+
+
 def test_too_little_to_say_that_a_way_grows(tmp_path):
     # Few batches, few completions, and shares that differ as much from batch to batch.
     few, rare = [batch_of(3, 6, 3)] * 4 + [batch_of(9, 0, 3)] * 2, [batch_of(9, 0, 0)] * 9 + [batch_of(8, 1, 0)] * 5

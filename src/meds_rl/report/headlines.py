@@ -290,7 +290,8 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state is None else f", {error.life.state}"
+    # "steady" may also mean that too few completions show a change.
+    state = "" if error.life.state in (None, "steady") else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""
