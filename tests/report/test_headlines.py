@@ -9,7 +9,7 @@ import pytest
 
 from meds_rl.report.data import report_data
 from meds_rl.report.differences import verdicts
-from meds_rl.report.headlines import _how_often, _legend, _repeated
+from meds_rl.report.headlines import _first_named, _how_often, _legend, _repeated
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -276,6 +276,24 @@ def test_ways_of_prompts_that_come_once_are_judged_among_all_completions(tmp_pat
     assert states == {"steady": "steady", "order": "died out", "new": "growing"}
     assert "by its share of all completions" in data["ways_help"]
     assert "all completions" not in report_data([write_run(tmp_path / "again", [BATCH] * 3).path])["ways_help"]
+
+
+def test_new_errors_are_named_first_and_then_those_that_changed_most(tmp_path):
+    # Completions of a batch, 20 a prompt: "large" 4, then 10; "larger" 1, then 8; "new" 0, then 2.
+    def batch(large, larger, new):
+        numbers = {"2": large, "3": larger, "4": new, "1": 20 - large - larger - new}
+        return [(p, answer, answer == "1") for answer, number in numbers.items() for p in "pq" for _ in range(number)]
+
+    names = {"2": "large", "3": "larger", "4": "new"}
+    write_run(tmp_path, [batch(4, 1, 0)] * 9 + [batch(10, 8, 2)] * 5, memory=False, strategies=names)
+    assert sentences(tmp_path)[1].endswith(": “new”, 0 % to 10 %; “larger”, 5.0 % to 40 %; 1 more.")
+
+
+def test_ways_that_differ_in_the_places_of_their_numbers_do_not_take_both_places():
+    growths = {"a*c=x": (0.1, 0.7), "b*c=x": (0.1, 0.6), "a+b=x, x/2=y": (0.1, 0.5)}
+    ways = [{"by": "steps", "name": name, "growth": growth} for name, growth in growths.items()]
+    assert [way["name"] for way in _first_named(ways)] == ["a*c=x", "a+b=x, x/2=y", "b*c=x"]
+    assert _first_named(ways[:2]) == ways[:2]
 
 
 @pytest.mark.parametrize(

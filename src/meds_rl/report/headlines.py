@@ -43,7 +43,7 @@ LEAST_SKIPPED = 0.5
 
 STATES_NAMED: tuple[State, ...] = ("growing", "fading", "died out")
 MAX_TRACED = 2
-"""Ways in the sentence on what grew, faded or died out, of each the largest."""
+"""Ways in the sentence on what grew, faded or died out, of each those that `_first_named` puts first."""
 
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
@@ -226,11 +226,23 @@ def _over_time(run: RunData, ways: Sequence[Mapping[str, Any]], most: Mapping[st
     sentences: list[str] = []
     for state in STATES_NAMED:
         found = traced(of_kind, state)
-        named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
+        named = [_traced(way, way is most) for way in _first_named(found)[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
         over = "" if sentences else f" over all prompts (shares of {shares_of})"
         sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
     return " ".join(sentences)
+
+
+def _first_named(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The ways: new ones first, then by how much their shares changed; ways that only differ in which of the prompt's
+    numbers they use, as a*c=x and b*c=x, come after all others but the first of them."""
+    ordered = sorted(ways, key=lambda way: (way["growth"][0] > 0, -abs(way["growth"][1] - way["growth"][0])))
+    shapes = [_OPERAND.sub("a", way["name"]) if way["by"] == "steps" else way["name"] for way in ordered]
+    places = sorted(range(len(ordered)), key=lambda place: shapes[place] in shapes[:place])
+    return [ordered[place] for place in places]
+
+
+_OPERAND = re.compile(r"\b(?:[a-w]|n\d+)\b")
 
 
 def _traced(way: Mapping[str, Any], is_most: bool) -> str:
