@@ -32,6 +32,7 @@ MAX_STEPS = 100
 MAX_ANSWER = 200
 """Characters of an answer that is read as a number."""
 
+_DECIMALS = 9
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\{,\}|\\,")
 _SEVERAL = re.compile(r"[,:;]")
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17}
@@ -97,7 +98,9 @@ class _Reader:
         self._signs = prompt.signs
         # No numbers of the prompt: the 2 of x^2, and the 100 of a percentage, also where a price is $100.
         self._constants = {"^": prompt.exponents, "/": {100.0} if prompt.has_percent else set()}
+        self._numbers = prompt.numbers
         self._num_numbers = len(prompt.numbers)
+        self._others: set[float] = set()  # in steps, but neither in the prompt nor a result; rounded
         self._given = [
             _Value(letter_of(place), mix(_PLACE, place), 0, place, place) for place in range(len(prompt.numbers))
         ]
@@ -320,6 +323,7 @@ class _Reader:
 
     def _new(self, number: float) -> _Value:
         """A number that is neither in the prompt nor a result."""
+        self._others.add(round(number, _DECIMALS))
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
     def _add(
@@ -353,7 +357,11 @@ class _Reader:
         key = 0
         for tree in trees:
             key = mix(key, tree)
-        unused = tuple(value.letter for value in self._given if not value.used)
+        unused = tuple(
+            value.letter
+            for number, value in zip(self._numbers, self._given, strict=True)
+            if not value.used and self._others.isdisjoint(_other_forms(number))
+        )
         return Working(
             name=", ".join(self._names),
             shape=", ".join(self._shapes),
@@ -364,6 +372,12 @@ class _Reader:
             results=tuple(self._results),
             unread=self._unread,
         )
+
+
+def _other_forms(number: float) -> list[float]:
+    """What 15 may be as 15 %: 0.15, or the 0.85 or 1.15 of a change by it; and 4 as a share: 0.25."""
+    forms = [number / 100, 1 - number / 100, 1 + number / 100, 1 / number if number else nan]
+    return [round(form, _DECIMALS) for form in forms]
 
 
 def _text(numbers: Sequence[float], signs: Sequence[str], result: float | None) -> str:
