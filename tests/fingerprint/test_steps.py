@@ -192,6 +192,22 @@ def test_what_is_not_read_is_no_wrong_step(completion: str, unread: int) -> None
 
 
 @pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("320 * 0.15 = 48, 320 - 48 = 27", "a*0.15=x"),  # cut inside 272
+        ("320 * 0.15 = 48, 320 - 48 = 272", "a*0.15=x, a-x=y"),
+        ("320 * 0.15 = 48, 320 - 48 = 273", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, 320 - 48 = 27.", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, 320 - 48 = 27 \\boxed{27}", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, \\frac{320 - 48}{4} = 6", "a*0.15=x"),
+        ("now 320 times 0.15 is 4", None),
+    ],
+)
+def test_a_result_that_is_cut_off_is_not_wrong(completion: str, expected: str | None) -> None:
+    assert name("320 dollars, 15 % less, for 4 friends?", completion) == expected
+
+
+@pytest.mark.parametrize(
     ("steps", "unused"),
     [
         ("320 * 0.15 = 48, 320 - 48 = 272", ("c",)),

@@ -41,14 +41,37 @@ _TURNED = {"-": {"+": "-", "-": "+"}, "/": {"*": "/", "/": "*"}}
 _UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
 
 
-def read_arithmetic(prompt: str, working: str) -> Working | None:
-    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named."""
+def read_arithmetic(prompt: str, working: str, may_be_cut: bool = False) -> Working | None:
+    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named.
+
+    A working that `may_be_cut` off has no last step if it ends inside its result: 400 * 0.2 = 8, of 80.
+    """
+    found = _read(prompt, working)
+    if may_be_cut and found is not None and working[-1:].isdigit():
+        begun = _begun_result(found)
+        if begun and working.endswith(begun):
+            return _read(prompt, working[: -len(begun)])
+    return found
+
+
+def _read(prompt: str, working: str) -> Working | None:
     reader = _Reader(read_prompt(prompt))
     for clause in clauses(working):
         reader.read(clause)
         if reader.is_full:
             break
     return reader.working()
+
+
+def _begun_result(working: Working) -> str:
+    """The wrong result of the last step, if the right one begins with its digits; else nothing."""
+    if "≠" not in working.name.rpartition(", ")[2]:
+        return ""
+    operands, _, result = working.written[-1].rpartition(" = ")
+    for clause in clauses(f"{operands} = 0"):
+        if digits(value_of(clause.numbers[:-1], clause.signs[:-1])).startswith(result):
+            return result
+    return ""
 
 
 def answer_value(answer: str) -> float:
