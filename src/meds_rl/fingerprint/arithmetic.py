@@ -123,7 +123,7 @@ class _Reader:
         self._constants = {"^": prompt.exponents, "/": {100.0} if prompt.has_percent else set()}
         self._numbers = prompt.numbers
         self._num_numbers = len(prompt.numbers)
-        self._others: set[float] = set()  # in steps, but neither in the prompt nor a result; rounded
+        self._others: list[float] = []  # in steps, but neither in the prompt nor a result
         self._given = [
             _Value(letter_of(place), mix(_PLACE, place), 0, place, place) for place in range(len(prompt.numbers))
         ]
@@ -346,7 +346,7 @@ class _Reader:
 
     def _new(self, number: float) -> _Value:
         """A number that is neither in the prompt nor a result."""
-        self._others.add(round(number, _DECIMALS))
+        self._others.append(number)
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
     def _add(
@@ -380,11 +380,14 @@ class _Reader:
         key = 0
         for tree in trees:
             key = mix(key, tree)
-        unused = tuple(
-            value.letter
-            for number, value in zip(self._numbers, self._given, strict=True)
-            if not value.used and self._others.isdisjoint(_other_forms(number))
-        )
+        unused = tuple(value.letter for value in self._given if not value.used)
+        if unused and self._others:
+            others = {round(number, _DECIMALS) for number in self._others}
+            unused = tuple(
+                value.letter
+                for number, value in zip(self._numbers, self._given, strict=True)
+                if not value.used and others.isdisjoint(_other_forms(number))
+            )
         return Working(
             name=", ".join(self._names),
             shape=", ".join(self._shapes),
