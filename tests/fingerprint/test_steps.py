@@ -191,6 +191,39 @@ def test_what_is_not_read_is_no_wrong_step(completion: str, unread: int) -> None
     assert (found.name, found.unread) == ("4+5=x", unread)
 
 
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("320 * 0.15 = 48, 320 - 48 = 27", "a*0.15=x"),  # cut inside 272
+        ("320 * 0.15 = 48, 320 - 48 = 272", "a*0.15=x, a-x=y"),
+        ("320 * 0.15 = 48, 320 - 48 = 273", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, 320 - 48 = 27.", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, 320 - 48 = 27 \\boxed{27}", "a*0.15=x, a-x≠y"),
+        ("320 * 0.15 = 48, \\frac{320 - 48}{4} = 6", "a*0.15=x"),
+        ("now 320 times 0.15 is 4", None),
+    ],
+)
+def test_a_result_that_is_cut_off_is_not_wrong(completion: str, expected: str | None) -> None:
+    assert name("320 dollars, 15 % less, for 4 friends?", completion) == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "unused"),
+    [
+        ("320 * 0.15 = 48, 320 - 48 = 272", ("c",)),
+        ("320 * 0.85 = 272", ("c",)),
+        ("320 * 1.15 = 368", ("c",)),
+        ("320 * 0.25 = 80", ("b",)),  # a quarter for each of 4
+        ("320 * 0.5 = 160", ("b", "c")),
+        ("320 - 15 = 305", ("c",)),
+    ],
+)
+def test_a_number_is_used_also_as_a_percentage_or_share(steps: str, unused: tuple[str, ...]) -> None:
+    found = read_steps("320 dollars, 15 % less, for 4 friends?", steps)
+    assert found is not None
+    assert found.unused == unused
+
+
 def test_a_number_that_comes_twice_is_the_one_beside_the_other_operand() -> None:
     """Of 2 * 7 + 5 * 2 the last 2 is d: 5 * 2 is c * d, and 2 * 7 is a * b."""
     assert name("what is 2 * 7 + 5 * 2?", "5 * 2 = 10, 2 * 7 = 14, 14 + 10 = 24") == "c*d=x, a*b=y, y+x=z"

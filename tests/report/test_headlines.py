@@ -9,7 +9,7 @@ import pytest
 
 from meds_rl.report.data import report_data
 from meds_rl.report.differences import verdicts
-from meds_rl.report.headlines import _how_often, _legend, _repeated
+from meds_rl.report.headlines import _first_named, _how_often, _legend, _repeated
 from meds_rl.report.meanings import POCKET
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
@@ -257,6 +257,53 @@ def test_ways_that_grow_fade_and_die_out(tmp_path):
     )
     states = {way["name"]: way["state"] for way in report_data([tmp_path])["ways"]}
     assert states == {"sign": "growing", "slip": "growing", "order": "died out", "fades": "fading"}
+
+
+def test_ways_of_prompts_that_come_once_are_judged_among_all_completions(tmp_path):
+    # As above, of new prompts in each batch. "steady" is made in all batches, "new" in the last five only: 3 of 20.
+    def batch(number, order, new):
+        return [(f"{p}{number}", answer, right) for p, answer, right in batch_of(3, order, new)]
+
+    batches = [batch(n, 6, 0) for n in range(9)] + [batch(n, 0, 3) for n in range(9, 14)]
+    names = {"2": "steady", "3": "order", "4": "new"}
+    write_run(tmp_path, batches, memory=False, strategies=names)
+    data = report_data([tmp_path])
+    # Completions of a batch: 26 early, 20 late.
+    assert data["headlines"][1]["text"] == (
+        "Growing over all prompts (shares of all completions): “new”, 0 % to 30 %. Died out: this error, 46 % before."
+    )
+    states = {way["name"]: way["state"] for way in data["ways"]}
+    assert states == {"steady": "steady", "order": "died out", "new": "growing"}
+    assert "by its share of all completions" in data["ways_help"]
+    assert "all completions" not in report_data([write_run(tmp_path / "again", [BATCH] * 3).path])["ways_help"]
+
+
+def test_new_errors_are_named_first_and_then_those_that_changed_most(tmp_path):
+    # Completions of a batch, 20 a prompt: "large" 4, then 10; "larger" 1, then 8; "new" 0, then 2.
+    def batch(large, larger, new):
+        numbers = {"2": large, "3": larger, "4": new, "1": 20 - large - larger - new}
+        return [(p, answer, answer == "1") for answer, number in numbers.items() for p in "pq" for _ in range(number)]
+
+    names = {"2": "large", "3": "larger", "4": "new"}
+    write_run(tmp_path, [batch(4, 1, 0)] * 9 + [batch(10, 8, 2)] * 5, memory=False, strategies=names)
+    assert sentences(tmp_path)[1].endswith(": “new”, 0 % to 10 %; “larger”, 5.0 % to 40 %; 1 more.")
+
+
+def test_ways_that_differ_in_the_places_of_their_numbers_do_not_take_both_places():
+    growths = {"a*c=x": (0.1, 0.7), "b*c=x": (0.1, 0.6), "a+b=x, x/2=y": (0.1, 0.5)}
+    ways = [{"by": "steps", "name": name, "growth": growth} for name, growth in growths.items()]
+    assert [way["name"] for way in _first_named(ways)] == ["a*c=x", "a+b=x, x/2=y", "b*c=x"]
+    assert _first_named(ways[:2]) == ways[:2]
+
+
+@pytest.mark.parametrize(
+    ("late", "words"), [(3, "steps 0 to 8."), (9, "steps 0 to 8, growing."), (0, "steps 0 to 5, died out.")]
+)
+def test_the_largest_error_has_a_state_only_where_it_changed(tmp_path, late, words):
+    # In the last third 3, 9 or 0 of 12 completions, before 4: 3 or 4 of 12 may be chance.
+    batches = [[*[("p", "2", WRONG)] * wrong, *[("p", "1", RIGHT)] * (12 - wrong)] for wrong in [4] * 6 + [late] * 3]
+    write_run(tmp_path, batches, memory=False)
+    assert words in next(text for text in sentences(tmp_path) if text.startswith("The largest single error"))
 
 
 def test_too_little_to_say_that_a_way_grows(tmp_path):

@@ -194,6 +194,18 @@ def test_a_number_that_differs_is_no_part_of_a_name(tmp_path):
     assert [way.name for way in ways(run, read_workings(run))] == ["a*N=x, x/2=y"]
 
 
+@pytest.mark.parametrize(("with_third", "meaning"), [(1, ""), (18, ""), (19, "c is not used"), (20, "c is not used")])
+def test_a_number_is_not_used_only_if_nearly_all_completions_lack_it(tmp_path, with_third, meaning):
+    """Twenty prompts with two numbers or three; all completions add the first two."""
+    rows = []
+    for n in range(20):
+        third = f" and {n + 70}" if n < with_third else ""
+        rows.append((f"{n + 2} and {n + 40}{third}", f"{n + 2} + {n + 40} = {2 * n + 42}", "0"))
+    run = write(tmp_path, rows)
+    (way,) = ways(run, read_workings(run))
+    assert (way.name, way.meaning) == ("a+b=x", meaning)
+
+
 def test_errors_of_a_prompt_by_what_the_working_did(tmp_path):
     """Two answers to one problem, from one way of working, are one error; a working without steps is no error."""
     left, right = working("left_to_right", 0), working("right_to_left", 0)

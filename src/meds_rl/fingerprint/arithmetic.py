@@ -32,6 +32,7 @@ MAX_STEPS = 100
 MAX_ANSWER = 200
 """Characters of an answer that is read as a number."""
 
+_DECIMALS = 9
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))|\{,\}|\\,")
 _SEVERAL = re.compile(r"[,:;]")
 _CODES = {"": 11, "+": 12, "-": 13, "*": 14, "/": 15, "^": 16, "%": 17}
@@ -40,14 +41,37 @@ _TURNED = {"-": {"+": "-", "-": "+"}, "/": {"*": "/", "/": "*"}}
 _UNARY = {"half": ("/", 2.0), "twice": ("*", 2.0), "squared": ("^", 2.0)}
 
 
-def read_arithmetic(prompt: str, working: str) -> Working | None:
-    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named."""
+def read_arithmetic(prompt: str, working: str, may_be_cut: bool = False) -> Working | None:
+    """The arithmetic steps of a working; None without any. The docstring of `steps` says how they are named.
+
+    A working that `may_be_cut` off has no last step if it ends inside its result: 400 * 0.2 = 8, of 80.
+    """
+    found = _read(prompt, working)
+    if may_be_cut and found is not None and working[-1:].isdigit():
+        begun = _begun_result(found)
+        if begun and working.endswith(begun):
+            return _read(prompt, working[: -len(begun)])
+    return found
+
+
+def _read(prompt: str, working: str) -> Working | None:
     reader = _Reader(read_prompt(prompt))
     for clause in clauses(working):
         reader.read(clause)
         if reader.is_full:
             break
     return reader.working()
+
+
+def _begun_result(working: Working) -> str:
+    """The wrong result of the last step, if the right one begins with its digits; else nothing."""
+    if "≠" not in working.name.rpartition(", ")[2]:
+        return ""
+    operands, _, result = working.written[-1].rpartition(" = ")
+    for clause in clauses(f"{operands} = 0"):
+        if digits(value_of(clause.numbers[:-1], clause.signs[:-1])).startswith(result):
+            return result
+    return ""
 
 
 def answer_value(answer: str) -> float:
@@ -97,7 +121,9 @@ class _Reader:
         self._signs = prompt.signs
         # No numbers of the prompt: the 2 of x^2, and the 100 of a percentage, also where a price is $100.
         self._constants = {"^": prompt.exponents, "/": {100.0} if prompt.has_percent else set()}
+        self._numbers = prompt.numbers
         self._num_numbers = len(prompt.numbers)
+        self._others: list[float] = []  # in steps, but neither in the prompt nor a result
         self._given = [
             _Value(letter_of(place), mix(_PLACE, place), 0, place, place) for place in range(len(prompt.numbers))
         ]
@@ -320,6 +346,7 @@ class _Reader:
 
     def _new(self, number: float) -> _Value:
         """A number that is neither in the prompt nor a result."""
+        self._others.append(number)
         return _Value(f"{number:g}", _NEW, 0, self._num_numbers, self._num_numbers)
 
     def _add(
@@ -354,6 +381,13 @@ class _Reader:
         for tree in trees:
             key = mix(key, tree)
         unused = tuple(value.letter for value in self._given if not value.used)
+        if unused and self._others:
+            others = {round(number, _DECIMALS) for number in self._others}
+            unused = tuple(
+                value.letter
+                for number, value in zip(self._numbers, self._given, strict=True)
+                if not value.used and others.isdisjoint(_other_forms(number))
+            )
         return Working(
             name=", ".join(self._names),
             shape=", ".join(self._shapes),
@@ -364,6 +398,12 @@ class _Reader:
             results=tuple(self._results),
             unread=self._unread,
         )
+
+
+def _other_forms(number: float) -> list[float]:
+    """What 15 may be as 15 %: 0.15, or the 0.85 or 1.15 of a change by it; and 4 as a share: 0.25."""
+    forms = [number / 100, 1 - number / 100, 1 + number / 100, 1 / number if number else nan]
+    return [round(form, _DECIMALS) for form in forms]
 
 
 def _text(numbers: Sequence[float], signs: Sequence[str], result: float | None) -> str:

@@ -19,7 +19,7 @@ class Working(NamedTuple):
         shape: the same, with "∘" where a step has the prompt's own sign; equal for workings with equal keys.
         key: a 64-bit hash of the steps; equal for workings with the same steps.
         parts: 64-bit hashes of the steps and of neighbouring steps; similar workings share many of them.
-        unused: names of the prompt's numbers that no step uses.
+        unused: names of the prompt's numbers that no step uses, as they are or as a percentage or share.
         written: the steps with their numbers, as "7 + 3 = 10"; only for arithmetic.
         results: the results of these.
         unread: equations that could not be read.

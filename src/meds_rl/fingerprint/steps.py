@@ -67,7 +67,7 @@ def read_steps(prompt: Prompt | None, completion: str) -> Working | None:
             return program
     cut = max(text.rfind(mark) for mark in _ANSWER_BEGINS)
     working = text[:cut] if cut >= 0 else text
-    return read_arithmetic(asked, working) or read_copied(asked, working)
+    return read_arithmetic(asked, working, may_be_cut=cut < 0) or read_copied(asked, working)
 
 
 def question(prompt: Prompt | None) -> str:

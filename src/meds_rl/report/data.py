@@ -48,6 +48,10 @@ STEPS_HELP = (
     "… are its names; in a text without numbers a, b, … are the prompt's names."
 )
 
+ONCE_HELP = (
+    "Where most prompts came in one batch only, the state of an error is by its share of all completions, not only of "
+    "those of its prompts. "
+)
 OUTCOMES_HELP = (
     "By outcome (what the grader reports beside right or wrong): completions are grouped by the first test or item "
     "that is not ok. All wrong outputs are one group, which may be many errors. "
@@ -122,7 +126,7 @@ def report_data(
     texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
     found_outlooks = (
-        outlook(run, seed, one, _growth(run_ways[run.id]))
+        outlook(run, seed, one, None if run.mostly_asked_once else _growth(run_ways[run.id]))
         for run, one in zip(read, workings, strict=True)
         if not run.is_evaluation
     )
@@ -141,6 +145,7 @@ def report_data(
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
         "ways_help": WAYS_HELP
+        + (ONCE_HELP if any(run.mostly_asked_once for run in read) else "")
         + (OUTCOMES_HELP if any(run.outcomes_known for run in read) else "")
         + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
         "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},

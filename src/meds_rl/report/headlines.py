@@ -43,7 +43,7 @@ LEAST_SKIPPED = 0.5
 
 STATES_NAMED: tuple[State, ...] = ("growing", "fading", "died out")
 MAX_TRACED = 2
-"""Ways in the sentence on what grew, faded or died out, of each the largest."""
+"""Ways in the sentence on what grew, faded or died out, of each those that `_first_named` puts first."""
 
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
@@ -94,7 +94,7 @@ def headlines(
             Headline(f"None of the {graded:,} completions is wrong." if graded > 1 else "The only completion is right.")
         ]
     most, way = _most_repeated_way(run, ways, prompt_text)
-    rest = [_over_time(ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
+    rest = [_over_time(run, ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
     found = [most, *_unknown_answers(run), *_cut_off(run), *(Headline(sentence) for sentence in rest)]
     return [headline for headline in found if headline.text]
 
@@ -219,17 +219,30 @@ def _cut_off(run: RunData) -> list[Headline]:
     return [Headline(f"{counted} have {longest:,.0f} tokens, the most of all: they were probably cut off.", 0, True)]
 
 
-def _over_time(ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
+def _over_time(run: RunData, ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
     """Which ways, of the kind of the most repeated one, grew, faded or died out over all prompts."""
     of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
+    shares_of = "all completions" if run.mostly_asked_once else "the completions of their prompts"
     sentences: list[str] = []
     for state in STATES_NAMED:
         found = traced(of_kind, state)
-        named = [_traced(way, way is most) for way in found[:MAX_TRACED]]
+        named = [_traced(way, way is most) for way in _first_named(found)[:MAX_TRACED]]
         more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        over = "" if sentences else " over all prompts (shares of the completions of their prompts)"
+        over = "" if sentences else f" over all prompts (shares of {shares_of})"
         sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
     return " ".join(sentences)
+
+
+def _first_named(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The ways: new ones first, then by how much their shares changed; ways that only differ in which of the prompt's
+    numbers they use, as a*c=x and b*c=x, come after all others but the first of them."""
+    ordered = sorted(ways, key=lambda way: (way["growth"][0] > 0, -abs(way["growth"][1] - way["growth"][0])))
+    shapes = [_OPERAND.sub("a", way["name"]) if way["by"] == "steps" else way["name"] for way in ordered]
+    places = sorted(range(len(ordered)), key=lambda place: shapes[place] in shapes[:place])
+    return [ordered[place] for place in places]
+
+
+_OPERAND = re.compile(r"\b(?:[a-w]|n\d+)\b")
 
 
 def _traced(way: Mapping[str, Any], is_most: bool) -> str:
@@ -289,7 +302,8 @@ def _largest_error(errors: Sequence[Error], prompt_text: Mapping[str, str]) -> s
     strategies = error.to_dict()["strategies"]
     if strategies and strategies[0][0] not in UNNAMED:
         sentence += f", mostly by “{strategies[0][0]}”"
-    state = "" if error.life.state is None else f", {error.life.state}"
+    # "steady" may also mean that too few completions show a change.
+    state = "" if error.life.state in (None, "steady") else f", {error.life.state}"
     born, last = error.life.born, error.life.last
     when = f"step {born}" if born == last else f"steps {born} to {last}"
     when = f"; {when}{state}" if len(error.run.batch_steps) > 1 else ""

@@ -125,6 +125,11 @@ class RunData:
         return np.unique(self.rollouts["step"].to_numpy(dtype=np.int64))
 
     @cached_property
+    def mostly_asked_once(self) -> bool:
+        """Whether most prompts came in one batch only: then their completions show no change over time."""
+        return bool((self.rollouts.groupby("prompt_id")["step"].nunique() == 1).mean() > 0.5)
+
+    @cached_property
     def wrong(self) -> NDArray[np.int64]:
         """(n,) rows of the rollouts that were graded as wrong."""
         return np.flatnonzero(is_wrong(self.rollouts))

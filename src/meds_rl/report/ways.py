@@ -74,12 +74,14 @@ class Way:
 
     @cached_property
     def asked(self) -> NDArray[np.int64]:
-        """(m,) the steps of all completions of its prompts."""
+        """(m,) the steps of all completions of its prompts; of the run where most prompts came in one batch only."""
+        if self.run.mostly_asked_once:
+            return self.run.rollouts["step"].to_numpy()
         of_prompts = self.run.rollouts["prompt_id"].isin([prompt for prompt, _ in self.prompts])
         return self.run.rollouts["step"].to_numpy()[of_prompts.to_numpy()]
 
     def growth(self) -> tuple[float, float] | None:
-        """Its shares of the completions of its prompts in the first and the last third of the batches.
+        """Its shares of the completions (`asked`) in the first and the last third of the batches.
 
         None if the way is too rare (`LEAST_TRACED`, `TRACED`), or if the shares of the single batches do not show that
         the two differ (`UNSURE`).

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Literal
 
 import numpy as np
@@ -61,6 +61,9 @@ TEXT_EPSILON = 0.5
 
 SAME_NAME = 0.8
 """A way is named by the steps of its commonest working if this fraction has exactly these; else by their `shape`."""
+
+NEARLY_ALL = 0.95
+"""A number of the prompt is not used if it is not in this fraction of the way's completions."""
 
 RIGHT_STEPS = "right steps, wrong or no answer"
 """The name of the wrong completions whose steps are mostly right."""
@@ -315,8 +318,10 @@ def _name(members: Sequence[tuple[int, Working]]) -> tuple[str, str, tuple[int, 
     meanings = []
     if times < SAME_NAME * count:
         name = _common_name([working.shape for working in same])
-    if same[0].unused:
-        meanings.append(f"{' and '.join(same[0].unused)} {'is' if len(same[0].unused) == 1 else 'are'} not used")
+    times_unused = Counter(chain.from_iterable(working.unused for _, working in members))
+    unused = [letter for letter, times in times_unused.items() if times >= NEARLY_ALL * len(members)]
+    if unused:
+        meanings.append(f"{' and '.join(unused)} {'is' if len(unused) == 1 else 'are'} not used")
     if len(keys) > 1:
         meanings.append(f"the most frequent of {len(keys)} similar sequences")
     row, newest = [member for member in members if member[1].key == key][-1]
