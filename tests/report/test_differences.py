@@ -102,6 +102,28 @@ def test_another_baseline(tmp_path):
         report_data(runs, baseline="grpo")
 
 
+def test_where_all_have_a_memory_the_one_that_only_watches_is_the_baseline(tmp_path):
+    def run(alpha, name):
+        return trained(tmp_path / name, 0, [1 if alpha else 2], "meds", meds_alpha=alpha)
+
+    runs = [run(0.1, "a-penalty"), run(0, "b-watch")]
+    (row,) = rows_of(report_data(runs), "pass@1")
+    assert (row["variant"], row["difference"]) == ("meds, alpha 0.1", -0.25)  # 1/4 - 2/4
+    data = report_data([*runs, trained(tmp_path / "c-dapo", 0, [4])])
+    assert data["differences"]["baseline"] == "dapo"
+
+
+def test_without_evaluations_too_the_run_that_only_watches_is_the_baseline(tmp_path):
+    batch = [(prompt, answer, answer == "1") for prompt in "pq" for answer in "12"]
+    for name, alpha in {"a": 0.1, "b": 0}.items():
+        fields = {"method": "trl", "meds_alpha": alpha}
+        write_run(tmp_path / name, [batch] * 3, fields=fields, given=["meds_alpha"])
+    data = report_data([tmp_path / "a", tmp_path / "b"])
+    (sentence,) = data["verdicts"]
+    assert sentence.startswith("pass@1 in the last third of training (mean over prompts), trl, alpha 0.1 against trl, ")
+    assert data["differences"] is None  # no note calls these runs uncompared
+
+
 def test_nothing_to_compare(tmp_path):
     one = trained(tmp_path / "a", 0, [1])
     assert report_data([one])["differences"] is None

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline",
         metavar="NAME",
         help="the variant that others are compared with, as the report names it, such as dapo (default: the first "
-        "method without a memory)",
+        "method without a memory, else with alpha 0)",
     )
     parser.add_argument(
         "--map-prompts", type=int, default=12, metavar="N", help="number of maps, in all runs together (default: 12)"

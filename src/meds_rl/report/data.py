@@ -81,7 +81,8 @@ def report_data(
 
     Args:
         runs: Run folders, or their paths.
-        baseline: The variant that others are compared with. Default: the first method without a memory.
+        baseline: The variant that others are compared with. Default: the first method without a memory,
+            or whose memory only watches (alpha 0).
         map_prompts: Maps at most; several runs share them.
         map_points: Points of a map at most; of more completions a random sample is shown.
         num_errors: Listed errors of each run and grouping (cluster, answer), the largest first.
@@ -121,6 +122,9 @@ def report_data(
     table, text_notes = completions.table(max_characters)
     texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
+    found_verdicts = _verdicts(read, called, compared, baseline, seed)
+    if found_verdicts and compared is not None and not compared["rows"]:
+        compared = None  # its notes say that nothing is compared
     found_outlooks = (
         outlook(run, seed, one, _growth(run_ways[run.id]))
         for run, one in zip(read, workings, strict=True)
@@ -149,7 +153,7 @@ def report_data(
             for run, (run_errors, _) in zip(read, found, strict=True)
             for headline in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
         ],
-        "verdicts": _verdicts(read, called, compared, baseline, seed),
+        "verdicts": found_verdicts,
         "outlooks": [each.to_dict() for each in outlooks],
         "outlook_help": HELP,
         "side_by_side": same_errors,

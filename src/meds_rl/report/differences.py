@@ -73,7 +73,8 @@ def differences(
     Args:
         runs: The runs.
         variants: The variant of each run (`meds_rl.report.recipe.variants`).
-        baseline: One of them; by default the first method without a memory, of evaluations the first.
+        baseline: One of them; by default the first method without a memory or with alpha 0, of evaluations else the
+            first.
         seed: of the bootstrap.
 
     Returns:
@@ -84,7 +85,7 @@ def differences(
     """
     names = list(dict.fromkeys(variants))
     are_evaluations = all(run.is_evaluation for run in runs)
-    chosen = _baseline(names, baseline) or (names[0] if are_evaluations else None)
+    chosen = _baseline(runs, variants, baseline) or (names[0] if are_evaluations else None)
     if chosen is None or len(names) < 2:
         return None
     notes: list[str] = []
@@ -129,12 +130,12 @@ def in_training(
     Args:
         runs: runs that recorded all groups.
         variants, seed: as in `differences`.
-        baseline: as there; by default the first method without a memory, or else the first variant.
+        baseline: as there; by default the first method without a memory or with alpha 0, or else the first variant.
     """
     names = list(dict.fromkeys(variants))
     if len(names) < 2 or any(len(run.batch_steps) < LEAST_BATCHES for run in runs):
         return None
-    chosen = _baseline(names, baseline) or names[0]
+    chosen = _baseline(runs, variants, baseline) or names[0]
     rows: list[dict[str, Any]] = []
     for variant in names:
         pairs = [] if variant == chosen else _pairs(runs, variants, chosen, variant, [])
@@ -156,7 +157,8 @@ def _late_pass_at_1(run: RunData) -> PerProblem:
     return PerProblem(means.index.tolist(), means.to_numpy())
 
 
-def _baseline(names: Sequence[str], given: str | None) -> str | None:
+def _baseline(runs: Sequence[RunData], variants: Sequence[str], given: str | None) -> str | None:
+    names = list(dict.fromkeys(variants))
     if given is not None:
         if given not in names:
             raise ValueError(f"--baseline must be one of: {'; '.join(names)}. Got {given!r}.")
@@ -165,7 +167,8 @@ def _baseline(names: Sequence[str], given: str | None) -> str | None:
         for name in names:
             if name.partition(",")[0] == method:
                 return name
-    return None
+    watched = (name for run, name in zip(runs, variants, strict=True) if run.recipe.number("meds_alpha") == 0)
+    return next(watched, None)
 
 
 def _trained(run: RunData, notes: list[str]) -> Trained:
