@@ -298,3 +298,55 @@ def test_evaluations_of_several_steps_are_compared_at_the_last_that_all_have(tmp
     (row,) = rows_of(data, "pass@1")
     assert row["difference"] == 0.5  # 3/4 - 1/4
     assert data["differences"]["notes"] == ["Compared at step 2, the last that all evaluations have."]
+
+
+def evaluated(tmp_path, name, right, *, of="", **fields):
+    """What `meds eval` writes of a run `runs/NAME`, which is made with these fields; or of the model `of`."""
+    if not of:
+        given = [field for field in fields if field != "seed"]
+        write_run(tmp_path / "runs" / name, [], fields={"method": "trl", **fields}, given=given)
+    folder = tmp_path / f"eval-{name}"
+    sampled(folder, [right, right])
+    (folder / "settings.json").write_text(json.dumps({"model": of or f"runs/{name}"}))
+    return str(folder)
+
+
+def report_of(folders):
+    with opened(find_sources(folders), ReadOptions()) as runs:
+        return report_data(runs)
+
+
+def test_evaluations_of_seeds_are_repetitions_of_one_variant(tmp_path):
+    # Right of 4, penalty and watch: 3 and 1 with seed 0, 2 and 1 with seed 1.
+    rights = {("a", 0.1, 0): 3, ("a", 0.1, 1): 2, ("b", 0, 0): 1, ("b", 0, 1): 1}
+    folders = [
+        evaluated(tmp_path, f"{name}{seed}", right, meds_alpha=alpha, seed=seed)
+        for (name, alpha, seed), right in rights.items()
+    ]
+    data = report_of(folders)
+    (row,) = rows_of(data, "pass@1")
+    assert (data["differences"]["baseline"], row["variant"]) == ("trl, alpha 0", "trl, alpha 0.1")
+    assert row["by_seed"] == [[0, 0.5], [1, 0.25]]
+    assert [run["name"] for run in data["runs"]][::3] == ["trl, alpha 0.1, seed 0", "trl, alpha 0, seed 1"]
+    assert "another training" not in data["verdicts"][0]
+    # A model that no run trained is compared with both seeds of the baseline: 4/4 - 1/4.
+    _, row = rows_of(report_of([*folders, evaluated(tmp_path, "first", 4, of="first/model")]), "pass@1")
+    assert (row["variant"], row["by_seed"]) == (f"{tmp_path.name}/eval-first", [[0, 0.75], [1, 0.75]])
+
+
+def test_checkpoints_of_a_run_are_variants_and_what_is_evaluated_twice_is_not_pooled(tmp_path):
+    last = evaluated(tmp_path, "a", 3, meds_alpha=0, seed=0)
+    (tmp_path / "runs" / "a" / "checkpoint-8").mkdir()
+    early = evaluated(tmp_path, "early", 1, of="runs/a/checkpoint-8")
+    (row,) = rows_of(report_of([early, last]), "pass@1")
+    assert (row["variant"], row["difference"]) == ("trl, checkpoint last", 0.5)
+    data = report_of([early, last, evaluated(tmp_path, "again", 2, of="runs/a")])
+    assert [run["variant"] for run in data["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in ("early", "a", "again")]
+    assert any("each evaluation is a variant of its own" in note for note in data["notes"])
+
+
+def test_a_lone_file_of_samples_and_damaged_settings_are_called_by_their_path(tmp_path):
+    folders = [evaluated(tmp_path, name, 1, meds_alpha=0, seed=0) for name in "ab"]
+    for folder in folders:
+        (tmp_path / folder / "settings.json").write_text('{"model": ["x"')
+    assert [run["variant"] for run in report_of(folders)["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in "ab"]

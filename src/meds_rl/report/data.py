@@ -14,7 +14,7 @@ from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences, in_training, verdicts
 from meds_rl.report.errors import Error, find_errors
-from meds_rl.report.evaluations import evaluations, golds
+from meds_rl.report.evaluations import evaluations, find_evaluated, golds
 from meds_rl.report.headlines import headlines, is_error
 from meds_rl.report.life import STATES, course_of, stretches
 from meds_rl.report.maps import Map, maps
@@ -100,7 +100,8 @@ def report_data(
     )
     folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
     read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
-    recipes = [run.recipe for run in read]
+    evaluated_notes = find_evaluated(read)
+    recipes = [run.compared_by for run in read]
     called = variants(recipes)
     workings = [read_workings(run, seed, show_progress) for run in read]
     states = [[] if model is None else [read_states(run, *model, show_progress)] for run in read]
@@ -159,7 +160,7 @@ def report_data(
         "side_by_side": same_errors,
         "maps": map_rows,
         "differences": compared,
-        "notes": text_notes,
+        "notes": [*evaluated_notes, *text_notes],
     }
     fit: dict[str, Any] = plain(data)
     return fit
@@ -221,7 +222,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str], names: Sequence[str]) 
             "path": str(run.path),
             "variant": variant,
             "method": run.recipe.method,
-            "seed": run.recipe.seed,
+            "seed": run.compared_by.seed,
             "task": run.recipe.task,
             "model": run.recipe.model,
             "num_steps": _num_steps(run),
