@@ -350,3 +350,11 @@ def test_a_lone_file_of_samples_and_damaged_settings_are_called_by_their_path(tm
     for folder in folders:
         (tmp_path / folder / "settings.json").write_text('{"model": ["x"')
     assert [run["variant"] for run in report_of(folders)["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in "ab"]
+
+
+def test_a_small_difference_shows_in_both_shares(tmp_path):
+    # Of 200 problems 4/4 are right on 59 and on 58: 29.5 % and 29 %.
+    for name, right in {"a": 58, "b": 59}.items():
+        sampled(tmp_path / name, [4] * right + [0] * (200 - right), problems=[f"p{n}" for n in range(200)])
+    (sentence,) = report_of([str(tmp_path / name) for name in "ab"])["verdicts"]
+    assert "(29.5 % against 29.0 %, +0.5 points" in sentence

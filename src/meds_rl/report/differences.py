@@ -33,6 +33,9 @@ MAX_GROUPS = 4
 COMMON = "what both have"
 """The group of evaluations that have one group each, of different names."""
 
+SMALL = 0.01
+"""A smaller difference of shares does not show in whole percents."""
+
 FEW_SEEDS = 5
 """With fewer seeds the notes warn that the intervals are too narrow."""
 
@@ -374,12 +377,22 @@ def _seeds(rows: Sequence[Mapping[str, Any]], are_evaluations: bool) -> str:
 
 def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [
-        f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
+        f"{_better(row)} on {row['group']} ({_shares(row)}, "
         f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
         for row in rows[:MAX_GROUPS]
     ]
     parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
     return f"{'; '.join(parts)}."
+
+
+def _shares(row: Mapping[str, Any]) -> str:
+    """The value against the baseline's, with a decimal where whole percents would contradict or hide the difference.
+
+    >>> _shares({"value": 0.2962, "baseline_value": 0.295, "difference": 0.0012})
+    '29.6 % against 29.5 %'
+    """
+    digits = 1 if abs(row["difference"]) < SMALL else None
+    return f"{percent(row['value'], digits)} against {percent(row['baseline_value'], digits)}"
 
 
 def _points(share: float) -> str:
