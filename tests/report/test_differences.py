@@ -329,6 +329,8 @@ def test_evaluations_of_seeds_are_repetitions_of_one_variant(tmp_path):
     assert row["by_seed"] == [[0, 0.5], [1, 0.25]]
     assert [run["name"] for run in data["runs"]][::3] == ["trl, alpha 0.1, seed 0", "trl, alpha 0, seed 1"]
     assert "another training" not in data["verdicts"][0]
+    assert "training" not in data["ways_help"]
+    assert not any("sampled" in note for run in data["runs"] for note in run["notes"])
     # A model that no run trained is compared with both seeds of the baseline: 4/4 - 1/4.
     _, row = rows_of(report_of([*folders, evaluated(tmp_path, "first", 4, of="first/model")]), "pass@1")
     assert (row["variant"], row["by_seed"]) == (f"{tmp_path.name}/eval-first", [[0, 0.75], [1, 0.75]])

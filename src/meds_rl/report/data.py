@@ -38,10 +38,8 @@ MAX_SEED = 2**32 - 1
 OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Prefixes of settings that have no effect on a run without a memory."""
 
-WAYS_HELP = (
-    "Share of the run's wrong completions, their number, and the number of their prompts. The bars show the course of "
-    "training. "
-)
+WAYS_HELP = "Share of the run's wrong completions, their number, and the number of their prompts. "
+COURSE_HELP = "The bars show the course of training. "
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
     "steps, N any other number. ∘ is the prompt's own sign at that place; ≠ marks a wrong result. In a program v1, v2, "
@@ -146,6 +144,7 @@ def report_data(
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
         "ways_help": WAYS_HELP
+        + (COURSE_HELP if any(len(stretches(run.num_steps)) > 1 for run in read) else "")
         + (OUTCOMES_HELP if any(run.outcomes_known for run in read) else "")
         + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
         "ways_note": {run.id: one.note for run, one in zip(read, workings, strict=True)},
