@@ -122,6 +122,13 @@ def test_without_evaluations_too_the_run_that_only_watches_is_the_baseline(tmp_p
     (sentence,) = data["verdicts"]
     assert sentence.startswith("pass@1 in the last third of training (mean over prompts), trl, alpha 0.1 against trl, ")
     assert data["differences"] is None  # no note calls these runs uncompared
+    # "Errors repeat" or "stuck" advises to train without a penalty; here the report shows it.
+    sentences = [each["sentence"] for each in data["outlooks"]]
+    assert [sentence.endswith(": see the comparison with and without a penalty.") for sentence in sentences] == [
+        True
+    ] * 2
+    (alone,) = report_data([tmp_path / "a"])["outlooks"]
+    assert alone["sentence"].endswith("(meds_alpha=0) to see whether it helps.")
 
 
 def test_nothing_to_compare(tmp_path):

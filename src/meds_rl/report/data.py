@@ -124,8 +124,9 @@ def report_data(
     found_verdicts = _verdicts(read, called, compared, baseline, seed)
     if found_verdicts and compared is not None and not compared["rows"]:
         compared = None  # its notes say that nothing is compared
+    tested = _tested(read) if found_verdicts or same_errors else set()
     found_outlooks = (
-        outlook(run, seed, one, _growth(run_ways[run.id]))
+        outlook(run, seed, one, _growth(run_ways[run.id]), run.recipe.fields.get("method") in tested)
         for run, one in zip(read, workings, strict=True)
         if not run.is_evaluation
     )
@@ -191,6 +192,13 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
         "examples": [completions.place(way.run, row) for row in way.examples()],
         "prompt_ids": [completions.prompt(way.run, row) for _, row in way.prompts[:MAX_WAY_PROMPTS]],
     }
+
+
+def _tested(runs: Sequence[RunData]) -> set[Any]:
+    """Methods, or None for a reward function's, of which there is a training with alpha 0 and one with a penalty."""
+    trained = [run for run in runs if not run.is_evaluation and has_memory(run)]
+    alphas = [(run.recipe.fields.get("method"), run.recipe.number("meds_alpha")) for run in trained]
+    return {method for method, alpha in alphas if alpha} & {method for method, alpha in alphas if alpha == 0}
 
 
 def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
