@@ -356,8 +356,8 @@ def test_checkpoints_of_a_run_are_variants_and_what_is_evaluated_twice_is_not_po
 
 def test_a_lone_file_of_samples_and_damaged_settings_are_called_by_their_path(tmp_path):
     folders = [evaluated(tmp_path, name, 1, meds_alpha=0, seed=0) for name in "ab"]
-    for folder in folders:
-        (tmp_path / folder / "settings.json").write_text('{"model": ["x"')
+    for folder, text in zip(folders, ('{"model": ["x"', json.dumps({"model": "x" * 5000})), strict=True):
+        (tmp_path / folder / "settings.json").write_text(text)
     assert [run["variant"] for run in report_of(folders)["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in "ab"]
 
 

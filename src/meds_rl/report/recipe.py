@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,8 +118,10 @@ def evaluated_recipe(folder: Path) -> Recipe | None:
     and in those above the evaluation.
     """
     model = (read_json(folder / "settings.json") or {}).get("model")
-    places = [place / str(model) for place in (Path(), *folder.absolute().parents)] if model else []
-    for found in (place for place in places if place.is_dir()):
+    places = (
+        [place / model for place in (Path(), *folder.absolute().parents)] if model and isinstance(model, str) else []
+    )
+    for found in filter(os.path.isdir, places):  # false for what is no path at all
         for run in (found, found.parent):
             recipe = read_recipe(run)
             if recipe.fields:
