@@ -80,6 +80,18 @@ def test_where_a_report_goes(runs):
     assert default_output([runs / "meds", runs.parent / "other" / "run"]) == runs.parent / "report.html"
 
 
+def test_an_earlier_report_among_the_paths_is_skipped(runs, capsys):
+    for _ in range(2):  # as a shell writes `meds report runs/demo/* --json runs/demo/data.json`
+        paths = sorted(map(str, runs.iterdir()))
+        assert main(["report", *paths, "--json", str(runs / "data.json")]) == 0
+        assert f"Report: {runs / 'report.html'}" in capsys.readouterr().out
+    assert (runs / "report.html").as_posix() in paths
+    (runs / "other.html").write_text("<p>no report</p>")
+    for given in (["other.html", "meds"], ["report.html"]):
+        assert main(["report", *(str(runs / name) for name in given)]) == 2
+        assert f"{given[0]} is no .parquet" in capsys.readouterr().err
+
+
 def test_a_page_pictures_and_data(runs, capsys, tmp_path):
     figures, data = tmp_path / "figures", tmp_path / "data.json"
     options = ["--figures", str(figures), "--json", str(data), "--map-points", "5"]

@@ -102,6 +102,35 @@ def test_another_baseline(tmp_path):
         report_data(runs, baseline="grpo")
 
 
+def test_where_all_have_a_memory_the_one_that_only_watches_is_the_baseline(tmp_path):
+    def run(alpha, name):
+        return trained(tmp_path / name, 0, [1 if alpha else 2], "meds", meds_alpha=alpha)
+
+    runs = [run(0.1, "a-penalty"), run(0, "b-watch")]
+    (row,) = rows_of(report_data(runs), "pass@1")
+    assert (row["variant"], row["difference"]) == ("meds, alpha 0.1", -0.25)  # 1/4 - 2/4
+    data = report_data([*runs, trained(tmp_path / "c-dapo", 0, [4])])
+    assert data["differences"]["baseline"] == "dapo"
+
+
+def test_without_evaluations_too_the_run_that_only_watches_is_the_baseline(tmp_path):
+    batch = [(prompt, answer, answer == "1") for prompt in "pq" for answer in "12"]
+    for name, alpha in {"a": 0.1, "b": 0}.items():
+        fields = {"method": "trl", "meds_alpha": alpha}
+        write_run(tmp_path / name, [batch] * 3, fields=fields, given=["meds_alpha"])
+    data = report_data([tmp_path / "a", tmp_path / "b"])
+    (sentence,) = data["verdicts"]
+    assert sentence.startswith("pass@1 in the last third of training (mean over prompts), trl, alpha 0.1 against trl, ")
+    assert data["differences"] is None  # no note calls these runs uncompared
+    # "Errors repeat" or "stuck" advises to train without a penalty; here the report shows it.
+    sentences = [each["sentence"] for each in data["outlooks"]]
+    assert [sentence.endswith(": see the comparison with and without a penalty.") for sentence in sentences] == [
+        True
+    ] * 2
+    (alone,) = report_data([tmp_path / "a"])["outlooks"]
+    assert alone["sentence"].endswith("(meds_alpha=0) to see whether it helps.")
+
+
 def test_nothing_to_compare(tmp_path):
     one = trained(tmp_path / "a", 0, [1])
     assert report_data([one])["differences"] is None
@@ -276,3 +305,65 @@ def test_evaluations_of_several_steps_are_compared_at_the_last_that_all_have(tmp
     (row,) = rows_of(data, "pass@1")
     assert row["difference"] == 0.5  # 3/4 - 1/4
     assert data["differences"]["notes"] == ["Compared at step 2, the last that all evaluations have."]
+
+
+def evaluated(tmp_path, name, right, *, of="", **fields):
+    """What `meds eval` writes of a run `runs/NAME`, which is made with these fields; or of the model `of`."""
+    if not of:
+        given = [field for field in fields if field != "seed"]
+        write_run(tmp_path / "runs" / name, [], fields={"method": "trl", **fields}, given=given)
+    folder = tmp_path / f"eval-{name}"
+    sampled(folder, [right, right])
+    (folder / "settings.json").write_text(json.dumps({"model": of or f"runs/{name}"}))
+    return str(folder)
+
+
+def report_of(folders):
+    with opened(find_sources(folders), ReadOptions()) as runs:
+        return report_data(runs)
+
+
+def test_evaluations_of_seeds_are_repetitions_of_one_variant(tmp_path):
+    # Right of 4, penalty and watch: 3 and 1 with seed 0, 2 and 1 with seed 1.
+    rights = {("a", 0.1, 0): 3, ("a", 0.1, 1): 2, ("b", 0, 0): 1, ("b", 0, 1): 1}
+    folders = [
+        evaluated(tmp_path, f"{name}{seed}", right, meds_alpha=alpha, seed=seed)
+        for (name, alpha, seed), right in rights.items()
+    ]
+    data = report_of(folders)
+    (row,) = rows_of(data, "pass@1")
+    assert (data["differences"]["baseline"], row["variant"]) == ("trl, alpha 0", "trl, alpha 0.1")
+    assert row["by_seed"] == [[0, 0.5], [1, 0.25]]
+    assert [run["name"] for run in data["runs"]][::3] == ["trl, alpha 0.1, seed 0", "trl, alpha 0, seed 1"]
+    assert "another training" not in data["verdicts"][0]
+    assert "training" not in data["ways_help"]
+    assert not any("sampled" in note for run in data["runs"] for note in run["notes"])
+    # A model that no run trained is compared with both seeds of the baseline: 4/4 - 1/4.
+    _, row = rows_of(report_of([*folders, evaluated(tmp_path, "first", 4, of="first/model")]), "pass@1")
+    assert (row["variant"], row["by_seed"]) == (f"{tmp_path.name}/eval-first", [[0, 0.75], [1, 0.75]])
+
+
+def test_checkpoints_of_a_run_are_variants_and_what_is_evaluated_twice_is_not_pooled(tmp_path):
+    last = evaluated(tmp_path, "a", 3, meds_alpha=0, seed=0)
+    (tmp_path / "runs" / "a" / "checkpoint-8").mkdir()
+    early = evaluated(tmp_path, "early", 1, of="runs/a/checkpoint-8")
+    (row,) = rows_of(report_of([early, last]), "pass@1")
+    assert (row["variant"], row["difference"]) == ("trl, checkpoint last", 0.5)
+    data = report_of([early, last, evaluated(tmp_path, "again", 2, of="runs/a")])
+    assert [run["variant"] for run in data["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in ("early", "a", "again")]
+    assert any("each evaluation is a variant of its own" in note for note in data["notes"])
+
+
+def test_a_lone_file_of_samples_and_damaged_settings_are_called_by_their_path(tmp_path):
+    folders = [evaluated(tmp_path, name, 1, meds_alpha=0, seed=0) for name in "ab"]
+    for folder, text in zip(folders, ('{"model": ["x"', json.dumps({"model": "x" * 5000})), strict=True):
+        (tmp_path / folder / "settings.json").write_text(text)
+    assert [run["variant"] for run in report_of(folders)["runs"]] == [f"{tmp_path.name}/eval-{n}" for n in "ab"]
+
+
+def test_a_small_difference_shows_in_both_shares(tmp_path):
+    # Of 200 problems 4/4 are right on 59 and on 58: 29.5 % and 29 %.
+    for name, right in {"a": 58, "b": 59}.items():
+        sampled(tmp_path / name, [4] * right + [0] * (200 - right), problems=[f"p{n}" for n in range(200)])
+    (sentence,) = report_of([str(tmp_path / name) for name in "ab"])["verdicts"]
+    assert "(29.5 % against 29.0 %, +0.5 points" in sentence

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--baseline",
         metavar="NAME",
         help="the variant that others are compared with, as the report names it, such as dapo (default: the first "
-        "method without a memory)",
+        "method without a memory, else with alpha 0)",
     )
     parser.add_argument(
         "--map-prompts", type=int, default=12, metavar="N", help="number of maps, in all runs together (default: 12)"
@@ -81,8 +81,9 @@ def run(args: argparse.Namespace) -> int:
         from meds_rl.rollouts.reading import opened
     except ModuleNotFoundError as error:
         raise ImportError(f"{error}. {EXTRA}") from error
-    sources = find_sources(args.runs)
-    output, output_note = (args.output, "") if args.output else writable(default_output(sources, args.runs), sources)
+    given = without_reports(args.runs)
+    sources = find_sources(given)
+    output, output_note = (args.output, "") if args.output else writable(default_output(sources, given), sources)
     _check_outputs(output, args.figures, args.json)
     refuse_foreign(output)  # before anything is computed
     if args.output is None and not all(isinstance(source, Path) for source in sources):
@@ -117,6 +118,13 @@ def run(args: argparse.Namespace) -> int:
     for line in (*lines, one_line(f"Report: {output}")):
         out.print(line, soft_wrap=True)
     return 0
+
+
+def without_reports(given: Sequence[str]) -> Sequence[str]:
+    """The paths without earlier reports and their data, which a pattern such as runs/* includes; all if only these."""
+    from meds_rl.report.drawing.html import is_page
+
+    return [text for text in given if not (is_page(Path(text)) or _is_data(Path(text)))] or given
 
 
 def default_output(sources: Sequence[Path | Dump], given: Sequence[str] = ()) -> Path:

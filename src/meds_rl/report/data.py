@@ -14,7 +14,7 @@ from meds_rl.report.completions import MAX_CHARACTERS, Completions
 from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences, in_training, verdicts
 from meds_rl.report.errors import Error, find_errors
-from meds_rl.report.evaluations import evaluations, golds
+from meds_rl.report.evaluations import evaluations, find_evaluated, golds
 from meds_rl.report.headlines import headlines, is_error
 from meds_rl.report.life import STATES, course_of, stretches
 from meds_rl.report.maps import Map, maps
@@ -38,10 +38,8 @@ MAX_SEED = 2**32 - 1
 OF_THE_MEMORY = ("meds_", "fingerprint", "preset")
 """Prefixes of settings that have no effect on a run without a memory."""
 
-WAYS_HELP = (
-    "Share of the run's wrong completions, their number, and the number of their prompts. The bars show the course of "
-    "training. "
-)
+WAYS_HELP = "Share of the run's wrong completions, their number, and the number of their prompts. "
+COURSE_HELP = "The bars show the course of training. "
 STEPS_HELP = (
     "Steps are read from the text: a, b, c, … are the prompt's numbers in their order, x, y, z, … the results of the "
     "steps, N any other number. ∘ is the prompt's own sign at that place; ≠ marks a wrong result. In a program v1, v2, "
@@ -85,7 +83,8 @@ def report_data(
 
     Args:
         runs: Run folders, or their paths.
-        baseline: The variant that others are compared with. Default: the first method without a memory.
+        baseline: The variant that others are compared with. Default: the first method without a memory,
+            or whose memory only watches (alpha 0).
         map_prompts: Maps at most; several runs share them.
         map_points: Points of a map at most; of more completions a random sample is shown.
         num_errors: Listed errors of each run and grouping (cluster, answer), the largest first.
@@ -103,7 +102,8 @@ def report_data(
     )
     folders = [run.path if isinstance(run, RunFolder) else Path(run) for run in runs]
     read = [read_run(path, number) for number, path in enumerate(_progress(folders, show_progress))]
-    recipes = [run.recipe for run in read]
+    evaluated_notes = find_evaluated(read)
+    recipes = [run.compared_by for run in read]
     called = variants(recipes)
     workings = [read_workings(run, seed, show_progress) for run in read]
     states = [[] if model is None else [read_states(run, *model, show_progress)] for run in read]
@@ -125,8 +125,12 @@ def report_data(
     table, text_notes = completions.table(max_characters)
     texts = {prompt["id"]: prompt["words"] for prompt in prompts}
     compared = differences(read, called, baseline, seed)
+    found_verdicts = _verdicts(read, called, compared, baseline, seed)
+    if found_verdicts and compared is not None and not compared["rows"]:
+        compared = None  # its notes say that nothing is compared
+    tested = _tested(read) if found_verdicts or same_errors else set()
     found_outlooks = (
-        outlook(run, seed, one, None if run.mostly_asked_once else _growth(run_ways[run.id]))
+        outlook(run, seed, one, _growth(run, run_ways[run.id]), run.recipe.fields.get("method") in tested)
         for run, one in zip(read, workings, strict=True)
         if not run.is_evaluation
     )
@@ -145,6 +149,7 @@ def report_data(
         "errors_left_out": [left_out for _, left_out in found],
         "ways": list(chain.from_iterable(run_ways.values())),
         "ways_help": WAYS_HELP
+        + (COURSE_HELP if any(len(stretches(run.num_steps)) > 1 for run in read) else "")
         + (ONCE_HELP if any(run.mostly_asked_once for run in read) else "")
         + (OUTCOMES_HELP if any(run.outcomes_known for run in read) else "")
         + (STEPS_HELP if any(one.by == "steps" for one in workings) else ""),
@@ -154,13 +159,13 @@ def report_data(
             for run, (run_errors, _) in zip(read, found, strict=True)
             for headline in headlines(run, run_errors, run_ways[run.id], courses[run.id], texts)
         ],
-        "verdicts": _verdicts(read, called, compared, baseline, seed),
+        "verdicts": found_verdicts,
         "outlooks": [each.to_dict() for each in outlooks],
         "outlook_help": HELP,
         "side_by_side": same_errors,
         "maps": map_rows,
         "differences": compared,
-        "notes": text_notes,
+        "notes": [*evaluated_notes, *text_notes],
     }
     fit: dict[str, Any] = plain(data)
     return fit
@@ -194,8 +199,20 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
     }
 
 
-def _growth(found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    """The growth of the largest way that grows. Outcomes do not count, as one outcome may be many errors."""
+def _tested(runs: Sequence[RunData]) -> set[Any]:
+    """Methods, or None for a reward function's, of which there is a training with alpha 0 and one with a penalty."""
+    trained = [run for run in runs if not run.is_evaluation and has_memory(run)]
+    alphas = [(run.recipe.fields.get("method"), run.recipe.number("meds_alpha")) for run in trained]
+    return {method for method, alpha in alphas if alpha} & {method for method, alpha in alphas if alpha == 0}
+
+
+def _growth(run: RunData, found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
+    """The growth of the largest way that grows, if its prompts come again.
+
+    Outcomes do not count, as one outcome may be many errors.
+    """
+    if run.mostly_asked_once:
+        return None
     rising = traced([way for way in found if is_error(way) and way["by"] != "outcome"], "growing")
     growth: tuple[float, float] | None = rising[0]["growth"] if rising else None
     return growth
@@ -222,7 +239,7 @@ def _runs(runs: Sequence[RunData], called: Sequence[str], names: Sequence[str]) 
             "path": str(run.path),
             "variant": variant,
             "method": run.recipe.method,
-            "seed": run.recipe.seed,
+            "seed": run.compared_by.seed,
             "task": run.recipe.task,
             "model": run.recipe.model,
             "num_steps": _num_steps(run),

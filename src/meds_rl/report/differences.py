@@ -33,6 +33,9 @@ MAX_GROUPS = 4
 COMMON = "what both have"
 """The group of evaluations that have one group each, of different names."""
 
+SMALL = 0.01
+"""A smaller difference of shares does not show in whole percents."""
+
 FEW_SEEDS = 5
 """With fewer seeds the notes warn that the intervals are too narrow."""
 
@@ -55,7 +58,7 @@ class Trained:
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return self.run.folder.path.name
+        return self.run.path.name
 
 
 Pair: TypeAlias = tuple[Trained, Trained]
@@ -73,7 +76,8 @@ def differences(
     Args:
         runs: The runs.
         variants: The variant of each run (`meds_rl.report.recipe.variants`).
-        baseline: One of them; by default the first method without a memory, of evaluations the first.
+        baseline: One of them; by default the first method without a memory or with alpha 0, of evaluations else the
+            first.
         seed: of the bootstrap.
 
     Returns:
@@ -84,7 +88,7 @@ def differences(
     """
     names = list(dict.fromkeys(variants))
     are_evaluations = all(run.is_evaluation for run in runs)
-    chosen = _baseline(names, baseline) or (names[0] if are_evaluations else None)
+    chosen = _baseline(runs, variants, baseline) or (names[0] if are_evaluations else None)
     if chosen is None or len(names) < 2:
         return None
     notes: list[str] = []
@@ -96,9 +100,9 @@ def differences(
             continue
         found = [(trained[a.id], trained[b.id]) for a, b in _pairs(runs, variants, chosen, variant, notes)]
         pairs = [pair for pair in found if pair[0].at and pair[1].at]
-        tasks = sorted({pair[0].run.recipe.task for pair in pairs})
+        tasks = sorted({pair[0].run.compared_by.task for pair in pairs})
         for task in tasks:
-            of_task = [pair for pair in pairs if pair[0].run.recipe.task == task]
+            of_task = [pair for pair in pairs if pair[0].run.compared_by.task == task]
             compared, step = comparable(of_task, notes)
             few |= 1 < len(compared) < FEW_SEEDS
             prefix = f"{task}: " if len(tasks) > 1 else ""
@@ -129,12 +133,12 @@ def in_training(
     Args:
         runs: runs that recorded all groups.
         variants, seed: as in `differences`.
-        baseline: as there; by default the first method without a memory, or else the first variant.
+        baseline: as there; by default the first method without a memory or with alpha 0, or else the first variant.
     """
     names = list(dict.fromkeys(variants))
     if len(names) < 2 or any(len(run.batch_steps) < LEAST_BATCHES for run in runs):
         return None
-    chosen = _baseline(names, baseline) or names[0]
+    chosen = _baseline(runs, variants, baseline) or names[0]
     rows: list[dict[str, Any]] = []
     for variant in names:
         pairs = [] if variant == chosen else _pairs(runs, variants, chosen, variant, [])
@@ -156,7 +160,8 @@ def _late_pass_at_1(run: RunData) -> PerProblem:
     return PerProblem(means.index.tolist(), means.to_numpy())
 
 
-def _baseline(names: Sequence[str], given: str | None) -> str | None:
+def _baseline(runs: Sequence[RunData], variants: Sequence[str], given: str | None) -> str | None:
+    names = list(dict.fromkeys(variants))
     if given is not None:
         if given not in names:
             raise ValueError(f"--baseline must be one of: {'; '.join(names)}. Got {given!r}.")
@@ -165,7 +170,8 @@ def _baseline(names: Sequence[str], given: str | None) -> str | None:
         for name in names:
             if name.partition(",")[0] == method:
                 return name
-    return None
+    watched = (name for run, name in zip(runs, variants, strict=True) if run.compared_by.number("meds_alpha") == 0)
+    return next(watched, None)
 
 
 def _trained(run: RunData, notes: list[str]) -> Trained:
@@ -199,9 +205,10 @@ def _pairs(
         _by_repetition([run for run, name in zip(runs, variants, strict=True) if name == wanted], wanted, notes)
         for wanted in (baseline, variant)
     ]
+    both = [_for_all(both[0], both[1]), _for_all(both[1], both[0])]
     common = [key for key in both[0] if key in both[1]]
     for found, wanted in zip(both, (baseline, variant), strict=True):
-        alone = [run.folder.path.name for key, run in found.items() if key not in common]
+        alone = [run.path.name for key, run in found.items() if key not in common]
         if alone:
             notes.append(
                 f"Without a partner of the same seed, model and task for {variant} against {baseline}: "
@@ -210,11 +217,20 @@ def _pairs(
     return [(both[0][key], both[1][key]) for key in common]
 
 
+def _for_all(
+    found: dict[tuple[Any, ...], RunData], others: dict[tuple[Any, ...], RunData]
+) -> dict[tuple[Any, ...], RunData]:
+    """The one evaluation of a model that no run trained, such as the first model, is the partner of each other."""
+    first = next(iter(found.values()))
+    is_model = len(found) == 1 and first.is_evaluation and first.evaluated is None
+    return dict.fromkeys(others, first) if is_model else found
+
+
 def _by_repetition(runs: Sequence[RunData], name: str, notes: list[str]) -> dict[tuple[Any, ...], RunData]:
     found: dict[tuple[Any, ...], RunData] = {}
     for run in runs:
-        first = found.setdefault(run.recipe.repetition, run)
-        note = f"{name} has seed {run.recipe.seed} twice; {run.folder.path.name} is left out."
+        first = found.setdefault(run.compared_by.repetition, run)
+        note = f"{name} has seed {run.compared_by.seed} twice; {run.path.name} is left out."
         if first is not run and note not in notes:
             notes.append(note)
     return found
@@ -237,8 +253,13 @@ def _rows(
                 "title": PANELS[metric].title.format(k=k),
                 "percent": PANELS[metric].percent,
             }
-            rows.append(row | _described(found, [run.recipe.seed for (run, _), _ in pairs]))
+            rows.append(row | _described(found, [_seed(a, b) for (a, _), (b, _) in pairs]))
     return rows
+
+
+def _seed(a: RunData, b: RunData) -> int | None:
+    """The seed of a pair; that of b if a is an evaluation of a model that no run trained."""
+    return b.compared_by.seed if a.compared_by.seed is None else a.compared_by.seed
 
 
 def _common_groups(pairs: Sequence[Compared]) -> list[str]:
@@ -340,25 +361,38 @@ def verdicts(differences: Mapping[str, Any] | None, when: str = "after training"
     found = {
         variant: [row for row in tests if row["variant"] == variant] for variant in (row["variant"] for row in tests)
     }
-    rest = " The intervals are over problems; another training may differ." if are_evaluations else ""
     return [
-        f"pass@1{when}, {variant} against {baseline}: {_verdict(rows)}{rest or _seeds(rows)}"
+        f"pass@1{when}, {variant} against {baseline}: {_verdict(rows)}{_seeds(rows, bool(are_evaluations))}"
         for variant, rows in found.items()
     ]
 
 
-def _seeds(rows: Sequence[Mapping[str, Any]]) -> str:
-    return " This is one seed; others may differ." if max(row["num_seeds"] for row in rows) == 1 else ""
+def _seeds(rows: Sequence[Mapping[str, Any]], are_evaluations: bool) -> str:
+    if max(row["num_seeds"] for row in rows) > 1:
+        return ""
+    if are_evaluations:
+        return " The intervals are over problems; another training may differ."
+    return " This is one seed; others may differ."
 
 
 def _verdict(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [
-        f"{_better(row)} on {row['group']} ({percent(row['value'])} against {percent(row['baseline_value'])}, "
+        f"{_better(row)} on {row['group']} ({_shares(row)}, "
         f"{_points(row['difference'])} points, 95 % interval {_points(row['low'])} to {_points(row['high'])})"
         for row in rows[:MAX_GROUPS]
     ]
     parts += [f"{len(rows) - MAX_GROUPS} more groups are in the comparison"] if len(rows) > MAX_GROUPS else []
     return f"{'; '.join(parts)}."
+
+
+def _shares(row: Mapping[str, Any]) -> str:
+    """The value against the baseline's, with a decimal where whole percents would contradict or hide the difference.
+
+    >>> _shares({"value": 0.2962, "baseline_value": 0.295, "difference": 0.0012})
+    '29.6 % against 29.5 %'
+    """
+    digits = 1 if abs(row["difference"]) < SMALL else None
+    return f"{percent(row['value'], digits)} against {percent(row['baseline_value'], digits)}"
 
 
 def _points(share: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from meds_rl.evaluation.paired import PerProblem
 from meds_rl.evaluation.pass_at_k import pass_at_k
 from meds_rl.report.course import Panel
+from meds_rl.report.recipe import evaluated_recipe, variants
 from meds_rl.report.source import RunData
 from meds_rl.rollouts.samples import SamplesFileError, read_samples
 
@@ -51,6 +52,26 @@ EVALUATION_PANELS = (
 METRICS = tuple(panel.id for panel in EVALUATION_PANELS)
 
 AFTER = "after.parquet"
+
+
+ONE_RUN_TWICE = "Several evaluations are of one variant with one seed, so each evaluation is a variant of its own."
+
+
+def find_evaluated(runs: Sequence[RunData]) -> list[str]:
+    """Set `RunData.evaluated` where all runs are evaluations, if that distinguishes them; else return a note.
+
+    Then evaluations of runs that differ only in their seed are repetitions of one variant, as their trainings are.
+    """
+    if not all(run.is_evaluation for run in runs):
+        return []
+    found = [evaluated_recipe(run.path if run.path.is_dir() else run.path.parent) for run in runs]
+    recipes = [recipe or run.recipe for run, recipe in zip(runs, found, strict=True)]
+    repetitions = (recipe.repetition for recipe in recipes)
+    if len(set(zip(variants(recipes), repetitions, strict=True))) < len(runs):
+        return [ONE_RUN_TWICE] if any(found) else []
+    for run, recipe in zip(runs, found, strict=True):
+        run.evaluated = recipe
+    return []
 
 
 def evaluations(runs: Sequence[RunData]) -> dict[str, Any]:

@@ -147,7 +147,11 @@ class Outlook:
 
 
 def outlook(
-    run: RunData, seed: int = 0, workings: Workings | None = None, growth: tuple[float, float] | None = None
+    run: RunData,
+    seed: int = 0,
+    workings: Workings | None = None,
+    growth: tuple[float, float] | None = None,
+    is_tested: bool = False,
 ) -> Outlook | None:
     """Describe a run; None if none of its completions is graded, or none is wrong.
 
@@ -156,6 +160,7 @@ def outlook(
         seed: of the bootstrap.
         workings: the grouped workings of its wrong completions; without them errors are compared by final answer.
         growth: of a way of going wrong that grows, its shares of its prompts' completions before and in the last third.
+        is_tested: whether the report compares such runs with and without a penalty.
     """
     graded = _Graded(run, workings)
     if not len(graded.prompt) or graded.is_correct.all():
@@ -183,7 +188,7 @@ def outlook(
     return Outlook(
         run=run.id,
         regime=regime,
-        sentence=sentence_of(regime, found, no_answer, evidence),
+        sentence=sentence_of(regime, found, no_answer, evidence, is_tested),
         **found,
         pass_at_k=pass_at,
         same_prompts=same,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from meds_rl.files import load_yaml
 from meds_rl.report.text import finite
+from meds_rl.rollouts.folder import read_json
 
 PREFIX = "#   "
 """Prefix of the lines at the head of ``recipe.yaml`` with the fields that the user gave."""
@@ -27,6 +29,9 @@ NOT_COMPARED = frozenset(
 
 PAIRED_BY = frozenset(("model_name_or_path", "model_revision", "task", "task_options"))
 """Fields that runs are paired by; runs that differ in them are not variants of a method."""
+
+CHECKPOINT = "checkpoint"
+"""Field of `evaluated_recipe`: the checkpoint of the run, or "last"."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,25 @@ def read_recipe(folder: Path) -> Recipe:
     return Recipe({str(name): value for name, value in fields.items()}, _given(text, fields), folder=folder)
 
 
+def evaluated_recipe(folder: Path) -> Recipe | None:
+    """The recipe of the run that `meds eval` evaluated into a folder, with the field `CHECKPOINT`.
+
+    None if the folder does not name a run whose recipe can be read. A relative path is looked for in the current folder
+    and in those above the evaluation.
+    """
+    model = (read_json(folder / "settings.json") or {}).get("model")
+    places = (
+        [place / model for place in (Path(), *folder.absolute().parents)] if model and isinstance(model, str) else []
+    )
+    for found in filter(os.path.isdir, places):  # false for what is no path at all
+        for run in (found, found.parent):
+            recipe = read_recipe(run)
+            if recipe.fields:
+                fields = {**recipe.fields, CHECKPOINT: "last" if run == found else found.name}
+                return replace(recipe, fields=fields, given=[*recipe.given, CHECKPOINT])
+    return None
+
+
 def variants(recipes: Sequence[Recipe]) -> list[str]:
     """The variant of each run: its method, and the given fields that differ between the runs of that method.
 
@@ -140,11 +164,12 @@ def run_names(recipes: Sequence[Recipe], folders: Sequence[Path]) -> list[str]:
     Equal names get the end of the folder's path, and if that is equal too, a number.
     """
     names = []
+    known = [recipe for recipe in recipes if CHECKPOINT in recipe.fields] or recipes  # not a model that no run trained
     for variant, recipe in zip(variants(recipes), recipes, strict=True):
         parts = [variant]
         for title, value, values in (
-            ("task", recipe.task, {other.task for other in recipes}),
-            ("model", recipe.model, {other.model for other in recipes}),
+            ("task", recipe.task, {other.task for other in known}),
+            ("model", recipe.model, {other.model for other in known}),
         ):
             if value and len(values) > 1:
                 parts.append(f"{title} {value}")

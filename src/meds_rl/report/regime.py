@@ -30,6 +30,7 @@ MOST_SEEN = 0.5
 """From this share of errors that were made before, mixed groups do not mean that there is nothing to learn."""
 
 _TEST = ": train with and without a penalty (meds_alpha=0) to see whether it helps."
+_TESTED = ": see the comparison with and without a penalty."
 SENTENCES: Mapping[Regime, str] = {
     "no answers": "No final answer was found in {no_answer} of the wrong completions, so nothing can be said about "
     "repeated errors.",
@@ -76,13 +77,22 @@ def regime_of(found: Mapping[str, Any], no_answer: float, dropped: bool, has_evi
     return "many" if live is not None and live > found["group_size"] > 1 else "repeats"
 
 
-def sentence_of(regime: Regime, found: Mapping[str, Any], no_answer: float, evidence: str) -> str:
-    """The sentence of a regime, with its figures; arguments as in `regime_of` and the result of `evidence_for`."""
+def sentence_of(
+    regime: Regime, found: Mapping[str, Any], no_answer: float, evidence: str, is_tested: bool = False
+) -> str:
+    """The sentence of a regime, with its figures.
+
+    Args:
+        regime, found, no_answer: as in `regime_of`.
+        evidence: the result of `evidence_for`.
+        is_tested: whether the report compares runs with and without a penalty, so that none is advised.
+    """
+    sentence = SENTENCES[regime].replace(_TEST, _TESTED) if is_tested else SENTENCES[regime]
     groups, commonest = found["groups"], found["commonest"]
     all_wrong = groups.all_wrong if groups else 0.0
     stuck = percent(commonest.over_dominant if commonest else 0.0)
     dominated = f"; on {stuck} of the prompts, over {percent(DOMINANT)} of the completions make the same error"
-    return SENTENCES[regime].format(
+    return sentence.format(
         dominated=dominated if commonest else "",
         no_answer=percent(no_answer),
         once="Every prompt" if not found["asked_again"] else f"{percent(1 - found['asked_again'])} of the prompts",

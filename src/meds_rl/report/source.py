@@ -88,6 +88,7 @@ class RunData:
         folder: the run folder.
         path: where the run is, for the reader; not the folder if the rollouts are another program's.
         recipe: what was run.
+        evaluated: of an evaluation that is compared by the run that it evaluated, the recipe of that run.
         metrics: rows of ``metrics.jsonl``.
         rollouts: one row a completion (`COLUMNS`), in the order of training; null texts are None.
         files: the files of the rollouts, each with its number of rows.
@@ -106,6 +107,12 @@ class RunData:
     memory: Remembered | None
     batches: int
     notes: list[str] = field(default_factory=list)
+    evaluated: Recipe | None = None
+
+    @property
+    def compared_by(self) -> Recipe:
+        """The recipe by which it is a variant of others."""
+        return self.evaluated or self.recipe
 
     @cached_property
     def is_evaluation(self) -> bool:

@@ -213,14 +213,21 @@ def counted(count: int, name: str) -> str:
     return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
-def percent(share: float) -> str:
+def percent(share: float, digits: int | None = None) -> str:
     """A share in percent, as everything in the report writes it.
+
+    Args:
+        share: 0 to 1.
+        digits: after the point, except of 0 and 1; by default 1 below 10 %, else 0.
 
     Example:
         >>> percent(0.814), percent(0.043), percent(0.0), percent(1.0)
         ('81 %', '4.3 %', '0 %', '100 %')
+        >>> percent(0.2962, 1), percent(0.0, 1)
+        ('29.6 %', '0 %')
     """
-    digits = 1 if 0 < share < 0.0995 else 0
+    if digits is None or share in (0, 1):
+        digits = 1 if 0 < share < 0.0995 else 0
     return f"{100 * share:.{digits}f} %"
 
 

@@ -59,6 +59,7 @@ def _answers_sentence(settled: Settled) -> str:
 
 def _further(collector: Collector, settled: Settled) -> list[str]:
     graded = np.isfinite(settled.grading.is_correct[settled.order])
+    is_evaluation = collector.format is not None and collector.format.is_evaluation
     ungraded = _count(int((~graded).sum()), "completion")
     others = [f"{path.name} ({listed(names, 5)})" for path, names in collector.others.items()]
     notes = [
@@ -72,7 +73,7 @@ def _further(collector: Collector, settled: Settled) -> list[str]:
         else "",
         f"Files left out, as they are of another format: {'; '.join(others[:MAX_NAMED])}." if others else "",
         ""
-        if settled.has_steps
+        if settled.has_steps or (is_evaluation and "step" not in collector.unread)
         else f"Nothing says when the completions were sampled: all are shown as one batch{_unread(collector, 'step')}.",
         *_damages(collector.damages),
         *_small_files(collector),

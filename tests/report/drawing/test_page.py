@@ -569,6 +569,25 @@ def test_an_evaluation_of_another_program_says_so(watch, tmp_path):
     assert page.locator("#evaluations .lead").inner_text() == "Samples of each problem."
 
 
+def test_evaluations_without_steps_have_no_words_for_training(watch, tmp_path):
+    data = made_up_report(num_runs=2)
+    for run in data["runs"]:
+        run.update(is_dump=True, is_evaluation=True, has_memory=False, stretches=[0], num_steps=0, max_steps=None)
+    values = data["evaluations"]["values"]
+    first = [place for place, step in enumerate(values["step"]) if step == 0]
+    data["evaluations"]["values"] = {name: [column[place] for place in first] for name, column in values.items()}
+    data["outlooks"] = []
+    write_page(data, tmp_path / "page.html")
+    seen = watch().open(tmp_path / "page.html")
+    assert "how often each was made" in seen.page.locator("#summary .lead").inner_text()
+    assert "steps" not in seen.page.locator("#summary .figures dt").all_inner_texts()
+    chart = seen.page.locator("#evaluations .card").first
+    chart.scroll_into_view_if_needed()
+    chart.locator("svg.marks, canvas").wait_for()
+    assert "step" not in chart.inner_text()
+    assert seen.messages == []
+
+
 def test_a_single_batch_has_no_course(watch, tmp_path):
     data = made_up_report(num_runs=1)
     data["runs"][0].update(stretches=[0], num_steps=1)

@@ -43,7 +43,8 @@ def difference_figures(data: Mapping[str, Any]) -> list[Figure]:
                 else f"difference to {differences['baseline']}"
             )
             title = f"{name}, {what}"
-            paired = "problem" if differences.get("are_evaluations") else "seed and problem"
+            one_each = differences.get("are_evaluations") and all(row["num_seeds"] == 1 for row in differences["rows"])
+            paired = "problem" if one_each else "seed and problem"
             help_ = f"Paired by {paired}; the bar is a 95 % interval."
             figures.append(Figure(f"difference-{number}", title, help_, _forest(rows, variants), rows))
     return figures

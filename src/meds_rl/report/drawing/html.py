@@ -43,13 +43,18 @@ def write_page(data: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
 
 def refuse_foreign(path: Path) -> None:
     """Raise a FileExistsError unless ``path`` is free or a report of ours."""
-    if not path.exists():
-        return
-    if path.is_file():
-        with path.open("rb") as file:
-            if GENERATOR.encode() in file.read(4096):
-                return
-    raise FileExistsError(f"{path} exists and is not a report; nothing was changed. Name another file with --output.")
+    if path.exists() and not is_page(path):
+        raise FileExistsError(
+            f"{path} exists and is not a report; nothing was changed. Name another file with --output."
+        )
+
+
+def is_page(path: Path) -> bool:
+    """Whether it is a report of ours."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(4096)
 
 
 def page(data: Mapping[str, Any]) -> str:

@@ -79,7 +79,10 @@ def _course(
     rows = bin_means(rows, ("run", "variant", "line"), MAX_POINTS)
     shown = {row["variant"] for row in rows}
     few = len({row["step"] for row in rows}) <= FEW_POINTS
-    spec = _lines(data["runs"], panel, shown, points=points or few, zero=bool(panel["percent"]) and points)
+    if points and len({row["step"] for row in rows}) == 1 and all(run.get("is_evaluation") for run in data["runs"]):
+        spec = _dots(data["runs"], panel, shown)
+    else:
+        spec = _lines(data["runs"], panel, shown, points=points or few, zero=bool(panel["percent"]) and points)
     return Figure(name, str(panel["title"]), str(panel["help"]), spec, rows, group, bool(panel["percent"]))
 
 
@@ -132,6 +135,36 @@ def _lines(
     }
     layer = [each, *([mean] if several_seeds else []), hover]
     return specification(170, encoding=encoding, layer=layer)
+
+
+def _dots(runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Collection[str]) -> dict[str, Any]:
+    """Evaluations without steps: a dot for each run, by variant; several seeds are faint, and their mean is not."""
+    variants = variants_of(runs)
+    rows = [name for name in variants if name in shown]
+    several_seeds = len(runs) > len(variants)
+    percent = bool(panel["percent"])
+    x = numbers(
+        "value",
+        title=panel["unit"] or None,
+        axis={"tickCount": 4, "domain": False, "ticks": False, **(PERCENT if percent else SHORT)},
+        scale={"zero": True},
+    )
+    axis = {"domain": False, "ticks": False, "grid": False, "labelLimit": 160, "labelPadding": 8}
+    encoding = {
+        "y": names("variant", title=None, scale={"domain": rows}, axis=axis),
+        "x": x,
+        "color": names("variant", scale={"domain": variants}, legend=None),
+    }
+    value = numbers("value", title=panel["title"], format=".1%" if percent else ".3~g")
+    each = {
+        "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.4 if several_seeds else 1},
+        "encoding": {"tooltip": [names("run", title="run"), value]},
+    }
+    mean = {
+        "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+        "encoding": {"x": {**x, "aggregate": "mean"}, "tooltip": [names("variant"), {**value, "aggregate": "mean"}]},
+    }
+    return specification(30 * len(rows), encoding=encoding, layer=[each, *([mean] if several_seeds else [])])
 
 
 def bin_means(rows: Sequence[Mapping[str, Any]], by: Sequence[str], limit: int) -> list[dict[str, Any]]:

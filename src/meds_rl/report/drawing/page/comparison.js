@@ -27,7 +27,7 @@ function comparisonSection(report) {
   const differences = report.differences;
   const section = el("section", { id: "comparison", "aria-label": "Comparison" });
   const baseline = plain(differences.baseline, 80);
-  const what = differences.are_evaluations ? `Each evaluation against ${baseline}, on the problems of both.` : `Evaluations after training, each variant against ${baseline}: the same problems, the same seeds. A seed agrees if its difference has the sign of the mean.`;
+  const what = oneEach(differences) ? `Each evaluation against ${baseline}, on the problems of both.` : `Evaluations${differences.are_evaluations ? "" : " after training"}, each variant against ${baseline}: the same problems, the same seeds. A seed agrees if its difference has the sign of the mean.`;
   section.append(el("h2", {}, "Comparison"), el("p", { class: "lead" }, what));
   const methods = [...new Set(differences.rows.map((row) => row.method))];
   section.append(el("p", { class: "note" }, `Intervals: ${methods.map((method) => plain(method, 200)).join("; ")}.`));
@@ -38,19 +38,24 @@ function comparisonSection(report) {
   return section;
 }
 
+// Whether evaluations are compared that are no repetitions.
+function oneEach(differences) {
+  return differences.are_evaluations && differences.rows.every((row) => row.num_seeds === 1);
+}
+
 function differenceTable(differences) {
   const table = el("table", { class: "table" });
   const head = el("tr");
   const variants = new Set(differences.rows.map((row) => row.variant));
   const only = variants.size === 1 ? plain([...variants][0], 40) : null;
-  for (const [name, numeric] of [["Problems", 0], ["Measure", 0], ...(only ? [] : [["Variant", 0]]), [plain(differences.baseline, 40), 1], [only ?? "Variant's", 1], ["Difference", 1], ["95 % interval", 1], ...(differences.are_evaluations ? [] : [["Seeds that agree", 1]])]) {
+  for (const [name, numeric] of [["Problems", 0], ["Measure", 0], ...(only ? [] : [["Variant", 0]]), [plain(differences.baseline, 40), 1], [only ?? "Variant's", 1], ["Difference", 1], ["95 % interval", 1], ...(oneEach(differences) ? [] : [["Seeds that agree", 1]])]) {
     head.append(el("th", { scope: "col", class: numeric ? "number" : null }, name));
   }
   const body = el("tbody");
   for (const row of differences.rows) {
     const cell = (text) => el("td", { class: "number" }, text);
     body.append(el("tr", {}, el("td", {}, plain(row.group, 60)), el("td", {}, plain(row.title, 60)), only ? "" : el("td", {}, plain(row.variant, 80)), cell(number(row.baseline_value, 3)), cell(number(row.value, 3)),
-      cell(signed(row.difference)), cell(`${signed(row.low)} to ${signed(row.high)}`), differences.are_evaluations ? "" : cell(`${number(row.num_agree)} of ${number(row.num_seeds)}`)));
+      cell(signed(row.difference)), cell(`${signed(row.low)} to ${signed(row.high)}`), oneEach(differences) ? "" : cell(`${number(row.num_agree)} of ${number(row.num_seeds)}`)));
   }
   table.append(el("thead", {}, head), body);
   return table;

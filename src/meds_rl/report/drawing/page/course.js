@@ -59,9 +59,14 @@ function hardest(figures) {
   return ofFirstMeasure.reduce((best, figure) => (lowest(figure) < lowest(best) ? figure : best)).group;
 }
 
+function seedsOfEvaluations(report) {
+  const isDrawnAsDots = report.figures.evaluations.every((figure) => !hasCourse(figure));
+  return isDrawnAsDots && new Set(report.runs.map((run) => run.variant)).size < report.runs.length ? " Faint dots are the seeds of a variant, the others their mean." : "";
+}
+
 function evaluationSection(report) {
   const section = el("section", { id: "evaluations", "aria-label": "Evaluations" });
-  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, report.runs.every((run) => run.is_evaluation) ? "Samples of each problem." : "Samples of each problem before, during and after training."));
+  section.append(el("h2", {}, "Evaluations"), el("p", { class: "lead" }, report.runs.every((run) => run.is_evaluation) ? `Samples of each problem.${seedsOfEvaluations(report)}` : "Samples of each problem before, during and after training."));
   const groups = [...new Set(report.figures.evaluations.map((figure) => figure.group))];
   const grid = el("div", { class: "grid" });
   const show = (group) => grid.replaceChildren(...report.figures.evaluations.filter((figure) => figure.group === group).map((figure) => figureCard(figure, { now: lastValues(report, figure) })));

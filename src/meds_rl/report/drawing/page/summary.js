@@ -7,7 +7,7 @@ function summarySection(report) {
   const section = el("section", { id: "summary", "aria-label": "Summary" });
   section.append(el("h1", {}, report.runs.length > 1 ? `What ${report.runs.length} runs keep getting wrong` : "What the policy keeps getting wrong"));
   const of = report.runs.every((run) => run.is_evaluation) ? "of evaluations" : "that training saw";
-  section.append(el("p", { class: "lead" }, `Wrong completions ${of}, grouped by error: how often and when each was made${report.runs.some((run) => run.has_memory) ? ", and its penalty" : ""}.`));
+  section.append(el("p", { class: "lead" }, `Wrong completions ${of}, grouped by error: how often ${report.runs.some(hasStretches) ? "and when " : ""}each was made${report.runs.some((run) => run.has_memory) ? ", and its penalty" : ""}.`));
   for (const verdict of report.verdicts ?? []) section.append(putSentence(el("p", { class: "verdict" }), verdict));
   const many = report.runs.length > MANY;
   const cards = el("div", { class: many ? "grid" : report.runs.length > 1 ? "grid two" : "" });
@@ -42,7 +42,7 @@ function runCard(report, run, brief) {
   if (brief) card.append(more);
   const list = el("dl", { class: "figures" });
   const add = (name, value) => list.append(el("div", {}, el("dt", {}, name), el("dd", {}, value)));
-  add("steps", run.max_steps && run.max_steps !== run.num_steps ? `${number(run.num_steps)} of ${number(run.max_steps)}` : number(run.num_steps));
+  if (run.num_steps || !run.is_evaluation) add("steps", run.max_steps && run.max_steps !== run.num_steps ? `${number(run.num_steps)} of ${number(run.max_steps)}` : number(run.num_steps));
   add("completions", number(run.num_completions));
   if (run.num_graded) add("wrong", `${number(run.num_wrong)} (${percent(run.num_wrong / run.num_graded)})`);
   add("prompts", number(run.num_prompts));
