@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -65,26 +66,26 @@ def report_oldest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def trl(session: nox.Session) -> None:
-    """TRL"""
+    """TRL/transformers"""
     check(session, [".[trl,report,peft]"], TRL, TWO_PROCESSES)
 
 
 @nox.session(python=OLDEST)
 def trl_oldest(session: nox.Session) -> None:
-    """TRL, lower bounds"""
+    """TRL/transformers, lower bounds:"""
     check(session, [".[trl,report,peft]", *LOWEST], TRAINER, TWO_PROCESSES)
 
 
 @nox.session(python=MIDDLE)
 @nox.parametrize(("version", "transformers"), TRL_WITH, ids=["-".join(pair) for pair in TRL_WITH])
 def trl_with(session: nox.Session, version: str, transformers: str) -> None:
-    """TRL"""
+    """TRL/transformers, other pairs:"""
     check(session, [".[trl,report,peft]", f"trl=={version}", f"transformers=={transformers}"], TRAINER)
 
 
 @nox.session(python=MIDDLE)
 def verl(session: nox.Session) -> None:
-    """verl"""
+    """verl/transformers"""
     packages = ["--constraint", "constraints-verl.txt", ".[verl-dev]"]
     check(session, packages, ["-p", "no:asyncio", "-m", "verl and not slow", "tests/engines/verl"])
 
@@ -93,22 +94,20 @@ def verl(session: nox.Session) -> None:
 def table(session: nox.Session) -> None:
     """Print what `make test-matrix` has found, as a table in Markdown: how many tests passed."""
     listed = json.loads(session.run("nox", "--list", "--json", silent=True, external=True))
-    cells: dict[str, dict[str, str]] = {}
-    for one in listed:
-        if one["python"]:
-            row, installed = ROWS / f"{one['session']}.json", shutil.which(f"python{one['python']}")
-            found = (
-                json.loads(row.read_text()) if row.exists() else {"result": "**not run**" if installed else "no Python"}
-            )
-            name, versions = one["description"], found.get("versions", {})
-            for package in (word for word in ("TRL", "verl") if word.lower() in versions):
-                name = name.replace(
-                    package, f"{package} {versions[package.lower()]}, transformers {versions['transformers']}"
-                )
-            cells.setdefault(name, {})[one["python"]] = found["result"].replace(" passed", "")
-    print("\n".join([f"| passed on Python | {' | '.join(PYTHONS)} |", f"|---|{'---|' * len(PYTHONS)}"]))
+    cells: dict[str, dict[str, list[str]]] = {}
+    tried: dict[str, dict[str, None]] = {}  # name -> versions, in order
+    for one in (one for one in listed if one["python"]):
+        row, installed = ROWS / f"{one['session']}.json", shutil.which(f"python{one['python']}")
+        found = json.loads(row.read_text()) if row.exists() else {"result": "**not run**" if installed else "no Python"}
+        versions = found.get("versions", {})
+        words = "/".join(versions[name] for name in ("trl", "verl", "transformers") if name in versions)
+        tried.setdefault(one["description"], {}).setdefault(words)
+        result = re.sub(r" passed|, \d+ skipped", "", found["result"])
+        cells.setdefault(one["description"], {}).setdefault(one["python"], []).append(result)
+    print(f"| passed on Python | {' | '.join(PYTHONS)} |\n|---|{'---|' * len(PYTHONS)}")
     for name, results in cells.items():
-        print(f"| {name} | {' | '.join(results.get(python, '') for python in PYTHONS)} |")
+        label = f"{name} {', '.join(tried[name])}".strip()
+        print(f"| {label} | {' | '.join(', '.join(results.get(python, [])) for python in PYTHONS)} |")
 
 
 def check(session: nox.Session, packages: list[str], *runs: list[str]) -> None:
