@@ -65,6 +65,7 @@ def test_the_run_folder_holds_everything(run):
         assert json.loads((run / "evaluation" / f"{when}.json").read_text())
 
 
+@pytest.mark.long
 def test_progress_is_wanted_unless_the_user_says_otherwise(tmp_path):
     # transformers concludes from a raised log level that it is not; the command line must not raise it.
     code = (
@@ -174,6 +175,7 @@ def test_chat_prompts_need_a_chat_template(tmp_path, capsys):
     assert not (tmp_path / "run").exists(), "so that the mended recipe is not refused"
 
 
+@pytest.mark.long
 def test_demo_trains_both_methods_and_compares(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     recipe = tmp_path / "recipe.yaml"

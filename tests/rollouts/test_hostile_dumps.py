@@ -34,6 +34,7 @@ VALUES = st.recursive(
 MORE = ["acc", "pred", "uid", "group", "run", "metrics", "group_id", "my_reward", "example", "advantage", "step"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("keys", [*(each.keys for each in FORMATS), ("prompt", "completion", "reward")])
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())

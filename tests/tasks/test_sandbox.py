@@ -313,6 +313,7 @@ def test_an_attack_fails_in_a_script(name):
 
 @pytest.mark.usefixtures("mark")
 @needs_bwrap
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "outcomes"),
     [

@@ -130,7 +130,7 @@ def report_data(
         compared = None  # its notes say that nothing is compared
     tested = _tested(read) if found_verdicts or same_errors else set()
     found_outlooks = (
-        outlook(run, seed, one, _growth(run, run_ways[run.id]), run.recipe.fields.get("method") in tested)
+        outlook(run, seed, one, _growth(run, run_ways[run.id]), _method(run) in tested)
         for run, one in zip(read, workings, strict=True)
         if not run.is_evaluation
     )
@@ -199,11 +199,15 @@ def _way(way: Way, completions: Completions) -> dict[str, Any]:
     }
 
 
-def _tested(runs: Sequence[RunData]) -> set[Any]:
-    """Methods, or None for a reward function's, of which there is a training with alpha 0 and one with a penalty."""
+def _tested(runs: Sequence[RunData]) -> set[str]:
+    """Methods, or "None" for a reward function's, of which there is a training with alpha 0 and one with a penalty."""
     trained = [run for run in runs if not run.is_evaluation and has_memory(run)]
-    alphas = [(run.recipe.fields.get("method"), run.recipe.number("meds_alpha")) for run in trained]
+    alphas = [(_method(run), run.recipe.number("meds_alpha")) for run in trained]
     return {method for method, alpha in alphas if alpha} & {method for method, alpha in alphas if alpha == 0}
+
+
+def _method(run: RunData) -> str:
+    return str(run.recipe.fields.get("method"))  # a strange recipe may have anything there
 
 
 def _growth(run: RunData, found: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
