@@ -195,6 +195,7 @@ def test_the_reward_is_picklable_after_it_graded():
     assert pickle.loads(pickle.dumps(accuracy))(["7", "8"], answer=["7", "7"]) == [1.0, 0.0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "name",
     [
