@@ -9,8 +9,9 @@ import pytest
 
 from meds_rl.report.data import report_data
 from meds_rl.report.differences import verdicts
-from meds_rl.report.headlines import _first_named, _how_often, _legend, _repeated
+from meds_rl.report.headlines import _how_often, _legend, _repeated
 from meds_rl.report.meanings import POCKET
+from meds_rl.report.over_time import first_named
 from meds_rl.tasks.pocket.reading import SLIP
 from meds_rl.tasks.pocket.strategies import WRONG as POCKET_WRONG
 
@@ -292,8 +293,8 @@ def test_new_errors_are_named_first_and_then_those_that_changed_most(tmp_path):
 def test_ways_that_differ_in_the_places_of_their_numbers_do_not_take_both_places():
     growths = {"a*c=x": (0.1, 0.7), "b*c=x": (0.1, 0.6), "a+b=x, x/2=y": (0.1, 0.5)}
     ways = [{"by": "steps", "name": name, "growth": growth} for name, growth in growths.items()]
-    assert [way["name"] for way in _first_named(ways)] == ["a*c=x", "a+b=x, x/2=y", "b*c=x"]
-    assert _first_named(ways[:2]) == ways[:2]
+    assert [way["name"] for way in first_named(ways)] == ["a*c=x", "a+b=x, x/2=y", "b*c=x"]
+    assert first_named(ways[:2]) == ways[:2]
 
 
 @pytest.mark.parametrize(

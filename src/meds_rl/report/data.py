@@ -15,7 +15,7 @@ from meds_rl.report.course import course_table, has_memory, run_course
 from meds_rl.report.differences import differences, in_training, verdicts
 from meds_rl.report.errors import Error, find_errors
 from meds_rl.report.evaluations import evaluations, find_evaluated, golds
-from meds_rl.report.headlines import headlines, is_error
+from meds_rl.report.headlines import headlines
 from meds_rl.report.life import STATES, course_of, stretches
 from meds_rl.report.maps import Map, maps
 from meds_rl.report.meanings import with_meaning
@@ -25,7 +25,7 @@ from meds_rl.report.side_by_side import side_by_side
 from meds_rl.report.source import RunData, read_run
 from meds_rl.report.states import read_states
 from meds_rl.report.text import plain
-from meds_rl.report.ways import Way, traced, ways
+from meds_rl.report.ways import Way, is_error, traced, ways
 from meds_rl.report.workings import read_workings
 from meds_rl.rollouts.folder import RunFolder
 

@@ -13,11 +13,12 @@ from meds_rl.labels import NO_ANSWER, NOISE
 from meds_rl.report.completions import read_texts
 from meds_rl.report.course import Course, came_before, has_memory
 from meds_rl.report.errors import Error
-from meds_rl.report.life import LEAST_BATCHES, State, thirds
+from meds_rl.report.life import LEAST_BATCHES, thirds
 from meds_rl.report.meanings import UNNAMED
+from meds_rl.report.over_time import over_time
 from meds_rl.report.source import RunData
-from meds_rl.report.text import LARGEST, percent, prompt_words, shortened, times
-from meds_rl.report.ways import traced
+from meds_rl.report.text import LARGEST, LONGEST, percent, prompt_words, shortened, times
+from meds_rl.report.ways import is_error, is_unnamed
 from meds_rl.report.workings import RIGHT_STEPS, STOPS_EARLY, UNREAD_STEPS
 from meds_rl.shaping.penalty import check_anneal
 from meds_rl.shaping.result import Reason
@@ -41,15 +42,8 @@ probably cut off by the limit of length."""
 LEAST_SKIPPED = 0.5
 """Share of the wrong completions in groups left out (``all_wrong="skip"``) that is named beside a penalty."""
 
-STATES_NAMED: tuple[State, ...] = ("growing", "fading", "died out")
-MAX_TRACED = 2
-"""Ways in the sentence on what grew, faded or died out, of each those that `_first_named` puts first."""
-
 MAX_NEXT = 3
 """Outcomes that are named after the most frequent one."""
-
-LONGEST = 160
-"""Characters of a prompt, an answer or steps in a sentence."""
 
 
 class Headline(NamedTuple):
@@ -94,14 +88,9 @@ def headlines(
             Headline(f"None of the {graded:,} completions is wrong." if graded > 1 else "The only completion is right.")
         ]
     most, way = _most_repeated_way(run, ways, prompt_text)
-    rest = [_over_time(run, ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
+    rest = [over_time(run, ways, way), _largest_error(errors, prompt_text), *_repeats(run, lines), _penalty(run)]
     found = [most, *_unknown_answers(run), *_cut_off(run), *(Headline(sentence) for sentence in rest)]
     return [headline for headline in found if headline.text]
-
-
-def is_error(way: Mapping[str, Any]) -> bool:
-    """Whether a way is one error over several prompts: neither the right way, nor unnamed, nor of one prompt only."""
-    return way.get("is_error", True) and not (_is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1
 
 
 def _most_repeated_way(
@@ -124,7 +113,7 @@ def _most_repeated_way(
     if way is None:
         return Headline(_right_steps(ways).strip()), None
     # Unrecognised completions are not one error, but the reader must know if they are the majority.
-    unnamed = sum(each["share"] for each in ways if _is_unnamed(each))
+    unnamed = sum(each["share"] for each in ways if is_unnamed(each))
     rest = f"; {percent(unnamed)} follow no strategy that the task knows" if unnamed > way["share"] else ""
     # One outcome, such as a wrong output, may be many errors.
     what = "most frequent outcome of wrong completions" if way["by"] == "outcome" else "most repeated error"
@@ -217,44 +206,6 @@ def _cut_off(run: RunData) -> list[Headline]:
         return []
     counted = f"{is_longest[run.wrong].sum():,} of {len(run.wrong):,} wrong completions ({percent(share)})"
     return [Headline(f"{counted} have {longest:,.0f} tokens, the most of all: they were probably cut off.", 0, True)]
-
-
-def _over_time(run: RunData, ways: Sequence[Mapping[str, Any]], most: Mapping[str, Any] | None) -> str:
-    """Which ways, of the kind of the most repeated one, grew, faded or died out over all prompts."""
-    of_kind = [way for way in ways if is_error(way) and (most is None or way["by"] == most["by"])]
-    shares_of = "all completions" if run.mostly_asked_once else "the completions of their prompts"
-    sentences: list[str] = []
-    for state in STATES_NAMED:
-        found = traced(of_kind, state)
-        named = [_traced(way, way is most) for way in _first_named(found)[:MAX_TRACED]]
-        more = [f"{len(found) - MAX_TRACED} more"] if len(found) > MAX_TRACED else []
-        over = "" if sentences else f" over all prompts (shares of {shares_of})"
-        sentences += [f"{state.capitalize()}{over}: {'; '.join([*named, *more])}."] if named else []
-    return " ".join(sentences)
-
-
-def _first_named(ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The ways: new ones first, then by how much their shares changed; ways that only differ in which of the prompt's
-    numbers they use, as a*c=x and b*c=x, come after all others but the first of them."""
-    ordered = sorted(ways, key=lambda way: (way["growth"][0] > 0, -abs(way["growth"][1] - way["growth"][0])))
-    shapes = [_OPERAND.sub("a", way["name"]) if way["by"] == "steps" else way["name"] for way in ordered]
-    places = sorted(range(len(ordered)), key=lambda place: shapes[place] in shapes[:place])
-    return [ordered[place] for place in places]
-
-
-_OPERAND = re.compile(r"\b(?:[a-w]|n\d+)\b")
-
-
-def _traced(way: Mapping[str, Any], is_most: bool) -> str:
-    name = f"“{shortened(way['written'] if way['by'] == 'steps' and way['written'] else way['name'], LONGEST)}”"
-    before, last = way["growth"]
-    this = "this outcome" if way["by"] == "outcome" else "this error"
-    return f"{this if is_most else name}, {percent(before)} " + (f"to {percent(last)}" if last else "before")
-
-
-def _is_unnamed(way: Mapping[str, Any]) -> bool:
-    """Whether it is an `UNNAMED` strategy."""
-    return way["name"] in UNNAMED
 
 
 def _no_answers(run: RunData) -> dict[str, Any]:

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meds_rl.report.completions import Completions
-from meds_rl.report.headlines import is_error
 from meds_rl.report.life import LEAST_BATCHES, thirds
 from meds_rl.report.outcomes import kind_of
 from meds_rl.report.source import RunData
 from meds_rl.report.text import one_line, percent, shortened
-from meds_rl.report.ways import MAX_WAYS, Way
+from meds_rl.report.ways import MAX_WAYS, Way, is_error
 from meds_rl.report.workings import Workings
 
 MAX_ERRORS = 10

@@ -12,6 +12,9 @@ from meds_rl.files import encodable
 MAX_NAME = 200
 """Characters of an answer that a table shows."""
 
+LONGEST = 160
+"""Characters of a prompt, an answer or steps in a sentence."""
+
 LARGEST = 1e100
 """A larger number means that the file is damaged; sums and charts of such numbers overflow."""
 

@@ -16,6 +16,7 @@ from meds_rl.fingerprint.steps import read_steps
 from meds_rl.report.completions import read_texts
 from meds_rl.report.errors import rows_by
 from meds_rl.report.life import State, life, thirds
+from meds_rl.report.meanings import UNNAMED
 from meds_rl.report.outcomes import failed_tests, kind_of
 from meds_rl.report.source import RunData
 from meds_rl.report.text import shortened
@@ -212,3 +213,16 @@ def _rows_of_groups(workings: Workings) -> list[tuple[int, NDArray[np.int64]]]:
     places = rows_by(workings.groups[known])
     pairs = [(group, workings.rows[known[members]]) for group, members in enumerate(places)]
     return sorted(pairs, key=lambda pair: -len(pair[1]))
+
+
+# ---- Of a way in the report's data.
+
+
+def is_error(way: Mapping[str, Any]) -> bool:
+    """Whether a way is one error over several prompts: neither the right way, nor unnamed, nor of one prompt only."""
+    return way.get("is_error", True) and not (is_unnamed(way) or way.get("is_right")) and way["prompts"] > 1
+
+
+def is_unnamed(way: Mapping[str, Any]) -> bool:
+    """Whether it is an `UNNAMED` strategy."""
+    return way["name"] in UNNAMED

@@ -86,6 +86,15 @@ def _course(
     return Figure(name, str(panel["title"]), str(panel["help"]), spec, rows, group, bool(panel["percent"]))
 
 
+def _values(panel: Mapping[str, Any], zero: bool) -> dict[str, Any]:
+    return numbers(
+        "value",
+        title=panel["unit"] or None,
+        axis={"tickCount": 4, "domain": False, "ticks": False, **(PERCENT if panel["percent"] else SHORT)},
+        scale={"zero": zero},
+    )
+
+
 def _lines(
     runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Collection[str], *, points: bool, zero: bool
 ) -> dict[str, Any]:
@@ -96,13 +105,7 @@ def _lines(
     colour = "variant" if len(runs) > 1 else "line"
     domain = variants if colour == "variant" else lines
     named = [name for name in variants if name in shown] if colour == "variant" else lines
-    percent = bool(panel["percent"])
-    y = numbers(
-        "value",
-        title=panel["unit"] or None,
-        axis={"tickCount": 4, "domain": False, "ticks": False, **(PERCENT if percent else SHORT)},
-        scale={"zero": zero},
-    )
+    y = _values(panel, zero)
     shown_legend = {**legend(named), "values": named, "symbolOpacity": 1} if len(domain) > 1 else None
     encoding = {
         "x": {**step_axis(tickCount=5, tickMinStep=1), **({"scale": {"padding": MARGIN}} if points else {})},
@@ -128,7 +131,7 @@ def _lines(
                 names("run", title="run"),
                 names("line", title="line"),
                 numbers("step", title="step", format=",.0f"),
-                numbers("value", title=panel["title"], format=".1%" if percent else ".3~g"),
+                numbers("value", title=panel["title"], format=".1%" if panel["percent"] else ".3~g"),
             ],
             "detail": names("run"),
         },
@@ -142,20 +145,14 @@ def _dots(runs: Sequence[Mapping[str, Any]], panel: Mapping[str, Any], shown: Co
     variants = variants_of(runs)
     rows = [name for name in variants if name in shown]
     several_seeds = len(runs) > len(variants)
-    percent = bool(panel["percent"])
-    x = numbers(
-        "value",
-        title=panel["unit"] or None,
-        axis={"tickCount": 4, "domain": False, "ticks": False, **(PERCENT if percent else SHORT)},
-        scale={"zero": True},
-    )
+    x = _values(panel, zero=True)
     axis = {"domain": False, "ticks": False, "grid": False, "labelLimit": 160, "labelPadding": 8}
     encoding = {
         "y": names("variant", title=None, scale={"domain": rows}, axis=axis),
         "x": x,
         "color": names("variant", scale={"domain": variants}, legend=None),
     }
-    value = numbers("value", title=panel["title"], format=".1%" if percent else ".3~g")
+    value = numbers("value", title=panel["title"], format=".1%" if panel["percent"] else ".3~g")
     each = {
         "mark": {"type": "point", "filled": True, "size": 46, "opacity": 0.4 if several_seeds else 1},
         "encoding": {"tooltip": [names("run", title="run"), value]},
